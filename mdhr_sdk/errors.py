@@ -1,0 +1,97 @@
+"""What can go wrong, and one way to say it: what was expected, what came, what to do."""
+
+from __future__ import annotations
+
+import importlib
+from types import ModuleType
+from typing import Any
+
+
+class MDHRError(Exception):
+    """Base of every error this package raises on purpose. The command line shows it as one line.
+
+    Attributes:
+        results: for an error that ended `AUDetector.predict` halfway, the `Results` of the frames before it.
+    """
+
+    results: Any = None
+
+
+class ConfigError(MDHRError):
+    """A configuration value, or a combination of them, that the model cannot have."""
+
+
+class InputError(MDHRError):
+    """An array, image or clip of the wrong shape, dtype or range."""
+
+
+class SourceError(MDHRError):
+    """A video, image, folder or camera that cannot be read."""
+
+
+class TruncatedSourceError(SourceError):
+    """A video that ended well before the frame count that its container declares.
+
+    Attributes:
+        decoded: frames read before the end.
+        declared: frames the container promised.
+    """
+
+    def __init__(self, message: str, decoded: int, declared: int) -> None:
+        super().__init__(message)
+        self.decoded = decoded
+        self.declared = declared
+
+
+class OutputError(MDHRError):
+    """A result file that cannot be written."""
+
+
+class ModelFolderError(MDHRError):
+    """A model folder that is missing, incomplete, or not what its manifest says."""
+
+
+class CheckpointError(MDHRError):
+    """Weights that do not fit the model.
+
+    Attributes:
+        missing: keys the model needs and the file lacks.
+        unexpected: keys the file has and the model does not know.
+        misshapen: (key, shape in the file, shape the model needs).
+    """
+
+    def __init__(
+        self,
+        message: str,
+        missing: tuple[str, ...] = (),
+        unexpected: tuple[str, ...] = (),
+        misshapen: tuple[tuple[str, tuple[int, ...], tuple[int, ...]], ...] = (),
+    ) -> None:
+        super().__init__(message)
+        self.missing = missing
+        self.unexpected = unexpected
+        self.misshapen = misshapen
+
+
+class BackendError(MDHRError):
+    """A backend, device or precision that was asked for and cannot run here."""
+
+
+class MissingDependencyError(MDHRError):
+    """A package of an optional extra that is not installed."""
+
+
+def require(module: str, extra: str) -> ModuleType:
+    """Import `module` now, or name the pip extra that brings it.
+
+    Raises:
+        MissingDependencyError: the package is not installed.
+    """
+    try:
+        return importlib.import_module(module)
+    except ModuleNotFoundError as error:
+        if error.name is None or module.split(".")[0] != error.name.split(".")[0]:
+            raise
+        raise MissingDependencyError(
+            f"this needs the package '{error.name}', which is not installed; run: pip install 'mdhr-sdk[{extra}]'"
+        ) from None

@@ -1,0 +1,101 @@
+"""What the detector says about a frame. Plain values: no image library, no model."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+
+import numpy as np
+from numpy.typing import NDArray
+
+
+@dataclass(frozen=True)
+class ModelInfo:
+    """Which model gave a result. `trained` is False for random weights, whose scores mean nothing."""
+
+    name: str
+    label_set: str
+    backbone: str
+    backend: str
+    device: str
+    trained: bool
+    licence: str = ""
+
+    @property
+    def tag(self) -> str:
+        """Short text that every output carries, e.g. 'bp4d resnet18 (untrained)'."""
+        return f"{self.label_set} {self.backbone}" + ("" if self.trained else " (untrained)")
+
+
+@dataclass(frozen=True)
+class AUScore:
+    """One action unit in one face: the model's probability in [0, 1] and the decision at its threshold."""
+
+    code: str
+    probability: float
+    occurrence: bool
+
+
+@dataclass(frozen=True, eq=False)
+class FaceResult:
+    """One face in one frame.
+
+    Attributes:
+        track_id: stays with the face through a video; 0, 1, ... in order of appearance.
+        box_px: x0, y0, x1, y1 in pixels of the frame.
+        landmarks_px: (478, 3) float32, MediaPipe's mesh; x and y in pixels, z on the same scale.
+        aus: by code ('AU12'), in the model's order. `face["AU12"]` is the short way.
+    """
+
+    track_id: int
+    box_px: tuple[float, float, float, float]
+    landmarks_px: NDArray[np.float32]
+    aus: Mapping[str, AUScore]
+
+    def __getitem__(self, code: str) -> AUScore:
+        return self.aus[code]
+
+    @property
+    def active(self) -> tuple[str, ...]:
+        """Codes of the AUs that occur."""
+        return tuple(code for code, score in self.aus.items() if score.occurrence)
+
+
+@dataclass(frozen=True, eq=False)
+class FrameResult:
+    """One frame of a source, with every face found in it.
+
+    Attributes:
+        source: name of the video, image or camera.
+        index: frame number in the source, from 0.
+        timestamp_s: the container's presentation time; for a camera, seconds since it was opened.
+        faces: by track id; empty when no face was found.
+        model: which model scored it.
+        image: (H, W, 3) uint8 BGR when images were asked for, else None.
+    """
+
+    source: str
+    index: int
+    timestamp_s: float
+    faces: tuple[FaceResult, ...]
+    model: ModelInfo
+    image: NDArray[np.uint8] | None = field(default=None, repr=False)
+
+    @property
+    def status(self) -> str:
+        """'ok', or 'no_face' for a frame without a face."""
+        return "ok" if self.faces else "no_face"
+
+    def rows(self) -> Iterator[dict[str, object]]:
+        """One flat record a face, or one record with status 'no_face': what CSV files and data frames hold."""
+        head = {"source": self.source, "frame": self.index, "timestamp_s": round(self.timestamp_s, 6)}
+        tail = {"model": self.model.tag}
+        if not self.faces:
+            yield {**head, "status": self.status, **tail}
+        for face in self.faces:
+            box = dict(zip(("x0_px", "y0_px", "x1_px", "y1_px"), (round(v, 2) for v in face.box_px), strict=True))
+            scores: dict[str, object] = {}
+            for code, score in face.aus.items():
+                scores[f"{code}_probability"] = round(score.probability, 6)
+                scores[f"{code}_occurrence"] = int(score.occurrence)
+            yield {**head, "status": self.status, "track_id": face.track_id, **box, **scores, **tail}
