@@ -1,0 +1,148 @@
+"""Checkpoints of the authors' released code: which of their keys becomes which of our tensors."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from pathlib import Path
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+from ..aus import LABEL_SETS
+from ..config import ModelConfig
+from ..errors import CheckpointError
+from .keys import check_fit
+from .mdhr import MDHR
+
+MAX_BYTES = 4 << 30  # the largest released model is 0.43 GB; a file past this is something else
+DERIVED = re.compile(r"(relative_position_index|attn_mask|num_batches_tracked)$")
+GROUP_KEYS = {"up": "up", "mid": "mid", "low": "down", "low-a": "down1", "low-b": "down2"}
+
+# Our key -> the released key. It counts scales from 1.
+RULES = (
+    (
+        r"encoder\.backbone\.net\.layers\.(\d+)\.(downsample\..+)",
+        lambda m: f"Backbone.layers.{int(m[1]) - 1}.{m[2]}",
+    ),
+    (r"encoder\.backbone\.net\.(.+)", r"Backbone.\1"),
+    (r"encoder\.static\.linear\.(.+)", r"global_linear.fc.\1"),
+    (r"encoder\.static\.norm\.(.+)", r"global_linear.bn.\1"),
+    (r"encoder\.project\.convs\.(\d)\.weight", lambda m: f"MFD.conv{int(m[1]) + 1}.weight"),
+    (r"head\.dynamics\.biases\.(\d)", lambda m: f"MFD.conv{int(m[1]) + 1}.bias"),
+    (r"head\.dynamics\.norms\.(\d)\.(.+)", lambda m: f"MFD.bn{int(m[1]) + 1}.{m[2]}"),
+    (r"head\.dynamics\.fusion\.squeeze\.(\d)\.(.+)", lambda m: f"MFD.weight_{int(m[1]) + 1}.{m[2]}"),
+    (r"head\.dynamics\.fusion\.norms\.(\d)\.(.+)", lambda m: f"MFD.wbn{int(m[1]) + 1}.{m[2]}"),
+    (r"head\.dynamics\.fusion\.weigh\.(.+)", r"MFD.weight.\1"),
+    (r"head\.dynamics\.out\.(.+)", r"MFD.convcat.\1"),
+    (r"head\.dynamics\.out_norm\.(.+)", r"MFD.bn.\1"),
+    (r"head\.graph\.linear\.weight", r"CRM.gat.linear.weight"),
+    (r"head\.graph\.bias", r"CRM.gat.bias"),
+    # The released code calls the AU that listens the source of an edge; here it is the target.
+    (r"head\.graph\.source", r"CRM.gat.scoring_fn_target"),
+    (r"head\.graph\.target", r"CRM.gat.scoring_fn_source"),
+    (r"head\.temporal\.norm\.(.+)", r"TCN.bn.\1"),
+    (r"head\.score\.reference", r"node_classifier.sc"),
+)
+
+
+class Part(NamedTuple):
+    """A released tensor that is, reshaped, one of the equal parts of ours along the first axis."""
+
+    key: str
+    shape: tuple[int, ...]
+
+
+def released_parts(model: MDHR) -> dict[str, list[Part]]:
+    """Our key -> the released tensors that make it up, in order.
+
+    Raises:
+        CheckpointError: the model is not of the released form.
+    """
+    _check_form(model.config)
+    parts = {}
+    for key, tensor in model.state_dict().items():
+        if not DERIVED.search(key):
+            keys = _released_keys(model.config, key)
+            shape = (tensor.shape[0] // len(keys), *tensor.shape[1:])
+            parts[key] = [Part(k, (1, 1, *shape) if "scoring_fn" in k else tuple(shape)) for k in keys]
+    return parts
+
+
+def read_checkpoint(path: str | Path) -> dict[str, Tensor]:
+    """The tensors of a `.pth` file, unwrapped from 'state_dict' and freed of 'module.' prefixes.
+
+    Raises:
+        CheckpointError: no such file, too large, or anything but named tensors in it.
+    """
+    path = Path(path)
+    if not path.is_file():
+        raise CheckpointError(f"checkpoint '{path}' does not exist")
+    if path.stat().st_size > MAX_BYTES:
+        raise CheckpointError(f"checkpoint '{path}' is larger than {MAX_BYTES >> 30} GiB: not a released MDHR file")
+    try:
+        content = torch.load(path, map_location="cpu", weights_only=True)
+    except Exception as error:  # torch raises many kinds for foreign bytes
+        reason = str(error).splitlines()[0]
+        raise CheckpointError(f"'{path}' is not a checkpoint of plain tensors that torch can read: {reason}") from None
+    if isinstance(content, Mapping) and isinstance(content.get("state_dict"), Mapping):
+        content = content["state_dict"]
+    if not isinstance(content, Mapping) or not content or not all(isinstance(v, Tensor) for v in content.values()):
+        raise CheckpointError(f"'{path}' must hold named tensors, at its top or under 'state_dict'; it does not")
+    return {str(key).removeprefix("module."): value for key, value in content.items()}
+
+
+def load_released_checkpoint(model: MDHR, path: str | Path) -> None:
+    """Load a `.pth` of the released code into `model`, strictly.
+
+    Keys may be prefixed with 'module.' and stand under 'state_dict'; buffers that the model derives itself
+    (`relative_position_index`, `attn_mask`, `num_batches_tracked`) may be there or not.
+
+    Raises:
+        CheckpointError: any key is missing, unexpected or misshapen. The message names every one, and the model
+            is left as it was.
+    """
+    tensors = read_checkpoint(path)
+    parts = released_parts(model)
+    expected = {part.key: part.shape for group in parts.values() for part in group}
+    found = {key: tensor.shape for key, tensor in tensors.items() if not DERIVED.search(key)}
+    check_fit(f"checkpoint '{path}'", model.config, found, expected)
+    own = model.state_dict()
+    merged = {
+        key: torch.cat([tensors[p.key].reshape(-1, *own[key].shape[1:]) for p in group]) for key, group in parts.items()
+    }
+    model.load_state_dict(merged, strict=False)
+
+
+def _released_keys(config: ModelConfig, key: str) -> list[str]:
+    groups = config.layout.groups
+    if match := re.fullmatch(r"head\.relations\.(group_linears|heads)\.(\d)\.(.+)", key):
+        name = GROUP_KEYS[groups[int(match[2])].name]
+        if match[1] == "heads":
+            return [f"LRM.{name}_fc.{match[3]}"]
+        return [f"LRM.{name}_linear.{_linear_block(match[3])}"]
+    if match := re.fullmatch(r"head\.relations\.extractors\.(\d)\.(.+)", key):
+        aus = [config.label_set.aus.index(au) for au in groups[int(match[1])].aus]
+        return [f"LRM.class_linears.{au}.{_linear_block(match[2])}" for au in aus]
+    if match := re.fullmatch(r"head\.temporal\.conv\.(.+)", key):
+        return [f"TCN.temporal_cnn.{au}.{match[1]}" for au in range(len(config.label_set.aus))]
+    for pattern, replacement in RULES:
+        if match := re.fullmatch(pattern, key):
+            return [replacement(match) if callable(replacement) else match.expand(replacement)]
+    raise CheckpointError(f"the released code has no counterpart of '{key}'")
+
+
+def _linear_block(key: str) -> str:
+    return key.replace("linear.", "fc.").replace("norm.", "bn.")
+
+
+def _check_form(config: ModelConfig) -> None:
+    plain = ModelConfig(label_set=config.label_set, backbone=config.backbone)
+    free = {"k", "region_loss_weight", "input_size_px"}  # no tensor depends on these
+    changed = [name for name in vars(plain) if name not in free and getattr(plain, name) != getattr(config, name)]
+    if changed or config.label_set not in LABEL_SETS.values():
+        raise CheckpointError(
+            "only models of the released form load released checkpoints: label set bp4d or disfa and no ablation; "
+            f"changed here: {', '.join(changed) or 'label_set'}"
+        )

@@ -1,0 +1,41 @@
+"""Time and scores (supplement section 1, eq. 1-2)."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from ..config import ModelConfig
+
+KERNEL = 5
+
+
+class TemporalConvolution(nn.Module):
+    """Each AU's features along time, channel by channel, kernel 5; then BatchNorm over the AUs (eq. 1)."""
+
+    def __init__(self, config: ModelConfig) -> None:
+        super().__init__()
+        self.nodes = len(config.label_set.aus)
+        channels = self.nodes * config.au_width
+        self.conv = nn.Conv1d(channels, channels, KERNEL, padding=KERNEL // 2, groups=channels)
+        self.norm = nn.BatchNorm2d(self.nodes)
+
+    def forward(self, nodes: Tensor) -> Tensor:
+        """(B, T, N, W) -> (B, T, N, W); frames outside the clip count as zero."""
+        x = self.conv(nodes.flatten(2).transpose(1, 2))  # (B, N * W, T)
+        return self.norm(x.unflatten(1, (self.nodes, -1))).permute(0, 3, 1, 2)
+
+
+class SimilarityScore(nn.Module):
+    """p = cosine(ReLU(v), ReLU(s)), with a trained vector s an AU (eq. 2)."""
+
+    def __init__(self, config: ModelConfig) -> None:
+        super().__init__()
+        self.reference = nn.Parameter(torch.empty(len(config.label_set.aus), config.au_width))
+        nn.init.xavier_uniform_(self.reference)
+
+    def forward(self, nodes: Tensor) -> Tensor:
+        """(B, T, N, W) -> (B, T, N), in [0, 1]."""
+        cosine = F.normalize(F.relu(nodes), dim=-1) * F.normalize(F.relu(self.reference), dim=-1)
+        return cosine.sum(dim=-1)

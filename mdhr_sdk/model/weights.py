@@ -1,0 +1,80 @@
+"""Model folders in and out: `config.json` and `model.safetensors`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import timm
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save_file
+
+from ..config import FolderConfig, Preprocessing
+from ..errors import ModelFolderError
+from ..folder import WEIGHTS, ModelFolder
+from .keys import check_fit
+from .mdhr import MDHR
+from .released import load_released_checkpoint
+
+__all__ = ["load_model", "load_released_checkpoint", "save_model"]
+
+
+def save_model(
+    model: MDHR,
+    folder: str | Path,
+    *,
+    clip_length: int = 16,
+    thresholds: tuple[float, ...] = (),
+    trained: bool = False,
+    provenance: str = "",
+    licence: str = "",
+) -> ModelFolder:
+    """Write `model` into a new folder: `config.json`, `model.safetensors`, `manifest.json`.
+
+    Args:
+        clip_length: T, the window that the detector cuts and that exported graphs are fixed to.
+        thresholds: one an AU; 0.5 for all when empty.
+        trained: False marks every output made with the model as untrained.
+        provenance, licence: where the weights come from and under which terms they stand.
+
+    Raises:
+        ModelFolderError: the folder holds something already, or cannot be written.
+    """
+    config = FolderConfig(
+        model=model.config,
+        clip_length=clip_length,
+        thresholds=tuple(thresholds),
+        preprocessing=Preprocessing(size_px=model.config.input_size_px),
+        trained=trained,
+        provenance=provenance,
+        licence=licence,
+    )
+    target = ModelFolder.create(folder, config)
+    made = {"tool": "mdhr_sdk.model.save_model", "versions": {"torch": torch.__version__, "timm": timm.__version__}}
+    tensors = {key: tensor.detach().cpu().contiguous() for key, tensor in model.state_dict().items()}
+    with target.writing(WEIGHTS, made) as path:
+        try:
+            save_file(tensors, path)
+        except SafetensorError as error:
+            raise ModelFolderError(f"'{target.path / WEIGHTS}' cannot be written: {error}") from None
+    return target
+
+
+def load_model(folder: str | Path) -> MDHR:
+    """The model of a folder, on the CPU and in evaluation mode.
+
+    Raises:
+        ModelFolderError: the folder is incomplete, or its files are not those of its manifest.
+        CheckpointError: the weights do not fit `config.json`; the message names every key.
+    """
+    source = ModelFolder.open(folder)
+    path = source.artefact(WEIGHTS)
+    try:
+        tensors = load_file(path)
+    except (SafetensorError, OSError) as error:
+        raise ModelFolderError(f"'{path}' is not a safetensors file: {error}") from None
+    model = MDHR(source.config.model)
+    needed = {key: tensor.shape for key, tensor in model.state_dict().items()}
+    check_fit(f"'{path}'", source.config.model, {key: tensor.shape for key, tensor in tensors.items()}, needed)
+    model.load_state_dict(tensors)
+    return model.eval()

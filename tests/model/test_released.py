@@ -1,0 +1,121 @@
+"""Loading checkpoints in the released layout: all of it or nothing, and every difference named."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from golden import SHAPES
+from mdhr_sdk.errors import CheckpointError
+from mdhr_sdk.model import MDHR, build_mdhr, load_released_checkpoint
+from mdhr_sdk.model.released import DERIVED
+
+NAME = "disfa_resnet50"
+
+
+def constant(value: float, shape: list[int]) -> torch.Tensor:
+    """Any shape out of one number, so that checkpoints of full size make small files."""
+    return torch.full((1,), value).expand(shape) if shape else torch.tensor(value)
+
+
+@pytest.fixture(scope="module")
+def model() -> MDHR:
+    return build_mdhr("disfa", "resnet50")
+
+
+@pytest.fixture
+def checkpoint() -> dict[str, torch.Tensor]:
+    shapes = SHAPES[NAME].items()
+    return {key: constant(float(index), shape) for index, (key, shape) in enumerate(shapes) if not DERIVED.search(key)}
+
+
+def save(content: Any, folder: Path) -> Path:
+    torch.save(content, folder / "released.pth")
+    return folder / "released.pth"
+
+
+@pytest.mark.parametrize("nested", [False, True])
+@pytest.mark.parametrize("prefix", ["", "module."])
+@pytest.mark.parametrize("derived", [False, True])
+def test_accepts_every_form(
+    model: MDHR, checkpoint: dict[str, torch.Tensor], tmp_path: Path, nested: bool, prefix: str, derived: bool
+) -> None:
+    if derived:
+        checkpoint["Backbone.bn1.num_batches_tracked"] = torch.tensor(7)
+        checkpoint["Backbone.layers.0.blocks.1.attn_mask"] = torch.zeros(64, 49, 49)
+    content: Any = {prefix + key: value for key, value in checkpoint.items()}
+    load_released_checkpoint(model, save({"state_dict": content, "epoch": 3} if nested else content, tmp_path))
+    order = list(SHAPES[NAME])
+    # Extractors and temporal convolutions are merged: group "mid" holds AUs 6 and 9, the fourth and fifth AU.
+    second_of_mid = model.head.relations.extractors[1].linear.weight[512:]
+    assert (second_of_mid == order.index("LRM.class_linears.4.fc.weight")).all()
+    assert (model.head.temporal.conv.bias[7 * 512 :] == order.index("TCN.temporal_cnn.7.bias")).all()
+    assert (model.encoder.backbone.net.conv1.weight == order.index("Backbone.conv1.weight")).all()
+    # The released code's source of an edge is the AU that listens.
+    assert (model.head.graph.target == order.index("CRM.gat.scoring_fn_source")).all()
+
+
+def test_names_a_renamed_key(model: MDHR, checkpoint: dict[str, torch.Tensor], tmp_path: Path) -> None:
+    checkpoint["MFD.conv_two.weight"] = checkpoint.pop("MFD.conv2.weight")
+    before = {key: value.clone() for key, value in model.state_dict().items()}
+    with pytest.raises(CheckpointError, match=r"1 missing: MFD\.conv2\.weight; 1 unexpected: MFD\.conv_two") as caught:
+        load_released_checkpoint(model, save(checkpoint, tmp_path))
+    assert caught.value.missing == ("MFD.conv2.weight",)
+    assert caught.value.unexpected == ("MFD.conv_two.weight",)
+    assert all(torch.equal(value, before[key]) for key, value in model.state_dict().items())
+
+
+def test_names_a_misshapen_key(model: MDHR, checkpoint: dict[str, torch.Tensor], tmp_path: Path) -> None:
+    checkpoint["LRM.up_fc.weight"] = torch.zeros(16, 512)
+    with pytest.raises(CheckpointError, match=r"LRM\.up_fc\.weight \(16, 512\) instead of \(8, 512\)") as caught:
+        load_released_checkpoint(model, save(checkpoint, tmp_path))
+    assert caught.value.misshapen == (("LRM.up_fc.weight", (16, 512), (8, 512)),)
+
+
+def test_refuses_the_other_label_set(model: MDHR, tmp_path: Path) -> None:
+    shapes = SHAPES["bp4d_resnet50"].items()
+    other = {key: constant(0.0, shape) for key, shape in shapes if not DERIVED.search(key)}
+    with pytest.raises(CheckpointError, match="does not fit disfa resnet50") as caught:
+        load_released_checkpoint(model, save(other, tmp_path))
+    assert "LRM.down_fc.weight" in caught.value.missing
+    assert "LRM.class_linears.11.fc.weight" in caught.value.unexpected
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "content",
+    [[1, 2], {}, {"a": 1}, {"state_dict": {"a": "text"}}, torch.zeros(3)],
+    ids=["list", "empty", "number", "text", "tensor"],
+)
+def test_refuses_other_content(model: MDHR, content: Any, tmp_path: Path) -> None:
+    with pytest.raises(CheckpointError, match="must hold named tensors"):
+        load_released_checkpoint(model, save(content, tmp_path))
+
+
+class Harmful:
+    def __reduce__(self) -> tuple[Any, ...]:
+        return (Path("harmed").touch, ())
+
+
+def test_runs_no_code_from_a_file(model: MDHR, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(CheckpointError, match="not a checkpoint of plain tensors"):
+        load_released_checkpoint(model, save({"state_dict": Harmful()}, tmp_path))
+    assert not (tmp_path / "harmed").exists()
+
+
+def test_refuses_files_that_are_none(model: MDHR, tmp_path: Path) -> None:
+    with pytest.raises(CheckpointError, match="does not exist"):
+        load_released_checkpoint(model, tmp_path / "none.pth")
+    (tmp_path / "text.pth").write_text("hello")
+    with pytest.raises(CheckpointError, match="not a checkpoint"):
+        load_released_checkpoint(model, tmp_path / "text.pth")
+
+
+def test_refuses_models_of_another_form(tmp_path: Path) -> None:
+    ablated = build_mdhr("disfa", "resnet18", temporal=False, projection_width=8, au_width=8)
+    with pytest.raises(CheckpointError, match=r"changed here: temporal, projection_width, au_width"):
+        load_released_checkpoint(ablated, save({"a": torch.zeros(1)}, tmp_path))

@@ -1,0 +1,79 @@
+"""A model folder gives back the model that was saved."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors.torch import load_file, save_file
+
+from mdhr_sdk.errors import CheckpointError, ModelFolderError
+from mdhr_sdk.folder import ModelFolder, sha256
+from mdhr_sdk.model import build_mdhr, load_model, save_model
+
+
+@pytest.fixture
+def saved(tmp_path: Path) -> Path:
+    torch.manual_seed(1)
+    model = build_mdhr("disfa", "resnet18", k=3, projection_width=8, au_width=8, edges="cross_full")
+    save_model(model, tmp_path / "model", clip_length=8, thresholds=(0.4,) * 8, licence="MIT", provenance="a test")
+    return tmp_path / "model"
+
+
+def rewrite(folder: Path, tensors: dict[str, torch.Tensor]) -> None:
+    """Replace the weights and let the manifest vouch for them."""
+    save_file(tensors, folder / "model.safetensors")
+    manifest = json.loads((folder / "manifest.json").read_text())
+    manifest["files"]["model.safetensors"]["sha256"] = sha256(folder / "model.safetensors")
+    (folder / "manifest.json").write_text(json.dumps(manifest))
+
+
+def test_round_trip(saved: Path) -> None:
+    torch.manual_seed(1)
+    original = build_mdhr("disfa", "resnet18", k=3, projection_width=8, au_width=8, edges="cross_full").eval()
+    loaded = load_model(saved)
+    x = torch.randn(1, 3, 3, 224, 224)
+    with torch.inference_mode():
+        assert torch.equal(original(x).scores, loaded(x).scores)
+    assert loaded.config == original.config and not loaded.training
+    config = ModelFolder.open(saved).config
+    assert (config.clip_length, config.thresholds, config.licence) == (8, (0.4,) * 8, "MIT")
+    assert config.trained is False
+
+
+def test_refuses_a_used_folder(saved: Path) -> None:
+    with pytest.raises(ModelFolderError, match="not an empty folder"):
+        save_model(load_model(saved), saved)
+
+
+def test_refuses_changed_weights(saved: Path) -> None:
+    with (saved / "model.safetensors").open("r+b") as file:
+        file.seek(-1, 2)
+        file.write(b"\x7f")
+    with pytest.raises(ModelFolderError, match="SHA-256"):
+        load_model(saved)
+
+
+def test_refuses_a_folder_without_weights(saved: Path) -> None:
+    (saved / "model.safetensors").unlink()
+    with pytest.raises(ModelFolderError, match=r"has no model\.safetensors"):
+        load_model(saved)
+
+
+def test_names_keys_that_do_not_fit(saved: Path) -> None:
+    tensors = load_file(saved / "model.safetensors")
+    tensors["head.graph.biased"] = tensors.pop("head.graph.bias")
+    rewrite(saved, tensors)
+    with pytest.raises(CheckpointError, match=r"1 missing: head\.graph\.bias; 1 unexpected: head\.graph\.biased"):
+        load_model(saved)
+
+
+def test_refuses_a_file_that_is_no_safetensors(saved: Path) -> None:
+    (saved / "model.safetensors").write_bytes(b"hello")
+    manifest = json.loads((saved / "manifest.json").read_text())
+    manifest["files"]["model.safetensors"]["sha256"] = sha256(saved / "model.safetensors")
+    (saved / "manifest.json").write_text(json.dumps(manifest))
+    with pytest.raises(ModelFolderError, match="not a safetensors file"):
+        load_model(saved)
