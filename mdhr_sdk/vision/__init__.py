@@ -1,0 +1,31 @@
+"""From pictures to aligned faces: sources, face meshes, tracks and crops.
+
+Importing this loads neither OpenCV nor MediaPipe; both come with the first use.
+"""
+
+from .align import DEFAULT_TEMPLATE, TEMPLATES, Template, align, crop_matrix, prepare, similarity
+from .boxes import Box, iou
+from .faces import Face, FaceMesher
+from .frames import Frame, Source, SourceInfo, check_image
+from .sources import list_sources
+from .tracks import Tracker
+
+__all__ = [
+    "DEFAULT_TEMPLATE",
+    "TEMPLATES",
+    "Box",
+    "Face",
+    "FaceMesher",
+    "Frame",
+    "Source",
+    "SourceInfo",
+    "Template",
+    "Tracker",
+    "align",
+    "check_image",
+    "crop_matrix",
+    "iou",
+    "list_sources",
+    "prepare",
+    "similarity",
+]

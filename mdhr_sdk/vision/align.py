@@ -1,0 +1,178 @@
+"""From a frame and a face's mesh to the square crop that the model reads, and on to its input array."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from ..errors import ConfigError, InputError
+from .frames import Image, check_image
+
+
+@dataclass(frozen=True)
+class Template:
+    """Where some mesh points belong in a crop of any size.
+
+    Attributes:
+        id: what a model folder's configuration names.
+        landmarks: indices into MediaPipe's face mesh.
+        targets: one (x, y) a landmark, as fractions of the crop's side from its upper left corner.
+    """
+
+    id: str
+    landmarks: tuple[int, ...]
+    targets: tuple[tuple[float, float], ...]
+
+
+def _metric(x_cm: float, y_cm: float) -> tuple[float, float]:
+    """A point of MediaPipe's metric face (x to the image's right, y up) in the crop of `mdhr-5pt-v1`."""
+    return x_cm / 20 + 0.5, (9.3 - y_cm) / 20
+
+
+DEFAULT_TEMPLATE = "mdhr-5pt-v1"
+TEMPLATES: Mapping[str, Template] = {
+    # Eye corners from left to right, then the base of the nose, on a frontal face of average size. The crop is a
+    # square of 20 cm, centred on the face, its upper edge 9.3 cm above the face's origin. In sevenths of its height,
+    # which are the rows that the model's regions are made of (0-3, 2-5, 4-7), real faces measure: brows 1.1 to 1.5,
+    # eyes 1.9 to 2.1, base of the nose 3.6 to 3.8, mouth 4.0 to 5.0, chin 5.8 to 6.6. The eye corners and the base
+    # of the nose hardly move with brows, mouth or jaw.
+    DEFAULT_TEMPLATE: Template(
+        id=DEFAULT_TEMPLATE,
+        landmarks=(33, 133, 362, 263, 2),
+        targets=(
+            _metric(-4.46, 3.43),
+            _metric(-1.84, 3.25),
+            _metric(1.84, 3.25),
+            _metric(4.46, 3.43),
+            _metric(0.0, -1.2),
+        ),
+    ),
+}
+
+
+def similarity(points: ArrayLike, targets: ArrayLike) -> NDArray[np.float64]:
+    """The turn, uniform scale and shift, never a reflection, that brings points closest to targets (least squares).
+
+    Args:
+        points: (n, 2), n >= 2.
+        targets: (n, 2).
+
+    Returns:
+        (2, 3) float64 matrix M with targets ~ M @ (x, y, 1).
+
+    Raises:
+        InputError: other shapes, values that are not finite, or points that fix no turn and scale.
+    """
+    given, wanted = np.asarray(points, np.float64), np.asarray(targets, np.float64)
+    if given.ndim != 2 or given.shape[1:] != (2,) or len(given) < 2 or given.shape != wanted.shape:
+        raise InputError(f"expected points and targets of one shape (n >= 2, 2); got {given.shape} and {wanted.shape}")
+    if not (np.isfinite(given).all() and np.isfinite(wanted).all()):
+        raise InputError("expected finite points and targets; got NaN or infinity; skip this face")
+    # As complex numbers a similarity is w = a z + b, and least squares has the closed form of a line fit.
+    z, w = given @ (1, 1j), wanted @ (1, 1j)
+    z0, w0 = z - z.mean(), w - w.mean()
+    spread = np.vdot(z0, z0).real
+    a = np.vdot(z0, w0) / spread if spread > 1e-12 * np.vdot(z, z).real else 0j
+    if abs(a) ** 2 * spread <= 1e-12 * np.vdot(w0, w0).real or a == 0:
+        raise InputError("expected points that fix a turn and a scale; these coincide or mirror; skip this face")
+    b = w.mean() - a * z.mean()
+    return np.array([[a.real, -a.imag, b.real], [a.imag, a.real, b.imag]])
+
+
+def crop_matrix(
+    landmarks_px: ArrayLike, template_id: str = DEFAULT_TEMPLATE, size_px: int = 224
+) -> NDArray[np.float64]:
+    """The (2, 3) float64 similarity from frame to crop, both in pixels counted from the image's upper left corner.
+
+    Raises:
+        ConfigError: unknown template, or a size that is no integer above 0.
+        InputError: landmarks of another shape, not finite, or in one spot.
+    """
+    template = TEMPLATES.get(template_id)
+    if template is None:
+        raise ConfigError(f"unknown alignment template {template_id!r}; known: {', '.join(TEMPLATES)}")
+    if not isinstance(size_px, int | np.integer) or size_px < 1:
+        raise ConfigError(f"size_px must be an integer of at least 1; got {size_px!r}")
+    mesh = np.asarray(landmarks_px, np.float64)
+    least = max(template.landmarks) + 1
+    if mesh.ndim != 2 or len(mesh) < least or mesh.shape[1] not in (2, 3):
+        raise InputError(f"expected landmarks of shape (at least {least}, 2 or 3); got {mesh.shape}; give a whole mesh")
+    return similarity(mesh[list(template.landmarks), :2], np.asarray(template.targets) * size_px)
+
+
+def align(image_bgr: Image, landmarks_px: ArrayLike, template_id: str = DEFAULT_TEMPLATE, size_px: int = 224) -> Image:
+    """Cut the aligned face out of a frame.
+
+    Bilinear; beyond the frame's edge its border is repeated. Where the face shrinks to half or less it is averaged
+    first, so that fine texture fades and does not turn into false patterns that flicker from frame to frame.
+
+    Args:
+        image_bgr: (H, W, 3) uint8 BGR.
+        landmarks_px: (478, 3) or (478, 2) face mesh in pixels of the frame.
+        template_id: key of `TEMPLATES`.
+        size_px: side of the crop in pixels.
+
+    Returns:
+        (size_px, size_px, 3) uint8 BGR.
+
+    Raises:
+        ConfigError: unknown template, or a size that is no integer above 0.
+        InputError: not such an image, or landmarks of another shape, not finite, or in one spot.
+    """
+    import cv2
+
+    image = check_image(image_bgr)
+    matrix = crop_matrix(landmarks_px, template_id, size_px)
+    image, matrix = _reduce(image, matrix, size_px)
+    # OpenCV counts from the centre of the first pixel, the matrix from its corner.
+    matrix[:, 2] += matrix[:, :2].sum(axis=1) / 2 - 0.5
+    size, flags, border = (size_px, size_px), cv2.INTER_LINEAR, cv2.BORDER_REPLICATE
+    return cv2.warpAffine(image, matrix, size, flags=flags, borderMode=border).astype(np.uint8, copy=False)
+
+
+def _reduce(image: Image, matrix: NDArray[np.float64], size_px: int) -> tuple[Image, NDArray[np.float64]]:
+    """Area-average the crop's part of the image by a whole factor, so that the rest shrinks less than twofold."""
+    import cv2
+
+    factor = int(1 / np.hypot(*matrix[:, 0]))
+    if factor < 2:
+        return image, matrix
+    inverse = np.linalg.inv(np.vstack([matrix, (0, 0, 1)]))
+    corners = np.array([(0, 0, 1), (size_px, 0, 1), (0, size_px, 1), (size_px, size_px, 1)]) @ inverse[:2].T
+    limit = np.array(image.shape[1::-1])
+    low = np.clip(np.floor(corners.min(axis=0)) - 2 * factor, 0, limit - 1).astype(int)
+    high = np.clip(np.ceil(corners.max(axis=0)) + 2 * factor, low + 1, limit).astype(int)
+    small = np.maximum(1, np.rint((high - low) / factor)).astype(int)
+    region = image[low[1] : high[1], low[0] : high[0]]
+    reduced = cv2.resize(region, (int(small[0]), int(small[1])), interpolation=cv2.INTER_AREA)
+    to_frame = np.column_stack([np.diag((high - low) / small), low])
+    return reduced.astype(np.uint8, copy=False), matrix @ np.vstack([to_frame, (0, 0, 1)])
+
+
+def prepare(crops: NDArray[np.uint8], mean: Sequence[float], std: Sequence[float]) -> NDArray[np.float32]:
+    """Turn crops into the model's input: RGB, channels first, (x / 255 - mean) / std.
+
+    Args:
+        crops: (M, S, S, 3) uint8 BGR; M may be 0.
+        mean: of the red, green and blue channel, on the scale 0 to 1.
+        std: likewise, above 0.
+
+    Returns:
+        (M, 3, S, S) float32, contiguous.
+
+    Raises:
+        InputError: another shape or dtype, or a mean and std that are not three numbers, std above 0.
+    """
+    if crops.ndim != 4 or crops.shape[1] != crops.shape[2] or crops.shape[3] != 3 or crops.dtype != np.uint8:
+        raise InputError(f"expected crops (M, S, S, 3) uint8 BGR; got {crops.dtype} {crops.shape}; stack align()'s")
+    if len(mean) != 3 or len(std) != 3 or not (np.isfinite(mean).all() and all(0 < s < np.inf for s in std)):
+        raise InputError(f"expected three means and three stds above 0, in RGB order; got mean {mean} and std {std}")
+    planes = np.empty((len(crops), 3, *crops.shape[1:3]), np.float32)
+    for channel in range(3):
+        plane = planes[:, channel]
+        np.multiply(crops[..., 2 - channel], np.float32(1 / (255 * std[channel])), out=plane, dtype=np.float32)
+        plane -= np.float32(mean[channel] / std[channel])
+    return planes

@@ -1,0 +1,44 @@
+"""Frames that are in memory already: one image, a clip, or an iterator of images."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import numpy as np
+
+from ..errors import InputError
+from .frames import Image, Opened, Source, check_image
+
+
+def array_source(array: np.ndarray, name: str, fps: float) -> Source:
+    """A still from (H, W, 3), or one clip from (T, H, W, 3); uint8 BGR.
+
+    Raises:
+        InputError: another dtype or shape, or no frames.
+    """
+    if array.ndim != 4:
+        still = check_image(array, name)
+        return Source(name, "array", lambda: _open(Opened(0.0, 1, False, iter([(still, 0.0)]))))
+    if len(array) == 0:
+        raise InputError(f"expected {name} to hold at least one frame; got shape {array.shape}; give a longer clip")
+    check_image(array[0], f"each frame of {name}")
+    return Source(name, "array", lambda: _open(Opened(fps, len(array), False, _timed(iter(array), name, fps))))
+
+
+def iterator_source(images: Iterator[object], name: str, fps: float) -> Source:
+    """Frames from an iterator of (H, W, 3) uint8 BGR arrays, each checked as it comes."""
+    return Source(name, "array", lambda: _open(Opened(fps, None, False, _timed(images, name, fps))))
+
+
+@contextmanager
+def _open(opened: Opened) -> Iterator[Opened]:
+    yield opened
+
+
+def _timed(images: Iterator[object], name: str, fps: float) -> Iterator[tuple[Image, float]]:
+    index = -1
+    for index, image in enumerate(images):
+        yield check_image(image, f"frame {index} of {name}"), index / fps
+    if index < 0:
+        raise InputError(f"expected {name} to give at least one frame; it gave none; was the iterator used before?")

@@ -1,0 +1,27 @@
+"""Boxes in pixels: x0, y0, x1, y1."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+Box = tuple[float, float, float, float]
+
+
+def box_around(landmarks_px: NDArray[np.float32]) -> Box:
+    """The smallest box that holds (n, 3) landmarks."""
+    (x0, y0), (x1, y1) = landmarks_px[:, :2].min(axis=0).tolist(), landmarks_px[:, :2].max(axis=0).tolist()
+    return x0, y0, x1, y1
+
+
+def iou(a: Box, b: Box) -> float:
+    """Shared area over joint area of two boxes, in [0, 1]; 0 where both are empty."""
+    width = min(a[2], b[2]) - max(a[0], b[0])
+    height = min(a[3], b[3]) - max(a[1], b[1])
+    shared = max(0.0, width) * max(0.0, height)
+    joint = _area(a) + _area(b) - shared
+    return shared / joint if joint > 0 else 0.0
+
+
+def _area(box: Box) -> float:
+    return (box[2] - box[0]) * (box[3] - box[1])

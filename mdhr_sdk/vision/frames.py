@@ -1,0 +1,161 @@
+"""A frame, where it comes from, and what an image must be."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Generator, Iterator
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from typing import Literal, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..errors import InputError, SourceError
+
+Kind = Literal["video", "image", "sequence", "camera", "stream", "array"]
+Image = NDArray[np.uint8]
+
+
+@dataclass(frozen=True, eq=False)
+class Frame:
+    """One picture of a source.
+
+    Attributes:
+        image: (H, W, 3) uint8, BGR.
+        index: position in the source, from 0.
+        timestamp_s: the container's presentation time; position / fps for arrays and image sequences; seconds since
+            opening for cameras and live streams; 0 for stills.
+        source: name of the source.
+    """
+
+    image: Image
+    index: int
+    timestamp_s: float
+    source: str
+
+
+@dataclass(frozen=True)
+class SourceInfo:
+    """What is known about a source once it is open.
+
+    Attributes:
+        name: the path as given, 'camera 0', the URL without its password, or 'array'.
+        kind: 'video', 'image', 'sequence', 'camera', 'stream' or 'array'.
+        fps: frames a second as declared; 0.0 for stills and where the device or container does not say.
+        frame_count: frames as declared, an estimate for containers such as mkv; None where nobody knows.
+        live: frames come in real time and cannot be read again.
+    """
+
+    name: str
+    kind: Kind
+    fps: float
+    frame_count: int | None
+    live: bool
+
+
+class Opened(NamedTuple):
+    """What an opener hands to `Source`: the rest of its `SourceInfo`, and (image, timestamp_s) pairs."""
+
+    fps: float
+    frame_count: int | None
+    live: bool
+    images: Iterator[tuple[Image, float]]
+
+
+class Source:
+    """Frames of one video, still, sequence, camera, stream or array; opened by `with`.
+
+        with source:
+            for frame in source:
+                ...
+
+    Files can be opened again after they were closed; cameras start anew; iterators go on where they stopped.
+
+    Attributes:
+        name: as in `SourceInfo`.
+        kind: as in `SourceInfo`.
+    """
+
+    def __init__(self, name: str, kind: Kind, opener: Callable[[], AbstractContextManager[Opened]]) -> None:
+        self.name = name
+        self.kind = kind
+        self._opener = opener
+        self._context: AbstractContextManager[Opened] | None = None
+        self._info: SourceInfo | None = None
+        self._frames: Generator[Frame, None, None] | None = None
+
+    def __repr__(self) -> str:
+        return f"Source({self.name!r}, kind={self.kind!r})"
+
+    @property
+    def info(self) -> SourceInfo:
+        """Filled by opening; stays after closing.
+
+        Raises:
+            SourceError: the source was never opened.
+        """
+        if self._info is None:
+            raise SourceError(f"{self.name} was not opened yet; use 'with source:' before source.info")
+        return self._info
+
+    def __enter__(self) -> Source:
+        """Open the source.
+
+        Raises:
+            SourceError: it cannot be opened, holds no frame, or is open already.
+        """
+        if self._context is not None:
+            raise SourceError(f"{self.name} is open already; leave its 'with' block before you open it again")
+        context = self._opener()
+        opened = context.__enter__()
+        self._context = context
+        self._info = SourceInfo(self.name, self.kind, opened.fps, opened.frame_count, opened.live)
+        self._frames = (Frame(image, i, at_s, self.name) for i, (image, at_s) in enumerate(opened.images))
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        if self._frames is not None and self._context is not None:
+            self._frames.close()
+            context, self._context, self._frames = self._context, None, None
+            context.__exit__(None, None, None)
+
+    def __iter__(self) -> Iterator[Frame]:
+        """Yield the frames, once an opening; a second loop goes on where the first one stopped.
+
+        Raises:
+            SourceError: the source is not open, a frame cannot be read, or a camera stopped.
+            TruncatedSourceError: after the last frame of a video that ends well before its declared length.
+            InputError: an iterator gave something other than a BGR image.
+        """
+        if self._frames is None:
+            raise SourceError(f"{self.name} is not open; use 'with source:' around the loop")
+        return self._frames
+
+
+def check_image(image: object, what: str = "the image") -> Image:
+    """Return `image` as a contiguous array if it is (H, W, 3) uint8, else say how to make it so.
+
+    Raises:
+        InputError: another type, dtype or shape, or no pixels.
+    """
+    expected = f"expected {what} to be a (height, width, 3) uint8 array in BGR order"
+    if not isinstance(image, np.ndarray):
+        raise InputError(f"{expected}; got {type(image).__name__}; read it with cv2.imread or convert it to an array")
+    fits = image.ndim == 3 and image.shape[2] == 3
+    if fits and image.dtype == np.uint8 and image.size > 0:
+        return np.ascontiguousarray(image)
+    raise InputError(f"{expected}; got {image.dtype} {image.shape}; {_remedy(image)}")
+
+
+def _remedy(image: NDArray[np.generic]) -> str:
+    if image.size == 0:
+        return "give an image with at least one pixel"
+    if image.ndim == 2 or (image.ndim == 3 and image.shape[2] == 1):
+        return "convert grey to BGR: cv2.cvtColor(image, cv2.COLOR_GRAY2BGR)"
+    if image.ndim == 3 and image.shape[2] == 4:
+        return "drop the alpha channel: cv2.cvtColor(image, cv2.COLOR_BGRA2BGR)"
+    if image.ndim == 3 and image.shape[0] == 3 and image.shape[2] != 3:
+        return "move the channels last: image.transpose(1, 2, 0)"
+    if image.dtype != np.uint8:
+        return "scale to 0-255 and convert: (image * 255).astype('uint8') for values in [0, 1]"
+    return "give one image, or a (frames, height, width, 3) array for a clip"

@@ -1,0 +1,52 @@
+"""Keep native libraries off the terminal: their start-up chatter is not ours to show."""
+
+from __future__ import annotations
+
+import os
+import sys
+import threading
+
+
+class _Quiet:
+    """Sends file descriptor 2 to the null device inside a `with` block.
+
+    The descriptor belongs to the whole process, so blocks of several threads share one redirection: the first to
+    enter makes it, the last to leave undoes it.
+    """
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._depth = 0
+        self._saved: int | None = None
+
+    def __enter__(self) -> None:
+        with self._lock:
+            self._depth += 1
+            if self._depth == 1:
+                self._redirect()
+
+    def __exit__(self, *_: object) -> None:
+        with self._lock:
+            self._depth -= 1
+            if self._depth == 0:
+                self._restore()
+
+    def _redirect(self) -> None:
+        if sys.stderr is not None:
+            sys.stderr.flush()
+        try:
+            self._saved = os.dup(2)
+        except OSError:  # a service without a standard error stream has nothing to silence
+            return
+        null = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(null, 2)
+        os.close(null)
+
+    def _restore(self) -> None:
+        if self._saved is not None:
+            os.dup2(self._saved, 2)
+            os.close(self._saved)
+            self._saved = None
+
+
+quiet = _Quiet()

@@ -1,0 +1,94 @@
+"""Give each face a number and keep it from frame to frame."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+from ..errors import ConfigError, InputError
+from .boxes import Box, iou
+
+
+class Boxed(Protocol):
+    """Anything with a box; `Face` is one."""
+
+    @property
+    def box_px(self) -> Box: ...
+
+
+@dataclass(frozen=True)
+class _Track:
+    box_px: Box
+    seen_s: float
+
+
+class Tracker:
+    """Matches the faces of a frame to the last boxes of the known tracks, the best overlap first.
+
+    Ids count up from 0 and are never used twice. A track survives `max_gap_s` seconds without its face.
+
+    Args:
+        max_gap_s: longest time in seconds that a face may be unseen and keep its id.
+        min_iou: least intersection over union of a face and a track's last box, in (0, 1].
+
+    Raises:
+        ConfigError: an argument out of range.
+    """
+
+    def __init__(self, max_gap_s: float = 1.0, min_iou: float = 0.3) -> None:
+        if not 0 <= max_gap_s < math.inf:
+            raise ConfigError(f"max_gap_s must be a number of seconds, at least 0; got {max_gap_s!r}")
+        if not 0 < min_iou <= 1:
+            raise ConfigError(f"min_iou must be in (0, 1]; got {min_iou!r}")
+        self._max_gap_s = max_gap_s
+        self._min_iou = min_iou
+        self._tracks: dict[int, _Track] = {}
+        self._next_id = 0
+        self._now_s = -math.inf
+
+    def update(self, faces: Sequence[Boxed], timestamp_s: float) -> list[int]:
+        """Return the track id of each face, in the order of `faces`.
+
+        Faces that fit no track start new ones, numbered from left to right.
+
+        Args:
+            faces: the faces of one frame.
+            timestamp_s: the frame's time in seconds; never less than the one before.
+
+        Raises:
+            InputError: the time is not finite or runs backwards.
+        """
+        if not self._now_s <= timestamp_s < math.inf:
+            raise InputError(
+                f"expected a time of {self._now_s:g} s or later; got {timestamp_s!r}; call reset() for a new source"
+            )
+        self._now_s = timestamp_s
+        self._tracks = {i: t for i, t in self._tracks.items() if timestamp_s - t.seen_s <= self._max_gap_s}
+        boxes = [face.box_px for face in faces]
+        ids = self._match(boxes)
+        for face in sorted(set(range(len(boxes))) - ids.keys(), key=boxes.__getitem__):
+            ids[face] = self._next_id
+            self._next_id += 1
+        for face, track in ids.items():
+            self._tracks[track] = _Track(boxes[face], timestamp_s)
+        return [ids[face] for face in range(len(boxes))]
+
+    def reset(self) -> None:
+        """Forget all tracks, as for a new source or after a cut; counting goes on."""
+        self._tracks.clear()
+        self._now_s = -math.inf
+
+    def _match(self, boxes: Sequence[Box]) -> dict[int, int]:
+        pairs = [
+            (-overlap, track, box, face)  # ties go to the older track, then to the face further left
+            for face, box in enumerate(boxes)
+            for track, known in self._tracks.items()
+            if (overlap := iou(box, known.box_px)) >= self._min_iou
+        ]
+        ids: dict[int, int] = {}
+        for _, track, _, face in sorted(pairs):
+            if face not in ids and track not in ids.values():
+                ids[face] = track
+        return ids

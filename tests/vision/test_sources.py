@@ -1,0 +1,238 @@
+"""What may be given as a source, and what each kind of it yields."""
+
+from __future__ import annotations
+
+import struct
+import subprocess
+import sys
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+
+from mdhr_sdk.errors import InputError, MDHRError, SourceError
+from mdhr_sdk.vision import Source, SourceInfo, check_image, list_sources
+
+
+def read(source: Source) -> list:
+    with source:
+        return list(source)
+
+
+def grey(frame) -> float:
+    return float(frame.image.mean())
+
+
+def test_importing_the_package_loads_neither_opencv_nor_mediapipe():
+    code = "import sys, mdhr_sdk.vision; print([m for m in ('cv2', 'mediapipe', 'torch') if m in sys.modules])"
+    assert subprocess.check_output([sys.executable, "-c", code], text=True).strip() == "[]"
+
+
+def test_a_still_array_is_one_frame():
+    image = np.zeros((4, 6, 3), np.uint8)
+    (source,) = list_sources(image)
+    (frame,) = read(source)
+    assert source.info == SourceInfo("array", "array", 0.0, 1, False)
+    assert (frame.index, frame.timestamp_s, frame.source) == (0, 0.0, "array")
+    assert frame.image.shape == (4, 6, 3)
+
+
+@pytest.mark.parametrize(("fps", "expected"), [(None, 25.0), (50, 50.0)])
+def test_a_clip_array_is_timed_by_fps(fps, expected):
+    (source,) = list_sources(np.zeros((3, 4, 6, 3), np.uint8), fps=fps)
+    frames = read(source)
+    assert [frame.timestamp_s for frame in frames] == pytest.approx([0, 1 / expected, 2 / expected])
+    assert (source.info.fps, source.info.frame_count) == (expected, 3)
+    assert len(read(source)) == 3, "an array can be opened again"
+
+
+def test_an_iterator_yields_its_images_and_checks_each():
+    images = iter([np.zeros((4, 6, 3), np.uint8), np.zeros((8, 6, 3), np.uint8), np.zeros((4, 6))])
+    (source,) = list_sources(images, fps=10)
+    heights = []
+    with source, pytest.raises(InputError, match=r"frame 2 of array .*float64 \(4, 6\)"):
+        for frame in source:
+            heights.append(frame.image.shape[0])
+    assert heights == [4, 8]
+    with source, pytest.raises(InputError, match="it gave none"):
+        list(source)
+    assert source.info.frame_count is None
+
+
+def test_a_list_is_a_batch_with_a_name_for_each():
+    still, clip = np.zeros((4, 6, 3), np.uint8), np.zeros((2, 4, 6, 3), np.uint8)
+    sources = list_sources([still, (clip, still), 3])
+    assert [source.name for source in sources] == ["array[0]", "array[1][0]", "array[1][1]", "camera 3"]
+    assert list_sources(sources) == sources
+
+
+@pytest.mark.parametrize(
+    ("bad", "hint"),
+    [
+        (np.zeros((4, 6), np.uint8), "COLOR_GRAY2BGR"),
+        (np.zeros((4, 6, 1), np.uint8), "COLOR_GRAY2BGR"),
+        (np.zeros((4, 6, 4), np.uint8), "COLOR_BGRA2BGR"),
+        (np.zeros((3, 4, 6), np.uint8), "transpose"),
+        (np.zeros((4, 6, 3), np.float32), r"\* 255"),
+        (np.zeros((2, 4, 6, 3), np.float32), r"\* 255"),
+        (np.zeros((4, 6, 3), np.uint16), "uint16"),
+        (np.zeros((0, 6, 3), np.uint8), "at least one pixel"),
+        (np.zeros((0, 4, 6, 3), np.uint8), "at least one frame"),
+        (np.zeros(5, np.uint8), r"\(5,\)"),
+    ],
+)
+def test_arrays_that_are_not_bgr_uint8_are_refused_with_a_remedy(bad, hint):
+    with pytest.raises(InputError, match=hint) as caught:
+        list_sources(bad)
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("bad", [None, 1.5, True, -1, b"x", {}, {"a"}, object(), [], [[]]])
+def test_other_types_are_refused(bad):
+    with pytest.raises(InputError, match="expected"):
+        list_sources(bad)
+
+
+@pytest.mark.parametrize("fps", [0, -1, float("nan"), float("inf"), "25"])
+def test_fps_must_be_a_positive_number(fps):
+    with pytest.raises(InputError, match="fps"):
+        list_sources(np.zeros((4, 6, 3), np.uint8), fps=fps)
+
+
+def test_check_image_makes_views_contiguous():
+    view = np.zeros((4, 6, 3), np.uint8)[:, ::-1]
+    assert check_image(view).flags.c_contiguous
+    with pytest.raises(InputError, match="list"):
+        check_image([[0]])
+
+
+def test_an_image_file_is_a_still(make_images):
+    path = make_images("ünï.png") / "ünï.png"
+    (source,) = list_sources(path)
+    (frame,) = read(source)
+    assert source.info == SourceInfo(str(path), "image", 0.0, 1, False)
+    assert frame.image.shape == (48, 64, 3)
+    assert frame.image.dtype == np.uint8
+
+
+def test_exif_orientation_is_applied(tmp_path):
+    jpeg = cv2.imencode(".jpg", np.zeros((20, 60, 3), np.uint8))[1].tobytes()
+    tiff = b"MM\x00\x2a" + struct.pack(">IHHHIHHI", 8, 1, 0x0112, 3, 1, 6, 0, 0)  # orientation 6: turn by 90 degrees
+    exif = b"Exif\x00\x00" + tiff
+    path = tmp_path / "turned.jpg"
+    path.write_bytes(jpeg[:2] + b"\xff\xe1" + struct.pack(">H", len(exif) + 2) + exif + jpeg[2:])
+    assert read(list_sources(path)[0])[0].image.shape == (60, 20, 3)
+
+
+@pytest.mark.parametrize("content", [b"", b"not an image", cv2.imencode(".png", np.eye(90) * 99)[1].tobytes()[:200]])
+def test_a_damaged_image_is_one_quiet_error(tmp_path, capfd, content):
+    path = tmp_path / "bad.png"
+    path.write_bytes(content)
+    with pytest.raises(SourceError, match=r"bad\.png"), list_sources(path)[0]:
+        pass
+    assert capfd.readouterr() == ("", "")
+
+
+def test_numbered_images_are_one_sequence_in_natural_order(make_images):
+    folder = make_images("f1.png", "f2.png", "f10.png")
+    (source,) = list_sources(str(folder))
+    frames = read(source)
+    assert source.info == SourceInfo(str(folder), "sequence", 25.0, 3, False)
+    assert [grey(frame) // 10 for frame in frames] == [0, 1, 2]
+    assert [frame.timestamp_s for frame in frames] == pytest.approx([0, 0.04, 0.08])
+
+
+@pytest.mark.parametrize(
+    "names",
+    [
+        ("anna.png", "bert.png"),
+        ("f1.png", "f2.bmp"),
+        ("s1_f1.png", "s2_f2.png"),
+        ("f1.png", "f01.png"),
+        ("f1.png", "g2.png"),
+        ("only1.png",),
+    ],
+)
+def test_other_images_are_stills_unless_asked_for(make_images, names):
+    folder = make_images(*names)
+    assert [source.kind for source in list_sources(folder)] == ["image"] * len(names)
+    assert [source.kind for source in list_sources(folder, sequence=True)] == ["sequence"]
+
+
+def test_numbered_images_can_be_stills(make_images):
+    sources = list_sources(make_images("f1.png", "f2.png"), sequence=False)
+    assert [(source.kind, Path(source.name).name) for source in sources] == [("image", "f1.png"), ("image", "f2.png")]
+
+
+def test_a_damaged_frame_of_a_sequence_is_named(make_images):
+    folder = make_images("f1.png", "f2.png", "f3.png")
+    (folder / "f2.png").write_bytes(b"gone")
+    (source,) = list_sources(folder)
+    with source, pytest.raises(SourceError, match=r"f2\.png"):
+        list(source)
+
+
+def test_a_folder_gives_its_videos_and_its_images(make_images, make_video, tmp_path):
+    make_images("f1.png", "f2.png", ".hidden3.png", folder=".")
+    make_images("f4.png", folder="deeper")
+    make_video("clip.avi")
+    (tmp_path / "notes.txt").write_text("x")
+    assert [source.kind for source in list_sources(tmp_path)] == ["video", "sequence"]
+
+
+def test_globs_reach_into_folders(make_images, tmp_path):
+    make_images("f1.png", "f2.png", folder="a")
+    make_images("f3.png", folder="b/c")
+    assert [source.kind for source in list_sources(f"{tmp_path}/a/*.png")] == ["sequence"]
+    assert [source.kind for source in list_sources(f"{tmp_path}/**/*.png")] == ["image"] * 3
+    (joined,) = list_sources(f"{tmp_path}/**/*.png", sequence=True, fps=10)
+    assert [frame.timestamp_s for frame in read(joined)] == pytest.approx([0, 0.1, 0.2])
+
+
+def test_a_path_with_brackets_is_taken_literally(make_images):
+    folder = make_images("f[1].png")
+    assert [source.kind for source in list_sources(folder / "f[1].png")] == ["image"]
+
+
+@pytest.mark.parametrize(
+    "text", ["missing.mp4", "missing/*.jpg", "", "  ", "empty", "text", "x" * 5000, "a\0b", "~nobody-here/x"]
+)
+def test_paths_with_nothing_usable_are_refused_in_one_line(tmp_path, monkeypatch, text):
+    (tmp_path / "empty").mkdir()
+    (tmp_path / "text").mkdir()
+    (tmp_path / "text" / "notes.txt").write_text("x")
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(SourceError) as caught:
+        list_sources(text)
+    assert "\n" not in str(caught.value)
+
+
+def test_names_that_stand_for_cameras_and_streams():
+    given = [0, "1", np.int64(2), "/dev/video3", "rtsp://user:secret@host/live", "https://host/a@b.mp4"]
+    sources = list_sources(given)
+    assert [source.kind for source in sources] == ["camera"] * 4 + ["stream"] * 2
+    names = [source.name for source in sources]
+    assert names == ["camera 0", "camera 1", "camera 2", "camera 3", "rtsp://host/live", "https://host/a@b.mp4"]
+
+
+def test_a_source_is_used_inside_its_with_block():
+    (source,) = list_sources(np.zeros((4, 4, 6, 3), np.uint8))
+    with pytest.raises(SourceError, match="not opened yet"):
+        _ = source.info
+    with pytest.raises(SourceError, match="not open"):
+        iter(source)
+    with source:
+        with pytest.raises(SourceError, match="open already"):
+            source.__enter__()
+        frames = iter(source)
+        first = next(frames)
+        rest = [frame.index for frame in source]
+    assert (first.index, rest) == (0, [1, 2, 3])
+    assert next(frames, None) is None
+    assert "array" in repr(source)
+
+
+def test_errors_share_a_base():
+    with pytest.raises(MDHRError):
+        list_sources("nowhere.mp4")
