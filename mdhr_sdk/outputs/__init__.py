@@ -1,0 +1,10 @@
+"""What becomes of results: tables, annotated videos, timelines."""
+
+from .collection import Results
+from .overlay import annotate
+from .sinks import FileSink, Sink
+from .table import CsvSink
+from .timeline import draw_timeline
+from .video import OverlaySink
+
+__all__ = ["CsvSink", "FileSink", "OverlaySink", "Results", "Sink", "annotate", "draw_timeline"]

@@ -1,0 +1,162 @@
+"""Results drawn on the frame they belong to."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..errors import InputError
+from ..results import FaceResult, FrameResult
+from . import drawing
+from .drawing import Box, Colour, Image
+from .style import track_colour
+
+_WHITE: Colour = (255, 255, 255)
+_DARK: Colour = (28, 20, 16)
+_TROUGH: Colour = (92, 80, 72)
+_QUIET: Colour = (184, 172, 162)
+_RED: Colour = (38, 38, 220)
+_AMBER: Colour = (11, 158, 245)
+
+
+def annotate(image_bgr: NDArray[np.uint8], result: FrameResult) -> NDArray[np.uint8]:
+    """Draw every face's box, track id and AU scores, and the frame's time.
+
+    Bars show probabilities; AUs that occur are in the track's colour, the others grey. A frame of an untrained
+    model says that it is.
+
+    Args:
+        image_bgr: (H, W, 3) uint8, the frame; left as it is.
+        result: what the detector found in it.
+
+    Returns:
+        (H, W, 3) uint8 BGR, a copy with the drawing.
+
+    Raises:
+        InputError: the image is not a BGR image of uint8.
+    """
+    if image_bgr.ndim != 3 or image_bgr.shape[2] != 3 or image_bgr.dtype != np.uint8 or not image_bgr.size:
+        raise InputError(
+            f"an overlay needs a BGR image of shape (H, W, 3) and dtype uint8; got {image_bgr.shape} "
+            f"{image_bgr.dtype}; convert the frame first"
+        )
+    canvas: Image = np.ascontiguousarray(image_bgr).copy()
+    style = _Style.of(canvas, result)
+    boxes = [_inside(face.box_px, canvas) for face in result.faces]
+    for face, box in zip(result.faces, boxes, strict=True):
+        drawing.frame(canvas, box, style.colour(face), 1.2 * style.text_px, style.line_px)
+    taken = boxes + [_tag(canvas, face, box, style) for face, box in zip(result.faces, boxes, strict=True)]
+    for face, box in zip(result.faces, boxes, strict=True):
+        taken.append(_panel(canvas, face, box, taken, style))
+    _status(canvas, result, style)
+    return canvas
+
+
+@dataclass(frozen=True)
+class _Style:
+    """Sizes in pixels, all from the frame's: text stays readable at 320 x 320 and unobtrusive at 1920 x 1080."""
+
+    text_px: int
+    line_px: int
+    top_px: float  # rows above it belong to the warning,
+    bottom_px: float  # rows from it on to the status line
+
+    @classmethod
+    def of(cls, image: Image, result: FrameResult) -> _Style:
+        height, short = image.shape[0], min(image.shape[:2])
+        text = max(9, round(short / 54))
+        return cls(text, max(1, round(short / 500)), 0.0 if result.model.trained else 2.7 * text, height - 2.2 * text)
+
+    def colour(self, face: FaceResult) -> Colour:
+        return drawing.bgr(track_colour(face.track_id))
+
+
+def _inside(box: Box, image: Image) -> Box:
+    """The part of a box that is in the image, so that its outline stays visible for a face at the edge."""
+    height, width = image.shape[:2]
+    x0, x1 = np.clip((box[0], box[2]), 1, max(1, width - 2)).tolist()
+    y0, y1 = np.clip((box[1], box[3]), 1, max(1, height - 2)).tolist()
+    return x0, y0, x1, y1
+
+
+def _chip(
+    image: Image, x: float, y: float, words: str, size: int, back: Colour, alpha: float, bold: bool = True
+) -> Box:
+    """White words on a rounded label whose top left corner is (x, y); returns where it is."""
+    pad, height = 0.55 * size, 1.7 * size
+    right = x + drawing.text_width(words, size, bold) + 2 * pad
+    drawing.fill(image, (x, y, right, y + height), back, 0.4 * size, alpha)
+    drawing.text(image, x + pad, y + height / 2, words, size, _WHITE, bold)
+    return x, y, right, y + height
+
+
+def _tag(image: Image, face: FaceResult, box: Box, style: _Style) -> Box:
+    """The track id on the upper left corner of the box, inside it when there is no room above."""
+    gap, height = 0.4 * style.text_px, 1.7 * style.text_px
+    x, y = box[0], box[1] - height - gap
+    if y < style.top_px:
+        x, y = x + gap, max(box[1], style.top_px) + gap
+    return _chip(image, x, y, f"face {face.track_id}", style.text_px, style.colour(face), 0.9)
+
+
+def _panel(image: Image, face: FaceResult, box: Box, taken: list[Box], style: _Style) -> Box:
+    """A translucent panel of bars beside the face; returns where it is."""
+    if not face.aus:
+        return box
+    width, rows = image.shape[1], len(face.aus)
+    size = max(6, min(style.text_px, int((style.bottom_px - style.top_px) / (1.4 * rows + 2))))
+    row, pad = 1.4 * size, 0.6 * size
+    label = max(drawing.text_width(code, size, True) for code in face.aus) + pad
+    limits = (pad, style.top_px, width - pad, style.bottom_px)
+    for bar in (5.0 * size, 3.7 * size, 2.4 * size):
+        extent = (label + bar + 2 * pad, row * rows + 1.2 * pad)
+        x, y, covered = _place(extent, box, taken, limits)
+        if not covered:
+            break
+    area = (x, y, x + extent[0], y + extent[1])
+    drawing.fill(image, area, _DARK, 0.8 * size, 0.62)
+    for index, score in enumerate(face.aus.values()):
+        middle = y + 0.6 * pad + (index + 0.5) * row
+        colour = style.colour(face) if score.occurrence else _QUIET
+        drawing.text(image, x + pad, middle, score.code, size, _WHITE if score.occurrence else _QUIET, score.occurrence)
+        start, half = x + pad + label, 0.24 * size
+        drawing.fill(image, (start, middle - half, start + bar, middle + half), _TROUGH, half, 0.8)
+        length = bar * min(1.0, max(0.0, score.probability))
+        if length > 0.5:
+            drawing.fill(image, (start, middle - half, start + length, middle + half), colour, half)
+    return area
+
+
+def _place(extent: tuple[float, float], box: Box, taken: list[Box], limits: Box) -> tuple[float, float, float]:
+    """Where a panel of that extent covers least: right of the box, else left, below or above it.
+
+    Returns:
+        x and y of its corner, and the area in square pixels of `taken` that it covers there.
+    """
+    (wide, high), gap = extent, limits[0]
+    beside = ((box[2] + gap, box[1]), (box[0] - gap - wide, box[1]))
+    over = ((box[0], box[3] + gap), (box[0], box[1] - 4 * gap - high))
+    spots = []
+    for x, y in beside + over:
+        x, y = max(limits[0], min(x, limits[2] - wide)), max(limits[1], min(y, limits[3] - high))
+        overlaps = ((min(x + wide, x1) - max(x, x0), min(y + high, y1) - max(y, y0)) for x0, y0, x1, y1 in taken)
+        spots.append((x, y, sum(max(0.0, across) * max(0.0, down) for across, down in overlaps)))
+    return min(spots, key=lambda spot: spot[2])
+
+
+def _status(image: Image, result: FrameResult, style: _Style) -> None:
+    """Bottom left the frame's number and time, and whether it has no face; on top the warning of an untrained model."""
+    width, size, top, gap = image.shape[1], style.text_px, style.bottom_px, 0.5 * style.text_px
+    words = f"frame {result.index}   {result.timestamp_s:.2f} s"
+    _, _, right, _ = _chip(image, gap, top, words, size, _DARK, 0.62, bold=False)
+    if not result.faces:
+        _chip(image, right + gap, top, "no face", size, _AMBER, 0.9)
+    if not result.model.trained:
+        words = "UNTRAINED MODEL - scores mean nothing"
+        size = max(
+            6, min(round(1.15 * size), int(size * 0.94 * width / (drawing.text_width(words, size, True) + size)))
+        )
+        length = drawing.text_width(words, size, True) + 1.1 * size
+        _chip(image, (width - length) / 2, gap, words, size, _RED, 0.92)

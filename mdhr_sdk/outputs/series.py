@@ -1,0 +1,132 @@
+"""Frames as arrays over time: what curves are drawn from."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..aus import LABEL_SETS
+from ..errors import InputError
+from ..results import FrameResult
+
+Values = NDArray[np.float64]
+Flags = NDArray[np.bool_]
+
+
+@dataclass(frozen=True, eq=False)
+class Series:
+    """One track, from its first frame to its last.
+
+    Attributes:
+        time_s: (T,) float64, seconds.
+        probability: (T, N) float64 in [0, 1], one column an AU; NaN where the track has no face.
+        occurrence: (T, N) bool; False where the track has no face.
+    """
+
+    time_s: Values
+    probability: Values
+    occurrence: Flags
+
+
+def codes_of(frames: Sequence[FrameResult]) -> tuple[str, ...]:
+    """The AU codes that the frames carry, in order; without any face those of the model's label set.
+
+    Raises:
+        InputError: faces carry different AUs.
+    """
+    sets = {tuple(face.aus) for frame in frames for face in frame.faces}
+    if len(sets) > 1:
+        raise InputError(
+            f"a timeline needs the same AUs in every face, and here are {len(sets)} different sets; "
+            "draw the results of each model on their own"
+        )
+    known = LABEL_SETS.get(frames[0].model.label_set)
+    return sets.pop() if sets else known.codes if known else ()
+
+
+def track_series(frames: Sequence[FrameResult], codes: Sequence[str]) -> dict[int, Series]:
+    """The series of every track, by track id in rising order. The frames are of one source, in order."""
+    places: dict[int, list[int]] = {}
+    scores: dict[int, list[list[tuple[float, bool]]]] = {}
+    for place, frame in enumerate(frames):
+        for face in frame.faces:
+            places.setdefault(face.track_id, []).append(place)
+            row = [(score.probability, score.occurrence) for score in map(face.aus.__getitem__, codes)]
+            scores.setdefault(face.track_id, []).append(row)
+    time_s = np.array([frame.timestamp_s for frame in frames])
+    series = {}
+    for track in sorted(places):
+        first, last = places[track][0], places[track][-1] + 1
+        seen = np.array(places[track]) - first
+        values = np.array(scores[track], np.float64).reshape(len(seen), len(codes), 2)
+        probability = np.full((last - first, len(codes)), np.nan)
+        probability[seen] = values[..., 0]
+        occurrence = np.zeros(probability.shape, bool)
+        occurrence[seen] = values[..., 1] > 0
+        series[track] = Series(time_s[first:last], probability, occurrence)
+    return series
+
+
+def absence(frames: Sequence[FrameResult]) -> Series:
+    """A series of one column: 1 in frames without any face, else NaN."""
+    value = np.array([np.nan if frame.faces else 1.0 for frame in frames])[:, None]
+    return Series(np.array([frame.timestamp_s for frame in frames]), value, ~np.isnan(value))
+
+
+def reduced(series: Series, frames_per_bin: int) -> Series:
+    """Each run of `frames_per_bin` frames as two points: the least and the greatest probability, in their order.
+
+    An AU occurs in both when it occurs in any frame of the run; a run is a gap when all its frames are. So no peak,
+    however short, is lost from a curve that has more frames than the page has dots.
+    """
+    if frames_per_bin <= 2:
+        return series
+    length, width = series.probability.shape
+    bins = -(-length // frames_per_bin)
+    padding = ((0, bins * frames_per_bin - length), (0, 0))
+    values = np.pad(series.probability, padding, constant_values=np.nan).reshape(bins, frames_per_bin, width)
+    gap = np.isnan(values).all(axis=1)
+    low, high = np.where(np.isnan(values), np.inf, values), np.where(np.isnan(values), -np.inf, values)
+    rising = (low.argmin(axis=1) <= high.argmax(axis=1))[:, None]
+    pair = np.stack((low.min(axis=1), high.max(axis=1)), axis=1)
+    pair = np.where(rising, pair, pair[:, ::-1])
+    pair[np.broadcast_to(gap[:, None], pair.shape)] = np.nan
+    occurs = np.pad(series.occurrence, padding).reshape(bins, frames_per_bin, width).any(axis=1)
+    starts = np.arange(bins) * frames_per_bin
+    ends = np.minimum(starts + frames_per_bin // 2, length - 1)
+    time_s = np.stack((series.time_s[starts], series.time_s[ends]), axis=1).ravel()
+    return Series(time_s, pair.reshape(2 * bins, width), occurs.repeat(2, axis=0))
+
+
+def spread_time(time_s: Values) -> Values:
+    """(T,) times to (2T + 1,): the frames at odd places, between them the middles, half a step beyond either end."""
+    step = float(np.median(np.diff(time_s))) if len(time_s) > 1 else 0.04
+    middles = (time_s[1:] + time_s[:-1]) / 2
+    edges = np.concatenate(([time_s[0] - step / 2], middles, [time_s[-1] + step / 2]))
+    return _interleaved(edges, time_s)
+
+
+def spread(values: Values) -> Values:
+    """(T,) values at the times of `spread_time`: means between frames, but the frame's own value beside a gap.
+
+    With these every frame has a width, and a face seen in a single frame is drawn.
+    """
+    padded = np.concatenate(([np.nan], values, [np.nan]))
+    left, right = padded[:-1], padded[1:]
+    edges = np.where(np.isnan(left), right, np.where(np.isnan(right), left, (left + right) / 2))
+    return _interleaved(edges, values)
+
+
+def spread_flags(flags: Flags) -> Flags:
+    """(T,) flags at the times of `spread_time`: a flag holds for half a step on both sides of its frame."""
+    padded = np.concatenate(([False], flags, [False]))
+    return _interleaved(padded[:-1] | padded[1:], flags)
+
+
+def _interleaved(edges: NDArray, centres: NDArray) -> NDArray:
+    out = np.empty(2 * len(centres) + 1, centres.dtype)
+    out[::2], out[1::2] = edges, centres
+    return out

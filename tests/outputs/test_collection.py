@@ -1,0 +1,110 @@
+"""Results: a sequence, a table, a plot."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import numpy as np
+import pandas as pd
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from mdhr_sdk.errors import InputError, OutputError
+from mdhr_sdk.outputs import Results
+
+
+@pytest.fixture
+def results(frames, codes) -> Results:
+    return Results(frames, frames[0].model, fps=25, codes=codes, timings_s={"read": 0.5})
+
+
+@settings(max_examples=30, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(part=st.slices(60))
+def test_it_is_the_sequence_of_its_frames(results, frames, part):
+    assert list(results[part]) == frames[part]
+    assert isinstance(results[part], Results) and results[part].codes == results.codes
+    assert len(results) == 60 and results[-1] is frames[-1] and frames[7] in results
+
+
+def test_it_cannot_be_changed(results):
+    with pytest.raises(dataclasses.FrozenInstanceError):
+        results.fps = 30
+    assert isinstance(results.frames, tuple)
+
+
+def test_timings_belong_to_the_whole_run(results):
+    assert results.timings_s == {"read": 0.5}
+    assert results[:5].timings_s == {}
+
+
+def test_sources_and_tracks(frame, codes):
+    frames = [frame(0, 2, "a.mp4"), frame(0, 0, "b.mp4"), frame(1, 1, "a.mp4")]
+    results = Results(frames, frames[0].model, fps=25, codes=codes)
+    assert results.sources == ("a.mp4", "b.mp4")
+    assert results.tracks == (0, 1)
+    assert list(results.for_source("a.mp4")) == [frames[0], frames[2]]
+    with pytest.raises(InputError, match=r"choose one of: 'a.mp4', 'b.mp4'"):
+        results.for_source("c.mp4")
+
+
+def test_repr_is_one_line_that_names_the_model(frame, codes):
+    frames = [frame(index, 2, trained=False) for index in range(3)]
+    results = Results(frames, frames[0].model, fps=25, codes=codes)
+    assert repr(results) == "Results(3 frames, 6 faces, 'clip.mp4', bp4d resnet18 (untrained))"
+
+
+def test_dataframe_values_and_types(results, frames):
+    table = results.to_dataframe()
+    assert len(table) == 60
+    assert table.attrs["model"] == "bp4d resnet18"
+    assert (table["status"] == "no_face").sum() == 10
+    assert table["track_id"].dtype == "Int64" and table["track_id"].isna().sum() == 10
+    assert table["AU12_probability"].dtype == "float64" and table["AU12_occurrence"].dtype == "Int64"
+    assert table["AU12_probability"][0] == pytest.approx(frames[0].faces[0]["AU12"].probability, abs=1e-6)
+
+
+def test_columns_are_the_same_in_csv_and_without_any_face(tmp_path, results, frame, codes):
+    path = results.to_csv(tmp_path / "out" / "scores.csv")
+    columns = list(pd.read_csv(path).columns)
+    assert path == tmp_path / "out" / "scores.csv"
+    assert list(results.to_dataframe().columns) == columns
+    for frames in ([], [frame(0, faces=0)]):
+        table = Results(frames, results.model, fps=25, codes=codes).to_dataframe()
+        assert list(table.columns) == columns and len(table) == len(frames)
+        assert (table.dtypes == results.to_dataframe().dtypes)[columns[1:3]].all()
+
+
+def test_csv_equals_dataframe(tmp_path, results):
+    table, read = results.to_dataframe(), pd.read_csv(results.to_csv(tmp_path / "scores.csv"))
+    numbers = table.select_dtypes("number").astype("float64")
+    np.testing.assert_allclose(read[numbers.columns].astype("float64"), numbers)
+
+
+def test_codes_of_another_model_are_refused(frames):
+    with pytest.raises(InputError, match="AU05"):
+        Results(frames, frames[0].model, fps=25, codes=("AU05",)).to_dataframe()
+
+
+def test_nothing_to_write_is_an_error(tmp_path, results):
+    with pytest.raises(InputError, match="at least one frame"):
+        results[:0].to_csv(tmp_path / "scores.csv")
+    with pytest.raises(InputError, match="at least one frame"):
+        results[:0].plot()
+
+
+@pytest.mark.parametrize(("suffix", "magic"), [(".png", b"\x89PNG"), (".pdf", b"%PDF"), (".svg", b"<?xml")])
+def test_plot_is_saved_whole(tmp_path, results, suffix, magic):
+    path = tmp_path / "new" / f"plot{suffix}"
+    figure = results.plot(path)
+    assert path.read_bytes().startswith(magic)
+    assert [file.name for file in path.parent.iterdir()] == [path.name]
+    assert len(figure.axes) == 12
+
+
+def test_plot_that_cannot_be_saved(tmp_path, results):
+    with pytest.raises(OutputError, match="change the suffix"):
+        results.plot(tmp_path / "plot.doc")
+    (tmp_path / "file").write_text("in the way")
+    with pytest.raises(OutputError, match="cannot write"):
+        results.plot(tmp_path / "file" / "plot.png")

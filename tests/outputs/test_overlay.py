@@ -1,0 +1,153 @@
+"""Overlays: what is drawn, and the video and still files."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import cv2
+import numpy as np
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from mdhr_sdk.errors import InputError, OutputError
+from mdhr_sdk.outputs import OverlaySink, annotate
+
+BLUE, ORANGE, RED, AMBER = (246, 130, 59), (22, 115, 249), (38, 38, 220), (11, 158, 245)
+
+
+def count(image: np.ndarray, colour: tuple[int, int, int], tolerance: int = 24) -> int:
+    return int((np.abs(image.astype(int) - colour).max(axis=2) <= tolerance).sum())
+
+
+def read(path) -> tuple[list[np.ndarray], float]:
+    video, frames = cv2.VideoCapture(str(path)), []
+    while True:
+        ok, image = video.read()
+        if not ok:
+            return frames, video.get(cv2.CAP_PROP_FPS)
+        frames.append(image)
+
+
+def test_annotate_draws_on_a_copy(frame):
+    result = frame(0, size=(320, 320))
+    before = result.image.copy()
+    drawn = annotate(result.image, result)
+    assert drawn.shape == (320, 320, 3) and drawn.dtype == np.uint8
+    assert np.array_equal(result.image, before)
+    assert count(drawn, BLUE) > 200
+    assert count(drawn, ORANGE) == 0
+
+
+def test_each_track_has_its_colour(frame, face):
+    faces = (face(0, np.zeros(12), (10, 60, 90, 160)), face(1, np.zeros(12), (200, 60, 280, 160)))
+    result = dataclasses.replace(frame(0, size=(320, 480)), faces=faces)
+    drawn = annotate(result.image, result)
+    assert count(drawn[60:160, 5:95], BLUE) > 50 and count(drawn[60:160, 195:285], ORANGE) > 50
+
+
+def test_bars_are_as_long_as_the_probability_and_coloured_by_the_decision(frame, face):
+    def bar(probability: float, colour: tuple[int, int, int]) -> int:
+        scores = np.zeros(12)
+        scores[0] = probability
+        result = dataclasses.replace(frame(0, size=(720, 1280)), faces=(face(0, scores, (100, 200, 300, 500)),))
+        drawn = annotate(result.image, result)[200:220, 310:480]
+        return int((np.abs(drawn.astype(int) - colour).max(axis=2) <= 24).any(axis=0).sum())
+
+    assert bar(1.0, BLUE) == pytest.approx(2 * bar(0.5, BLUE), abs=4)
+    assert bar(1.0, BLUE) > 50
+    assert bar(0.49, BLUE) == 0
+
+
+@pytest.mark.parametrize("faces", [0, 1])
+def test_every_frame_of_an_untrained_model_says_so(frame, faces):
+    trained, untrained = (frame(0, faces, trained=kind, size=(320, 320)) for kind in (True, False))
+    assert count(annotate(untrained.image, untrained)[:30], RED) > 1000
+    assert count(annotate(trained.image, trained)[:30], RED) == 0
+
+
+def test_a_frame_without_a_face_says_so(frame):
+    without, found = frame(0, faces=0, size=(320, 320)), frame(0, size=(320, 320))
+    assert count(annotate(without.image, without)[-25:], AMBER) > 100
+    assert count(annotate(found.image, found)[-25:], AMBER) == 0
+
+
+@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(
+    size=st.tuples(st.integers(1, 400), st.integers(1, 400)),
+    box=st.tuples(*[st.floats(-1e4, 1e4)] * 4),
+    faces=st.integers(0, 5),
+    score=st.floats(0, 1) | st.just(float("nan")),
+)
+def test_any_frame_and_box_can_be_drawn(frame, face, size, box, faces, score):
+    found = tuple(face(track, np.full(12, score), box) for track in range(faces))
+    result = dataclasses.replace(frame(0, trained=False, size=size), faces=found)
+    assert annotate(result.image, result).shape == (*size, 3)
+
+
+@pytest.mark.parametrize("image", [np.zeros((9, 9), np.uint8), np.zeros((9, 9, 3)), np.zeros((9, 9, 4), np.uint8)])
+def test_other_images_are_refused(frame, image):
+    with pytest.raises(InputError, match="BGR image"):
+        annotate(image, frame(0))
+
+
+@pytest.mark.parametrize("suffix", [".mp4", ".m4v", ".mov", ".avi", ".mkv"])
+def test_a_video_reads_back(tmp_path, frame, suffix):
+    path = tmp_path / f"clip{suffix}"
+    with OverlaySink(path, 12.5) as sink:
+        for index in range(10):
+            sink.write(frame(index, size=(97, 121)))
+    images, fps = read(path)
+    assert [image.shape for image in images] == [(96, 120, 3)] * 10
+    assert fps == pytest.approx(12.5)
+
+
+@pytest.mark.parametrize("fps", [0.0, -1.0, float("nan"), float("inf")])
+def test_without_a_frame_rate_it_is_25(tmp_path, frame, fps):
+    with OverlaySink(tmp_path / "clip.mp4", fps) as sink:
+        sink.write(frame(0, size=(64, 64)))
+    assert read(tmp_path / "clip.mp4")[1] == pytest.approx(25)
+
+
+def test_frames_of_other_sizes_are_fitted_with_margins(tmp_path, frame):
+    with OverlaySink(tmp_path / "clip.mp4", 25) as sink:
+        for size in ((120, 160), (240, 320), (160, 120), (60, 200)):
+            sink.write(frame(0, faces=0, size=size))
+    images, _ = read(tmp_path / "clip.mp4")
+    assert [image.shape for image in images] == [(120, 160, 3)] * 4
+    assert images[1][60, 5].mean() > 100  # same aspect: no margin
+    assert images[2][60, 5].mean() < 20 and images[2][60, 80].mean() > 100
+    assert images[3][5, 80].mean() < 20 and images[3][60, 80].mean() > 100
+
+
+def test_an_exception_leaves_a_video_that_can_be_played(tmp_path, frame):
+    with pytest.raises(ZeroDivisionError), OverlaySink(tmp_path / "clip.mp4", 25) as sink:
+        for index in range(4):
+            sink.write(frame(index, size=(64, 64)))
+        raise ZeroDivisionError
+    assert sink.final_path == tmp_path / "clip.incomplete.mp4"
+    assert len(read(sink.final_path)[0]) == 4
+
+
+def test_a_still_is_the_annotated_frame(tmp_path, frame):
+    result = frame(0, size=(101, 133))
+    with OverlaySink(tmp_path / "still.PNG") as sink:
+        sink.write(result)
+    assert np.array_equal(cv2.imread(str(tmp_path / "still.PNG")), annotate(result.image, result))
+
+
+def test_a_still_holds_one_frame(tmp_path, frame):
+    with pytest.raises(OutputError, match="holds one frame"), OverlaySink(tmp_path / "still.jpg") as sink:
+        sink.write(frame(0, size=(64, 64)))
+        sink.write(frame(1, size=(64, 64)))
+
+
+def test_an_unknown_suffix_is_refused_before_any_work(tmp_path):
+    with pytest.raises(OutputError, match="change the suffix"):
+        OverlaySink(tmp_path / "clip.gif", 25)
+
+
+def test_an_encoder_that_does_not_open_is_an_error(tmp_path, frame):
+    with pytest.raises(OutputError, match="OpenCV cannot write"), OverlaySink(tmp_path / "clip.mp4", 25) as sink:
+        sink.write(frame(0, size=(1, 1)))
+    assert sink.final_path is None and not list(tmp_path.iterdir())

@@ -1,0 +1,79 @@
+"""CSV files hold the rows of the results, no more and no less."""
+
+from __future__ import annotations
+
+import csv
+
+import numpy as np
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from mdhr_sdk.errors import InputError
+from mdhr_sdk.outputs import CsvSink
+from mdhr_sdk.results import FrameResult
+
+
+def read(path) -> list[dict[str, str]]:
+    with path.open(encoding="utf-8", newline="") as file:
+        return list(csv.DictReader(file))
+
+
+def test_columns_follow_the_codes(tmp_path, frame, codes):
+    with CsvSink(tmp_path / "a.csv", codes) as sink:
+        sink.write(frame(0, faces=0))
+    header = (tmp_path / "a.csv").read_text().splitlines()[0].split(",")
+    assert header[:9] == ["source", "frame", "timestamp_s", "status", "track_id", "x0_px", "y0_px", "x1_px", "y1_px"]
+    assert header[9:11] == ["AU01_probability", "AU01_occurrence"]
+    assert header[-3:] == ["AU24_probability", "AU24_occurrence", "model"]
+    assert len(header) == 9 + 2 * len(codes) + 1
+
+
+def test_rows_read_back_equal(tmp_path, frames, codes):
+    with CsvSink(tmp_path / "a.csv", codes) as sink:
+        for result in frames:
+            sink.write(result)
+    expected = [row for result in frames for row in result.rows()]
+    rows = read(tmp_path / "a.csv")
+    assert len(rows) == len(frames)
+    for got, want in zip(rows, expected, strict=True):
+        assert got == {**dict.fromkeys(got, ""), **{key: str(value) for key, value in want.items()}}
+
+
+def test_a_frame_without_a_face_has_empty_cells(tmp_path, frame, codes):
+    with CsvSink(tmp_path / "a.csv", codes) as sink:
+        sink.write(frame(3, faces=0, trained=False))
+    (row,) = read(tmp_path / "a.csv")
+    filled = {key: value for key, value in row.items() if value}
+    assert filled == {
+        "source": "clip.mp4",
+        "frame": "3",
+        "timestamp_s": "0.12",
+        "status": "no_face",
+        "model": "bp4d resnet18 (untrained)",
+    }
+
+
+@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(source=st.text(min_size=1, max_size=20), scores=st.lists(st.floats(0, 1), min_size=12, max_size=12))
+def test_any_name_and_score_survives(tmp_path, face, frame, codes, source, scores):
+    model = frame(0).model
+    result = FrameResult(source, 0, 0.0, (face(0, np.array(scores)),), model)
+    with CsvSink(tmp_path / "a.csv", codes) as sink:
+        sink.write(result)
+    (row,) = read(tmp_path / "a.csv")
+    if not any(0xD800 <= ord(letter) < 0xE000 for letter in source):
+        assert row["source"] == source
+    assert [float(row[f"{code}_probability"]) for code in codes] == pytest.approx(scores, abs=1e-6)
+    assert [row[f"{code}_occurrence"] == "1" for code in codes] == [score >= 0.5 for score in scores]
+
+
+def test_a_file_name_that_is_not_utf8_is_written_escaped(tmp_path, frame, codes):
+    with CsvSink(tmp_path / "a.csv", codes) as sink:
+        sink.write(frame(0, source="caf\udce9.mp4"))
+    assert read(tmp_path / "a.csv")[0]["source"] == "caf\\udce9.mp4"
+
+
+def test_a_result_of_another_model_is_refused(tmp_path, frame):
+    with pytest.raises(InputError, match="its model's codes"), CsvSink(tmp_path / "a.csv", ("AU01", "AU05")) as sink:
+        sink.write(frame(0))

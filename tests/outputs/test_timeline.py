@@ -1,0 +1,142 @@
+"""Timelines: the curves are the scores, gaps are gaps, and long videos keep their peaks."""
+
+from __future__ import annotations
+
+import dataclasses
+import time
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from mdhr_sdk.errors import InputError
+from mdhr_sdk.outputs import draw_timeline
+from mdhr_sdk.outputs.series import Series, absence, reduced, spread, spread_flags, spread_time, track_series
+
+
+def words(figure) -> str:
+    texts = [text.get_text() for panel in figure.subfigs for text in panel.texts]
+    texts += [text.get_text() for axes in figure.axes for text in axes.texts]
+    return "\n".join(texts)
+
+
+def test_a_row_per_au_with_the_scores_as_its_curve(frames, codes):
+    figure = draw_timeline(frames)
+    assert len(figure.axes) == len(codes)
+    for axes, code in zip(figure.axes, codes, strict=True):
+        (curve,) = axes.lines
+        want = [frame.faces[0][code].probability if frame.faces else np.nan for frame in frames]
+        np.testing.assert_allclose(curve.get_ydata()[1::2], want)
+        np.testing.assert_allclose(curve.get_xdata()[1::2], [frame.timestamp_s for frame in frames])
+    assert "clip.mp4" in words(figure) and "AU12" in words(figure) and "lip corner puller" in words(figure)
+
+
+def test_a_curve_per_track_and_a_legend(frame, codes):
+    figure = draw_timeline([frame(index, faces=3) for index in range(5)])
+    assert [len(axes.lines) for axes in figure.axes] == [3] * len(codes)
+    labels = [text.get_text() for text in figure.subfigs[0].legends[0].get_texts()]
+    assert labels == ["face 0", "face 1", "face 2"]
+
+
+def test_many_tracks_shorten_the_legend(frame):
+    figure = draw_timeline([frame(index, faces=11) for index in range(3)])
+    assert figure.subfigs[0].legends[0].get_texts()[-1].get_text() == "and 3 more"
+
+
+def test_an_untrained_model_is_named_in_red(frame):
+    for frames in ([frame(0, trained=False)], [frame(0, trained=False), frame(1, trained=False)]):
+        assert "untrained model: scores mean nothing" in words(draw_timeline(frames))
+    assert "scores mean nothing" not in words(draw_timeline([frame(0)]))
+
+
+def test_without_any_face_there_are_rows_and_no_curve(frame, codes):
+    figure = draw_timeline([frame(index, faces=0) for index in range(5)])
+    assert len(figure.axes) == len(codes)
+    assert not any(axes.lines for axes in figure.axes)
+    assert [text.get_text() for text in figure.subfigs[0].legends[0].get_texts()] == ["no face"]
+
+
+def test_an_unknown_label_set_without_a_face_is_one_empty_row(frame):
+    model = dataclasses.replace(frame(0).model, label_set="mine")
+    frames = [dataclasses.replace(frame(index, faces=0), model=model) for index in range(3)]
+    assert len(draw_timeline(frames).axes) == 1
+
+
+def test_a_still_is_a_heat_map_with_numbers(frame, codes):
+    result = frame(0, faces=2)
+    (axes,) = draw_timeline([result]).axes
+    texts = [text.get_text() for text in axes.texts]
+    assert texts.count(f"{result.faces[0]['AU12'].probability:.2f}") >= 2
+    assert "face 1" in texts and "AU12" in texts
+    assert axes.collections[0].get_array().shape == (2, len(codes))
+
+
+def test_several_stills_share_a_heat_map_and_videos_have_their_own_block(frame, codes):
+    stills = [frame(0, faces=count, source=f"{count}.jpg") for count in (1, 0, 2)]
+    video = [frame(index, source="b.mp4") for index in range(4)]
+    figure = draw_timeline(stills + video)
+    assert len(figure.subfigs) == 2
+    assert len(figure.axes) == len(codes) + 1
+    assert "3 images" in words(figure) and "no face found" in words(figure)
+
+
+@pytest.mark.parametrize("name", ["a$b$c_{.mp4", "x" * 300 + ".mp4"])
+def test_any_file_name_is_a_title(tmp_path, frame, name):
+    draw_timeline([frame(index, source=name) for index in range(2)]).savefig(tmp_path / "a.png")
+
+
+def test_no_frame_and_too_many_videos_are_refused(frame):
+    with pytest.raises(InputError, match="at least one frame"):
+        draw_timeline([])
+    with pytest.raises(InputError, match="for_source"):
+        draw_timeline([frame(index, source=f"{name}.mp4") for name in range(13) for index in range(2)])
+
+
+def test_results_of_two_models_are_refused(frame):
+    other = dataclasses.replace(frame(1).faces[0], aus={"AU05": frame(1).faces[0]["AU01"]})
+    with pytest.raises(InputError, match="same AUs"):
+        draw_timeline([frame(0), dataclasses.replace(frame(1), faces=(other,))])
+
+
+def test_a_face_seen_in_one_frame_is_half_a_step_wide_on_both_sides():
+    value, flags = np.array([np.nan, 0.7, np.nan]), np.array([False, True, False])
+    np.testing.assert_allclose(spread_time(np.array([0.0, 1.0, 2.0])), [-0.5, 0, 0.5, 1, 1.5, 2, 2.5])
+    np.testing.assert_allclose(spread(value), [np.nan, np.nan, 0.7, 0.7, 0.7, np.nan, np.nan])
+    assert spread_flags(flags).tolist() == [False, False, True, True, True, False, False]
+
+
+def test_gaps_of_a_track_are_not_a_number(frames, codes):
+    series = track_series(frames, codes)[0]
+    assert np.isnan(series.probability[20:30]).all() and not series.occurrence[20:30].any()
+    assert np.isfinite(np.delete(series.probability, np.s_[20:30], axis=0)).all()
+    assert absence(frames).occurrence[:, 0].tolist() == [20 <= index < 30 for index in range(60)]
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    values=st.lists(st.floats(0, 1) | st.just(float("nan")), min_size=1, max_size=60),
+    frames_per_bin=st.integers(1, 20),
+)
+def test_reduction_keeps_peaks_and_decisions(values, frames_per_bin):
+    probability = np.array(values)[:, None]
+    occurrence = probability > 0.5
+    small = reduced(Series(np.arange(len(values)) / 25, probability, occurrence), frames_per_bin)
+    assert len(small.time_s) == len(small.probability) == len(small.occurrence)
+    assert (np.diff(small.time_s) >= 0).all()
+    assert small.occurrence.any() == occurrence.any()
+    if np.isfinite(probability).any():
+        assert np.nanmax(small.probability) == np.nanmax(probability)
+        assert np.nanmin(small.probability) == np.nanmin(probability)
+    else:
+        assert np.isnan(small.probability).all()
+
+
+def test_a_long_video_is_drawn_quickly(frame, tmp_path):
+    cycle = [frame(index) for index in range(50)]
+    frames = [dataclasses.replace(cycle[index % 50], index=index, timestamp_s=index / 25) for index in range(100_000)]
+    start = time.perf_counter()
+    figure = draw_timeline(frames)
+    figure.savefig(tmp_path / "long.png")
+    assert time.perf_counter() - start < 10
+    assert len(figure.axes[0].lines[0].get_xdata()) < 5000
