@@ -1,0 +1,85 @@
+"""ONNX Runtime: the exported clip graph. Part of the core; never touches PyTorch."""
+
+from __future__ import annotations
+
+import importlib.util
+from pathlib import Path
+from typing import Any
+
+from numpy.typing import NDArray
+
+from ..errors import BackendError, InputError, ModelFolderError, require
+from ..folder import ModelFolder
+from .base import Arrays, SessionOptions, check_inputs, clip_specs
+
+NAME = "onnxruntime"
+CLIP = "clip.onnx"
+CUDA = "CUDAExecutionProvider"
+
+
+def obstacle(folder: ModelFolder, options: SessionOptions) -> str | None:
+    """Why ONNX Runtime cannot run this folder here; None if it can."""
+    if not folder.has(CLIP):
+        return f"the folder has no {CLIP} (mdhr export {folder.path} --format onnx)"
+    if importlib.util.find_spec("onnxruntime") is None:
+        return "the package 'onnxruntime' is not installed (pip install onnxruntime)"
+    if options.device.startswith("cuda") and CUDA not in _providers():
+        return f"device '{options.device}' needs {CUDA}, which this onnxruntime lacks (pip install onnxruntime-gpu)"
+    return None
+
+
+def open_clip(folder: ModelFolder, options: SessionOptions) -> OnnxRuntimeClipSession:
+    """Load and optimise `clip.onnx`."""
+    return OnnxRuntimeClipSession(folder, options)
+
+
+class OnnxRuntimeClipSession:
+    """The clip graph in ONNX Runtime; T is the folder's clip length."""
+
+    backend = NAME
+
+    def __init__(self, folder: ModelFolder, options: SessionOptions, path: Path | None = None) -> None:
+        """`path` is a graph to check before it becomes the folder's; without it the folder's own, verified, is read."""
+        ort = require("onnxruntime", "all")
+        path = path or folder.artefact(CLIP)
+        self.inputs, self.outputs = clip_specs(folder, folder.config.clip_length)
+        cuda = options.device.startswith("cuda") or (options.device == "auto" and CUDA in _providers())
+        settings = ort.SessionOptions()
+        settings.log_severity_level = 3
+        if options.threads is not None:
+            settings.intra_op_num_threads = options.threads
+        index = options.device.partition(":")[2] or "0"
+        providers = [(CUDA, {"device_id": index})] if cuda else []
+        try:
+            self._session: Any = ort.InferenceSession(path, settings, providers=[*providers, "CPUExecutionProvider"])
+        except Exception as error:  # onnxruntime's own exception types share no base
+            raise ModelFolderError(f"onnxruntime cannot load '{path}': {str(error).splitlines()[0]}") from None
+        on_cuda = self._session.get_providers()[0] == CUDA
+        if options.device.startswith("cuda") and not on_cuda:
+            raise BackendError(f"device '{options.device}' was asked for, but onnxruntime could not start {CUDA} here")
+        self.device = "cuda" if on_cuda else "cpu"
+        self._check_graph(path.name)
+
+    def run(self, inputs: Arrays) -> dict[str, NDArray[Any]]:
+        if self._session is None:
+            raise InputError("this session is closed; open a new one")
+        check_inputs(self.inputs, inputs)
+        names = [spec.name for spec in self.outputs]
+        return dict(zip(names, self._session.run(names, dict(inputs)), strict=True))
+
+    def close(self) -> None:
+        self._session = None
+
+    def _check_graph(self, file: str) -> None:
+        for kind, specs, found in (
+            ("inputs", self.inputs, self._session.get_inputs()),
+            ("outputs", self.outputs, self._session.get_outputs()),
+        ):
+            wanted = {spec.name: spec.shape for spec in specs}
+            has = {tensor.name: tuple(n if isinstance(n, int) else None for n in tensor.shape) for tensor in found}
+            if wanted != has:
+                raise ModelFolderError(f"{file} must have the {kind} {wanted}; it has {has}; export it again")
+
+
+def _providers() -> list[str]:
+    return require("onnxruntime", "all").get_available_providers()

@@ -1,0 +1,50 @@
+"""Which backend runs a folder on this machine, and why."""
+
+from __future__ import annotations
+
+from types import ModuleType
+
+from ..errors import BackendError
+from ..folder import ModelFolder
+from . import onnxruntime_session, torch_session
+from .base import Session, SessionOptions
+
+# Fastest first; 'auto' takes the first that has no obstacle.
+BACKENDS: dict[str, ModuleType] = {module.NAME: module for module in (onnxruntime_session, torch_session)}
+
+
+def open_session(
+    folder: ModelFolder, backend: str = "auto", options: SessionOptions | None = None
+) -> tuple[Session, str]:
+    """Open the clip model of `folder`.
+
+    Args:
+        backend: 'auto', or one of `BACKENDS`; a named backend that cannot run is an error, never replaced.
+
+    Returns:
+        The session, and one line that says what was chosen and why not the ones before it.
+
+    Raises:
+        BackendError: an unknown backend, one that cannot run here, or none that can.
+    """
+    options = options or SessionOptions()
+    kind, _, index = options.device.partition(":")
+    if kind not in ("auto", "cpu", "cuda") or (index and (kind != "cuda" or not index.isdigit())):
+        raise BackendError(f"unknown device '{options.device}'; expected auto, cpu, cuda or cuda:N")
+    if options.threads is not None and options.threads < 1:
+        raise BackendError(f"threads must be at least 1; got {options.threads}")
+    if backend != "auto" and backend not in BACKENDS:
+        raise BackendError(f"unknown backend '{backend}'; expected auto or one of {', '.join(BACKENDS)}")
+
+    passed_over: list[str] = []
+    for name, module in BACKENDS.items():
+        if backend not in ("auto", name):
+            continue
+        obstacle = module.obstacle(folder, options)
+        if obstacle is None:
+            session = module.open_clip(folder, options)
+            return session, "; ".join([f"{name} on {session.device}", *passed_over])
+        passed_over.append(f"not {name}: {obstacle}")
+    if backend == "auto":
+        raise BackendError(f"no backend can run '{folder.path}' here: {'; '.join(passed_over)}")
+    raise BackendError(f"backend '{backend}' cannot run '{folder.path}' here: {obstacle}")
