@@ -1,0 +1,127 @@
+"""The command `mdhr`. Every bad input is one line on standard error and exit code 2."""
+
+from __future__ import annotations
+
+import sys
+from enum import Enum
+from pathlib import Path
+from typing import Annotated, Optional
+
+import typer
+
+from . import __version__
+from .errors import MDHRError
+
+app = typer.Typer(
+    name="mdhr",
+    help="Facial action units from video, with MDHR.",
+    no_args_is_help=True,
+    add_completion=False,
+    rich_markup_mode=None,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+BAD_INPUT = 2
+
+
+class Format(str, Enum):
+    """Graph formats that `mdhr export` writes."""
+
+    onnx = "onnx"
+
+
+@app.command()
+def detect(
+    source: Annotated[str, typer.Argument(help="Video, image, folder, glob, camera number or URL.")],
+    model: Annotated[Path, typer.Option(help="Model folder; make an untrained one with: mdhr init FOLDER.")],
+    out: Annotated[Path, typer.Option(help="Folder for the results.")] = Path("mdhr-output"),
+    backend: Annotated[str, typer.Option(help="auto, onnxruntime or torch.")] = "auto",
+    device: Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:N.")] = "auto",
+    threads: Annotated[Optional[int], typer.Option(help="CPU threads of the model.")] = None,
+    fps: Annotated[Optional[float], typer.Option(help="Frames a second of an image sequence; 25 if not given.")] = None,
+    sequence: Annotated[
+        Optional[bool],
+        typer.Option("--sequence/--stills", help="Images of a folder: frames of one video, or unrelated stills."),
+    ] = None,
+    max_faces: Annotated[int, typer.Option(help="Most faces a frame.")] = 10,
+    face_model: Annotated[Optional[Path], typer.Option(help="A MediaPipe face_landmarker.task file.")] = None,
+    overlay: Annotated[bool, typer.Option(help="Write the annotated video or image.")] = True,
+) -> None:
+    """Write action units of every face: a CSV file, a timeline picture and an annotated video.
+
+    In clip mode, as in the paper: windows of T frames, each frame scored once.
+    """
+    from .commands.detect import run_detect
+    from .detector import AUDetector
+    from .vision import list_sources
+
+    sources = list_sources(source, fps=fps, sequence=sequence)
+    with AUDetector.from_pretrained(
+        model, backend, device, threads=threads, max_faces=max_faces, face_model=face_model
+    ) as detector:
+        failed = run_detect(detector, sources, out, overlay)
+    for error in failed:
+        _complain(error)
+    if failed:
+        raise typer.Exit(BAD_INPUT)
+
+
+@app.command()
+def init(
+    folder: Annotated[Path, typer.Argument(help="New folder for the model.")],
+    backbone: Annotated[str, typer.Option(help="resnet50, swin_base or a timm name.")] = "resnet50",
+    label_set: Annotated[str, typer.Option(help="bp4d (12 AUs) or disfa (8 AUs).")] = "bp4d",
+    k: Annotated[int, typer.Option(help="Frames on each side whose differences are averaged.")] = 5,
+    pretrained: Annotated[bool, typer.Option(help="ImageNet weights in the backbone (downloads them).")] = False,
+    checkpoint: Annotated[Optional[Path], typer.Option(help="Weights of the released code (.pth) to load.")] = None,
+) -> None:
+    """Make a model folder: with a released checkpoint's weights, or untrained and marked so."""
+    from .commands.init import make_folder
+
+    made, parameters = make_folder(folder, label_set, backbone, k, pretrained, checkpoint)
+    note = "" if made.config.trained else " Untrained: its scores mean nothing."
+    typer.echo(f"{made.path}: {label_set} {backbone}, {parameters:,} parameters.{note}")
+
+
+@app.command()
+def export(
+    model: Annotated[Path, typer.Argument(help="Model folder.")],
+    format: Annotated[Format, typer.Option(help="Graph format.")] = Format.onnx,
+) -> None:
+    """Write the clip graph into the model folder, once it is shown to answer like the weights."""
+    from .errors import require
+
+    require("torch", "export"), require("onnx", "export")
+    from .deploy import export_clip
+
+    path, report = export_clip(model)
+    typer.echo(
+        f"{path}: {path.stat().st_size / 1e6:.1f} MB; largest score difference to the weights "
+        f"{report.max_score_error:.1e} over {report.clips} clips"
+    )
+
+
+@app.callback(invoke_without_command=True)
+def version(
+    context: typer.Context, version: Annotated[bool, typer.Option("--version", help="Show the version.")] = False
+) -> None:
+    """Facial action units from video, with MDHR."""
+    if version:
+        typer.echo(f"mdhr_sdk {__version__}")
+        raise typer.Exit
+
+
+def _complain(error: BaseException) -> None:
+    print(f"error: {' '.join(str(error).split())}", file=sys.stderr)
+
+
+def main() -> None:
+    """Entry point."""
+    try:
+        app()
+    except MDHRError as error:
+        _complain(error)
+        sys.exit(BAD_INPUT)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,54 @@
+"""What `mdhr init` does: a model folder from random weights or from a released checkpoint."""
+
+from __future__ import annotations
+
+from importlib.resources import as_file, files
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..config import Preprocessing
+from ..errors import require
+from ..folder import ModelFolder, sha256
+from ..vision import FaceMesher, align, list_sources, prepare
+
+CLIP_FRAMES = 16
+
+
+def make_folder(
+    folder: Path, label_set: str, backbone: str, k: int, pretrained: bool, checkpoint: Path | None
+) -> tuple[ModelFolder, int]:
+    """Build the model and save it; returns the folder and the parameter count.
+
+    Random weights get BatchNorm statistics from the bundled demo clip. Without them every activation sinks to a
+    constant, and neither timings nor precision tests on such a model would mean anything.
+    """
+    for module in ("torch", "timm", "safetensors"):
+        require(module, "torch")
+    from ..model import build_mdhr, calibrate, load_released_checkpoint, save_model
+
+    ModelFolder.check_free(folder)
+    model = build_mdhr(label_set, backbone, pretrained and checkpoint is None, k)
+    licence = ""
+    if checkpoint is not None:
+        load_released_checkpoint(model, checkpoint)
+        provenance = f"released checkpoint {checkpoint.name}, SHA-256 {sha256(checkpoint)}"
+        licence = "that of the checkpoint; BP4D and DISFA are licensed for research"
+    else:
+        calibrate(model, demo_clip(model.config.input_size_px), skip_backbone=pretrained)
+        provenance = ("ImageNet backbone, the rest random" if pretrained else "random weights") + "; not trained"
+    saved = save_model(model, folder, trained=checkpoint is not None, provenance=provenance, licence=licence)
+    return saved, sum(p.numel() for p in model.parameters())
+
+
+def demo_clip(size_px: int) -> NDArray[np.float32]:
+    """(1, 16, 3, S, S): aligned frames spread over the demo clip, as the model reads them."""
+    with as_file(files("mdhr_sdk") / "assets" / "demo.mp4") as path, FaceMesher(max_faces=1) as mesher:
+        (source,) = list_sources(path)
+        with source:
+            step = (source.info.frame_count or CLIP_FRAMES) // CLIP_FRAMES
+            images = [frame.image for frame in source if frame.index % step == 0][:CLIP_FRAMES]
+        crops = [align(image, mesher.find(image)[0].landmarks_px, size_px=size_px) for image in images]
+    preprocessing = Preprocessing()
+    return prepare(np.stack(crops), preprocessing.mean, preprocessing.std)[None]

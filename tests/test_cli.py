@@ -1,0 +1,258 @@
+"""The command line: what it writes, and one line with exit code 2 for every bad input."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+
+from mdhr_sdk import cli
+from mdhr_sdk.folder import ModelFolder
+from mdhr_sdk.outputs import CsvSink
+from mdhr_sdk.results import FrameResult
+from mdhr_sdk.vision import list_sources
+
+
+def run(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, *arguments: object
+) -> tuple[int, str, str]:
+    """Exit code, standard output and standard error of `mdhr ARGUMENTS`."""
+    monkeypatch.setattr(sys, "argv", ["mdhr", *map(str, arguments)])
+    monkeypatch.setenv("COLUMNS", "200")
+    try:
+        cli.main()
+        code = 0
+    except SystemExit as stop:
+        code = int(stop.code or 0)
+    captured = capsys.readouterr()
+    return code, captured.out, captured.err
+
+
+def write_video(path: Path, frames: list[np.ndarray], codec: str = "mp4v") -> Path:
+    height, width = frames[0].shape[:2]
+    writer = cv2.VideoWriter(str(path), cv2.VideoWriter.fourcc(*codec), 25, (width, height))
+    for frame in frames:
+        writer.write(frame)
+    writer.release()
+    return path
+
+
+@pytest.fixture(scope="module")
+def frames(demo_path: Path) -> list[np.ndarray]:
+    (source,) = list_sources(demo_path)
+    with source:
+        return [frame.image for frame, _ in zip(source, range(40), strict=False)]
+
+
+@pytest.fixture
+def short(tmp_path: Path, frames: list[np.ndarray]) -> Path:
+    return write_video(tmp_path / "short.mp4", frames[:10])
+
+
+def test_detect_writes_table_timeline_and_overlay(
+    short: Path,
+    tiny_onnx_folder: Path,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    out = tmp_path / "out"
+    code, stdout, stderr = run(capsys, monkeypatch, "detect", short, "--model", tiny_onnx_folder, "--out", out)
+    assert (code, stderr.strip()) == (0, "")
+    assert "untrained" in stdout and "onnxruntime on cpu" in stdout
+    assert sorted(path.name for path in out.iterdir()) == ["short.csv", "short_overlay.mp4", "short_timeline.png"]
+    table = pd.read_csv(out / "short.csv")
+    assert list(table.frame) == list(range(10)) and set(table.status) == {"ok"}
+    assert table.model.str.contains("untrained").all()
+    assert table.filter(like="_probability").shape[1] == 12
+    overlay = cv2.VideoCapture(str(out / "short_overlay.mp4"))
+    assert overlay.get(cv2.CAP_PROP_FRAME_COUNT) == 10
+    assert cv2.imread(str(out / "short_timeline.png")).std() > 0
+
+
+def test_detect_a_still_and_a_folder_of_stills(
+    frames: list[np.ndarray], tiny_onnx_folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:  # fmt: skip
+    pictures = tmp_path / "pictures"
+    pictures.mkdir()
+    for name, image in (("smile.png", frames[0]), ("frown.png", frames[30]), ("wall.jpg", np.full_like(frames[0], 90))):
+        cv2.imwrite(str(pictures / name), image)
+    out = tmp_path / "out"
+    code, _, _ = run(capsys, monkeypatch, "detect", pictures, "--model", tiny_onnx_folder, "--out", out)
+    assert code == 0
+    assert {path.name for path in out.iterdir()} == {
+        f"{stem}{end}" for stem in ("smile", "frown", "wall") for end in (".csv", "_overlay.jpg", "_timeline.png")
+    }
+    assert list(pd.read_csv(out / "wall.csv").status) == ["no_face"]
+
+
+def test_a_truncated_video_keeps_and_names_what_was_read(
+    frames: list[np.ndarray], tiny_onnx_folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:  # fmt: skip
+    whole = write_video(tmp_path / "whole.avi", frames, "MJPG").read_bytes()
+    broken = tmp_path / "broken.avi"
+    broken.write_bytes(whole[: len(whole) // 3])
+    out = tmp_path / "out"
+    code, _, stderr = run(capsys, monkeypatch, "detect", broken, "--model", tiny_onnx_folder, "--out", out)
+    assert code == 2 and stderr.count("\n") == 1 and stderr.startswith("error: ")
+    names = {path.name for path in out.iterdir()}
+    assert names == {"broken.incomplete.csv", "broken_overlay.incomplete.mp4", "broken_timeline.incomplete.png"}
+    assert all(name in stderr for name in names)
+    kept = pd.read_csv(out / "broken.incomplete.csv")
+    assert 3 < len(kept) < 40 and f"{len(kept)} frames" in stderr
+
+
+def test_ctrl_c_keeps_and_names_what_was_read(
+    short: Path,
+    tiny_onnx_folder: Path,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    write = CsvSink.write
+
+    def interrupted(sink: CsvSink, result: FrameResult) -> None:
+        if result.index == 6:
+            raise KeyboardInterrupt
+        write(sink, result)
+
+    monkeypatch.setattr(CsvSink, "write", interrupted)
+    options = ("detect", short, "--model", tiny_onnx_folder, "--out", tmp_path / "out", "--no-overlay")
+    code, stdout, _ = run(capsys, monkeypatch, *options)
+    assert code == 130
+    assert len(pd.read_csv(tmp_path / "out" / "short.incomplete.csv")) == 6
+    assert "short.incomplete.csv" in stdout and "short_timeline.incomplete.png" in stdout
+
+
+def bad_source(kind: str, folder: Path) -> str:
+    """A source that cannot be read."""
+    path = folder / "source.mp4"
+    if kind == "text":
+        path.write_text("not a video")
+    elif kind == "cut":
+        whole = write_video(path, [np.zeros((64, 64, 3), np.uint8)] * 30).read_bytes()
+        path.write_bytes(whole[: len(whole) // 2])
+    elif kind == "empty folder":
+        (folder / "empty").mkdir()
+        return str(folder / "empty")
+    elif kind == "camera":
+        return "99"
+    elif kind == "glob":
+        return str(folder / "*.nothing")
+    return str(path)
+
+
+@pytest.mark.parametrize("kind", ["missing", "text", "cut", "empty folder", "camera", "glob"])
+def test_bad_sources_are_one_line(
+    kind: str,
+    tiny_onnx_folder: Path,
+    tmp_path: Path,
+    capfd: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    source = bad_source(kind, tmp_path)
+    out = tmp_path / "out"
+    code, stdout, stderr = run(capfd, monkeypatch, "detect", source, "--model", tiny_onnx_folder, "--out", out)
+    assert code == 2 and stdout.strip() == ""
+    assert stderr.startswith("error: ") and stderr.count("\n") == 1, stderr
+    assert not out.exists()
+
+
+def test_one_bad_source_does_not_cost_the_others(
+    short: Path,
+    tiny_onnx_folder: Path,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    (tmp_path / "broken.mp4").write_text("not a video")
+    out = tmp_path / "out"
+    arguments = ("detect", tmp_path / "*.mp4", "--model", tiny_onnx_folder, "--out", out, "--no-overlay")
+    code, stdout, stderr = run(capsys, monkeypatch, *arguments)
+    assert code == 2 and "broken.mp4 (failed)" in stdout and stderr.count("\n") == 1
+    assert sorted(path.name for path in out.iterdir()) == ["short.csv", "short_timeline.png"]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (("--backend", "tensorflow"), "unknown backend 'tensorflow'"),
+        (("--backend", "torch", "--device", "cuda:7"), "cuda:7"),
+        (("--device", "tpu"), "unknown device 'tpu'"),
+        (("--threads", "0"), "threads must be at least 1"),
+        (("--max-faces", "0"), "max_faces"),
+        (("--fps", "-1"), "fps"),
+        (("--face-model", "none.task"), "none.task"),
+    ],
+)
+def test_bad_options_are_one_line(
+    arguments: tuple[str, ...], message: str, short: Path, tiny_onnx_folder: Path, tmp_path: Path,
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch,
+) -> None:  # fmt: skip
+    if "cuda:7" in arguments and torch.cuda.is_available():
+        pytest.skip("this machine has CUDA")
+    options = ("detect", short, "--model", tiny_onnx_folder, "--out", tmp_path / "out", *arguments)
+    code, _, stderr = run(capsys, monkeypatch, *options)
+    assert code == 2 and stderr.count("\n") == 1 and message in stderr
+
+
+def test_init_makes_an_untrained_folder_once(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = tmp_path / "model"
+    options = ("init", folder, "--backbone", "mobilenetv4_conv_small", "--label-set", "disfa", "--k", "3")
+    code, stdout, _ = run(capsys, monkeypatch, *options)
+    assert code == 0 and "ntrained" in stdout
+    config = ModelFolder.open(folder).config
+    assert (config.trained, config.model.k, config.model.label_set.name) == (False, 3, "disfa")
+    before = (folder / "model.safetensors").stat().st_mtime_ns
+    code, _, stderr = run(capsys, monkeypatch, *options)
+    assert code == 2 and "not an empty folder" in stderr
+    assert (folder / "model.safetensors").stat().st_mtime_ns == before
+
+
+def test_init_refuses_a_checkpoint_that_does_not_fit(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    torch.save({"Backbone.conv1.weights": torch.zeros(1)}, tmp_path / "renamed.pth")
+    options = ("init", tmp_path / "model", "--label-set", "disfa", "--checkpoint", tmp_path / "renamed.pth")
+    code, _, stderr = run(capsys, monkeypatch, *options)
+    assert code == 2 and stderr.count("\n") == 1
+    assert "missing: Backbone.conv1.weight," in stderr and "1 unexpected: Backbone.conv1.weights" in stderr
+    assert not (tmp_path / "model").exists()
+
+
+def test_export_says_how_the_graph_compares(
+    tiny_folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    code, _, stderr = run(capsys, monkeypatch, "export", tmp_path / "none")
+    assert code == 2 and "does not exist" in stderr
+    code, _, stderr = run(capsys, monkeypatch, "export", tiny_folder, "--format", "caffe")
+    assert code == 2 and "caffe" in stderr
+
+
+def test_help_loads_nothing_heavy() -> None:
+    heavy = "{'torch', 'cv2', 'mediapipe', 'matplotlib', 'pandas', 'onnxruntime', 'rich.progress'}"
+    code = (
+        "import sys; sys.argv = ['mdhr', 'detect', '--help']\n"
+        "from mdhr_sdk.cli import main\n"
+        "try: main()\n"
+        f"except SystemExit: pass\nassert not {heavy} & set(sys.modules), {heavy} & set(sys.modules)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert "--model" in done.stdout
+
+
+def test_version(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    from mdhr_sdk import __version__
+
+    assert run(capsys, monkeypatch, "--version")[:2] == (0, f"mdhr_sdk {__version__}\n")
