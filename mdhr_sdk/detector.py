@@ -13,7 +13,7 @@ from .outputs import Results
 from .pipeline import ClipPipeline, Scorer, StageClock
 from .results import FrameResult, ModelInfo
 from .runtime import Session, SessionOptions, open_session
-from .vision import FaceMesher, Source, list_sources
+from .vision import TEMPLATES, FaceMesher, Source, list_sources
 
 
 class AUDetector:
@@ -40,6 +40,11 @@ class AUDetector:
         max_faces: int = 10,
         face_model: str | Path | None = None,
     ) -> None:
+        if config.preprocessing.template not in TEMPLATES:
+            raise ConfigError(
+                f"the model wants faces aligned by '{config.preprocessing.template}', which is none of "
+                f"{', '.join(TEMPLATES)}; update mdhr_sdk"
+            )
         self.config = config
         self.info = info
         self.choice = choice
@@ -164,18 +169,12 @@ class AUDetector:
         with source:
             still = source.info.fps == 0.0 and not source.info.live
             pipeline = ClipPipeline(self._scorer, self._mesher(still), self._clock, images)
-            frames = iter(source)
             broken: MDHRError | None = None
-            while broken is None:
-                try:
-                    with self._clock("read"):
-                        frame = next(frames, None)
-                except MDHRError as error:  # what was read before is scored before the error shows
-                    broken = error
-                    continue
-                if frame is None:
-                    break
-                yield from pipeline.push(frame)
+            try:
+                for frame in self._clock.each("read", source):
+                    yield from pipeline.push(frame)
+            except MDHRError as error:  # the frames before it are scored before it shows
+                broken = error
             yield from pipeline.flush()
             if broken is not None:
                 raise broken
@@ -206,6 +205,6 @@ def _checked(thresholds: Mapping[str, float], codes: tuple[str, ...]) -> dict[st
     for code, value in thresholds.items():
         if code not in codes:
             raise ConfigError(f"no threshold for '{code}': this model scores {', '.join(codes)}")
-        if not 0 <= value <= 1:
-            raise ConfigError(f"the threshold of {code} must lie in [0, 1]; got {value}")
+        if isinstance(value, str) or not 0 <= value <= 1:
+            raise ConfigError(f"the threshold of {code} must lie in [0, 1]; got {value!r}")
     return dict(thresholds)

@@ -42,7 +42,8 @@ class ModelFolder:
         """
         path = Path(path)
         if not path.is_dir():
-            raise ModelFolderError(f"model folder '{path}' does not exist; make one with: mdhr init {path}")
+            what = "is a file, not a folder" if path.exists() else "does not exist"
+            raise ModelFolderError(f"model folder '{path}' {what}; make one with: mdhr init FOLDER")
         try:
             config = FolderConfig.from_json((path / CONFIG).read_text(encoding="utf-8"))
         except FileNotFoundError:

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import time
 from collections import deque
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
+from typing import TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,6 +18,7 @@ from .runtime import Session
 from .runtime.clips import Clip, ClipAssembler
 from .vision import Face, FaceMesher, Frame, Tracker, align, prepare
 
+Item = TypeVar("Item")
 MAX_BATCH = 8  # clips a call: bounds memory when many faces end together
 
 
@@ -33,6 +35,16 @@ class StageClock:
             yield
         finally:
             self.seconds[stage] = self.seconds.get(stage, 0.0) + time.perf_counter() - start
+
+    def each(self, stage: str, items: Iterable[Item]) -> Iterator[Item]:
+        """The items, with the time it takes to get each."""
+        iterator = iter(items)
+        while True:
+            with self(stage):
+                item = next(iterator, None)
+            if item is None:
+                return
+            yield item
 
 
 @dataclass(frozen=True)

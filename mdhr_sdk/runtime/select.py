@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from types import ModuleType
 
 from ..errors import BackendError
@@ -28,8 +29,7 @@ def open_session(
         BackendError: an unknown backend, one that cannot run here, or none that can.
     """
     options = options or SessionOptions()
-    kind, _, index = options.device.partition(":")
-    if kind not in ("auto", "cpu", "cuda") or (index and (kind != "cuda" or not index.isdigit())):
+    if not re.fullmatch(r"auto|cpu|cuda(:[0-9]+)?", options.device):
         raise BackendError(f"unknown device '{options.device}'; expected auto, cpu, cuda or cuda:N")
     if options.threads is not None and options.threads < 1:
         raise BackendError(f"threads must be at least 1; got {options.threads}")

@@ -90,10 +90,12 @@ def test_default_widths_are_the_released_ones() -> None:
 @settings(max_examples=15, deadline=None)
 @given(batch=st.integers(1, 3), frames=st.integers(1, 12), k=st.integers(1, 8))
 def test_batch_frames_and_k_are_free(batch: int, frames: int, k: int) -> None:
-    model = build(k=k, label_set="disfa", input_size_px=64)
-    released, cached = both_orders(model, batch, frames)
+    model = build(k=k, label_set="disfa", input_size_px=64).double()  # exact, so that only the algebra is compared
+    x = torch.from_numpy(clip(batch, frames, 64, motion=0.05, seed=3)).double()
+    with torch.inference_mode():
+        released, cached = model(x), model.head(model.encode(x))
     assert released.scores.shape == (batch, frames, 8)
-    torch.testing.assert_close(released.scores, cached.scores, atol=1e-5, rtol=0)
+    torch.testing.assert_close(released.scores, cached.scores, atol=1e-11, rtol=0)
 
 
 def test_clips_of_a_batch_do_not_mix() -> None:

@@ -1,0 +1,61 @@
+"""Model folders small enough to run anywhere, and the bundled clip. Tests that change a folder copy it first."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import mdhr_sdk
+
+# Read by PyTorch and the BLAS libraries when they load: tests share the machine. Subprocesses inherit it.
+os.environ.setdefault("OMP_NUM_THREADS", "2")
+
+TINY_CLIP_LENGTH = 4
+
+
+def smooth_clips(seed: int, batch: int, frames: int = TINY_CLIP_LENGTH, size: int = 224) -> np.ndarray:
+    """(B, T, 3, S, S) float32: blocky random images that move, the first subtly and the last a lot."""
+    rng = np.random.default_rng(seed)
+    coarse = rng.standard_normal((2, batch, 1, 3, size // 8, size // 8), dtype=np.float32)
+    still, move = np.kron(coarse, np.ones((8, 8), np.float32))
+    phase = np.sin(np.arange(frames, dtype=np.float32)).reshape(1, frames, 1, 1, 1)
+    strength = np.geomspace(0.05, 0.5, batch, dtype=np.float32).reshape(batch, 1, 1, 1, 1)
+    return still + strength * phase * move
+
+
+@pytest.fixture(scope="session")
+def demo_path() -> Path:
+    """320 x 320, 25 fps, 310 frames, one face throughout."""
+    return Path(mdhr_sdk.__path__[0]) / "assets" / "demo.mp4"
+
+
+@pytest.fixture(scope="session")
+def tiny_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A BP4D model of 12 million parameters and clips of four frames, random weights, scores that vary."""
+    import torch
+
+    from mdhr_sdk.model import build_mdhr, calibrate, save_model
+
+    torch.set_num_threads(2)
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        model = build_mdhr("bp4d", "resnet18", projection_width=32, au_width=16, weight_width=4)
+    calibrate(model, smooth_clips(0, batch=3))
+    folder = tmp_path_factory.mktemp("models") / "tiny"
+    save_model(model, folder, clip_length=TINY_CLIP_LENGTH)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def tiny_onnx_folder(tiny_folder: Path) -> Path:
+    """`tiny_folder` with `clip.onnx`; the export takes a quarter of a minute."""
+    from mdhr_sdk.deploy import export_clip
+
+    folder = tiny_folder.with_name("tiny-onnx")
+    shutil.copytree(tiny_folder, folder)
+    export_clip(folder)
+    return folder

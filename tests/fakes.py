@@ -1,0 +1,145 @@
+"""Faces, a face finder and a model whose every number is known beforehand.
+
+A picture is a row of slots, 64 pixels wide and high, one for each person. A slot with a face has one grey level that
+tells the frame and the slot; an empty one is black. So a crop shows which face of which frame it is.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence, Set
+from pathlib import Path
+from typing import Any, ClassVar
+
+import numpy as np
+
+from mdhr_sdk.aus import label_set
+from mdhr_sdk.config import FolderConfig, ModelConfig, Preprocessing
+from mdhr_sdk.results import ModelInfo
+from mdhr_sdk.runtime import TensorSpec
+from mdhr_sdk.vision import DEFAULT_TEMPLATE, TEMPLATES, Face
+
+SLOT = 64
+LENGTH = 4
+MAX_FRAMES, MAX_SLOTS = 25, 10  # more would not fit into 256 levels
+CONFIG = FolderConfig(
+    ModelConfig(label_set("disfa"), input_size_px=SLOT), clip_length=LENGTH, preprocessing=Preprocessing(size_px=SLOT)
+)
+CODES = CONFIG.model.label_set.codes
+INFO = ModelInfo("fake", "disfa", "none", "fake", "cpu", trained=True)
+Pattern = Sequence[Set[int]]  # the slots with a face, frame by frame
+
+
+def level(index: int, slot: int) -> int:
+    return 1 + MAX_FRAMES * slot + index
+
+
+def picture(index: int, slots: Set[int], width: int = 3) -> np.ndarray:
+    image = np.zeros((SLOT, SLOT * width, 3), np.uint8)
+    for slot in slots:
+        image[:, SLOT * slot : SLOT * (slot + 1)] = level(index, slot)
+    return image
+
+
+def video(pattern: Pattern, width: int = 3) -> np.ndarray:
+    return np.stack([picture(index, slots, width) for index, slots in enumerate(pattern)])
+
+
+def score(of: int, position: int) -> np.ndarray:
+    """(8,) float32: what the fake model says of the crop of level `of` that stands at `position` in its clip."""
+    return ((of * 7 + position * 29 + 13 * np.arange(len(CODES))) % 101 / 100).astype(np.float32)
+
+
+def mesh(slot: int) -> np.ndarray:
+    """A mesh whose aligned crop is exactly the slot."""
+    points = np.random.default_rng(0).uniform(8, SLOT - 8, (478, 3))
+    template = TEMPLATES[DEFAULT_TEMPLATE]
+    points[list(template.landmarks), :2] = np.array(template.targets) * SLOT
+    points[:, 0] += SLOT * slot
+    return points.astype(np.float32)
+
+
+class FakeMesher:
+    """Stands for `FaceMesher`; finds a face in every slot that is not black, from right to left."""
+
+    made: ClassVar[list[FakeMesher]] = []
+
+    def __init__(self, max_faces: int = 10, still: bool = False, model_file: str | Path | None = None) -> None:
+        self.given = (max_faces, still, model_file)
+        self.resets = self.found = 0
+        self.closed = False
+        self.made.append(self)
+
+    def find(self, image: np.ndarray) -> list[Face]:
+        assert not self.closed
+        self.found += 1
+        middles = image[SLOT // 2, SLOT // 2 :: SLOT, 0]
+        return [Face(mesh(slot)) for slot, value in reversed(list(enumerate(middles))) if value > 0]
+
+    def reset(self) -> None:
+        self.resets += 1
+
+    def close(self) -> None:
+        self.closed = True
+
+
+class FakeSession:
+    """Reads the levels off the normalised crops, remembers them batch by batch, and scores each with `score`."""
+
+    backend, device = "fake", "cpu"
+    inputs: tuple[TensorSpec, ...] = ()
+    outputs: tuple[TensorSpec, ...] = ()
+
+    def __init__(self) -> None:
+        self.batches: list[np.ndarray] = []  # (B, T) levels
+        self.closed = 0
+
+    def run(self, inputs: Mapping[str, np.ndarray]) -> dict[str, Any]:
+        clip = inputs["clip"]
+        assert list(inputs) == ["clip"] and clip.dtype == np.float32 and clip.shape[1:] == (LENGTH, 3, SLOT, SLOT)
+        mean, std = (np.reshape(v, (3, 1, 1)) for v in (CONFIG.preprocessing.mean, CONFIG.preprocessing.std))
+        pixels = (clip * std + mean) * 255
+        levels = np.rint(pixels[:, :, 0, SLOT // 2, SLOT // 2]).astype(int)
+        self.batches.append(levels)
+        return {"scores": np.stack([[score(of, t) for t, of in enumerate(row)] for row in levels])}
+
+    def close(self) -> None:
+        self.closed += 1
+
+    @property
+    def windows(self) -> list[tuple[int, ...]]:
+        """The levels of every clip that was scored, in order."""
+        return [tuple(map(int, row)) for batch in self.batches for row in batch]
+
+
+def tracks(pattern: Pattern) -> dict[int, int]:
+    """Slot -> track id: in order of appearance, from the left where several appear at once."""
+    return {slot: i for i, slot in enumerate(dict.fromkeys(slot for slots in pattern for slot in sorted(slots)))}
+
+
+def windows(pattern: Pattern) -> list[tuple[int, list[int]]]:
+    """(slot, frames) of every window, worked out from the whole video: runs of frames, cut from their start."""
+    found = []
+    for slot in tracks(pattern):
+        run: list[int] = []
+        for index in range(len(pattern) + 1):
+            here = index < len(pattern) and slot in pattern[index]
+            if run and (not here or len(run) == LENGTH):
+                found.append((slot, run))
+                run = []
+            if here:
+                run.append(index)
+    return found
+
+
+def expected(pattern: Pattern) -> list[dict[int, np.ndarray]]:
+    """For each frame: track id -> (8,) probabilities."""
+    ids, frames = tracks(pattern), [dict[int, np.ndarray]() for _ in pattern]
+    for slot, indices in windows(pattern):
+        for position, index in enumerate(indices):
+            frames[index][ids[slot]] = score(level(index, slot), position)
+    return frames
+
+
+def padded_levels(pattern: Pattern) -> list[tuple[int, ...]]:
+    """What the model should see of every window: levels, the last one again up to the clip length."""
+    return [tuple(level(min(f[0] + i, f[-1]), slot) for i in range(LENGTH)) for slot, f in windows(pattern)]

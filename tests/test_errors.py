@@ -1,0 +1,71 @@
+"""`require`: an extra that is missing is named, anything else that fails shows as it is."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import pytest
+
+from mdhr_sdk.errors import MDHRError, MissingDependencyError, TruncatedSourceError, require
+
+
+@pytest.fixture
+def package(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    """Makes an importable package whose `__init__` and `broken` hold the given lines."""
+    monkeypatch.syspath_prepend(tmp_path)
+
+    def make(name: str, init: str = "", broken: str = "") -> str:
+        folder = tmp_path / name
+        folder.mkdir()
+        (folder / "__init__.py").write_text(init)
+        (folder / "broken.py").write_text(broken)
+        return name
+
+    yield make
+    for name in [name for name in sys.modules if name.startswith("mdhr_test_")]:
+        del sys.modules[name]
+
+
+def test_gives_the_module():
+    assert require("json", "any") is sys.modules["json"]
+    assert require("os.path", "any") is sys.modules["os.path"]
+
+
+@pytest.mark.parametrize("module", ["mdhr_test_absent", "mdhr_test_absent.deep.inside"])
+def test_a_missing_package_names_the_extra(module: str):
+    with pytest.raises(MissingDependencyError, match=r"'mdhr_test_absent'.*pip install 'mdhr-sdk\[torch\]'") as caught:
+        require(module, "torch")
+    assert isinstance(caught.value, MDHRError)
+    assert "\n" not in str(caught.value)
+
+
+def test_another_module_missing_inside_an_installed_package_shows_as_it_is(package):
+    name = package("mdhr_test_a", init="import mdhr_test_other")
+    with pytest.raises(ModuleNotFoundError) as caught:
+        require(name, "torch")
+    assert caught.value.name == "mdhr_test_other"
+    name = package("mdhr_test_b", broken="import mdhr_test_other")
+    with pytest.raises(ModuleNotFoundError) as caught:
+        require(f"{name}.broken", "torch")
+    assert caught.value.name == "mdhr_test_other"
+
+
+@pytest.mark.parametrize(
+    ("init", "kind"),
+    [
+        ("raise ImportError('libcudart.so.12: cannot open shared object file')", ImportError),
+        ("from json import nothing_of_that_name", ImportError),
+        ("raise ModuleNotFoundError('no name given')", ModuleNotFoundError),
+        ("raise RuntimeError('broken')", RuntimeError),
+    ],
+)
+def test_an_installed_package_that_fails_to_import_shows_why(package, init: str, kind: type[Exception]):
+    with pytest.raises(kind) as caught:
+        require(package("mdhr_test_c", init=init), "torch")
+    assert type(caught.value) is kind
+
+
+def test_a_truncated_source_says_how_far_it_came():
+    error = TruncatedSourceError("cut", decoded=3, declared=10)
+    assert (str(error), error.decoded, error.declared, error.results) == ("cut", 3, 10, None)

@@ -1,0 +1,237 @@
+"""Model folders: opened only when sound, written whole or not at all."""
+
+from __future__ import annotations
+
+import errno
+import hashlib
+import json
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from mdhr_sdk.aus import label_set
+from mdhr_sdk.config import FolderConfig, ModelConfig
+from mdhr_sdk.errors import ModelFolderError
+from mdhr_sdk.folder import ModelFolder, sha256
+
+CONFIG = FolderConfig(ModelConfig(label_set("disfa")), clip_length=8)
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> ModelFolder:
+    """With one artefact, `graph.onnx`."""
+    made = ModelFolder.create(tmp_path / "model", CONFIG)
+    with made.writing("graph.onnx", {"tool": "a test"}) as path:
+        path.write_bytes(b"first")
+    return made
+
+
+def contents(folder: ModelFolder) -> dict[str, bytes]:
+    return {path.name: path.read_bytes() for path in folder.path.iterdir()}
+
+
+def test_create_then_open(tmp_path: Path):
+    made = ModelFolder.create(tmp_path / "deep" / "model", CONFIG)
+    assert [path.name for path in made.path.iterdir()] == ["config.json"]
+    opened = ModelFolder.open(str(made.path))
+    assert opened.config == CONFIG and opened.path == made.path
+    assert opened.manifest == {}
+
+
+def test_create_in_an_empty_folder(tmp_path: Path):
+    assert ModelFolder.create(tmp_path, CONFIG).has("config.json")
+
+
+def test_create_refuses_what_holds_something(tmp_path: Path, folder: ModelFolder):
+    before = contents(folder)
+    (tmp_path / "file").write_text("mine")
+    for path in (folder.path, tmp_path / "file"):
+        with pytest.raises(ModelFolderError, match="not an empty folder"):
+            ModelFolder.create(path, CONFIG)
+    assert contents(folder) == before
+    with pytest.raises(ModelFolderError, match="cannot be made"):
+        ModelFolder.create(tmp_path / "file" / "model", CONFIG)
+
+
+def test_create_without_room_can_be_tried_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    with monkeypatch.context() as patch:
+        fill_the_disk(patch, at=".config.json.part")
+        with pytest.raises(ModelFolderError, match="No space left"):
+            ModelFolder.create(tmp_path / "model", CONFIG)
+    assert ModelFolder.create(tmp_path / "model", CONFIG).has("config.json")
+
+
+def test_open_says_what_is_wrong(tmp_path: Path):
+    with pytest.raises(ModelFolderError, match="does not exist; make one with: mdhr init"):
+        ModelFolder.open(tmp_path / "none")
+    with pytest.raises(ModelFolderError, match=r"no config\.json"):
+        ModelFolder.open(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("data", "hint"),
+    [
+        (b"", "not JSON"),
+        (b"\xff\xfe", "cannot be read"),
+        (b"{}", "model"),
+        (CONFIG.to_json().replace('"k": 5', '"k": 0').encode(), "k must be"),
+        (CONFIG.to_json().replace('"format": 1', '"format": 2').encode(), "update mdhr_sdk"),
+    ],
+)
+def test_open_refuses_a_bad_config_and_says_where(tmp_path: Path, data: bytes, hint: str):
+    (tmp_path / "config.json").write_bytes(data)
+    with pytest.raises(ModelFolderError, match=hint) as caught:
+        ModelFolder.open(tmp_path)
+    assert str(tmp_path / "config.json") in str(caught.value)
+
+
+def test_open_refuses_a_config_that_is_a_folder(tmp_path: Path):
+    (tmp_path / "config.json").mkdir()
+    with pytest.raises(ModelFolderError, match="cannot be read"):
+        ModelFolder.open(tmp_path)
+
+
+def test_an_artefact_comes_with_how_it_was_made(folder: ModelFolder):
+    path = folder.artefact("graph.onnx")
+    assert path.read_bytes() == b"first"
+    digest = hashlib.sha256(b"first").hexdigest()
+    assert folder.manifest == {"graph.onnx": {"tool": "a test", "bytes": 5, "sha256": digest}}
+    assert sha256(path) == digest
+    assert path.stat().st_mode & 0o777 == 0o644
+    assert ModelFolder.open(folder.path).artefact("graph.onnx") == path
+
+
+@pytest.mark.parametrize("changed", [b"fisst", b"firs", b"first\n", b""])
+def test_an_artefact_of_other_bytes_is_refused(folder: ModelFolder, changed: bytes):
+    (folder.path / "graph.onnx").write_bytes(changed)
+    with pytest.raises(ModelFolderError, match="SHA-256"):
+        folder.artefact("graph.onnx")
+
+
+def test_an_artefact_that_is_missing_or_unknown_is_refused(folder: ModelFolder):
+    with pytest.raises(ModelFolderError, match=r"no other\.onnx"):
+        folder.artefact("other.onnx")
+    (folder.path / "other.onnx").write_bytes(b"from elsewhere")
+    with pytest.raises(ModelFolderError, match=r"does not vouch for other\.onnx"):
+        folder.artefact("other.onnx")
+    (folder.path / "manifest.json").unlink()
+    with pytest.raises(ModelFolderError, match=r"does not vouch for graph\.onnx"):
+        folder.artefact("graph.onnx")
+    (folder.path / "graph.onnx").unlink()
+    assert not folder.has("graph.onnx")
+    with pytest.raises(ModelFolderError, match=r"no graph\.onnx"):
+        folder.artefact("graph.onnx")
+
+
+@pytest.mark.parametrize(
+    "text", ["", "{", "[]", "null", "{}", '{"files": []}', '{"files": {"graph.onnx": "sha"}}', '{"files": null}']
+)
+def test_a_damaged_manifest_is_refused(folder: ModelFolder, text: str):
+    (folder.path / "manifest.json").write_text(text)
+    with pytest.raises(ModelFolderError, match=r"manifest\.json"):
+        folder.artefact("graph.onnx")
+
+
+def test_a_manifest_entry_without_a_digest_vouches_for_nothing(folder: ModelFolder):
+    (folder.path / "manifest.json").write_text(json.dumps({"files": {"graph.onnx": {"bytes": 5}}}))
+    with pytest.raises(ModelFolderError, match="vouch"):
+        folder.artefact("graph.onnx")
+
+
+def test_writing_replaces_one_artefact_and_keeps_the_others(folder: ModelFolder):
+    with folder.writing("second.bin", {}) as path:
+        path.write_bytes(b"second")
+    with folder.writing("graph.onnx", {"tool": "another"}) as path:
+        assert not path.exists() and folder.artefact("graph.onnx").read_bytes() == b"first", "the old one until the end"
+        path.write_bytes(b"third")
+    assert folder.artefact("graph.onnx").read_bytes() == b"third"
+    assert folder.artefact("second.bin").read_bytes() == b"second"
+    assert folder.manifest["graph.onnx"]["tool"] == "another"
+    assert set(contents(folder)) == {"config.json", "manifest.json", "graph.onnx", "second.bin"}
+
+
+def test_what_is_learnt_while_writing_goes_to_the_manifest(folder: ModelFolder):
+    made: dict[str, Any] = {"tool": "a test"}
+    with folder.writing("graph.onnx", made) as path:
+        path.write_bytes(b"third")
+        made["parity"] = {"max_score_error": 0.0}
+    assert folder.manifest["graph.onnx"]["parity"] == {"max_score_error": 0.0}
+
+
+@pytest.mark.parametrize("name", ["graph.onnx", "new.onnx"])
+@pytest.mark.parametrize("kind", [RuntimeError, KeyboardInterrupt, ModelFolderError])
+def test_an_exception_while_writing_leaves_everything_as_it_was(folder: ModelFolder, name: str, kind: type):
+    before = contents(folder)
+    with pytest.raises(kind, match="halfway"), folder.writing(name, {}) as path:
+        path.write_bytes(b"hal")
+        raise kind("halfway")
+    assert contents(folder) == before
+
+
+def test_an_artefact_that_was_never_written_is_an_error(folder: ModelFolder):
+    before = contents(folder)
+    with pytest.raises(ModelFolderError, match="cannot be written"), folder.writing("graph.onnx", {}):
+        pass
+    assert contents(folder) == before
+
+
+def fill_the_disk(patch: pytest.MonkeyPatch, at: str) -> None:
+    """Let writing to a file of that name fail half done, as a full disk does."""
+    write_text = Path.write_text
+
+    def full(path: Path, text: str, *args: Any, **kwargs: Any) -> int:
+        if path.name != at:
+            return write_text(path, text, *args, **kwargs)
+        write_text(path, text[: len(text) // 2], *args, **kwargs)
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    patch.setattr(Path, "write_text", full)
+
+
+def no_room_for_the_artefact(patch: pytest.MonkeyPatch, path: Path) -> None:
+    path.write_bytes(b"hal")
+    raise OSError(errno.ENOSPC, "No space left on device")
+
+
+def no_room_for_the_manifest(patch: pytest.MonkeyPatch, path: Path) -> None:
+    path.write_bytes(b"whole")
+    fill_the_disk(patch, at=".manifest.json.part")
+
+
+@pytest.mark.parametrize("name", ["graph.onnx", "new.onnx"])
+@pytest.mark.parametrize("fill", [no_room_for_the_artefact, no_room_for_the_manifest])
+def test_a_full_disk_leaves_everything_as_it_was(
+    folder: ModelFolder, name: str, fill: Callable[..., None], monkeypatch: pytest.MonkeyPatch
+):
+    before = contents(folder)
+    with (
+        monkeypatch.context() as patch,
+        pytest.raises(ModelFolderError, match=f"{name}' cannot be written: No space left on device"),
+        folder.writing(name, {}) as path,
+    ):
+        fill(patch, path)
+    assert contents(folder) == before
+    assert folder.artefact("graph.onnx").read_bytes() == b"first"
+
+
+def test_a_manifest_that_cannot_be_read_is_not_overwritten(folder: ModelFolder):
+    (folder.path / "manifest.json").write_text("{")
+    with pytest.raises(ModelFolderError, match=r"manifest\.json"), folder.writing("graph.onnx", {}) as path:
+        path.write_bytes(b"third")
+    assert contents(folder)["manifest.json"] == b"{" and contents(folder)["graph.onnx"] == b"first"
+
+
+@pytest.mark.parametrize("name", ["../graph.onnx", "/tmp/graph.onnx", "a/b", "a\\b", "..", ".", ".hidden", ""])
+def test_names_that_lead_elsewhere_are_refused(folder: ModelFolder, name: str):
+    before = contents(folder)
+    with pytest.raises(ModelFolderError, match="plain file name"), folder.writing(name, {}) as path:
+        path.write_bytes(b"never")
+    assert contents(folder) == before
+
+
+def test_a_copied_folder_is_as_good(folder: ModelFolder, tmp_path: Path):
+    shutil.copytree(folder.path, tmp_path / "copy")
+    assert ModelFolder.open(tmp_path / "copy").artefact("graph.onnx").read_bytes() == b"first"

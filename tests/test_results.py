@@ -1,0 +1,76 @@
+"""What a frame result says of itself."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import numpy as np
+import pytest
+
+from mdhr_sdk.results import AUScore, FaceResult, FrameResult, ModelInfo
+
+
+def info(trained: bool = True) -> ModelInfo:
+    return ModelInfo("mine", "disfa", "resnet50", "torch", "cpu", trained)
+
+
+def face(track_id: int = 0) -> FaceResult:
+    aus = {"AU01": AUScore("AU01", 0.12345678, False), "AU12": AUScore("AU12", 0.75, True)}
+    return FaceResult(track_id, (1.005, 2.0, 30.25, 40.128), np.zeros((478, 3), np.float32), aus)
+
+
+def frame(*faces: FaceResult, trained: bool = True) -> FrameResult:
+    return FrameResult("clip.mp4", 3, 0.1200000001, faces, info(trained))
+
+
+def test_a_face_gives_its_scores_by_code():
+    one = face()
+    assert one["AU12"].probability == 0.75
+    assert one.active == ("AU12",)
+    with pytest.raises(KeyError):
+        one["AU99"]
+
+
+def test_rows_are_one_a_face():
+    first, second = frame(face(0), face(4)).rows()
+    assert second["track_id"] == 4
+    assert first == {
+        "source": "clip.mp4",
+        "frame": 3,
+        "timestamp_s": 0.12,
+        "status": "ok",
+        "track_id": 0,
+        "x0_px": pytest.approx(1.0, abs=0.01),
+        "y0_px": 2.0,
+        "x1_px": 30.25,
+        "y1_px": 40.13,
+        "AU01_probability": 0.123457,
+        "AU01_occurrence": 0,
+        "AU12_probability": 0.75,
+        "AU12_occurrence": 1,
+        "model": "disfa resnet50",
+    }
+
+
+def test_a_frame_without_a_face_is_one_row_that_says_so():
+    empty = frame()
+    assert (empty.status, frame(face()).status) == ("no_face", "ok")
+    assert list(empty.rows()) == [
+        {"source": "clip.mp4", "frame": 3, "timestamp_s": 0.12, "status": "no_face", "model": "disfa resnet50"}
+    ]
+
+
+def test_random_weights_are_told_in_every_row():
+    assert info(trained=False).tag == "disfa resnet50 (untrained)"
+    for result in (frame(trained=False), frame(face(), trained=False)):
+        assert all(row["model"] == "disfa resnet50 (untrained)" for row in result.rows())
+
+
+def test_results_cannot_be_changed():
+    with pytest.raises(dataclasses.FrozenInstanceError):
+        frame().index = 4  # type: ignore[misc]
+
+
+def test_an_image_is_not_printed():
+    shown = dataclasses.replace(frame(), image=np.zeros((4, 4, 3), np.uint8))
+    assert "image" not in repr(shown)
