@@ -86,18 +86,21 @@ def init(
 def export(
     model: Annotated[Path, typer.Argument(help="Model folder.")],
     format: Annotated[Format, typer.Option(help="Graph format.")] = Format.onnx,
+    graph: Annotated[
+        Optional[list[str]], typer.Option(help="clip, encoder, head, clip_u8 or encoder_u8; may be given again.")
+    ] = None,
 ) -> None:
-    """Write the clip graph into the model folder, once it is shown to answer like the weights."""
+    """Write graphs into the model folder, each once it is shown to answer like the weights."""
     from .errors import require
 
-    require("torch", "export"), require("onnx", "export")
-    from .deploy import export_clip
+    require("torch", "export")
+    from .deploy import DEFAULT_GRAPHS, export_onnx
 
-    path, report = export_clip(model)
-    typer.echo(
-        f"{path}: {path.stat().st_size / 1e6:.1f} MB; largest score difference to the weights "
-        f"{report.max_score_error:.1e} over {report.clips} clips"
-    )
+    for path, report in export_onnx(model, graph or DEFAULT_GRAPHS).items():
+        typer.echo(
+            f"{path}: {path.stat().st_size / 1e6:.1f} MB; largest difference to the weights over {report.clips} clips: "
+            f"scores {report.max_score:.1e}, other outputs {report.feature:.1e} of their largest value"
+        )
 
 
 @app.callback(invoke_without_command=True)

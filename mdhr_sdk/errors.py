@@ -77,6 +77,10 @@ class BackendError(MDHRError):
     """A backend, device or precision that was asked for and cannot run here."""
 
 
+class ExportError(MDHRError):
+    """A graph that cannot be made, or that does not answer like the weights it came from."""
+
+
 class MissingDependencyError(MDHRError):
     """A package of an optional extra that is not installed."""
 

@@ -53,9 +53,9 @@ def tiny_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="session")
 def tiny_onnx_folder(tiny_folder: Path) -> Path:
     """`tiny_folder` with `clip.onnx`; the export takes a quarter of a minute."""
-    from mdhr_sdk.deploy import export_clip
+    from mdhr_sdk.deploy import export_onnx
 
     folder = tiny_folder.with_name("tiny-onnx")
     shutil.copytree(tiny_folder, folder)
-    export_clip(folder)
+    export_onnx(folder)
     return folder

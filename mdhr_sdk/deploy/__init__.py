@@ -1,6 +1,7 @@
-"""From a model folder's weights to graphs that run without PyTorch (extra 'export')."""
+"""From a model folder's weights to graphs that run without the model's code (extra 'export')."""
 
-from .onnx_export import export_clip
-from .parity import ParityReport, compare
+from .export import DEFAULT_GRAPHS, export_onnx
+from .parity import ParityReport, check_parity
+from .view import export_view
 
-__all__ = ["ParityReport", "compare", "export_clip"]
+__all__ = ["DEFAULT_GRAPHS", "ParityReport", "check_parity", "export_onnx", "export_view"]

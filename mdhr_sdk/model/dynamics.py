@@ -31,6 +31,17 @@ def window_mean(differences: Tensor, k: int) -> Tensor:
     return (total / (2 * k)).unflatten(2, differences.shape[2:])
 
 
+class WindowMean(nn.Module):
+    """Eq. 3 as a layer, so that exporters can put a form of their own in its place."""
+
+    def __init__(self, k: int) -> None:
+        super().__init__()
+        self.k = k
+
+    def forward(self, differences: Tensor) -> Tensor:
+        return window_mean(differences, self.k)
+
+
 class ScaleProjections(nn.Module):
     """Conv2D_l of eq. 2 without its bias: every chosen scale becomes a (P, S / 32, S / 32) map.
 
@@ -129,7 +140,7 @@ class FacialDynamics(nn.Module):
     def __init__(self, config: ModelConfig, width: int) -> None:
         super().__init__()
         scales = len(config.scales)
-        self.k = config.k
+        self.window_mean = WindowMean(config.k)
         self.biases = nn.ParameterList(nn.Parameter(torch.zeros(width)) for _ in range(scales))
         self.norms = nn.ModuleList(nn.BatchNorm2d(width) for _ in range(scales))
         self.fusion = build_fusion(config, width)
@@ -141,7 +152,7 @@ class FacialDynamics(nn.Module):
         means = []
         for d, bias, norm in zip(differences, self.biases, self.norms, strict=True):
             active = F.relu(norm(d.flatten(0, 1) + bias[:, None, None])).unflatten(0, d.shape[:2])
-            means.append(window_mean(active, self.k).flatten(0, 1))
+            means.append(self.window_mean(active).flatten(0, 1))
         return tuple(means)
 
     def forward(self, differences: Sequence[Tensor]) -> Tensor:

@@ -103,8 +103,8 @@ class MDHR(nn.Module):
 
     def __init__(self, config: ModelConfig, pretrained: bool = False) -> None:
         super().__init__()
-        self.config = config
         self.encoder = FrameEncoder(config, pretrained)
+        self.config = dataclasses.replace(config, projection_width=self.encoder.projection_width)
         self.head = ClipHead(config, self.encoder.projection_width)
 
     def forward(self, clip: Tensor) -> MDHROutput:

@@ -23,8 +23,7 @@ class TokenLinear(nn.Module):
         self.norm = nn.BatchNorm1d(outputs)
 
     def forward(self, tokens: Tensor) -> Tensor:
-        x = self.linear(tokens)
-        return F.relu(self.norm(x.flatten(0, 1))).unflatten(0, x.shape[:2])
+        return F.relu(self.norm(self.linear(tokens.flatten(0, 1)))).unflatten(0, tokens.shape[:2])
 
 
 class LocalRelations(nn.Module):
@@ -79,13 +78,13 @@ class LocalRelations(nn.Module):
             return tokens.mean(dim=1, keepdim=True).expand(-1, self.nodes, -1), logits
         width = tokens.shape[-1]
         features = [f(x).mean(dim=1) for f, x in zip(self.extractors, regions, strict=True)]
-        return torch.cat(features, dim=1).unflatten(1, (-1, width))[:, self.order], logits
+        return torch.cat(features, dim=1).unflatten(1, (self.nodes, width)).index_select(1, self.order), logits
 
     def active(self, logits: Sequence[Tensor]) -> Tensor:
         """Occurrences (M, N), 0 or 1, of the most likely combination of every group; no gradient."""
         tables = [getattr(self, f"combinations_{index}") for index in range(len(logits))]
-        bits = [table[x.argmax(dim=1)] for table, x in zip(tables, logits, strict=True)]
-        return torch.cat(bits, dim=1)[:, self.order]
+        bits = [table.index_select(0, x.argmax(dim=1)) for table, x in zip(tables, logits, strict=True)]
+        return torch.cat(bits, dim=1).index_select(1, self.order)
 
 
 class CrossRegionalGraph(nn.Module):

@@ -60,7 +60,7 @@ def released_parts(model: MDHR) -> dict[str, list[Part]]:
     Raises:
         CheckpointError: the model is not of the released form.
     """
-    _check_form(model.config)
+    _check_form(model)
     parts = {}
     for key, tensor in model.state_dict().items():
         if not DERIVED.search(key):
@@ -137,8 +137,10 @@ def _linear_block(key: str) -> str:
     return key.replace("linear.", "fc.").replace("norm.", "bn.")
 
 
-def _check_form(config: ModelConfig) -> None:
-    plain = ModelConfig(label_set=config.label_set, backbone=config.backbone)
+def _check_form(model: MDHR) -> None:
+    config = model.config
+    width = model.encoder.backbone.channels[-1]
+    plain = ModelConfig(label_set=config.label_set, backbone=config.backbone, projection_width=width)
     free = {"k", "region_loss_weight", "input_size_px"}  # no tensor depends on these
     changed = [name for name in vars(plain) if name not in free and getattr(plain, name) != getattr(config, name)]
     if changed or config.label_set not in LABEL_SETS.values():

@@ -9,6 +9,7 @@ from torch.nn import functional as F
 from ..config import ModelConfig
 
 KERNEL = 5
+SHORTEST = 1e-12  # an AU vector without a positive component scores 0
 
 
 class TemporalConvolution(nn.Module):
@@ -37,5 +38,6 @@ class SimilarityScore(nn.Module):
 
     def forward(self, nodes: Tensor) -> Tensor:
         """(B, T, N, W) -> (B, T, N), in [0, 1]."""
-        cosine = F.normalize(F.relu(nodes), dim=-1) * F.normalize(F.relu(self.reference), dim=-1)
-        return cosine.sum(dim=-1)
+        v = F.relu(nodes)
+        length = torch.linalg.vector_norm(v, dim=-1).clamp_min(SHORTEST)
+        return (v * F.normalize(F.relu(self.reference), dim=-1)).sum(dim=-1) / length

@@ -9,6 +9,7 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from ..config import FolderConfig
 from ..errors import InputError
 from ..folder import ModelFolder
 
@@ -31,18 +32,16 @@ class SessionOptions:
     Attributes:
         device: 'auto', 'cpu' or 'cuda' (also 'cuda:1').
         threads: CPU threads of the backend; None for its own choice.
+        precision: 'fp32', 'fp16' or 'int8' names the artefact; 'bf16' asks a backend to compute so (OpenVINO).
     """
 
     device: str = "auto"
     threads: int | None = None
+    precision: str = "fp32"
 
 
 class Session(Protocol):
-    """A clip model that is ready to run.
-
-    The input is 'clip' (B, T, 3, S, S) float32; the outputs are 'scores' (B, T, N) float32 in [0, 1] and
-    'region_logits_0' ... (B, T, 2**n) float32.
-    """
+    """A graph that is ready to run; `graph_specs` says what goes in and out."""
 
     backend: str
     device: str
@@ -67,23 +66,55 @@ class Backend(Protocol):
 
     NAME: str
 
-    def obstacle(self, folder: ModelFolder, options: SessionOptions) -> str | None:
-        """Why this backend cannot run the folder on this machine, with the remedy; None if it can."""
+    def obstacle(self, folder: ModelFolder, graph: str, options: SessionOptions) -> str | None:
+        """Why this backend cannot run a graph of the folder on this machine, with the remedy; None if it can."""
         ...
 
-    def open_clip(self, folder: ModelFolder, options: SessionOptions) -> Session:
-        """Open the clip model."""
+    def open_graph(self, folder: ModelFolder, graph: str, options: SessionOptions) -> Session:
+        """Open one of `GRAPHS`."""
         ...
 
 
-def clip_specs(folder: ModelFolder, frames: int | None) -> tuple[tuple[TensorSpec, ...], tuple[TensorSpec, ...]]:
-    """Inputs and outputs of a folder's clip model, with T fixed to `frames` or free."""
-    model = folder.config.model
-    size, groups = model.input_size_px, model.layout.groups if model.auxiliary else ()
-    classes = (2 ** len(group.aus) for group in groups)
-    logits = (TensorSpec(f"region_logits_{i}", "float32", (None, frames, n)) for i, n in enumerate(classes))
-    scores = TensorSpec("scores", "float32", (None, frames, len(model.label_set.aus)))
-    return (TensorSpec("clip", "float32", (None, frames, 3, size, size)),), (scores, *logits)
+PRECISIONS = ("fp32", "fp16", "bf16", "int8")
+GRAPHS = ("clip", "encoder", "head", "clip_u8", "encoder_u8")
+
+
+def artefact_name(graph: str, precision: str, suffix: str) -> str:
+    """File of an exported graph: 'clip.onnx', 'clip.fp16.onnx', 'encoder_u8.int8.onnx'."""
+    return f"{graph}.{suffix}" if precision == "fp32" else f"{graph}.{precision}.{suffix}"
+
+
+def graph_specs(
+    config: FolderConfig, graph: str, frames: int | None
+) -> tuple[tuple[TensorSpec, ...], tuple[TensorSpec, ...]]:
+    """Inputs and outputs of a graph, the batch free and T fixed to `frames` (None: free too).
+
+    - 'clip': frames of whole clips -> 'scores' and 'region_logits_i'.
+    - 'encoder': frames -> what each contributes: 'static' tokens and a 'map_l' for each scale l.
+    - 'head': those features of T frames -> 'scores' and 'region_logits_i'. Features and head must come from one
+      export: normalisation that follows the maps is folded into them.
+    - 'clip_u8', 'encoder_u8': the same from uint8 BGR crops (..., S, S, 3), normalised inside the graph.
+    """
+    model = config.model
+    size, rows = model.input_size_px, model.input_size_px // 32
+    groups = model.layout.groups if model.auxiliary else ()
+    scores = (
+        TensorSpec("scores", "float32", (None, frames, len(model.label_set.aus))),
+        *(TensorSpec(f"region_logits_{i}", "float32", (None, frames, 2 ** len(g.aus))) for i, g in enumerate(groups)),
+    )
+    base, bytes_in = graph.removesuffix("_u8"), graph.endswith("_u8")
+    picture = ("uint8", (size, size, 3)) if bytes_in else ("float32", (3, size, size))
+    if base == "clip":
+        return (TensorSpec("clip", picture[0], (None, frames, *picture[1])),), scores
+    lead = (None,) if base == "encoder" else (None, frames)
+    scales = model.scales if model.mfd else ()
+    features = (
+        TensorSpec("static", "float32", (*lead, rows * rows, model.au_width)),
+        *(TensorSpec(f"map_{s}", "float32", (*lead, model.projection_width, rows, rows)) for s in scales),
+    )
+    if base == "encoder":
+        return (TensorSpec("frames", picture[0], (None, *picture[1])),), features
+    return features, scores
 
 
 def check_inputs(specs: tuple[TensorSpec, ...], inputs: Arrays) -> None:

@@ -1,4 +1,4 @@
-"""ONNX Runtime: the exported clip graph. Part of the core; never touches PyTorch."""
+"""ONNX Runtime: exported graphs. Part of the core; never touches PyTorch."""
 
 from __future__ import annotations
 
@@ -10,17 +10,19 @@ from numpy.typing import NDArray
 
 from ..errors import BackendError, InputError, ModelFolderError, require
 from ..folder import ModelFolder
-from .base import Arrays, SessionOptions, check_inputs, clip_specs
+from .base import Arrays, SessionOptions, artefact_name, check_inputs, graph_specs
 
 NAME = "onnxruntime"
-CLIP = "clip.onnx"
 CUDA = "CUDAExecutionProvider"
 
 
-def obstacle(folder: ModelFolder, options: SessionOptions) -> str | None:
-    """Why ONNX Runtime cannot run this folder here; None if it can."""
-    if not folder.has(CLIP):
-        return f"the folder has no {CLIP} (mdhr export {folder.path} --format onnx)"
+def obstacle(folder: ModelFolder, graph: str, options: SessionOptions) -> str | None:
+    """Why ONNX Runtime cannot run this graph here; None if it can."""
+    if options.precision == "bf16":
+        return "it has no bf16 mode; take fp32, fp16 or int8"
+    name = artefact_name(graph, options.precision, "onnx")
+    if not folder.has(name):
+        return f"the folder has no {name} (mdhr export {folder.path} --format onnx --precision {options.precision})"
     if importlib.util.find_spec("onnxruntime") is None:
         return "the package 'onnxruntime' is not installed (pip install onnxruntime)"
     if options.device.startswith("cuda") and CUDA not in _providers():
@@ -28,21 +30,21 @@ def obstacle(folder: ModelFolder, options: SessionOptions) -> str | None:
     return None
 
 
-def open_clip(folder: ModelFolder, options: SessionOptions) -> OnnxRuntimeClipSession:
-    """Load and optimise `clip.onnx`."""
-    return OnnxRuntimeClipSession(folder, options)
+def open_graph(folder: ModelFolder, graph: str, options: SessionOptions) -> OnnxRuntimeSession:
+    """Load and optimise an ONNX file."""
+    return OnnxRuntimeSession(folder, graph, options)
 
 
-class OnnxRuntimeClipSession:
-    """The clip graph in ONNX Runtime; T is the folder's clip length."""
+class OnnxRuntimeSession:
+    """A graph in ONNX Runtime; T is the folder's clip length."""
 
     backend = NAME
 
-    def __init__(self, folder: ModelFolder, options: SessionOptions, path: Path | None = None) -> None:
+    def __init__(self, folder: ModelFolder, graph: str, options: SessionOptions, path: Path | None = None) -> None:
         """`path` is a graph to check before it becomes the folder's; without it the folder's own, verified, is read."""
         ort = require("onnxruntime", "all")
-        path = path or folder.artefact(CLIP)
-        self.inputs, self.outputs = clip_specs(folder, folder.config.clip_length)
+        path = path or folder.artefact(artefact_name(graph, options.precision, "onnx"))
+        self.inputs, self.outputs = graph_specs(folder.config, graph, folder.config.clip_length)
         cuda = options.device.startswith("cuda") or (options.device == "auto" and CUDA in _providers())
         settings = ort.SessionOptions()
         settings.log_severity_level = 3

@@ -8,19 +8,20 @@ from types import ModuleType
 from ..errors import BackendError
 from ..folder import ModelFolder
 from . import onnxruntime_session, torch_session
-from .base import Session, SessionOptions
+from .base import GRAPHS, PRECISIONS, Session, SessionOptions
 
 # Fastest first; 'auto' takes the first that has no obstacle.
 BACKENDS: dict[str, ModuleType] = {module.NAME: module for module in (onnxruntime_session, torch_session)}
 
 
 def open_session(
-    folder: ModelFolder, backend: str = "auto", options: SessionOptions | None = None
+    folder: ModelFolder, backend: str = "auto", options: SessionOptions | None = None, graph: str = "clip"
 ) -> tuple[Session, str]:
-    """Open the clip model of `folder`.
+    """Open a graph of `folder`.
 
     Args:
         backend: 'auto', or one of `BACKENDS`; a named backend that cannot run is an error, never replaced.
+        graph: one of `mdhr_sdk.runtime.base.GRAPHS`.
 
     Returns:
         The session, and one line that says what was chosen and why not the ones before it.
@@ -31,6 +32,10 @@ def open_session(
     options = options or SessionOptions()
     if not re.fullmatch(r"auto|cpu|cuda(:[0-9]+)?", options.device):
         raise BackendError(f"unknown device '{options.device}'; expected auto, cpu, cuda or cuda:N")
+    if options.precision not in PRECISIONS:
+        raise BackendError(f"unknown precision '{options.precision}'; expected one of {', '.join(PRECISIONS)}")
+    if graph not in GRAPHS:
+        raise BackendError(f"unknown graph '{graph}'; expected one of {', '.join(GRAPHS)}")
     if options.threads is not None and options.threads < 1:
         raise BackendError(f"threads must be at least 1; got {options.threads}")
     if backend != "auto" and backend not in BACKENDS:
@@ -40,9 +45,9 @@ def open_session(
     for name, module in BACKENDS.items():
         if backend not in ("auto", name):
             continue
-        obstacle = module.obstacle(folder, options)
+        obstacle = module.obstacle(folder, graph, options)
         if obstacle is None:
-            session = module.open_clip(folder, options)
+            session = module.open_graph(folder, graph, options)
             return session, "; ".join([f"{name} on {session.device}", *passed_over])
         passed_over.append(f"not {name}: {obstacle}")
     if backend == "auto":

@@ -10,13 +10,15 @@ from numpy.typing import NDArray
 
 from ..errors import BackendError, InputError, require
 from ..folder import WEIGHTS, ModelFolder
-from .base import Arrays, SessionOptions, check_inputs, clip_specs
+from .base import Arrays, SessionOptions, check_inputs, graph_specs
 
 NAME = "torch"
 
 
-def obstacle(folder: ModelFolder, options: SessionOptions) -> str | None:
+def obstacle(folder: ModelFolder, graph: str, options: SessionOptions) -> str | None:
     """Why PyTorch cannot run this folder here; None if it can."""
+    if options.precision != "fp32":
+        return f"it runs the weights in fp32, not {options.precision}"
     if not folder.has(WEIGHTS):
         return f"the folder has no {WEIGHTS}"
     for module in ("torch", "timm", "safetensors"):
@@ -27,43 +29,43 @@ def obstacle(folder: ModelFolder, options: SessionOptions) -> str | None:
     return None
 
 
-def open_clip(folder: ModelFolder, options: SessionOptions) -> TorchClipSession:
+def open_graph(folder: ModelFolder, graph: str, options: SessionOptions) -> TorchSession:
     """Load the weights onto the device."""
-    return TorchClipSession(folder, options)
+    return TorchSession(folder, graph, options)
 
 
-class TorchClipSession:
-    """The clip model in PyTorch; T is free."""
+class TorchSession:
+    """A graph in PyTorch; T is free."""
 
     backend = NAME
 
-    def __init__(self, folder: ModelFolder, options: SessionOptions) -> None:
+    def __init__(self, folder: ModelFolder, graph: str, options: SessionOptions) -> None:
         torch = require("torch", "torch")
         from ..model import load_model
+        from ..model.graphs import build_graph
 
-        self.inputs, self.outputs = clip_specs(folder, frames=None)
+        self.inputs, self.outputs = graph_specs(folder.config, graph, frames=None)
         self.device = options.device
         if options.device == "auto":
             self.device = "cuda" if torch.cuda.is_available() else "cpu"
         if options.threads is not None:
             torch.set_num_threads(options.threads)
         self._torch = torch
-        model = load_model(folder.path)
+        module = build_graph(load_model(folder.path), folder.config.preprocessing, graph)
         try:
-            self._model: Any = model.to(torch.device(self.device))
+            self._module: Any = module.to(torch.device(self.device))
         except (RuntimeError, AssertionError) as error:
             raise BackendError(f"torch cannot use the device '{self.device}': {str(error).splitlines()[0]}") from None
 
     def run(self, inputs: Arrays) -> dict[str, NDArray[Any]]:
-        if self._model is None:
+        if self._module is None:
             raise InputError("this session is closed; open a new one")
         check_inputs(self.inputs, inputs)
-        array = np.require(inputs["clip"], requirements=["C", "W"])  # torch takes no reversed or read-only views
+        # torch takes no reversed or read-only views
+        arrays = [np.require(inputs[spec.name], requirements=["C", "W"]) for spec in self.inputs]
         with self._torch.inference_mode():
-            clip = self._torch.from_numpy(array).to(self.device)
-            output = self._model(clip)
-        tensors = (output.scores, *output.region_logits)
+            tensors = self._module(*(self._torch.from_numpy(array).to(self.device) for array in arrays))
         return {spec.name: tensor.cpu().numpy() for spec, tensor in zip(self.outputs, tensors, strict=True)}
 
     def close(self) -> None:
-        self._model = None
+        self._module = None

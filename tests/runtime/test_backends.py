@@ -32,7 +32,7 @@ def clips(batch: int, seed: int = 1) -> np.ndarray:
 @pytest.fixture(scope="module", params=sorted(BACKENDS))
 def session(request: pytest.FixtureRequest, tiny_onnx_folder: Path) -> Iterator[Session]:
     folder, options = ModelFolder.open(tiny_onnx_folder), SessionOptions(device="cpu", threads=2)
-    obstacle = BACKENDS[request.param].obstacle(folder, options)
+    obstacle = BACKENDS[request.param].obstacle(folder, "clip", options)
     if obstacle and request.param not in REQUIRED:
         pytest.skip(obstacle)
     session, line = open_session(folder, request.param, options)

@@ -1,0 +1,93 @@
+"""Exports a model folder's graphs into it, each only after it has answered like the weights."""
+
+from __future__ import annotations
+
+import platform
+from collections.abc import Sequence
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from ..errors import ExportError, require
+from ..folder import WEIGHTS, ModelFolder
+from ..model import MDHR, load_model
+from ..model.graphs import build_graph
+from ..runtime import Session, SessionOptions
+from ..runtime.base import GRAPHS, artefact_name
+from ..runtime.onnxruntime_session import OnnxRuntimeSession
+from .onnx_graphs import OPSET, trace_onnx
+from .parity import ParityReport, check_parity
+from .view import export_view
+
+DEFAULT_GRAPHS = ("clip", "encoder", "head")
+TOOLS = {"onnx": ("torch", "timm", "onnx", "onnxsim", "onnxscript", "onnxruntime")}
+
+
+def export_onnx(folder: str | Path, graphs: Sequence[str] = DEFAULT_GRAPHS) -> dict[Path, ParityReport]:
+    """Write ONNX graphs in fp32.
+
+    Args:
+        graphs: some of `mdhr_sdk.runtime.base.GRAPHS`.
+
+    Returns:
+        File -> how it compares with the weights.
+
+    Raises:
+        ExportError: a graph cannot be made or does not answer like the model; an earlier file stays as it was.
+        ModelFolderError: the folder has no usable weights, or cannot be written.
+        MissingDependencyError: the extra 'export' is not installed.
+    """
+    check_graphs(graphs)
+    require("onnx", "export")
+    target = ModelFolder.open(folder)
+    model = load_model(target.path)
+    view = export_view(model, target.config.clip_length)
+    reports = {}
+    for graph in graphs:
+        name = artefact_name(graph, "fp32", "onnx")
+        made = provenance(target, "onnx", {"graph": graph, "precision": "fp32", "opset": OPSET})
+        with target.writing(name, made) as part:
+            trace_onnx(build_graph(view, target.config.preprocessing, graph), target.config, graph, part)
+            session = OnnxRuntimeSession(target, graph, SessionOptions(device="cpu"), part)
+            reports[target.path / name] = gate(target, model, view, session, graph, "fp32", made)
+    return reports
+
+
+def gate(
+    target: ModelFolder, model: MDHR, view: MDHR, session: Session, graph: str, precision: str, made: dict[str, Any]
+) -> ParityReport:
+    """Compare a session with the weights and note the figures in `made`.
+
+    Raises:
+        ExportError: it does not answer like them.
+    """
+    report = check_parity(target.config, graph, precision, model, view, session)
+    session.close()
+    made["parity"] = report.to_dict()
+    if report.failure:
+        raise ExportError(f"the {precision} {graph} graph of '{target.path}' was not kept: {report.failure}")
+    return report
+
+
+def check_graphs(graphs: Sequence[str]) -> None:
+    """Refuse names that are no graph.
+
+    Raises:
+        ExportError: names what there is.
+    """
+    unknown = [graph for graph in graphs if graph not in GRAPHS]
+    if unknown or not graphs:
+        raise ExportError(f"expected some of the graphs {', '.join(GRAPHS)}; got {', '.join(unknown) or 'none'}")
+
+
+def provenance(target: ModelFolder, kind: str, options: dict[str, Any]) -> dict[str, Any]:
+    """What the manifest says of an artefact: from which weights, how, with which tools, on what."""
+    return {
+        "tool": f"mdhr export --format {kind}",
+        "source_sha256": target.manifest[WEIGHTS]["sha256"],
+        "options": {**options, "clip_length": target.config.clip_length},
+        "versions": {name: version(name) for name in TOOLS[kind]},
+        "device": f"{platform.system()} {platform.machine()}, {torch.get_num_threads()} threads",
+    }

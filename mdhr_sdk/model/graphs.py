@@ -1,0 +1,78 @@
+"""The model cut into the graphs that sessions run: tensors in, a flat tuple of tensors out.
+
+Their names, shapes and meaning are those of `mdhr_sdk.runtime.base.graph_specs`.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+from ..config import Preprocessing
+from .mdhr import MDHR, FrameFeatures
+
+
+class Normalise(nn.Module):
+    """uint8 BGR crops (..., S, S, 3) -> normalised RGB (..., 3, S, S), as `mdhr_sdk.vision.prepare`."""
+
+    def __init__(self, preprocessing: Preprocessing) -> None:
+        super().__init__()
+        mean, std = torch.tensor(preprocessing.mean), torch.tensor(preprocessing.std)
+        self.rgb: Tensor
+        self.scale: Tensor
+        self.shift: Tensor
+        self.register_buffer("rgb", torch.tensor([2, 1, 0]))
+        self.register_buffer("scale", (1 / (255 * std)).reshape(3, 1, 1))
+        self.register_buffer("shift", (-mean / std).reshape(3, 1, 1))
+
+    def forward(self, crops: Tensor) -> Tensor:
+        channels_first = crops.movedim(-1, -3).index_select(crops.ndim - 3, self.rgb).float()
+        return channels_first * self.scale + self.shift
+
+
+class ClipGraph(nn.Module):
+    """Frames of whole clips -> scores and region logits; differences before convolutions."""
+
+    def __init__(self, model: MDHR, normalise: nn.Module) -> None:
+        super().__init__()
+        self.model = model
+        self.normalise = normalise
+
+    def forward(self, clip: Tensor) -> tuple[Tensor, ...]:
+        output = self.model(self.normalise(clip))
+        return (output.scores, *output.region_logits)
+
+
+class EncoderGraph(nn.Module):
+    """Frames -> what each contributes."""
+
+    def __init__(self, model: MDHR, normalise: nn.Module) -> None:
+        super().__init__()
+        self.encoder = model.encoder
+        self.normalise = normalise
+
+    def forward(self, frames: Tensor) -> tuple[Tensor, ...]:
+        features = self.encoder(self.normalise(frames))
+        return (features.static, *features.maps)
+
+
+class HeadGraph(nn.Module):
+    """Features of T frames -> scores and region logits."""
+
+    def __init__(self, model: MDHR) -> None:
+        super().__init__()
+        self.head = model.head
+
+    def forward(self, static: Tensor, *maps: Tensor) -> tuple[Tensor, ...]:
+        output = self.head(FrameFeatures(static, maps))
+        return (output.scores, *output.region_logits)
+
+
+def build_graph(model: MDHR, preprocessing: Preprocessing, graph: str) -> nn.Module:
+    """'clip', 'encoder' or 'head', or one of the first two with '_u8' for uint8 crops."""
+    normalise = Normalise(preprocessing) if graph.endswith("_u8") else nn.Identity()
+    if graph.startswith("clip"):
+        return ClipGraph(model, normalise).eval()
+    if graph.startswith("encoder"):
+        return EncoderGraph(model, normalise).eval()
+    return HeadGraph(model).eval()
