@@ -3,17 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from numbers import Real
 from pathlib import Path
 from typing import Literal, overload
 
 from .config import FolderConfig
-from .errors import ConfigError, MDHRError
+from .errors import ConfigError, InputError, MDHRError, SourceError
 from .folder import ModelFolder
 from .outputs import Results
 from .pipeline import ClipPipeline, Scorer, StageClock
 from .results import FrameResult, ModelInfo
 from .runtime import Session, SessionOptions, open_session
 from .vision import TEMPLATES, FaceMesher, Source, list_sources
+
+
+class SupersededError(InputError):
+    """A stream that is resumed after its detector went on to another source."""
 
 
 class AUDetector:
@@ -51,8 +56,13 @@ class AUDetector:
         self.codes = config.model.label_set.codes
         own = dict(zip(self.codes, config.thresholds, strict=True))
         self.thresholds = own | _checked(thresholds or {}, self.codes)
+        if not isinstance(max_faces, int) or max_faces < 1:
+            raise ConfigError(f"max_faces must be an integer of at least 1; got {max_faces!r}")
+        if face_model is not None and not Path(face_model).is_file():
+            raise SourceError(f"face model '{face_model}' does not exist; give a MediaPipe face_landmarker.task")
         self._scorer = Scorer(session, config, info, self.thresholds)
         self._clock = StageClock()
+        self._closed = False
         self._max_faces = max_faces
         self._face_model = face_model
         self._meshers: dict[bool, FaceMesher] = {}
@@ -141,16 +151,20 @@ class AUDetector:
             images: keep each frame's image in its result, as overlays need.
 
         Raises:
+            InputError: the detector is closed; `SupersededError` when a stream is resumed after another `predict`.
             SourceError, InputError: the source cannot be read. A source that breaks off gives the results of all
                 frames before the break first; without `stream` they are in the error's `results`.
         """
+        if self._closed:
+            raise InputError("this detector is closed; open a new one with AUDetector.from_pretrained")
         sources = list_sources(source, fps=fps, sequence=sequence)
-        self._clock = StageClock()
-        frames = (result for one in sources for result in self._run(one, images))
+        clock = self._clock = StageClock()  # also the token of this run
+        frames = (result for one in sources for result in self._run(one, images, clock))
         return frames if stream else self._collect(frames, sources)
 
     def close(self) -> None:
         """Free the session and the face models; the detector cannot be used after it. May be called twice."""
+        self._closed = True
         self._scorer.session.close()
         for mesher in self._meshers.values():
             mesher.close()
@@ -165,19 +179,29 @@ class AUDetector:
     def __repr__(self) -> str:
         return f"AUDetector({self.info.tag}, {self.info.backend} on {self.info.device}, {len(self.codes)} AUs)"
 
-    def _run(self, source: Source, images: bool) -> Iterator[FrameResult]:
+    def _run(self, source: Source, images: bool, clock: StageClock) -> Iterator[FrameResult]:
+        self._check_current(clock)
         with source:
-            still = source.info.fps == 0.0 and not source.info.live
-            pipeline = ClipPipeline(self._scorer, self._mesher(still), self._clock, images)
+            pipeline = ClipPipeline(self._scorer, self._mesher(source.info.still), clock, images)
             broken: MDHRError | None = None
             try:
-                for frame in self._clock.each("read", source):
+                for frame in clock.each("read", source):
+                    self._check_current(clock)
                     yield from pipeline.push(frame)
+            except SupersededError:
+                raise
             except MDHRError as error:  # the frames before it are scored before it shows
                 broken = error
             yield from pipeline.flush()
             if broken is not None:
                 raise broken
+
+    def _check_current(self, clock: StageClock) -> None:
+        if clock is not self._clock or self._closed:
+            raise SupersededError(
+                "this stream has ended: the detector began another predict() or was closed; call predict() again, "
+                "or use a detector of its own for each source"
+            )
 
     def _collect(self, frames: Iterator[FrameResult], sources: list[Source]) -> Results:
         kept: list[FrameResult] = []
@@ -186,6 +210,9 @@ class AUDetector:
             kept.extend(frames)
         except MDHRError as error:
             broken = error
+        except KeyboardInterrupt:
+            if not (kept and sources[-1].info.live):  # Ctrl-C is how a camera ends
+                raise
         fps = sources[0].info.fps if kept and len(sources) == 1 else 0.0
         results = Results(tuple(kept), self.info, fps=fps, codes=self.codes, timings_s=self.timings_s)
         if broken is not None:
@@ -202,9 +229,11 @@ class AUDetector:
 
 
 def _checked(thresholds: Mapping[str, float], codes: tuple[str, ...]) -> dict[str, float]:
+    if not isinstance(thresholds, Mapping):
+        raise ConfigError(f"thresholds must be given by code, as {{'{codes[0]}': 0.4}}; got {thresholds!r}")
     for code, value in thresholds.items():
         if code not in codes:
             raise ConfigError(f"no threshold for '{code}': this model scores {', '.join(codes)}")
-        if isinstance(value, str) or not 0 <= value <= 1:
+        if not isinstance(value, Real) or isinstance(value, bool) or not 0 <= value <= 1:
             raise ConfigError(f"the threshold of {code} must lie in [0, 1]; got {value!r}")
     return dict(thresholds)

@@ -1,6 +1,7 @@
 """A model on disk: `config.json`, `model.safetensors`, whatever was exported, and `manifest.json`.
 
-Nothing in a folder is read unless the manifest vouches for its bytes, and nothing is written but whole.
+Nothing in a folder is used unless the manifest vouches for its bytes, exported graphs only with the weights and the
+configuration they were made from, and nothing is written but whole.
 """
 
 from __future__ import annotations
@@ -44,19 +45,17 @@ class ModelFolder:
         if not path.is_dir():
             what = "is a file, not a folder" if path.exists() else "does not exist"
             raise ModelFolderError(f"model folder '{path}' {what}; make one with: mdhr init FOLDER")
+        if not (path / CONFIG).is_file():
+            raise ModelFolderError(f"'{path}' is not a model folder: it has no {CONFIG}; see: mdhr init --help")
         try:
-            config = FolderConfig.from_json((path / CONFIG).read_text(encoding="utf-8"))
-        except FileNotFoundError:
-            raise ModelFolderError(
-                f"'{path}' is not a model folder: it has no {CONFIG}; see: mdhr init --help"
-            ) from None
-        except (ConfigError, OSError, UnicodeDecodeError) as error:
+            text = _verified(path, CONFIG, _manifest(path))
+            return cls(path, FolderConfig.from_json(text.decode("utf-8")))
+        except (ConfigError, UnicodeDecodeError) as error:
             raise ModelFolderError(f"'{path / CONFIG}' cannot be read: {error}") from None
-        return cls(path, config)
 
     @classmethod
     def create(cls, path: str | Path, config: FolderConfig) -> ModelFolder:
-        """Make a folder that holds only `config.json`.
+        """Make a folder that holds only `config.json` and the manifest.
 
         Raises:
             ModelFolderError: the path holds something already, or cannot be written.
@@ -65,11 +64,12 @@ class ModelFolder:
         cls.check_free(path)
         try:
             path.mkdir(parents=True, exist_ok=True)
-            with _written(path / CONFIG, config.to_json()) as temporary:
-                temporary.replace(path / CONFIG)
+            folder = cls(path, config)
+            with folder.writing(CONFIG, {"tool": "mdhr_sdk"}) as temporary:
+                temporary.write_text(config.to_json(), encoding="utf-8")
         except OSError as error:
             raise ModelFolderError(f"model folder '{path}' cannot be made: {error}") from None
-        return cls(path, config)
+        return folder
 
     @staticmethod
     def check_free(path: str | Path) -> None:
@@ -85,38 +85,35 @@ class ModelFolder:
     @property
     def manifest(self) -> dict[str, dict[str, Any]]:
         """File name -> how it was made, with 'sha256' and 'bytes'; empty without `manifest.json`."""
-        path = self.path / MANIFEST
-        if not path.is_file():
-            return {}
-        try:
-            files = json.loads(path.read_text(encoding="utf-8"))["files"]
-        except (OSError, ValueError, KeyError, TypeError) as error:
-            raise ModelFolderError(f"'{path}' cannot be read ({error}); export the artefacts again") from None
-        if not isinstance(files, dict) or not all(isinstance(entry, dict) for entry in files.values()):
-            raise ModelFolderError(f"'{path}': expected an object of files; export the artefacts again")
-        return files
+        return _manifest(self.path)
 
     def has(self, name: str) -> bool:
         """Whether a file of that name is there."""
         return (self.path / name).is_file()
 
-    def artefact(self, name: str) -> Path:
-        """Path of a file whose SHA-256 is the one in the manifest.
+    def stale(self, name: str) -> str | None:
+        """Why an artefact no longer belongs to this folder's weights and configuration; None if it does."""
+        files = self.manifest
+        if name not in files:
+            return None
+        entry, weights = files[name], files.get(WEIGHTS, {}).get("sha256")
+        if entry.get("source_sha256", weights) != weights:
+            return f"{name} was made from other weights than {WEIGHTS}; export it again"
+        if entry.get("config_sha256") != files.get(CONFIG, {}).get("sha256"):
+            return f"{name} was made with another {CONFIG}; export it again"
+        return None
+
+    def read(self, name: str) -> bytes:
+        """Bytes of a file, after they proved to be those of the manifest.
 
         Raises:
-            ModelFolderError: the file is missing, not in the manifest, or has other bytes.
+            ModelFolderError: the file is missing, not in the manifest, has other bytes, or is stale.
         """
-        path = self.path / name
-        if not path.is_file():
+        if not self.has(name):
             raise ModelFolderError(f"'{self.path}' has no {name}; make it again, or take another backend")
-        expected = self.manifest.get(name, {}).get("sha256")
-        if expected is None:
-            raise ModelFolderError(f"{MANIFEST} of '{self.path}' does not vouch for {name}; make it again with mdhr")
-        if sha256(path) != expected:
-            raise ModelFolderError(
-                f"'{path}' has other bytes than {MANIFEST} says (SHA-256): damaged or replaced; make it again"
-            )
-        return path
+        if reason := self.stale(name):
+            raise ModelFolderError(f"'{self.path}': {reason}")
+        return _verified(self.path, name, self.manifest)
 
     @contextlib.contextmanager
     def writing(self, name: str, made: Mapping[str, Any]) -> Iterator[Path]:
@@ -132,7 +129,10 @@ class ModelFolder:
             yield temporary
             temporary.chmod(0o644)
             entry = {**made, "bytes": temporary.stat().st_size, "sha256": sha256(temporary)}
-            files = {**self.manifest, name: entry}
+            files = self.manifest
+            if name != CONFIG:
+                entry["config_sha256"] = files.get(CONFIG, {}).get("sha256")
+            files = {**files, name: entry}
             with _written(self.path / MANIFEST, json.dumps({"files": files}, indent=2) + "\n") as manifest:
                 temporary.replace(self.path / name)
                 manifest.replace(self.path / MANIFEST)
@@ -140,6 +140,35 @@ class ModelFolder:
             raise ModelFolderError(f"'{self.path / name}' cannot be written: {error.strerror or error}") from error
         finally:
             temporary.unlink(missing_ok=True)
+
+
+def _manifest(folder: Path) -> dict[str, dict[str, Any]]:
+    path = folder / MANIFEST
+    if not path.is_file():
+        return {}
+    try:
+        files = json.loads(path.read_text(encoding="utf-8"))["files"]
+    except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
+        raise ModelFolderError(f"'{path}' cannot be read ({error}); make the folder again") from None
+    if not isinstance(files, dict) or not all(isinstance(entry, dict) for entry in files.values()):
+        raise ModelFolderError(f"'{path}' must hold an object of files and does not; make the folder again")
+    return files
+
+
+def _verified(folder: Path, name: str, manifest: dict[str, dict[str, Any]]) -> bytes:
+    """Read once, so that what is used is what was checked."""
+    expected = manifest.get(name, {}).get("sha256")
+    if expected is None:
+        raise ModelFolderError(f"{MANIFEST} of '{folder}' does not vouch for {name}; make it again with mdhr")
+    try:
+        content = (folder / name).read_bytes()
+    except OSError as error:
+        raise ModelFolderError(f"'{folder / name}' cannot be read: {error.strerror or error}") from None
+    if hashlib.sha256(content).hexdigest() != expected:
+        raise ModelFolderError(
+            f"'{folder / name}' has other bytes than {MANIFEST} says (SHA-256): damaged or replaced; make it again"
+        )
+    return content
 
 
 def sha256(path: Path) -> str:

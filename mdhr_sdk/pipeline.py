@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .config import FolderConfig
+from .errors import BackendError, InputError
 from .results import AUScore, FaceResult, FrameResult, ModelInfo
 from .runtime import Session
 from .runtime.clips import Clip, ClipAssembler
@@ -70,6 +71,11 @@ class Scorer:
                 frames = prepare(crops, preprocessing.mean, preprocessing.std)
             with clock("model"):
                 scores = self.session.run({"clip": frames.reshape(len(batch), length, *frames.shape[1:])})["scores"]
+            if not np.isfinite(scores).all():
+                raise BackendError(
+                    f"the model answered NaN or infinity on {self.info.backend} ({self.info.device}); "
+                    "its weights are broken, or its precision is too low: try another backend or folder"
+                )
             for clip, rows in zip(batch, scores, strict=True):
                 yield clip, np.clip(rows[: len(clip.indices)], 0.0, 1.0)
 
@@ -78,6 +84,17 @@ class Scorer:
         pairs = zip(self.thresholds.items(), probabilities, strict=True)
         aus = {code: AUScore(code, float(p), bool(p >= threshold)) for (code, threshold), p in pairs}
         return FaceResult(track_id, face.box_px, face.landmarks_px, aus)
+
+
+@dataclass(frozen=True)
+class Pending:
+    """A frame that waits for the scores of its faces; the image only if it is to be kept."""
+
+    source: str
+    index: int
+    timestamp_s: float
+    faces: dict[int, Face]
+    image: NDArray[np.uint8] | None
 
 
 class ClipPipeline:
@@ -90,21 +107,21 @@ class ClipPipeline:
         self._keep_images = keep_images
         self._tracker = Tracker()
         self._assembler = ClipAssembler(scorer.config.clip_length)
-        self._waiting: deque[tuple[Frame, dict[int, Face]]] = deque()
+        self._waiting: deque[Pending] = deque()
         self._scores: dict[tuple[int, int], NDArray[np.float32]] = {}  # (frame index, track id) -> (N,)
 
     def push(self, frame: Frame) -> Iterator[FrameResult]:
         """Take the next frame; yields the results that are now complete, of this frame or earlier ones."""
-        preprocessing = self._scorer.config.preprocessing
         with self._clock("faces"):
             found = self._mesher.find(frame.image)
             faces = dict(sorted(zip(self._tracker.update(found, frame.timestamp_s), found, strict=True)))
         with self._clock("align"):
             crops = {
-                track_id: align(frame.image, face.landmarks_px, preprocessing.template, preprocessing.size_px)
-                for track_id, face in faces.items()
+                track_id: crop for track_id, face in faces.items() if (crop := self._crop(frame, face)) is not None
             }
-        self._waiting.append((frame, faces))
+        faces = {track_id: faces[track_id] for track_id in crops}
+        image = frame.image.copy() if self._keep_images else None  # its producer may reuse the buffer
+        self._waiting.append(Pending(frame.source, frame.index, frame.timestamp_s, faces, image))
         yield from self._finish(self._assembler.push(frame.index, crops))
 
     def flush(self) -> Iterator[FrameResult]:
@@ -115,10 +132,19 @@ class ClipPipeline:
         for clip, rows in self._scorer.score(clips, self._clock):
             self._scores.update(((index, clip.track_id), row) for index, row in zip(clip.indices, rows, strict=True))
         while self._waiting:
-            frame, faces = self._waiting[0]
-            if any((frame.index, track_id) not in self._scores for track_id in faces):
+            frame = self._waiting[0]
+            if any((frame.index, track_id) not in self._scores for track_id in frame.faces):
                 return
             self._waiting.popleft()
-            results = tuple(self._scorer.face(i, face, self._scores.pop((frame.index, i))) for i, face in faces.items())
-            image = frame.image if self._keep_images else None
-            yield FrameResult(frame.source, frame.index, frame.timestamp_s, results, self._scorer.info, image)
+            faces = tuple(
+                self._scorer.face(i, face, self._scores.pop((frame.index, i))) for i, face in frame.faces.items()
+            )
+            yield FrameResult(frame.source, frame.index, frame.timestamp_s, faces, self._scorer.info, frame.image)
+
+    def _crop(self, frame: Frame, face: Face) -> NDArray[np.uint8] | None:
+        """The aligned crop, or None for a mesh too degenerate to align: such a face counts as not found."""
+        preprocessing = self._scorer.config.preprocessing
+        try:
+            return align(frame.image, face.landmarks_px, preprocessing.template, preprocessing.size_px)
+        except InputError:
+            return None

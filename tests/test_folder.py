@@ -29,16 +29,24 @@ def folder(tmp_path: Path) -> ModelFolder:
     return made
 
 
+def vouch(path: Path, name: str) -> None:
+    """Let the manifest vouch for a file as it is, as a careless hand would."""
+    manifest = path / "manifest.json"
+    files = json.loads(manifest.read_text())["files"] if manifest.exists() else {}
+    files[name] = {**files.get(name, {}), "sha256": sha256(path / name)}
+    manifest.write_text(json.dumps({"files": files}))
+
+
 def contents(folder: ModelFolder) -> dict[str, bytes]:
     return {path.name: path.read_bytes() for path in folder.path.iterdir()}
 
 
 def test_create_then_open(tmp_path: Path):
     made = ModelFolder.create(tmp_path / "deep" / "model", CONFIG)
-    assert [path.name for path in made.path.iterdir()] == ["config.json"]
+    assert sorted(path.name for path in made.path.iterdir()) == ["config.json", "manifest.json"]
     opened = ModelFolder.open(str(made.path))
     assert opened.config == CONFIG and opened.path == made.path
-    assert opened.manifest == {}
+    assert list(opened.manifest) == ["config.json"]
 
 
 def test_create_in_an_empty_folder(tmp_path: Path):
@@ -83,6 +91,7 @@ def test_open_says_what_is_wrong(tmp_path: Path):
 )
 def test_open_refuses_a_bad_config_and_says_where(tmp_path: Path, data: bytes, hint: str):
     (tmp_path / "config.json").write_bytes(data)
+    vouch(tmp_path, "config.json")
     with pytest.raises(ModelFolderError, match=hint) as caught:
         ModelFolder.open(tmp_path)
     assert str(tmp_path / "config.json") in str(caught.value)
@@ -90,40 +99,68 @@ def test_open_refuses_a_bad_config_and_says_where(tmp_path: Path, data: bytes, h
 
 def test_open_refuses_a_config_that_is_a_folder(tmp_path: Path):
     (tmp_path / "config.json").mkdir()
-    with pytest.raises(ModelFolderError, match="cannot be read"):
+    with pytest.raises(ModelFolderError, match=r"no config\.json"):
         ModelFolder.open(tmp_path)
 
 
+def test_an_edited_config_is_refused(folder: ModelFolder):
+    config = folder.path / "config.json"
+    config.write_text(config.read_text().replace('"trained": false', '"trained": true'))
+    with pytest.raises(ModelFolderError, match=r"config\.json' has other bytes"):
+        ModelFolder.open(folder.path)
+    (folder.path / "manifest.json").unlink()
+    with pytest.raises(ModelFolderError, match=r"does not vouch for config\.json"):
+        ModelFolder.open(folder.path)
+
+
+def test_a_graph_of_other_weights_or_configuration_is_stale(folder: ModelFolder):
+    for content in (b"weights", b"new weights"):
+        with folder.writing("model.safetensors", {}) as path:
+            path.write_bytes(content)
+        if content == b"weights":
+            digest = folder.manifest["model.safetensors"]["sha256"]
+            with folder.writing("graph.onnx", {"source_sha256": digest}) as path:
+                path.write_bytes(b"graph")
+            assert folder.stale("graph.onnx") is None and folder.read("graph.onnx") == b"graph"
+    with pytest.raises(ModelFolderError, match="other weights"):
+        folder.read("graph.onnx")
+    with folder.writing("config.json", {}) as path:
+        path.write_text(FolderConfig(ModelConfig(label_set("disfa")), clip_length=4).to_json())
+    assert "another config.json" in str(folder.stale("model.safetensors"))
+
+
 def test_an_artefact_comes_with_how_it_was_made(folder: ModelFolder):
-    path = folder.artefact("graph.onnx")
-    assert path.read_bytes() == b"first"
+    assert folder.read("graph.onnx") == b"first"
     digest = hashlib.sha256(b"first").hexdigest()
-    assert folder.manifest == {"graph.onnx": {"tool": "a test", "bytes": 5, "sha256": digest}}
+    config = folder.manifest["config.json"]["sha256"]
+    wanted = {"tool": "a test", "bytes": 5, "sha256": digest, "config_sha256": config}
+    assert folder.manifest["graph.onnx"] == wanted
+    path = folder.path / "graph.onnx"
     assert sha256(path) == digest
     assert path.stat().st_mode & 0o777 == 0o644
-    assert ModelFolder.open(folder.path).artefact("graph.onnx") == path
+    assert ModelFolder.open(folder.path).read("graph.onnx") == b"first"
 
 
 @pytest.mark.parametrize("changed", [b"fisst", b"firs", b"first\n", b""])
 def test_an_artefact_of_other_bytes_is_refused(folder: ModelFolder, changed: bytes):
     (folder.path / "graph.onnx").write_bytes(changed)
     with pytest.raises(ModelFolderError, match="SHA-256"):
-        folder.artefact("graph.onnx")
+        folder.read("graph.onnx")
 
 
 def test_an_artefact_that_is_missing_or_unknown_is_refused(folder: ModelFolder):
     with pytest.raises(ModelFolderError, match=r"no other\.onnx"):
-        folder.artefact("other.onnx")
+        folder.read("other.onnx")
     (folder.path / "other.onnx").write_bytes(b"from elsewhere")
     with pytest.raises(ModelFolderError, match=r"does not vouch for other\.onnx"):
-        folder.artefact("other.onnx")
+        folder.read("other.onnx")
     (folder.path / "manifest.json").unlink()
     with pytest.raises(ModelFolderError, match=r"does not vouch for graph\.onnx"):
-        folder.artefact("graph.onnx")
+        folder.read("graph.onnx")
     (folder.path / "graph.onnx").unlink()
     assert not folder.has("graph.onnx")
     with pytest.raises(ModelFolderError, match=r"no graph\.onnx"):
-        folder.artefact("graph.onnx")
+        folder.read("graph.onnx")
 
 
 @pytest.mark.parametrize(
@@ -132,23 +169,23 @@ def test_an_artefact_that_is_missing_or_unknown_is_refused(folder: ModelFolder):
 def test_a_damaged_manifest_is_refused(folder: ModelFolder, text: str):
     (folder.path / "manifest.json").write_text(text)
     with pytest.raises(ModelFolderError, match=r"manifest\.json"):
-        folder.artefact("graph.onnx")
+        folder.read("graph.onnx")
 
 
 def test_a_manifest_entry_without_a_digest_vouches_for_nothing(folder: ModelFolder):
     (folder.path / "manifest.json").write_text(json.dumps({"files": {"graph.onnx": {"bytes": 5}}}))
     with pytest.raises(ModelFolderError, match="vouch"):
-        folder.artefact("graph.onnx")
+        folder.read("graph.onnx")
 
 
 def test_writing_replaces_one_artefact_and_keeps_the_others(folder: ModelFolder):
     with folder.writing("second.bin", {}) as path:
         path.write_bytes(b"second")
     with folder.writing("graph.onnx", {"tool": "another"}) as path:
-        assert not path.exists() and folder.artefact("graph.onnx").read_bytes() == b"first", "the old one until the end"
+        assert not path.exists() and folder.read("graph.onnx") == b"first", "the old one until the end"
         path.write_bytes(b"third")
-    assert folder.artefact("graph.onnx").read_bytes() == b"third"
-    assert folder.artefact("second.bin").read_bytes() == b"second"
+    assert folder.read("graph.onnx") == b"third"
+    assert folder.read("second.bin") == b"second"
     assert folder.manifest["graph.onnx"]["tool"] == "another"
     assert set(contents(folder)) == {"config.json", "manifest.json", "graph.onnx", "second.bin"}
 
@@ -214,7 +251,7 @@ def test_a_full_disk_leaves_everything_as_it_was(
     ):
         fill(patch, path)
     assert contents(folder) == before
-    assert folder.artefact("graph.onnx").read_bytes() == b"first"
+    assert folder.read("graph.onnx") == b"first"
 
 
 def test_a_manifest_that_cannot_be_read_is_not_overwritten(folder: ModelFolder):
@@ -234,4 +271,4 @@ def test_names_that_lead_elsewhere_are_refused(folder: ModelFolder, name: str):
 
 def test_a_copied_folder_is_as_good(folder: ModelFolder, tmp_path: Path):
     shutil.copytree(folder.path, tmp_path / "copy")
-    assert ModelFolder.open(tmp_path / "copy").artefact("graph.onnx").read_bytes() == b"first"
+    assert ModelFolder.open(tmp_path / "copy").read("graph.onnx") == b"first"

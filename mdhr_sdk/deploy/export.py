@@ -42,7 +42,7 @@ def export_onnx(folder: str | Path, graphs: Sequence[str] = DEFAULT_GRAPHS) -> d
     check_graphs(graphs)
     require("onnx", "export")
     target = ModelFolder.open(folder)
-    model = load_model(target.path)
+    model = load_model(target)
     view = export_view(model, target.config.clip_length)
     reports = {}
     for graph in graphs:

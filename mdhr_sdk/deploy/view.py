@@ -23,7 +23,7 @@ class MatrixWindowMean(nn.Module):
         self.matrix: Tensor
         self.register_buffer("matrix", inside.float() / (2 * k))
 
-    def forward(self, differences: Tensor) -> Tensor:
+    def forward(self, differences: Tensor, k: None = None) -> Tensor:
         return (self.matrix @ differences.flatten(2)).unflatten(2, differences.shape[2:])
 
 

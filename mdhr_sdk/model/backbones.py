@@ -27,7 +27,7 @@ class Scales(NamedTuple):
 class TimmScales(nn.Module):
     """A timm feature extractor; the coarsest scale is also the final map."""
 
-    def __init__(self, name: str, pretrained: bool) -> None:
+    def __init__(self, name: str, pretrained: bool, size_px: int) -> None:
         super().__init__()
         with torch.device("meta"):  # only to read the strides
             info: Any = timm.create_model(name, features_only=True).feature_info
@@ -38,6 +38,8 @@ class TimmScales(nn.Module):
                 f"backbone '{name}' must have feature maps at strides {STRIDES}; it has {reduction}; "
                 "take a pyramid network such as resnet50, mobilenetv4_conv_small or convnext_tiny"
             )
+        with torch.device("meta"):  # nothing is computed: some networks take one size of input only
+            timm.create_model(name, features_only=True).eval()(torch.empty(1, 3, size_px, size_px))
         last_of = {stride: index for index, stride in enumerate(reduction)}
         indices = tuple(last_of[stride] for stride in STRIDES)
         net: Any = timm.create_model(name, features_only=True, out_indices=indices, pretrained=pretrained)
@@ -90,14 +92,14 @@ def build_backbone(name: str, size_px: int = 224, pretrained: bool = False) -> T
     try:
         if timm_name.startswith("swin_"):
             return SwinScales(timm_name, pretrained, size_px)
-        return TimmScales(timm_name, pretrained)
+        return TimmScales(timm_name, pretrained, size_px)
     except MemoryError:
         raise
-    except (OSError, RuntimeError) as error:
+    except (OSError, RuntimeError, AssertionError, ValueError) as error:
         if pretrained:
             reason = str(error).splitlines()[0] if str(error) else type(error).__name__
             raise CheckpointError(
                 f"pretrained weights of '{timm_name}' cannot be fetched ({reason}); "
                 "check the network or HF_HUB_CACHE, or build with pretrained=False"
             ) from error
-        raise ConfigError(f"backbone '{name}' cannot give four feature maps: {error}") from error
+        raise ConfigError(f"backbone '{name}' cannot read {size_px} x {size_px} pixels: {error}") from error

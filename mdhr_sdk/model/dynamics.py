@@ -38,8 +38,8 @@ class WindowMean(nn.Module):
         super().__init__()
         self.k = k
 
-    def forward(self, differences: Tensor) -> Tensor:
-        return window_mean(differences, self.k)
+    def forward(self, differences: Tensor, k: int | None = None) -> Tensor:
+        return window_mean(differences, k or self.k)
 
 
 class ScaleProjections(nn.Module):
@@ -147,18 +147,18 @@ class FacialDynamics(nn.Module):
         self.out = nn.Conv2d(self.fusion.width, config.au_width, 1)
         self.out_norm = nn.BatchNorm2d(config.au_width)
 
-    def means(self, differences: Sequence[Tensor]) -> tuple[Tensor, ...]:
+    def means(self, differences: Sequence[Tensor], k: int | None = None) -> tuple[Tensor, ...]:
         """Projected differences L x (B, T - 1, P, h, w) -> their window means L x (B * T, P, h, w)."""
         means = []
         for d, bias, norm in zip(differences, self.biases, self.norms, strict=True):
             active = F.relu(norm(d.flatten(0, 1) + bias[:, None, None])).unflatten(0, d.shape[:2])
-            means.append(self.window_mean(active).flatten(0, 1))
+            means.append(self.window_mean(active, k).flatten(0, 1))
         return tuple(means)
 
-    def forward(self, differences: Sequence[Tensor]) -> Tensor:
+    def forward(self, differences: Sequence[Tensor], k: int | None = None) -> Tensor:
         """Projected differences L x (B, T - 1, P, h, w) -> dynamic tokens (B, T, h * w, au_width)."""
         batch, steps = differences[0].shape[:2]
-        motion = self.fusion(self.means(differences))
+        motion = self.fusion(self.means(differences, k))
         tokens = F.relu(self.out_norm(self.out(motion))).flatten(2).transpose(1, 2)
         return tokens.unflatten(0, (batch, steps + 1))
 

@@ -81,14 +81,14 @@ class ClipHead(nn.Module):
         self.temporal = TemporalConvolution(config) if config.temporal else None
         self.score = SimilarityScore(config)
 
-    def forward(self, features: FrameFeatures) -> MDHROutput:
-        """Features with leading axes (B, T) -> scores of every frame."""
-        return self.from_differences(features.static, tuple(difference(m) for m in features.maps))
+    def forward(self, features: FrameFeatures, k: int | None = None) -> MDHROutput:
+        """Features with leading axes (B, T) -> scores of every frame; `k` as in `MDHR.forward`."""
+        return self.from_differences(features.static, tuple(difference(m) for m in features.maps), k)
 
-    def from_differences(self, static: Tensor, differences: Sequence[Tensor]) -> MDHROutput:
+    def from_differences(self, static: Tensor, differences: Sequence[Tensor], k: int | None = None) -> MDHROutput:
         """Static tokens (B, T, P, W) and projected differences L x (B, T - 1, C, h, w) -> scores."""
         shape = static.shape[:2]
-        tokens = static if self.dynamics is None else self.dynamics(differences) + static  # eq. 6
+        tokens = static if self.dynamics is None else self.dynamics(differences, k) + static  # eq. 6
         nodes, logits = self.relations(tokens.flatten(0, 1))
         if self.graph is not None:
             nodes = self.graph(nodes, self.relations.active(logits) if logits else None)
@@ -99,7 +99,7 @@ class ClipHead(nn.Module):
 
 
 class MDHR(nn.Module):
-    """Multi-scale dynamic and hierarchical relationship model (CVPR 2024). B, T and k are free."""
+    """Multi-scale dynamic and hierarchical relationship model (CVPR 2024). B, T and k are free at call time."""
 
     def __init__(self, config: ModelConfig, pretrained: bool = False) -> None:
         super().__init__()
@@ -107,23 +107,26 @@ class MDHR(nn.Module):
         self.config = dataclasses.replace(config, projection_width=self.encoder.projection_width)
         self.head = ClipHead(config, self.encoder.projection_width)
 
-    def forward(self, clip: Tensor) -> MDHROutput:
+    def forward(self, clip: Tensor, k: int | None = None) -> MDHROutput:
         """Score every frame of a clip, differences before convolutions (the released order).
 
         Args:
             clip: (B, T, 3, S, S) float32: RGB face crops, ImageNet-normalised, consecutive in time; T >= 1.
+            k: frames on each side whose differences are averaged; None for `config.k`. No weight depends on it.
 
         Raises:
-            InputError: the shape is another one.
+            InputError: the shape is another one, or k is below 1.
         """
         batch, frames = self._check(clip)
+        if k is not None and k < 1:
+            raise InputError(f"k must be at least 1; got {k}")
         scales = self.encoder.backbone(clip.flatten(0, 1))
         static = self.encoder.static_tokens(scales.final).unflatten(0, (batch, frames))
         if self.encoder.project is None:
             return self.head.from_differences(static, ())
         changes = tuple(difference(m.unflatten(0, (batch, frames))) for m in scales.maps)
         projected = self.encoder.project([d.flatten(0, 1) for d in changes])
-        return self.head.from_differences(static, [p.unflatten(0, (batch, frames - 1)) for p in projected])
+        return self.head.from_differences(static, [p.unflatten(0, (batch, frames - 1)) for p in projected], k)
 
     def encode(self, clip: Tensor) -> FrameFeatures:
         """Features of every frame of a clip (B, T, 3, S, S), each independent of the others."""

@@ -116,7 +116,8 @@ class CrossRegionalGraph(nn.Module):
         target = (transformed * self.target).sum(dim=-1)
         scores = F.leaky_relu(target[:, :, None] + source[:, None, :], 0.2)
         edges = self.allowed[None]
-        if self.only_active and active is not None:
+        if self.only_active:
+            assert active is not None, "edges='cross_active' needs the occurrences that the region heads predict"
             edges = edges * active[:, None, :]
         return scores.masked_fill(edges + self.self_loops < 0.5, MASKED).softmax(dim=-1)
 

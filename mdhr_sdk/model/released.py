@@ -17,7 +17,13 @@ from .keys import check_fit
 from .mdhr import MDHR
 
 MAX_BYTES = 4 << 30  # the largest released model is 0.43 GB; a file past this is something else
-DERIVED = re.compile(r"(relative_position_index|attn_mask|num_batches_tracked)$")
+# Buffers that a model derives itself, and the tensor of the same module that tells where they belong.
+SIBLINGS = {
+    "num_batches_tracked": "running_mean",
+    "relative_position_index": "relative_position_bias_table",
+    "attn_mask": "norm1.weight",
+}
+DERIVED = re.compile(rf"(?<=\.)({'|'.join(SIBLINGS)})$")
 GROUP_KEYS = {"up": "up", "mid": "mid", "low": "down", "low-a": "down1", "low-b": "down2"}
 
 # Our key -> the released key. It counts scales from 1.
@@ -84,13 +90,20 @@ def read_checkpoint(path: str | Path) -> dict[str, Tensor]:
     try:
         content = torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:  # torch raises many kinds for foreign bytes
-        reason = str(error).splitlines()[0]
-        raise CheckpointError(f"'{path}' is not a checkpoint of plain tensors that torch can read: {reason}") from None
+        named = re.search(r"GLOBAL ([\w.]+)", str(error))
+        holds = f"it holds {named[1]}" if named else "its bytes are something else"
+        raise CheckpointError(
+            f"'{path}' must be a checkpoint of plain tensors, as torch.save writes a state dict; {holds}; "
+            "save only the state dict, as tensors"
+        ) from None
     if isinstance(content, Mapping) and isinstance(content.get("state_dict"), Mapping):
         content = content["state_dict"]
     if not isinstance(content, Mapping) or not content or not all(isinstance(v, Tensor) for v in content.values()):
         raise CheckpointError(f"'{path}' must hold named tensors, at its top or under 'state_dict'; it does not")
-    return {str(key).removeprefix("module."): value for key, value in content.items()}
+    tensors = {str(key).removeprefix("module."): value for key, value in content.items()}
+    if len(tensors) < len(content):
+        raise CheckpointError(f"'{path}' has keys both with and without the prefix 'module.'; keep one set")
+    return tensors
 
 
 def load_released_checkpoint(model: MDHR, path: str | Path) -> None:
@@ -106,13 +119,27 @@ def load_released_checkpoint(model: MDHR, path: str | Path) -> None:
     tensors = read_checkpoint(path)
     parts = released_parts(model)
     expected = {part.key: part.shape for group in parts.values() for part in group}
-    found = {key: tensor.shape for key, tensor in tensors.items() if not DERIVED.search(key)}
+    found = {key: tensor.shape for key, tensor in tensors.items() if not _is_derived(key, expected)}
     check_fit(f"checkpoint '{path}'", model.config, found, expected)
+    broken = [key for key in expected if not _is_plain(tensors[key])]
+    if broken:
+        raise CheckpointError(
+            f"checkpoint '{path}': expected finite floating-point tensors; not so: {', '.join(broken)}"
+        )
     own = model.state_dict()
     merged = {
         key: torch.cat([tensors[p.key].reshape(-1, *own[key].shape[1:]) for p in group]) for key, group in parts.items()
     }
     model.load_state_dict(merged, strict=False)
+
+
+def _is_derived(key: str, expected: Mapping[str, object]) -> bool:
+    return DERIVED.search(key) is not None and DERIVED.sub(lambda match: SIBLINGS[match[1]], key) in expected
+
+
+def _is_plain(tensor: Tensor) -> bool:
+    plain = tensor.layout is torch.strided and tensor.device.type == "cpu" and tensor.is_floating_point()
+    return plain and not tensor.is_quantized and bool(torch.isfinite(tensor).all())
 
 
 def _released_keys(config: ModelConfig, key: str) -> list[str]:

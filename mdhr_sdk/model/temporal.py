@@ -38,6 +38,8 @@ class SimilarityScore(nn.Module):
 
     def forward(self, nodes: Tensor) -> Tensor:
         """(B, T, N, W) -> (B, T, N), in [0, 1]."""
-        v = F.relu(nodes)
+        # The squares of a long vector overflow in half precision, and SHORTEST vanishes.
+        exact = torch.promote_types(nodes.dtype, torch.float32)
+        v, reference = F.relu(nodes.to(exact)), F.relu(self.reference.to(exact))
         length = torch.linalg.vector_norm(v, dim=-1).clamp_min(SHORTEST)
-        return (v * F.normalize(F.relu(self.reference), dim=-1)).sum(dim=-1) / length
+        return (v * F.normalize(reference, dim=-1)).sum(dim=-1) / length

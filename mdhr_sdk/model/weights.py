@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import shutil
+from collections.abc import Sequence
 from pathlib import Path
 
 import timm
 import torch
 from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load, save_file
 
 from ..config import FolderConfig, Preprocessing
 from ..errors import ModelFolderError
@@ -24,7 +26,7 @@ def save_model(
     folder: str | Path,
     *,
     clip_length: int = 16,
-    thresholds: tuple[float, ...] = (),
+    thresholds: Sequence[float] = (),
     trained: bool = False,
     provenance: str = "",
     licence: str = "",
@@ -43,13 +45,27 @@ def save_model(
     config = FolderConfig(
         model=model.config,
         clip_length=clip_length,
-        thresholds=tuple(thresholds),
+        thresholds=tuple(float(t) for t in thresholds),
         preprocessing=Preprocessing(size_px=model.config.input_size_px),
         trained=trained,
         provenance=provenance,
         licence=licence,
     )
-    target = ModelFolder.create(folder, config)
+    ModelFolder.check_free(folder)
+    folder = Path(folder)
+    building = folder.with_name(f".{folder.name}.part")
+    shutil.rmtree(building, ignore_errors=True)
+    try:
+        _write(ModelFolder.create(building, config), model)
+        building.replace(folder)
+    except OSError as error:
+        raise ModelFolderError(f"model folder '{folder}' cannot be made: {error.strerror or error}") from None
+    finally:
+        shutil.rmtree(building, ignore_errors=True)
+    return ModelFolder(folder, config)
+
+
+def _write(target: ModelFolder, model: MDHR) -> None:
     made = {"tool": "mdhr_sdk.model.save_model", "versions": {"torch": torch.__version__, "timm": timm.__version__}}
     tensors = {key: tensor.detach().cpu().contiguous() for key, tensor in model.state_dict().items()}
     with target.writing(WEIGHTS, made) as path:
@@ -57,21 +73,20 @@ def save_model(
             save_file(tensors, path)
         except SafetensorError as error:
             raise ModelFolderError(f"'{target.path / WEIGHTS}' cannot be written: {error}") from None
-    return target
 
 
-def load_model(folder: str | Path) -> MDHR:
+def load_model(folder: str | Path | ModelFolder) -> MDHR:
     """The model of a folder, on the CPU and in evaluation mode.
 
     Raises:
         ModelFolderError: the folder is incomplete, or its files are not those of its manifest.
         CheckpointError: the weights do not fit `config.json`; the message names every key.
     """
-    source = ModelFolder.open(folder)
-    path = source.artefact(WEIGHTS)
+    source = folder if isinstance(folder, ModelFolder) else ModelFolder.open(folder)
+    path = source.path / WEIGHTS
     try:
-        tensors = load_file(path)
-    except (SafetensorError, OSError) as error:
+        tensors = load(source.read(WEIGHTS))
+    except SafetensorError as error:
         raise ModelFolderError(f"'{path}' is not a safetensors file: {error}") from None
     model = MDHR(source.config.model)
     needed = {key: tensor.shape for key, tensor in model.state_dict().items()}

@@ -23,6 +23,8 @@ def obstacle(folder: ModelFolder, graph: str, options: SessionOptions) -> str | 
     name = artefact_name(graph, options.precision, "onnx")
     if not folder.has(name):
         return f"the folder has no {name} (mdhr export {folder.path} --format onnx --precision {options.precision})"
+    if reason := folder.stale(name):
+        return reason
     if importlib.util.find_spec("onnxruntime") is None:
         return "the package 'onnxruntime' is not installed (pip install onnxruntime)"
     if options.device.startswith("cuda") and CUDA not in _providers():
@@ -43,7 +45,8 @@ class OnnxRuntimeSession:
     def __init__(self, folder: ModelFolder, graph: str, options: SessionOptions, path: Path | None = None) -> None:
         """`path` is a graph to check before it becomes the folder's; without it the folder's own, verified, is read."""
         ort = require("onnxruntime", "all")
-        path = path or folder.artefact(artefact_name(graph, options.precision, "onnx"))
+        name = artefact_name(graph, options.precision, "onnx")
+        content = path.read_bytes() if path else folder.read(name)
         self.inputs, self.outputs = graph_specs(folder.config, graph, folder.config.clip_length)
         cuda = options.device.startswith("cuda") or (options.device == "auto" and CUDA in _providers())
         settings = ort.SessionOptions()
@@ -53,14 +56,16 @@ class OnnxRuntimeSession:
         index = options.device.partition(":")[2] or "0"
         providers = [(CUDA, {"device_id": index})] if cuda else []
         try:
-            self._session: Any = ort.InferenceSession(path, settings, providers=[*providers, "CPUExecutionProvider"])
+            self._session: Any = ort.InferenceSession(content, settings, providers=[*providers, "CPUExecutionProvider"])
         except Exception as error:  # onnxruntime's own exception types share no base
-            raise ModelFolderError(f"onnxruntime cannot load '{path}': {str(error).splitlines()[0]}") from None
+            raise ModelFolderError(
+                f"onnxruntime cannot load '{folder.path / name}': {str(error).splitlines()[0]}"
+            ) from None
         on_cuda = self._session.get_providers()[0] == CUDA
         if options.device.startswith("cuda") and not on_cuda:
             raise BackendError(f"device '{options.device}' was asked for, but onnxruntime could not start {CUDA} here")
         self.device = "cuda" if on_cuda else "cpu"
-        self._check_graph(path.name)
+        self._check_graph(name)
 
     def run(self, inputs: Arrays) -> dict[str, NDArray[Any]]:
         if self._session is None:

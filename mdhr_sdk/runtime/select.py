@@ -30,14 +30,14 @@ def open_session(
         BackendError: an unknown backend, one that cannot run here, or none that can.
     """
     options = options or SessionOptions()
-    if not re.fullmatch(r"auto|cpu|cuda(:[0-9]+)?", options.device):
+    if not re.fullmatch(r"auto|cpu|cuda(:[0-9]+)?", str(options.device)):
         raise BackendError(f"unknown device '{options.device}'; expected auto, cpu, cuda or cuda:N")
     if options.precision not in PRECISIONS:
         raise BackendError(f"unknown precision '{options.precision}'; expected one of {', '.join(PRECISIONS)}")
     if graph not in GRAPHS:
         raise BackendError(f"unknown graph '{graph}'; expected one of {', '.join(GRAPHS)}")
-    if options.threads is not None and options.threads < 1:
-        raise BackendError(f"threads must be at least 1; got {options.threads}")
+    if options.threads is not None and not (isinstance(options.threads, int) and options.threads >= 1):
+        raise BackendError(f"threads must be an integer of at least 1; got {options.threads!r}")
     if backend != "auto" and backend not in BACKENDS:
         raise BackendError(f"unknown backend '{backend}'; expected auto or one of {', '.join(BACKENDS)}")
 

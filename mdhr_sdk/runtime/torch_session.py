@@ -51,7 +51,7 @@ class TorchSession:
         if options.threads is not None:
             torch.set_num_threads(options.threads)
         self._torch = torch
-        module = build_graph(load_model(folder.path), folder.config.preprocessing, graph)
+        module = build_graph(load_model(folder), folder.config.preprocessing, graph)
         try:
             self._module: Any = module.to(torch.device(self.device))
         except (RuntimeError, AssertionError) as error:

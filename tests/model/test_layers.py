@@ -145,3 +145,11 @@ def test_score_is_the_cosine_of_what_is_positive() -> None:
     wanted = torch.nn.functional.cosine_similarity(v.relu(), layer.reference.relu().expand_as(v), dim=-1)
     torch.testing.assert_close(layer(v), wanted)
     assert (layer(-v.abs()) == 0).all()
+
+
+def test_score_keeps_its_accuracy_in_half_precision() -> None:
+    layer = SimilarityScore(config("disfa")).half()
+    long = torch.full((1, 1, 8, 6), 30000.0, dtype=torch.float16)  # the squares overflow half precision
+    wanted = torch.nn.functional.cosine_similarity(long.float(), layer.reference.float().relu().expand(1, 1, 8, 6), -1)
+    torch.testing.assert_close(layer(long).float(), wanted)
+    assert (layer(torch.zeros_like(long)) == 0).all()

@@ -87,15 +87,31 @@ def test_default_widths_are_the_released_ones() -> None:
     assert model.config.au_width == 512
 
 
+@pytest.fixture(scope="module")
+def exact() -> MDHR:
+    """In double precision, so that only the algebra is compared."""
+    return build(label_set="disfa", input_size_px=64).double()
+
+
 @settings(max_examples=15, deadline=None)
-@given(batch=st.integers(1, 3), frames=st.integers(1, 12), k=st.integers(1, 8))
-def test_batch_frames_and_k_are_free(batch: int, frames: int, k: int) -> None:
-    model = build(k=k, label_set="disfa", input_size_px=64).double()  # exact, so that only the algebra is compared
+@given(batch=st.integers(1, 3), frames=st.integers(1, 12), k=st.one_of(st.none(), st.integers(1, 8)))
+def test_batch_frames_and_k_are_free(exact: MDHR, batch: int, frames: int, k: int | None) -> None:
     x = torch.from_numpy(clip(batch, frames, 64, motion=0.05, seed=3)).double()
     with torch.inference_mode():
-        released, cached = model(x), model.head(model.encode(x))
+        released, cached = exact(x, k), exact.head(exact.encode(x), k)
     assert released.scores.shape == (batch, frames, 8)
     torch.testing.assert_close(released.scores, cached.scores, atol=1e-11, rtol=0)
+
+
+def test_k_at_call_time_is_the_k_of_a_model_built_with_it(exact: MDHR) -> None:
+    other = build(label_set="disfa", input_size_px=64, k=2).double()
+    other.load_state_dict(exact.state_dict())
+    x = torch.from_numpy(clip(1, 9, 64)).double()
+    with torch.inference_mode():
+        torch.testing.assert_close(exact(x, k=2).scores, other(x).scores, atol=1e-11, rtol=0)
+        assert (exact(x, k=2).scores - exact(x).scores).abs().max() > 1e-6
+    with pytest.raises(InputError, match="k must be at least 1"):
+        exact(x, k=0)
 
 
 def test_clips_of_a_batch_do_not_mix() -> None:

@@ -45,7 +45,6 @@ def test_accepts_every_form(
 ) -> None:
     if derived:
         checkpoint["Backbone.bn1.num_batches_tracked"] = torch.tensor(7)
-        checkpoint["Backbone.layers.0.blocks.1.attn_mask"] = torch.zeros(64, 49, 49)
     content: Any = {prefix + key: value for key, value in checkpoint.items()}
     load_released_checkpoint(model, save({"state_dict": content, "epoch": 3} if nested else content, tmp_path))
     order = list(SHAPES[NAME])
@@ -102,7 +101,7 @@ class Harmful:
 
 def test_runs_no_code_from_a_file(model: MDHR, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
-    with pytest.raises(CheckpointError, match="not a checkpoint of plain tensors"):
+    with pytest.raises(CheckpointError, match="must be a checkpoint of plain tensors"):
         load_released_checkpoint(model, save({"state_dict": Harmful()}, tmp_path))
     assert not (tmp_path / "harmed").exists()
 
@@ -111,8 +110,56 @@ def test_refuses_files_that_are_none(model: MDHR, tmp_path: Path) -> None:
     with pytest.raises(CheckpointError, match="does not exist"):
         load_released_checkpoint(model, tmp_path / "none.pth")
     (tmp_path / "text.pth").write_text("hello")
-    with pytest.raises(CheckpointError, match="not a checkpoint"):
+    with pytest.raises(CheckpointError, match="must be a checkpoint"):
         load_released_checkpoint(model, tmp_path / "text.pth")
+
+
+@pytest.mark.parametrize(
+    "bad",
+    [
+        torch.full((512,), float("nan")),
+        torch.zeros(512, dtype=torch.int64),
+        torch.zeros(512, dtype=torch.complex64),
+        torch.zeros(512).to_sparse(),
+        torch.zeros(512, device="meta"),
+        torch.quantize_per_tensor(torch.zeros(512), 1.0, 0, torch.qint8),
+    ],
+    ids=["nan", "integer", "complex", "sparse", "meta", "quantised"],
+)
+def test_refuses_tensors_that_are_no_plain_numbers(
+    model: MDHR, checkpoint: dict[str, torch.Tensor], tmp_path: Path, bad: torch.Tensor
+) -> None:
+    before = {key: value.clone() for key, value in model.state_dict().items()}
+    checkpoint["CRM.gat.bias"] = bad
+    with pytest.raises(CheckpointError, match=r"CRM\.gat\.bias|plain tensors"):
+        load_released_checkpoint(model, save(checkpoint, tmp_path))
+    assert all(torch.equal(value, before[key]) for key, value in model.state_dict().items())
+
+
+def test_refuses_keys_that_only_look_derived(model: MDHR, checkpoint: dict[str, torch.Tensor], tmp_path: Path) -> None:
+    checkpoint["Backbone.layers.0.blocks.1.attn_mask"] = torch.zeros(64, 49, 49)  # a ResNet has no such block
+    with pytest.raises(CheckpointError, match=r"1 unexpected: Backbone\.layers\.0\.blocks\.1\.attn_mask"):
+        load_released_checkpoint(model, save(checkpoint, tmp_path))
+
+
+def test_refuses_keys_that_come_twice(model: MDHR, checkpoint: dict[str, torch.Tensor], tmp_path: Path) -> None:
+    checkpoint["module.CRM.gat.bias"] = torch.ones(512)
+    with pytest.raises(CheckpointError, match="both with and without"):
+        load_released_checkpoint(model, save(checkpoint, tmp_path))
+
+
+def test_loads_swin_with_its_derived_buffers(tmp_path: Path) -> None:
+    with torch.device("meta"):
+        model = build_mdhr("bp4d", "swin_base")
+    shapes = list(SHAPES["bp4d_swin_base"].items())
+    content = {key: constant(float(index), shape) for index, (key, shape) in enumerate(shapes)}
+    assert any(key.endswith("attn_mask") for key in content)
+    model = model.to_empty(device="cpu")
+    load_released_checkpoint(model, save(content, tmp_path))
+    order = [key for key, _ in shapes]
+    # timm counts a patch merging to the stage that it opens, the released code to the stage that it closes.
+    merging = model.encoder.backbone.net.layers[1].downsample.reduction.weight
+    assert (merging == order.index("Backbone.layers.0.downsample.reduction.weight")).all()
 
 
 def test_refuses_models_of_another_form(tmp_path: Path) -> None:

@@ -62,6 +62,24 @@ def test_refuses_a_folder_without_weights(saved: Path) -> None:
         load_model(saved)
 
 
+def test_a_failed_save_leaves_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(*_: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    model = build_mdhr("disfa", "resnet18", projection_width=8, au_width=8)
+    monkeypatch.setattr("mdhr_sdk.model.weights.save_file", full)
+    with pytest.raises(ModelFolderError, match="No space left"):
+        save_model(model, tmp_path / "model")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_an_edited_config_is_refused(saved: Path) -> None:
+    text = (saved / "config.json").read_text()
+    (saved / "config.json").write_text(text.replace('"trained": false', '"trained": true'))
+    with pytest.raises(ModelFolderError, match=r"config\.json' has other bytes"):
+        load_model(saved)
+
+
 def test_names_keys_that_do_not_fit(saved: Path) -> None:
     tensors = load_file(saved / "model.safetensors")
     tensors["head.graph.biased"] = tensors.pop("head.graph.bias")

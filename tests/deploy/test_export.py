@@ -1,0 +1,133 @@
+"""Exported graphs: clean, equal to the weights, and kept only then."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+
+import numpy as np
+import onnx
+import pytest
+import torch
+
+from mdhr_sdk.deploy import export, export_onnx
+from mdhr_sdk.deploy.onnx_graphs import OPSET, check_graph
+from mdhr_sdk.deploy.parity import LIMITS, check_parity
+from mdhr_sdk.deploy.view import export_view
+from mdhr_sdk.errors import ExportError
+from mdhr_sdk.folder import ModelFolder
+from mdhr_sdk.model import load_model
+from mdhr_sdk.runtime import SessionOptions, open_session
+from mdhr_sdk.runtime.base import GRAPHS, graph_specs
+
+CPU = SessionOptions(device="cpu", threads=2)
+
+
+@pytest.fixture(scope="module")
+def exported(tiny_onnx_folder: Path) -> ModelFolder:
+    return ModelFolder.open(tiny_onnx_folder)
+
+
+def test_manifest_says_how_each_was_made(exported: ModelFolder) -> None:
+    for graph in ("clip", "encoder", "head"):
+        entry = exported.manifest[f"{graph}.onnx"]
+        assert entry["source_sha256"] == exported.manifest["model.safetensors"]["sha256"]
+        assert entry["options"] == {"graph": graph, "precision": "fp32", "opset": OPSET, "clip_length": 4}
+        assert entry["parity"]["failure"] == "" and entry["parity"]["clips"] == 11
+        assert {"torch", "onnx", "onnxruntime"} <= set(entry["versions"])
+
+
+@pytest.mark.parametrize("graph", ["clip", "encoder", "head"])
+def test_graphs_hold_no_shape_arithmetic_and_no_batch_norm(exported: ModelFolder, graph: str) -> None:
+    model = onnx.load(exported.path / f"{graph}.onnx")
+    operators = {node.op_type for node in model.graph.node}
+    assert not operators & {"Shape", "BatchNormalization", "GatherND", "Expand", "BitwiseAnd", "ConstantOfShape"}
+    assert [entry.version for entry in model.opset_import] == [OPSET]
+
+
+@pytest.mark.parametrize("batch", [1, 2, 3, 5])
+def test_encoder_and_head_give_the_clips_scores(exported: ModelFolder, batch: int) -> None:
+    clip, encoder, head = (
+        open_session(exported, "onnxruntime", CPU, graph)[0] for graph in ("clip", "encoder", "head")
+    )
+    frames = np.random.default_rng(batch).standard_normal((batch, 4, 3, 224, 224), dtype=np.float32)
+    features = encoder.run({"frames": frames.reshape(-1, 3, 224, 224)})
+    split = head.run({name: value.reshape(batch, 4, *value.shape[1:]) for name, value in features.items()})
+    whole = clip.run({"clip": frames})
+    assert np.abs(whole["scores"] - split["scores"]).max() <= 1e-5
+    with torch.inference_mode():
+        wanted = load_model(exported)(torch.from_numpy(frames)).scores.numpy()
+    assert np.abs(whole["scores"] - wanted).max() <= 1e-5
+
+
+def test_bytes_in(tiny_folder: Path, tmp_path: Path) -> None:
+    folder = ModelFolder.open(shutil.copytree(tiny_folder, tmp_path / "model"))
+    (report,) = export_onnx(folder.path, ["encoder_u8"]).values()
+    assert report.feature <= LIMITS["fp32"].feature and report.clips == 11
+    session, _ = open_session(folder, "onnxruntime", CPU, "encoder_u8")
+    assert session.inputs[0].dtype == "uint8" and session.inputs[0].shape == (None, 224, 224, 3)
+
+
+def test_a_graph_that_answers_otherwise_is_not_kept(
+    exported: ModelFolder, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = Path(shutil.copytree(exported.path, tmp_path / "model"))
+    before = {path.name: path.read_bytes() for path in folder.iterdir()}
+
+    def broken(model, frames):  # type: ignore[no-untyped-def]
+        view = export_view(model, frames)
+        with torch.no_grad():
+            view.head.temporal.conv.bias.add_(0.5)
+        return view
+
+    monkeypatch.setattr(export, "export_view", broken)
+    with pytest.raises(ExportError, match=r"the fp32 clip graph of .* was not kept: max_score is"):
+        export_onnx(folder, ["clip"])
+    assert {path.name: path.read_bytes() for path in folder.iterdir()} == before
+
+
+def test_parity_counts_what_differs(exported: ModelFolder) -> None:
+    model = load_model(exported)
+    session, _ = open_session(exported, "onnxruntime", CPU)
+    view = export_view(model, 4)
+
+    class Off:
+        """The session with one score past its threshold and one NaN."""
+
+        outputs = session.outputs
+
+        def run(self, inputs):  # type: ignore[no-untyped-def]
+            found = session.run(inputs)
+            found["scores"][0, 0, 0] = 1.0 if found["scores"][0, 0, 0] < 0.5 else 0.0
+            found["region_logits_0"][0, 0, 0] = np.nan
+            return found
+
+    report = check_parity(exported.config, "clip", "fp32", model, view, Off())  # type: ignore[arg-type]
+    assert (report.decision_flips, report.not_finite) == (4, 4), "one a batch"
+    assert report.max_score >= 0.5 and "not finite" in report.failure and "flip_share" in report.failure
+
+
+def test_foreign_operators_and_opsets_are_refused(exported: ModelFolder) -> None:
+    model = onnx.load(exported.path / "head.onnx")
+    model.graph.node[0].op_type = "BitwiseAnd"
+    with pytest.raises(ExportError, match=r"BitwiseAnd"):
+        check_graph(model, "head")
+    model = onnx.load(exported.path / "head.onnx")
+    model.opset_import[0].version = 17
+    with pytest.raises(ExportError, match=r"opset \[17\]"):
+        check_graph(model, "head")
+
+
+def test_unknown_graphs_are_refused(tiny_folder: Path) -> None:
+    for graphs in (["clips"], []):
+        with pytest.raises(ExportError, match="clip, encoder, head"):
+            export_onnx(tiny_folder, graphs)
+
+
+def test_specs_follow_the_configuration(exported: ModelFolder) -> None:
+    specs = {graph: graph_specs(exported.config, graph, 4) for graph in GRAPHS}
+    assert [spec.name for spec in specs["head"][0]] == ["static", "map_1", "map_2", "map_3", "map_4"]
+    assert specs["encoder"][1][1].shape == (None, 32, 7, 7)
+    assert specs["clip_u8"][0][0].shape == (None, 4, 224, 224, 3)
+    assert json.dumps([spec.name for spec in specs["clip"][1]]).count("region_logits") == 4
