@@ -27,6 +27,7 @@ class Format(str, Enum):
     """Graph formats that `mdhr export` writes."""
 
     onnx = "onnx"
+    torchscript = "torchscript"
 
 
 @app.command()
@@ -34,7 +35,7 @@ def detect(
     source: Annotated[str, typer.Argument(help="Video, image, folder, glob, camera number or URL.")],
     model: Annotated[Path, typer.Option(help="Model folder; make an untrained one with: mdhr init FOLDER.")],
     out: Annotated[Path, typer.Option(help="Folder for the results.")] = Path("mdhr-output"),
-    backend: Annotated[str, typer.Option(help="auto, onnxruntime or torch.")] = "auto",
+    backend: Annotated[str, typer.Option(help="auto, onnxruntime, openvino, torchscript or torch.")] = "auto",
     device: Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:N.")] = "auto",
     threads: Annotated[Optional[int], typer.Option(help="CPU threads of the model.")] = None,
     fps: Annotated[Optional[float], typer.Option(help="Frames a second of an image sequence; 25 if not given.")] = None,
@@ -94,9 +95,10 @@ def export(
     from .errors import require
 
     require("torch", "export")
-    from .deploy import DEFAULT_GRAPHS, export_onnx
+    from .deploy import DEFAULT_GRAPHS, export_onnx, export_torchscript
 
-    for path, report in export_onnx(model, graph or DEFAULT_GRAPHS).items():
+    write = {Format.onnx: export_onnx, Format.torchscript: export_torchscript}[format]
+    for path, report in write(model, graph or DEFAULT_GRAPHS).items():
         typer.echo(
             f"{path}: {path.stat().st_size / 1e6:.1f} MB; largest difference to the weights over {report.clips} clips: "
             f"scores {report.max_score:.1e}, other outputs {report.feature:.1e} of their largest value"

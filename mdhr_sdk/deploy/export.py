@@ -3,26 +3,34 @@
 from __future__ import annotations
 
 import platform
+import warnings
 from collections.abc import Sequence
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
 import torch
+from torch import nn
 
+from ..config import FolderConfig
 from ..errors import ExportError, require
 from ..folder import WEIGHTS, ModelFolder
 from ..model import MDHR, load_model
 from ..model.graphs import build_graph
 from ..runtime import Session, SessionOptions
-from ..runtime.base import GRAPHS, artefact_name
+from ..runtime.base import GRAPHS, artefact_name, graph_specs
 from ..runtime.onnxruntime_session import OnnxRuntimeSession
-from .onnx_graphs import OPSET, trace_onnx
+from ..runtime.torchscript_session import SUFFIX as TORCHSCRIPT
+from ..runtime.torchscript_session import TorchScriptSession
+from .onnx_graphs import OPSET, examples, trace_onnx
 from .parity import ParityReport, check_parity
 from .view import export_view
 
 DEFAULT_GRAPHS = ("clip", "encoder", "head")
-TOOLS = {"onnx": ("torch", "timm", "onnx", "onnxsim", "onnxscript", "onnxruntime")}
+TOOLS = {
+    "torchscript": ("torch", "timm"),
+    "onnx": ("torch", "timm", "onnx", "onnxsim", "onnxscript", "onnxruntime"),
+}
 
 
 def export_onnx(folder: str | Path, graphs: Sequence[str] = DEFAULT_GRAPHS) -> dict[Path, ParityReport]:
@@ -53,6 +61,34 @@ def export_onnx(folder: str | Path, graphs: Sequence[str] = DEFAULT_GRAPHS) -> d
             session = OnnxRuntimeSession(target, graph, SessionOptions(device="cpu"), part)
             reports[target.path / name] = gate(target, model, view, session, graph, "fp32", made)
     return reports
+
+
+def export_torchscript(folder: str | Path, graphs: Sequence[str] = DEFAULT_GRAPHS) -> dict[Path, ParityReport]:
+    """Write frozen TorchScript traces in fp32; they load without timm and without this package's model.
+
+    Args, returns and raises as `export_onnx`.
+    """
+    check_graphs(graphs)
+    target = ModelFolder.open(folder)
+    model = load_model(target)
+    view = export_view(model, target.config.clip_length)
+    reports = {}
+    for graph in graphs:
+        name = artefact_name(graph, "fp32", TORCHSCRIPT)
+        made = provenance(target, "torchscript", {"graph": graph, "precision": "fp32"})
+        with target.writing(name, made) as part:
+            trace_torchscript(build_graph(view, target.config.preprocessing, graph), target.config, graph, part)
+            session = TorchScriptSession(target, graph, SessionOptions(device="cpu"), part)
+            reports[target.path / name] = gate(target, model, view, session, graph, "fp32", made)
+    return reports
+
+
+def trace_torchscript(module: nn.Module, config: FolderConfig, graph: str, path: Path) -> None:
+    """Trace `module` at batch 2 and T of the folder, freeze and save it."""
+    inputs, _ = graph_specs(config, graph, config.clip_length)
+    with warnings.catch_warnings(), torch.no_grad():
+        warnings.simplefilter("ignore")
+        torch.jit.save(torch.jit.freeze(torch.jit.trace(module, examples(inputs), check_trace=False)), path)
 
 
 def gate(

@@ -1,0 +1,87 @@
+"""OpenVINO: the exported ONNX graphs on Intel and AMD processors. Needs the extra 'openvino'; never touches PyTorch."""
+
+from __future__ import annotations
+
+import importlib.util
+from pathlib import Path
+from typing import Any
+
+from numpy.typing import NDArray
+
+from ..errors import BackendError, InputError, ModelFolderError, require
+from ..folder import ModelFolder
+from .base import Arrays, SessionOptions, artefact_name, check_inputs, graph_specs
+
+NAME = "openvino"
+HINTS = {"fp32": "f32", "bf16": "bf16", "int8": "f32"}  # int8 stands in the graph; what it leaves out runs in fp32
+
+
+def obstacle(folder: ModelFolder, graph: str, options: SessionOptions) -> str | None:
+    """Why OpenVINO cannot run this graph here; None if it can."""
+    if importlib.util.find_spec("openvino") is None:
+        return "the package 'openvino' is not installed (pip install 'mdhr-sdk[openvino]')"
+    if options.precision not in HINTS:
+        return f"it runs {', '.join(HINTS)} on a CPU, not {options.precision}"
+    name = _artefact(graph, options)
+    if not folder.has(name):
+        return f"the folder has no {name} (mdhr export {folder.path} --format onnx)"
+    if reason := folder.stale(name):
+        return reason
+    if options.device.startswith("cuda"):
+        return f"it runs on the CPU, not on '{options.device}'"
+    if options.precision == "bf16" and "BF16" not in _capabilities():
+        return "this CPU has no bf16 instructions"
+    return None
+
+
+def open_graph(folder: ModelFolder, graph: str, options: SessionOptions) -> OpenVINOSession:
+    """Compile an ONNX file for the CPU."""
+    return OpenVINOSession(folder, graph, options)
+
+
+class OpenVINOSession:
+    """A graph in OpenVINO, on the CPU; T is the folder's clip length."""
+
+    backend = NAME
+    device = "cpu"
+
+    def __init__(self, folder: ModelFolder, graph: str, options: SessionOptions, path: Path | None = None) -> None:
+        """`path` is a graph to check before it becomes the folder's; without it the folder's own, verified, is read."""
+        openvino = require("openvino", "openvino")
+        name = _artefact(graph, options)
+        content = path.read_bytes() if path else folder.read(name)
+        self.inputs, self.outputs = graph_specs(folder.config, graph, folder.config.clip_length)
+        settings: dict[str, Any] = {"PERFORMANCE_HINT": "LATENCY", "INFERENCE_PRECISION_HINT": HINTS[options.precision]}
+        if options.threads is not None:
+            settings["INFERENCE_NUM_THREADS"] = options.threads
+        try:
+            core = openvino.Core()
+            self._model: Any = core.compile_model(core.read_model(content, b""), "CPU", settings)
+        except RuntimeError as error:
+            reason = " ".join(str(error).split())[:200]
+            raise ModelFolderError(f"openvino cannot load '{folder.path / name}': {reason}") from None
+        names = {name for port in (*self._model.inputs, *self._model.outputs) for name in port.get_names()}
+        missing = [spec.name for spec in (*self.inputs, *self.outputs) if spec.name not in names]
+        if missing:
+            raise ModelFolderError(f"{name} lacks {', '.join(missing)}; export it again")
+        precision = self._model.get_property("INFERENCE_PRECISION_HINT").to_string()
+        if precision != HINTS[options.precision]:
+            raise BackendError(f"openvino was asked for {HINTS[options.precision]} and chose {precision} on this CPU")
+
+    def run(self, inputs: Arrays) -> dict[str, NDArray[Any]]:
+        if self._model is None:
+            raise InputError("this session is closed; open a new one")
+        check_inputs(self.inputs, inputs)
+        found = self._model(dict(inputs))
+        return {spec.name: found[spec.name].copy() for spec in self.outputs}
+
+    def close(self) -> None:
+        self._model = None
+
+
+def _artefact(graph: str, options: SessionOptions) -> str:
+    return artefact_name(graph, "int8" if options.precision == "int8" else "fp32", "onnx")
+
+
+def _capabilities() -> list[str]:
+    return require("openvino", "openvino").Core().get_property("CPU", "OPTIMIZATION_CAPABILITIES")
