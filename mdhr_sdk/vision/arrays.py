@@ -19,7 +19,7 @@ def array_source(array: np.ndarray, name: str, fps: float) -> Source:
     """
     if array.ndim != 4:
         still = check_image(array, name)
-        return Source(name, "array", lambda: _open(Opened(0.0, 1, False, iter([(still, 0.0)]))))
+        return Source(name, "array", lambda: _open(Opened(0.0, 1, False, iter([(still, 0.0)]), still=True)))
     if len(array) == 0:
         raise InputError(f"expected {name} to hold at least one frame; got shape {array.shape}; give a longer clip")
     check_image(array[0], f"each frame of {name}")
@@ -27,7 +27,7 @@ def array_source(array: np.ndarray, name: str, fps: float) -> Source:
 
 
 def iterator_source(images: Iterator[object], name: str, fps: float) -> Source:
-    """Frames from an iterator of (H, W, 3) uint8 BGR arrays, each checked as it comes."""
+    """Frames from an iterator of (H, W, 3) uint8 BGR arrays, each checked as it comes and passed on without a copy."""
     return Source(name, "array", lambda: _open(Opened(fps, None, False, _timed(images, name, fps))))
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import warnings
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -42,7 +43,7 @@ class FaceMesher:
 
     Works on one source at a time: in videos it follows faces from frame to frame, so call `reset()` between sources.
     MediaPipe prints while it starts; that is kept off the terminal, and with it whatever else the process writes to
-    its error stream during the frames up to the first face.
+    its error stream while a mesher is made or reset. `find()` leaves the error stream alone.
 
     Args:
         max_faces: most faces of one frame, at least 1.
@@ -120,6 +121,8 @@ def import_mediapipe() -> Any:
     Raises:
         MissingDependencyError: it is not installed.
     """
+    # Protobuf 4 says at the first face what is wrong with older versions of MediaPipe.
+    warnings.filterwarnings("ignore", r"SymbolDatabase\.GetPrototype", module=r"google\.protobuf\.")
     try:
         with quiet:
             return importlib.import_module("mediapipe")

@@ -21,7 +21,9 @@ class Frame:
     """One picture of a source.
 
     Attributes:
-        image: (H, W, 3) uint8, BGR.
+        image: (H, W, 3) uint8, BGR. Files, cameras and streams give every frame memory of its own. Arrays and iterators
+            are not copied: this is the caller's memory, so do not draw on it, and an iterator may write its next
+            image over it, so copy what you keep beyond the next step of the loop.
         index: position in the source, from 0.
         timestamp_s: the container's presentation time; position / fps for arrays and image sequences; seconds since
             opening for cameras and live streams; 0 for stills.
@@ -39,11 +41,13 @@ class SourceInfo:
     """What is known about a source once it is open.
 
     Attributes:
-        name: the path as given, 'camera 0', the URL without its password, or 'array'.
+        name: the path as given, 'camera 0', the URL without login, query and fragment, or 'array'. Of the sources of
+            one `list_sources`, each has its own: a second 'camera 0' is 'camera 0 (2)'.
         kind: 'video', 'image', 'sequence', 'camera', 'stream' or 'array'.
         fps: frames a second as declared; 0.0 for stills and where the device or container does not say.
         frame_count: frames as declared, an estimate for containers such as mkv; None where nobody knows.
         live: frames come in real time and cannot be read again.
+        still: a single picture, not a video: an image file or an array (H, W, 3). Videos of one frame are none.
     """
 
     name: str
@@ -51,6 +55,7 @@ class SourceInfo:
     fps: float
     frame_count: int | None
     live: bool
+    still: bool = False
 
 
 class Opened(NamedTuple):
@@ -60,6 +65,7 @@ class Opened(NamedTuple):
     frame_count: int | None
     live: bool
     images: Iterator[tuple[Image, float]]
+    still: bool = False
 
 
 class Source:
@@ -87,6 +93,10 @@ class Source:
     def __repr__(self) -> str:
         return f"Source({self.name!r}, kind={self.kind!r})"
 
+    def renamed(self, name: str) -> Source:
+        """The same source under another name, not opened."""
+        return Source(name, self.kind, self._opener)
+
     @property
     def info(self) -> SourceInfo:
         """Filled by opening; stays after closing.
@@ -109,7 +119,7 @@ class Source:
         context = self._opener()
         opened = context.__enter__()
         self._context = context
-        self._info = SourceInfo(self.name, self.kind, opened.fps, opened.frame_count, opened.live)
+        self._info = SourceInfo(self.name, self.kind, opened.fps, opened.frame_count, opened.live, opened.still)
         self._frames = (Frame(image, i, at_s, self.name) for i, (image, at_s) in enumerate(opened.images))
         return self
 
@@ -121,6 +131,8 @@ class Source:
 
     def __iter__(self) -> Iterator[Frame]:
         """Yield the frames, once an opening; a second loop goes on where the first one stopped.
+
+        The image of a frame from an iterator holds only until the next frame is asked for, see `Frame`.
 
         Raises:
             SourceError: the source is not open, a frame cannot be read, or a camera stopped.

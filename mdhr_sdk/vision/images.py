@@ -42,7 +42,7 @@ def read_image(path: Path) -> Image:
 @contextmanager
 def open_still(path: Path) -> Iterator[Opened]:
     """Open one image."""
-    yield Opened(0.0, 1, False, iter([(read_image(path), 0.0)]))
+    yield Opened(0.0, 1, False, iter([(read_image(path), 0.0)]), still=True)
 
 
 @contextmanager

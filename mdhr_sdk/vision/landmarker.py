@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +13,8 @@ from .quiet import quiet
 
 FRAME_STEP_MS = 33  # the tracker wants rising times; like MediaPipe's own video mode, assume 30 frames a second
 
+_BLANK = np.zeros((64, 64, 3), np.uint8)
+
 
 class LandmarkerEngine:
     """Wraps `FaceLandmarker` in image mode for stills and in video mode for the rest."""
@@ -22,7 +23,6 @@ class LandmarkerEngine:
         self._mediapipe = mediapipe
         self._model_file = model_file
         self._still = still
-        self._starting = True
         tasks = mediapipe.tasks
         mode = tasks.vision.RunningMode.IMAGE if still else tasks.vision.RunningMode.VIDEO
         # The content and not the path, because MediaPipe cannot open every non-ASCII path on Windows.
@@ -32,16 +32,14 @@ class LandmarkerEngine:
 
     def find(self, rgb: NDArray[np.uint8]) -> list[NDArray[np.float32]]:
         """Meshes (478, 3) of the faces in an (H, W, 3) RGB image, in its pixels."""
-        image = self._mediapipe.Image(image_format=self._mediapipe.ImageFormat.SRGB, data=rgb)
-        with quiet if self._starting else nullcontext():
-            faces = self._detect(image).face_landmarks
-        self._starting = self._starting and not faces
+        self._used = True
+        faces = self._detect(rgb).face_landmarks
         height, width = rgb.shape[:2]
         scale = np.array([width, height, width], np.float32)
         return [np.array([(p.x, p.y, p.z) for p in face], np.float32) * scale for face in faces]
 
     def reset(self) -> None:
-        if self._clock_ms:  # video mode keeps its tracks for life: only a new landmarker forgets them
+        if self._used and not self._still:  # video mode keeps its tracks for life: only a new landmarker forgets them
             self.close()
             self._start()
 
@@ -50,10 +48,11 @@ class LandmarkerEngine:
 
     def _start(self) -> None:
         self._clock_ms = 0
-        self._starting = True
+        self._used = False
         try:
             with quiet:
                 self._landmarker = self._mediapipe.tasks.vision.FaceLandmarker.create_from_options(self._options)
+                self._detect(_BLANK)  # the landmarker starts in the background; an answer means that it has
         except (RuntimeError, ValueError) as error:
             reason = str(error).partition("\n")[0]
             raise SourceError(
@@ -61,7 +60,8 @@ class LandmarkerEngine:
                 "download face_landmarker.task again"
             ) from None
 
-    def _detect(self, image: Any) -> Any:
+    def _detect(self, rgb: NDArray[np.uint8]) -> Any:
+        image = self._mediapipe.Image(image_format=self._mediapipe.ImageFormat.SRGB, data=rgb)
         if self._still:
             return self._landmarker.detect(image)
         self._clock_ms += FRAME_STEP_MS

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from contextlib import nullcontext
+import functools
 from typing import Any
 
 import numpy as np
@@ -31,10 +31,10 @@ class SolutionsEngine:
 
     def __init__(self, solutions: Any, max_faces: int, still: bool) -> None:
         self._still = still
-        self._starting = True
         self._max_faces = max_faces
         mesh = solutions.face_mesh.FaceMesh
         with quiet:
+            _provoke(mesh)
             self._mesh = mesh(static_image_mode=still, max_num_faces=max_faces, refine_landmarks=True)
             self._close_up = mesh(static_image_mode=True, max_num_faces=1, refine_landmarks=True)
             self._detector = solutions.face_detection.FaceDetection(model_selection=1)
@@ -44,10 +44,8 @@ class SolutionsEngine:
 
     def find(self, rgb: NDArray[np.uint8]) -> list[Mesh]:
         """Meshes (478, 3) of the faces in an (H, W, 3) RGB image, in its pixels."""
-        with quiet if self._starting else nullcontext():
-            meshes = self._find(rgb)
+        meshes = self._find(rgb)
         self._frames += 1
-        self._starting = self._starting and not meshes  # the last of the chatter comes with the first face
         return meshes
 
     def reset(self) -> None:
@@ -79,6 +77,14 @@ class SolutionsEngine:
                 followed += found
         self._followed = [] if self._still else followed
         return meshes
+
+
+@functools.cache
+def _provoke(mesh: Any) -> None:
+    """Have MediaPipe say now what it says once a process, at the first face: with no thresholds all is a face."""
+    options = {"min_detection_confidence": 0.0, "min_tracking_confidence": 0.0}
+    with mesh(static_image_mode=True, refine_landmarks=True, **options) as anything:
+        anything.process(_BLANK)
 
 
 def _covered(box: Box, meshes: list[Mesh]) -> bool:

@@ -9,7 +9,9 @@ import os
 import re
 from collections.abc import Iterator, Sequence
 from functools import partial
+from itertools import count, repeat
 from pathlib import Path
+from urllib.parse import urlsplit, urlunsplit
 
 import numpy as np
 
@@ -23,7 +25,9 @@ IMAGE_SUFFIXES = frozenset((".jpg", ".jpeg", ".jpe", ".png", ".bmp", ".webp", ".
 VIDEO_SUFFIXES = frozenset((".mp4", ".m4v", ".mov", ".avi", ".mkv", ".webm", ".mpg", ".mpeg", ".wmv", ".flv", ".ts"))
 DEFAULT_FPS = 25.0
 
-_URL = re.compile(r"(rtsps?|rtmps?|https?|udp|tcp|srt)://", re.IGNORECASE)
+_SCHEMES = ("rtsp", "rtsps", "rtmp", "rtmps", "http", "https", "udp", "tcp", "srt")
+_URL = re.compile(r"([a-z][a-z0-9+.-]+)://", re.IGNORECASE)
+_HOST = re.compile(r"(\[[^\]]*\]|[^:]*)(:[0-9]*)?")
 _CAMERA = re.compile(r"(?:/dev/video)?([0-9]{1,4})")
 _ACCEPTED = (
     "a path, folder, glob, URL or camera number, a BGR uint8 array (height, width, 3) or (frames, height, width, 3), "
@@ -34,7 +38,7 @@ _ACCEPTED = (
 def list_sources(source: object, *, fps: float | None = None, sequence: bool | None = None) -> list[Source]:
     """Turn what was given into sources, not opened yet.
 
-    - int or numeric string ('0'), or '/dev/video0': a camera.
+    - int, str of one to four digits ('0') that names no file or folder, or the str '/dev/video0': a camera.
     - path of a video or an image. Known image suffixes are read as images, anything else as a video.
     - folder (not its subfolders) or glob (`**` for subfolders): every video in it is a source. The images in it are
       the frames of one source of kind 'sequence' if `sequence` is True, or if it is None and they lie in one folder,
@@ -44,6 +48,9 @@ def list_sources(source: object, *, fps: float | None = None, sequence: bool | N
     - array (H, W, 3) uint8 BGR: a still; (T, H, W, 3): the frames of one clip.
     - iterator of (H, W, 3) uint8 BGR arrays: the frames of one clip.
     - list or tuple: a batch, each element its own source or sources (a list of images is that many stills).
+
+    Results are told apart by the names of their sources, so no two are the same: where 'camera 0' comes again it is
+    'camera 0 (2)', then 'camera 0 (3)'. The name of a stream is its URL without login, query and fragment.
 
     Args:
         source: one of the above.
@@ -56,7 +63,21 @@ def list_sources(source: object, *, fps: float | None = None, sequence: bool | N
     """
     if fps is not None and not (isinstance(fps, numbers.Real) and 0 < fps < math.inf):
         raise InputError(f"expected fps to be a positive number; got {fps!r}; leave it out for {DEFAULT_FPS:g}")
-    return _resolve(source, fps or DEFAULT_FPS, sequence, "array")
+    return _told_apart(_resolve(source, fps or DEFAULT_FPS, sequence, "array"))
+
+
+def _told_apart(sources: list[Source]) -> list[Source]:
+    """The sources, numbered where a name comes again; no new name is one that was given."""
+    given = {source.name for source in sources}
+    fresh: dict[str, Iterator[str]] = {}
+    told = []
+    for source in sources:
+        if source.name in fresh:
+            told.append(source.renamed(next(name for name in fresh[source.name] if name not in given)))
+        else:
+            fresh[source.name] = map("{} ({})".format, repeat(source.name), count(2))
+            told.append(source)
+    return told
 
 
 def _resolve(source: object, fps: float, sequence: bool | None, label: str) -> list[Source]:
@@ -70,19 +91,20 @@ def _resolve(source: object, fps: float, sequence: bool | None, label: str) -> l
         return [array_source(source, label, fps)]
     if isinstance(source, int | np.integer) and not isinstance(source, bool) and source >= 0:
         return [_camera(int(source))]
+    if isinstance(source, str) and (stream := _URL.match(source.strip())):
+        return [_stream(source.strip(), stream[1].lower())]
     if isinstance(source, str | os.PathLike):
-        return _from_text(os.fsdecode(source), fps, sequence)
+        return _from_text(os.fsdecode(source), fps, sequence, isinstance(source, str))
     if isinstance(source, Iterator):
         return [iterator_source(source, label, fps)]
     raise InputError(f"expected {_ACCEPTED}; got {source!r:.80} of type {type(source).__name__}")
 
 
-def _from_text(text: str, fps: float, sequence: bool | None) -> list[Source]:
-    if camera := _CAMERA.fullmatch(text):
-        return [_camera(int(camera[1]))]
-    if _URL.match(text):
-        return [_stream(text)]
+def _from_text(text: str, fps: float, sequence: bool | None, may_be_camera: bool) -> list[Source]:
+    camera = _CAMERA.fullmatch(text) if may_be_camera else None
     try:
+        if camera and (text.startswith("/dev/") or not Path(text).exists()):
+            return [_camera(int(camera[1]))]
         return _from_path(text, fps, sequence)
     except (OSError, ValueError, RuntimeError) as error:
         raise SourceError(f"cannot look at {text!r}: {error}; check the path and its permissions") from None
@@ -162,8 +184,22 @@ def _camera(number: int) -> Source:
     return Source(name, "camera", partial(open_camera, number, name))
 
 
-def _stream(url: str) -> Source:
+def _stream(url: str, scheme: str) -> Source:
+    if scheme not in _SCHEMES:
+        raise SourceError(f"cannot open {scheme}:// addresses; give one of {', '.join(_SCHEMES)}, or a path")
     from .capture import open_stream
 
-    name = re.sub(r"//[^/@]*@", "//", url)  # results carry the name: keep the password out of them
+    name = _public(url, scheme)
     return Source(name, "stream", partial(open_stream, url, name))
+
+
+def _public(url: str, scheme: str) -> str:
+    """A URL's scheme, host, port and path: results and messages carry it, so no login, query or fragment."""
+    unknown = f"{scheme}://..."
+    try:
+        parts = urlsplit(url)
+    except ValueError:
+        return unknown
+    host = parts.netloc.rpartition("@")[2]
+    # What looks like a host with a strange port is the start of a login with a bare / ? or # in its password.
+    return urlunsplit((scheme, host, parts.path, "", "")) if _HOST.fullmatch(host) else unknown

@@ -22,15 +22,17 @@ class Boxed(Protocol):
 class _Track:
     box_px: Box
     seen_s: float
+    seen_in: int  # the update, counted from 1
 
 
 class Tracker:
     """Matches the faces of a frame to the last boxes of the known tracks, the best overlap first.
 
-    Ids count up from 0 and are never used twice. A track survives `max_gap_s` seconds without its face.
+    Ids count up from 0 and are never used twice. A face of one frame keeps its id in the next, however far apart in
+    time the two are; one that is missing in between keeps it for `max_gap_s` seconds.
 
     Args:
-        max_gap_s: longest time in seconds that a face may be unseen and keep its id.
+        max_gap_s: longest time in seconds from a face's last frame to its next, where frames without it lie between.
         min_iou: least intersection over union of a face and a track's last box, in (0, 1].
 
     Raises:
@@ -46,6 +48,7 @@ class Tracker:
         self._min_iou = min_iou
         self._tracks: dict[int, _Track] = {}
         self._next_id = 0
+        self._updates = 0
         self._now_s = -math.inf
 
     def update(self, faces: Sequence[Boxed], timestamp_s: float) -> list[int]:
@@ -65,20 +68,25 @@ class Tracker:
                 f"expected a time of {self._now_s:g} s or later; got {timestamp_s!r}; call reset() for a new source"
             )
         self._now_s = timestamp_s
-        self._tracks = {i: t for i, t in self._tracks.items() if timestamp_s - t.seen_s <= self._max_gap_s}
+        self._tracks = {i: track for i, track in self._tracks.items() if self._alive(track)}
+        self._updates += 1
         boxes = [face.box_px for face in faces]
         ids = self._match(boxes)
         for face in sorted(set(range(len(boxes))) - ids.keys(), key=boxes.__getitem__):
             ids[face] = self._next_id
             self._next_id += 1
         for face, track in ids.items():
-            self._tracks[track] = _Track(boxes[face], timestamp_s)
+            self._tracks[track] = _Track(boxes[face], timestamp_s, self._updates)
         return [ids[face] for face in range(len(boxes))]
 
     def reset(self) -> None:
         """Forget all tracks, as for a new source or after a cut; counting goes on."""
         self._tracks.clear()
         self._now_s = -math.inf
+
+    def _alive(self, track: _Track) -> bool:
+        """Whether the track was seen in the update before this one, or not too long ago."""
+        return track.seen_in == self._updates or self._now_s - track.seen_s <= self._max_gap_s
 
     def _match(self, boxes: Sequence[Box]) -> dict[int, int]:
         pairs = [

@@ -103,11 +103,21 @@ def fake(monkeypatch):
 def test_a_video_has_the_times_of_its_container(demo):
     (source,) = list_sources(demo)
     frames = read(source)
-    assert source.info == SourceInfo(str(demo), "video", 25.0, 310, False)
+    assert source.info == SourceInfo(str(demo), "video", 25.0, 310, False, still=False)
     assert [frame.index for frame in frames] == list(range(310))
     np.testing.assert_allclose([frame.timestamp_s for frame in frames], np.arange(310) / 25, atol=1e-6)
     assert frames[0].image.shape == (320, 320, 3)
     assert frames[0].image.dtype == np.uint8
+    assert not np.shares_memory(frames[0].image, frames[1].image)
+
+
+@pytest.mark.parametrize("count", [0, 1, 5])
+def test_a_video_that_declares_no_rate_is_no_still(fake, tmp_path, count):
+    fake(frames=max(1, count), fps=0.0, count=count, clock_ms=np.arange(6) * 40.0)
+    (tmp_path / "any.mkv").touch()
+    (source,) = list_sources(tmp_path / "any.mkv")
+    read(source)
+    assert (source.info.fps, source.info.still) == (0.0, False)
 
 
 def test_a_video_can_be_left_early_and_opened_again(demo):
@@ -230,7 +240,7 @@ def test_a_camera_is_timed_by_the_clock_and_says_when_it_stops(fake):
         for frame in source:
             times.append(frame.timestamp_s)
             time.sleep(0.01)
-    assert source.info == SourceInfo("camera 0", "camera", 0.0, None, True)
+    assert source.info == SourceInfo("camera 0", "camera", 0.0, None, True, still=False)
     assert 0 <= times[0] < times[1] < times[2] <= time.monotonic() - before
     assert times[2] >= 0.02
     assert made.released
@@ -258,13 +268,23 @@ def test_a_stream_that_does_not_answer_fails_in_bounded_time(monkeypatch, capfd)
     with socket.create_server(("127.0.0.1", 0)) as server:
         port = server.getsockname()[1]
         started = time.monotonic()
-        with pytest.raises(SourceError, match="cannot open stream rtsp://127"):
-            list_sources(f"rtsp://me:word@127.0.0.1:{port}/live")[0].__enter__()
+        with pytest.raises(SourceError, match=rf"cannot open stream rtsp://127\.0\.0\.1:{port}/live;") as caught:
+            list_sources(f"rtsp://me:pa@SECRET@127.0.0.1:{port}/live?token=SECRET")[0].__enter__()
     assert time.monotonic() - started < 5
+    assert "SECRET" not in str(caught.value)
     with pytest.raises(SourceError, match="cannot open stream") as caught:
-        list_sources(f"http://127.0.0.1:{port}/gone.mp4")[0].__enter__()
-    assert "word" not in str(caught.value)
+        list_sources(f"http://me:SECRET@127.0.0.1:{port}/gone.mp4?token=SECRET")[0].__enter__()
+    assert "SECRET" not in str(caught.value)
     assert capfd.readouterr() == ("", "")
+
+
+@pytest.mark.parametrize(("count", "error"), [(100, "x.mp4 ended after 3 of the 100"), (0, "x.mp4 stopped after 3 ")])
+def test_a_stream_that_breaks_off_is_named_without_its_secrets(fake, count, error):
+    fake(frames=3, count=count, clock_ms=np.arange(4) * 40.0)
+    (source,) = list_sources("https://me:SECRET@host/x.mp4?token=SECRET")
+    with source, pytest.raises(SourceError, match=f"https://host/{error}") as caught:
+        list(source)
+    assert "SECRET" not in str(caught.value)
 
 
 def test_a_live_stream_is_timed_by_the_clock(fake):

@@ -7,6 +7,8 @@ import os
 import re
 import subprocess
 import sys
+import zipfile
+from pathlib import Path
 from types import SimpleNamespace
 
 import cv2
@@ -158,6 +160,56 @@ def test_nothing_is_printed_from_start_to_first_face(demo):
     assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
 
 
+LOGGING_CHILD = """
+import itertools, os, sys, threading
+import numpy as np
+from mdhr_sdk.vision import FaceMesher, list_sources
+
+def log():
+    while not done.is_set():
+        os.write(2, b"tick\\n")
+        written.append(1)
+        done.wait(0.001)
+
+written, done = [], threading.Event()
+still, model_file, demo = sys.argv[1:]
+with FaceMesher(still=still == "True", model_file=model_file or None) as mesher, list_sources(demo)[0] as source:
+    thread = threading.Thread(target=log)
+    thread.start()
+    for _ in range(15):
+        assert not mesher.find(np.zeros((240, 320, 3), np.uint8))
+    for frame in itertools.islice(source, 2):
+        assert mesher.find(frame.image)
+    done.set()
+    thread.join()
+print(len(written))
+"""
+
+
+@pytest.fixture(scope="module")
+def task_file(tmp_path_factory) -> Path:
+    """A model for the Tasks API, made of the wheel's models; without irises."""
+    import mediapipe
+
+    models = Path(mediapipe.__path__[0]) / "modules"
+    path = tmp_path_factory.mktemp("task") / "face_landmarker.task"
+    with zipfile.ZipFile(path, "w") as archive:
+        archive.write(models / "face_detection" / "face_detection_short_range.tflite", "face_detector.tflite")
+        archive.write(models / "face_landmark" / "face_landmark.tflite", "face_landmarks_detector.tflite")
+    return path
+
+
+@pytest.mark.parametrize("still", [False, True])
+@pytest.mark.parametrize("api", ["solutions", "tasks"])
+def test_other_threads_keep_their_logs_while_no_face_is_seen_and_at_the_first(request, demo, api, still):
+    model_file = request.getfixturevalue("task_file") if api == "tasks" else ""
+    command = [sys.executable, "-c", LOGGING_CHILD, str(still), str(model_file), str(demo)]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert int(done.stdout) > 10
+    assert done.stderr == "tick\n" * int(done.stdout), "all that was logged and nothing else"
+
+
 def test_quiet_nests_and_always_restores(capfd):
     with pytest.raises(ZeroDivisionError), quiet:
         with quiet:
@@ -226,9 +278,10 @@ def test_the_tasks_api_gets_rising_times_and_a_fresh_start_after_reset(tasks):
         mesher.find(image)
         mesher.reset()
         mesher.find(image)
-    assert [entry[0] for entry in log] == ["create", "video", "video", "close", "create", "video", "close"]
+    start = ["create", "video"]  # the first picture is a blank one
+    assert [entry[0] for entry in log] == [*start, "video", "video", "close", *start, "video", "close"]
     assert log[0] == ("create", "video", 3)
-    assert 0 < log[1][1] < log[2][1]
+    assert 0 <= log[1][1] < log[2][1] < log[3][1]
     assert face.landmarks_px.shape == (478, 3)
     np.testing.assert_allclose(face.landmarks_px[0], [100, 25, -20])
 
@@ -238,7 +291,16 @@ def test_the_tasks_api_takes_stills_as_images(tasks):
     with FaceMesher(still=True, model_file=str(model)) as mesher:
         mesher.find(np.zeros((100, 200, 3), np.uint8))
         mesher.reset()
-    assert log == [("create", "image", 10), ("detect", (100, 200, 3)), ("close",)]
+    assert log == [("create", "image", 10), ("detect", (64, 64, 3)), ("detect", (100, 200, 3)), ("close",)]
+
+
+def test_the_real_tasks_api_forgets_a_video_at_reset(task_file, demo_frames):
+    with FaceMesher(max_faces=2, model_file=task_file) as mesher:
+        runs = []
+        for _ in range(2):
+            mesher.reset()
+            runs.append([mesher.find(image)[0].landmarks_px for image in demo_frames[:3]])
+    np.testing.assert_array_equal(*runs)
 
 
 def test_model_files_that_are_none_are_named(tasks, tmp_path):

@@ -33,7 +33,7 @@ def test_a_still_array_is_one_frame():
     image = np.zeros((4, 6, 3), np.uint8)
     (source,) = list_sources(image)
     (frame,) = read(source)
-    assert source.info == SourceInfo("array", "array", 0.0, 1, False)
+    assert source.info == SourceInfo("array", "array", 0.0, 1, False, still=True)
     assert (frame.index, frame.timestamp_s, frame.source) == (0, 0.0, "array")
     assert frame.image.shape == (4, 6, 3)
 
@@ -45,6 +45,36 @@ def test_a_clip_array_is_timed_by_fps(fps, expected):
     assert [frame.timestamp_s for frame in frames] == pytest.approx([0, 1 / expected, 2 / expected])
     assert (source.info.fps, source.info.frame_count) == (expected, 3)
     assert len(read(source)) == 3, "an array can be opened again"
+
+
+@pytest.mark.parametrize("clip", [np.zeros((1, 4, 6, 3), np.uint8), iter([np.zeros((4, 6, 3), np.uint8)])])
+def test_a_clip_of_one_frame_is_no_still(clip):
+    (source,) = list_sources(clip)
+    assert len(read(source)) == 1
+    assert not source.info.still
+
+
+def test_a_sequence_of_one_image_is_no_still(make_images):
+    (source,) = list_sources(make_images("only1.png"), sequence=True)
+    assert len(read(source)) == 1
+    assert not source.info.still
+
+
+def test_an_iterator_is_passed_on_without_copies():
+    buffer = np.zeros((4, 6, 3), np.uint8)
+
+    def reuse():
+        for value in (1, 2):
+            buffer[:] = value
+            yield buffer
+
+    with list_sources(reuse())[0] as source:
+        frames = iter(source)
+        first = next(frames)
+        assert first.image is buffer
+        assert first.image.max() == 1
+        next(frames)
+    assert first.image.min() == 2, "as the docstring of Frame says"
 
 
 def test_an_iterator_yields_its_images_and_checks_each():
@@ -111,7 +141,7 @@ def test_an_image_file_is_a_still(make_images):
     path = make_images("ünï.png") / "ünï.png"
     (source,) = list_sources(path)
     (frame,) = read(source)
-    assert source.info == SourceInfo(str(path), "image", 0.0, 1, False)
+    assert source.info == SourceInfo(str(path), "image", 0.0, 1, False, still=True)
     assert frame.image.shape == (48, 64, 3)
     assert frame.image.dtype == np.uint8
 
@@ -138,7 +168,7 @@ def test_numbered_images_are_one_sequence_in_natural_order(make_images):
     folder = make_images("f1.png", "f2.png", "f10.png")
     (source,) = list_sources(str(folder))
     frames = read(source)
-    assert source.info == SourceInfo(str(folder), "sequence", 25.0, 3, False)
+    assert source.info == SourceInfo(str(folder), "sequence", 25.0, 3, False, still=False)
     assert [grey(frame) // 10 for frame in frames] == [0, 1, 2]
     assert [frame.timestamp_s for frame in frames] == pytest.approx([0, 0.04, 0.08])
 
@@ -214,6 +244,77 @@ def test_names_that_stand_for_cameras_and_streams():
     assert [source.kind for source in sources] == ["camera"] * 4 + ["stream"] * 2
     names = [source.name for source in sources]
     assert names == ["camera 0", "camera 1", "camera 2", "camera 3", "rtsp://host/live", "https://host/a@b.mp4"]
+
+
+@pytest.mark.parametrize(
+    ("url", "name"),
+    [
+        ("rtsp://user:pa@ss@host/x?token=SECRET", "rtsp://host/x"),
+        (" RTSP://user:SECRET@host:554/x#SECRET", "rtsp://host:554/x"),
+        ("https://SECRET@[fe80::1]:8443/a@b.m3u8?a=b&key=SECRET", "https://[fe80::1]:8443/a@b.m3u8"),
+        ("srt://host:9000?passphrase=SECRET", "srt://host:9000"),
+        ("udp://@239.0.0.1:1234", "udp://239.0.0.1:1234"),
+        ("rtsp://user:SECR/ET@host/x", "rtsp://..."),
+        ("rtsp://user:SECR?ET@host/x", "rtsp://..."),
+        ("rtsp://user:SECR#ET@host/x", "rtsp://..."),
+        ("rtsp://user:SE[CRET@host/x", "rtsp://..."),
+    ],
+)
+def test_the_name_of_a_stream_tells_no_secret(url, name):
+    (source,) = list_sources(url)
+    assert (source.kind, source.name) == ("stream", name)
+    assert "SECR" not in repr(source)
+
+
+def test_an_address_of_another_kind_is_refused_without_its_secrets():
+    with pytest.raises(SourceError, match=r"cannot open ftp:// addresses; give one of rtsp, .*") as caught:
+        list_sources("ftp://user:SECRET@host/x.mp4?token=SECRET")
+    assert "SECRET" not in str(caught.value)
+
+
+def test_digits_that_name_a_file_or_folder_are_that_path(make_images, tmp_path, monkeypatch):
+    make_images("a.png", folder="2024")
+    (make_images("b.png", folder=".") / "b.png").rename(tmp_path / "7")
+    monkeypatch.chdir(tmp_path)
+    sources = list_sources(["2024", "7", "2025", 7])
+    assert [source.kind for source in sources] == ["image", "video", "camera", "camera"]
+    assert [source.name for source in sources[1:]] == ["7", "camera 2025", "camera 7"]
+
+
+@pytest.mark.parametrize("path", ["0", "/dev/video99"])
+def test_a_path_is_never_a_camera(tmp_path, monkeypatch, path):
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(SourceError, match=f"nothing exists at '{path}'"):
+        list_sources(Path(path))
+
+
+def test_names_that_come_again_are_numbered():
+    assert [source.name for source in list_sources([0, "0", "rtsp://a/x?cam=1", 0, "rtsp://a/x?cam=2"])] == [
+        "camera 0", "camera 0 (2)", "rtsp://a/x", "camera 0 (3)", "rtsp://a/x (2)",
+    ]  # fmt: skip
+
+
+def test_a_number_never_makes_a_name_that_was_given(tmp_path, monkeypatch):
+    for name in ("a", "a (2)", "a (4)"):
+        (tmp_path / name).touch()
+    monkeypatch.chdir(tmp_path)
+    names = [source.name for source in list_sources(["a", "a", "a (2)", "a", "a (2)", "a (4)", "a"])]
+    assert names == ["a", "a (3)", "a (2)", "a (5)", "a (2) (2)", "a (4)", "a (6)"]
+
+
+def test_a_source_given_twice_can_be_read_twice():
+    (given,) = list_sources([np.zeros((2, 4, 6, 3), np.uint8)])
+    sources = list_sources([given, given, [np.zeros((4, 6, 3), np.uint8)]])
+    assert sources[0] is given
+    assert given.name == "array[0]"
+    frames = [frame for source in sources for frame in read(source)]
+    assert [frame.source for frame in frames] == ["array[0]"] * 2 + ["array[0] (2)"] * 2 + ["array[2][0]"]
+    assert sources[1].info.name == "array[0] (2)"
+
+
+def test_arrays_of_two_lists_do_not_share_a_name():
+    still = np.zeros((4, 6, 3), np.uint8)
+    assert [source.name for source in list_sources([still, *list_sources([still])])] == ["array[0]", "array[0] (2)"]
 
 
 def test_a_source_is_used_inside_its_with_block():
