@@ -1,4 +1,4 @@
-"""Packaging lives in pyproject.toml; this file is the place of the compiled extension."""
+"""For tools that call setup.py; everything is declared in pyproject.toml."""
 
 from setuptools import setup
 

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+import signal
 import sys
 from enum import Enum
 from pathlib import Path
-from typing import Annotated, Optional
+from typing import Annotated, NoReturn, Optional
 
 import typer
 
 from . import __version__
-from .errors import MDHRError
+from .errors import CheckpointError, MDHRError
 
 app = typer.Typer(
     name="mdhr",
@@ -32,7 +33,7 @@ class Format(str, Enum):
 
 @app.command()
 def detect(
-    source: Annotated[str, typer.Argument(help="Video, image, folder, glob, camera number or URL.")],
+    source: Annotated[list[str], typer.Argument(help="Videos, images, folders, globs, camera numbers or URLs.")],
     model: Annotated[Path, typer.Option(help="Model folder; make an untrained one with: mdhr init FOLDER.")],
     out: Annotated[Path, typer.Option(help="Folder for the results.")] = Path("mdhr-output"),
     backend: Annotated[str, typer.Option(help="auto, onnxruntime, openvino, torchscript or torch.")] = "auto",
@@ -47,15 +48,16 @@ def detect(
     face_model: Annotated[Optional[Path], typer.Option(help="A MediaPipe face_landmarker.task file.")] = None,
     overlay: Annotated[bool, typer.Option(help="Write the annotated video or image.")] = True,
 ) -> None:
-    """Write action units of every face: a CSV file, a timeline picture and an annotated video.
+    """Read videos or images into tables, timelines and overlays.
 
     In clip mode, as in the paper: windows of T frames, each frame scored once.
     """
-    from .commands.detect import run_detect
+    from .commands.detect import check_out, run_detect
     from .detector import AUDetector
     from .vision import list_sources
 
     sources = list_sources(source, fps=fps, sequence=sequence)
+    check_out(source, sources, out)
     with AUDetector.from_pretrained(
         model, backend, device, threads=threads, max_faces=max_faces, face_model=face_model
     ) as detector:
@@ -72,13 +74,14 @@ def init(
     backbone: Annotated[str, typer.Option(help="resnet50, swin_base or a timm name.")] = "resnet50",
     label_set: Annotated[str, typer.Option(help="bp4d (12 AUs) or disfa (8 AUs).")] = "bp4d",
     k: Annotated[int, typer.Option(help="Frames on each side whose differences are averaged.")] = 5,
+    seed: Annotated[int, typer.Option(help="Of the random weights.")] = 0,
     pretrained: Annotated[bool, typer.Option(help="ImageNet weights in the backbone (downloads them).")] = False,
     checkpoint: Annotated[Optional[Path], typer.Option(help="Weights of the released code (.pth) to load.")] = None,
 ) -> None:
-    """Make a model folder: with a released checkpoint's weights, or untrained and marked so."""
+    """Make a model folder, untrained or from a checkpoint."""
     from .commands.init import make_folder
 
-    made, parameters = make_folder(folder, label_set, backbone, k, pretrained, checkpoint)
+    made, parameters = make_folder(folder, label_set, backbone, k, seed, pretrained, checkpoint)
     note = "" if made.config.trained else " Untrained: its scores mean nothing."
     typer.echo(f"{made.path}: {label_set} {backbone}, {parameters:,} parameters.{note}")
 
@@ -91,7 +94,10 @@ def export(
         Optional[list[str]], typer.Option(help="clip, encoder, head, clip_u8 or encoder_u8; may be given again.")
     ] = None,
 ) -> None:
-    """Write graphs into the model folder, each once it is shown to answer like the weights."""
+    """Write graphs into a model folder.
+
+    Each is kept only if it answers like the weights.
+    """
     from .errors import require
 
     require("torch", "export")
@@ -115,12 +121,19 @@ def version(
         raise typer.Exit
 
 
-def _complain(error: BaseException) -> None:
-    print(f"error: {' '.join(str(error).split())}", file=sys.stderr)
+def _complain(error: MDHRError) -> None:
+    text = error.listing(most=3) if isinstance(error, CheckpointError) else str(error)
+    text = " ".join(text.split())
+    print(f"error: {text}", file=sys.stderr)
+
+
+def _terminate(*_: object) -> NoReturn:
+    raise KeyboardInterrupt
 
 
 def main() -> None:
     """Entry point."""
+    signal.signal(signal.SIGTERM, _terminate)  # what a job scheduler sends; files are finished as for Ctrl-C
     try:
         app()
     except MDHRError as error:

@@ -62,15 +62,27 @@ class CheckpointError(MDHRError):
 
     def __init__(
         self,
-        message: str,
+        what: str,
         missing: tuple[str, ...] = (),
         unexpected: tuple[str, ...] = (),
         misshapen: tuple[tuple[str, tuple[int, ...], tuple[int, ...]], ...] = (),
     ) -> None:
-        super().__init__(message)
+        self.what = what
         self.missing = missing
         self.unexpected = unexpected
         self.misshapen = misshapen
+        super().__init__(self.listing())
+
+    def listing(self, most: int | None = None) -> str:
+        """The message, with at most `most` keys of each kind; the exception's own text has them all."""
+        shapes = [f"{key} {came} instead of {wanted}" for key, came, wanted in self.misshapen]
+        kinds = {"missing": self.missing, "unexpected": self.unexpected, "misshapen": shapes}
+        parts = []
+        for kind, keys in kinds.items():
+            if keys:
+                more = "" if most is None or len(keys) <= most else ", ..."
+                parts.append(f"{len(keys)} {kind}: {', '.join(keys[:most])}{more}")
+        return f"{self.what}: {'; '.join(parts)}" if parts else self.what
 
 
 class BackendError(MDHRError):
@@ -85,6 +97,11 @@ class MissingDependencyError(MDHRError):
     """A package of an optional extra that is not installed."""
 
 
+def install_hint(extra: str) -> str:
+    """How to install an extra; from the checkout, since the package is on no registry."""
+    return f"in the mdhr_sdk checkout run: pip install -e '.[{extra}]'"
+
+
 def require(module: str, extra: str) -> ModuleType:
     """Import `module` now, or name the pip extra that brings it.
 
@@ -97,5 +114,5 @@ def require(module: str, extra: str) -> ModuleType:
         if error.name is None or module.split(".")[0] != error.name.split(".")[0]:
             raise
         raise MissingDependencyError(
-            f"this needs the package '{error.name}', which is not installed; run: pip install 'mdhr-sdk[{extra}]'"
+            f"this needs the package '{error.name}', which is not installed; {install_hint(extra)}"
         ) from None

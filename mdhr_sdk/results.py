@@ -49,10 +49,12 @@ class FaceResult:
 
     track_id: int
     box_px: tuple[float, float, float, float]
-    landmarks_px: NDArray[np.float32]
+    landmarks_px: NDArray[np.float32] = field(repr=False)
     aus: Mapping[str, AUScore]
 
     def __getitem__(self, code: str) -> AUScore:
+        if code not in self.aus:
+            raise KeyError(f"{code!r} is not scored by this model; it scores {', '.join(self.aus)}")
         return self.aus[code]
 
     @property

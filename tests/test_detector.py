@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import weakref
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -12,8 +13,10 @@ import pytest
 
 from fakes import CODES, CONFIG, INFO, LENGTH, FakeMesher, FakeSession, expected, level, padded_levels, picture, video
 from mdhr_sdk import AUDetector, Results
+from mdhr_sdk.detector import SupersededError
 from mdhr_sdk.errors import BackendError, ConfigError, InputError, ModelFolderError, SourceError, TruncatedSourceError
 from mdhr_sdk.results import FrameResult
+from mdhr_sdk.vision import Face
 
 PATTERN = [{0}] * 5 + [{0, 1}] * 4 + [set()] * 2 + [{1}] * 3
 
@@ -77,7 +80,7 @@ def test_a_list_is_a_batch_of_sources_that_know_nothing_of_each_other(detector: 
         (level(7, 1),) * 4,
         tuple(level(i, 1) for i in (0, 1, 1, 1)),
     ]
-    assert results.tracks == (0,), "ids are counted in each source"
+    assert all(results.for_source(name).tracks == (0,) for name in results.sources), "ids are counted in each source"
     assert results.fps == 0, "several sources have no common rate"
 
 
@@ -127,11 +130,13 @@ def test_the_same_again(detector: AUDetector, meshers: list[FakeMesher]):
     assert [(mesher.resets, mesher.found) for mesher in meshers] == [(2, 2 * len(PATTERN))]
 
 
-def test_face_finders_for_stills_and_videos(session: FakeSession, meshers: list[FakeMesher]):
-    detector = AUDetector(CONFIG, session, INFO, max_faces=2, face_model="own.task")
+def test_face_finders_for_stills_and_videos(session: FakeSession, meshers: list[FakeMesher], tmp_path: Path):
+    model = tmp_path / "own.task"
+    model.touch()
+    detector = AUDetector(CONFIG, session, INFO, max_faces=2, face_model=model)
     assert meshers == [], "made with the first source"
     detector.predict([video([{0}]), picture(0, {0}), video([{0}]), picture(0, {0})])
-    assert [mesher.given for mesher in meshers] == [(2, False, "own.task"), (2, True, "own.task")]
+    assert [mesher.given for mesher in meshers] == [(2, False, model), (2, True, model)]
     assert [mesher.resets for mesher in meshers] == [2, 2]
 
 
@@ -352,3 +357,94 @@ def test_a_closed_detector_says_so(tiny_onnx_folder: Path, meshers: list, backen
 def test_from_pretrained_refuses(tiny_folder: Path, call: Callable, kind: type[Exception], hint: str):
     with pytest.raises(kind, match=hint):
         call(tiny_folder)
+
+
+def test_kept_images_are_the_frames_even_if_the_producer_reuses_its_buffer(detector: AUDetector):
+    buffer, frames = np.zeros_like(picture(0, {0})), video([{0}] * 9)
+
+    def camera() -> Iterator[np.ndarray]:
+        for frame in frames:
+            buffer[:] = frame
+            yield buffer
+
+    results = detector.predict(camera(), images=True)
+    assert all((result.image == frame).all() for result, frame in zip(results, frames, strict=True))
+    assert not any(np.shares_memory(result.image, buffer) for result in results)
+
+
+def test_frames_are_not_held_when_no_image_is_asked_for(detector: AUDetector):
+    alive: list[weakref.ref] = []
+
+    def camera() -> Iterator[np.ndarray]:
+        for index in range(LENGTH * 2):
+            frame = picture(index, {0})
+            alive.append(weakref.ref(frame))
+            yield frame
+            del frame
+            assert sum(ref() is not None for ref in alive) <= 2
+
+    assert len(detector.predict(camera())) == LENGTH * 2
+
+
+def test_a_stream_ends_when_its_detector_goes_on_to_another(detector: AUDetector):
+    first = detector.predict(video([{0}] * 9), stream=True)
+    next(first)
+    assert values(detector.predict(video(PATTERN))) == wanted(PATTERN)
+    with pytest.raises(SupersededError, match="began another predict"):
+        list(first)
+    late = detector.predict(video([{0}] * 9), stream=True)
+    assert values(detector.predict(video(PATTERN))) == wanted(PATTERN)
+    with pytest.raises(SupersededError):
+        next(late)
+
+
+def test_a_closed_detector_refuses_frames_without_faces_too(detector: AUDetector, meshers: list[FakeMesher]):
+    stream = detector.predict(video([set()] * 3), stream=True)
+    next(stream)
+    detector.close()
+    with pytest.raises(InputError, match="closed"):
+        next(stream)
+    with pytest.raises(InputError, match="closed"):
+        detector.predict(video([set()] * 3))
+    assert len(meshers) == 1
+
+
+def test_a_face_that_cannot_be_aligned_counts_as_not_found(detector: AUDetector, monkeypatch: pytest.MonkeyPatch):
+    find = FakeMesher.find
+
+    def degenerate(mesher: FakeMesher, image: np.ndarray) -> list[Face]:
+        faces = find(mesher, image)
+        if image.max() == level(2, 0):  # the third frame
+            return [Face(np.full((478, 3), 7, np.float32))]
+        return faces
+
+    monkeypatch.setattr(FakeMesher, "find", degenerate)
+    results = detector.predict(video([{0}] * 5))
+    assert [frame.status for frame in results] == ["ok", "ok", "no_face", "ok", "ok"]
+
+
+def test_an_answer_that_is_not_finite_is_an_error(session: FakeSession, detector: AUDetector, monkeypatch):
+    monkeypatch.setattr(session, "run", lambda inputs: {"scores": np.full((1, LENGTH, 8), np.nan, np.float32)})
+    with pytest.raises(BackendError, match="NaN"):
+        detector.predict(video([{0}] * 5))
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"max_faces": 0}, "max_faces"),
+        ({"max_faces": 2.0}, "max_faces"),
+        ({"face_model": "none.task"}, r"none\.task"),
+        ({"thresholds": {"AU12": None}}, "AU12"),
+        ({"thresholds": {"AU12": "0.5"}}, "AU12"),
+        ({"thresholds": [0.5]}, "by code"),
+        ({"thresholds": 0.3}, "by code"),
+    ],
+)
+def test_bad_arguments_show_when_the_detector_is_made(session: FakeSession, arguments: dict, message: str):
+    with pytest.raises((ConfigError, SourceError), match=message):
+        AUDetector(CONFIG, session, INFO, **arguments)
+
+
+def test_a_slow_source_keeps_its_faces(detector: AUDetector):
+    assert values(detector.predict(video(PATTERN), fps=0.1))[:5] == wanted(PATTERN)[:5]

@@ -34,7 +34,7 @@ def test_gives_the_module():
 
 @pytest.mark.parametrize("module", ["mdhr_test_absent", "mdhr_test_absent.deep.inside"])
 def test_a_missing_package_names_the_extra(module: str):
-    with pytest.raises(MissingDependencyError, match=r"'mdhr_test_absent'.*pip install 'mdhr-sdk\[torch\]'") as caught:
+    with pytest.raises(MissingDependencyError, match=r"'mdhr_test_absent'.*pip install -e '\.\[torch\]'") as caught:
         require(module, "torch")
     assert isinstance(caught.value, MDHRError)
     assert "\n" not in str(caught.value)

@@ -17,9 +17,9 @@ FLOORS = (
     {"model"},
     {"runtime"},
     {"pipeline", "detector", "deploy", "training", "synthetic"},
-    {"cli", "commands"},
+    {"cli", "commands", "__main__"},
 )
-BASE = FLOORS[0] | {"pipeline", "detector"} | {"cli", "commands"}  # floors whose files are one unit
+BASE = FLOORS[0] | {"pipeline", "detector"} | {"cli", "commands", "__main__"}  # floors whose files are one unit
 FILES = sorted(path for path in ROOT.rglob("*.py") if path != ROOT / "__init__.py")
 HEAVY = {"torch", "timm", "torchvision", "safetensors", "onnx", "onnxscript", "lightning", "tensorrt", "openvino"}
 
@@ -41,7 +41,10 @@ def imported_units(path: Path) -> Iterator[str]:
             full = (*base, *(node.module.split(".") if node.module else ()))
             yield from [full[0]] if full else [alias.name for alias in node.names]
         elif isinstance(node, ast.ImportFrom) and node.module and node.module.split(".")[0] == "mdhr_sdk":
-            yield ([*node.module.split("."), node.names[0].name])[1]
+            inner = node.module.split(".")[1:]
+            yield from inner[:1] or [alias.name for alias in node.names]
+        elif isinstance(node, ast.Import):
+            yield from (name.split(".")[1] for alias in node.names if (name := alias.name).startswith("mdhr_sdk."))
 
 
 @pytest.mark.parametrize("path", FILES, ids=lambda path: str(path.relative_to(ROOT)))

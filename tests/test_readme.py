@@ -55,5 +55,5 @@ def test_every_snippet_runs_in_order(tmp_path: Path) -> None:
             done = subprocess.run(call, cwd=tmp_path, env=environment, capture_output=True, text=True, check=False)
             assert done.returncode == 0, f"{call[-1]}\n{done.stdout}\n{done.stderr}"
     assert {"demo.csv", "timeline.png"} <= {path.name for path in tmp_path.iterdir()}
-    wanted = {"demo.csv", "demo_timeline.png", "demo_overlay.mp4"}
+    wanted = {"demo_aus.csv", "demo_timeline.png", "demo_overlay.mp4"}
     assert wanted == {path.name for path in (tmp_path / "results").iterdir()}

@@ -2,31 +2,39 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import itertools
+import os
+from collections import deque
+from collections.abc import Iterable, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
 from ..detector import AUDetector
-from ..errors import MDHRError
+from ..errors import MDHRError, OutputError
 from ..outputs import CsvSink, OverlaySink, Results
 from ..outputs.sinks import FileSink
 from ..pipeline import StageClock
 from ..results import FrameResult
 from ..vision import Source
 
+LIVE_FRAMES = 100_000  # of a camera or live stream, the last ones go into the timeline: about an hour
+MAX_STEM_BYTES = 200  # file systems take names of 255, and ours add up to 40
+
 
 @dataclass
 class Outcome:
-    """One source, done or broken off."""
+    """One source, done or broken off. Holds counts, no frames, so that memory does not grow with the sources."""
 
     source: Source
-    frames: list[FrameResult] = field(default_factory=list)
+    frames: int = 0
+    with_face: int = 0
+    tracks: set[int] = field(default_factory=set)
     files: list[Path] = field(default_factory=list)
     timings_s: dict[str, float] = field(default_factory=dict)
     total_s: float = 0.0
@@ -38,16 +46,51 @@ class Outcome:
         """Whether the results are all there is; Ctrl-C is how a camera ends."""
         return self.error is None and not (self.interrupted and not self.source.info.live)
 
+    def count(self, result: FrameResult) -> None:
+        self.frames += 1
+        self.with_face += bool(result.faces)
+        self.tracks.update(face.track_id for face in result.faces)
+
+
+def check_out(given: Sequence[str], sources: Sequence[Source], out: Path) -> None:
+    """Keep results out of the folders that are read: the next run would take overlays and timelines for sources.
+
+    Args:
+        given: as typed; the sources are what it stands for. The folder of one single file is fine.
+
+    Raises:
+        OutputError: `out` is a file, or one of those folders.
+    """
+    if out.exists() and not out.is_dir():
+        raise OutputError(f"the results go into a folder, and '{out}' is a file; choose another --out")
+    files = [one for one in sources if one.kind in ("video", "image", "sequence")]
+    if len(given) == 1 and (not files or Path(given[0]).expanduser().is_file()):
+        return
+    folders = {str(Path(one.name).parent) for one in files} | {text for text in given if Path(text).is_dir()}
+    if os.path.realpath(out) in map(os.path.realpath, folders):
+        raise OutputError(
+            f"the results would lie among the sources in '{out}', and the next run would read them as sources; "
+            "choose another folder with --out"
+        )
+
 
 def run_detect(detector: AUDetector, sources: Sequence[Source], out: Path, overlay: bool) -> list[MDHRError]:
     """Process the sources one after the other; returns the errors of those that failed.
 
+    The timeline of a camera or live stream shows its last 100,000 frames; the table and the overlay have all.
+
     Raises:
         KeyboardInterrupt: the user stopped a file halfway; what was done by then is written and announced.
     """
-    console, progress_to = Console(), Console(stderr=True)
+    console, progress_to = Console(markup=False, emoji=False), Console(stderr=True)
     outcomes: list[Outcome] = []
-    columns = (SpinnerColumn(), TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn())
+    columns = (
+        SpinnerColumn(),
+        TextColumn("{task.description}", markup=False),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeRemainingColumn(),
+    )
     with Progress(*columns, console=progress_to, transient=True, disable=not progress_to.is_terminal) as progress:
         for source, stem in zip(sources, _stems(sources), strict=True):
             outcomes.append(_process(detector, source, out / stem, overlay, progress))
@@ -65,6 +108,7 @@ def _process(detector: AUDetector, source: Source, base: Path, overlay: bool, pr
     task = progress.add_task(Path(source.name).name, total=None)
     clock = StageClock()
     sinks: list[FileSink] = []
+    kept: deque[FrameResult] = deque()
     try:
         with clock("total"), ExitStack() as stack:
             try:
@@ -72,22 +116,24 @@ def _process(detector: AUDetector, source: Source, base: Path, overlay: bool, pr
                     with clock("write"):
                         if not sinks:
                             sinks = [stack.enter_context(sink) for sink in _sinks(detector, source, base, overlay)]
+                            kept = deque(maxlen=LIVE_FRAMES if source.info.live else None)
                             progress.update(task, total=source.info.frame_count)
                         for sink in sinks:
                             sink.write(result)
-                    outcome.frames.append(_slim(result))
+                    outcome.count(result)
+                    kept.append(_slim(result))
                     progress.advance(task)
             except KeyboardInterrupt:
                 outcome.interrupted = True
                 if not outcome.complete:
                     raise  # so that the sinks mark their files as incomplete
     except MDHRError as error:
-        outcome.error = error
+        outcome.error = error.with_traceback(None)  # which would hold on to the frames
     except KeyboardInterrupt:
         pass
     outcome.files = [sink.final_path for sink in sinks if sink.final_path is not None]
     with clock("write"), clock("total"):
-        _draw(detector, outcome, base)
+        _draw(detector, outcome, kept, base)
     outcome.total_s = clock.seconds.pop("total")
     outcome.timings_s = {**detector.timings_s, **clock.seconds}
     progress.remove_task(task)
@@ -96,20 +142,19 @@ def _process(detector: AUDetector, source: Source, base: Path, overlay: bool, pr
 
 
 def _sinks(detector: AUDetector, source: Source, base: Path, overlay: bool) -> list[FileSink]:
-    sinks: list[FileSink] = [CsvSink(base.with_name(f"{base.name}.csv"), detector.codes)]
+    sinks: list[FileSink] = [CsvSink(base.with_name(f"{base.name}_aus.csv"), detector.codes)]
     if overlay:
-        still = source.info.fps == 0 and not source.info.live
-        path = base.with_name(f"{base.name}_overlay{'.jpg' if still else '.mp4'}")
+        path = base.with_name(f"{base.name}_overlay{'.jpg' if source.info.still else '.mp4'}")
         sinks.append(OverlaySink(path, source.info.fps))
     return sinks
 
 
-def _draw(detector: AUDetector, outcome: Outcome, base: Path) -> None:
+def _draw(detector: AUDetector, outcome: Outcome, frames: Iterable[FrameResult], base: Path) -> None:
     if not outcome.frames:
         return
     path = base.with_name(f"{base.name}_timeline{'' if outcome.complete else '.incomplete'}.png")
     try:
-        Results(tuple(outcome.frames), detector.info, fps=outcome.source.info.fps, codes=detector.codes).plot(path)
+        Results(tuple(frames), detector.info, fps=outcome.source.info.fps, codes=detector.codes).plot(path)
         outcome.files.append(path)
     except MDHRError as error:
         outcome.error = outcome.error or error
@@ -119,7 +164,7 @@ def _announce_partial(outcome: Outcome) -> None:
     if outcome.error is None or not outcome.frames:
         return
     names = ", ".join(str(path) for path in outcome.files)
-    outcome.error = MDHRError(f"{outcome.error}; kept the {len(outcome.frames)} frames before it: {names}")
+    outcome.error = MDHRError(f"{outcome.error}; kept the {outcome.frames} frames before it: {names}")
 
 
 def _report(console: Console, detector: AUDetector, outcomes: Sequence[Outcome]) -> None:
@@ -140,18 +185,19 @@ def _summary(outcomes: Sequence[Outcome]) -> Table:
         table.add_column(name, justify="right", no_wrap=True)
     table.add_column("where the time went")
     for outcome in outcomes:
-        frames = outcome.frames
-        tracks = {face.track_id for result in frames for face in result.faces}
-        rate = len(frames) / max(outcome.total_s, 1e-9)
-        name = Path(outcome.source.name).name + (" (failed)" if outcome.error else "")
-        counts = (len(frames), sum(bool(result.faces) for result in frames), len(tracks))
+        rate = outcome.frames / max(outcome.total_s, 1e-9)
+        ended = " (failed)" if outcome.error else " (stopped)" if outcome.interrupted else ""
+        name = Path(outcome.source.name).name + ended
+        counts = (outcome.frames, outcome.with_face, len(outcome.tracks))
         table.add_row(name, *map(str, counts), f"{rate:.1f}", _shares(outcome))
     return table
 
 
 def _shares(outcome: Outcome) -> str:
     spent = {stage: seconds for stage, seconds in outcome.timings_s.items() if seconds >= 0.005 * outcome.total_s}
-    spent["other"] = outcome.total_s - sum(outcome.timings_s.values())
+    rest = outcome.total_s - sum(outcome.timings_s.values())
+    if rest >= 0.005 * outcome.total_s:
+        spent["other"] = rest
     longest = sorted(spent.items(), key=lambda item: -item[1])
     return ", ".join(f"{stage} {100 * seconds / max(outcome.total_s, 1e-9):.0f} %" for stage, seconds in longest)
 
@@ -163,11 +209,18 @@ def _slim(result: FrameResult) -> FrameResult:
 
 
 def _stems(sources: Sequence[Source]) -> list[str]:
-    """A file name for each source: its own stem, made unique."""
+    """A file name for each source: its own stem, made unique also where case does not count."""
     stems: list[str] = []
+    used: set[str] = set()
     for source in sources:
-        stem = Path(source.name.rstrip("/")).stem or "source"
-        stem = "".join(c if c.isalnum() or c in "-_." else "_" for c in stem)
-        same = sum(other == stem or other.startswith(f"{stem}-") for other in stems)
-        stems.append(f"{stem}-{same + 1}" if same else stem)
+        stem = _stem(source.name)
+        names = itertools.chain((stem,), (f"{stem}-{count}" for count in itertools.count(2)))
+        stems.append(next(name for name in names if name.casefold() not in used))
+        used.add(stems[-1].casefold())
     return stems
+
+
+def _stem(name: str) -> str:
+    """Of a path, URL or camera, what can begin a file name: no separators, no dot in front, not too long."""
+    stem = "".join(c if c.isalnum() or c in "-_." else "_" for c in Path(name).stem)
+    return stem.encode()[:MAX_STEM_BYTES].decode(errors="ignore").strip(".") or "source"

@@ -17,18 +17,21 @@ CLIP_FRAMES = 16
 
 
 def make_folder(
-    folder: Path, label_set: str, backbone: str, k: int, pretrained: bool, checkpoint: Path | None
+    folder: Path, label_set: str, backbone: str, k: int, seed: int, pretrained: bool, checkpoint: Path | None
 ) -> tuple[ModelFolder, int]:
     """Build the model and save it; returns the folder and the parameter count.
 
     Random weights get BatchNorm statistics from the bundled demo clip. Without them every activation sinks to a
     constant, and neither timings nor precision tests on such a model would mean anything.
     """
+    ModelFolder.check_free(folder)
     for module in ("torch", "timm", "safetensors"):
         require(module, "torch")
+    import torch
+
     from ..model import build_mdhr, calibrate, load_released_checkpoint, save_model
 
-    ModelFolder.check_free(folder)
+    torch.manual_seed(seed)
     model = build_mdhr(label_set, backbone, pretrained and checkpoint is None, k)
     licence = ""
     if checkpoint is not None:
@@ -37,7 +40,9 @@ def make_folder(
         licence = "that of the checkpoint; BP4D and DISFA are licensed for research"
     else:
         calibrate(model, demo_clip(model.config.input_size_px), skip_backbone=pretrained)
-        provenance = ("ImageNet backbone, the rest random" if pretrained else "random weights") + "; not trained"
+        provenance = (
+            "ImageNet backbone, the rest random" if pretrained else f"random weights, seed {seed}"
+        ) + "; not trained"
     saved = save_model(model, folder, trained=checkpoint is not None, provenance=provenance, licence=licence)
     return saved, sum(p.numel() for p in model.parameters())
 

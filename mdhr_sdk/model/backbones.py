@@ -5,6 +5,7 @@ The released models use ResNet-50 and Swin-B; other names go to timm as they are
 
 from __future__ import annotations
 
+import logging
 from typing import Any, NamedTuple
 
 import timm
@@ -87,8 +88,10 @@ def build_backbone(name: str, size_px: int = 224, pretrained: bool = False) -> T
     """
     timm_name = ALIASES.get(name, name)
     if not timm.is_model(timm_name):
-        near = ", ".join(timm.list_models(f"*{timm_name.split('_')[0]}*")[:5]) or "timm.list_models()"
-        raise ConfigError(f"unknown backbone '{name}'; expected resnet50, swin_base or a timm name (near: {near})")
+        similar = ", ".join(timm.list_models(f"*{timm_name.split('_')[0]}*")[:5])
+        near = f"similar: {similar}" if similar else "see timm.list_models()"
+        raise ConfigError(f"unknown backbone '{name}'; expected resnet50, swin_base or a timm name ({near})")
+    logging.getLogger("huggingface_hub").setLevel(logging.ERROR)  # its retries; the error below says what matters
     try:
         if timm_name.startswith("swin_"):
             return SwinScales(timm_name, pretrained, size_px)
@@ -100,6 +103,6 @@ def build_backbone(name: str, size_px: int = 224, pretrained: bool = False) -> T
             reason = str(error).splitlines()[0] if str(error) else type(error).__name__
             raise CheckpointError(
                 f"pretrained weights of '{timm_name}' cannot be fetched ({reason}); "
-                "check the network or HF_HUB_CACHE, or build with pretrained=False"
+                "check the network or HF_HUB_CACHE, or go without pretrained weights"
             ) from error
         raise ConfigError(f"backbone '{name}' cannot read {size_px} x {size_px} pixels: {error}") from error

@@ -25,12 +25,9 @@ def check_fit(what: str, config: ModelConfig, found: Shapes, needed: Shapes) -> 
     )
     if not (missing or unexpected or misshapen):
         return
-    shapes = [f"{key} {came} instead of {wanted}" for key, came, wanted in misshapen]
-    kinds = {"missing": missing, "unexpected": unexpected, "misshapen": shapes}
-    differences = "; ".join(f"{len(keys)} {kind}: {', '.join(keys)}" for kind, keys in kinds.items() if keys)
     raise CheckpointError(
-        f"{what} does not fit {config.label_set.name} {config.backbone}: {differences}; "
-        "choose the label set and backbone that it was trained with",
+        f"{what} does not fit {config.label_set.name} {config.backbone} (choose the label set and backbone that it was "
+        "trained with)",
         missing,
         unexpected,
         misshapen,

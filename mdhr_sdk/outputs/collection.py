@@ -71,7 +71,16 @@ class Results(Sequence[FrameResult]):
 
     @property
     def tracks(self) -> tuple[int, ...]:
-        """Track ids that appear, in rising order. Ids are counted in each source."""
+        """Track ids that appear, in rising order.
+
+        Raises:
+            InputError: there are several sources; each counts its ids from 0.
+        """
+        if len(self.sources) > 1:
+            raise InputError(
+                f"track ids are counted in each source, and these results have {len(self.sources)}; "
+                "select one with results.for_source(name)"
+            )
         return tuple(sorted({face.track_id for frame in self.frames for face in frame.faces}))
 
     def for_source(self, name: str) -> Results:

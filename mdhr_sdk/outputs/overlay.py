@@ -117,6 +117,7 @@ def _panel(image: Image, face: FaceResult, box: Box, taken: list[Box], style: _S
             break
     area = (x, y, x + extent[0], y + extent[1])
     drawing.fill(image, area, _DARK, 0.8 * size, 0.62)
+    drawing.fill(image, (x, y, x + 0.35 * size, area[3]), style.colour(face), 0.17 * size)  # whose panel it is
     for index, score in enumerate(face.aus.values()):
         middle = y + 0.6 * pad + (index + 0.5) * row
         colour = style.colour(face) if score.occurrence else _QUIET

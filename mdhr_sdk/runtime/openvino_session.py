@@ -8,7 +8,7 @@ from typing import Any
 
 from numpy.typing import NDArray
 
-from ..errors import BackendError, InputError, ModelFolderError, require
+from ..errors import BackendError, InputError, ModelFolderError, install_hint, require
 from ..folder import ModelFolder
 from .base import Arrays, SessionOptions, artefact_name, check_inputs, graph_specs
 
@@ -19,7 +19,7 @@ HINTS = {"fp32": "f32", "bf16": "bf16", "int8": "f32"}  # int8 stands in the gra
 def obstacle(folder: ModelFolder, graph: str, options: SessionOptions) -> str | None:
     """Why OpenVINO cannot run this graph here; None if it can."""
     if importlib.util.find_spec("openvino") is None:
-        return "the package 'openvino' is not installed (pip install 'mdhr-sdk[openvino]')"
+        return f"the package 'openvino' is not installed; {install_hint('openvino')}"
     if options.precision not in HINTS:
         return f"it runs {', '.join(HINTS)} on a CPU, not {options.precision}"
     name = _artefact(graph, options)

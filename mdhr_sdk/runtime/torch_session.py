@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ..errors import BackendError, InputError, require
+from ..errors import BackendError, InputError, install_hint, require
 from ..folder import WEIGHTS, ModelFolder
 from .base import Arrays, SessionOptions, check_inputs, graph_specs
 
@@ -23,7 +23,7 @@ def obstacle(folder: ModelFolder, graph: str, options: SessionOptions) -> str | 
         return f"the folder has no {WEIGHTS}"
     for module in ("torch", "timm", "safetensors"):
         if importlib.util.find_spec(module) is None:
-            return f"the package '{module}' is not installed (pip install 'mdhr-sdk[torch]')"
+            return f"the package '{module}' is not installed; {install_hint('torch')}"
     if options.device.startswith("cuda") and not require("torch", "torch").cuda.is_available():
         return f"device '{options.device}' was asked for and torch finds no CUDA device"
     return None

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ..errors import BackendError, InputError, ModelFolderError, require
+from ..errors import BackendError, InputError, ModelFolderError, install_hint, require
 from ..folder import ModelFolder
 from .base import Arrays, SessionOptions, artefact_name, check_inputs, graph_specs
 
@@ -29,7 +29,7 @@ def obstacle(folder: ModelFolder, graph: str, options: SessionOptions) -> str | 
     if reason := folder.stale(name):
         return reason
     if importlib.util.find_spec("torch") is None:
-        return "the package 'torch' is not installed (pip install 'mdhr-sdk[torch]')"
+        return f"the package 'torch' is not installed; {install_hint('torch')}"
     if options.device.startswith("cuda") and not require("torch", "torch").cuda.is_available():
         return f"device '{options.device}' was asked for and torch finds no CUDA device"
     return None

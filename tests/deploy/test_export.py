@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import shutil
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -13,10 +15,10 @@ import torch
 
 from mdhr_sdk.deploy import export, export_onnx
 from mdhr_sdk.deploy.onnx_graphs import OPSET, check_graph
-from mdhr_sdk.deploy.parity import LIMITS, check_parity
+from mdhr_sdk.deploy.parity import LIMITS, check_parity, probe_clip
 from mdhr_sdk.deploy.view import export_view
-from mdhr_sdk.errors import ExportError
-from mdhr_sdk.folder import ModelFolder
+from mdhr_sdk.errors import ExportError, ModelFolderError
+from mdhr_sdk.folder import ModelFolder, sha256
 from mdhr_sdk.model import load_model
 from mdhr_sdk.runtime import SessionOptions, open_session
 from mdhr_sdk.runtime.base import GRAPHS, graph_specs
@@ -131,3 +133,33 @@ def test_specs_follow_the_configuration(exported: ModelFolder) -> None:
     assert specs["encoder"][1][1].shape == (None, 32, 7, 7)
     assert specs["clip_u8"][0][0].shape == (None, 4, 224, 224, 3)
     assert json.dumps([spec.name for spec in specs["clip"][1]]).count("region_logits") == 4
+
+
+def test_torchscript_needs_neither_the_models_code_nor_timm(exported: ModelFolder, tmp_path: Path) -> None:
+    code = f"""
+import sys
+sys.modules["mdhr_sdk.model"] = sys.modules["timm"] = None  # importing them raises
+import numpy as np
+from mdhr_sdk.folder import ModelFolder, sha256
+from mdhr_sdk.runtime import SessionOptions, open_session
+session, _ = open_session(ModelFolder.open({str(exported.path)!r}), "torchscript", SessionOptions("cpu", 2))
+np.save({str(tmp_path / "scores.npy")!r}, session.run({{"clip": np.load({str(tmp_path / "clip.npy")!r})}})["scores"])
+"""
+    clip = probe_clip(exported.config, batch=3)
+    np.save(tmp_path / "clip.npy", clip)
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    with torch.inference_mode():
+        wanted = load_model(exported)(torch.from_numpy(clip)).scores.numpy()
+    assert np.abs(np.load(tmp_path / "scores.npy") - wanted).max() <= 1e-6
+
+
+def test_a_trace_that_is_cut_is_a_folder_error(exported: ModelFolder, tmp_path: Path) -> None:
+    folder = Path(shutil.copytree(exported.path, tmp_path / "model"))
+    trace = folder / "clip.torchscript.pt"
+    trace.write_bytes(trace.read_bytes()[:50_000])
+    manifest = json.loads((folder / "manifest.json").read_text())
+    manifest["files"][trace.name]["sha256"] = sha256(trace)
+    (folder / "manifest.json").write_text(json.dumps(manifest))
+    with pytest.raises(ModelFolderError, match="torch cannot load"):
+        open_session(ModelFolder.open(folder), "torchscript", CPU)

@@ -42,7 +42,10 @@ def test_sources_and_tracks(frame, codes):
     frames = [frame(0, 2, "a.mp4"), frame(0, 0, "b.mp4"), frame(1, 1, "a.mp4")]
     results = Results(frames, frames[0].model, fps=25, codes=codes)
     assert results.sources == ("a.mp4", "b.mp4")
-    assert results.tracks == (0, 1)
+    assert results.for_source("a.mp4").tracks == (0, 1)
+    assert results.for_source("b.mp4").tracks == results[:0].tracks == ()
+    with pytest.raises(InputError, match=r"have 2; select one with results\.for_source"):
+        _ = results.tracks
     assert list(results.for_source("a.mp4")) == [frames[0], frames[2]]
     with pytest.raises(InputError, match=r"choose one of: 'a.mp4', 'b.mp4'"):
         results.for_source("c.mp4")

@@ -51,7 +51,7 @@ def test_bars_are_as_long_as_the_probability_and_coloured_by_the_decision(frame,
         scores = np.zeros(12)
         scores[0] = probability
         result = dataclasses.replace(frame(0, size=(720, 1280)), faces=(face(0, scores, (100, 200, 300, 500)),))
-        drawn = annotate(result.image, result)[200:220, 310:480]
+        drawn = annotate(result.image, result)[200:220, 320:480]  # right of the strip in the track's colour
         return int((np.abs(drawn.astype(int) - colour).max(axis=2) <= 24).any(axis=0).sum())
 
     assert bar(1.0, BLUE) == pytest.approx(2 * bar(0.5, BLUE), abs=4)

@@ -166,15 +166,16 @@ def without(monkeypatch: pytest.MonkeyPatch, package: str) -> None:
 @pytest.mark.parametrize("package", ["torch", "timm", "safetensors"])
 def test_where_nothing_can_run_every_reason_is_given(tiny_folder: Path, monkeypatch, package: str):
     without(monkeypatch, package)
-    reason = rf"not torch: the package '{package}' is not installed \(pip install 'mdhr-sdk\[torch\]'\)"
+    reason = rf"not torch: the package '{package}' is not installed; .*pip install -e '\.\[torch\]'"
     with pytest.raises(BackendError, match=rf"no backend can run .*not onnxruntime: .*clip\.onnx.*{reason}"):
         open_session(ModelFolder.open(tiny_folder))
 
 
 def test_auto_goes_past_a_missing_onnxruntime(tiny_onnx_folder: Path, monkeypatch):
-    without(monkeypatch, "onnxruntime")
+    for package in ("onnxruntime", "openvino"):
+        without(monkeypatch, package)
     session, line = open_session(ModelFolder.open(tiny_onnx_folder))
-    assert session.backend == "torch" and "not onnxruntime: the package 'onnxruntime' is not installed" in line
+    assert session.backend == "torchscript" and "not onnxruntime: the package 'onnxruntime' is not installed" in line
 
 
 def test_a_named_backend_is_never_replaced(tiny_folder: Path, tiny_onnx_folder: Path, monkeypatch):
@@ -251,7 +252,10 @@ def test_a_graph_with_other_outputs_is_refused(light: Path):
 
 @pytest.mark.parametrize("backend", ["tensorflow", "", "Torch", "onnx"])
 def test_an_unknown_backend_is_refused_with_the_known_ones(tiny_folder: Path, backend: str):
-    with pytest.raises(BackendError, match=f"unknown backend '{backend}'; expected auto or one of onnxruntime, torch"):
+    with pytest.raises(
+        BackendError,
+        match=f"unknown backend '{backend}'; expected auto or one of onnxruntime, openvino, torchscript, torch",
+    ):
         open_session(ModelFolder.open(tiny_folder), backend)
 
 
