@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import signal
 import sys
+import threading
 from enum import Enum
 from pathlib import Path
 from typing import Annotated, NoReturn, Optional
@@ -57,7 +58,7 @@ def detect(
     from .vision import list_sources
 
     sources = list_sources(source, fps=fps, sequence=sequence)
-    check_out(source, sources, out)
+    check_out(source, out)
     with AUDetector.from_pretrained(
         model, backend, device, threads=threads, max_faces=max_faces, face_model=face_model
     ) as detector:
@@ -100,7 +101,8 @@ def export(
     """
     from .errors import require
 
-    require("torch", "export")
+    for module in ("torch", "timm", "safetensors"):
+        require(module, "export")
     from .deploy import DEFAULT_GRAPHS, export_onnx, export_torchscript
 
     write = {Format.onnx: export_onnx, Format.torchscript: export_torchscript}[format]
@@ -133,7 +135,8 @@ def _terminate(*_: object) -> NoReturn:
 
 def main() -> None:
     """Entry point."""
-    signal.signal(signal.SIGTERM, _terminate)  # what a job scheduler sends; files are finished as for Ctrl-C
+    if threading.current_thread() is threading.main_thread():
+        signal.signal(signal.SIGTERM, _terminate)  # what a job scheduler sends; files are finished as for Ctrl-C
     try:
         app()
     except MDHRError as error:

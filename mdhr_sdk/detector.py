@@ -83,8 +83,8 @@ class AUDetector:
 
         Args:
             folder: as made by `mdhr init` or `mdhr_sdk.model.save_model`.
-            backend: 'auto' for the fastest that this machine can run (`detector.choice` says which and why), or
-                'onnxruntime' or 'torch'; a named one that cannot run is an error.
+            backend: 'onnxruntime', 'openvino', 'torchscript' or 'torch'; one that cannot run is an error. 'auto' takes
+                the first of them that can, and `detector.choice` says which and why not those before it.
             device: 'auto', 'cpu', 'cuda' or 'cuda:N'.
             threads: CPU threads of the backend; None for its own choice.
             thresholds: code -> threshold in [0, 1], in place of the folder's.
@@ -183,7 +183,7 @@ class AUDetector:
         self._check_current(clock)
         with source:
             pipeline = ClipPipeline(self._scorer, self._mesher(source.info.still), clock, images)
-            broken: MDHRError | None = None
+            broken: BaseException | None = None
             try:
                 for frame in clock.each("read", source):
                     self._check_current(clock)
@@ -192,6 +192,10 @@ class AUDetector:
                 raise
             except MDHRError as error:  # the frames before it are scored before it shows
                 broken = error
+            except KeyboardInterrupt as stop:  # how a camera ends: its last frames count too
+                if not source.live:
+                    raise
+                broken = stop
             yield from pipeline.flush()
             if broken is not None:
                 raise broken
@@ -211,7 +215,7 @@ class AUDetector:
         except MDHRError as error:
             broken = error
         except KeyboardInterrupt:
-            if not (kept and sources[-1].info.live):  # Ctrl-C is how a camera ends
+            if not any(one.live for one in sources):  # Ctrl-C is how a camera ends
                 raise
         fps = sources[0].info.fps if kept and len(sources) == 1 else 0.0
         results = Results(tuple(kept), self.info, fps=fps, codes=self.codes, timings_s=self.timings_s)

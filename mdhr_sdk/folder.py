@@ -7,6 +7,7 @@ configuration they were made from, and nothing is written but whole.
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import hashlib
 import json
 import re
@@ -99,8 +100,8 @@ class ModelFolder:
         entry, weights = files[name], files.get(WEIGHTS, {}).get("sha256")
         if entry.get("source_sha256", weights) != weights:
             return f"{name} was made from other weights than {WEIGHTS}; export it again"
-        if entry.get("config_sha256") != files.get(CONFIG, {}).get("sha256"):
-            return f"{name} was made with another {CONFIG}; export it again"
+        if entry.get("config_sha256", self._graph_digest()) != self._graph_digest():
+            return f"{name} was made for another architecture, input or clip length than {CONFIG} says; export it again"
         return None
 
     def read(self, name: str) -> bytes:
@@ -114,6 +115,27 @@ class ModelFolder:
         if reason := self.stale(name):
             raise ModelFolderError(f"'{self.path}': {reason}")
         return _verified(self.path, name, self.manifest)
+
+    def update(self, **changes: Any) -> ModelFolder:
+        """Change fields of `config.json`, as in `folder.update(thresholds=(0.4, ...))`, and seal it again.
+
+        Raises:
+            ConfigError: an unknown field or a bad value.
+            ModelFolderError: the folder cannot be written.
+        """
+        try:
+            config = dataclasses.replace(self.config, **changes)
+        except TypeError as error:
+            raise ConfigError(f"{CONFIG} has no such field: {error}") from None
+        with self.writing(CONFIG, {"tool": "mdhr_sdk"}) as temporary:
+            temporary.write_text(config.to_json(), encoding="utf-8")
+        return ModelFolder(self.path, config)
+
+    def _graph_digest(self) -> str:
+        """SHA-256 of what exported graphs depend on: not thresholds, licence or provenance."""
+        fields = dataclasses.asdict(self.config)
+        parts = {name: fields[name] for name in ("model", "preprocessing", "clip_length")}
+        return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
 
     @contextlib.contextmanager
     def writing(self, name: str, made: Mapping[str, Any]) -> Iterator[Path]:
@@ -130,8 +152,8 @@ class ModelFolder:
             temporary.chmod(0o644)
             entry = {**made, "bytes": temporary.stat().st_size, "sha256": sha256(temporary)}
             files = self.manifest
-            if name != CONFIG:
-                entry["config_sha256"] = files.get(CONFIG, {}).get("sha256")
+            if name not in (CONFIG, WEIGHTS):
+                entry["config_sha256"] = self._graph_digest()
             files = {**files, name: entry}
             with _written(self.path / MANIFEST, json.dumps({"files": files}, indent=2) + "\n") as manifest:
                 temporary.replace(self.path / name)

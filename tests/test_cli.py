@@ -207,6 +207,8 @@ def test_out_must_not_be_the_folder_that_is_read(
         ("clips/*.mp4", "clips", True),
         ("stills/*.png", "stills", True),
         ("**/*.mp4", "clips", True),
+        ("clips/**/*.mp4", "clips/out", True),
+        ("stills", ".", False),
         ("clips", "clips/out", False),
         ("clips", ".", False),
         ("clips/*.mp4", ".", False),
@@ -222,12 +224,11 @@ def test_which_folders_out_may_be(
         (tmp_path / name).parent.mkdir(exist_ok=True)
         (tmp_path / name).touch()
     monkeypatch.chdir(tmp_path)
-    sources = list_sources(source)
     if refused:
         with pytest.raises(OutputError, match="--out"):
-            detect.check_out([source], sources, Path(out))
+            detect.check_out([source], Path(out))
     else:
-        detect.check_out([source], sources, Path(out))
+        detect.check_out([source], Path(out))
 
 
 def test_a_video_without_a_frame_rate_is_no_still(

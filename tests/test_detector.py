@@ -16,7 +16,7 @@ from mdhr_sdk import AUDetector, Results
 from mdhr_sdk.detector import SupersededError
 from mdhr_sdk.errors import BackendError, ConfigError, InputError, ModelFolderError, SourceError, TruncatedSourceError
 from mdhr_sdk.results import FrameResult
-from mdhr_sdk.vision import Face
+from mdhr_sdk.vision import Face, Source
 
 PATTERN = [{0}] * 5 + [{0, 1}] * 4 + [set()] * 2 + [{1}] * 3
 
@@ -448,3 +448,29 @@ def test_bad_arguments_show_when_the_detector_is_made(session: FakeSession, argu
 
 def test_a_slow_source_keeps_its_faces(detector: AUDetector):
     assert values(detector.predict(video(PATTERN), fps=0.1))[:5] == wanted(PATTERN)[:5]
+
+
+def test_ctrl_c_on_a_camera_keeps_its_last_frames_too(detector: AUDetector, monkeypatch: pytest.MonkeyPatch):
+    frames = video([{0}] * 11)
+
+    def camera() -> Iterator[np.ndarray]:
+        yield from frames
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        detector.predict(camera())
+    monkeypatch.setattr(Source, "live", property(lambda source: True))
+    assert values(detector.predict(camera())) == wanted([{0}] * 11)
+    stream, seen = detector.predict(camera(), stream=True), []
+    with pytest.raises(KeyboardInterrupt):
+        seen.extend(stream)
+    assert len(seen) == 11
+
+
+def test_ctrl_c_before_the_last_source_is_open(detector: AUDetector):
+    def interrupted() -> Iterator[np.ndarray]:
+        yield from video([{0}] * LENGTH)
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        detector.predict([interrupted(), picture(0, {0})])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import glob
 import itertools
 import os
 from collections import deque
@@ -44,7 +45,7 @@ class Outcome:
     @property
     def complete(self) -> bool:
         """Whether the results are all there is; Ctrl-C is how a camera ends."""
-        return self.error is None and not (self.interrupted and not self.source.info.live)
+        return self.error is None and not (self.interrupted and not self.source.live)
 
     def count(self, result: FrameResult) -> None:
         self.frames += 1
@@ -52,26 +53,31 @@ class Outcome:
         self.tracks.update(face.track_id for face in result.faces)
 
 
-def check_out(given: Sequence[str], sources: Sequence[Source], out: Path) -> None:
-    """Keep results out of the folders that are read: the next run would take overlays and timelines for sources.
+def check_out(given: Sequence[str], out: Path) -> None:
+    """Keep results out of the folders and globs that are read: the next run would take them for sources.
 
     Args:
-        given: as typed; the sources are what it stands for. The folder of one single file is fine.
+        given: sources as typed. Files named one by one may lie anywhere.
 
     Raises:
-        OutputError: `out` is a file, or one of those folders.
+        OutputError: `out` is a file, or results in it would be read the next time.
     """
     if out.exists() and not out.is_dir():
         raise OutputError(f"the results go into a folder, and '{out}' is a file; choose another --out")
-    files = [one for one in sources if one.kind in ("video", "image", "sequence")]
-    if len(given) == 1 and (not files or Path(given[0]).expanduser().is_file()):
-        return
-    folders = {str(Path(one.name).parent) for one in files} | {text for text in given if Path(text).is_dir()}
-    if os.path.realpath(out) in map(os.path.realpath, folders):
-        raise OutputError(
-            f"the results would lie among the sources in '{out}', and the next run would read them as sources; "
-            "choose another folder with --out"
-        )
+    target = Path(os.path.realpath(out))
+    for text in given:
+        path = Path(text).expanduser()
+        folders = {path} if path.is_dir() else set()
+        if not path.exists() and glob.has_magic(text):
+            folders = {Path(match).parent for match in glob.glob(str(path), recursive=True)}  # noqa: PTH207
+            if "**" in text:
+                fixed = itertools.takewhile(lambda part: not glob.has_magic(part), path.parts)
+                folders.update({target} if target.is_relative_to(os.path.realpath(Path(*fixed))) else ())
+        if any(target == Path(os.path.realpath(folder)) for folder in folders):
+            raise OutputError(
+                f"the results would lie among the sources in '{out}', and the next run would read them as sources; "
+                "choose another folder with --out"
+            )
 
 
 def run_detect(detector: AUDetector, sources: Sequence[Source], out: Path, overlay: bool) -> list[MDHRError]:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import platform
 import warnings
 from collections.abc import Sequence
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +17,8 @@ from ..folder import WEIGHTS, ModelFolder
 from ..model import MDHR, load_model
 from ..model.graphs import build_graph
 from ..runtime import Session, SessionOptions
-from ..runtime.base import GRAPHS, artefact_name, graph_specs
+from ..runtime.base import GRAPHS, graph_specs
+from ..runtime.onnxruntime_session import SUFFIX as ONNX
 from ..runtime.onnxruntime_session import OnnxRuntimeSession
 from ..runtime.torchscript_session import SUFFIX as TORCHSCRIPT
 from ..runtime.torchscript_session import TorchScriptSession
@@ -48,18 +48,17 @@ def export_onnx(folder: str | Path, graphs: Sequence[str] = DEFAULT_GRAPHS) -> d
         MissingDependencyError: the extra 'export' is not installed.
     """
     check_graphs(graphs)
-    require("onnx", "export")
     target = ModelFolder.open(folder)
     model = load_model(target)
     view = export_view(model, target.config.clip_length)
     reports = {}
-    for graph in graphs:
-        name = artefact_name(graph, "fp32", "onnx")
+    for graph in dict.fromkeys(graphs):
+        name = f"{graph}.{ONNX}"
         made = provenance(target, "onnx", {"graph": graph, "precision": "fp32", "opset": OPSET})
         with target.writing(name, made) as part:
             trace_onnx(build_graph(view, target.config.preprocessing, graph), target.config, graph, part)
             session = OnnxRuntimeSession(target, graph, SessionOptions(device="cpu"), part)
-            reports[target.path / name] = gate(target, model, view, session, graph, "fp32", made)
+            reports[target.path / name] = gate(target, model, view, session, graph, made)
     return reports
 
 
@@ -73,13 +72,13 @@ def export_torchscript(folder: str | Path, graphs: Sequence[str] = DEFAULT_GRAPH
     model = load_model(target)
     view = export_view(model, target.config.clip_length)
     reports = {}
-    for graph in graphs:
-        name = artefact_name(graph, "fp32", TORCHSCRIPT)
+    for graph in dict.fromkeys(graphs):
+        name = f"{graph}.{TORCHSCRIPT}"
         made = provenance(target, "torchscript", {"graph": graph, "precision": "fp32"})
         with target.writing(name, made) as part:
             trace_torchscript(build_graph(view, target.config.preprocessing, graph), target.config, graph, part)
             session = TorchScriptSession(target, graph, SessionOptions(device="cpu"), part)
-            reports[target.path / name] = gate(target, model, view, session, graph, "fp32", made)
+            reports[target.path / name] = gate(target, model, view, session, graph, made)
     return reports
 
 
@@ -92,18 +91,18 @@ def trace_torchscript(module: nn.Module, config: FolderConfig, graph: str, path:
 
 
 def gate(
-    target: ModelFolder, model: MDHR, view: MDHR, session: Session, graph: str, precision: str, made: dict[str, Any]
+    target: ModelFolder, model: MDHR, view: MDHR, session: Session, graph: str, made: dict[str, Any]
 ) -> ParityReport:
     """Compare a session with the weights and note the figures in `made`.
 
     Raises:
         ExportError: it does not answer like them.
     """
-    report = check_parity(target.config, graph, precision, model, view, session)
+    report = check_parity(target.config, graph, model, view, session)
     session.close()
     made["parity"] = report.to_dict()
     if report.failure:
-        raise ExportError(f"the {precision} {graph} graph of '{target.path}' was not kept: {report.failure}")
+        raise ExportError(f"the {graph} graph of '{target.path}' was not kept: {report.failure}")
     return report
 
 
@@ -124,6 +123,6 @@ def provenance(target: ModelFolder, kind: str, options: dict[str, Any]) -> dict[
         "tool": f"mdhr export --format {kind}",
         "source_sha256": target.manifest[WEIGHTS]["sha256"],
         "options": {**options, "clip_length": target.config.clip_length},
-        "versions": {name: version(name) for name in TOOLS[kind]},
+        "versions": {name: require(name, "export").__version__ for name in TOOLS[kind]},
         "device": f"{platform.system()} {platform.machine()}, {torch.get_num_threads()} threads",
     }

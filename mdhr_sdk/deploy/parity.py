@@ -11,6 +11,7 @@ import torch
 from numpy.typing import NDArray
 
 from ..config import FolderConfig
+from ..errors import ExportError
 from ..model import MDHR
 from ..model.graphs import build_graph
 from ..runtime import Session
@@ -22,7 +23,7 @@ Arrays = dict[str, NDArray[Any]]
 
 @dataclass(frozen=True)
 class Limits:
-    """What a precision may cost.
+    """What an export may cost.
 
     Attributes:
         max_score, mean_score: absolute differences of the scores.
@@ -36,12 +37,7 @@ class Limits:
     feature: float
 
 
-LIMITS = {
-    "fp32": Limits(max_score=1e-5, mean_score=1e-6, flip_share=0.0, feature=1e-5),
-    "fp16": Limits(max_score=5e-2, mean_score=4e-3, flip_share=0.01, feature=2e-2),
-    "bf16": Limits(max_score=2e-1, mean_score=2e-2, flip_share=0.03, feature=5e-2),
-    "int8": Limits(max_score=5e-1, mean_score=5e-2, flip_share=0.03, feature=3e-1),
-}
+FP32 = Limits(max_score=1e-5, mean_score=1e-6, flip_share=0.0, feature=1e-5)
 
 
 @dataclass(frozen=True)
@@ -73,9 +69,7 @@ class ParityReport:
         return asdict(self)
 
 
-def check_parity(
-    config: FolderConfig, graph: str, precision: str, model: MDHR, view: MDHR, session: Session
-) -> ParityReport:
+def check_parity(config: FolderConfig, graph: str, model: MDHR, view: MDHR, session: Session) -> ParityReport:
     """Run a session and the model in fp32 on the same inputs.
 
     Args:
@@ -91,7 +85,7 @@ def check_parity(
         with torch.inference_mode():
             wanted = reference(*(torch.from_numpy(array) for array in inputs.values()))
         pairs.append((dict(zip(names, (w.numpy() for w in wanted), strict=True)), session.run(inputs)))
-    return _report(config, LIMITS[precision], pairs)
+    return _report(config, FP32, pairs)
 
 
 def probe(config: FolderConfig, graph: str, view: MDHR, batch: int) -> Arrays:
@@ -126,6 +120,10 @@ def _report(config: FolderConfig, limits: Limits, pairs: list[tuple[Arrays, Arra
     for wanted, got in pairs:
         for name, value in got.items():
             reference = wanted[name]
+            if value.shape != reference.shape:
+                raise ExportError(
+                    f"output '{name}' must have the shape {reference.shape}; the graph gives {value.shape}"
+                )
             broken += int((~np.isfinite(value)).sum())
             error = np.nan_to_num(np.abs(value - reference), nan=np.inf)
             if name == "scores":

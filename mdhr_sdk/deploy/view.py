@@ -8,6 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from ..errors import InputError
 from ..model import MDHR
 from ..model.dynamics import AdaptiveFusion
 from ..model.relations import TokenLinear
@@ -18,12 +19,15 @@ class MatrixWindowMean(nn.Module):
 
     def __init__(self, frames: int, k: int) -> None:
         super().__init__()
+        self.k = k
         frame, step = torch.arange(frames)[:, None], torch.arange(frames - 1)[None]
         inside = (step >= frame - k) & (step < frame + k)
         self.matrix: Tensor
         self.register_buffer("matrix", inside.float() / (2 * k))
 
-    def forward(self, differences: Tensor, k: None = None) -> Tensor:
+    def forward(self, differences: Tensor, k: int | None = None) -> Tensor:
+        if k not in (None, self.k):
+            raise InputError(f"an export view is made for k={self.k}; got k={k}; make another view")
         return (self.matrix @ differences.flatten(2)).unflatten(2, differences.shape[2:])
 
 

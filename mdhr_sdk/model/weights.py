@@ -52,16 +52,23 @@ def save_model(
         licence=licence,
     )
     ModelFolder.check_free(folder)
-    folder = Path(folder)
-    building = folder.with_name(f".{folder.name}.part")
-    shutil.rmtree(building, ignore_errors=True)
+    folder = Path(folder).resolve()
+    # A new folder appears whole, under its name; an empty one of the user's is filled, and emptied if that fails.
+    building = folder if folder.exists() else folder.with_name(f".{folder.name}.part")
     try:
+        if building != folder:
+            shutil.rmtree(building, ignore_errors=True)
         _write(ModelFolder.create(building, config), model)
-        building.replace(folder)
-    except OSError as error:
-        raise ModelFolderError(f"model folder '{folder}' cannot be made: {error.strerror or error}") from None
-    finally:
-        shutil.rmtree(building, ignore_errors=True)
+        if building != folder:
+            building.replace(folder)
+    except BaseException as error:
+        for path in building.glob("*"):
+            path.unlink()
+        if building != folder:
+            shutil.rmtree(building, ignore_errors=True)
+        if isinstance(error, OSError):
+            raise ModelFolderError(f"model folder '{folder}' cannot be made: {error.strerror or error}") from None
+        raise
     return ModelFolder(folder, config)
 
 

@@ -32,7 +32,7 @@ class SessionOptions:
     Attributes:
         device: 'auto', 'cpu' or 'cuda' (also 'cuda:1').
         threads: CPU threads of the backend; None for its own choice.
-        precision: 'fp32', 'fp16' or 'int8' names the artefact; 'bf16' asks a backend to compute so (OpenVINO).
+        precision: 'fp32', or 'bf16' to compute so from an fp32 graph (OpenVINO on CPUs that have it).
     """
 
     device: str = "auto"
@@ -75,13 +75,17 @@ class Backend(Protocol):
         ...
 
 
-PRECISIONS = ("fp32", "fp16", "bf16", "int8")
+PRECISIONS = ("fp32", "bf16")
 GRAPHS = ("clip", "encoder", "head", "clip_u8", "encoder_u8")
 
 
-def artefact_name(graph: str, precision: str, suffix: str) -> str:
-    """File of an exported graph: 'clip.onnx', 'clip.fp16.onnx', 'encoder_u8.int8.onnx'."""
-    return f"{graph}.{suffix}" if precision == "fp32" else f"{graph}.{precision}.{suffix}"
+def no_artefact(folder: ModelFolder, graph: str, suffix: str) -> str | None:
+    """Why a graph's exported file cannot be used, with the command that makes it; None if it can."""
+    name = f"{graph}.{suffix}"
+    if not folder.has(name):
+        kind = "torchscript" if "torchscript" in suffix else suffix
+        return f"the folder has no {name} (mdhr export {folder.path} --format {kind} --graph {graph})"
+    return folder.stale(name)
 
 
 def graph_specs(

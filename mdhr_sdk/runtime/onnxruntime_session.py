@@ -10,25 +10,24 @@ from numpy.typing import NDArray
 
 from ..errors import BackendError, InputError, ModelFolderError, require
 from ..folder import ModelFolder
-from .base import Arrays, SessionOptions, artefact_name, check_inputs, graph_specs
+from .base import Arrays, SessionOptions, check_inputs, graph_specs, no_artefact
 
 NAME = "onnxruntime"
+SUFFIX = "onnx"
 CUDA = "CUDAExecutionProvider"
 
 
 def obstacle(folder: ModelFolder, graph: str, options: SessionOptions) -> str | None:
     """Why ONNX Runtime cannot run this graph here; None if it can."""
-    if options.precision == "bf16":
-        return "it has no bf16 mode; take fp32, fp16 or int8"
-    name = artefact_name(graph, options.precision, "onnx")
-    if not folder.has(name):
-        return f"the folder has no {name} (mdhr export {folder.path} --format onnx --precision {options.precision})"
-    if reason := folder.stale(name):
+    if options.precision != "fp32":
+        return f"it runs fp32, not {options.precision}"
+    if reason := no_artefact(folder, graph, SUFFIX):
         return reason
     if importlib.util.find_spec("onnxruntime") is None:
         return "the package 'onnxruntime' is not installed (pip install onnxruntime)"
     if options.device.startswith("cuda") and CUDA not in _providers():
-        return f"device '{options.device}' needs {CUDA}, which this onnxruntime lacks (pip install onnxruntime-gpu)"
+        remedy = "pip uninstall onnxruntime, then pip install onnxruntime-gpu"
+        return f"device '{options.device}' needs {CUDA}, which this onnxruntime lacks ({remedy})"
     return None
 
 
@@ -45,7 +44,7 @@ class OnnxRuntimeSession:
     def __init__(self, folder: ModelFolder, graph: str, options: SessionOptions, path: Path | None = None) -> None:
         """`path` is a graph to check before it becomes the folder's; without it the folder's own, verified, is read."""
         ort = require("onnxruntime", "all")
-        name = artefact_name(graph, options.precision, "onnx")
+        name = f"{graph}.{SUFFIX}"
         content = path.read_bytes() if path else folder.read(name)
         self.inputs, self.outputs = graph_specs(folder.config, graph, folder.config.clip_length)
         cuda = options.device.startswith("cuda") or (options.device == "auto" and CUDA in _providers())

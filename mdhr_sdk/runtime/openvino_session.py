@@ -10,22 +10,18 @@ from numpy.typing import NDArray
 
 from ..errors import BackendError, InputError, ModelFolderError, install_hint, require
 from ..folder import ModelFolder
-from .base import Arrays, SessionOptions, artefact_name, check_inputs, graph_specs
+from .base import Arrays, SessionOptions, check_inputs, graph_specs, no_artefact
 
 NAME = "openvino"
-HINTS = {"fp32": "f32", "bf16": "bf16", "int8": "f32"}  # int8 stands in the graph; what it leaves out runs in fp32
+SUFFIX = "onnx"
+HINTS = {"fp32": "f32", "bf16": "bf16"}
 
 
 def obstacle(folder: ModelFolder, graph: str, options: SessionOptions) -> str | None:
     """Why OpenVINO cannot run this graph here; None if it can."""
     if importlib.util.find_spec("openvino") is None:
         return f"the package 'openvino' is not installed; {install_hint('openvino')}"
-    if options.precision not in HINTS:
-        return f"it runs {', '.join(HINTS)} on a CPU, not {options.precision}"
-    name = _artefact(graph, options)
-    if not folder.has(name):
-        return f"the folder has no {name} (mdhr export {folder.path} --format onnx)"
-    if reason := folder.stale(name):
+    if reason := no_artefact(folder, graph, SUFFIX):
         return reason
     if options.device.startswith("cuda"):
         return f"it runs on the CPU, not on '{options.device}'"
@@ -48,7 +44,7 @@ class OpenVINOSession:
     def __init__(self, folder: ModelFolder, graph: str, options: SessionOptions, path: Path | None = None) -> None:
         """`path` is a graph to check before it becomes the folder's; without it the folder's own, verified, is read."""
         openvino = require("openvino", "openvino")
-        name = _artefact(graph, options)
+        name = f"{graph}.{SUFFIX}"
         content = path.read_bytes() if path else folder.read(name)
         self.inputs, self.outputs = graph_specs(folder.config, graph, folder.config.clip_length)
         settings: dict[str, Any] = {"PERFORMANCE_HINT": "LATENCY", "INFERENCE_PRECISION_HINT": HINTS[options.precision]}
@@ -77,10 +73,6 @@ class OpenVINOSession:
 
     def close(self) -> None:
         self._model = None
-
-
-def _artefact(graph: str, options: SessionOptions) -> str:
-    return artefact_name(graph, "int8" if options.precision == "int8" else "fp32", "onnx")
 
 
 def _capabilities() -> list[str]:

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from ..errors import BackendError, InputError, ModelFolderError, install_hint, require
 from ..folder import ModelFolder
-from .base import Arrays, SessionOptions, artefact_name, check_inputs, graph_specs
+from .base import Arrays, SessionOptions, check_inputs, graph_specs, no_artefact
 
 NAME = "torchscript"
 SUFFIX = "torchscript.pt"
@@ -22,11 +22,8 @@ SUFFIX = "torchscript.pt"
 def obstacle(folder: ModelFolder, graph: str, options: SessionOptions) -> str | None:
     """Why TorchScript cannot run this graph here; None if it can."""
     if options.precision != "fp32":
-        return f"it is exported in fp32, not {options.precision}"
-    name = artefact_name(graph, options.precision, SUFFIX)
-    if not folder.has(name):
-        return f"the folder has no {name} (mdhr export {folder.path} --format torchscript)"
-    if reason := folder.stale(name):
+        return f"it runs fp32, not {options.precision}"
+    if reason := no_artefact(folder, graph, SUFFIX):
         return reason
     if importlib.util.find_spec("torch") is None:
         return f"the package 'torch' is not installed; {install_hint('torch')}"
@@ -48,7 +45,7 @@ class TorchScriptSession:
     def __init__(self, folder: ModelFolder, graph: str, options: SessionOptions, path: Path | None = None) -> None:
         """`path` is a trace to check before it becomes the folder's; without it the folder's own, verified, is read."""
         torch = require("torch", "torch")
-        name = artefact_name(graph, options.precision, SUFFIX)
+        name = f"{graph}.{SUFFIX}"
         content = path.read_bytes() if path else folder.read(name)
         self.inputs, self.outputs = graph_specs(folder.config, graph, folder.config.clip_length)
         self.device = options.device

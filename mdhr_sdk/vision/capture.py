@@ -20,8 +20,6 @@ DEFAULT_FPS = 25.0
 # Containers that store how many frames they hold; elsewhere OpenCV estimates the number from the duration.
 COUNTED = {".mp4", ".m4v", ".mov", ".avi"}
 
-# Failures are reported by our errors; OpenCV and FFmpeg would print a page about each, before we know of it.
-os.environ.setdefault("OPENCV_FFMPEG_LOGLEVEL", "-8")
 if "OPENCV_LOG_LEVEL" not in os.environ:
     cv2.setLogLevel(0)
 

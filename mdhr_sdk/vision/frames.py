@@ -93,6 +93,11 @@ class Source:
     def __repr__(self) -> str:
         return f"Source({self.name!r}, kind={self.kind!r})"
 
+    @property
+    def live(self) -> bool:
+        """Whether frames come in real time, as far as is known: False before the source is open."""
+        return self._info is not None and self._info.live
+
     def renamed(self, name: str) -> Source:
         """The same source under another name, not opened."""
         return Source(name, self.kind, self._opener)

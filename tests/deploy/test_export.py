@@ -15,7 +15,7 @@ import torch
 
 from mdhr_sdk.deploy import export, export_onnx
 from mdhr_sdk.deploy.onnx_graphs import OPSET, check_graph
-from mdhr_sdk.deploy.parity import LIMITS, check_parity, probe_clip
+from mdhr_sdk.deploy.parity import FP32, check_parity, probe_clip
 from mdhr_sdk.deploy.view import export_view
 from mdhr_sdk.errors import ExportError, ModelFolderError
 from mdhr_sdk.folder import ModelFolder, sha256
@@ -65,8 +65,8 @@ def test_encoder_and_head_give_the_clips_scores(exported: ModelFolder, batch: in
 
 def test_bytes_in(tiny_folder: Path, tmp_path: Path) -> None:
     folder = ModelFolder.open(shutil.copytree(tiny_folder, tmp_path / "model"))
-    (report,) = export_onnx(folder.path, ["encoder_u8"]).values()
-    assert report.feature <= LIMITS["fp32"].feature and report.clips == 11
+    (report,) = export_onnx(folder.path, ["encoder_u8", "encoder_u8"]).values()
+    assert report.feature <= FP32.feature and report.clips == 11
     session, _ = open_session(folder, "onnxruntime", CPU, "encoder_u8")
     assert session.inputs[0].dtype == "uint8" and session.inputs[0].shape == (None, 224, 224, 3)
 
@@ -84,7 +84,7 @@ def test_a_graph_that_answers_otherwise_is_not_kept(
         return view
 
     monkeypatch.setattr(export, "export_view", broken)
-    with pytest.raises(ExportError, match=r"the fp32 clip graph of .* was not kept: max_score is"):
+    with pytest.raises(ExportError, match=r"the clip graph of .* was not kept: max_score is"):
         export_onnx(folder, ["clip"])
     assert {path.name: path.read_bytes() for path in folder.iterdir()} == before
 
@@ -105,7 +105,7 @@ def test_parity_counts_what_differs(exported: ModelFolder) -> None:
             found["region_logits_0"][0, 0, 0] = np.nan
             return found
 
-    report = check_parity(exported.config, "clip", "fp32", model, view, Off())  # type: ignore[arg-type]
+    report = check_parity(exported.config, "clip", model, view, Off())  # type: ignore[arg-type]
     assert (report.decision_flips, report.not_finite) == (4, 4), "one a batch"
     assert report.max_score >= 0.5 and "not finite" in report.failure and "flip_share" in report.failure
 

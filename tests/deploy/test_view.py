@@ -10,6 +10,7 @@ import torch
 
 from mdhr_sdk.deploy import export_view
 from mdhr_sdk.deploy.view import MatrixWindowMean
+from mdhr_sdk.errors import InputError
 from mdhr_sdk.model import build_mdhr, calibrate
 from mdhr_sdk.model.dynamics import window_mean
 from mdhr_sdk.model.graphs import Normalise, build_graph
@@ -55,6 +56,11 @@ def test_view_answers_like_the_model(config: dict[str, Any]) -> None:
 def test_window_mean_as_a_matrix(frames: int, k: int) -> None:
     d = torch.randn(2, frames - 1, 3, 2, 2)
     torch.testing.assert_close(MatrixWindowMean(frames, k)(d), window_mean(d, k))
+
+
+def test_a_view_is_made_for_one_k() -> None:
+    with pytest.raises(InputError, match="made for k=5"):
+        MatrixWindowMean(16, 5)(torch.zeros(1, 15, 2), k=3)
 
 
 def test_normalise_in_the_graph_is_prepare() -> None:

@@ -95,3 +95,23 @@ def test_refuses_a_file_that_is_no_safetensors(saved: Path) -> None:
     (saved / "manifest.json").write_text(json.dumps(manifest))
     with pytest.raises(ModelFolderError, match="not a safetensors file"):
         load_model(saved)
+
+
+def test_an_empty_folder_is_filled_and_emptied_again_on_failure(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    model = build_mdhr("disfa", "resnet18", projection_width=8, au_width=8)
+    here = tmp_path / "here"
+    here.mkdir()
+    monkeypatch.chdir(here)
+    with monkeypatch.context() as patch:
+        patch.setattr("mdhr_sdk.model.weights.save_file", lambda *_: (_ for _ in ()).throw(OSError(28, "No space")))
+        with pytest.raises(ModelFolderError, match="No space"):
+            save_model(model, ".")
+    assert list(here.iterdir()) == []
+    save_model(model, ".")
+    assert load_model(here).config == model.config
+    (tmp_path / "link").symlink_to(tmp_path / "empty")
+    (tmp_path / "empty").mkdir()
+    save_model(model, tmp_path / "link")
+    assert load_model(tmp_path / "empty").config == model.config

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import importlib.util
 import json
+import re
+import shlex
 import shutil
 import warnings
 from collections.abc import Iterator
@@ -235,7 +237,7 @@ def test_a_graph_of_another_clip_length_is_refused(light: Path):
     config["clip_length"] = 8
     (light / "config.json").write_text(json.dumps(config))
     vouch(light, "config.json")
-    with pytest.raises(BackendError, match=r"clip\.onnx was made with another config\.json; export it again"):
+    with pytest.raises(BackendError, match=r"clip\.onnx was made for another architecture, input or clip length"):
         open_session(ModelFolder.open(light), "onnxruntime")
 
 
@@ -294,3 +296,17 @@ def test_the_number_of_threads_changes_no_score(tiny_onnx_folder: Path, backend:
     finally:
         torch.set_num_threads(before)
     np.testing.assert_allclose(scores[0]["scores"], scores[1]["scores"], atol=1e-5)
+
+
+@pytest.mark.parametrize("backend", ["onnxruntime", "openvino", "torchscript"])
+def test_the_remedy_for_a_missing_graph_is_a_command_that_exists(tiny_folder: Path, backend: str):
+    from typer.testing import CliRunner
+
+    from mdhr_sdk.cli import app
+
+    line = BACKENDS[backend].obstacle(ModelFolder.open(tiny_folder), "encoder_u8", SessionOptions("cpu")) or ""
+    words = re.search(r"\((mdhr export .*)\)", line)
+    assert words is not None and words[1].endswith("--graph encoder_u8")
+    arguments = shlex.split(words[1].replace(str(tiny_folder), str(tiny_folder / "none")))[1:]
+    result = CliRunner().invoke(app, arguments)  # parsed, and refused for the folder
+    assert "does not exist" in str(result.exception)
