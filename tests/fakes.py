@@ -6,7 +6,7 @@ tells the frame and the slot; an empty one is black. So a crop shows which face 
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence, Set
+from collections.abc import Iterable, Mapping, Sequence, Set
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -14,7 +14,7 @@ import numpy as np
 
 from mdhr_sdk.aus import label_set
 from mdhr_sdk.config import FolderConfig, ModelConfig, Preprocessing
-from mdhr_sdk.results import ModelInfo
+from mdhr_sdk.results import FrameResult, ModelInfo
 from mdhr_sdk.runtime import TensorSpec
 from mdhr_sdk.vision import DEFAULT_TEMPLATE, TEMPLATES, Face
 
@@ -143,3 +143,16 @@ def expected(pattern: Pattern) -> list[dict[int, np.ndarray]]:
 def padded_levels(pattern: Pattern) -> list[tuple[int, ...]]:
     """What the model should see of every window: levels, the last one again up to the clip length."""
     return [tuple(level(min(f[0] + i, f[-1]), slot) for i in range(LENGTH)) for slot, f in windows(pattern)]
+
+
+PATTERN: list[set[int]] = [{0}] * 5 + [{0, 1}] * 4 + [set()] * 2 + [{1}] * 3
+
+
+def values(frames: Iterable[FrameResult]) -> list[dict[int, list[float]]]:
+    """What results say: track id -> probabilities, frame by frame."""
+    return [{face.track_id: [face[code].probability for code in CODES] for face in frame.faces} for frame in frames]
+
+
+def wanted(pattern: Pattern) -> list[dict[int, list[float]]]:
+    """What `values` should be."""
+    return [{track_id: row.tolist() for track_id, row in frame.items()} for frame in expected(pattern)]

@@ -2,12 +2,8 @@
 
 from __future__ import annotations
 
-import gc
-import re
 import subprocess
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 import cv2
@@ -15,18 +11,12 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
-from hypothesis import given
-from hypothesis import strategies as st
 
-from fakes import CONFIG, INFO, FakeMesher, FakeSession, picture, video
-from mdhr_sdk import AUDetector, Results, cli
-from mdhr_sdk.commands import detect
-from mdhr_sdk.errors import OutputError
+from mdhr_sdk import cli
 from mdhr_sdk.folder import ModelFolder
 from mdhr_sdk.outputs import CsvSink
 from mdhr_sdk.results import FrameResult
-from mdhr_sdk.vision import Source, list_sources
-from mdhr_sdk.vision.frames import Kind, Opened
+from mdhr_sdk.vision import list_sources
 
 
 def run(
@@ -142,52 +132,6 @@ def test_ctrl_c_keeps_and_names_what_was_read(
     assert "short_aus.incomplete.csv" in stdout and "short_timeline.incomplete.png" in stdout
 
 
-@pytest.fixture
-def fake_detector(monkeypatch: pytest.MonkeyPatch) -> AUDetector:
-    """Fast: finds the faces of `fakes.picture` and knows their scores."""
-    monkeypatch.setattr("mdhr_sdk.detector.FaceMesher", FakeMesher)
-    return AUDetector(CONFIG, FakeSession(), INFO)
-
-
-def unopened(name: str, kind: Kind = "video") -> Source:
-    @contextmanager
-    def opener() -> Iterator[Opened]:
-        raise AssertionError(f"{name} was opened")
-        yield
-
-    return Source(name, kind, opener)
-
-
-names_that_clash = st.lists(st.sampled_from(["a", "A", "a-2", "a-2-2", "a.b", "ß", "ss"]), max_size=12)
-paths = (
-    st.text("aA1-_. /\\:é\0\ud800", max_size=20)
-    | st.text(max_size=300)
-    | st.sampled_from("aé\u4e2d").map(lambda letter: 300 * letter)
-)
-
-
-@given(names=names_that_clash | st.lists(paths, max_size=6))
-def test_file_names_are_unique_and_usable(names: list[str]) -> None:
-    stems = detect._stems([unopened(name) for name in names])
-    assert len(stems) == len(names) == len({stem.casefold() for stem in stems})
-    for stem in stems:
-        assert re.fullmatch(r"[\w.-]+", stem) and not stem.startswith("."), stem
-        assert len(f".{stem}_timeline.incomplete.part.png".encode()) <= 255
-
-
-@pytest.mark.parametrize(
-    ("names", "stems"),
-    [
-        (["a-2.mp4", "a.mov", "a.mp4"], ["a-2", "a", "a-3"]),
-        (["x/Clip.mp4", "y/clip.mp4", "CLIP.avi"], ["Clip", "clip-2", "CLIP-3"]),
-        (["camera 0", "https://host/live/"], ["camera_0", "live"]),
-        (["../x", "..", "...", "", "/"], ["x", "source", "source-2", "source-3", "source-4"]),
-    ],
-)
-def test_file_names_come_from_the_source(names: list[str], stems: list[str]) -> None:
-    assert detect._stems([unopened(name) for name in names]) == stems
-
-
 def test_out_must_not_be_the_folder_that_is_read(
     short: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -196,131 +140,6 @@ def test_out_must_not_be_the_folder_that_is_read(
     code, _, stderr = run(capsys, monkeypatch, *options)
     assert code == 2 and stderr.count("\n") == 1 and "choose another folder with --out" in stderr
     assert {path.name for path in tmp_path.iterdir()} == {"short.mp4", "link"}
-
-
-@pytest.mark.parametrize(
-    ("source", "out", "refused"),
-    [
-        ("clips", "clips", True),
-        ("clips/", "./clips/../clips", True),
-        ("stills", "stills", True),
-        ("clips/*.mp4", "clips", True),
-        ("stills/*.png", "stills", True),
-        ("**/*.mp4", "clips", True),
-        ("clips/**/*.mp4", "clips/out", True),
-        ("stills", ".", False),
-        ("clips", "clips/out", False),
-        ("clips", ".", False),
-        ("clips/*.mp4", ".", False),
-        ("clips/a.mp4", "clips", False),
-        ("0", ".", False),
-        ("https://host/" + "x" * 300, ".", False),
-    ],
-)
-def test_which_folders_out_may_be(
-    source: str, out: str, refused: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    for name in ("clips/a.mp4", "clips/b.mp4", "stills/1.png", "stills/2.png"):
-        (tmp_path / name).parent.mkdir(exist_ok=True)
-        (tmp_path / name).touch()
-    monkeypatch.chdir(tmp_path)
-    if refused:
-        with pytest.raises(OutputError, match="--out"):
-            detect.check_out([source], Path(out))
-    else:
-        detect.check_out([source], Path(out))
-
-
-def test_a_video_without_a_frame_rate_is_no_still(
-    fake_detector: AUDetector, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    path = write_video(tmp_path / "clip.mp4", list(video([{0}] * 6)))
-    monkeypatch.setattr("mdhr_sdk.vision.capture._fps", lambda capture: 0.0)
-    assert detect.run_detect(fake_detector, list_sources(path), tmp_path / "out", overlay=True) == []
-    assert {path.name for path in (tmp_path / "out").iterdir()} == {
-        "clip_aus.csv", "clip_overlay.mp4", "clip_timeline.png",
-    }  # fmt: skip
-    assert cv2.VideoCapture(str(tmp_path / "out" / "clip_overlay.mp4")).get(cv2.CAP_PROP_FRAME_COUNT) == 6
-
-
-@pytest.fixture
-def drawn(monkeypatch: pytest.MonkeyPatch) -> list[list[int]]:
-    """For each timeline, the numbers of the frames in it. Draws nothing."""
-    drawn: list[list[int]] = []
-
-    def plot(results: Results, path: Path) -> None:
-        drawn.append([frame.index for frame in results])
-
-    monkeypatch.setattr(Results, "plot", plot)
-    return drawn
-
-
-def test_frames_are_freed_before_the_next_source(
-    fake_detector: AUDetector, drawn: list[list[int]], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    predict, alive = AUDetector.predict, []
-
-    def count() -> int:
-        return sum(type(thing) is FrameResult for thing in gc.get_objects())
-
-    def counting(detector: AUDetector, source: Source, **options: bool) -> object:
-        alive.append(count() - before)
-        return predict(detector, source, **options)
-
-    monkeypatch.setattr(AUDetector, "predict", counting)
-    gc.collect()
-    before = count()
-    sources = list_sources([video([{0}] * 20), breaking_off(20), video([{0, 1}] * 20)])
-    (error,) = detect.run_detect(fake_detector, sources, tmp_path, overlay=False)
-    assert alive == [0, 0, 0] and "kept the 20 frames" in str(error)
-    assert drawn == [list(range(20))] * 3
-
-
-def breaking_off(frames: int) -> Iterator[object]:
-    """Images, and at last something that is none."""
-    yield from video([{0}] * frames)
-    yield "no image"
-
-
-def camera(frames: int) -> Source:
-    """A camera that sees two faces in every other frame, until Ctrl-C."""
-
-    def images() -> Iterator[tuple[np.ndarray, float]]:
-        for index in range(frames):
-            yield picture(index, set() if index % 2 else {0, 1}), index / 25
-        raise KeyboardInterrupt
-
-    @contextmanager
-    def opener() -> Iterator[Opened]:
-        yield Opened(fps=25.0, frame_count=None, live=True, images=images())
-
-    return Source("camera 0", "camera", opener)
-
-
-def test_a_camera_keeps_the_last_frames_for_the_timeline_and_counts_all(
-    fake_detector: AUDetector,
-    drawn: list[list[int]],
-    tmp_path: Path,
-    capsys: pytest.CaptureFixture[str],
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    monkeypatch.setattr(detect, "LIVE_FRAMES", 5)
-    monkeypatch.setenv("COLUMNS", "200")
-    assert detect.run_detect(fake_detector, [camera(20)], tmp_path, overlay=False) == []
-    assert drawn == [[15, 16, 17, 18, 19]]
-    table = pd.read_csv(tmp_path / "camera_0_aus.csv")
-    assert list(table.frame.unique()) == list(range(20))
-    (row,) = (line for line in capsys.readouterr().out.splitlines() if "camera 0" in line)
-    tracks = table.track_id.nunique()
-    assert [int(word) for word in re.findall(r"\d+", row)][1:4] == [20, 10, tracks]
-
-
-def test_brackets_and_colons_in_names_are_printed_as_they_are(
-    fake_detector: AUDetector, drawn: list[list[int]], tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    out = tmp_path / "a[" / "b]" / "[red]:smile:"
-    assert detect.run_detect(fake_detector, list_sources(picture(0, {0})), out, overlay=False) == []
-    assert f"wrote {out / 'array_aus.csv'}" in capsys.readouterr().out
 
 
 def bad_source(kind: str, folder: Path) -> str:

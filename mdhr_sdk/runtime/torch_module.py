@@ -1,0 +1,64 @@
+"""What the two PyTorch backends share: devices, and arrays in and out of a module."""
+
+from __future__ import annotations
+
+import importlib.util
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..errors import InputError, install_hint, require
+from .base import Arrays, SessionOptions, TensorSpec, check_inputs
+
+
+def torch_obstacle(options: SessionOptions, *modules: str) -> str | None:
+    """Why PyTorch cannot run with these options here; None if it can."""
+    for module in ("torch", *modules):
+        if importlib.util.find_spec(module) is None:
+            return f"the package '{module}' is not installed; {install_hint('torch')}"
+    if options.device.startswith("cuda"):
+        count = require("torch", "torch").cuda.device_count()
+        if count == 0:
+            return f"device '{options.device}' was asked for and torch finds no CUDA device"
+        if int(options.device.partition(":")[2] or 0) >= count:
+            return f"device '{options.device}' was asked for and torch finds {count} CUDA devices, counted from 0"
+    return None
+
+
+class TorchModuleSession:
+    """A session around any callable module of tensors.
+
+    Args:
+        load: gives the module for a device's name.
+    """
+
+    def __init__(
+        self,
+        specs: tuple[tuple[TensorSpec, ...], tuple[TensorSpec, ...]],
+        options: SessionOptions,
+        load: Callable[[str], Any],
+    ) -> None:
+        torch = require("torch", "torch")
+        self.inputs, self.outputs = specs
+        self.device = options.device
+        if options.device == "auto":
+            self.device = "cuda" if torch.cuda.is_available() else "cpu"
+        if options.threads is not None:
+            torch.set_num_threads(options.threads)  # of the whole process: PyTorch knows no other
+        self._torch = torch
+        self._module: Any = load(self.device)
+
+    def run(self, inputs: Arrays) -> dict[str, NDArray[Any]]:
+        if self._module is None:
+            raise InputError("this session is closed; open a new one")
+        check_inputs(self.inputs, inputs)
+        # torch takes no reversed or read-only views
+        arrays = [np.require(inputs[spec.name], requirements=["C", "W"]) for spec in self.inputs]
+        with self._torch.inference_mode():
+            tensors = self._module(*(self._torch.from_numpy(array).to(self.device) for array in arrays))
+        return {spec.name: tensor.cpu().numpy() for spec, tensor in zip(self.outputs, tensors, strict=True)}
+
+    def close(self) -> None:
+        self._module = None

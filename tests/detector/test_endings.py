@@ -1,0 +1,205 @@
+"""What happens when a source breaks off, a stream is left, or an answer makes no sense."""
+
+from __future__ import annotations
+
+import itertools
+import weakref
+from collections.abc import Iterator
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+
+from fakes import (
+    CODES,
+    CONFIG,
+    INFO,
+    LENGTH,
+    PATTERN,
+    FakeMesher,
+    FakeSession,
+    level,
+    picture,
+    values,
+    video,
+    wanted,
+)
+from mdhr_sdk import AUDetector, Results
+from mdhr_sdk.detector import SupersededError
+from mdhr_sdk.errors import BackendError, ConfigError, InputError, SourceError, TruncatedSourceError
+from mdhr_sdk.vision import Face, Source
+
+
+@pytest.fixture
+def cut_video(tmp_path: Path) -> Path:
+    """An AVI that declares 30 frames with a face each and breaks off after about two thirds."""
+    path = tmp_path / "cut.avi"
+    writer = cv2.VideoWriter(str(path), cv2.CAP_FFMPEG, cv2.VideoWriter_fourcc(*"MJPG"), 25.0, (192, 64))
+    for index in range(30):
+        noise = np.random.default_rng(index).integers(100, 200, (64, 192, 3), dtype=np.uint8)
+        writer.write(noise)  # so that every frame takes about as many bytes
+    writer.release()
+    data = path.read_bytes()
+    path.write_bytes(data[: len(data) * 2 // 3])
+    return path
+
+
+def test_a_source_that_breaks_off_gives_the_scores_of_all_its_frames(detector: AUDetector, cut_video: Path):
+    with pytest.raises(TruncatedSourceError, match=r"of the 30 frames") as caught:
+        detector.predict(cut_video)
+    results = caught.value.results
+    assert isinstance(results, Results)
+    assert caught.value.declared == 30 and 15 <= caught.value.decoded < 25
+    assert [frame.index for frame in results] == list(range(caught.value.decoded))
+    assert all(frame.status == "ok" and len(frame.faces) == 3 for frame in results)
+    assert (results.fps, results.sources, results.codes) == (25, (str(cut_video),), CODES)
+
+
+def test_a_stream_that_breaks_off_yields_all_its_frames_first(detector: AUDetector, cut_video: Path):
+    stream, frames = detector.predict(cut_video, stream=True), []
+    with pytest.raises(TruncatedSourceError) as caught:
+        frames.extend(stream)
+    assert len(frames) == caught.value.decoded
+    with pytest.raises(TruncatedSourceError) as again:
+        detector.predict(cut_video)
+    assert values(frames) == values(again.value.results)
+
+
+def test_a_bad_frame_of_an_iterator_ends_it_after_the_good_ones(detector: AUDetector):
+    images = itertools.chain(video(PATTERN), [np.zeros((4, 4), np.float32)])
+    with pytest.raises(InputError, match=f"frame {len(PATTERN)} of array") as caught:
+        detector.predict(images)
+    assert values(caught.value.results) == wanted(PATTERN)
+
+
+def test_a_batch_that_breaks_off_keeps_the_sources_before(detector: AUDetector, tmp_path: Path):
+    (tmp_path / "broken.mp4").write_bytes(b"not a video")
+    with pytest.raises(SourceError, match=r"broken\.mp4") as caught:
+        detector.predict([video([{0}] * 3), tmp_path / "broken.mp4", video([{0}])])
+    assert values(caught.value.results) == wanted([{0}] * 3)
+    assert len(detector.predict(video([{0}]))) == 1, "the detector goes on working"
+
+
+def test_a_source_that_cannot_be_opened_has_no_results(detector: AUDetector, tmp_path: Path):
+    (tmp_path / "broken.mp4").write_bytes(b"not a video")
+    with pytest.raises(SourceError) as caught:
+        detector.predict(tmp_path / "broken.mp4")
+    assert len(caught.value.results) == 0
+
+
+def test_kept_images_are_the_frames_even_if_the_producer_reuses_its_buffer(detector: AUDetector):
+    buffer, frames = np.zeros_like(picture(0, {0})), video([{0}] * 9)
+
+    def camera() -> Iterator[np.ndarray]:
+        for frame in frames:
+            buffer[:] = frame
+            yield buffer
+
+    results = detector.predict(camera(), images=True)
+    assert all((result.image == frame).all() for result, frame in zip(results, frames, strict=True))
+    assert not any(np.shares_memory(result.image, buffer) for result in results)
+
+
+def test_frames_are_not_held_when_no_image_is_asked_for(detector: AUDetector):
+    alive: list[weakref.ref] = []
+
+    def camera() -> Iterator[np.ndarray]:
+        for index in range(LENGTH * 2):
+            frame = picture(index, {0})
+            alive.append(weakref.ref(frame))
+            yield frame
+            del frame
+            assert sum(ref() is not None for ref in alive) <= 2
+
+    assert len(detector.predict(camera())) == LENGTH * 2
+
+
+def test_a_stream_ends_when_its_detector_goes_on_to_another(detector: AUDetector):
+    first = detector.predict(video([{0}] * 9), stream=True)
+    next(first)
+    assert values(detector.predict(video(PATTERN))) == wanted(PATTERN)
+    with pytest.raises(SupersededError, match="began another predict"):
+        list(first)
+    late = detector.predict(video([{0}] * 9), stream=True)
+    assert values(detector.predict(video(PATTERN))) == wanted(PATTERN)
+    with pytest.raises(SupersededError):
+        next(late)
+
+
+def test_a_closed_detector_refuses_frames_without_faces_too(detector: AUDetector, meshers: list[FakeMesher]):
+    stream = detector.predict(video([set()] * 3), stream=True)
+    next(stream)
+    detector.close()
+    with pytest.raises(InputError, match="closed"):
+        next(stream)
+    with pytest.raises(InputError, match="closed"):
+        detector.predict(video([set()] * 3))
+    assert len(meshers) == 1
+
+
+def test_a_face_that_cannot_be_aligned_counts_as_not_found(detector: AUDetector, monkeypatch: pytest.MonkeyPatch):
+    find = FakeMesher.find
+
+    def degenerate(mesher: FakeMesher, image: np.ndarray) -> list[Face]:
+        faces = find(mesher, image)
+        if image.max() == level(2, 0):  # the third frame
+            return [Face(np.full((478, 3), 7, np.float32))]
+        return faces
+
+    monkeypatch.setattr(FakeMesher, "find", degenerate)
+    results = detector.predict(video([{0}] * 5))
+    assert [frame.status for frame in results] == ["ok", "ok", "no_face", "ok", "ok"]
+
+
+def test_an_answer_that_is_not_finite_is_an_error(session: FakeSession, detector: AUDetector, monkeypatch):
+    monkeypatch.setattr(session, "run", lambda inputs: {"scores": np.full((1, LENGTH, 8), np.nan, np.float32)})
+    with pytest.raises(BackendError, match="NaN"):
+        detector.predict(video([{0}] * 5))
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"max_faces": 0}, "max_faces"),
+        ({"max_faces": 2.0}, "max_faces"),
+        ({"face_model": "none.task"}, r"none\.task"),
+        ({"thresholds": {"AU12": None}}, "AU12"),
+        ({"thresholds": {"AU12": "0.5"}}, "AU12"),
+        ({"thresholds": [0.5]}, "by code"),
+        ({"thresholds": 0.3}, "by code"),
+    ],
+)
+def test_bad_arguments_show_when_the_detector_is_made(session: FakeSession, arguments: dict, message: str):
+    with pytest.raises((ConfigError, SourceError), match=message):
+        AUDetector(CONFIG, session, INFO, **arguments)
+
+
+def test_a_slow_source_keeps_its_faces(detector: AUDetector):
+    assert values(detector.predict(video(PATTERN), fps=0.1))[:5] == wanted(PATTERN)[:5]
+
+
+def test_ctrl_c_on_a_camera_keeps_its_last_frames_too(detector: AUDetector, monkeypatch: pytest.MonkeyPatch):
+    frames = video([{0}] * 11)
+
+    def camera() -> Iterator[np.ndarray]:
+        yield from frames
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        detector.predict(camera())
+    monkeypatch.setattr(Source, "live", property(lambda source: True))
+    assert values(detector.predict(camera())) == wanted([{0}] * 11)
+    stream, seen = detector.predict(camera(), stream=True), []
+    with pytest.raises(KeyboardInterrupt):
+        seen.extend(stream)
+    assert len(seen) == 11
+
+
+def test_ctrl_c_before_the_last_source_is_open(detector: AUDetector):
+    def interrupted() -> Iterator[np.ndarray]:
+        yield from video([{0}] * LENGTH)
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        detector.predict([interrupted(), picture(0, {0})])
