@@ -10,6 +10,7 @@ from collections.abc import Iterable, Mapping, Sequence, Set
 from pathlib import Path
 from typing import Any, ClassVar
 
+import cv2
 import numpy as np
 
 from mdhr_sdk.aus import label_set
@@ -156,3 +157,12 @@ def values(frames: Iterable[FrameResult]) -> list[dict[int, list[float]]]:
 def wanted(pattern: Pattern) -> list[dict[int, list[float]]]:
     """What `values` should be."""
     return [{track_id: row.tolist() for track_id, row in frame.items()} for frame in expected(pattern)]
+
+
+def write_video(path: Path, frames: list[np.ndarray], codec: str = "mp4v") -> Path:
+    height, width = frames[0].shape[:2]
+    writer = cv2.VideoWriter(str(path), cv2.VideoWriter.fourcc(*codec), 25, (width, height))
+    for frame in frames:
+        writer.write(frame)
+    writer.release()
+    return path

@@ -12,6 +12,7 @@ import pandas as pd
 import pytest
 import torch
 
+from fakes import write_video
 from mdhr_sdk import cli
 from mdhr_sdk.folder import ModelFolder
 from mdhr_sdk.outputs import CsvSink
@@ -32,15 +33,6 @@ def run(
         code = int(stop.code or 0)
     captured = capsys.readouterr()
     return code, captured.out, captured.err
-
-
-def write_video(path: Path, frames: list[np.ndarray], codec: str = "mp4v") -> Path:
-    height, width = frames[0].shape[:2]
-    writer = cv2.VideoWriter(str(path), cv2.VideoWriter.fourcc(*codec), 25, (width, height))
-    for frame in frames:
-        writer.write(frame)
-    writer.release()
-    return path
 
 
 @pytest.fixture(scope="module")

@@ -15,22 +15,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fakes import CONFIG, INFO, FakeMesher, FakeSession, picture, video
+from fakes import CONFIG, INFO, FakeMesher, FakeSession, picture, video, write_video
 from mdhr_sdk import AUDetector, Results
 from mdhr_sdk.commands import detect
 from mdhr_sdk.errors import OutputError
 from mdhr_sdk.results import FrameResult
 from mdhr_sdk.vision import Source, list_sources
 from mdhr_sdk.vision.frames import Kind, Opened
-
-
-def write_video(path: Path, frames: list[np.ndarray], codec: str = "mp4v") -> Path:
-    height, width = frames[0].shape[:2]
-    writer = cv2.VideoWriter(str(path), cv2.VideoWriter.fourcc(*codec), 25, (width, height))
-    for frame in frames:
-        writer.write(frame)
-    writer.release()
-    return path
 
 
 @pytest.fixture

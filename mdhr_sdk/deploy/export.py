@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import platform
 import warnings
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +27,7 @@ from .parity import ParityReport, check_parity
 from .view import export_view
 
 DEFAULT_GRAPHS = ("clip", "encoder", "head")
+OPTIONS: dict[str, dict[str, int]] = {"torchscript": {}, "onnx": {"opset": OPSET}}
 TOOLS = {
     "torchscript": ("torch", "timm"),
     "onnx": ("torch", "timm", "onnx", "onnxsim", "onnxscript", "onnxruntime"),
@@ -47,19 +48,7 @@ def export_onnx(folder: str | Path, graphs: Sequence[str] = DEFAULT_GRAPHS) -> d
         ModelFolderError: the folder has no usable weights, or cannot be written.
         MissingDependencyError: the extra 'export' is not installed.
     """
-    check_graphs(graphs)
-    target = ModelFolder.open(folder)
-    model = load_model(target)
-    view = export_view(model, target.config.clip_length)
-    reports = {}
-    for graph in dict.fromkeys(graphs):
-        name = f"{graph}.{ONNX}"
-        made = provenance(target, "onnx", {"graph": graph, "precision": "fp32", "opset": OPSET})
-        with target.writing(name, made) as part:
-            trace_onnx(build_graph(view, target.config.preprocessing, graph), target.config, graph, part)
-            session = OnnxRuntimeSession(target, graph, SessionOptions(device="cpu"), part)
-            reports[target.path / name] = gate(target, model, view, session, graph, made)
-    return reports
+    return _export(folder, graphs, "onnx", ONNX, trace_onnx, OnnxRuntimeSession)
 
 
 def export_torchscript(folder: str | Path, graphs: Sequence[str] = DEFAULT_GRAPHS) -> dict[Path, ParityReport]:
@@ -67,17 +56,28 @@ def export_torchscript(folder: str | Path, graphs: Sequence[str] = DEFAULT_GRAPH
 
     Args, returns and raises as `export_onnx`.
     """
+    return _export(folder, graphs, "torchscript", TORCHSCRIPT, trace_torchscript, TorchScriptSession)
+
+
+def _export(
+    folder: str | Path,
+    graphs: Sequence[str],
+    kind: str,
+    suffix: str,
+    trace: Callable[[nn.Module, FolderConfig, str, Path], None],
+    open_session: Callable[[ModelFolder, str, SessionOptions, Path], Session],
+) -> dict[Path, ParityReport]:
     check_graphs(graphs)
     target = ModelFolder.open(folder)
     model = load_model(target)
     view = export_view(model, target.config.clip_length)
     reports = {}
     for graph in dict.fromkeys(graphs):
-        name = f"{graph}.{TORCHSCRIPT}"
-        made = provenance(target, "torchscript", {"graph": graph, "precision": "fp32"})
+        name = f"{graph}.{suffix}"
+        made = provenance(target, kind, graph)
         with target.writing(name, made) as part:
-            trace_torchscript(build_graph(view, target.config.preprocessing, graph), target.config, graph, part)
-            session = TorchScriptSession(target, graph, SessionOptions(device="cpu"), part)
+            trace(build_graph(view, target.config.preprocessing, graph), target.config, graph, part)
+            session = open_session(target, graph, SessionOptions(device="cpu"), part)
             reports[target.path / name] = gate(target, model, view, session, graph, made)
     return reports
 
@@ -117,12 +117,12 @@ def check_graphs(graphs: Sequence[str]) -> None:
         raise ExportError(f"expected some of the graphs {', '.join(GRAPHS)}; got {', '.join(unknown) or 'none'}")
 
 
-def provenance(target: ModelFolder, kind: str, options: dict[str, Any]) -> dict[str, Any]:
+def provenance(target: ModelFolder, kind: str, graph: str) -> dict[str, Any]:
     """What the manifest says of an artefact: from which weights, how, with which tools, on what."""
     return {
         "tool": f"mdhr export --format {kind}",
         "source_sha256": target.manifest[WEIGHTS]["sha256"],
-        "options": {**options, "clip_length": target.config.clip_length},
+        "options": {"graph": graph, "precision": "fp32", "clip_length": target.config.clip_length, **OPTIONS[kind]},
         "versions": {name: require(name, "export").__version__ for name in TOOLS[kind]},
         "device": f"{platform.system()} {platform.machine()}, {torch.get_num_threads()} threads",
     }

@@ -51,8 +51,12 @@ def save_model(
         provenance=provenance,
         licence=licence,
     )
+    return _save_whole(model, Path(folder), config)
+
+
+def _save_whole(model: MDHR, folder: Path, config: FolderConfig) -> ModelFolder:
     ModelFolder.check_free(folder)
-    folder = Path(folder).resolve()
+    folder = folder.resolve()
     # A new folder appears whole, under its name; an empty one of the user's is filled, and emptied if that fails.
     building = folder if folder.exists() else folder.with_name(f".{folder.name}.part")
     try:
