@@ -37,8 +37,9 @@ def detect(
     source: Annotated[list[str], typer.Argument(help="Videos, images, folders, globs, camera numbers or URLs.")],
     model: Annotated[Path, typer.Option(help="Model folder; make an untrained one with: mdhr init FOLDER.")],
     out: Annotated[Path, typer.Option(help="Folder for the results.")] = Path("mdhr-output"),
-    backend: Annotated[str, typer.Option(help="auto, onnxruntime, openvino, torchscript or torch.")] = "auto",
+    backend: Annotated[str, typer.Option(help="auto, or a backend of the README's table.")] = "auto",
     device: Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:N.")] = "auto",
+    precision: Annotated[str, typer.Option(help="auto, fp32, fp16, bf16 or int8.")] = "auto",
     threads: Annotated[Optional[int], typer.Option(help="CPU threads of the model.")] = None,
     fps: Annotated[Optional[float], typer.Option(help="Frames a second of an image sequence; 25 if not given.")] = None,
     sequence: Annotated[
@@ -60,7 +61,13 @@ def detect(
     sources = list_sources(source, fps=fps, sequence=sequence)
     check_out(source, out)
     with AUDetector.from_pretrained(
-        model, backend, device, threads=threads, max_faces=max_faces, face_model=face_model
+        model,
+        backend,
+        device,
+        precision=precision,
+        threads=threads,
+        max_faces=max_faces,
+        face_model=face_model,
     ) as detector:
         failed = run_detect(detector, sources, out, overlay)
     for error in failed:

@@ -74,6 +74,7 @@ class AUDetector:
         backend: str = "auto",
         device: str = "auto",
         *,
+        precision: str = "auto",
         threads: int | None = None,
         thresholds: Mapping[str, float] | None = None,
         max_faces: int = 10,
@@ -83,9 +84,10 @@ class AUDetector:
 
         Args:
             folder: as made by `mdhr init` or `mdhr_sdk.model.save_model`.
-            backend: 'onnxruntime', 'openvino', 'torchscript' or 'torch'; one that cannot run is an error. 'auto' takes
-                the first of them that can, and `detector.choice` says which and why not those before it.
+            backend: one of `mdhr_sdk.runtime.BACKENDS`; one that cannot run is an error. 'auto' takes the first of
+                them that can, on CUDA before CPU, and `detector.choice` says which and why not those before it.
             device: 'auto', 'cpu', 'cuda' or 'cuda:N'.
+            precision: 'fp32', 'fp16', 'bf16', 'int8', or 'auto': fp32 on a CPU, on CUDA fp16 where a graph of it is.
             threads: CPU threads of the backend; None for its own choice.
             thresholds: code -> threshold in [0, 1], in place of the folder's.
             max_faces: most faces a frame; 1 makes MediaPipe faster, since it stops looking for others.
@@ -97,7 +99,7 @@ class AUDetector:
             ConfigError: an unknown code or a threshold outside [0, 1].
         """
         model_folder = ModelFolder.open(folder)
-        session, choice = open_session(model_folder, backend, SessionOptions(device, threads))
+        session, choice = open_session(model_folder, backend, SessionOptions(device, threads, precision))
         config = model_folder.config
         info = ModelInfo(
             name=model_folder.path.resolve().name,
@@ -105,6 +107,7 @@ class AUDetector:
             backbone=config.model.backbone,
             backend=session.backend,
             device=session.device,
+            precision=session.precision,
             trained=config.trained,
             licence=config.licence,
         )
@@ -177,7 +180,7 @@ class AUDetector:
         self.close()
 
     def __repr__(self) -> str:
-        return f"AUDetector({self.info.tag}, {self.info.backend} on {self.info.device}, {len(self.codes)} AUs)"
+        return f"AUDetector({self.info.tag}, {self.info.where}, {len(self.codes)} AUs)"
 
     def _run(self, source: Source, images: bool, clock: StageClock) -> Iterator[FrameResult]:
         self._check_current(clock)

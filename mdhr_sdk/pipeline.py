@@ -73,7 +73,7 @@ class Scorer:
                 scores = self.session.run({"clip": frames.reshape(len(batch), length, *frames.shape[1:])})["scores"]
             if not np.isfinite(scores).all():
                 raise BackendError(
-                    f"the model answered NaN or infinity on {self.info.backend} ({self.info.device}); "
+                    f"the model answered NaN or infinity in {self.info.where}; "
                     "its weights are broken, or its precision is too low: try another backend or folder"
                 )
             for clip, rows in zip(batch, scores, strict=True):

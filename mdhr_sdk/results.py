@@ -20,11 +20,17 @@ class ModelInfo:
     device: str
     trained: bool
     licence: str = ""
+    precision: str = "fp32"
 
     @property
     def tag(self) -> str:
         """Short text that every output carries, e.g. 'bp4d resnet18 (untrained)'."""
         return f"{self.label_set} {self.backbone}" + ("" if self.trained else " (untrained)")
+
+    @property
+    def where(self) -> str:
+        """What runs it, e.g. 'onnxruntime fp32 on cpu'."""
+        return f"{self.backend} {self.precision} on {self.device}"
 
 
 @dataclass(frozen=True)

@@ -57,7 +57,7 @@ def test_detect_writes_table_timeline_and_overlay(
     out = tmp_path / "out"
     code, stdout, stderr = run(capsys, monkeypatch, "detect", short, "--model", tiny_onnx_folder, "--out", out)
     assert (code, stderr.strip()) == (0, "")
-    assert "untrained" in stdout and "onnxruntime on cpu" in stdout
+    assert "untrained" in stdout and "onnxruntime fp32 on cpu" in stdout
     assert sorted(path.name for path in out.iterdir()) == ["short_aus.csv", "short_overlay.mp4", "short_timeline.png"]
     table = pd.read_csv(out / "short_aus.csv")
     assert list(table.frame) == list(range(10)) and set(table.status) == {"ok"}

@@ -77,7 +77,7 @@ def _export(
         made = provenance(target, kind, graph)
         with target.writing(name, made) as part:
             trace(build_graph(view, target.config.preprocessing, graph), target.config, graph, part)
-            session = open_session(target, graph, SessionOptions(device="cpu"), part)
+            session = open_session(target, graph, SessionOptions("cpu", precision="fp32"), part)
             reports[target.path / name] = gate(target, model, view, session, graph, made)
     return reports
 

@@ -30,14 +30,14 @@ class SessionOptions:
     """How to open a session.
 
     Attributes:
-        device: 'auto', 'cpu' or 'cuda' (also 'cuda:1').
+        device: 'cpu', 'cuda' (also 'cuda:1'), or 'auto': CUDA where something of the folder runs on it.
         threads: CPU threads of the backend; None for its own choice.
-        precision: 'fp32', or 'bf16' to compute so from an fp32 graph (OpenVINO on CPUs that have it).
+        precision: one of `PRECISIONS`, or 'auto': fp32 on a CPU, on CUDA fp16 where such a graph was exported.
     """
 
     device: str = "auto"
     threads: int | None = None
-    precision: str = "fp32"
+    precision: str = "auto"
 
 
 class Session(Protocol):
@@ -45,6 +45,7 @@ class Session(Protocol):
 
     backend: str
     device: str
+    precision: str
     inputs: tuple[TensorSpec, ...]
     outputs: tuple[TensorSpec, ...]
 
@@ -62,30 +63,59 @@ class Session(Protocol):
 
 
 class Backend(Protocol):
-    """One module a backend: it says whether it can run a folder here, and opens it."""
+    """One module a backend: it says whether it can run a folder here, and opens it.
+
+    Attributes:
+        NAME: what `backend=` calls it.
+        AUTO: whether 'auto' considers it.
+        DEVICES: 'cuda', 'cpu' or both; the best first.
+        PRECISIONS: some of `PRECISIONS`. `open_session` calls the functions with nothing but these.
+    """
 
     NAME: str
+    AUTO: bool
+    DEVICES: tuple[str, ...]
+    PRECISIONS: tuple[str, ...]
 
     def obstacle(self, folder: ModelFolder, graph: str, options: SessionOptions) -> str | None:
         """Why this backend cannot run a graph of the folder on this machine, with the remedy; None if it can."""
         ...
 
     def open_graph(self, folder: ModelFolder, graph: str, options: SessionOptions) -> Session:
-        """Open one of `GRAPHS`."""
+        """Open one of `GRAPHS`.
+
+        Raises:
+            BackendError: the device or precision turns out not to work here.
+            ModelFolderError: the file is damaged, foreign or stale.
+        """
         ...
 
 
-PRECISIONS = ("fp32", "bf16")
+# fp16 and int8 live in the graph that was exported; bf16 is how a CPU that has it computes an fp32 graph.
+PRECISIONS = ("fp32", "fp16", "bf16", "int8")
 GRAPHS = ("clip", "encoder", "head", "clip_u8", "encoder_u8")
 
 
-def no_artefact(folder: ModelFolder, graph: str, suffix: str) -> str | None:
-    """Why a graph's exported file cannot be used, with the command that makes it; None if it can."""
-    name = f"{graph}.{suffix}"
+def artefact(graph: str, precision: str, suffix: str) -> str:
+    """File name of an exported graph: 'clip.onnx' in fp32 and bf16, else 'clip.fp16.onnx'."""
+    return f"{graph}.{suffix}" if precision in ("fp32", "bf16") else f"{graph}.{precision}.{suffix}"
+
+
+def no_artefact(folder: ModelFolder, name: str, remedy: str) -> str | None:
+    """Why an exported file cannot be used, with the command that makes it; None if it can."""
     if not folder.has(name):
-        kind = "torchscript" if "torchscript" in suffix else suffix
-        return f"the folder has no {name} (mdhr export {folder.path} --format {kind} --graph {graph})"
+        return f"the folder has no {name} ({remedy})"
+    if failure := folder.manifest.get(name, {}).get("parity", {}).get("failure"):
+        return f"{name} does not answer like the weights: {failure} (export it again)"
     return folder.stale(name)
+
+
+def export_command(folder: ModelFolder, kind: str, graph: str, precision: str) -> str:
+    """What a person types to make an artefact."""
+    words = f"mdhr export {folder.path} --format {kind} --graph {graph}"
+    if precision == "int8":
+        return f"{words} --precision int8 --calibrate VIDEO_OR_FOLDER"
+    return words if precision in ("fp32", "bf16") else f"{words} --precision {precision}"
 
 
 def graph_specs(

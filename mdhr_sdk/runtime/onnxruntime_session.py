@@ -10,18 +10,19 @@ from numpy.typing import NDArray
 
 from ..errors import BackendError, InputError, ModelFolderError, require
 from ..folder import ModelFolder
-from .base import Arrays, SessionOptions, check_inputs, graph_specs, no_artefact
+from .base import Arrays, SessionOptions, artefact, check_inputs, export_command, graph_specs, no_artefact
 
 NAME = "onnxruntime"
+AUTO = True
+DEVICES = ("cuda", "cpu")
+PRECISIONS = ("fp32", "fp16", "int8")
 SUFFIX = "onnx"
 CUDA = "CUDAExecutionProvider"
 
 
 def obstacle(folder: ModelFolder, graph: str, options: SessionOptions) -> str | None:
     """Why ONNX Runtime cannot run this graph here; None if it can."""
-    if options.precision != "fp32":
-        return f"it runs fp32, not {options.precision}"
-    if reason := no_artefact(folder, graph, SUFFIX):
+    if reason := no_onnx(folder, graph, options.precision):
         return reason
     if importlib.util.find_spec("onnxruntime") is None:
         return "the package 'onnxruntime' is not installed (pip install onnxruntime)"
@@ -29,6 +30,11 @@ def obstacle(folder: ModelFolder, graph: str, options: SessionOptions) -> str | 
         remedy = "pip uninstall onnxruntime, then pip install onnxruntime-gpu"
         return f"device '{options.device}' needs {CUDA}, which this onnxruntime lacks ({remedy})"
     return None
+
+
+def no_onnx(folder: ModelFolder, graph: str, precision: str) -> str | None:
+    """Why there is no ONNX file of a graph to run; None if there is."""
+    return no_artefact(folder, artefact(graph, precision, SUFFIX), export_command(folder, "onnx", graph, precision))
 
 
 def open_graph(folder: ModelFolder, graph: str, options: SessionOptions) -> OnnxRuntimeSession:
@@ -44,10 +50,11 @@ class OnnxRuntimeSession:
     def __init__(self, folder: ModelFolder, graph: str, options: SessionOptions, path: Path | None = None) -> None:
         """`path` is a graph to check before it becomes the folder's; without it the folder's own, verified, is read."""
         ort = require("onnxruntime", "all")
-        name = f"{graph}.{SUFFIX}"
+        name = artefact(graph, options.precision, SUFFIX)
+        self.precision = options.precision
         content = path.read_bytes() if path else folder.read(name)
         self.inputs, self.outputs = graph_specs(folder.config, graph, folder.config.clip_length)
-        cuda = options.device.startswith("cuda") or (options.device == "auto" and CUDA in _providers())
+        cuda = options.device.startswith("cuda")
         settings = ort.SessionOptions()
         settings.log_severity_level = 3
         if options.threads is not None:
@@ -60,10 +67,9 @@ class OnnxRuntimeSession:
             raise ModelFolderError(
                 f"onnxruntime cannot load '{folder.path / name}': {str(error).splitlines()[0]}"
             ) from None
-        on_cuda = self._session.get_providers()[0] == CUDA
-        if options.device.startswith("cuda") and not on_cuda:
+        if cuda and self._session.get_providers()[0] != CUDA:
             raise BackendError(f"device '{options.device}' was asked for, but onnxruntime could not start {CUDA} here")
-        self.device = "cuda" if on_cuda else "cpu"
+        self.device = options.device
         self._check_graph(name)
 
     def run(self, inputs: Arrays) -> dict[str, NDArray[Any]]:

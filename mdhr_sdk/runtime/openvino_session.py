@@ -10,21 +10,22 @@ from numpy.typing import NDArray
 
 from ..errors import BackendError, InputError, ModelFolderError, install_hint, require
 from ..folder import ModelFolder
-from .base import Arrays, SessionOptions, check_inputs, graph_specs, no_artefact
+from .base import Arrays, SessionOptions, artefact, check_inputs, graph_specs
+from .onnxruntime_session import SUFFIX, no_onnx
 
 NAME = "openvino"
-SUFFIX = "onnx"
-HINTS = {"fp32": "f32", "bf16": "bf16"}
+AUTO = True
+DEVICES = ("cpu",)
+HINTS = {"fp32": "f32", "bf16": "bf16", "int8": "f32"}  # of what a graph leaves open: int8 stands in the graph itself
+PRECISIONS = tuple(HINTS)
 
 
 def obstacle(folder: ModelFolder, graph: str, options: SessionOptions) -> str | None:
     """Why OpenVINO cannot run this graph here; None if it can."""
     if importlib.util.find_spec("openvino") is None:
         return f"the package 'openvino' is not installed; {install_hint('openvino')}"
-    if reason := no_artefact(folder, graph, SUFFIX):
+    if reason := no_onnx(folder, graph, options.precision):
         return reason
-    if options.device.startswith("cuda"):
-        return f"it runs on the CPU, not on '{options.device}'"
     if options.precision == "bf16" and "BF16" not in _capabilities():
         return "this CPU has no bf16 instructions"
     return None
@@ -44,7 +45,8 @@ class OpenVINOSession:
     def __init__(self, folder: ModelFolder, graph: str, options: SessionOptions, path: Path | None = None) -> None:
         """`path` is a graph to check before it becomes the folder's; without it the folder's own, verified, is read."""
         openvino = require("openvino", "openvino")
-        name = f"{graph}.{SUFFIX}"
+        name = artefact(graph, options.precision, SUFFIX)
+        self.precision = options.precision
         content = path.read_bytes() if path else folder.read(name)
         self.inputs, self.outputs = graph_specs(folder.config, graph, folder.config.clip_length)
         settings: dict[str, Any] = {"PERFORMANCE_HINT": "LATENCY", "INFERENCE_PRECISION_HINT": HINTS[options.precision]}

@@ -1,20 +1,25 @@
-"""Which backend runs a folder on this machine, and why."""
+"""Which backend runs a folder on this machine, on what and how precisely, and why."""
 
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 from types import ModuleType
 
 from ..errors import BackendError
 from ..folder import ModelFolder
 from . import onnxruntime_session, openvino_session, torch_session, torchscript_session
 from .base import GRAPHS, PRECISIONS, Session, SessionOptions
+from .cuda import cuda_device_count
 
 # In the order of `auto`, which takes the first that has no obstacle: ONNX Runtime comes with every installation and
 # runs on CUDA too; OpenVINO is as fast on CPUs in fp32, and faster in bf16 when that is asked for.
 BACKENDS: dict[str, ModuleType] = {
     module.NAME: module for module in (onnxruntime_session, openvino_session, torchscript_session, torch_session)
 }
+# Of `precision='auto'`: an fp16 graph lies in a folder because someone exported it for a GPU. On a CPU nothing is
+# rounded unless that was asked for.
+AUTO_PRECISIONS = {"cuda": ("fp16", "fp32"), "cpu": ("fp32",)}
 
 
 def open_session(
@@ -33,10 +38,30 @@ def open_session(
         BackendError: an unknown backend, one that cannot run here, or none that can.
     """
     options = options or SessionOptions()
+    _check(backend, options, graph)
+    passed_over: dict[str, None] = {}
+    for name, concrete in _attempts(backend, options):
+        module = BACKENDS[name]
+        obstacle = _unfit(module, concrete) or module.obstacle(folder, graph, concrete)
+        if obstacle is None:
+            try:
+                session = module.open_graph(folder, graph, concrete)
+            except BackendError as error:
+                obstacle = str(error)
+            else:
+                return session, "; ".join([f"{name} {session.precision} on {session.device}", *passed_over])
+        passed_over[f"not {name}: {obstacle}"] = None
+    reasons = "; ".join(passed_over)
+    if backend == "auto":
+        raise BackendError(f"no backend can run '{folder.path}' here: {reasons}")
+    raise BackendError(f"backend '{backend}' cannot run '{folder.path}' here: {reasons}")
+
+
+def _check(backend: str, options: SessionOptions, graph: str) -> None:
     if not re.fullmatch(r"auto|cpu|cuda(:[0-9]+)?", str(options.device)):
         raise BackendError(f"unknown device '{options.device}'; expected auto, cpu, cuda or cuda:N")
-    if options.precision not in PRECISIONS:
-        raise BackendError(f"unknown precision '{options.precision}'; expected one of {', '.join(PRECISIONS)}")
+    if options.precision not in ("auto", *PRECISIONS):
+        raise BackendError(f"unknown precision '{options.precision}'; expected auto or one of {', '.join(PRECISIONS)}")
     if graph not in GRAPHS:
         raise BackendError(f"unknown graph '{graph}'; expected one of {', '.join(GRAPHS)}")
     if options.threads is not None and not (isinstance(options.threads, int) and options.threads >= 1):
@@ -44,15 +69,27 @@ def open_session(
     if backend != "auto" and backend not in BACKENDS:
         raise BackendError(f"unknown backend '{backend}'; expected auto or one of {', '.join(BACKENDS)}")
 
-    passed_over: list[str] = []
+
+def _attempts(backend: str, options: SessionOptions) -> list[tuple[str, SessionOptions]]:
+    """What to try, best first: backends with a device and a precision that are no longer 'auto'; CUDA before CPU."""
+    found = []
+    here = ["cuda", "cpu"] if cuda_device_count() else ["cpu"]
     for name, module in BACKENDS.items():
-        if backend not in ("auto", name):
+        if not (module.AUTO if backend == "auto" else name == backend):
             continue
-        obstacle = module.obstacle(folder, graph, options)
-        if obstacle is None:
-            session = module.open_graph(folder, graph, options)
-            return session, "; ".join([f"{name} on {session.device}", *passed_over])
-        passed_over.append(f"not {name}: {obstacle}")
-    if backend == "auto":
-        raise BackendError(f"no backend can run '{folder.path}' here: {'; '.join(passed_over)}")
-    raise BackendError(f"backend '{backend}' cannot run '{folder.path}' here: {obstacle}")
+        fit = [device for device in here if device in module.DEVICES] or module.DEVICES[:1]  # told what it lacks
+        for device in fit if options.device == "auto" else [options.device]:
+            wanted = AUTO_PRECISIONS[device.partition(":")[0]]
+            own = [precision for precision in wanted if precision in module.PRECISIONS]
+            for precision in own if options.precision == "auto" else [options.precision]:
+                found.append((name, replace(options, device=device, precision=precision)))
+    return sorted(found, key=lambda attempt: attempt[1].device == "cpu")
+
+
+def _unfit(module: ModuleType, options: SessionOptions) -> str | None:
+    """Why a backend never runs on this kind of device or in this precision; None if it may."""
+    if options.device.partition(":")[0] not in module.DEVICES:
+        return f"it runs on {module.DEVICES[0]}, not on '{options.device}'"
+    if options.precision not in module.PRECISIONS:
+        return f"it runs {', '.join(module.PRECISIONS)}, not {options.precision}"
+    return None

@@ -42,9 +42,7 @@ class TorchModuleSession:
     ) -> None:
         torch = require("torch", "torch")
         self.inputs, self.outputs = specs
-        self.device = options.device
-        if options.device == "auto":
-            self.device = "cuda" if torch.cuda.is_available() else "cpu"
+        self.device, self.precision = options.device, options.precision
         if options.threads is not None:
             torch.set_num_threads(options.threads)  # of the whole process: PyTorch knows no other
         self._torch = torch

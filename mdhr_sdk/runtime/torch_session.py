@@ -10,12 +10,13 @@ from .base import SessionOptions, graph_specs
 from .torch_module import TorchModuleSession, torch_obstacle
 
 NAME = "torch"
+AUTO = True
+DEVICES = ("cuda", "cpu")
+PRECISIONS = ("fp32",)
 
 
 def obstacle(folder: ModelFolder, graph: str, options: SessionOptions) -> str | None:
     """Why PyTorch cannot run this folder here; None if it can."""
-    if options.precision != "fp32":
-        return f"it runs the weights in fp32, not {options.precision}"
     if not folder.has(WEIGHTS):
         return f"the folder has no {WEIGHTS}"
     return torch_obstacle(options, "timm", "safetensors")

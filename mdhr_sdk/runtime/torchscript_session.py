@@ -9,18 +9,20 @@ from typing import Any
 
 from ..errors import ModelFolderError, require
 from ..folder import ModelFolder
-from .base import SessionOptions, graph_specs, no_artefact
+from .base import SessionOptions, artefact, export_command, graph_specs, no_artefact
 from .torch_module import TorchModuleSession, torch_obstacle
 
 NAME = "torchscript"
+AUTO = True
+DEVICES = ("cuda", "cpu")
+PRECISIONS = ("fp32", "fp16")
 SUFFIX = "torchscript.pt"
 
 
 def obstacle(folder: ModelFolder, graph: str, options: SessionOptions) -> str | None:
     """Why TorchScript cannot run this graph here; None if it can."""
-    if options.precision != "fp32":
-        return f"it runs fp32, not {options.precision}"
-    return no_artefact(folder, graph, SUFFIX) or torch_obstacle(options)
+    name, remedy = _name(graph, options), export_command(folder, NAME, graph, options.precision)
+    return no_artefact(folder, name, remedy) or torch_obstacle(options)
 
 
 def open_graph(folder: ModelFolder, graph: str, options: SessionOptions) -> TorchScriptSession:
@@ -35,7 +37,7 @@ class TorchScriptSession(TorchModuleSession):
 
     def __init__(self, folder: ModelFolder, graph: str, options: SessionOptions, path: Path | None = None) -> None:
         """`path` is a trace to check before it becomes the folder's; without it the folder's own, verified, is read."""
-        name = f"{graph}.{SUFFIX}"
+        name = _name(graph, options)
         content = path.read_bytes() if path else folder.read(name)
 
         def load(device: str) -> Any:
@@ -51,3 +53,7 @@ class TorchScriptSession(TorchModuleSession):
                 raise ModelFolderError(f"torch cannot load '{folder.path / name}': {reason}") from None
 
         super().__init__(graph_specs(folder.config, graph, folder.config.clip_length), options, load)
+
+
+def _name(graph: str, options: SessionOptions) -> str:
+    return artefact(graph, options.precision, SUFFIX)

@@ -167,7 +167,7 @@ def test_close_frees_everything_and_may_come_twice(session: FakeSession, meshers
 
 
 def test_repr_names_model_and_backend(detector: AUDetector):
-    assert repr(detector) == "AUDetector(disfa none, fake on cpu, 8 AUs)"
+    assert repr(detector) == "AUDetector(disfa none, fake fp32 on cpu, 8 AUs)"
     assert detector.codes == CODES
 
 

@@ -84,14 +84,14 @@ def test_from_pretrained_says_what_it_opened(real: AUDetector, tiny_onnx_folder:
     assert info.backend in real.choice and (info.device, info.trained) == ("cpu", False)
     assert info.tag == "bp4d resnet18 (untrained)"
     assert len(real.codes) == 12 and real.config.clip_length == 4
-    assert repr(real) == f"AUDetector(bp4d resnet18 (untrained), {info.backend} on cpu, 12 AUs)"
+    assert repr(real) == f"AUDetector(bp4d resnet18 (untrained), {info.backend} fp32 on cpu, 12 AUs)"
 
 
 def test_auto_says_why(tiny_folder: Path, tiny_onnx_folder: Path):
     with AUDetector.from_pretrained(tiny_onnx_folder) as detector:
-        assert detector.choice.startswith("onnxruntime on ")
+        assert detector.choice.startswith("onnxruntime fp32 on ")
     with AUDetector.from_pretrained(tiny_folder) as detector:
-        assert "torch on" in detector.choice and "not onnxruntime: the folder has no clip.onnx" in detector.choice
+        assert "torch fp32 on" in detector.choice and "not onnxruntime: the folder has no clip.onnx" in detector.choice
 
 
 @pytest.mark.parametrize("backend", ["torch", "onnxruntime"])

@@ -33,12 +33,12 @@ def clips(batch: int, seed: int = 1) -> np.ndarray:
 
 @pytest.fixture(scope="module", params=sorted(BACKENDS))
 def session(request: pytest.FixtureRequest, tiny_onnx_folder: Path) -> Iterator[Session]:
-    folder, options = ModelFolder.open(tiny_onnx_folder), SessionOptions(device="cpu", threads=2)
+    folder, options = ModelFolder.open(tiny_onnx_folder), SessionOptions("cpu", 2, "fp32")
     obstacle = BACKENDS[request.param].obstacle(folder, "clip", options)
     if obstacle and request.param not in REQUIRED:
         pytest.skip(obstacle)
     session, line = open_session(folder, request.param, options)
-    assert line == f"{request.param} on cpu"
+    assert line == f"{request.param} fp32 on cpu"
     yield session
     session.close()
 
@@ -149,14 +149,14 @@ def test_a_closed_session_says_so(backend: str, tiny_onnx_folder: Path):
 
 def test_auto_takes_onnxruntime_where_there_is_a_graph(tiny_onnx_folder: Path):
     session, line = open_session(ModelFolder.open(tiny_onnx_folder))
-    assert session.backend == "onnxruntime"
-    assert line == f"onnxruntime on {session.device}"
+    assert (session.backend, session.precision) == ("onnxruntime", "fp32")
+    assert line.startswith(f"onnxruntime fp32 on {session.device}")
 
 
 def test_auto_takes_torch_elsewhere_and_says_why_not_onnxruntime(tiny_folder: Path):
     session, line = open_session(ModelFolder.open(tiny_folder))
     assert session.backend == "torch"
-    assert line.startswith(f"torch on {session.device}; not onnxruntime: ")
+    assert line.startswith(f"torch fp32 on {session.device}; ") and "; not onnxruntime: " in line
     assert "no clip.onnx" in line and f"mdhr export {tiny_folder} --format onnx" in line and "\n" not in line
 
 
@@ -304,7 +304,9 @@ def test_the_remedy_for_a_missing_graph_is_a_command_that_exists(tiny_folder: Pa
 
     from mdhr_sdk.cli import app
 
-    line = BACKENDS[backend].obstacle(ModelFolder.open(tiny_folder), "encoder_u8", SessionOptions("cpu")) or ""
+    line = (
+        BACKENDS[backend].obstacle(ModelFolder.open(tiny_folder), "encoder_u8", SessionOptions("cpu", 2, "fp32")) or ""
+    )
     words = re.search(r"\((mdhr export .*)\)", line)
     assert words is not None and words[1].endswith("--graph encoder_u8")
     arguments = shlex.split(words[1].replace(str(tiny_folder), str(tiny_folder / "none")))[1:]

@@ -62,7 +62,7 @@ with AUDetector.from_pretrained(sys.argv[1], threads=2) as detector, source:
          probabilities=[face["AU12"].probability for frame in results for face in frame.faces], loaded=loaded())
 """
     (told,) = run(code, tiny_onnx_folder, demo_path)
-    assert told["choice"] == "onnxruntime on cpu"
+    assert told["choice"] == "onnxruntime fp32 on cpu"
     assert (told["frames"], told["faces"]) == (5, 5)
     assert len(set(told["probabilities"])) > 1
     assert not {"torch", "timm", "safetensors", "onnx", "onnxscript"} & set(told["loaded"])
