@@ -99,25 +99,33 @@ def export(
     model: Annotated[Path, typer.Argument(help="Model folder.")],
     format: Annotated[Format, typer.Option(help="Graph format.")] = Format.onnx,
     graph: Annotated[
-        Optional[list[str]], typer.Option(help="clip, encoder, head, clip_u8 or encoder_u8; may be given again.")
+        Optional[list[str]],
+        typer.Option(help="clip, encoder, head, clip_u8 or encoder_u8; may be given again. Default: the first three."),
+    ] = None,
+    precision: Annotated[str, typer.Option(help="fp32, fp16 or int8.")] = "fp32",
+    calibrate: Annotated[
+        Optional[str], typer.Option(help="Footage with faces: int8 is measured on it, any precision judged by it.")
     ] = None,
 ) -> None:
     """Write graphs into a model folder.
 
     Each is kept only if it answers like the weights.
     """
-    from .errors import require
+    from .commands.export import run_export
 
-    for module in ("torch", "timm", "safetensors"):
-        require(module, "export")
-    from .deploy import DEFAULT_GRAPHS, export_onnx, export_torchscript
+    for line in run_export(model, format.value, graph or [], precision, calibrate):
+        typer.echo(line)
 
-    write = {Format.onnx: export_onnx, Format.torchscript: export_torchscript}[format]
-    for path, report in write(model, graph or DEFAULT_GRAPHS).items():
-        typer.echo(
-            f"{path}: {path.stat().st_size / 1e6:.1f} MB; largest difference to the weights over {report.clips} clips: "
-            f"scores {report.max_score:.1e}, other outputs {report.feature:.1e} of their largest value"
-        )
+
+@app.command()
+def verify(
+    model: Annotated[Path, typer.Argument(help="Model folder.")],
+    on: Annotated[Optional[str], typer.Option(help="Footage with faces to compare on.")] = None,
+) -> None:
+    """Compare every exported graph of a folder with its weights, on this machine."""
+    from .commands.verify import run_verify
+
+    run_verify(model, on)
 
 
 @app.callback(invoke_without_command=True)
@@ -140,15 +148,23 @@ def _terminate(*_: object) -> NoReturn:
     raise KeyboardInterrupt
 
 
-def main() -> None:
-    """Entry point."""
+def run_app(app: typer.Typer, *before: str) -> None:
+    """Run a command line, with the words `before` put before those that were typed.
+
+    Whatever goes wrong on purpose is one line on standard error and exit code 2.
+    """
     if threading.current_thread() is threading.main_thread():
         signal.signal(signal.SIGTERM, _terminate)  # what a job scheduler sends; files are finished as for Ctrl-C
     try:
-        app()
+        app(args=[*before, *sys.argv[1:]])
     except MDHRError as error:
         _complain(error)
         sys.exit(BAD_INPUT)
+
+
+def main() -> None:
+    """Entry point."""
+    run_app(app)
 
 
 if __name__ == "__main__":

@@ -131,6 +131,22 @@ class ModelFolder:
             temporary.write_text(config.to_json(), encoding="utf-8")
         return ModelFolder(self.path, config)
 
+    def note(self, name: str, **facts: Any) -> None:
+        """Change what the manifest says of a file besides its hash, as what a later comparison found.
+
+        Raises:
+            ModelFolderError: the manifest does not know the file, or cannot be written.
+        """
+        files = self.manifest
+        if name not in files:
+            raise ModelFolderError(f"{MANIFEST} of '{self.path}' does not vouch for {name}; make it again with mdhr")
+        files = {**files, name: {**files[name], **facts}}
+        try:
+            with _written(self.path / MANIFEST, _json(files)) as manifest:
+                manifest.replace(self.path / MANIFEST)
+        except OSError as error:
+            raise ModelFolderError(f"'{self.path / MANIFEST}' cannot be written: {error.strerror or error}") from error
+
     def _graph_digest(self) -> str:
         """SHA-256 of what exported graphs depend on: not thresholds, licence or provenance."""
         fields = dataclasses.asdict(self.config)
@@ -155,7 +171,7 @@ class ModelFolder:
             if name not in (CONFIG, WEIGHTS):
                 entry["config_sha256"] = self._graph_digest()
             files = {**files, name: entry}
-            with _written(self.path / MANIFEST, json.dumps({"files": files}, indent=2) + "\n") as manifest:
+            with _written(self.path / MANIFEST, _json(files)) as manifest:
                 temporary.replace(self.path / name)
                 manifest.replace(self.path / MANIFEST)
         except OSError as error:
@@ -175,6 +191,10 @@ def _manifest(folder: Path) -> dict[str, dict[str, Any]]:
     if not isinstance(files, dict) or not all(isinstance(entry, dict) for entry in files.values()):
         raise ModelFolderError(f"'{path}' must hold an object of files and does not; make the folder again")
     return files
+
+
+def _json(files: Mapping[str, Any]) -> str:
+    return json.dumps({"files": files}, indent=2) + "\n"
 
 
 def _verified(folder: Path, name: str, manifest: dict[str, dict[str, Any]]) -> bytes:

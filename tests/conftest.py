@@ -53,10 +53,10 @@ def tiny_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="session")
 def tiny_onnx_folder(tiny_folder: Path) -> Path:
     """`tiny_folder` with its graphs in ONNX and the clip graph in TorchScript; it takes half a minute."""
-    from mdhr_sdk.deploy import export_onnx, export_torchscript
+    from mdhr_sdk.deploy import export_graphs
 
     folder = tiny_folder.with_name("tiny-onnx")
     shutil.copytree(tiny_folder, folder)
-    export_onnx(folder)
-    export_torchscript(folder, ["clip"])
+    export_graphs(folder)
+    export_graphs(folder, "torchscript", ["clip"])
     return folder

@@ -1,7 +1,9 @@
 """From a model folder's weights to graphs that run without the model's code (extra 'export')."""
 
-from .export import DEFAULT_GRAPHS, export_onnx, export_torchscript
-from .parity import ParityReport, check_parity
+from .export import DEFAULT_GRAPHS, FORMATS, export_graphs
+from .parity import Judge
+from .report import LIMITS, ParityReport
+from .verify import verify
 from .view import export_view
 
-__all__ = ["DEFAULT_GRAPHS", "ParityReport", "check_parity", "export_onnx", "export_torchscript", "export_view"]
+__all__ = ["DEFAULT_GRAPHS", "FORMATS", "LIMITS", "Judge", "ParityReport", "export_graphs", "export_view", "verify"]

@@ -5,40 +5,65 @@ from __future__ import annotations
 import platform
 import warnings
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import nn
 
 from ..config import FolderConfig
 from ..errors import ExportError, require
 from ..folder import WEIGHTS, ModelFolder
-from ..model import MDHR, load_model
+from ..model import load_model
 from ..model.graphs import build_graph
 from ..runtime import Session, SessionOptions
-from ..runtime.base import GRAPHS, graph_specs
+from ..runtime.base import GRAPHS, artefact, graph_specs
 from ..runtime.onnxruntime_session import SUFFIX as ONNX
 from ..runtime.onnxruntime_session import OnnxRuntimeSession
 from ..runtime.torchscript_session import SUFFIX as TORCHSCRIPT
 from ..runtime.torchscript_session import TorchScriptSession
+from .calibration import calibration_clips
+from .half import half_view
 from .onnx_graphs import OPSET, examples, trace_onnx
-from .parity import ParityReport, check_parity
+from .parity import Judge
+from .quantise import quantise
+from .report import ParityReport
 from .view import export_view
 
 DEFAULT_GRAPHS = ("clip", "encoder", "head")
-OPTIONS: dict[str, dict[str, int]] = {"torchscript": {}, "onnx": {"opset": OPSET}}
-TOOLS = {
-    "torchscript": ("torch", "timm"),
-    "onnx": ("torch", "timm", "onnx", "onnxsim", "onnxscript", "onnxruntime"),
-}
 
 
-def export_onnx(folder: str | Path, graphs: Sequence[str] = DEFAULT_GRAPHS) -> dict[Path, ParityReport]:
-    """Write ONNX graphs in fp32.
+@dataclass(frozen=True)
+class Format:
+    """A file format: how it is written and run, and what the manifest says of it."""
+
+    suffix: str
+    trace: Callable[[nn.Module, FolderConfig, str, Path], None]
+    session: Callable[[ModelFolder, str, SessionOptions, Path], Session]
+    precisions: tuple[str, ...]
+    tools: tuple[str, ...]
+    options: dict[str, int]
+
+
+def export_graphs(
+    folder: str | Path,
+    kind: str = "onnx",
+    graphs: Sequence[str] = (),
+    precision: str = "fp32",
+    calibrate: object = None,
+) -> dict[Path, ParityReport]:
+    """Write graphs of a model folder into it.
 
     Args:
-        graphs: some of `mdhr_sdk.runtime.base.GRAPHS`.
+        kind: one of `FORMATS`: 'onnx', or 'torchscript', whose traces load without timm and this package's model.
+        graphs: some of `mdhr_sdk.runtime.base.GRAPHS`; empty for clip, encoder and head. int8 leaves the head out:
+            it is small, and rounding it would cost more scores than it saves time.
+        precision: 'fp32', 'fp16', or 'int8' (ONNX only).
+        calibrate: a video, a folder or whatever else the detector reads, with faces. int8 needs it, and is measured on
+            half of its clips and judged by the others; any other precision is judged by them when it is given.
 
     Returns:
         File -> how it compares with the weights.
@@ -46,40 +71,40 @@ def export_onnx(folder: str | Path, graphs: Sequence[str] = DEFAULT_GRAPHS) -> d
     Raises:
         ExportError: a graph cannot be made or does not answer like the model; an earlier file stays as it was.
         ModelFolderError: the folder has no usable weights, or cannot be written.
+        SourceError: `calibrate` cannot be read, or shows too few faces.
         MissingDependencyError: the extra 'export' is not installed.
     """
-    return _export(folder, graphs, "onnx", ONNX, trace_onnx, OnnxRuntimeSession)
-
-
-def export_torchscript(folder: str | Path, graphs: Sequence[str] = DEFAULT_GRAPHS) -> dict[Path, ParityReport]:
-    """Write frozen TorchScript traces in fp32; they load without timm and without this package's model.
-
-    Args, returns and raises as `export_onnx`.
-    """
-    return _export(folder, graphs, "torchscript", TORCHSCRIPT, trace_torchscript, TorchScriptSession)
-
-
-def _export(
-    folder: str | Path,
-    graphs: Sequence[str],
-    kind: str,
-    suffix: str,
-    trace: Callable[[nn.Module, FolderConfig, str, Path], None],
-    open_session: Callable[[ModelFolder, str, SessionOptions, Path], Session],
-) -> dict[Path, ParityReport]:
-    check_graphs(graphs)
+    graphs = tuple(dict.fromkeys(graphs)) or tuple(g for g in DEFAULT_GRAPHS if (g, precision) != ("head", "int8"))
+    check_request(kind, graphs, precision, calibrate)
     target = ModelFolder.open(folder)
     model = load_model(target)
     view = export_view(model, target.config.clip_length)
-    reports = {}
-    for graph in dict.fromkeys(graphs):
-        name = f"{graph}.{suffix}"
-        made = provenance(target, kind, graph)
+    clips = None if calibrate is None else calibration_clips(calibrate, target.config)
+    judge = Judge(target.config, model, view, None if clips is None else clips[1::2])
+    form, reports = FORMATS[kind], {}
+    for graph in graphs:
+        name, made = artefact(graph, precision, form.suffix), provenance(target, kind, graph, precision)
         with target.writing(name, made) as part:
-            trace(build_graph(view, target.config.preprocessing, graph), target.config, graph, part)
-            session = open_session(target, graph, SessionOptions("cpu", precision="fp32"), part)
-            reports[target.path / name] = gate(target, model, view, session, graph, made)
+            _write(form, judge, graph, precision, part, clips)
+            session = form.session(target, graph, SessionOptions("cpu", precision=precision), part)
+            reports[target.path / name] = gate(judge, session, graph, made)
     return reports
+
+
+def _write(form: Format, judge: Judge, graph: str, precision: str, part: Path, clips: NDArray[np.uint8] | None) -> None:
+    half = precision == "fp16"
+    view = half_view(judge.view, cached=not graph.startswith("clip")) if half else judge.view
+    module = build_graph(view, judge.config.preprocessing, graph, torch.float16 if half else torch.float32)
+    if precision != "int8":
+        form.trace(module, judge.config, graph, part)
+        return
+    assert clips is not None
+    exact = part.with_name(f"{part.name}.fp32")
+    try:
+        form.trace(module, judge.config, graph, exact)
+        quantise(exact, part, judge.config, graph, clips[::2])
+    finally:
+        exact.unlink(missing_ok=True)
 
 
 def trace_torchscript(module: nn.Module, config: FolderConfig, graph: str, path: Path) -> None:
@@ -90,39 +115,68 @@ def trace_torchscript(module: nn.Module, config: FolderConfig, graph: str, path:
         torch.jit.save(torch.jit.freeze(torch.jit.trace(module, examples(inputs), check_trace=False)), path)
 
 
-def gate(
-    target: ModelFolder, model: MDHR, view: MDHR, session: Session, graph: str, made: dict[str, Any]
-) -> ParityReport:
-    """Compare a session with the weights and note the figures in `made`.
+FORMATS = {
+    "onnx": Format(
+        suffix=ONNX,
+        trace=trace_onnx,
+        session=OnnxRuntimeSession,
+        precisions=("fp32", "fp16", "int8"),
+        tools=("torch", "timm", "onnx", "onnxsim", "onnxscript", "onnxruntime"),
+        options={"opset": OPSET},
+    ),
+    "torchscript": Format(
+        suffix=TORCHSCRIPT,
+        trace=trace_torchscript,
+        session=TorchScriptSession,
+        precisions=("fp32", "fp16"),
+        tools=("torch", "timm"),
+        options={},
+    ),
+}
+
+
+def gate(judge: Judge, session: Session, graph: str, made: dict[str, Any]) -> ParityReport:
+    """Compare a session with the weights, note the figures in `made`, and close it.
 
     Raises:
         ExportError: it does not answer like them.
     """
-    report = check_parity(target.config, graph, model, view, session)
-    session.close()
+    try:
+        report = judge.compare(session, graph)
+    finally:
+        session.close()
     made["parity"] = report.to_dict()
     if report.failure:
-        raise ExportError(f"the {graph} graph of '{target.path}' was not kept: {report.failure}")
+        raise ExportError(f"the {graph} graph in {report.precision} was not kept: {report.failure}")
     return report
 
 
-def check_graphs(graphs: Sequence[str]) -> None:
-    """Refuse names that are no graph.
+def check_request(kind: str, graphs: Sequence[str], precision: str, calibrate: object) -> None:
+    """Refuse what cannot be exported, before any work.
 
     Raises:
         ExportError: names what there is.
     """
+    if kind not in FORMATS:
+        raise ExportError(f"unknown format '{kind}'; expected one of {', '.join(FORMATS)}")
+    if precision not in FORMATS[kind].precisions:
+        raise ExportError(f"{kind} comes in {', '.join(FORMATS[kind].precisions)}; got precision '{precision}'")
     unknown = [graph for graph in graphs if graph not in GRAPHS]
-    if unknown or not graphs:
-        raise ExportError(f"expected some of the graphs {', '.join(GRAPHS)}; got {', '.join(unknown) or 'none'}")
+    if unknown:
+        raise ExportError(f"expected some of the graphs {', '.join(GRAPHS)}; got {', '.join(unknown)}")
+    if precision == "int8" and "head" in graphs:
+        raise ExportError("the head has no int8 form: it costs little, and rounding it many scores; take it in fp32")
+    if precision == "int8" and calibrate is None:
+        raise ExportError("int8 needs footage to measure ranges on; add --calibrate VIDEO_OR_FOLDER with faces")
 
 
-def provenance(target: ModelFolder, kind: str, graph: str) -> dict[str, Any]:
+def provenance(target: ModelFolder, kind: str, graph: str, precision: str) -> dict[str, Any]:
     """What the manifest says of an artefact: from which weights, how, with which tools, on what."""
+    form, length = FORMATS[kind], target.config.clip_length
     return {
         "tool": f"mdhr export --format {kind}",
         "source_sha256": target.manifest[WEIGHTS]["sha256"],
-        "options": {"graph": graph, "precision": "fp32", "clip_length": target.config.clip_length, **OPTIONS[kind]},
-        "versions": {name: require(name, "export").__version__ for name in TOOLS[kind]},
+        "options": {"graph": graph, "precision": precision, "clip_length": length, **form.options},
+        "versions": {name: require(name, "export").__version__ for name in form.tools},
         "device": f"{platform.system()} {platform.machine()}, {torch.get_num_threads()} threads",
     }

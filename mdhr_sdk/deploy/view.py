@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import copy
-from typing import Any
+from typing import Any, cast
 
 import torch
 from torch import Tensor, nn
+from torch.nn.modules.batchnorm import _BatchNorm
 
 from ..errors import InputError
 from ..model import MDHR
@@ -33,12 +34,13 @@ class MatrixWindowMean(nn.Module):
 
 @torch.no_grad()
 def export_view(model: MDHR, frames: int) -> MDHR:
-    """A copy of `model` for clips of exactly `frames` frames, with every BatchNorm outside the backbone folded.
+    """A copy of `model` for clips of exactly `frames` frames, with every BatchNorm folded into the layer before it.
 
     The scales' BatchNorms go into the projections, so the view's projected maps are scaled: its encoder and its head
-    belong together. The backbone's own norms are left to the graph optimisers, which know them all.
+    belong together.
     """
     view: Any = copy.deepcopy(model).eval()
+    _fold_backbone(view.encoder.backbone, model.config.input_size_px)
     for module in view.modules():
         if isinstance(module, TokenLinear):
             folded: Any = _fold(module.linear, module.norm)
@@ -64,6 +66,36 @@ def _fold_dynamics(dynamics: Any, projections: nn.ModuleList) -> None:
         dynamics.biases[index].mul_(scale).add_(shift)
     dynamics.norms = nn.ModuleList(nn.Identity() for _ in dynamics.norms)
     dynamics.out_norm = _fold(dynamics.out, dynamics.out_norm)
+
+
+def _fold_backbone(backbone: Any, size_px: int) -> None:
+    """Fold each BatchNorm that reads what a plain convolution gives.
+
+    Which those are is seen in a run, since timm's networks name and nest them in many ways. A convolution of another
+    class (one that standardises its weights, say) keeps its norm, and the graph optimisers may fold it.
+    """
+    made: dict[Tensor, nn.Conv2d] = {}
+    pairs: list[tuple[nn.Conv2d, _BatchNorm]] = []
+
+    def note(conv: nn.Module, _: Any, output: Tensor) -> None:
+        made[output] = cast(nn.Conv2d, conv)
+
+    def match(norm: nn.Module, inputs: tuple[Tensor, ...]) -> None:
+        if inputs[0] in made:
+            pairs.append((made[inputs[0]], cast(_BatchNorm, norm)))
+
+    hooks = [m.register_forward_hook(note) for m in backbone.modules() if type(m) is nn.Conv2d]
+    hooks += [m.register_forward_pre_hook(match) for m in backbone.modules() if isinstance(m, _BatchNorm)]
+    backbone(torch.zeros(1, 3, size_px, size_px))
+    for hook in hooks:
+        hook.remove()
+    for conv, norm in pairs:
+        if conv.bias is None:
+            conv.bias = nn.Parameter(torch.zeros(conv.out_channels))
+        _scale(conv, *_affine(norm))
+        after = nn.Sequential(*(getattr(norm, name) for name in ("drop", "act") if hasattr(norm, name)))  # of timm's
+        parent, _, name = next(key for key, module in backbone.named_modules() if module is norm).rpartition(".")
+        setattr(backbone.get_submodule(parent), name, after)
 
 
 def _affine(norm: Any) -> tuple[Tensor, Tensor]:

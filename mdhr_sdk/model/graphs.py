@@ -9,7 +9,8 @@ import torch
 from torch import Tensor, nn
 
 from ..config import Preprocessing
-from .mdhr import MDHR, FrameFeatures
+from .dynamics import difference
+from .mdhr import MDHR
 
 
 class Normalise(nn.Module):
@@ -33,46 +34,55 @@ class Normalise(nn.Module):
 class ClipGraph(nn.Module):
     """Frames of whole clips -> scores and region logits; differences before convolutions."""
 
-    def __init__(self, model: MDHR, normalise: nn.Module) -> None:
+    def __init__(self, model: MDHR, normalise: nn.Module, inner: torch.dtype) -> None:
         super().__init__()
         self.model = model
         self.normalise = normalise
+        self.inner = inner
 
     def forward(self, clip: Tensor) -> tuple[Tensor, ...]:
-        output = self.model(self.normalise(clip))
+        output = self.model(self.normalise(clip).to(self.inner))
         return (output.scores, *output.region_logits)
 
 
 class EncoderGraph(nn.Module):
     """Frames -> what each contributes."""
 
-    def __init__(self, model: MDHR, normalise: nn.Module) -> None:
+    def __init__(self, model: MDHR, normalise: nn.Module, inner: torch.dtype) -> None:
         super().__init__()
         self.encoder = model.encoder
         self.normalise = normalise
+        self.inner = inner
 
     def forward(self, frames: Tensor) -> tuple[Tensor, ...]:
-        features = self.encoder(self.normalise(frames))
-        return (features.static, *features.maps)
+        features = self.encoder(self.normalise(frames).to(self.inner))
+        return tuple(x.float() for x in (features.static, *features.maps))
 
 
 class HeadGraph(nn.Module):
     """Features of T frames -> scores and region logits."""
 
-    def __init__(self, model: MDHR) -> None:
+    def __init__(self, model: MDHR, inner: torch.dtype) -> None:
         super().__init__()
         self.head = model.head
+        self.inner = inner
 
     def forward(self, static: Tensor, *maps: Tensor) -> tuple[Tensor, ...]:
-        output = self.head(FrameFeatures(static, maps))
+        differences = [difference(m).to(self.inner) for m in maps]  # of large values that are nearly the same
+        output = self.head.from_differences(static.to(self.inner), differences)
         return (output.scores, *output.region_logits)
 
 
-def build_graph(model: MDHR, preprocessing: Preprocessing, graph: str) -> nn.Module:
-    """'clip', 'encoder' or 'head', or one of the first two with '_u8' for uint8 crops."""
+def build_graph(model: MDHR, preprocessing: Preprocessing, graph: str, inner: torch.dtype = torch.float32) -> nn.Module:
+    """Cut a graph from a model; inputs and outputs are float32 (or uint8), whatever is computed in between.
+
+    Args:
+        graph: 'clip', 'encoder' or 'head', or one of the first two with '_u8' for uint8 crops.
+        inner: dtype of the model's own weights; its scores and region logits must come out as float32.
+    """
     normalise = Normalise(preprocessing) if graph.endswith("_u8") else nn.Identity()
     if graph.startswith("clip"):
-        return ClipGraph(model, normalise).eval()
+        return ClipGraph(model, normalise, inner).eval()
     if graph.startswith("encoder"):
-        return EncoderGraph(model, normalise).eval()
-    return HeadGraph(model).eval()
+        return EncoderGraph(model, normalise, inner).eval()
+    return HeadGraph(model, inner).eval()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import shutil
 import subprocess
@@ -13,9 +14,9 @@ import onnx
 import pytest
 import torch
 
-from mdhr_sdk.deploy import export, export_onnx
+from mdhr_sdk.deploy import LIMITS, Judge, export, export_graphs
 from mdhr_sdk.deploy.onnx_graphs import OPSET, check_graph
-from mdhr_sdk.deploy.parity import FP32, check_parity, probe_clip
+from mdhr_sdk.deploy.parity import probe_clip
 from mdhr_sdk.deploy.view import export_view
 from mdhr_sdk.errors import ExportError, ModelFolderError
 from mdhr_sdk.folder import ModelFolder, sha256
@@ -65,8 +66,8 @@ def test_encoder_and_head_give_the_clips_scores(exported: ModelFolder, batch: in
 
 def test_bytes_in(tiny_folder: Path, tmp_path: Path) -> None:
     folder = ModelFolder.open(shutil.copytree(tiny_folder, tmp_path / "model"))
-    (report,) = export_onnx(folder.path, ["encoder_u8", "encoder_u8"]).values()
-    assert report.feature <= FP32.feature and report.clips == 11
+    (report,) = export_graphs(folder.path, graphs=["encoder_u8", "encoder_u8"]).values()
+    assert report.feature <= LIMITS["fp32"].feature and report.clips == 11
     session, _ = open_session(folder, "onnxruntime", CPU, "encoder_u8")
     assert session.inputs[0].dtype == "uint8" and session.inputs[0].shape == (None, 224, 224, 3)
 
@@ -84,8 +85,8 @@ def test_a_graph_that_answers_otherwise_is_not_kept(
         return view
 
     monkeypatch.setattr(export, "export_view", broken)
-    with pytest.raises(ExportError, match=r"the clip graph of .* was not kept: max_score is"):
-        export_onnx(folder, ["clip"])
+    with pytest.raises(ExportError, match=r"the clip graph in fp32 was not kept: max_score is"):
+        export_graphs(folder, graphs=["clip"])
     assert {path.name: path.read_bytes() for path in folder.iterdir()} == before
 
 
@@ -97,7 +98,7 @@ def test_parity_counts_what_differs(exported: ModelFolder) -> None:
     class Off:
         """The session with one score past its threshold and one NaN."""
 
-        outputs = session.outputs
+        outputs, precision = session.outputs, session.precision
 
         def run(self, inputs):  # type: ignore[no-untyped-def]
             found = session.run(inputs)
@@ -105,7 +106,8 @@ def test_parity_counts_what_differs(exported: ModelFolder) -> None:
             found["region_logits_0"][0, 0, 0] = np.nan
             return found
 
-    report = check_parity(exported.config, "clip", model, view, Off())  # type: ignore[arg-type]
+    trained = dataclasses.replace(exported.config, trained=True)  # decided at its thresholds, not at medians
+    report = Judge(trained, model, view).compare(Off(), "clip")  # type: ignore[arg-type]
     assert (report.decision_flips, report.not_finite) == (4, 4), "one a batch"
     assert report.max_score >= 0.5 and "not finite" in report.failure and "flip_share" in report.failure
 
@@ -122,9 +124,8 @@ def test_foreign_operators_and_opsets_are_refused(exported: ModelFolder) -> None
 
 
 def test_unknown_graphs_are_refused(tiny_folder: Path) -> None:
-    for graphs in (["clips"], []):
-        with pytest.raises(ExportError, match="clip, encoder, head"):
-            export_onnx(tiny_folder, graphs)
+    with pytest.raises(ExportError, match=r"clip, encoder, head.*got clips"):
+        export_graphs(tiny_folder, graphs=["clips"])
 
 
 def test_specs_follow_the_configuration(exported: ModelFolder) -> None:

@@ -1,0 +1,51 @@
+"""What `mdhr verify` does."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from rich.console import Console
+from rich.table import Table
+
+from ..errors import ExportError, require
+
+if TYPE_CHECKING:
+    from ..deploy import ParityReport
+
+COLUMNS = ("mean |Δscore|", "max", "flips", "region flips", "others, relative", "verdict")
+
+
+def run_verify(model: Path, on: str | None) -> None:
+    """Compare and print a table.
+
+    Raises:
+        ExportError: an artefact differs by more than its precision may cost; all were looked at.
+    """
+    for module in ("torch", "timm", "safetensors"):
+        require(module, "export")
+    from ..deploy import ParityReport, verify
+
+    table = Table("file", *COLUMNS, title=f"{model}: exported graphs against the weights")
+    failed = []
+    for name, report in verify(model, on):
+        if not isinstance(report, ParityReport):
+            table.add_row(name, *[""] * 5, f"not run: {report}")
+            continue
+        table.add_row(name, *_cells(report))
+        if report.failure:
+            failed.append(f"{name}: {report.failure}")
+    Console().print(table)
+    if failed:
+        raise ExportError(f"{'; '.join(failed)}; they are not used until they are exported again")
+
+
+def _cells(report: ParityReport) -> tuple[str, ...]:
+    return (
+        f"{report.mean_score:.1e}",
+        f"{report.max_score:.1e}",
+        f"{report.decision_flips} / {report.decisions}",
+        f"{report.region_flips} / {report.regions}",
+        f"{report.feature:.1e}",
+        "differs" if report.failure else "equal" if report.precision == "fp32" else "within its limits",
+    )

@@ -1,0 +1,67 @@
+"""Clips of faces from a user's footage: what int8 ranges are measured on, and what a graph is judged by."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterator
+from importlib.resources import as_file, files
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..config import FolderConfig
+from ..errors import InputError, SourceError
+from ..runtime.clips import Clip, ClipAssembler
+from ..vision import FaceMesher, Source, Tracker, align, list_sources, prepare
+
+CLIPS = 8  # half to measure ranges on, half to judge by
+READ = 64  # clips read at most, of which CLIPS evenly spread ones are kept
+
+
+def calibration_clips(source: object, config: FolderConfig) -> NDArray[np.uint8]:
+    """(n, T, S, S, 3) uint8 BGR aligned crops, 2 <= n <= 8: full clips of a face, spread over the footage.
+
+    Args:
+        source: whatever `AUDetector.predict` takes.
+
+    Raises:
+        SourceError: it cannot be read, or has fewer than two clips of T frames with a face.
+    """
+    found = list(itertools.islice((clip for one in list_sources(source) for clip in _clips(one, config)), READ))
+    if len(found) < 2:
+        raise SourceError(
+            f"expected footage with a face in at least 2 x {config.clip_length} consecutive frames; found {len(found)} "
+            f"such clips in {source!r}; give a longer video, or several"
+        )
+    picked = np.unique(np.linspace(0, len(found) - 1, min(CLIPS, len(found))).round().astype(int))
+    return np.stack([np.stack(found[index].crops) for index in picked])
+
+
+def demo_clips(config: FolderConfig) -> NDArray[np.uint8]:
+    """`calibration_clips` of the bundled video."""
+    with as_file(files("mdhr_sdk") / "assets" / "demo.mp4") as path:
+        return calibration_clips(path, config)
+
+
+def as_input(clips: NDArray[np.uint8], config: FolderConfig) -> NDArray[np.float32]:
+    """(n, T, S, S, 3) uint8 BGR -> (n, T, 3, S, S) float32, as the model reads them."""
+    frames = prepare(clips.reshape(-1, *clips.shape[2:]), config.preprocessing.mean, config.preprocessing.std)
+    return frames.reshape(*clips.shape[:2], *frames.shape[1:])
+
+
+def _clips(source: Source, config: FolderConfig) -> Iterator[Clip]:
+    """Full clips of every face; shorter ones are left out."""
+    assembler, tracker = ClipAssembler(config.clip_length), Tracker()
+    with source, FaceMesher(still=source.info.still) as mesher:
+        for frame in source:
+            faces = mesher.find(frame.image)
+            crops = {}
+            for track_id, face in zip(tracker.update(faces, frame.timestamp_s), faces, strict=True):
+                try:
+                    crop = align(
+                        frame.image, face.landmarks_px, config.preprocessing.template, config.preprocessing.size_px
+                    )
+                except InputError:  # a mesh too degenerate to align is no face
+                    continue
+                crops[track_id] = crop
+            yield from (clip for clip in assembler.push(frame.index, crops) if len(clip.crops) == config.clip_length)

@@ -1,0 +1,94 @@
+"""int8: ONNX Runtime's static quantisation of an fp32 graph, as QDQ nodes that CPUs and TensorRT both take."""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import logging
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..config import FolderConfig
+from ..errors import require
+from .calibration import as_input
+
+OPERATORS = ("Conv", "Gemm", "MatMul")
+PERCENTILE = 99.99  # of a tensor's values lie inside its range; frame differences have tails that would waste it
+
+
+def quantise(exact: Path, path: Path, config: FolderConfig, graph: str, clips: NDArray[np.uint8]) -> None:
+    """Write the int8 form of a graph: weights per channel, activations per tensor, both symmetric.
+
+    The first layer, which sees the picture, and everything behind the encoder stay in fp32: they cost little time,
+    and rounding them costs most scores. Biases stay floats, since TensorRT takes no int32 ones.
+
+    Args:
+        exact: the fp32 graph.
+        path: where the int8 graph goes.
+        clips: uint8 crops (n, T, S, S, 3) whose activations set the ranges.
+    """
+    onnx, tools = require("onnx", "export"), require("onnxruntime.quantization", "export")
+    with _quiet():
+        tools.quantize_static(
+            str(exact),
+            str(path),
+            _reader(tools, config, graph, clips),
+            quant_format=tools.QuantFormat.QDQ,
+            op_types_to_quantize=list(OPERATORS),
+            nodes_to_quantize=encoder_layers(onnx.load(exact).graph)[1:],
+            per_channel=True,
+            activation_type=tools.QuantType.QInt8,
+            weight_type=tools.QuantType.QInt8,
+            calibrate_method=tools.CalibrationMethod.Percentile,
+            extra_options={
+                "ActivationSymmetric": True,
+                "WeightSymmetric": True,
+                "QuantizeBias": False,
+                "CalibPercentile": PERCENTILE,
+            },
+        )
+
+
+def encoder_layers(graph: Any) -> list[str]:
+    """Names of the nodes that multiply by a weight and that nothing of the head comes before, in the graph's order."""
+    weights = {tensor.name for tensor in graph.initializer if len(tensor.dims) >= 2}
+    behind: set[str] = set()  # tensors that depend on the head
+    found = []
+    for node in graph.node:
+        if any(name in behind or name.removeprefix("model.").startswith("head.") for name in node.input):
+            behind.update(node.output)
+        elif node.op_type in OPERATORS and len(node.input) > 1 and node.input[1] in weights:
+            found.append(node.name)
+    return found
+
+
+def _reader(tools: Any, config: FolderConfig, graph: str, clips: NDArray[np.uint8]) -> Any:
+    """Feeds one clip, or the frames of one clip, at a time."""
+    name = "clip" if graph.startswith("clip") else "frames"
+    inputs = clips if graph.endswith("_u8") else as_input(clips, config)
+
+    class Reader(tools.CalibrationDataReader):
+        def __init__(self) -> None:
+            self.left = iter(inputs)
+
+        def get_next(self) -> dict[str, NDArray[Any]] | None:
+            clip = next(self.left, None)
+            return None if clip is None else {name: clip[None] if name == "clip" else clip}
+
+    return Reader()
+
+
+@contextlib.contextmanager
+def _quiet() -> Iterator[None]:
+    """The quantiser prints its progress, and advises what the export has done already."""
+    before = logging.root.manager.disable
+    logging.disable(logging.WARNING)
+    try:
+        with contextlib.redirect_stdout(io.StringIO()):
+            yield
+    finally:
+        logging.disable(before)

@@ -1,0 +1,188 @@
+"""fp16 and int8: what stays exact, what it costs, and what is refused."""
+
+from __future__ import annotations
+
+import math
+import shutil
+from pathlib import Path
+
+import numpy as np
+import onnx
+import pytest
+import torch
+from onnx import TensorProto
+
+from mdhr_sdk.config import Preprocessing
+from mdhr_sdk.deploy import LIMITS, export_graphs, export_view
+from mdhr_sdk.deploy.calibration import calibration_clips, demo_clips
+from mdhr_sdk.deploy.half import half_view
+from mdhr_sdk.deploy.quantise import encoder_layers
+from mdhr_sdk.deploy.report import report_on
+from mdhr_sdk.errors import BackendError, ExportError, SourceError
+from mdhr_sdk.folder import ModelFolder
+from mdhr_sdk.model import build_mdhr, calibrate, load_model
+from mdhr_sdk.model.graphs import build_graph
+from mdhr_sdk.runtime import SessionOptions, open_session
+from reference import clip as reference_clip
+
+
+@pytest.fixture(scope="module")
+def rounded(tiny_folder: Path, demo_path: Path, tmp_path_factory: pytest.TempPathFactory) -> ModelFolder:
+    """The tiny model's graphs in fp16, and its encoder in int8."""
+    folder = Path(shutil.copytree(tiny_folder, tmp_path_factory.mktemp("rounded") / "tiny"))
+    export_graphs(folder, graphs=["clip", "encoder", "head"], precision="fp16")
+    export_graphs(folder, graphs=["encoder"], precision="int8", calibrate=demo_path)
+    return ModelFolder.open(folder)
+
+
+def graph_of(folder: ModelFolder, name: str) -> onnx.GraphProto:
+    return onnx.load(folder.path / name).graph
+
+
+def producers(graph: onnx.GraphProto) -> dict[str, onnx.NodeProto]:
+    return {output: node for node in graph.node for output in node.output}
+
+
+@pytest.mark.parametrize("name", ["clip", "encoder", "head"])
+def test_a_half_graph_takes_and_gives_floats_and_holds_halves(rounded: ModelFolder, name: str) -> None:
+    graph = graph_of(rounded, f"{name}.fp16.onnx")
+    for value in (*graph.input, *graph.output):
+        assert value.type.tensor_type.elem_type == TensorProto.FLOAT
+    held = {TensorProto.FLOAT: 0, TensorProto.FLOAT16: 0}
+    for tensor in graph.initializer:
+        if tensor.data_type in held:
+            held[tensor.data_type] += math.prod(tensor.dims)
+    assert held[TensorProto.FLOAT16] > held[TensorProto.FLOAT]
+
+
+def test_region_logits_and_cached_projections_stay_in_single(rounded: ModelFolder) -> None:
+    def dtypes(name: str, part: str) -> set[int]:
+        return {t.data_type for t in graph_of(rounded, name).initializer if part in t.name}
+
+    assert dtypes("clip.fp16.onnx", "relations.heads") == {TensorProto.FLOAT}
+    assert dtypes("head.fp16.onnx", "relations.heads") == {TensorProto.FLOAT}
+    assert dtypes("encoder.fp16.onnx", "project.convs") == {TensorProto.FLOAT}
+    assert dtypes("clip.fp16.onnx", "project.convs") == {TensorProto.FLOAT16}, "differences come first there"
+    assert dtypes("clip.fp16.onnx", "backbone") == {TensorProto.FLOAT16}
+
+
+def test_a_head_subtracts_before_it_rounds(rounded: ModelFolder) -> None:
+    graph = graph_of(rounded, "head.fp16.onnx")
+    casts = [node for node in graph.node if node.op_type == "Cast" and node.attribute[0].i == TensorProto.FLOAT16]
+    made_by = [producers(graph)[node.input[0]].op_type for node in casts if node.input[0] in producers(graph)]
+    assert made_by.count("Sub") == 4
+
+
+def test_half_precision_follows_the_model_over_subtle_motion() -> None:
+    torch.manual_seed(0)
+    model = build_mdhr(backbone="resnet18", projection_width=24, au_width=16, weight_width=4, input_size_px=64)
+    calibrate(model, reference_clip(2, 6, 64))
+    view = export_view(model, frames=6)
+    x = torch.from_numpy(reference_clip(2, 6, 64, motion=0.02, seed=7))
+    preprocessing = Preprocessing(size_px=64)
+    with torch.inference_mode():
+        wanted = model(x).scores
+        clip = build_graph(half_view(view, cached=False), preprocessing, "clip", torch.float16)(x)[0]
+        half = half_view(view, cached=True)
+        features = build_graph(half, preprocessing, "encoder", torch.float16)(x.flatten(0, 1))
+        parts = [value.unflatten(0, (2, 6)) for value in features]
+        split = build_graph(half, preprocessing, "head", torch.float16)(*parts)[0]
+    for got in (clip, split):
+        assert got.dtype == torch.float32
+        assert 0 < (got - wanted).abs().max() <= 1e-2 and (got - wanted).abs().mean() <= 2e-3
+
+
+@pytest.mark.parametrize(("name", "precision"), [("clip", "fp16"), ("encoder", "fp16"), ("encoder", "int8")])
+def test_the_manifest_says_what_precision_costs(rounded: ModelFolder, name: str, precision: str) -> None:
+    entry = rounded.manifest[f"{name}.{precision}.onnx"]
+    assert entry["options"]["precision"] == entry["parity"]["precision"] == precision
+    assert entry["parity"]["failure"] == "" and entry["parity"]["decisions"] > 0
+    assert 1e-7 < entry["parity"]["mean_score"] <= LIMITS[precision].mean_score
+
+
+def test_int8_rounds_the_encoder_but_its_first_layer(rounded: ModelFolder) -> None:
+    graph = graph_of(rounded, "encoder.int8.onnx")
+    made = producers(graph)
+    layers = [node for node in graph.node if node.op_type in ("Conv", "Gemm")]
+    plain = [node for node in layers if made.get(node.input[0], node).op_type != "DequantizeLinear"]
+    assert len(layers) == 25 and [layers.index(node) for node in plain] == [0]
+    scales = {tensor.name: tensor for tensor in graph.initializer}
+    for node in layers[1:]:
+        weight = made[node.input[1]]
+        assert math.prod(scales[weight.input[1]].dims) == made_channels(scales[weight.input[0]], node), "one a channel"
+        zero = onnx.numpy_helper.to_array(scales[made[node.input[0]].input[2]])
+        assert zero.dtype == np.int8 and zero == 0, "TensorRT takes symmetric activations only"
+        assert all(name in scales for name in node.input[2:]), "and no int32 bias"
+
+
+def made_channels(weight: onnx.TensorProto, node: onnx.NodeProto) -> int:
+    turned = any(a.name == "transB" and a.i for a in node.attribute) or node.op_type == "Conv"
+    return int(weight.dims[0 if turned else 1])
+
+
+def test_nothing_of_the_head_is_rounded(tiny_onnx_folder: Path) -> None:
+    graph = graph_of(ModelFolder.open(tiny_onnx_folder), "clip.onnx")
+    inputs = {node.name: node.input[1] for node in graph.node if len(node.input) > 1}
+    found = [inputs[name] for name in encoder_layers(graph)]
+    assert any("project" in name for name in found) and not any("head." in name for name in found)
+    assert "backbone" in found[0]
+
+
+def test_sessions_run_what_was_asked_for(rounded: ModelFolder) -> None:
+    frames = np.random.default_rng(0).standard_normal((3, 3, 224, 224), dtype=np.float32)
+    with torch.inference_mode():
+        wanted = export_view(load_model(rounded), 4).encoder(torch.from_numpy(frames)).static.numpy()
+    far = []
+    for precision in ("fp16", "int8"):
+        session, line = open_session(rounded, "onnxruntime", SessionOptions("cpu", 2, precision), "encoder")
+        assert session.precision == precision and line == f"onnxruntime {precision} on cpu"
+        far.append(np.abs(session.run({"frames": frames})["static"] - wanted).mean())
+    assert 0 < far[0] < far[1]
+    with pytest.raises(BackendError, match=r"no clip\.int8\.onnx .*--precision int8 --calibrate"):
+        open_session(rounded, "onnxruntime", SessionOptions("cpu", 2, "int8"), "clip")
+    with pytest.raises(BackendError, match="it runs fp32, not int8"):
+        open_session(rounded, "torch", SessionOptions("cpu", 2, "int8"), "encoder")
+    with pytest.raises(BackendError, match="unknown precision 'half'"):
+        open_session(rounded, "auto", SessionOptions("cpu", 2, "half"), "encoder")
+
+
+@pytest.mark.parametrize(
+    ("options", "hint"),
+    [
+        ({"precision": "int4"}, "onnx comes in fp32, fp16, int8; got precision 'int4'"),
+        ({"kind": "torchscript", "precision": "int8"}, "torchscript comes in fp32, fp16"),
+        ({"kind": "tflite"}, "unknown format 'tflite'; expected one of onnx, torchscript"),
+        ({"precision": "int8"}, "--calibrate VIDEO_OR_FOLDER"),
+        ({"precision": "int8", "graphs": ["head"], "calibrate": "x.mp4"}, "the head has no int8 form"),
+    ],
+)
+def test_what_cannot_be_exported_is_refused_at_once(tiny_folder: Path, options: dict, hint: str) -> None:
+    with pytest.raises(ExportError, match=hint):
+        export_graphs(tiny_folder, **options)
+
+
+def test_calibration_takes_full_clips_of_faces(tiny_folder: Path, demo_path: Path) -> None:
+    config = ModelFolder.open(tiny_folder).config
+    clips = calibration_clips(demo_path, config)
+    assert clips.shape == (8, 4, 224, 224, 3) and clips.dtype == np.uint8
+    assert np.array_equal(clips, demo_clips(config))
+    assert len({clip.tobytes() for clip in clips}) == 8
+
+
+def test_footage_without_faces_is_refused(tiny_folder: Path) -> None:
+    config = ModelFolder.open(tiny_folder).config
+    with pytest.raises(SourceError, match="2 x 4 consecutive frames; found 0"):
+        calibration_clips(np.zeros((9, 64, 64, 3), np.uint8), config)
+
+
+def test_differences_are_counted_as_by_hand() -> None:
+    wanted = {"scores": np.array([[[0.2, 0.495], [0.6, 0.9]]]), "region_logits_0": np.array([[[0.0, 4.0], [2.0, 1.0]]])}
+    got = {"scores": np.array([[[0.3, 0.6], [0.4, 0.9]]]), "region_logits_0": np.array([[[0.0, 3.0], [1.0, 2.0]]])}
+    report = report_on("fp16", 1, np.array([0.5, 0.5]), [(wanted, got)])
+    assert (report.decision_flips, report.decisions) == (1, 3), "0.495 is too close to decide"
+    assert (report.region_flips, report.regions) == (1, 2)
+    assert report.max_score == pytest.approx(0.2) and report.mean_score == pytest.approx(
+        (0.1 + 0.105 + 0.2) / 4, abs=0.03
+    )
+    assert report.feature == pytest.approx(1 / 4)
+    assert "flip_share is 0.33, more than 0.01" in report.failure

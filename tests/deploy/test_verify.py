@@ -1,0 +1,89 @@
+"""Verification: every artefact against the weights, and what failed is used no more."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import onnx
+import pytest
+from onnx import numpy_helper
+from typer.testing import CliRunner
+
+from mdhr_sdk.cli import app
+from mdhr_sdk.deploy import ParityReport, verify
+from mdhr_sdk.errors import BackendError, ExportError, ModelFolderError
+from mdhr_sdk.folder import ModelFolder, sha256
+from mdhr_sdk.runtime import SessionOptions, open_session
+
+ROOT = Path(__file__).parents[2]
+
+
+@pytest.fixture
+def folder(tiny_onnx_folder: Path, tmp_path: Path) -> Path:
+    """A copy with the head in ONNX and nothing else that was exported."""
+    copy = Path(shutil.copytree(tiny_onnx_folder, tmp_path / "model"))
+    files = json.loads((copy / "manifest.json").read_text())["files"]
+    for name in [name for name in files if "options" in files[name] and name != "head.onnx"]:
+        (copy / name).unlink()
+        del files[name]
+    (copy / "manifest.json").write_text(json.dumps({"files": files}))
+    return copy
+
+
+def shift_scores(folder: Path) -> None:
+    """A graph that runs, that the manifest vouches for, and that says something else."""
+    model = onnx.load(folder / "head.onnx")
+    bias = next(tensor for tensor in model.graph.initializer if tensor.name.endswith("temporal.conv.bias"))
+    bias.CopyFrom(numpy_helper.from_array(numpy_helper.to_array(bias) + 0.5, bias.name))
+    onnx.save(model, folder / "head.onnx")
+    manifest = json.loads((folder / "manifest.json").read_text())
+    manifest["files"]["head.onnx"]["sha256"] = sha256(folder / "head.onnx")
+    (folder / "manifest.json").write_text(json.dumps(manifest))
+
+
+def test_a_good_folder_is_equal_and_says_so(folder: Path) -> None:
+    result = CliRunner().invoke(app, ["verify", str(folder)])
+    assert result.exit_code == 0 and "head.onnx" in result.stdout and "equal" in result.stdout
+
+
+def test_what_differs_is_named_noted_and_used_no_more(folder: Path) -> None:
+    session, _ = open_session(ModelFolder.open(folder), "onnxruntime", SessionOptions("cpu"), "head")
+    session.close()
+    shift_scores(folder)
+    result = CliRunner().invoke(app, ["verify", str(folder)])
+    assert isinstance(result.exception, ExportError) and "head.onnx: max_score is" in str(result.exception)
+    assert (folder / "head.onnx").exists(), "it is the user's file"
+    with pytest.raises(
+        BackendError, match=r"head.onnx does not answer like the weights: max_score is .*export it again"
+    ):
+        open_session(ModelFolder.open(folder), "onnxruntime", SessionOptions("cpu"), "head")
+    (again,) = verify(folder)
+    assert isinstance(again[1], ParityReport) and again[1].failure, "looked at anew, whatever was noted"
+
+
+def test_what_cannot_run_is_told_and_the_rest_is_compared(folder: Path) -> None:
+    shutil.copy(folder / "head.onnx", folder / "clip.fp16.tflite")
+    manifest = json.loads((folder / "manifest.json").read_text())
+    entry = {"sha256": sha256(folder / "head.onnx"), "options": {"graph": "clip", "precision": "fp16"}}
+    manifest["files"] = {"clip.fp16.tflite": entry, **manifest["files"]}
+    (folder / "manifest.json").write_text(json.dumps(manifest))
+    told = dict(verify(folder))
+    assert "no backend of this version runs clip.fp16.tflite" in str(told["clip.fp16.tflite"])
+    assert isinstance(told["head.onnx"], ParityReport) and not told["head.onnx"].failure
+
+
+def test_a_note_needs_a_file_that_the_manifest_knows(folder: Path) -> None:
+    with pytest.raises(ModelFolderError, match=r"does not vouch for clip\.onnx"):
+        ModelFolder.open(folder).note("clip.onnx", parity={})
+
+
+@pytest.mark.parametrize("script", ["to_onnx.py", "to_torchscript.py"])
+def test_scripts_export_and_tell_bad_input_in_one_line(script: str, tmp_path: Path) -> None:
+    words = [sys.executable, str(ROOT / "export" / script), str(tmp_path / "none")]
+    done = subprocess.run(words, capture_output=True, text=True, check=False)
+    assert done.returncode == 2 and done.stderr.count("\n") == 1
+    assert done.stderr.startswith("error: model folder") and "does not exist" in done.stderr
