@@ -1,0 +1,112 @@
+"""What can be measured of a model folder on this machine, and why the rest cannot."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from mdhr_sdk.errors import BackendError
+from mdhr_sdk.folder import ModelFolder
+from mdhr_sdk.runtime import BACKENDS, SessionOptions
+from mdhr_sdk.runtime.base import PRECISIONS
+
+GRAPHS = ("clip", "encoder", "head")
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What is measured, and how.
+
+    Attributes:
+        graph: one of `GRAPHS`.
+        device: 'cpu', 'cuda' or 'cuda:N', the same for all.
+        batch: clips, frames (encoder) or windows (head) a run.
+        threads: CPU threads of each candidate.
+        rounds: turns of each candidate.
+        turn_s: least length of a turn, in seconds; a turn has at least one run.
+    """
+
+    graph: str = "clip"
+    device: str = "cpu"
+    batch: int = 1
+    threads: int = 1
+    rounds: int = 10
+    turn_s: float = 0.5
+
+    def __post_init__(self) -> None:
+        if self.graph not in GRAPHS:
+            raise BackendError(f"unknown graph '{self.graph}'; expected one of {', '.join(GRAPHS)}")
+        if not re.fullmatch(r"cpu|cuda(:[0-9]+)?", self.device):
+            raise BackendError(f"unknown device '{self.device}'; expected cpu, cuda or cuda:N")
+        for name in ("batch", "threads", "rounds"):
+            if getattr(self, name) < 1:
+                raise BackendError(f"--{name} must be at least 1; got {getattr(self, name)}")
+        if not 0 <= self.turn_s <= 3600:
+            raise BackendError(f"--seconds must be between 0 and 3600; got {self.turn_s}")
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """A backend in a precision. 'released', the baseline, and 'matmul' are none of `BACKENDS`."""
+
+    backend: str
+    precision: str = "fp32"
+
+    def __str__(self) -> str:
+        return f"{self.backend} {self.precision}"
+
+
+BASELINE = Candidate("released")
+
+
+def obstacle(folder: ModelFolder, candidate: Candidate, settings: Settings) -> str | None:
+    """Why a candidate cannot run here, with the remedy; None if it can. A head also needs its encoder."""
+    module = BACKENDS["torch" if candidate == BASELINE else candidate.backend]
+    if settings.device.partition(":")[0] not in module.DEVICES:
+        return f"it runs on {' or '.join(module.DEVICES)}, not on '{settings.device}'"
+    if candidate.precision not in module.PRECISIONS:
+        return f"it runs {', '.join(module.PRECISIONS)}, not {candidate.precision}"
+    options = SessionOptions(settings.device, settings.threads, candidate.precision)
+    graphs = ["encoder", "head"] if settings.graph == "head" else [settings.graph]
+    reasons: list[str | None] = [module.obstacle(folder, graph, options) for graph in graphs]
+    return next(filter(None, reasons), None)
+
+
+def plan(
+    folder: ModelFolder, settings: Settings, backends: Sequence[str] = (), precisions: Sequence[str] = ()
+) -> dict[Candidate, str | None]:
+    """Candidates in the order of the table, each with the reason why it cannot run, None for one that can.
+
+    Args:
+        backends, precisions: what was asked for by name; all there are when empty.
+
+    Raises:
+        BackendError: an unknown name, or something asked for by name that cannot run.
+    """
+    for kind, names, known in (("backend", backends, BACKENDS), ("precision", precisions, PRECISIONS)):
+        unknown = [name for name in names if name not in known]
+        if unknown:
+            raise BackendError(f"unknown {kind} '{unknown[0]}'; expected some of {', '.join(known)}")
+    found: dict[Candidate, str | None] = {BASELINE: obstacle(folder, BASELINE, settings)}
+    for backend in dict.fromkeys(backends or BACKENDS):
+        wanted = dict.fromkeys(precisions or PRECISIONS)
+        own = {c: obstacle(folder, c, settings) for c in (Candidate(backend, precision) for precision in wanted)}
+        _check_asked(own, bool(backends), bool(precisions))
+        if not precisions:
+            runs: dict[Candidate, str | None] = {c: reason for c, reason in own.items() if reason is None}
+            first = Candidate(backend, BACKENDS[backend].PRECISIONS[0])
+            own = runs or {first: own[first]}
+        found.update(own)
+    if precisions and all(reason is not None for candidate, reason in found.items() if candidate != BASELINE):
+        reasons = "; ".join(f"{c}: {reason}" for c, reason in found.items() if c != BASELINE)
+        raise BackendError(f"no backend can run {', '.join(precisions)} here: {reasons}")
+    return found
+
+
+def _check_asked(own: dict[Candidate, str | None], backend_asked: bool, precision_asked: bool) -> None:
+    """A backend that was named must run: in every precision that was named too, or else in one at least."""
+    refused = {candidate: reason for candidate, reason in own.items() if reason is not None}
+    if backend_asked and refused and (precision_asked or len(refused) == len(own)):
+        candidate, reason = next(iter(refused.items()))
+        raise BackendError(f"{candidate} cannot be measured here: {reason}")

@@ -1,0 +1,114 @@
+"""What a latency run shows and writes."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from typing import Any
+
+from rich.table import Table
+
+from candidates import BASELINE, Settings
+from machine import Machine
+from mdhr_sdk.folder import ModelFolder
+from measuring import BASELINE_TOLERANCE, MATMUL, Measured
+from rows import Row, peak_gmacs_per_s
+
+
+def header(folder: ModelFolder, machine: Machine, settings: Settings) -> str:
+    """What is measured, and on what."""
+    config = folder.config
+    lines = [
+        *machine.lines(),
+        f"{folder.path}: {config.model.label_set.name} {config.model.backbone}, T = {config.clip_length}, "
+        f"graph {settings.graph}, batch {settings.batch}, {settings.threads} threads, device {settings.device}, "
+        f"{settings.rounds} rounds of at least {settings.turn_s:g} s",
+    ]
+    return "\n".join([*lines, f"warning: {machine.warning}"] if machine.warning else lines)
+
+
+def latency_table(found: list[Row]) -> Table:
+    """The rows that have figures."""
+    heads = (
+        *("p50 ms", "p90", "p99", "min", "runs", "frames/s", "x baseline", "GMAC/s", "of peak"),
+        *("MiB loaded", "MiB peak", "max score diff"),
+    )
+    table = Table("backend", "precision")
+    for head in heads:
+        table.add_column(head, justify="right")
+    for r in found:
+        if r.reason is not None:
+            continue
+        times = (r.latency_ms_p50, r.latency_ms_p90, r.latency_ms_p99, r.latency_ms_min)
+        table.add_row(
+            "baseline" if r.backend == BASELINE.backend else r.backend,
+            r.precision,
+            *(_cell(value, ".1f") for value in times),
+            str(r.runs),
+            *(_cell(r.frames_per_s, ".1f"), _cell(r.times_as_fast, ".2f")),
+            *(_cell(r.gmacs_per_s, ".1f"), _cell(r.share_of_peak, ".0%")),
+            *(_cell(r.rss_loaded_mib, ".0f"), _cell(r.rss_peak_mib, ".0f"), _cell(r.max_score_difference, ".1e")),
+        )
+    return table
+
+
+def _cell(value: float | None, form: str) -> str:
+    return "-" if value is None else format(value, form)
+
+
+def reason_table(found: list[Row]) -> Table:
+    """The rows without figures."""
+    table = Table("not measured", "precision", "reason")
+    for r in found:
+        if r.reason is not None:
+            table.add_row("baseline" if r.backend == BASELINE.backend else r.backend, r.precision, r.reason)
+    return table
+
+
+def notes(measured: Measured, settings: Settings) -> str:
+    """What the columns mean, and what this run says of itself."""
+    peak, ready = peak_gmacs_per_s(measured), measured.ready.get(MATMUL, {})
+    size = ready.get("size")
+    lines = [
+        "baseline: eager PyTorch, fp32, differences before convolutions, average pooling as released"
+        if settings.graph == "clip"
+        else f"baseline: eager PyTorch, fp32, the {settings.graph} graph with the released pooling; the released code "
+        "itself knows whole clips only",
+        "x baseline: times as fast, the median over rounds of the ratio of each round's medians",
+        "of peak: GMAC/s of the fp32 model over "
+        + (
+            f"the fp32 matrix product of {ready['library']}, {size} x {size}, in the same rounds: {peak:.1f} GMAC/s"
+            if peak is not None
+            else f"the fp32 matrix product, which failed: {measured.failed.get(MATMUL)}"
+        )
+        + "; lower precisions may exceed 100 %",
+        "max score diff: to the baseline's scores of the same clips",
+    ]
+    if measured.baseline_difference is not None:
+        limit = f"{BASELINE_TOLERANCE:g}"
+        lines.append(
+            f"the baseline differs from the model by {measured.baseline_difference:.1e} (at most {limit} passes)"
+        )
+    return "\n".join(lines)
+
+
+def report_content(
+    folder: ModelFolder, machine: Machine, settings: Settings, measured: Measured, macs: int | None, found: list[Row]
+) -> dict[str, Any]:
+    """Everything, for the JSON file."""
+    config = folder.config
+    return {
+        "benchmark": "latency",
+        "machine": {**asdict(machine), "warning": machine.warning},
+        "model": {
+            "folder": str(folder.path),
+            "label_set": config.model.label_set.name,
+            "backbone": config.model.backbone,
+            "clip_length": config.clip_length,
+            "trained": config.trained,
+        },
+        "settings": asdict(settings),
+        "macs_a_run": macs,
+        "matmul": {**measured.ready.get(MATMUL, {}), "peak_gmacs_per_s": peak_gmacs_per_s(measured)},
+        "baseline_difference": measured.baseline_difference,
+        "rows": [asdict(r) for r in found],
+    }

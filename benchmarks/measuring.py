@@ -1,0 +1,131 @@
+"""Candidates measured in turns: all alive in processes of their own, one running at a time."""
+
+from __future__ import annotations
+
+import tempfile
+import time
+from collections.abc import Callable, Mapping
+from contextlib import ExitStack
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from candidates import BASELINE, Candidate, Settings
+from mdhr_sdk.commands.init import demo_clip
+from mdhr_sdk.config import FolderConfig
+from mdhr_sdk.folder import ModelFolder
+from workers import Worker, WorkerError, ask_once
+
+# Threads of the one before spin on for a while (Intel's OpenMP: 0.2 s) and would slow the next one.
+SETTLE_S = 0.25
+BASELINE_TOLERANCE = 1e-6
+MATMUL = Candidate("matmul")
+Turns = list[list[float]]
+Tell = Callable[[str], None]
+
+
+@dataclass
+class Measured:
+    """What came back.
+
+    Attributes:
+        ready: what each answered when it was loaded and warm (see `worker.py`).
+        turns_ms: milliseconds of every run, turn by turn; those who failed have none.
+        rss_peak_mib: most memory that each held.
+        failed: why the others have no figures.
+        baseline_difference: largest score difference of the baseline to the model; None without a baseline.
+    """
+
+    ready: dict[Candidate, dict[str, Any]] = field(default_factory=dict)
+    turns_ms: dict[Candidate, Turns] = field(default_factory=dict)
+    rss_peak_mib: dict[Candidate, float | None] = field(default_factory=dict)
+    failed: dict[Candidate, str] = field(default_factory=dict)
+    baseline_difference: float | None = None
+
+
+def measure(
+    folder: ModelFolder, settings: Settings, planned: Mapping[Candidate, str | None], tell: Tell = lambda _: None
+) -> Measured:
+    """Load every candidate, then take turns; whoever fails becomes a reason and the others go on.
+
+    Args:
+        planned: from `candidates.plan`.
+        tell: gets one line on what happens now.
+    """
+    measured = Measured(failed={candidate: reason for candidate, reason in planned.items() if reason is not None})
+    with tempfile.TemporaryDirectory() as scratch, ExitStack() as alive:
+        clip = _write_inputs(folder.config, settings, Path(scratch))
+        workers: dict[Candidate, Worker] = {}
+        for candidate in (*planned, MATMUL):
+            if candidate in measured.failed:
+                continue
+            tell(f"loading {candidate}")
+            try:
+                request = _request(folder, settings, candidate, Path(scratch), clip)
+                request["torch"] = planned.get(BASELINE) is None
+                if candidate == BASELINE:
+                    measured.baseline_difference = _checked_difference(request)
+                worker = alive.enter_context(Worker(request))
+                measured.ready[candidate] = worker.ready()
+                workers[candidate] = worker
+            except WorkerError as error:
+                measured.failed[candidate] = str(error)
+        _take_turns(workers, settings, measured, tell)
+    return measured
+
+
+def _take_turns(workers: dict[Candidate, Worker], settings: Settings, measured: Measured, tell: Tell) -> None:
+    measured.turns_ms = {candidate: [] for candidate in workers}
+    for index in range(settings.rounds):
+        tell(f"round {index + 1} of {settings.rounds}")
+        order = list(workers)
+        for candidate in order[index % len(order) :] + order[: index % len(order)]:  # nobody always follows the same
+            time.sleep(SETTLE_S)
+            try:
+                answer = workers[candidate].turn(settings.turn_s)
+            except WorkerError as error:
+                measured.failed[candidate] = str(error)
+                del workers[candidate], measured.turns_ms[candidate]
+                continue
+            measured.turns_ms[candidate].append(answer["latencies_ms"])
+            measured.rss_peak_mib[candidate] = answer["rss_peak_mib"]
+
+
+def _write_inputs(config: FolderConfig, settings: Settings, scratch: Path) -> Path:
+    """Aligned faces of the bundled clip, (B, T, 3, S, S) float32; each clip of a batch starts a frame later."""
+    demo = demo_clip(config.model.input_size_px)[0]
+    starts, steps = np.arange(settings.batch)[:, None], np.arange(config.clip_length)
+    clip = np.ascontiguousarray(demo[(starts + steps) % len(demo)])
+    np.savez(scratch / "clip.npz", clip=clip)
+    np.savez(scratch / "encoder.npz", frames=np.ascontiguousarray(clip[:, 0]))
+    return scratch / "clip.npz"
+
+
+def _request(
+    folder: ModelFolder, settings: Settings, candidate: Candidate, scratch: Path, clip: Path
+) -> dict[str, Any]:
+    common = {
+        "folder": str(folder.path),
+        "graph": settings.graph,
+        "backend": candidate.backend,
+        "precision": candidate.precision,
+        "device": settings.device,
+        "threads": settings.threads,
+    }
+    if candidate == MATMUL:
+        return {**common, "job": "matmul"}
+    inputs = scratch / f"{settings.graph}.npz"
+    if settings.graph == "head":
+        inputs = scratch / f"{candidate}.npz"
+        ask_once({**common, "job": "features", "inputs": str(clip), "out": str(inputs)})
+    return {**common, "job": "session", "inputs": str(inputs)}
+
+
+def _checked_difference(request: dict[str, Any]) -> float:
+    """Refuse a baseline that is not the model, in a process of its own: the check must not count as memory."""
+    difference = float(ask_once({**request, "job": "check"})["difference"])
+    if not difference <= BASELINE_TOLERANCE:
+        raise WorkerError(f"it differs from the model by {difference:.1e}, more than {BASELINE_TOLERANCE:g}")
+    return difference
