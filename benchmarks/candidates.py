@@ -48,7 +48,7 @@ class Settings:
 
 @dataclass(frozen=True)
 class Candidate:
-    """A backend in a precision. 'released', the baseline, and 'matmul' are none of `BACKENDS`."""
+    """A backend in a precision. 'released', the baseline, and 'matmul-...' are none of `BACKENDS`."""
 
     backend: str
     precision: str = "fp32"

@@ -7,6 +7,7 @@ elementwise work, pooling, softmax or the cosine of the scores.
 from __future__ import annotations
 
 import contextlib
+import warnings
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
@@ -58,10 +59,10 @@ class Count:
 
 def module_names(config: ModelConfig) -> dict[str, str]:
     """Row of the table -> module of `MDHR`; together they hold everything that is counted."""
-    scales = {f"projection of scale {s}": f"encoder.project.convs.{i}" for i, s in enumerate(config.scales)}
+    scales = config.scales if config.mfd else ()
     return {
         "backbone": "encoder.backbone",
-        **scales,
+        **{f"projection of scale {s}": f"encoder.project.convs.{i}" for i, s in enumerate(scales)},
         "static path": "encoder.static",
         "dynamics, after the projections": "head.dynamics",
         "local relations": "head.relations",
@@ -107,11 +108,13 @@ def fvcore_macs(module: Any, inputs: tuple[Any, ...]) -> dict[str, dict[str, int
     """Module of `MDHR` -> operator -> multiply-adds by fvcore, of `PRODUCTS` only."""
     from mdhr_sdk.model.macs import own_name
 
-    analysis = require("fvcore.nn", "bench").FlopCountAnalysis(module, inputs)
-    analysis.unsupported_ops_warnings(False).uncalled_modules_warnings(False).tracer_warnings("none")
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # it uses TorchScript, which is deprecated
+        analysis = require("fvcore.nn", "bench").FlopCountAnalysis(module, inputs)
+        analysis.unsupported_ops_warnings(False).uncalled_modules_warnings(False).tracer_warnings("none")
+        counts = analysis.by_module_and_operator()
     return {
-        own_name(name): {op: int(macs) for op, macs in ops.items() if op in PRODUCTS}
-        for name, ops in analysis.by_module_and_operator().items()
+        own_name(name): {op: int(macs) for op, macs in ops.items() if op in PRODUCTS} for name, ops in counts.items()
     }
 
 

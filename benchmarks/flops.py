@@ -68,9 +68,10 @@ def module_table(found: Count) -> Table:
     for column in table.columns[1:]:
         column.justify = "right"
     for row in (*found.modules, found.total):
+        if row is found.total:
+            table.add_section()
         _, parameters, *macs = vars(row).values()
         table.add_row(row.module, f"{parameters / 1e6:.3f}", *(f"{m / 1e9:.4f}" for m in macs))
-    table.rows[-2].end_section = True
     return table
 
 

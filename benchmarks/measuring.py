@@ -21,7 +21,7 @@ from workers import Worker, WorkerError, ask_once
 # Threads of the one before spin on for a while (Intel's OpenMP: 0.2 s) and would slow the next one.
 SETTLE_S = 0.25
 BASELINE_TOLERANCE = 1e-6
-MATMUL = Candidate("matmul")
+MATMULS = {library: Candidate(f"matmul-{library}") for library in ("numpy", "torch")}
 Turns = list[list[float]]
 Tell = Callable[[str], None]
 
@@ -58,13 +58,13 @@ def measure(
     with tempfile.TemporaryDirectory() as scratch, ExitStack() as alive:
         clip = _write_inputs(folder.config, settings, Path(scratch))
         workers: dict[Candidate, Worker] = {}
-        for candidate in (*planned, MATMUL):
+        products = [MATMULS["torch"]] if settings.device.startswith("cuda") else MATMULS.values()
+        for candidate in (*planned, *products):
             if candidate in measured.failed:
                 continue
             tell(f"loading {candidate}")
             try:
                 request = _request(folder, settings, candidate, Path(scratch), clip)
-                request["torch"] = planned.get(BASELINE) is None
                 if candidate == BASELINE:
                     measured.baseline_difference = _checked_difference(request)
                 worker = alive.enter_context(Worker(request))
@@ -114,7 +114,7 @@ def _request(
         "device": settings.device,
         "threads": settings.threads,
     }
-    if candidate == MATMUL:
+    if candidate in MATMULS.values():
         return {**common, "job": "matmul"}
     inputs = scratch / f"{settings.graph}.npz"
     if settings.graph == "head":

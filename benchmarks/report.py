@@ -14,7 +14,7 @@ from rich.console import Console
 from mdhr_sdk.errors import MDHRError, OutputError
 
 BAD_INPUT = 2
-console = Console(width=150, highlight=False)
+console = Console(width=150, highlight=False, markup=False)  # reasons hold brackets: [torch]
 
 
 def check_json(path: Path | None) -> None:

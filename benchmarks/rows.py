@@ -9,7 +9,7 @@ import numpy as np
 
 from candidates import BASELINE, Candidate, Settings
 from mdhr_sdk.config import FolderConfig
-from measuring import MATMUL, Measured, Turns
+from measuring import MATMULS, Measured, Turns
 
 
 @dataclass(frozen=True)
@@ -22,7 +22,7 @@ class Row:
         times_as_fast: how many times as fast as the baseline: the median over rounds of the ratio of the medians
             of a round.
         gmacs_per_s: multiply-adds of the fp32 model a run over the median latency, in 10**9.
-        share_of_peak: that over the machine's fp32 matrix product of the same run; above 1 is possible for rows that
+        share_of_peak: that over the fastest fp32 matrix product of the same run; above 1 is possible for rows that
             compute in a lower precision.
         rss_loaded_mib, rss_peak_mib: resident memory of the process after loading, and the most of the whole run.
         max_score_difference: largest absolute difference to the baseline's scores of the same clips.
@@ -57,12 +57,13 @@ def frames_a_run(config: FolderConfig, settings: Settings) -> int:
     return settings.batch * (config.clip_length if settings.graph == "clip" else 1)
 
 
-def peak_gmacs_per_s(measured: Measured) -> float | None:
-    """The machine's fp32 matrix product, at the median over all its runs."""
-    turns = measured.turns_ms.get(MATMUL)
-    if not turns:
-        return None
-    return int(measured.ready[MATMUL]["size"]) ** 3 / 1e6 / float(np.median(np.concatenate(turns)))
+def matmul_gmacs_per_s(measured: Measured) -> dict[str, float]:
+    """Library -> what its fp32 matrix product reached, at the median over all its runs; those that ran."""
+    return {
+        library: int(measured.ready[candidate]["size"]) ** 3 / 1e6 / float(np.median(np.concatenate(turns)))
+        for library, candidate in MATMULS.items()
+        if (turns := measured.turns_ms.get(candidate))
+    }
 
 
 def score_difference(scores: object, baseline: object) -> float | None:
@@ -70,7 +71,7 @@ def score_difference(scores: object, baseline: object) -> float | None:
     if scores is None or baseline is None:
         return None
     error = np.abs(np.asarray(scores, np.float64) - np.asarray(baseline, np.float64))
-    return float(np.nan_to_num(error, nan=np.inf).max())
+    return float(error.max()) if np.isfinite(error).all() else np.inf
 
 
 def row(candidate: Candidate, measured: Measured, settings: Settings, frames: int, macs: int | None) -> Row:
@@ -91,7 +92,7 @@ def row(candidate: Candidate, measured: Measured, settings: Settings, frames: in
     times_ms = np.concatenate(turns)
     p50, p90, p99 = (float(value) for value in np.percentile(times_ms, (50, 90, 99)))
     speed = None if macs is None else macs / 1e6 / p50
-    peak = peak_gmacs_per_s(measured)
+    peak = max(matmul_gmacs_per_s(measured).values(), default=None)
     return Row(
         *names,
         runs=len(times_ms),

@@ -6,6 +6,7 @@ every line. The end of standard input ends the process.
 
 from __future__ import annotations
 
+import functools
 import json
 import os
 import sys
@@ -68,26 +69,24 @@ def session(request: Answer) -> tuple[Answer, Run]:
 
 
 def matmul(request: Answer) -> tuple[Answer, Run]:
-    """A square fp32 product: PyTorch's, or NumPy's where PyTorch is missing."""
+    """A square fp32 product of the library that the backend's name ends in: 'matmul-numpy' or 'matmul-torch'."""
     kind = request["device"].partition(":")[0]
     size = MATMUL_SIZE[kind]
-    rng = np.random.default_rng(0)
-    a, b = rng.standard_normal((2, size, size), dtype=np.float32)
-    run: Run = lambda: a @ b  # noqa: E731
-    library = "numpy"
-    if request["torch"]:
-        torch, library = require("torch", "torch"), "torch"
+    a, b = np.random.default_rng(0).standard_normal((2, size, size), dtype=np.float32)
+    run: Run = functools.partial(np.matmul, a, b)
+    if request["backend"] == "matmul-torch":
+        torch = require("torch", "torch")
         torch.set_num_threads(request["threads"])
         x, y = (torch.from_numpy(array).to(request["device"]) for array in (a, b))
 
         def run() -> None:
-            x @ y
+            torch.matmul(x, y)
             if kind == "cuda":
                 torch.cuda.synchronize(request["device"])
 
     for _ in range(WARM_UP_RUNS):
         run()
-    return {"library": library, "size": size}, run
+    return {"size": size}, run
 
 
 def features(request: Answer) -> tuple[Answer, None]:
