@@ -31,9 +31,11 @@ def latency_table(found: list[Row]) -> Table:
     """The rows that have figures."""
     heads = (
         *("p50 ms", "p90", "p99", "min", "runs", "frames/s", "x baseline", "GMAC/s", "of peak"),
-        *("MiB loaded", "MiB peak", "max score diff"),
+        *("MiB loaded", "MiB peak", "score diff"),
     )
-    table = Table("backend", "precision")
+    table = Table()
+    table.add_column("backend", min_width=len("onnxruntime"))
+    table.add_column("precision")
     for head in heads:
         table.add_column(head, justify="right")
     for r in found:
@@ -78,7 +80,7 @@ def notes(measured: Measured, settings: Settings) -> str:
         "x baseline: times as fast, the median over rounds of the ratio of each round's medians",
         f"of peak: GMAC/s of the fp32 model over the faster fp32 matrix product of the same rounds, {size} x {size}: "
         f"{peak}; lower precisions may exceed 100 %",
-        "p99 of fewer than a hundred runs lies between the slowest two; max score diff: to the baseline's, same clips",
+        "p99 of fewer than a hundred runs lies between the slowest two; score diff: the largest to the baseline's, same clips",
     ]
     if measured.baseline_difference is not None:
         lines.append(

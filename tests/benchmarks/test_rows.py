@@ -17,7 +17,7 @@ from mdhr_sdk.aus import label_set
 from mdhr_sdk.config import FolderConfig, ModelConfig
 from measuring import MATMULS, Measured
 from report import console
-from rows import Row, frames_a_run, row, score_difference, times_as_fast
+from rows import frames_a_run, row, score_difference, times_as_fast
 
 ORT = Candidate("onnxruntime")
 Turns = list[list[float]]
@@ -127,4 +127,9 @@ def test_the_tables_show_every_row(capsys: pytest.CaptureFixture[str]) -> None:
         "openvino" in line and "bf16" in line and "no bf16 instructions; pip install -e '.[torch]'" in line
         for line in lines
     )
-    assert isinstance(rows[0], Row)
+
+
+def test_long_times_leave_room_for_names(capsys: pytest.CaptureFixture[str]) -> None:
+    slow = measured([[123456.7]], [[123456.7]])
+    console.print(latency_table([row(ORT, slow, Settings(), 16, 10**9)]))
+    assert " onnxruntime " in capsys.readouterr().out
