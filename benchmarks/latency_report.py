@@ -80,7 +80,7 @@ def notes(measured: Measured, settings: Settings) -> str:
         "x baseline: times as fast, the median over rounds of the ratio of each round's medians",
         f"of peak: GMAC/s of the fp32 model over the faster fp32 matrix product of the same rounds, {size} x {size}: "
         f"{peak}; lower precisions may exceed 100 %",
-        "p99 of fewer than a hundred runs lies between the slowest two; score diff: the largest to the baseline's, same clips",
+        "p99 of fewer than a hundred runs lies between the slowest two; score diff: the largest to the baseline",
     ]
     if measured.baseline_difference is not None:
         lines.append(
