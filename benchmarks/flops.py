@@ -12,10 +12,11 @@ from rich.table import Table
 
 from counting import Count, count
 from mdhr_sdk.aus import label_set as named_label_set
+from mdhr_sdk.cli import run_app
 from mdhr_sdk.config import FolderConfig, ModelConfig
 from mdhr_sdk.errors import ConfigError, require
 from mdhr_sdk.folder import ModelFolder
-from report import check_json, console, run_app, write_json
+from report import check_json, console, write_json
 
 LABEL_SETS, BACKBONES = ("bp4d", "disfa"), ("resnet50", "swin_base")
 PAPER = {"resnet50": (91.09, 7.18), "swin_base": (105.94, 15.99)}  # millions of parameters, GMACs a frame

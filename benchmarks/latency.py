@@ -10,13 +10,14 @@ import typer
 from candidates import GRAPHS, Settings, plan
 from latency_report import header, latency_table, notes, reason_table, report_content
 from machine import describe_machine, usable_cores
+from mdhr_sdk.cli import run_app
 from mdhr_sdk.commands.init import make_folder
 from mdhr_sdk.config import FolderConfig
 from mdhr_sdk.errors import MDHRError, MissingDependencyError, require
 from mdhr_sdk.folder import ModelFolder
 from mdhr_sdk.runtime.base import PRECISIONS
 from measuring import measure
-from report import check_json, console, run_app, write_json
+from report import check_json, console, write_json
 from rows import frames_a_run, row
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -48,7 +49,7 @@ def default_folder(graph: str) -> ModelFolder:
                     require(module, "export")
                 from mdhr_sdk import deploy
 
-                {"onnx": deploy.export_onnx, "torchscript": deploy.export_torchscript}[format_name](folder.path, absent)
+                deploy.export_graphs(folder.path, format_name, absent)
             except MissingDependencyError as error:
                 console.print(f"not exported: {error}")
     return folder

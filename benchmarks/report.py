@@ -1,19 +1,16 @@
-"""What every benchmark ends in: a table on the terminal, a JSON file, and one line for bad input."""
+"""What every benchmark ends in: a table on the terminal and a JSON file."""
 
 from __future__ import annotations
 
 import json
-import sys
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-import typer
 from rich.console import Console
 
-from mdhr_sdk.errors import MDHRError, OutputError
+from mdhr_sdk.errors import OutputError
 
-BAD_INPUT = 2
 console = Console(width=150, highlight=False, markup=False)  # reasons hold brackets: [torch]
 
 
@@ -37,12 +34,3 @@ def write_json(path: Path, content: Mapping[str, Any]) -> None:
         path.write_text(json.dumps(content, indent=2, allow_nan=False) + "\n", encoding="utf-8")
     except OSError as error:
         raise OutputError(f"'{path}' cannot be written: {error.strerror or error}") from None
-
-
-def run_app(app: typer.Typer) -> None:
-    """Run a command; bad input is one line on standard error and exit code 2, as for `mdhr`."""
-    try:
-        app()
-    except MDHRError as error:
-        print(f"error: {' '.join(str(error).split())}", file=sys.stderr)
-        sys.exit(BAD_INPUT)

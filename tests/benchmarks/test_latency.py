@@ -164,13 +164,14 @@ def test_the_default_folder_is_made_once_and_its_graphs_exported(
 
     exported: list[tuple[str, list[str]]] = []
 
-    def no_onnx(folder: Path, graphs: list[str]) -> None:
-        raise MissingDependencyError("this needs the package 'onnx'")
+    def export_graphs(folder: Path, kind: str, graphs: list[str]) -> None:
+        if kind == "onnx":
+            raise MissingDependencyError("this needs the package 'onnx'")
+        exported.append((kind, graphs))
 
     monkeypatch.setattr(latency, "DEFAULT_MODEL", tmp_path / "models" / "default")
     monkeypatch.setattr(latency, "make_folder", lambda path, *_: shutil.copytree(tiny_folder, path))
-    monkeypatch.setattr(deploy, "export_torchscript", lambda folder, graphs: exported.append(("torchscript", graphs)))
-    monkeypatch.setattr(deploy, "export_onnx", no_onnx)
+    monkeypatch.setattr(deploy, "export_graphs", export_graphs)
     assert latency.default_folder("head").path == tmp_path / "models" / "default"
     said = " ".join(capsys.readouterr().out.split())
     assert "does not exist; making it, untrained" in said and "not exported: this needs the package 'onnx'" in said
