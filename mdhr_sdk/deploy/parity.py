@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -21,7 +21,7 @@ BATCHES = (1, 2, 3, 5)  # the export's example has batch 2; a batch baked into a
 Arrays = dict[str, NDArray[Any]]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Judge:
     """Compares sessions with the weights they were made from.
 
@@ -35,6 +35,7 @@ class Judge:
     model: MDHR
     view: MDHR
     clips: NDArray[np.uint8] | None = None
+    _kept: dict[tuple[str, int, bool], Any] = field(default_factory=dict, repr=False)
 
     def compare(self, session: Session, graph: str) -> ParityReport:
         """Run a session and the model in fp32 on the same clips, at every batch of `BATCHES`.
@@ -50,20 +51,37 @@ class Judge:
 
     def _pair(self, session: Session, graph: str, batch: int) -> tuple[Arrays, Arrays]:
         """What the weights answer, and what the session does."""
-        clip, frames = self.probe(batch, graph.endswith("_u8"))
+        clip, frames, wanted = self._once(batch, graph.endswith("_u8"))
+        if graph.startswith("clip"):
+            return wanted, session.run({"clip": clip})
+        features = self._features_once(batch, graph.endswith("_u8"), frames)
+        if graph == "head":
+            return wanted, session.run(features)
+        got = _in_turns(session, clip)
+        static, *maps = (torch.from_numpy(got[name]).float() for name in features)
         with torch.inference_mode():
-            wanted = _named_scores(self.config, self.model(frames))
-            if graph.startswith("clip"):
-                return wanted, session.run({"clip": clip})
-            features = self.view.encode(frames)
-            names = [spec.name for spec in graph_specs(self.config, "head", self.config.clip_length)[0]]
-            arrays = dict(zip(names, (x.numpy() for x in (features.static, *features.maps)), strict=True))
-            if graph == "head":
-                return wanted, session.run(arrays)
-            got = _in_turns(session, clip)
-            static, *maps = (torch.from_numpy(got[name]).float() for name in names)
             scores = _named_scores(self.config, self.view.head(FrameFeatures(static, tuple(maps))))
-        return {**wanted, **arrays}, {**scores, **got}
+        return {**wanted, **features}, {**scores, **got}
+
+    def _once(self, batch: int, bytes_in: bool) -> tuple[NDArray[Any], torch.Tensor, Arrays]:
+        """Clips for a session, the same for the model, and its scores; computed for the first graph that asks."""
+        key = ("scores", batch, bytes_in)
+        if key not in self._kept:
+            clip, frames = self.probe(batch, bytes_in)
+            with torch.inference_mode():
+                self._kept[key] = clip, frames, _named_scores(self.config, self.model(frames))
+        return self._kept[key]
+
+    def _features_once(self, batch: int, bytes_in: bool, frames: torch.Tensor) -> Arrays:
+        """The view's features of the same clips, (B, T, ...) by name."""
+        key = ("features", batch, bytes_in)
+        if key not in self._kept:
+            names = [spec.name for spec in graph_specs(self.config, "head", self.config.clip_length)[0]]
+            with torch.inference_mode():
+                features = self.view.encode(frames)
+            arrays = (x.numpy() for x in (features.static, *features.maps))
+            self._kept[key] = dict(zip(names, arrays, strict=True))
+        return self._kept[key]
 
     def probe(self, batch: int, bytes_in: bool) -> tuple[NDArray[Any], torch.Tensor]:
         """Clips as a session takes them, and the same as the model does: (B, T, 3, S, S) float32."""

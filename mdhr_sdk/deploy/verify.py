@@ -35,22 +35,21 @@ def verify(folder: str | Path, on: object = None) -> Iterator[tuple[str, ParityR
     target = ModelFolder.open(folder)
     model = load_model(target)
     view = export_view(model, target.config.clip_length)
-    given = None if on is None else calibration_clips(on, target.config)
-    faces = given
+    judge = Judge(target.config, model, view, None if on is None else calibration_clips(on, target.config))
+    of_int8 = judge
     for name, entry in target.manifest.items():
         options = entry.get("options", {})
         if "graph" not in options:
             continue
-        if options["precision"] == "int8" and faces is None:
-            faces = demo_clips(target.config)
-        judge = Judge(target.config, model, view, faces if options["precision"] == "int8" else given)
+        if options["precision"] == "int8" and of_int8.clips is None:
+            of_int8 = Judge(target.config, model, view, demo_clips(target.config))
         try:
             session = _open(target, name, options["graph"], options["precision"])
         except (BackendError, ModelFolderError) as error:
             yield name, str(error)
             continue
         try:
-            report = judge.compare(session, options["graph"])
+            report = (of_int8 if options["precision"] == "int8" else judge).compare(session, options["graph"])
         finally:
             session.close()
         target.note(name, parity=report.to_dict())
