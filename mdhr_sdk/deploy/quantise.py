@@ -49,6 +49,7 @@ def quantise(exact: Path, path: Path, config: FolderConfig, graph: str, clips: N
                 "WeightSymmetric": True,
                 "QuantizeBias": False,
                 "CalibPercentile": PERCENTILE,
+                "CalibStridedMinMax": 1,  # activations of one clip at a time: those of a big model take gigabytes
             },
         )
 
@@ -72,8 +73,13 @@ def _reader(tools: Any, config: FolderConfig, graph: str, clips: NDArray[np.uint
     inputs = clips if graph.endswith("_u8") else as_input(clips, config)
 
     class Reader(tools.CalibrationDataReader):
-        def __init__(self) -> None:
-            self.left = iter(inputs)
+        left = iter(inputs)
+
+        def __len__(self) -> int:
+            return len(inputs)
+
+        def set_range(self, start_index: int, end_index: int) -> None:
+            self.left = iter(inputs[start_index:end_index])
 
         def get_next(self) -> dict[str, NDArray[Any]] | None:
             clip = next(self.left, None)
