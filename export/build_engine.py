@@ -25,7 +25,7 @@ def build(
     model: Annotated[Path, typer.Argument(help="Model folder.")] = DEFAULT_MODEL,
     graph: Annotated[
         list[str], typer.Option(help="clip, encoder, head, clip_u8 or encoder_u8; may be given again.")
-    ] = [OWN.graph],  # noqa: B006
+    ] = [OWN.graph],
     precision: Annotated[str, typer.Option(help="fp32, fp16 or int8: which ONNX graph to build from.")] = OWN.precision,
     toolchain: Annotated[str, typer.Option(help="tensorrt, or rtx (TensorRT-RTX; needs no GPU).")] = OWN.toolchain,
     batch_min: Annotated[int, typer.Option(help="Smallest batch; all three the same: one CUDA graph.")] = OWN.batch_min,
@@ -34,7 +34,7 @@ def build(
     workspace_mib: Annotated[int, typer.Option(help="Most scratch memory of a layer, in MiB.")] = OWN.workspace_mib,
     compute_capability: Annotated[
         list[str], typer.Option(help="Of rtx: such as 8.6; may be given again. All from 8.0 on if not given.")
-    ] = [],  # noqa: B006
+    ] = [],
     optimization_level: Annotated[int, typer.Option(help="0 (built fast) to 5 (runs fast).")] = OWN.optimization_level,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Print what would be built, and build nothing.")] = False,
 ) -> None:

@@ -256,7 +256,12 @@ def test_nothing_is_deserialised_that_the_manifest_does_not_vouch_for(built, mon
 MOVED = [
     pytest.param("tensorrt", ("10.7.0", ORIN), r"for the version '10\.3\.0', and this is '10\.7\.0'", id="version"),
     pytest.param("tensorrt", ("10.3.0", ("Orin Nano", "8.7")), r"for the device 'Orin', .* 'Orin Nano'", id="device"),
-    pytest.param("tensorrt_rtx", ("1.7.1.116", ("Tesla T4", "7.5")), r"for the compute capabilities 8\.6, 12\.0, .* 7\.5", id="GPU"),
+    pytest.param(
+        "tensorrt_rtx",
+        ("1.7.1.116", ("Tesla T4", "7.5")),
+        r"for the compute capabilities 8\.6, 12\.0, .* 7\.5",
+        id="GPU",
+    ),
     pytest.param("tensorrt_rtx", ("1.8.0", RTX), r"for the version '1\.7\.1\.116'", id="RTX version"),
 ]
 
