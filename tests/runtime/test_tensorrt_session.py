@@ -18,7 +18,7 @@ from fake_tensorrt import FakeTensorRT
 from mdhr_sdk.deploy import EngineOptions, build_engine
 from mdhr_sdk.errors import BackendError, InputError, ModelFolderError
 from mdhr_sdk.folder import ModelFolder, sha256
-from mdhr_sdk.runtime import Session, SessionOptions, open_session
+from mdhr_sdk.runtime import BACKENDS, Session, SessionOptions, open_session
 from mdhr_sdk.runtime.base import check_inputs
 
 KINDS = [
@@ -108,6 +108,15 @@ def test_any_profile_takes_any_batches(built, bounds: list[int], sizes: list[int
     session.close()
 
 
+def test_rows_that_fill_a_batch_up_are_copies_of_the_last(built) -> None:
+    _, folder = built(batches=(4, 4, 4))
+    session: Any = open_head(folder)
+    inputs = batch_of(session, 2)
+    session.run(inputs)
+    for name, pinned in session._engine.inputs.items():
+        assert np.array_equal(pinned, inputs[name][[0, 1, 1, 1]])
+
+
 def test_what_was_answered_is_the_callers_to_keep(built) -> None:
     _, folder = built()
     session = open_head(folder)
@@ -180,6 +189,7 @@ def test_where_nothing_can_be_captured_it_runs_without(built, caplog: pytest.Log
         inputs = batch_of(session, 2, seed)
         np.testing.assert_allclose(session.run(inputs)["scores"], wanted(folder, inputs)["scores"], atol=1e-5)
     assert "no CUDA graph" in caplog.text and "cudaErrorStreamCaptureInvalidated" in caplog.text
+    assert trt.cuda.log.count("cudaStreamBeginCapture") == 1, "tried once"
 
 
 @pytest.mark.parametrize("refused", ["execute_async_v3", "set_input_shape"])
@@ -197,9 +207,9 @@ def test_a_run_that_tensorrt_refuses_is_an_error_with_its_reason(built, refused:
 def test_an_engine_that_does_not_start_leaves_nothing_behind(built, refused: str) -> None:
     trt, folder = built()
     trt.refuse.add(refused)
-    with pytest.raises(BackendError, match="TensorRT"):
-        open_head(folder)
-    assert trt.cuda.left == 0
+    with pytest.raises(BackendError, match="TensorRT") as caught:
+        BACKENDS["tensorrt"].open_graph(ModelFolder.open(folder), "head", SessionOptions("cuda", precision="fp32"))
+    assert trt.cuda.left == 0, f"also while someone holds {caught.value!r}"
 
 
 def test_a_device_without_memory_is_an_error_and_leaves_nothing_behind(built) -> None:
