@@ -15,7 +15,9 @@ from ..errors import ModelFolderError
 from ..folder import WEIGHTS, ModelFolder
 from ..runtime import SessionOptions
 from ..runtime.cuda import cuda_device_count
+from ..runtime.device_memory import memory_obstacle
 from ..runtime.tensorrt_session import TensorRTSession
+from ..runtime.toolchains import foreign
 from .engine_build import BuiltEngine, build_serialized, inspect_engine
 from .engine_plan import EngineOptions, EnginePlan, plan_engine
 
@@ -63,10 +65,10 @@ def build_engine(folder: str | Path, options: EngineOptions | None = None) -> En
     """
     target = ModelFolder.open(folder)
     plan = plan_engine(target, options or EngineOptions())
-    unproven = _why_unproven(target)
+    unproven = _why_unproven(target, plan)
     entry = target.manifest.get(plan.name, {})
-    if plan.up_to_date(target) and (entry["parity"] or unproven):
-        return _report(target, plan, entry, built=False, unproven="" if entry["parity"] else unproven)
+    if plan.up_to_date(target) and (entry.get("parity") or unproven):
+        return _report(target, plan, entry, built=False, unproven="" if entry.get("parity") else unproven)
     onnx = target.read(plan.source)
     started = time.perf_counter()
     built = build_serialized(plan, target.config, onnx, _timing_cache(target))
@@ -109,10 +111,12 @@ def _provenance(target: ModelFolder, plan: EnginePlan, seconds: float) -> dict[s
     }
 
 
-def _why_unproven(target: ModelFolder) -> str:
+def _why_unproven(target: ModelFolder, plan: EnginePlan) -> str:
     """Why an engine cannot be compared with the weights on this machine; empty if it can."""
     if cuda_device_count() == 0:
         return "this machine has no CUDA device to run it on"
+    if reason := memory_obstacle() or foreign(dataclasses.asdict(plan.target), plan.options.chain, 0):
+        return reason
     missing = [module for module in ("torch", "timm", "safetensors") if importlib.util.find_spec(module) is None]
     if missing:
         return f"{', '.join(missing)} is not installed here, so the weights cannot be run"

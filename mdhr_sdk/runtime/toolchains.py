@@ -41,27 +41,32 @@ class Toolchain:
     remedy: str
     portable: bool
 
-    def missing(self) -> str | None:
-        """Why it cannot be imported, with the remedy; None if it is there."""
-        if any(importlib.util.find_spec(module) for module in self.modules):
-            return None
-        return f"{self.title} (Python package '{self.modules[0]}') is not installed; {self.remedy}"
-
     def load(self) -> Any:
         """Its Python module.
 
         Raises:
-            MissingDependencyError: it is not installed, or its libraries do not load.
+            MissingDependencyError: it is not installed, or its libraries do not load; with the remedy.
         """
-        if reason := self.missing():
-            raise MissingDependencyError(reason)
-        module = next(module for module in self.modules if importlib.util.find_spec(module))
+        module = next((module for module in self.modules if importlib.util.find_spec(module)), None)
+        if module is None:
+            raise MissingDependencyError(
+                f"{self.title} (Python package '{self.modules[0]}') is not installed; {self.remedy}"
+            )
         try:
             return importlib.import_module(module)
         except (ImportError, OSError, RuntimeError) as error:
+            reason = " ".join(str(error).split())[:200] or type(error).__name__
             raise MissingDependencyError(
-                f"{self.title} is installed and does not load: {_one_line(error)}; {self.remedy}"
+                f"{self.title} is installed and does not load: {reason}; {self.remedy}"
             ) from None
+
+    def missing(self) -> str | None:
+        """Why it cannot be loaded, with the remedy; None if it can."""
+        try:
+            self.load()
+        except MissingDependencyError as error:
+            return str(error)
+        return None
 
 
 TOOLCHAINS = {
@@ -126,9 +131,10 @@ def foreign(made: Mapping[str, Any], chain: Toolchain, index: int) -> str | None
     for field in ("toolchain", "version") if chain.portable else ("toolchain", "version", "device", "system"):
         if made.get(field) != here[field]:
             return f"it was built for the {field} '{made.get(field)}', and this is '{here[field]}'"
-    wanted, (own,) = made.get("compute_capabilities") or (), here["compute_capabilities"]
-    if own not in wanted:
-        return f"it was built for the compute capabilities {', '.join(wanted) or 'none'}, and this device has {own}"
+    wanted, own = made.get("compute_capabilities") or (), here["compute_capabilities"]
+    if not own or own[0] not in wanted:
+        has = own[0] if own else "none"
+        return f"it was built for the compute capabilities {', '.join(wanted) or 'none'}, and this device has {has}"
     return None
 
 
@@ -159,7 +165,3 @@ def last_error(logger: Any, default: str) -> str:
     found = logger.errors[0] if logger.errors else default
     logger.errors.clear()
     return str(found)[:300]
-
-
-def _one_line(error: BaseException) -> str:
-    return " ".join(str(error).split())[:200] or type(error).__name__

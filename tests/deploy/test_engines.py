@@ -118,6 +118,17 @@ def test_an_engine_that_came_unproven_is_proven_where_that_can_be_done(head_fold
     assert not build_engine(head_folder, options).built
 
 
+def test_an_engine_that_cannot_run_on_this_gpu_is_built_and_not_compared(
+    head_folder: Path, gpu_machine: Machine
+) -> None:
+    gpu_machine("1.7.1.116", ("NVIDIA H200", "9.0"), name="tensorrt_rtx")
+    report = build_engine(head_folder, EngineOptions("head", toolchain="rtx"))
+    assert report.parity is None and "this device has 9.0" in report.unproven
+    gpu_machine(package="none")
+    report = build_engine(head_folder, HEAD)
+    assert report.parity is None and "'cuda-bindings'" in report.unproven
+
+
 def test_an_engine_that_answers_otherwise_is_not_kept(head_folder: Path, gpu_machine: Machine) -> None:
     gpu_machine()
     build_engine(head_folder, HEAD)

@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import json
-import shutil
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -13,12 +10,11 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from engine_helpers import backend_of, batch_of, open_head, vouch, wanted
 from fake_cuda import CudaError
-from fake_tensorrt import FakeTensorRT
-from mdhr_sdk.deploy import EngineOptions, build_engine
 from mdhr_sdk.errors import BackendError, InputError, ModelFolderError
-from mdhr_sdk.folder import ModelFolder, sha256
-from mdhr_sdk.runtime import BACKENDS, Session, SessionOptions, open_session
+from mdhr_sdk.folder import ModelFolder
+from mdhr_sdk.runtime import BACKENDS, SessionOptions
 from mdhr_sdk.runtime.base import check_inputs
 
 KINDS = [
@@ -27,48 +23,6 @@ KINDS = [
     pytest.param("tensorrt", "11.4.0", "cuda.bindings.runtime", id="TensorRT 11"),
     pytest.param("tensorrt_rtx", "1.7.1.116", "cuda.bindings.runtime", id="TensorRT-RTX"),
 ]
-ORIN = ("Orin", "8.7")
-RTX = ("NVIDIA GeForce RTX 3080", "8.6")
-
-
-def batch_of(session: Session, size: int, seed: int = 0) -> dict[str, np.ndarray]:
-    """Random inputs of a session."""
-    rng = np.random.default_rng(seed)
-    shapes = {spec.name: (size, *(n or 0 for n in spec.shape[1:])) for spec in session.inputs}
-    return {name: rng.standard_normal(shape).astype(np.float32) for name, shape in shapes.items()}
-
-
-@pytest.fixture
-def built(head_folder: Path, gpu_machine: Callable[..., FakeTensorRT]) -> Callable[..., tuple[FakeTensorRT, Path]]:
-    """Makes a machine and a folder whose head engine was built on it, without the parity run unless it is asked for."""
-
-    def make(
-        name: str = "tensorrt", version: str = "10.3.0", package: str = "cuda.bindings.runtime", *,
-        batches: tuple[int, int, int] = (1, 1, 8), proven: bool = False,
-    ) -> tuple[FakeTensorRT, Path]:  # fmt: skip
-        trt = gpu_machine(version, RTX if "rtx" in name else ORIN, name=name, package=package)
-        weights = head_folder / "model.safetensors"
-        if not proven and weights.exists():
-            weights.unlink()
-        toolchain = "rtx" if "rtx" in name else "tensorrt"
-        build_engine(head_folder, EngineOptions("head", "fp32", *batches, toolchain=toolchain))
-        return trt, head_folder
-
-    return make
-
-
-def open_head(folder: Path, backend: str = "tensorrt", device: str = "cuda", precision: str = "fp32") -> Session:
-    return open_session(ModelFolder.open(folder), backend, SessionOptions(device, precision=precision), "head")[0]
-
-
-def wanted(folder: Path, inputs: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
-    """What ONNX Runtime says."""
-    session, _ = open_session(ModelFolder.open(folder), "onnxruntime", SessionOptions("cpu", threads=1), "head")
-    return session.run(inputs)
-
-
-def backend_of(name: str) -> str:
-    return name.replace("_", "-")
 
 
 @pytest.mark.parametrize(("name", "version", "package"), KINDS)
@@ -235,13 +189,6 @@ def test_an_engine_with_other_outputs_is_refused(built, tiny_onnx_folder: Path) 
     assert trt.cuda.left == 0
 
 
-def vouch(folder: Path, name: str, **entry: Any) -> None:
-    """Let the manifest say that the file is what was built."""
-    manifest = json.loads((folder / "manifest.json").read_text())
-    manifest["files"][name].update(entry, sha256=sha256(folder / name))
-    (folder / "manifest.json").write_text(json.dumps(manifest))
-
-
 @pytest.mark.parametrize("damage", ["cut", "text"])
 def test_bytes_that_are_no_engine_are_a_folder_error(built, damage: str) -> None:
     _, folder = built()
@@ -261,94 +208,3 @@ def test_nothing_is_deserialised_that_the_manifest_does_not_vouch_for(built, mon
     monkeypatch.setattr(trt, "Runtime", None)
     with pytest.raises(ModelFolderError, match="SHA-256"):
         open_head(folder)
-
-
-MOVED = [
-    pytest.param("tensorrt", ("10.7.0", ORIN), r"for the version '10\.3\.0', and this is '10\.7\.0'", id="version"),
-    pytest.param("tensorrt", ("10.3.0", ("Orin Nano", "8.7")), r"for the device 'Orin', .* 'Orin Nano'", id="device"),
-    pytest.param(
-        "tensorrt_rtx",
-        ("1.7.1.116", ("Tesla T4", "7.5")),
-        r"for the compute capabilities 8\.6, 12\.0, .* 7\.5",
-        id="GPU",
-    ),
-    pytest.param("tensorrt_rtx", ("1.8.0", RTX), r"for the version '1\.7\.1\.116'", id="RTX version"),
-]
-
-
-@pytest.mark.parametrize(("name", "there", "reason"), MOVED)
-def test_an_engine_of_another_machine_is_one_clear_line(built, gpu_machine, name: str, there, reason: str) -> None:
-    _, folder = built(name, "1.7.1.116" if "rtx" in name else "10.3.0")
-    gpu_machine(*there, name=name)
-    with pytest.raises(BackendError, match=rf"cannot run here: it was built {reason}.*build_engine\.py") as caught:
-        open_head(folder, backend_of(name))
-    assert "\n" not in str(caught.value)
-    assert ("--toolchain rtx" in str(caught.value)) == ("rtx" in name)
-
-
-def test_an_rtx_engine_moves_between_devices(built, gpu_machine) -> None:
-    _, folder = built("tensorrt_rtx", "1.7.1.116")
-    gpu_machine("1.7.1.116", ("NVIDIA GeForce RTX 5090", "12.0"), name="tensorrt_rtx_bindings")
-    assert open_head(folder, "tensorrt-rtx").run(batch_of(open_head(folder, "tensorrt-rtx"), 1))
-
-
-def test_auto_takes_an_engine_first_once_it_is_proven(built, head_folder: Path) -> None:
-    _, folder = built(proven=True)
-    session, line = open_session(ModelFolder.open(folder), graph="head")
-    assert session.backend == "tensorrt" and line.startswith("tensorrt fp32 on cuda; not tensorrt: the folder has no ")
-    assert "--precision fp16" in line, "fp16 comes first on CUDA, and is not there"
-
-
-def test_auto_passes_over_an_engine_that_was_never_compared(built) -> None:
-    _, folder = built()
-    session, line = open_session(ModelFolder.open(folder), graph="head")
-    assert session.backend == "onnxruntime"
-    assert f"not tensorrt: head.engine was never compared with the weights (mdhr verify {folder}" in line
-    assert open_head(folder).backend == "tensorrt", "named, it runs"
-    options = SessionOptions(unproven=True)
-    assert open_session(ModelFolder.open(folder), options=options, graph="head")[0].backend == "tensorrt"
-
-
-def test_an_engine_known_to_answer_wrongly_never_runs(built) -> None:
-    _, folder = built()
-    vouch(folder, "head.engine", parity={"failure": "max_score is 0.3, more than 1e-05"})
-    with pytest.raises(BackendError, match=r"does not answer like the weights: max_score is 0\.3"):
-        open_head(folder)
-
-
-def test_a_stale_engine_is_refused(built, tiny_onnx_folder: Path) -> None:
-    _, folder = built()
-    shutil.copy(tiny_onnx_folder / "model.safetensors", folder / "model.safetensors")
-    (folder / "model.safetensors").write_bytes(b"other")
-    vouch(folder, "model.safetensors")
-    with pytest.raises(BackendError, match=r"head\.engine was made from other weights"):
-        open_head(folder)
-
-
-def test_each_thing_that_is_missing_is_named_with_its_remedy(head_folder: Path, gpu_machine, monkeypatch) -> None:
-    trt = gpu_machine()
-    line = r"no head\.engine \(python export/build_engine\.py .*head --graph head --precision fp32\)"
-    with pytest.raises(BackendError, match=line):
-        open_head(head_folder)
-    with pytest.raises(BackendError, match=r"'cuda:3' was asked for and there are 1 CUDA devices"):
-        open_head(head_folder, device="cuda:3")
-    with pytest.raises(BackendError, match=r"it runs on cuda, not on 'cpu'"):
-        open_head(head_folder, device="cpu")
-    with pytest.raises(BackendError, match=r"it runs fp32, fp16, int8, not bf16"):
-        open_head(head_folder, precision="bf16")
-    with pytest.raises(BackendError, match=r"TensorRT-RTX .* is not installed; .*pip install -e '\.\[rtx\]'"):
-        open_head(head_folder, "tensorrt-rtx")
-    gpu_machine(package="none")
-    with pytest.raises(BackendError, match=r"neither the package 'cuda-bindings' nor 'pycuda'"):
-        open_head(head_folder)
-    trt.cuda.devices.clear()
-    gpu_machine().cuda.devices.clear()
-    with pytest.raises(BackendError, match=r"no CUDA device"):
-        open_head(head_folder)
-
-
-def test_without_a_gpu_nobody_hears_of_tensorrt(tiny_onnx_folder: Path, gpu_machine) -> None:
-    gpu_machine().cuda.devices.clear()
-    for device in ("auto", "cpu"):
-        _, line = open_session(ModelFolder.open(tiny_onnx_folder), options=SessionOptions(device), graph="head")
-        assert line == "onnxruntime fp32 on cpu"
