@@ -47,9 +47,9 @@ def run_build(model: Path, options: Sequence[EngineOptions], dry_run: bool) -> N
 
 
 def can_export(folder: ModelFolder, options: EngineOptions) -> bool:
-    """Whether the ONNX graph is missing and can be made here; int8 needs clips to calibrate on, so never by itself."""
+    """Whether the ONNX graph is missing and can be made here; int8 needs footage, so it is never made unasked."""
     here = all(importlib.util.find_spec(module) for module in EXPORTERS)
-    return here and options.precision == "fp32" and folder.has(WEIGHTS) and not folder.has(_onnx(options))
+    return here and options.precision != "int8" and folder.has(WEIGHTS) and not folder.has(_onnx(options))
 
 
 def told(report: EngineReport) -> str:
@@ -67,6 +67,6 @@ def _onnx(options: EngineOptions) -> str:
 
 
 def _export(model: Path, options: EngineOptions) -> None:
-    from ..deploy import export_onnx
+    from ..deploy import export_graphs
 
-    export_onnx(model, [options.graph])
+    export_graphs(model, "onnx", [options.graph], options.precision)

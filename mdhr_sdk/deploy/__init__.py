@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from .export import DEFAULT_GRAPHS, FORMATS, export_graphs
     from .parity import Judge
     from .report import LIMITS, ParityReport
-    from .verify import verify
+    from .verification import verify
     from .view import export_view
 
 _HOMES = {
@@ -36,7 +36,7 @@ _HOMES = {
     "export": ("DEFAULT_GRAPHS", "FORMATS", "export_graphs"),
     "parity": ("Judge",),
     "report": ("LIMITS", "ParityReport"),
-    "verify": ("verify",),
+    "verification": ("verify",),
     "view": ("export_view",),
 }
 

@@ -126,15 +126,17 @@ def _why_unproven(target: ModelFolder, plan: EnginePlan) -> str:
 def _prove(target: ModelFolder, plan: EnginePlan, part: Path, made: dict[str, Any]) -> None:
     """Compare with the weights and note the figures in `made`; raises ExportError where they differ too much."""
     from ..model import load_model
+    from .calibration import demo_clips
     from .export import export_view, gate
+    from .parity import Judge
 
-    options = SessionOptions("cuda", precision=plan.options.precision)
-    session = TensorRTSession(plan.options.chain, target, plan.options.graph, options, part)
-    try:
-        model = load_model(target)
-        gate(target, model, export_view(model, target.config.clip_length), session, plan.options.graph, made)
-    finally:
-        session.close()
+    options = plan.options
+    model = load_model(target)
+    # as `mdhr verify`: the ranges of int8 were measured on faces
+    clips = demo_clips(target.config) if options.precision == "int8" else None
+    judge = Judge(target.config, model, export_view(model, target.config.clip_length), clips)
+    session_options = SessionOptions("cuda", precision=options.precision)
+    gate(judge, TensorRTSession(options.chain, target, options.graph, session_options, part), options.graph, made)
 
 
 def _layer_report(plan: EnginePlan, built: BuiltEngine) -> dict[str, Any]:

@@ -27,26 +27,39 @@ class TensorRTBackend:
 
     def __init__(self, chain: Toolchain) -> None:
         self.NAME = chain.backend
+        self.SUFFIX = chain.suffix
         self._chain = chain
 
     def obstacle(self, folder: ModelFolder, graph: str, options: SessionOptions) -> str | None:
         """Why this kind of TensorRT cannot run this graph here; None if it can."""
-        if reason := self._chain.missing() or _no_device(options.device) or memory_obstacle():
+        if reason := self._unfit(options.device):
             return reason
-        name = artefact(graph, options.precision, self._chain.suffix)
-        build = build_command(folder, self._chain, graph, options.precision)
-        if reason := no_artefact(folder, name, build):
+        name = artefact(graph, options.precision, self.SUFFIX)
+        if reason := no_artefact(folder, name, build_command(folder, self._chain, graph, options.precision)):
             return reason
-        entry = folder.manifest.get(name, {})
-        if reason := foreign(entry.get("target") or {}, self._chain, _index(options.device)):
-            return f"{name} cannot run here: {reason} ({build})"
-        if not entry.get("parity") and not options.unproven:
+        if reason := self._foreign(folder, graph, options):
+            return reason
+        if not folder.manifest.get(name, {}).get("parity") and not options.unproven:
             return f"{name} was never compared with the weights (mdhr verify {folder.path}, or name the backend)"
         return None
 
     def open_graph(self, folder: ModelFolder, graph: str, options: SessionOptions) -> TensorRTSession:
         """Load an engine onto the device."""
+        if reason := self._unfit(options.device) or self._foreign(folder, graph, options):
+            raise BackendError(reason)
         return TensorRTSession(self._chain, folder, graph, options)
+
+    def _unfit(self, device: str) -> str | None:
+        """What this machine lacks; None if nothing."""
+        return self._chain.missing() or _no_device(device) or memory_obstacle()
+
+    def _foreign(self, folder: ModelFolder, graph: str, options: SessionOptions) -> str | None:
+        """Why the engine is of another machine; None if it is of this one."""
+        name = artefact(graph, options.precision, self.SUFFIX)
+        made = folder.manifest.get(name, {}).get("target") or {}
+        reason = foreign(made, self._chain, _index(options.device))
+        build = build_command(folder, self._chain, graph, options.precision)
+        return reason and f"{name} cannot run here: {reason} ({build})"
 
 
 TENSORRT, TENSORRT_RTX = (TensorRTBackend(chain) for chain in TOOLCHAINS.values())

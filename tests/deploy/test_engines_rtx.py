@@ -12,9 +12,8 @@ from pathlib import Path
 import numpy as np
 import onnx
 import pytest
-from onnx import TensorProto, helper, numpy_helper
 
-from mdhr_sdk.deploy import EngineOptions, build_engine, export_onnx
+from mdhr_sdk.deploy import EngineOptions, build_engine, export_graphs
 from mdhr_sdk.deploy.engine_plan import plan_engine
 from mdhr_sdk.errors import BackendError, ExportError
 from mdhr_sdk.folder import ModelFolder
@@ -27,39 +26,13 @@ pytestmark = pytest.mark.skipif(RTX.missing() is not None, reason=f"{RTX.title} 
 BATCHES = [pytest.param((1, 1, 8), id="dynamic"), pytest.param((2, 2, 2), id="static")]
 
 
-def half(model: onnx.ModelProto) -> onnx.ModelProto:
-    """A graph that takes and gives fp32 and computes in fp16."""
-    graph = model.graph
-    for tensor in graph.initializer:
-        if tensor.data_type == TensorProto.FLOAT:
-            tensor.CopyFrom(numpy_helper.from_array(numpy_helper.to_array(tensor).astype(np.float16), tensor.name))
-    for node in graph.node:
-        for attribute in node.attribute:
-            if attribute.type == onnx.AttributeProto.TENSOR and attribute.t.data_type == TensorProto.FLOAT:
-                attribute.t.CopyFrom(numpy_helper.from_array(numpy_helper.to_array(attribute.t).astype(np.float16)))
-            if node.op_type == "Cast" and attribute.name == "to" and attribute.i == TensorProto.FLOAT:
-                attribute.i = TensorProto.FLOAT16
-        for names in (node.input, node.output):
-            for index, name in enumerate(names):
-                if name in {value.name for value in (*graph.input, *graph.output)}:
-                    names[index] = f"{name}_half"
-    first = [helper.make_node("Cast", [v.name], [f"{v.name}_half"], to=TensorProto.FLOAT16) for v in graph.input]
-    last = [helper.make_node("Cast", [f"{v.name}_half"], [v.name], to=TensorProto.FLOAT) for v in graph.output]
-    nodes = [*first, *graph.node, *last]
-    del graph.node[:], graph.value_info[:]
-    graph.node.extend(nodes)
-    return model
-
-
 @pytest.fixture(scope="module")
 def folder(tiny_onnx_folder: Path) -> Path:
-    """All three graphs in fp32 and fp16, no weights."""
+    """Every graph in fp32 and fp16, no weights."""
     copy = tiny_onnx_folder.with_name("rtx")
-    shutil.copytree(tiny_onnx_folder, copy, ignore=shutil.ignore_patterns("*.safetensors", "*.pt"))
-    target = ModelFolder.open(copy)
-    for graph in ("clip", "encoder", "head"):
-        with target.writing(f"{graph}.fp16.onnx", {"tool": "test"}) as part:
-            onnx.save(half(onnx.load(copy / f"{graph}.onnx")), part)
+    shutil.copytree(tiny_onnx_folder, copy, ignore=shutil.ignore_patterns("*.pt"))
+    export_graphs(copy, "onnx", ["clip", "encoder", "head", "encoder_u8"], "fp16")
+    (copy / "model.safetensors").unlink()
     return copy
 
 
@@ -93,11 +66,8 @@ def test_compute_capabilities_are_those_that_the_builder_knows(folder: Path) -> 
         build_engine(folder, EngineOptions("head", toolchain="rtx", compute_capabilities=("3.5",)))
 
 
-def test_uint8_graphs_build(tiny_folder: Path, tmp_path: Path) -> None:
-    folder = Path(shutil.copytree(tiny_folder, tmp_path / "bytes"))
-    export_onnx(folder, ["encoder_u8"])
-    (folder / "model.safetensors").unlink()
-    assert build_engine(folder, EngineOptions("encoder_u8", toolchain="rtx")).built
+def test_uint8_graphs_build(folder: Path) -> None:
+    assert build_engine(folder, EngineOptions("encoder_u8", "fp16", toolchain="rtx")).built
 
 
 @pytest.mark.parametrize(

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from engine_helpers import ORIN, RTX, backend_of, batch_of, open_head, vouch
+from mdhr_sdk.deploy import ParityReport, verify
 from mdhr_sdk.errors import BackendError
 from mdhr_sdk.folder import ModelFolder
 from mdhr_sdk.runtime import SessionOptions, open_session
@@ -57,6 +58,23 @@ def test_auto_passes_over_an_engine_that_was_never_compared(built) -> None:
     assert open_head(folder).backend == "tensorrt", "named, it runs"
     options = SessionOptions(unproven=True)
     assert open_session(ModelFolder.open(folder), options=options, graph="head")[0].backend == "tensorrt"
+
+
+def test_verify_proves_an_engine_and_auto_takes_it_from_then_on(built, tiny_onnx_folder: Path) -> None:
+    _, folder = built()
+    shutil.copy(tiny_onnx_folder / "model.safetensors", folder / "model.safetensors")
+    reports = dict(verify(folder))
+    assert isinstance(reports["head.engine"], ParityReport) and not reports["head.engine"].failure
+    assert open_session(ModelFolder.open(folder), graph="head")[0].backend == "tensorrt"
+
+
+def test_verify_says_of_an_engine_why_it_cannot_run_here(built, gpu_machine, tiny_onnx_folder: Path) -> None:
+    _, folder = built()
+    shutil.copy(tiny_onnx_folder / "model.safetensors", folder / "model.safetensors")
+    gpu_machine("10.7.0")
+    assert "it was built for the version '10.3.0', and this is '10.7.0'" in str(dict(verify(folder))["head.engine"])
+    gpu_machine(name="tensorrt_rtx")
+    assert "TensorRT (Python package 'tensorrt') is not installed" in str(dict(verify(folder))["head.engine"])
 
 
 def test_an_engine_known_to_answer_wrongly_never_runs(built) -> None:
