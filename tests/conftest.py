@@ -2,14 +2,21 @@
 
 from __future__ import annotations
 
+import ctypes
+import importlib.machinery
 import os
 import shutil
+import sys
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 import mdhr_sdk
+from fake_cuda import FakeCuda, FakeDriver, FakePyCuda, FakeRuntime
+from fake_tensorrt import FakeTensorRT
+from mdhr_sdk.runtime import cuda
 
 # Read by PyTorch and the BLAS libraries when they load: tests share the machine. Subprocesses inherit it.
 os.environ.setdefault("OMP_NUM_THREADS", "2")
@@ -60,3 +67,49 @@ def tiny_onnx_folder(tiny_folder: Path) -> Path:
     export_graphs(folder)
     export_graphs(folder, "torchscript", ["clip"])
     return folder
+
+
+@pytest.fixture
+def head_folder(tiny_onnx_folder: Path, tmp_path: Path) -> Path:
+    """A folder to change, with weights and the head graph only. The weights are shared: replace them, never edit."""
+    folder = tmp_path / "head"
+    folder.mkdir()
+    for name in ("config.json", "manifest.json", "head.onnx"):
+        shutil.copy(tiny_onnx_folder / name, folder / name)
+    os.link(tiny_onnx_folder / "model.safetensors", folder / "model.safetensors")
+    return folder
+
+
+@pytest.fixture
+def gpu_machine(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[..., FakeTensorRT]]:
+    """Makes this machine one with a GPU and a kind of TensorRT, all of it fake; the package of CUDA is to choose."""
+
+    def make(
+        version: str = "10.3.0",
+        *devices: tuple[str, str],
+        name: str = "tensorrt",
+        package: str = "cuda.bindings.runtime",
+    ) -> FakeTensorRT:
+        fake = FakeCuda(*(devices or (("Orin", "8.7"),)))
+        driver, real = FakeDriver(fake), ctypes.CDLL
+        monkeypatch.setattr(
+            cuda.ctypes, "CDLL", lambda file, *a, **k: driver if "cuda" in str(file) else real(file, *a, **k)
+        )
+        packages = {"cuda.bindings.runtime": FakeRuntime, "cuda.cudart": FakeRuntime, "pycuda.driver": FakePyCuda}
+        for one, kind in packages.items():
+            monkeypatch.setitem(sys.modules, one, kind(fake) if one == package else None)
+        trt = FakeTensorRT(name, version, fake)
+        for one in ("tensorrt", "tensorrt_rtx", "tensorrt_rtx_bindings"):
+            monkeypatch.setitem(sys.modules, one, None)
+        trt.__spec__ = importlib.machinery.ModuleSpec(name, None)
+        monkeypatch.setitem(sys.modules, name, trt)
+        _forget_devices()
+        return trt
+
+    yield make
+    _forget_devices()
+
+
+def _forget_devices() -> None:
+    cuda.cuda_device_count.cache_clear()
+    cuda.cuda_device.cache_clear()

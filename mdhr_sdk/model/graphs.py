@@ -27,7 +27,8 @@ class Normalise(nn.Module):
         self.register_buffer("shift", (-mean / std).reshape(3, 1, 1))
 
     def forward(self, crops: Tensor) -> Tensor:
-        channels_first = crops.movedim(-1, -3).index_select(crops.ndim - 3, self.rgb).float()
+        # Cast first: TensorRT takes uint8 into a cast and into nothing else.
+        channels_first = crops.float().movedim(-1, -3).index_select(crops.ndim - 3, self.rgb)
         return channels_first * self.scale + self.shift
 
 

@@ -33,11 +33,14 @@ class SessionOptions:
         device: 'cpu', 'cuda' (also 'cuda:1'), or 'auto': CUDA where something of the folder runs on it.
         threads: CPU threads of the backend; None for its own choice.
         precision: one of `PRECISIONS`, or 'auto': fp32 on a CPU, on CUDA fp16 where such a graph was exported.
+        unproven: take an engine, too, that was never compared with the weights: one built without its device. A
+            backend that is asked for by name always takes it.
     """
 
     device: str = "auto"
     threads: int | None = None
     precision: str = "auto"
+    unproven: bool = False
 
 
 class Session(Protocol):
@@ -63,7 +66,7 @@ class Session(Protocol):
 
 
 class Backend(Protocol):
-    """One module a backend: it says whether it can run a folder here, and opens it.
+    """One module (or object) a backend: it says whether it can run a folder here, and opens it.
 
     Attributes:
         NAME: what `backend=` calls it.
@@ -105,7 +108,7 @@ def no_artefact(folder: ModelFolder, name: str, remedy: str) -> str | None:
     """Why an exported file cannot be used, with the command that makes it; None if it can."""
     if not folder.has(name):
         return f"the folder has no {name} ({remedy})"
-    if failure := folder.manifest.get(name, {}).get("parity", {}).get("failure"):
+    if failure := (folder.manifest.get(name, {}).get("parity") or {}).get("failure"):
         return f"{name} does not answer like the weights: {failure} (export it again)"
     return folder.stale(name)
 

@@ -1,21 +1,51 @@
-"""CUDA without a framework: how many devices the driver has."""
+"""CUDA without a framework: which devices the driver has."""
 
 from __future__ import annotations
 
 import ctypes
 import functools
 import sys
+from dataclasses import dataclass
+from typing import Any
+
+MAJOR, MINOR = 75, 76  # CU_DEVICE_ATTRIBUTE_COMPUTE_CAPABILITY_*
+
+
+@dataclass(frozen=True)
+class CudaDevice:
+    """A device as its driver names it; the compute capability reads '8.7'."""
+
+    name: str
+    compute_capability: str
 
 
 @functools.cache
 def cuda_device_count() -> int:
     """CUDA devices that the NVIDIA driver offers; 0 without a driver."""
-    library = "nvcuda.dll" if sys.platform == "win32" else "libcuda.so.1"
-    try:
-        driver = ctypes.CDLL(library)
-    except OSError:
-        return 0
+    driver = _driver()
     count = ctypes.c_int(0)
-    if driver.cuInit(0) != 0 or driver.cuDeviceGetCount(ctypes.byref(count)) != 0:
+    if driver is None or driver.cuDeviceGetCount(ctypes.byref(count)) != 0:
         return 0
     return count.value
+
+
+@functools.cache
+def cuda_device(index: int = 0) -> CudaDevice | None:
+    """A device, counted from 0; None if there is none of that number."""
+    driver = _driver()
+    handle, values, name = ctypes.c_int(0), [ctypes.c_int(0), ctypes.c_int(0)], ctypes.create_string_buffer(256)
+    if driver is None or driver.cuDeviceGet(ctypes.byref(handle), index) != 0:
+        return None
+    failed = driver.cuDeviceGetName(name, len(name), handle)
+    for attribute, value in zip((MAJOR, MINOR), values, strict=True):
+        failed |= driver.cuDeviceGetAttribute(ctypes.byref(value), attribute, handle)
+    return None if failed else CudaDevice(name.value.decode(errors="replace"), ".".join(str(v.value) for v in values))
+
+
+def _driver() -> Any:
+    """The driver's library, initialised; None if it cannot be."""
+    try:
+        driver = ctypes.CDLL("nvcuda.dll" if sys.platform == "win32" else "libcuda.so.1")
+    except OSError:
+        return None
+    return driver if driver.cuInit(0) == 0 else None

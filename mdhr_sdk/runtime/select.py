@@ -4,18 +4,28 @@ from __future__ import annotations
 
 import re
 from dataclasses import replace
-from types import ModuleType
+from typing import Any
 
 from ..errors import BackendError
 from ..folder import ModelFolder
 from . import onnxruntime_session, openvino_session, torch_session, torchscript_session
 from .base import GRAPHS, PRECISIONS, Session, SessionOptions
 from .cuda import cuda_device_count
+from .tensorrt_session import TENSORRT, TENSORRT_RTX
 
-# In the order of `auto`, which takes the first that has no obstacle: ONNX Runtime comes with every installation and
-# runs on CUDA too; OpenVINO is as fast on CPUs in fp32, and faster in bf16 when that is asked for.
-BACKENDS: dict[str, ModuleType] = {
-    module.NAME: module for module in (onnxruntime_session, openvino_session, torchscript_session, torch_session)
+# In the order of `auto`, which takes the first that has no obstacle: an engine was built for a device on purpose; ONNX
+# Runtime comes with every installation and runs on CUDA too; OpenVINO is as fast on CPUs in fp32, and faster in bf16
+# when that is asked for. Each is a `Backend`, most of them a module.
+BACKENDS: dict[str, Any] = {
+    backend.NAME: backend
+    for backend in (
+        TENSORRT,
+        TENSORRT_RTX,
+        onnxruntime_session,
+        openvino_session,
+        torchscript_session,
+        torch_session,
+    )
 }
 # Of `precision='auto'`: an fp16 graph lies in a folder because someone exported it for a GPU. On a CPU nothing is
 # rounded unless that was asked for.
@@ -73,20 +83,24 @@ def _check(backend: str, options: SessionOptions, graph: str) -> None:
 def _attempts(backend: str, options: SessionOptions) -> list[tuple[str, SessionOptions]]:
     """What to try, best first: backends with a device and a precision that are no longer 'auto'; CUDA before CPU."""
     found = []
-    here = ["cuda", "cpu"] if cuda_device_count() else ["cpu"]
+    named, anywhere = backend != "auto", options.device == "auto"
+    devices = [options.device] if not anywhere else ["cuda", "cpu"] if cuda_device_count() else ["cpu"]
     for name, module in BACKENDS.items():
-        if not (module.AUTO if backend == "auto" else name == backend):
+        if not (name == backend if named else module.AUTO):
             continue
-        fit = [device for device in here if device in module.DEVICES] or module.DEVICES[:1]  # told what it lacks
-        for device in fit if options.device == "auto" else [options.device]:
+        fit = [device for device in devices if device.partition(":")[0] in module.DEVICES]
+        if named and not fit:  # told what it lacks
+            fit = [module.DEVICES[0] if anywhere else options.device]
+        for device in fit:
             wanted = AUTO_PRECISIONS[device.partition(":")[0]]
             own = [precision for precision in wanted if precision in module.PRECISIONS]
             for precision in own if options.precision == "auto" else [options.precision]:
-                found.append((name, replace(options, device=device, precision=precision)))
+                unproven = named or options.unproven
+                found.append((name, replace(options, device=device, precision=precision, unproven=unproven)))
     return sorted(found, key=lambda attempt: attempt[1].device == "cpu")
 
 
-def _unfit(module: ModuleType, options: SessionOptions) -> str | None:
+def _unfit(module: Any, options: SessionOptions) -> str | None:
     """Why a backend never runs on this kind of device or in this precision; None if it may."""
     if options.device.partition(":")[0] not in module.DEVICES:
         return f"it runs on {module.DEVICES[0]}, not on '{options.device}'"

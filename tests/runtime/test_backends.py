@@ -31,7 +31,7 @@ def clips(batch: int, seed: int = 1) -> np.ndarray:
     return np.kron(coarse, np.ones((8, 8))).astype(np.float32)
 
 
-@pytest.fixture(scope="module", params=sorted(BACKENDS))
+@pytest.fixture(scope="module", params=sorted(name for name, backend in BACKENDS.items() if "cpu" in backend.DEVICES))
 def session(request: pytest.FixtureRequest, tiny_onnx_folder: Path) -> Iterator[Session]:
     folder, options = ModelFolder.open(tiny_onnx_folder), SessionOptions("cpu", 2, "fp32")
     obstacle = BACKENDS[request.param].obstacle(folder, "clip", options)
@@ -256,7 +256,7 @@ def test_a_graph_with_other_outputs_is_refused(light: Path):
 def test_an_unknown_backend_is_refused_with_the_known_ones(tiny_folder: Path, backend: str):
     with pytest.raises(
         BackendError,
-        match=f"unknown backend '{backend}'; expected auto or one of onnxruntime, openvino, torchscript, torch",
+        match=f"unknown backend '{backend}'; expected auto or one of tensorrt, tensorrt-rtx, onnxruntime, openvino, t",
     ):
         open_session(ModelFolder.open(tiny_folder), backend)
 

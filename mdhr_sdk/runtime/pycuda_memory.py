@@ -1,0 +1,80 @@
+"""`DeviceMemory` through pycuda, which is what many Jetsons have."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable, Iterator
+from typing import Any
+
+from numpy.typing import DTypeLike, NDArray
+
+from ..errors import BackendError
+
+
+class PyCuda:
+    """`DeviceMemory` through pycuda, in the primary context, which TensorRT uses too."""
+
+    def __init__(self, driver: Any, index: int) -> None:
+        self._driver = driver
+        self._allocations: list[Any] = []
+        try:
+            driver.init()
+            self._context = driver.Device(index).retain_primary_context()
+        except driver.Error as error:
+            raise BackendError(f"CUDA: {error}") from None
+        self._closed = False
+        with self.active():
+            self._stream: Any = driver.Stream()
+        self.stream = int(self._stream.handle)
+
+    @contextlib.contextmanager
+    def active(self) -> Iterator[None]:
+        if self._closed:
+            raise BackendError("the device memory is closed")
+        self._context.push()
+        try:
+            yield
+        except self._driver.Error as error:
+            raise BackendError(f"CUDA: {error}") from None
+        finally:
+            self._context.pop()
+
+    def host(self, shape: tuple[int, ...], dtype: DTypeLike) -> NDArray[Any]:
+        array: NDArray[Any] = self._driver.pagelocked_empty(shape, dtype)
+        self._allocations.append(array.base)
+        return array
+
+    def device(self, size_bytes: int) -> int:
+        allocation = self._driver.mem_alloc(size_bytes)
+        self._allocations.append(allocation)
+        return int(allocation)
+
+    def upload(self, address: int, array: NDArray[Any]) -> None:
+        self._driver.memcpy_htod_async(address, array, self._stream)
+
+    def download(self, array: NDArray[Any], address: int) -> None:
+        self._driver.memcpy_dtoh_async(array, address, self._stream)
+
+    def synchronize(self) -> None:
+        self._stream.synchronize()
+
+    def capture(self, record: Callable[[], None]) -> Callable[[], None]:
+        if not hasattr(self._stream, "begin_capture"):
+            raise BackendError("this pycuda knows no CUDA graphs")
+        self._stream.begin_capture()
+        try:
+            record()
+        finally:
+            graph = self._stream.end_capture()
+        runnable = graph.instantiate()
+        return lambda: runnable.launch(self._stream)
+
+    def close(self) -> None:
+        if self._closed:
+            return
+        with contextlib.suppress(BackendError), self.active():
+            self._stream = None
+            while self._allocations:
+                self._allocations.pop().free()
+        self._closed = True
+        self._context.detach()

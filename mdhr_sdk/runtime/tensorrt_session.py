@@ -1,0 +1,150 @@
+"""TensorRT and TensorRT-RTX: engines on a CUDA device. Never touches PyTorch."""
+
+from __future__ import annotations
+
+import contextlib
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..errors import BackendError, InputError, ModelFolderError
+from ..folder import ModelFolder
+from .base import Arrays, SessionOptions, artefact, check_inputs, graph_specs, no_artefact
+from .cuda import cuda_device, cuda_device_count
+from .device_memory import memory_obstacle, open_memory
+from .tensorrt_engine import Engine
+from .toolchains import TOOLCHAINS, Toolchain, foreign
+
+
+class TensorRTBackend:
+    """One of the two backends; see `mdhr_sdk.runtime.base.Backend`."""
+
+    AUTO = True
+    DEVICES = ("cuda",)
+    PRECISIONS = ("fp32", "fp16", "int8")
+
+    def __init__(self, chain: Toolchain) -> None:
+        self.NAME = chain.backend
+        self.SUFFIX = chain.suffix
+        self._chain = chain
+
+    def obstacle(self, folder: ModelFolder, graph: str, options: SessionOptions) -> str | None:
+        """Why this kind of TensorRT cannot run this graph here; None if it can."""
+        if reason := self._unfit(options.device):
+            return reason
+        name = artefact(graph, options.precision, self.SUFFIX)
+        if reason := no_artefact(folder, name, build_command(folder, self._chain, graph, options.precision)):
+            return reason
+        if reason := self._foreign(folder, graph, options):
+            return reason
+        if not folder.manifest.get(name, {}).get("parity") and not options.unproven:
+            return f"{name} was never compared with the weights (mdhr verify {folder.path}, or name the backend)"
+        return None
+
+    def open_graph(self, folder: ModelFolder, graph: str, options: SessionOptions) -> TensorRTSession:
+        """Load an engine onto the device."""
+        if reason := self._unfit(options.device) or self._foreign(folder, graph, options):
+            raise BackendError(reason)
+        return TensorRTSession(self._chain, folder, graph, options)
+
+    def _unfit(self, device: str) -> str | None:
+        """What this machine lacks; None if nothing."""
+        return self._chain.missing() or _no_device(device) or memory_obstacle()
+
+    def _foreign(self, folder: ModelFolder, graph: str, options: SessionOptions) -> str | None:
+        """Why the engine is of another machine; None if it is of this one."""
+        name = artefact(graph, options.precision, self.SUFFIX)
+        made = folder.manifest.get(name, {}).get("target") or {}
+        reason = foreign(made, self._chain, _index(options.device))
+        build = build_command(folder, self._chain, graph, options.precision)
+        return reason and f"{name} cannot run here: {reason} ({build})"
+
+
+TENSORRT, TENSORRT_RTX = (TensorRTBackend(chain) for chain in TOOLCHAINS.values())
+
+
+class TensorRTSession:
+    """An engine; T is the folder's clip length.
+
+    Batches beyond the engine's largest run in parts; one below its smallest, or the last part, is filled up with
+    copies of its last row, which are dropped again. Where the engine has one batch only, everything from upload to
+    download is one CUDA graph from the second run on.
+
+    Attributes:
+        batch: the smallest, the optimal and the largest batch that the engine takes at once.
+    """
+
+    def __init__(
+        self, chain: Toolchain, folder: ModelFolder, graph: str, options: SessionOptions, path: Path | None = None
+    ) -> None:
+        """`path` is an engine to check before it becomes the folder's; without it the folder's own, verified, is read.
+
+        Raises:
+            ModelFolderError: the engine is not one, or has other inputs or outputs than the graph.
+            BackendError: the device or its memory cannot be used.
+        """
+        name = artefact(graph, options.precision, chain.suffix)
+        self.backend, self.device, self.precision = chain.backend, options.device, options.precision
+        self.inputs, self.outputs = graph_specs(folder.config, graph, folder.config.clip_length)
+        content = path.read_bytes() if path else folder.read(name)
+        self._memory = open_memory(_index(options.device))
+        self._engine: Engine | None = None
+        try:
+            with self._memory.active():
+                self._engine = Engine(chain, content, self._memory, str(folder.path / name))
+                self._check_graph(self._engine, name)
+                self.batch = self._engine.allocate(self.inputs, self.outputs)
+        except BaseException:
+            self.close()
+            raise
+
+    def run(self, inputs: Arrays) -> dict[str, NDArray[Any]]:
+        if self._engine is None:
+            raise InputError("this session is closed; open a new one")
+        check_inputs(self.inputs, inputs)
+        total, least, most = len(inputs[self.inputs[0].name]), self.batch[0], self.batch[-1]
+        found = {name: np.empty((total, *array.shape[1:]), array.dtype) for name, array in self._engine.outputs.items()}
+        with self._memory.active():
+            for start in range(0, total, most):
+                count = min(most, total - start)
+                for name, pinned in self._engine.inputs.items():
+                    pinned[:count] = inputs[name][start : start + count]
+                    pinned[count:least] = pinned[count - 1]
+                self._engine.execute(max(count, least))
+                for name, array in found.items():
+                    array[start : start + count] = self._engine.outputs[name][:count]
+        return found
+
+    def close(self) -> None:
+        engine, self._engine = self._engine, None
+        if engine is not None:
+            with contextlib.suppress(BackendError), self._memory.active():
+                engine.close()
+        self._memory.close()
+
+    def _check_graph(self, engine: Engine, file: str) -> None:
+        for kind, specs in (("inputs", self.inputs), ("outputs", self.outputs)):
+            wanted = {spec.name: (spec.dtype, spec.shape[1:]) for spec in specs}
+            has = {spec.name: (spec.dtype, spec.shape[1:]) for spec in engine.specs[kind]}
+            if wanted != has:
+                raise ModelFolderError(f"{file} must have the {kind} {wanted}; it has {has}; build it again")
+
+
+def build_command(folder: ModelFolder, chain: Toolchain, graph: str, precision: str) -> str:
+    """What a person types to make an engine."""
+    words = f"python export/build_engine.py {folder.path} --graph {graph} --precision {precision}"
+    return words if chain.name == "tensorrt" else f"{words} --toolchain {chain.name}"
+
+
+def _no_device(device: str) -> str | None:
+    if cuda_device_count() == 0:
+        return "this machine has no CUDA device that the NVIDIA driver offers"
+    if cuda_device(_index(device)) is None:
+        return f"device '{device}' was asked for and there are {cuda_device_count()} CUDA devices, counted from 0"
+    return None
+
+
+def _index(device: str) -> int:
+    return int(device.partition(":")[2] or 0)
