@@ -69,6 +69,18 @@ def tiny_onnx_folder(tiny_folder: Path) -> Path:
     return folder
 
 
+@pytest.fixture(scope="session")
+def tiny_rounded_folder(tiny_onnx_folder: Path, demo_path: Path) -> Path:
+    """`tiny_onnx_folder` with its graphs in fp16, and the encoder in int8."""
+    from mdhr_sdk.deploy import export_graphs
+
+    folder = tiny_onnx_folder.with_name("tiny-rounded")
+    shutil.copytree(tiny_onnx_folder, folder)
+    export_graphs(folder, graphs=["clip", "encoder", "head", "encoder_u8"], precision="fp16")
+    export_graphs(folder, graphs=["encoder"], precision="int8", calibrate=demo_path)
+    return folder
+
+
 @pytest.fixture
 def head_folder(tiny_onnx_folder: Path, tmp_path: Path) -> Path:
     """A folder to change, with weights and the head graph only. The weights are shared: replace them, never edit."""

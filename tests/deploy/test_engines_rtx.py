@@ -13,7 +13,7 @@ import numpy as np
 import onnx
 import pytest
 
-from mdhr_sdk.deploy import EngineOptions, build_engine, export_graphs
+from mdhr_sdk.deploy import EngineOptions, build_engine
 from mdhr_sdk.deploy.engine_plan import plan_engine
 from mdhr_sdk.errors import BackendError, ExportError
 from mdhr_sdk.folder import ModelFolder
@@ -27,12 +27,10 @@ BATCHES = [pytest.param((1, 1, 8), id="dynamic"), pytest.param((2, 2, 2), id="st
 
 
 @pytest.fixture(scope="module")
-def folder(tiny_onnx_folder: Path) -> Path:
-    """Every graph in fp32 and fp16, no weights."""
-    copy = tiny_onnx_folder.with_name("rtx")
-    shutil.copytree(tiny_onnx_folder, copy, ignore=shutil.ignore_patterns("*.pt"))
-    export_graphs(copy, "onnx", ["clip", "encoder", "head", "encoder_u8"], "fp16")
-    (copy / "model.safetensors").unlink()
+def folder(tiny_rounded_folder: Path) -> Path:
+    """Every graph in fp32 and fp16, the encoder in int8 too, no weights."""
+    copy = tiny_rounded_folder.with_name("rtx")
+    shutil.copytree(tiny_rounded_folder, copy, ignore=shutil.ignore_patterns("*.pt", "*.safetensors"))
     return copy
 
 
@@ -66,8 +64,10 @@ def test_compute_capabilities_are_those_that_the_builder_knows(folder: Path) -> 
         build_engine(folder, EngineOptions("head", toolchain="rtx", compute_capabilities=("3.5",)))
 
 
-def test_uint8_graphs_build(folder: Path) -> None:
-    assert build_engine(folder, EngineOptions("encoder_u8", "fp16", toolchain="rtx")).built
+@pytest.mark.parametrize(("graph", "precision"), [("encoder_u8", "fp16"), ("encoder", "int8")])
+def test_uint8_inputs_and_int8_layers_build(folder: Path, graph: str, precision: str) -> None:
+    report = build_engine(folder, EngineOptions(graph, precision, toolchain="rtx"))
+    assert report.built and report.path.name == f"{graph}.{precision}.rtx.engine"
 
 
 @pytest.mark.parametrize(

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import shutil
 from pathlib import Path
 
 import numpy as np
@@ -26,13 +25,9 @@ from mdhr_sdk.runtime import SessionOptions, open_session
 from reference import clip as reference_clip
 
 
-@pytest.fixture(scope="module")
-def rounded(tiny_folder: Path, demo_path: Path, tmp_path_factory: pytest.TempPathFactory) -> ModelFolder:
-    """The tiny model's graphs in fp16, and its encoder in int8."""
-    folder = Path(shutil.copytree(tiny_folder, tmp_path_factory.mktemp("rounded") / "tiny"))
-    export_graphs(folder, graphs=["clip", "encoder", "head"], precision="fp16")
-    export_graphs(folder, graphs=["encoder"], precision="int8", calibrate=demo_path)
-    return ModelFolder.open(folder)
+@pytest.fixture
+def rounded(tiny_rounded_folder: Path) -> ModelFolder:
+    return ModelFolder.open(tiny_rounded_folder)
 
 
 def graph_of(folder: ModelFolder, name: str) -> onnx.GraphProto:
