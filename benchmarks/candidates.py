@@ -60,14 +60,18 @@ class Candidate:
 BASELINE = Candidate("released")
 
 
-def obstacle(folder: ModelFolder, candidate: Candidate, settings: Settings) -> str | None:
-    """Why a candidate cannot run here, with the remedy; None if it can. A head also needs its encoder."""
+def obstacle(folder: ModelFolder, candidate: Candidate, settings: Settings, named: bool = False) -> str | None:
+    """Why a candidate cannot run here, with the remedy; None if it can. A head also needs its encoder.
+
+    Args:
+        named: it was asked for, and so taken though it was never compared with the weights.
+    """
     module = BACKENDS["torch" if candidate == BASELINE else candidate.backend]
     if settings.device.partition(":")[0] not in module.DEVICES:
         return f"it runs on {' or '.join(module.DEVICES)}, not on '{settings.device}'"
     if candidate.precision not in module.PRECISIONS:
         return f"it runs {', '.join(module.PRECISIONS)}, not {candidate.precision}"
-    options = SessionOptions(settings.device, settings.threads, candidate.precision)
+    options = SessionOptions(settings.device, settings.threads, candidate.precision, unproven=named)
     graphs = ["encoder", "head"] if settings.graph == "head" else [settings.graph]
     reasons: list[str | None] = [module.obstacle(folder, graph, options) for graph in graphs]
     return next(filter(None, reasons), None)
@@ -91,7 +95,10 @@ def plan(
     found: dict[Candidate, str | None] = {BASELINE: obstacle(folder, BASELINE, settings)}
     for backend in dict.fromkeys(backends or BACKENDS):
         wanted = dict.fromkeys(precisions or PRECISIONS)
-        own = {c: obstacle(folder, c, settings) for c in (Candidate(backend, precision) for precision in wanted)}
+        own = {
+            c: obstacle(folder, c, settings, bool(backends))
+            for c in (Candidate(backend, precision) for precision in wanted)
+        }
         _check_asked(own, bool(backends), bool(precisions))
         if not precisions:
             runs: dict[Candidate, str | None] = {c: reason for c, reason in own.items() if reason is None}

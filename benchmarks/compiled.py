@@ -58,6 +58,7 @@ def aotinductor(module: nn.Module, clip: Tensor) -> Callable[[Tensor], tuple[Ten
 def as_cuda_graph(function: Callable[[Tensor], tuple[Tensor, ...]], clip: Tensor) -> Run:
     """One launch instead of hundreds; the input stays where it is."""
     side = torch.cuda.Stream()
+    side.wait_stream(torch.cuda.current_stream())
     with torch.cuda.stream(side):
         for _ in range(3):  # what is put off until the first runs must not be captured
             function(clip)
@@ -110,11 +111,12 @@ def compiled(
     settings = Settings("clip", device, batch, usable_cores(), rounds, turn_s=0)
     if precision not in DTYPES:
         raise BackendError(f"unknown precision '{precision}'; expected one of {', '.join(DTYPES)}")
-    if device != "cpu" and not torch.cuda.is_available():
-        raise BackendError(f"device '{device}' was asked for and torch finds no CUDA device")
+    if device != "cpu" and int(device.partition(":")[2] or 0) >= torch.cuda.device_count():
+        raise BackendError(f"device '{device}' was asked for and torch finds {torch.cuda.device_count()} CUDA devices")
     folder = ModelFolder.open(model)
     console.print(header(folder, describe_machine(), settings))
     torch.set_num_threads(settings.threads)
+    torch.backends.cudnn.allow_tf32 = False  # the reference is to be fp32
     crops = demo_clips(folder.config)
     clip = torch.from_numpy(as_input(crops[np.arange(batch) % len(crops)], folder.config)).to(device)
     with torch.inference_mode():

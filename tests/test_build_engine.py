@@ -103,7 +103,7 @@ def test_without_arguments_an_untrained_model_is_made(
     [
         (("--toolchain", "onnx"), "toolchain of an engine must be one of tensorrt, rtx; got 'onnx'"),
         (("--precision", "fp8"), "precision of an engine must be one of fp32, fp16, int8; got 'fp8'"),
-        (("--precision", "int8"), "no head.int8.onnx"),
+        (("--precision", "int8"), "the head has no int8 form"),
         (("--batch-min", "3"), "batch_opt"),
         (("--compute-capability", "8.6"), "leave out compute_capabilities"),
         (("--graph", "tail"), "graph of an engine must be one of clip"),

@@ -35,7 +35,7 @@ def run_verify(model: Path, on: str | None) -> None:
         table.add_row(name, *_cells(report))
         if report.failure:
             failed.append(f"{name}: {report.failure}")
-    Console().print(table)
+    Console(markup=False).print(table)
     if failed:
         raise ExportError(f"{'; '.join(failed)}; they are not used until they are exported again")
 

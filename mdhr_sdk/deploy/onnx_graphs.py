@@ -24,6 +24,7 @@ OPERATORS = frozenset(
         *("Relu", "LeakyRelu", "Elu", "Erf", "Gelu", "Sigmoid", "HardSigmoid", "HardSwish", "Tanh", "Softmax"),
         *("ReduceMean", "ReduceSum", "ReduceL2", "ArgMax", "Gather", "Slice", "Split", "Concat", "Pad"),
         *("Reshape", "Transpose", "Squeeze", "Unsqueeze", "Flatten", "Expand", "Constant", "Identity"),
+        *("QuantizeLinear", "DequantizeLinear"),
     )
 )
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -11,7 +12,6 @@ from numpy.typing import NDArray
 
 from ..config import FolderConfig
 from ..model import MDHR, FrameFeatures
-from ..model.graphs import Normalise
 from ..runtime import Session
 from ..runtime.base import graph_specs
 from .calibration import as_input
@@ -37,17 +37,17 @@ class Judge:
     clips: NDArray[np.uint8] | None = None
     _kept: dict[tuple[str, int, bool], Any] = field(default_factory=dict, repr=False)
 
-    def compare(self, session: Session, graph: str) -> ParityReport:
-        """Run a session and the model in fp32 on the same clips, at every batch of `BATCHES`.
+    def compare(self, session: Session, graph: str, batches: Sequence[int] = BATCHES) -> ParityReport:
+        """Run a session and the model in fp32 on the same clips, at every batch of `batches`.
 
         Raises:
             ExportError: an output has another shape than the model's.
         """
-        pairs = [self._pair(session, graph, batch) for batch in BATCHES]
+        pairs = [self._pair(session, graph, batch) for batch in batches]
         thresholds = np.asarray(self.config.thresholds, np.float32)
         if not self.config.trained:
             thresholds = np.median(np.concatenate([wanted["scores"] for wanted, _ in pairs]), axis=(0, 1))
-        return report_on(session.precision, sum(BATCHES), thresholds, pairs)
+        return report_on(session.precision, sum(batches), thresholds, pairs)
 
     def _pair(self, session: Session, graph: str, batch: int) -> tuple[Arrays, Arrays]:
         """What the weights answer, and what the session does."""
@@ -93,7 +93,7 @@ class Judge:
             clip = as_input(crops, self.config)
         if not bytes_in:
             return clip, torch.from_numpy(clip)
-        return crops, Normalise(self.config.preprocessing)(torch.from_numpy(crops))
+        return crops, torch.from_numpy(as_input(crops, self.config))
 
 
 def probe_clip(config: FolderConfig, batch: int) -> NDArray[np.float32]:

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from ..errors import ExportError
 
+BIGGEST = float(np.finfo(np.float64).max)
 CLEAR = 0.01  # a score closer than this to its threshold decides nothing
 Pair = tuple[dict[str, NDArray[Any]], dict[str, NDArray[Any]]]  # what the weights answer, what the artefact does
 
@@ -73,7 +74,8 @@ class ParityReport:
     failure: str = ""
 
     def to_dict(self) -> dict[str, Any]:
-        return asdict(self)
+        """For JSON, which knows no infinity: None stands for it."""
+        return {name: None if value in (math.inf, BIGGEST) else value for name, value in asdict(self).items()}
 
     def __str__(self) -> str:
         return (

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import Path
 
-from ..errors import BackendError, ModelFolderError
+from ..errors import BackendError, ExportError, ModelFolderError
 from ..folder import ModelFolder
 from ..model import load_model
 from ..runtime import BACKENDS, Session, SessionOptions
@@ -43,26 +43,39 @@ def verify(folder: str | Path, on: object = None) -> Iterator[tuple[str, ParityR
             continue
         if options["precision"] == "int8" and of_int8.clips is None:
             of_int8 = Judge(target.config, model, view, demo_clips(target.config))
+        one = of_int8 if options["precision"] == "int8" else judge
         try:
-            session = _open(target, name, options["graph"], options["precision"])
-        except (BackendError, ModelFolderError) as error:
-            yield name, str(error)
-            continue
-        try:
-            report = (of_int8 if options["precision"] == "int8" else judge).compare(session, options["graph"])
-        finally:
-            session.close()
-        target.note(name, parity=report.to_dict())
-        yield name, report
+            found: ParityReport | str = _compare(target, name, options["graph"], options["precision"], one)
+        except (BackendError, ExportError, ModelFolderError) as error:
+            found = str(error)
+        yield name, found
+
+
+def _compare(folder: ModelFolder, name: str, graph: str, precision: str, judge: Judge) -> ParityReport:
+    session = _open(folder, name, graph, precision)
+    try:
+        report = judge.compare(session, graph)
+    except ExportError as error:  # an output of another shape
+        folder.note(name, parity={"failure": str(error)})
+        raise
+    finally:
+        session.close()
+    folder.note(name, parity=report.to_dict())
+    return report
 
 
 def _open(folder: ModelFolder, name: str, graph: str, precision: str) -> Session:
-    """The session of the backend that a file is for, whatever an earlier comparison said of it."""
+    """The session of the backend that a file is for, on CUDA where it can, whatever an earlier comparison said."""
     suffix = name.removeprefix(f"{graph}.").removeprefix(f"{precision}.")
     module = next((m for m in BACKENDS.values() if getattr(m, "SUFFIX", None) == suffix), None)
     if module is None:
         raise BackendError(f"no backend of this version runs {name}; remove it or export it again")
     here = ["cuda"] * bool(cuda_device_count()) + ["cpu"]
-    device = next((d for d in ("cpu", *here) if d in module.DEVICES), module.DEVICES[0])
-    session: Session = module.open_graph(folder, graph, SessionOptions(device, precision=precision))
-    return session
+    reasons = []
+    for device in [device for device in here if device in module.DEVICES] or module.DEVICES[:1]:
+        try:
+            session: Session = module.open_graph(folder, graph, SessionOptions(device, precision=precision))
+            return session
+        except BackendError as error:
+            reasons.append(error)
+    raise reasons[0]

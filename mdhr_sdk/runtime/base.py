@@ -106,6 +106,8 @@ def artefact(graph: str, precision: str, suffix: str) -> str:
 
 def no_artefact(folder: ModelFolder, name: str, remedy: str) -> str | None:
     """Why an exported file cannot be used, with the command that makes it; None if it can."""
+    if folder.has(name) and name not in folder.manifest:
+        return f"the manifest does not vouch for {name} ({remedy})"
     if not folder.has(name):
         return f"the folder has no {name} ({remedy})"
     if failure := (folder.manifest.get(name, {}).get("parity") or {}).get("failure"):
@@ -115,6 +117,8 @@ def no_artefact(folder: ModelFolder, name: str, remedy: str) -> str | None:
 
 def export_command(folder: ModelFolder, kind: str, graph: str, precision: str) -> str:
     """What a person types to make an artefact."""
+    if (graph, precision) == ("head", "int8"):
+        return "a head has no int8 form; take it in fp32"
     words = f"mdhr export {folder.path} --format {kind} --graph {graph}"
     if precision == "int8":
         return f"{words} --precision int8 --calibrate VIDEO_OR_FOLDER"

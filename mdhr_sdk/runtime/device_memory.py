@@ -15,6 +15,10 @@ from numpy.typing import DTypeLike, NDArray
 from ..errors import BackendError, install_hint
 from .pycuda_memory import PyCuda
 
+HINTS = {
+    "cudaErrorInsufficientDriver": "; the driver is older than this cuda-bindings (on JetPack 6: pip install "
+    "'cuda-bindings==12.*')"
+}
 LAYOUTS = ("cuda.bindings.runtime", "cuda.cudart")  # of cuda-bindings: from 12.6 on, and before
 
 
@@ -145,7 +149,8 @@ class CudaBindings:
             raise BackendError(f"{name} was called after the device memory was closed")
         error, *found = getattr(self._runtime, name)(*arguments)
         if int(error) != 0:
-            raise BackendError(f"CUDA: {name} failed: {getattr(error, 'name', error)}")
+            code = getattr(error, "name", str(error))
+            raise BackendError(f"CUDA: {name} failed: {code}{HINTS.get(code, '')}")
         return found[0] if found else None
 
 

@@ -60,7 +60,9 @@ class OnnxRuntimeSession:
         if options.threads is not None:
             settings.intra_op_num_threads = options.threads
         index = options.device.partition(":")[2] or "0"
-        providers = [(CUDA, {"device_id": index})] if cuda else []
+        if cuda and CUDA not in _providers():
+            raise BackendError(f"device '{options.device}' was asked for, and this onnxruntime lacks {CUDA}")
+        providers = [(CUDA, {"device_id": index, "use_tf32": "0"})] if cuda else []  # fp32 is to be fp32
         try:
             self._session: Any = ort.InferenceSession(content, settings, providers=[*providers, "CPUExecutionProvider"])
         except Exception as error:  # onnxruntime's own exception types share no base
@@ -77,7 +79,11 @@ class OnnxRuntimeSession:
             raise InputError("this session is closed; open a new one")
         check_inputs(self.inputs, inputs)
         names = [spec.name for spec in self.outputs]
-        return dict(zip(names, self._session.run(names, dict(inputs)), strict=True))
+        try:
+            return dict(zip(names, self._session.run(names, dict(inputs)), strict=True))
+        except Exception as error:  # onnxruntime's own exception types share no base
+            reason = str(error).splitlines()[0]
+            raise BackendError(f"onnxruntime failed on {self.device}: {reason}; try a smaller batch") from None
 
     def close(self) -> None:
         self._session = None

@@ -61,12 +61,14 @@ class PyCuda:
     def capture(self, record: Callable[[], None]) -> Callable[[], None]:
         if not hasattr(self._stream, "begin_capture"):
             raise BackendError("this pycuda knows no CUDA graphs")
-        self._stream.begin_capture()
         try:
+            self._stream.begin_capture()
             record()
-        finally:
-            graph = self._stream.end_capture()
-        runnable = graph.instantiate()
+            runnable = self._stream.end_capture().instantiate()
+        except self._driver.Error as error:
+            with contextlib.suppress(self._driver.Error):
+                self._stream.end_capture()
+            raise BackendError(f"CUDA: capture failed: {error}") from None
         return lambda: runnable.launch(self._stream)
 
     def close(self) -> None:

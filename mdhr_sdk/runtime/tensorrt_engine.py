@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ..errors import BackendError, ModelFolderError
+from ..errors import BackendError
 from .base import TensorSpec
 from .device_memory import DeviceMemory
 from .toolchains import Toolchain, last_error, trt_logger
@@ -30,7 +30,7 @@ class Engine:
         """Deserialise.
 
         Raises:
-            ModelFolderError: this TensorRT cannot load the bytes on this device.
+            BackendError: this TensorRT cannot load the bytes on this device.
         """
         self._trt, self._memory, self._title = chain.load(), memory, chain.title
         self._logger = trt_logger(self._trt)
@@ -39,7 +39,7 @@ class Engine:
         self._engine: Any = self._runtime.deserialize_cuda_engine(content)
         if self._engine is None:
             reason = last_error(self._logger, "no reason given")
-            raise ModelFolderError(f"{chain.title} cannot load '{file}' here: {reason}; build it again on this device")
+            raise BackendError(f"{chain.title} cannot load '{file}' here: {reason}; build it again on this device")
         self._context: Any = self._new_context()
         self.specs = {"inputs": self._specs(self._trt.TensorIOMode.INPUT)}
         self.specs["outputs"] = self._specs(self._trt.TensorIOMode.OUTPUT)

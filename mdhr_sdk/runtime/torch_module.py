@@ -34,6 +34,8 @@ class TorchModuleSession:
         load: gives the module for a device's name.
     """
 
+    backend = "torch"
+
     def __init__(
         self,
         specs: tuple[tuple[TensorSpec, ...], tuple[TensorSpec, ...]],
@@ -45,6 +47,8 @@ class TorchModuleSession:
         self.device, self.precision = options.device, options.precision
         if options.threads is not None:
             torch.set_num_threads(options.threads)  # of the whole process: PyTorch knows no other
+        if self.device.startswith("cuda"):
+            torch.backends.cudnn.allow_tf32 = False  # of the whole process too: fp32 is to be fp32
         self._torch = torch
         self._module: Any = load(self.device)
 

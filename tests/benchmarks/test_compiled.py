@@ -40,7 +40,7 @@ def test_what_differs_is_named(capsys: pytest.CaptureFixture[str]) -> None:
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        (["--device", "cuda"], "torch finds no CUDA device"),
+        (["--device", "cuda"], "torch finds 0 CUDA devices"),
         (["--precision", "int8"], "unknown precision 'int8'; expected one of fp32, fp16"),
         (["--batch", "0"], "--batch must be at least 1"),
     ],
