@@ -58,7 +58,8 @@ def build_serialized(plan: EnginePlan, config: FolderConfig, onnx: bytes, timing
     content = builder.build_serialized_network(network, settings)
     if content is None:
         reason = last_error(logger, "no reason given")
-        raise ExportError(f"{plan.options.chain.title} cannot build {plan.name} from {plan.source}: {reason}")
+        remedy = "; allow more with --workspace-mib, or a smaller --batch-max" if "OutOfMemory" in reason else ""
+        raise ExportError(f"{plan.options.chain.title} cannot build {plan.name} from {plan.source}: {reason}{remedy}")
     return BuiltEngine(bytes(content), _layers(network), bytes(cache.serialize()) if cache is not None else b"")
 
 

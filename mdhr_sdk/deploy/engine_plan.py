@@ -38,7 +38,7 @@ class EngineOptions:
     batch_opt: int = 1
     batch_max: int = 8
     toolchain: str = "tensorrt"
-    workspace_mib: int = 1024
+    workspace_mib: int = 4096
     compute_capabilities: tuple[str, ...] = ()
     optimization_level: int = 3
 
