@@ -11,6 +11,7 @@ from candidates import GRAPHS, Settings, plan
 from latency_report import header, latency_table, notes, reason_table, report_content
 from machine import describe_machine, usable_cores
 from mdhr_sdk.cli import run_app
+from mdhr_sdk.commands import engine
 from mdhr_sdk.commands.init import make_folder
 from mdhr_sdk.config import FolderConfig
 from mdhr_sdk.errors import MDHRError, MissingDependencyError, require
@@ -21,7 +22,7 @@ from report import check_json, console, write_json
 from rows import frames_a_run, row
 
 ROOT = Path(__file__).resolve().parents[1]
-DEFAULT_MODEL = ROOT / "models" / "untrained-resnet50"
+DEFAULT_MODEL = ROOT / engine.DEFAULT_MODEL
 FILES = {"onnx": "onnx", "torchscript": "torchscript.pt"}
 
 app = typer.Typer(add_completion=False, rich_markup_mode=None)

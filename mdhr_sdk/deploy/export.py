@@ -63,7 +63,7 @@ def export_graphs(
     Args:
         kind: one of `FORMATS`: 'onnx', or 'torchscript', whose traces load without timm and this package's model.
         graphs: some of `mdhr_sdk.runtime.base.GRAPHS`; empty for clip, encoder and head. int8 leaves the head out:
-            it is small, and rounding it would cost more scores than it saves time.
+            it is small, so that little time is to be gained.
         precision: 'fp32', 'fp16', or 'int8' (ONNX only).
         calibrate: a video, a folder or whatever else the detector reads, with faces. int8 needs it, and is measured on
             half of its clips and judged by the others; any other precision is judged by them when it is given.
@@ -192,7 +192,7 @@ def check_request(kind: str, graphs: Sequence[str], precision: str, calibrate: o
     if unknown:
         raise ExportError(f"expected some of the graphs {', '.join(GRAPHS)}; got {', '.join(unknown)}")
     if precision == "int8" and "head" in graphs:
-        raise ExportError("the head has no int8 form: it costs little, and rounding it many scores; take it in fp32")
+        raise ExportError("the head has no int8 form: it is small, and stays in fp32 beside an int8 encoder")
     if precision == "int8" and calibrate is None:
         raise ExportError("int8 needs footage to measure ranges on; add --calibrate VIDEO_OR_FOLDER with faces")
 

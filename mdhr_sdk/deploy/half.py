@@ -31,9 +31,12 @@ def half_view(view: MDHR, cached: bool) -> MDHR:
     """
     half: Any = copy.deepcopy(view).half()
     half.head.score = copy.deepcopy(view.head.score)
-    exact: Any = copy.deepcopy(view)
-    if exact.head.relations.heads is not None:
-        half.head.relations.heads = nn.ModuleList(InSingle(layer) for layer in exact.head.relations.heads)
-    if cached and exact.encoder.project is not None:
-        half.encoder.project.convs = nn.ModuleList(InSingle(layer) for layer in exact.encoder.project.convs)
+    if view.head.relations.heads is not None:
+        half.head.relations.heads = _in_single(view.head.relations.heads)
+    if cached and view.encoder.project is not None:
+        half.encoder.project.convs = _in_single(view.encoder.project.convs)
     return half
+
+
+def _in_single(layers: nn.ModuleList) -> nn.ModuleList:
+    return nn.ModuleList(InSingle(copy.deepcopy(layer)) for layer in layers)

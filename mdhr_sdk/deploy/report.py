@@ -12,7 +12,6 @@ from numpy.typing import NDArray
 
 from ..errors import ExportError
 
-BIGGEST = float(np.finfo(np.float64).max)
 CLEAR = 0.01  # a score closer than this to its threshold decides nothing
 Pair = tuple[dict[str, NDArray[Any]], dict[str, NDArray[Any]]]  # what the weights answer, what the artefact does
 
@@ -37,7 +36,6 @@ class Limits:
 LIMITS = {
     "fp32": Limits(max_score=1e-5, mean_score=1e-6, flip_share=0.0, feature=1e-5),
     "fp16": Limits(max_score=2e-2, mean_score=2e-3, flip_share=0.01, feature=5e-2),
-    "bf16": Limits(max_score=5e-2, mean_score=5e-3, flip_share=0.01, feature=5e-2),
     "int8": Limits(max_score=1e-1, mean_score=2e-2, flip_share=0.03, feature=math.inf),
 }
 
@@ -75,7 +73,7 @@ class ParityReport:
 
     def to_dict(self) -> dict[str, Any]:
         """For JSON, which knows no infinity: None stands for it."""
-        return {name: None if value in (math.inf, BIGGEST) else value for name, value in asdict(self).items()}
+        return {name: None if value == math.inf else value for name, value in asdict(self).items()}
 
     def __str__(self) -> str:
         return (
@@ -106,7 +104,7 @@ def report_on(precision: str, clips: int, thresholds: NDArray[Any], pairs: list[
                     f"output '{name}' must have the shape {reference.shape}; the graph gives {value.shape}"
                 )
             broken += int((~np.isfinite(value)).sum())
-            error = np.nan_to_num(np.abs(value - reference), nan=np.inf)
+            error = np.where(np.isfinite(value), np.abs(value - reference), np.inf)
             if name == "scores":
                 errors.append(error.ravel())
                 clear = np.abs(reference - thresholds) > CLEAR
