@@ -1,5 +1,79 @@
-"""For tools that call setup.py; everything is declared in pyproject.toml."""
+"""Builds the compiled kernels where it can; everything else is declared in pyproject.toml.
 
+`MDHR_CUDA` says what to do about the CUDA kernels: `auto` (the default) builds them where nvcc is found, `1` fails
+without it, `0` leaves them out. Without a C++17 compiler the package installs all the same and runs the reference.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+from pybind11.setup_helpers import Pybind11Extension
+from pybind11.setup_helpers import build_ext as pybind11_build_ext
 from setuptools import setup
 
-setup()
+SOURCES = ["bind.cpp", "clip_first.cpp", "clip_last.cpp", "step.cpp", "versions.cpp", "warp.cpp"]
+# No -ffast-math: NaN and infinity have to pass on.
+FLAGS = ["-O3", "-fopenmp", "-fno-math-errno", "-fno-trapping-math", "-fvisibility=hidden", "-Wno-psabi"]
+ARCHITECTURES = ["80", "86", "87", "89", "90"]  # A100 to H100, and 87: Jetson Orin; newer ones from the last one's PTX
+SANITIZE = ["-fsanitize=address,undefined", "-fno-sanitize-recover=all", "-fno-omit-frame-pointer", "-g"]
+
+
+def find_nvcc() -> Path | None:
+    """nvcc of CUDA_HOME, of the path, or of the usual place."""
+    homes = [os.environ[name] for name in ("CUDA_HOME", "CUDA_PATH") if name in os.environ]
+    candidates = [Path(home) / "bin" / "nvcc" for home in homes]
+    candidates += [Path(found)] if (found := shutil.which("nvcc")) else []
+    return next((path for path in [*candidates, Path("/usr/local/cuda/bin/nvcc")] if path.is_file()), None)
+
+
+class BuildExt(pybind11_build_ext):
+    def build_extension(self, ext: Pybind11Extension) -> None:
+        wanted = os.environ.get("MDHR_CUDA", "auto")
+        nvcc = find_nvcc() if wanted != "0" else None
+        if nvcc is not None:
+            try:
+                self.add_cuda(ext, nvcc)
+            except (OSError, subprocess.CalledProcessError) as error:
+                if wanted == "1":
+                    raise SystemExit(f"MDHR_CUDA=1: the CUDA kernels do not compile: {error}") from None
+                print(f"warning: the CUDA kernels do not compile, and are left out: {error}", file=sys.stderr)
+        super().build_extension(ext)
+
+    def add_cuda(self, ext: Pybind11Extension, nvcc: Path) -> None:
+        target = Path(self.build_temp) / "kernels_cuda.o"
+        target.parent.mkdir(parents=True, exist_ok=True)
+        codes = [f"-gencode=arch=compute_{a},code=sm_{a}" for a in ARCHITECTURES]
+        codes.append(f"-gencode=arch=compute_{ARCHITECTURES[-1]},code=compute_{ARCHITECTURES[-1]}")
+        command = [str(nvcc), "-O3", "-std=c++17", "--threads=2", "-Xcompiler=-fPIC,-fvisibility=hidden", *codes]
+        subprocess.run([*command, "-DMDHR_WITH_CUDA", "-c", "csrc/kernels.cu", "-o", str(target)], check=True)
+        libraries = nvcc.resolve().parents[1]
+        ext.extra_objects.append(str(target))
+        ext.define_macros.append(("MDHR_WITH_CUDA", None))
+        ext.library_dirs += [str(libraries / name) for name in ("lib64", "lib")]
+        ext.libraries += ["cudart_static", "dl", "rt", "pthread"]
+
+
+def kernels() -> Pybind11Extension:
+    sanitize = SANITIZE if os.environ.get("MDHR_SANITIZE") == "1" else []
+    extension = Pybind11Extension(
+        "mdhr_sdk._kernels",
+        [f"csrc/{name}" for name in SOURCES],
+        depends=[str(path) for path in Path("csrc").glob("*") if path.suffix != ".cpp"],
+        cxx_std=17,
+        extra_compile_args=FLAGS + sanitize,
+        extra_link_args=["-fopenmp", *sanitize],
+    )
+    extension.optional = os.environ.get("MDHR_CUDA") != "1"
+    return extension
+
+
+if os.environ.get("MDHR_CUDA", "auto") not in ("0", "1", "auto"):
+    raise SystemExit(f"MDHR_CUDA must be 0, 1 or auto; got {os.environ['MDHR_CUDA']!r}")
+if os.environ.get("MDHR_CUDA") == "1" and find_nvcc() is None:
+    raise SystemExit("MDHR_CUDA=1 asks for the CUDA kernels, and nvcc is not found; set CUDA_HOME, or MDHR_CUDA=0")
+setup(ext_modules=[kernels()], cmdclass={"build_ext": BuildExt})

@@ -1,0 +1,94 @@
+// What the kernels take: plain pointers and sizes, on the CPU or on a CUDA device. Nothing here knows Python or torch.
+#pragma once
+
+#include <cstdint>
+#include <vector>
+
+namespace mdhr {
+
+enum class DType : int { kFloat32 = 0, kFloat16 = 1, kBFloat16 = 2 };
+
+inline int64_t size_of(DType dtype) { return dtype == DType::kFloat32 ? 4 : 2; }
+
+constexpr int kMaxScales = 8;
+
+// One projected map a scale, batch and frame. The channels x positions of a frame lie without gaps: position by
+// position inside a channel (NCHW), or channel by channel inside a position (NHWC, channels_last).
+struct Maps {
+    const char* data[kMaxScales];
+    int64_t batch_stride[kMaxScales];  // bytes
+    int64_t frame_stride[kMaxScales];  // bytes
+    DType dtype;
+};
+
+// float32, contiguous. L scales, C channels, O squeezed channels a scale.
+struct Parameters {
+    const float* scale;         // (L, C): the differences' BatchNorm, folded
+    const float* shift;         // (L, C)
+    const float* squeeze;       // (L, O, C): 1x1 convolution and its BatchNorm, folded
+    const float* squeeze_bias;  // (L, O)
+    const float* weigh;         // (L, L * O)
+    const float* weigh_bias;    // (L)
+};
+
+struct Shape {
+    int batch, frames, scales, channels, positions, width, k;  // width: O
+    bool channels_last;
+
+    int64_t elements() const { return static_cast<int64_t>(channels) * positions; }  // of one frame's map
+};
+
+struct Clip {
+    Shape shape;
+    Maps maps;
+    Parameters parameters;
+    char* fused;               // (B, T, C x P) in the maps' dtype and layout
+    char* means[kMaxScales];   // the same for every scale, or null
+};
+
+// One step of many states. Rows of the state's arrays are chosen by `rows`; all are float32 and the caller's.
+struct Step {
+    Shape shape;               // batch: states in this call; frames: 1
+    Maps maps;                 // data null: a step without change, which ends a sequence
+    Parameters parameters;
+    const int64_t* rows;       // (M) into the state's arrays
+    int64_t* counts;           // (N) maps seen; 0 for a state that starts
+    float* previous;           // (N, L, C x P)
+    float* ring;               // (N, 2k, L, C x P) normalised differences after ReLU
+    float* products;           // (N, 2k, L, O x P) their squeezed channels
+    float* fused;              // (M, C x P)
+};
+
+// Crops of one uint8 BGR image, at least two pixels wide.
+struct Warp {
+    const uint8_t* image;
+    int64_t row_stride;        // bytes
+    int height, width;
+    const double* to_image;    // (M, 2, 3): pixel centres of the crop to pixel centres of the image
+    const int* taps;           // (M): samples along each side of a pixel that are averaged
+    int crops, size;
+    float gain[3], offset[3];  // RGB: value * gain + offset
+    bool channels_last;
+    DType dtype;
+    char* out;                 // (M, 3, S, S) or (M, S, S, 3)
+};
+
+void fuse_clip(const Clip& clip, int threads);
+void fuse_step(const Step& step, int threads);
+void warp(const Warp& warp, int threads);
+
+// The instruction sets of this build that this processor has, the widest last.
+std::vector<const char*> instruction_sets();
+const char* instruction_set();
+bool set_instruction_set(const char* name);
+
+#ifdef MDHR_WITH_CUDA
+// Queued on `stream` (a cudaStream_t); nothing waits. They return a cudaError_t, which cuda_message explains.
+int fuse_clip_cuda(const Clip& clip, int device, void* stream);
+int fuse_step_cuda(const Step& step, int device, void* stream);
+int warp_cuda(const Warp& warp, int device, void* stream);
+const char* cuda_message(int error);
+int cuda_devices(int* count);
+#endif
+
+}  // namespace mdhr

@@ -1,0 +1,42 @@
+// Which instruction set the kernels run with: the widest that this processor has, or a narrower one that was asked for.
+#include <atomic>
+#include <cstring>
+
+#include "simd.h"
+
+namespace mdhr {
+
+std::vector<const char*> instruction_sets() {
+#if defined(__x86_64__) && defined(__GNUC__)
+    std::vector<const char*> sets = {"sse2"};
+    if (!__builtin_cpu_supports("x86-64-v3")) return sets;
+    sets.push_back("avx2");
+    if (__builtin_cpu_supports("x86-64-v4")) sets.push_back("avx512");
+    return sets;
+#elif defined(__aarch64__)
+    return {"neon"};
+#else
+    return {"portable"};
+#endif
+}
+
+static std::atomic<int>& chosen() {
+    static std::atomic<int> value{static_cast<int>(instruction_sets().size()) - 1};
+    return value;
+}
+
+int version() { return chosen().load(std::memory_order_relaxed); }
+
+const char* instruction_set() { return instruction_sets()[static_cast<size_t>(version())]; }
+
+bool set_instruction_set(const char* name) {
+    const auto sets = instruction_sets();
+    for (size_t i = 0; i < sets.size(); ++i)
+        if (std::strcmp(sets[i], name) == 0) {
+            chosen().store(static_cast<int>(i), std::memory_order_relaxed);
+            return true;
+        }
+    return false;
+}
+
+}  // namespace mdhr

@@ -1,0 +1,49 @@
+"""The compiled extension: whether it was built, and how to get it."""
+
+from __future__ import annotations
+
+import functools
+import importlib
+from types import ModuleType
+from typing import Any, Literal
+
+from ..errors import BackendError, InputError
+
+Backend = Literal["auto", "compiled", "reference"]
+REBUILD = "with a C++17 compiler present run: pip install -e . in the mdhr_sdk checkout"
+
+
+@functools.cache
+def _load() -> ModuleType | str:
+    """The extension, or why there is none."""
+    try:
+        return importlib.import_module("mdhr_sdk._kernels")
+    except ModuleNotFoundError:
+        return "not built"
+    except ImportError as error:
+        return f"cannot be loaded ({error})"
+
+
+def extension_status() -> str:
+    """One line on the compiled kernels of this installation: with which instructions they run, or why they do not."""
+    extension = _load()
+    if isinstance(extension, str):
+        return f"{extension}; the NumPy reference is used; {REBUILD}"
+    return f"compiled: {extension.instruction_set()}, {'CUDA' if extension.cuda else 'no CUDA'}"
+
+
+def choose(backend: Backend) -> Any | None:
+    """The extension for 'compiled', and for 'auto' where it was built; None for the reference.
+
+    Raises:
+        InputError: another name.
+        BackendError: 'compiled', and there is no extension.
+    """
+    if backend not in ("auto", "compiled", "reference"):
+        raise InputError(f"unknown backend {backend!r}; expected 'auto', 'compiled' or 'reference'")
+    extension = None if backend == "reference" else _load()
+    if isinstance(extension, str):
+        if backend == "compiled":
+            raise BackendError(f"the compiled kernels are {extension}; {REBUILD}, or give backend='reference'")
+        return None
+    return extension
