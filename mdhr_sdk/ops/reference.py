@@ -49,7 +49,7 @@ def weighted_sum(means: Sequence[Array], weights: Array) -> Array:
 
 def _pointwise(weight: Array, bias: Array, x: Array) -> Array:
     """A 1x1 convolution: weight (O, C), bias (O,), x (..., C, h, w) -> (..., O, h, w)."""
-    flat = weight @ x.reshape(*x.shape[:-2], -1) + bias[:, None]
+    flat = weight @ x.reshape(*x.shape[:-2], x.shape[-2] * x.shape[-1]) + bias[:, None]
     return flat.reshape(*flat.shape[:-1], *x.shape[-2:])
 
 

@@ -1,0 +1,232 @@
+"""Fused dynamics of whole clips against their definition."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import numpy as np
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from mdhr_sdk.errors import BackendError, InputError
+from mdhr_sdk.ops import DynamicsParameters, fuse_dynamics
+from ops_cases import channels_last, clip_maps, parameters, slow_dynamics
+
+SHAPES = st.tuples(st.integers(1, 3), st.integers(2, 64), st.integers(1, 70), st.integers(1, 7), st.integers(1, 7))
+RELAXED = settings(
+    max_examples=30, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow]
+)
+
+
+def agree(got: np.ndarray, wanted: np.ndarray, relative: float = 1e-5) -> None:
+    """Each element to `relative`, but for what rounds to nothing beside the largest."""
+    np.testing.assert_allclose(got, wanted, rtol=relative, atol=relative * 0.1 * np.abs(wanted).max())
+
+
+@RELAXED
+@given(SHAPES, st.integers(1, 8), st.integers(1, 4), st.integers(1, 20), st.booleans(), st.integers(0, 2**32 - 1))
+def test_any_shape_gives_what_the_definition_says(backend, shape, k, scales, squeezed, last, seed):
+    rng = np.random.default_rng(seed)
+    shape = (shape[0], min(shape[1], 2000 // (shape[2] * shape[3])) + 2, *shape[2:])
+    maps, p = clip_maps(rng, scales, shape), parameters(rng, scales, shape[2], squeezed)
+    wanted, wanted_means = slow_dynamics(maps, p, k)
+    got, means = fuse_dynamics(channels_last(maps) if last else maps, p, k, means=True, backend=backend)
+    assert got.dtype == np.float32 and got.shape == shape
+    agree(got, wanted)
+    for mean, wanted_mean in zip(means, wanted_means, strict=True):
+        agree(mean, wanted_mean)
+    assert np.array_equal(got, fuse_dynamics(channels_last(maps) if last else maps, p, k, backend=backend))
+
+
+@pytest.mark.parametrize("last", [False, True], ids=["first", "last"])
+@pytest.mark.parametrize("frames", [1, 2, 16, 64])
+def test_the_shape_of_a_resnet_50(backend: str, frames: int, last: bool):
+    rng = np.random.default_rng(frames)
+    maps, p = clip_maps(rng, 4, (1, frames, 2048, 7, 7)), parameters(rng, 4, 2048)
+    if frames > 16:
+        maps = [m[..., :1, :3] for m in maps]  # the slow answer takes seconds otherwise
+    agree(fuse_dynamics(channels_last(maps) if last else maps, p, 5, backend=backend), slow_dynamics(maps, p, 5)[0])
+
+
+def test_a_window_longer_than_the_clip_is_the_whole_clip(backend: str):
+    rng = np.random.default_rng(0)
+    maps, p = clip_maps(rng, 2, (2, 3, 5, 2, 2)), parameters(rng, 2, 5)
+    for k in (2, 3, 40):
+        agree(fuse_dynamics(maps, p, k, backend=backend), slow_dynamics(maps, p, k)[0])
+
+
+def test_sums_do_not_drift(backend: str):
+    rng = np.random.default_rng(0)
+    maps, p = clip_maps(rng, 2, (1, 20_000, 2, 1, 1)), parameters(rng, 2, 2)
+    maps[0][0, 10_000] = 1e6  # what has left the window must leave no trace
+    wanted = slow_dynamics([m[:, -100:] for m in maps], p, 4)[0]
+    agree(fuse_dynamics(maps, p, 4, backend=backend)[:, -90:], wanted[:, -90:])
+
+
+@pytest.mark.parametrize("poison", [np.nan, np.inf, -np.inf])
+@pytest.mark.parametrize("last", [False, True], ids=["first", "last"])
+def test_nan_and_infinity_pass_on_exactly_as_far_as_the_definition_says(backend: str, poison: float, last: bool):
+    rng = np.random.default_rng(1)
+    maps, p, k = clip_maps(rng, 3, (2, 30, 9, 3, 3)), parameters(rng, 3, 9), 3
+    maps[1][0, 12, 4, 1, 2] = poison
+    with np.errstate(invalid="ignore"):
+        wanted = slow_dynamics(maps, p, k)[0]
+        got = fuse_dynamics(channels_last(maps) if last else maps, p, k, backend=backend)
+    assert np.array_equal(np.isnan(got), np.isnan(wanted)) and np.isnan(wanted).any()
+    assert np.array_equal(np.isinf(got), np.isinf(wanted))
+    finite = np.isfinite(wanted)
+    np.testing.assert_allclose(got[finite], wanted[finite], rtol=1e-5, atol=1e-6)
+
+
+@pytest.mark.parametrize("dtype", ["float16", "bfloat16"])
+@pytest.mark.parametrize("last", [False, True], ids=["first", "last"])
+def test_half_precision_is_stored_and_not_calculated(backend: str, dtype: str, last: bool):
+    kind = np.dtype(pytest.importorskip("ml_dtypes").bfloat16 if dtype == "bfloat16" else dtype)
+    rng = np.random.default_rng(2)
+    maps, p = [m.astype(kind) for m in clip_maps(rng, 4, (2, 12, 37, 5, 3))], parameters(rng, 4, 37)
+    wanted = slow_dynamics(maps, p, 5)[0]
+    got = fuse_dynamics(channels_last(maps) if last else maps, p, 5, backend=backend)
+    assert got.dtype == kind
+    half_a_step = np.abs(wanted) * (2**-8 if dtype == "bfloat16" else 2**-11) + 1e-6
+    assert (np.abs(got.astype(np.float64) - wanted) <= half_a_step * 1.01).all()
+
+
+def test_memory_layout_does_not_matter(backend: str):
+    rng = np.random.default_rng(3)
+    maps, p = clip_maps(rng, 2, (3, 8, 20, 7, 7)), parameters(rng, 2, 20)
+    wanted = fuse_dynamics(maps, p, 3, backend=backend)
+    frozen = [m.copy() for m in maps]
+    for m in frozen:
+        m.flags.writeable = False
+    bytes_ = [np.frombuffer(b"\0" * 3 + m.tobytes(), np.uint8)[3:].view(np.uint8) for m in maps]
+    views = {
+        "batch and time swapped": [np.ascontiguousarray(m.swapaxes(0, 1)).swapaxes(0, 1) for m in maps],
+        "reversed": [np.ascontiguousarray(m[:, ::-1])[:, ::-1] for m in maps],
+        "every second": [np.repeat(m, 2, axis=1)[:, ::2] for m in maps],
+        "channels reversed": [np.ascontiguousarray(m[:, :, ::-1])[:, :, ::-1] for m in maps],
+        "Fortran": [np.asfortranarray(m) for m in maps],
+        "read-only": frozen,
+        "misaligned": [np.ndarray(m.shape, np.float32, b.data) for m, b in zip(maps, bytes_, strict=True)],
+        "each its own": [maps[0], channels_last(maps)[1]],
+    }
+    assert not views["misaligned"][0].flags.aligned
+    for name, view in views.items():
+        before = [v.copy() for v in view]
+        np.testing.assert_allclose(
+            fuse_dynamics(view, p, 3, backend=backend), wanted, rtol=1e-5, atol=1e-6, err_msg=name
+        )
+        assert all(map(np.array_equal, view, before)), "the input is the caller's"
+
+
+def test_channels_stay_last(backend: str):
+    rng = np.random.default_rng(3)
+    maps, p = clip_maps(rng, 2, (2, 8, 20, 7, 7)), parameters(rng, 2, 20)
+    got = fuse_dynamics(channels_last(maps), p, 3, backend=backend)
+    assert np.moveaxis(got, 2, -1).flags.c_contiguous
+
+
+def test_results_go_where_one_wants_them(backend: str):
+    rng = np.random.default_rng(4)
+    maps, p = clip_maps(rng, 2, (2, 8, 20, 3, 3)), parameters(rng, 2, 20)
+    wanted, wanted_means = fuse_dynamics(maps, p, 3, means=True, backend=backend)
+    out, targets = np.full_like(wanted, np.nan), [np.full_like(m, np.nan) for m in maps]
+    got, means = fuse_dynamics(maps, p, 3, means=targets, out=out, backend=backend)
+    assert got is out and all(a is b for a, b in zip(means, targets, strict=True))
+    assert np.array_equal(out, wanted) and all(map(np.array_equal, targets, wanted_means))
+
+
+def test_the_number_of_threads_changes_no_bit(backend: str):
+    rng = np.random.default_rng(5)
+    maps, p = clip_maps(rng, 4, (2, 10, 300, 7, 7)), parameters(rng, 4, 300)
+    for layout in (maps, channels_last(maps)):
+        one = fuse_dynamics(layout, p, 5, backend=backend, threads=1)
+        assert np.array_equal(fuse_dynamics(layout, p, 5, backend=backend, threads=3), one)
+
+
+def test_no_clips_are_no_results(backend: str):
+    rng = np.random.default_rng(6)
+    maps, p = clip_maps(rng, 2, (0, 8, 20, 3, 3)), parameters(rng, 2, 20)
+    assert fuse_dynamics(maps, p, 3, backend=backend).shape == (0, 8, 20, 3, 3)
+
+
+def good(**changes) -> dict:
+    rng = np.random.default_rng(0)
+    return {"maps": clip_maps(rng, 2, (1, 4, 5, 3, 3)), "parameters": parameters(rng, 2, 5), "k": 2} | changes
+
+
+def shaped(*shape: int) -> list[np.ndarray]:
+    return [np.zeros(shape, np.float32)] * 2
+
+
+def replaced(name: str, value: object) -> DynamicsParameters:
+    return dataclasses.replace(good()["parameters"], **{name: value})
+
+
+@pytest.mark.parametrize(
+    ("changes", "hint"),
+    [
+        pytest.param({"maps": []}, "1 to 8 scales; got 0", id="no maps"),
+        pytest.param({"maps": shaped(1, 4, 5, 3, 3) * 5}, "1 to 8 scales; got 10", id="ten maps"),
+        pytest.param({"maps": shaped(4, 5, 3, 3)}, r"map 0 to be \(B, T, C, h, w\).*got float32 \(4, 5", id="4 axes"),
+        pytest.param({"maps": shaped(1, 0, 5, 3, 3)}, "none of them empty", id="no frames"),
+        pytest.param({"maps": shaped(1, 4, 6, 3, 3)}, r"scale as float32 \(2, 6\)", id="other channels"),
+        pytest.param({"maps": shaped(1, 4, 5, 3, 3)[:1]}, r"scale as float32 \(1, 5\)", id="other scales"),
+        pytest.param({"maps": [m.astype(np.float64) for m in good()["maps"]]}, "got float64", id="float64"),
+        pytest.param({"maps": [m.astype(np.int32) for m in good()["maps"]]}, "got int32", id="integers"),
+        pytest.param({"maps": [m.astype(">f4") for m in good()["maps"]]}, "byte order", id="big-endian"),
+        pytest.param({"maps": [m.tolist() for m in good()["maps"]]}, "got list", id="lists"),
+        pytest.param({"maps": [*shaped(1, 4, 5, 3, 3)[:1], *shaped(1, 5, 5, 3, 3)[:1]]}, "of one shape", id="mixed"),
+        pytest.param({"parameters": replaced("squeeze", np.zeros((2, 5), np.float32))}, "squeeze as", id="squeeze"),
+        pytest.param({"parameters": replaced("shift", np.zeros((2, 5)))}, "shift as float32.*float64", id="shift"),
+        pytest.param({"parameters": replaced("weigh", np.zeros((2, 64), np.float32)[:, ::2])}, "gaps", id="gaps"),
+        pytest.param({"parameters": replaced("weigh_bias", None)}, "weigh_bias.*got NoneType", id="none"),
+        pytest.param({"k": 0}, "k to be an integer of at least 1; got 0", id="k 0"),
+        pytest.param({"k": 1.5}, "k to be an integer", id="k 1.5"),
+        pytest.param({"k": True}, "k to be an integer", id="k True"),
+        pytest.param({"threads": 0}, "threads to be an integer of at least 1", id="no threads"),
+        pytest.param({"means": shaped(1, 4, 5, 3, 3)[:1]}, "True, False or 2 arrays; got 1", id="one mean"),
+        pytest.param({"out": np.zeros((1, 4, 5, 3, 4), np.float32)}, "out as float32", id="out shape"),
+        pytest.param({"out": np.zeros((1, 4, 5, 3, 3))}, "out as float32", id="out dtype"),
+        pytest.param({"out": np.zeros((1, 8, 5, 3, 3), np.float32)[:, ::2]}, "with strides", id="out strides"),
+        pytest.param({"out": np.broadcast_to(np.float32(0), (1, 4, 5, 3, 3))}, "out", id="out broadcast"),
+        pytest.param({"backend": "cuda"}, "unknown backend 'cuda'; expected 'auto'", id="backend"),
+    ],
+)
+def test_other_inputs_are_refused(backend: str, changes: dict, hint: str):
+    with pytest.raises(InputError, match=hint):
+        fuse_dynamics(**good(**({"backend": backend} | changes)))
+
+
+def test_a_read_only_result_is_refused(backend: str):
+    out = np.zeros((1, 4, 5, 3, 3), np.float32)
+    out.flags.writeable = False
+    with pytest.raises(InputError, match="read-only"):
+        fuse_dynamics(**good(out=out, backend=backend))
+
+
+def test_what_is_asked_for_and_missing_is_an_error(monkeypatch: pytest.MonkeyPatch):
+    from mdhr_sdk.ops import extension, extension_status
+
+    monkeypatch.setattr(extension, "_load", lambda: "not built")
+    with pytest.raises(BackendError, match=r"not built; .*pip install -e"):
+        fuse_dynamics(**good(backend="compiled"))
+    assert fuse_dynamics(**good()).shape == (1, 4, 5, 3, 3)
+    assert "not built" in extension_status() and "pip install -e" in extension_status()
+
+
+def test_tensors_of_pytorch_come_without_a_copy(backend: str):
+    torch = pytest.importorskip("torch")
+    rng = np.random.default_rng(7)
+    maps, p = clip_maps(rng, 2, (2, 8, 20, 3, 3)), parameters(rng, 2, 20)
+    wanted, out = fuse_dynamics(maps, p, 3, backend=backend), torch.full((2, 8, 20, 3, 3), torch.nan)
+    assert fuse_dynamics([torch.from_numpy(m) for m in maps], p, 3, out=out, backend=backend) is out
+    assert np.array_equal(out.numpy(), wanted)
+    half = [torch.from_numpy(m).bfloat16() for m in maps]
+    got = torch.empty(2, 8, 20, 3, 3, dtype=torch.bfloat16)
+    fuse_dynamics(half, p, 3, out=got, backend=backend)
+    np.testing.assert_allclose(
+        got.float().numpy(), slow_dynamics([h.float().numpy() for h in half], p, 3)[0], rtol=5e-3
+    )
+    with pytest.raises(InputError, match=r"DLPack: .*detach"):
+        fuse_dynamics([torch.zeros(2, 8, 20, 3, 3, requires_grad=True)] * 2, p, 3, backend=backend)
