@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import accumulate
+from operator import mul
 from typing import Any, ClassVar
 
 import numpy as np
@@ -57,7 +60,13 @@ def itemsize(dtype: str) -> int:
 
 
 def contiguous_strides(shape: Sequence[int], itemsize: int) -> tuple[int, ...]:
-    return tuple(itemsize * int(np.prod(shape[axis + 1 :], dtype=np.int64)) for axis in range(len(shape)))
+    steps = accumulate(reversed(shape[1:]), mul, initial=itemsize)
+    return tuple(steps)[::-1]
+
+
+@functools.cache
+def _name(dtype: np.dtype) -> str:
+    return dtype.name  # NumPy puts it together anew each time, which takes longer than the rest of a view
 
 
 def view_of(array: Any, name: str) -> View:
@@ -70,7 +79,7 @@ def view_of(array: Any, name: str) -> View:
     if isinstance(array, np.ndarray):
         if not array.dtype.isnative:
             raise InputError(f"expected {name} in native byte order; got {array.dtype}; convert it with astype")
-        return View(array.ctypes.data, array.shape, array.strides, array.dtype.name, CPU, array)
+        return View(array.__array_interface__["data"][0], array.shape, array.strides, _name(array.dtype), CPU, array)
     if isinstance(array, DeviceArray):
         strides = contiguous_strides(array.shape, itemsize(array.dtype)) if array.strides is None else array.strides
         view = View(array.address, tuple(array.shape), tuple(strides), array.dtype, array.device, array)
