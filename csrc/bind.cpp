@@ -132,7 +132,8 @@ void warp(const Sizes& image, uintptr_t to_image, uintptr_t taps, int crops, int
           const std::vector<float>& offset, bool channels_last, int dtype, uintptr_t out, int device, uintptr_t stream,
           int threads) {
     check(image.size() == 4 && gain.size() == 3 && offset.size() == 3, "warp: wrong number of values");
-    check(image[2] > 0 && image[3] > 1 && image[2] < 1 << 28 && image[3] < 1 << 28, "warp: image too small or large");
+    check(image[2] > 0 && image[3] > 1 && image[2] < 1 << 20 && image[3] < 1 << 20, "warp: image too small or large");
+    check(std::abs(image[1]) * image[2] + 3 * image[3] < int64_t{1} << 31, "warp: image of 2 GiB or more");
     check(crops >= 0 && size > 0 && size < 1 << 14 && dtype >= 0 && dtype <= 2, "warp: size or dtype out of range");
     mdhr::Warp work = {};
     work.image = pointer<const uint8_t>(static_cast<uintptr_t>(image[0]));

@@ -6,41 +6,71 @@
 namespace mdhr {
 namespace {
 
-constexpr int kRun = 16;  // pixels of a row that are worked on together
+constexpr int kRun = 32;   // pixels of a row that are worked on together
+constexpr int kNear = 16;  // pixels whose positions are told from that of the first of them, in float32
 
 struct Task {
     const Warp* warp;
     int crop, row;
 };
 
-// Samples of kRun pixels, before they are weighed: bytes 0-3 and 2-5 of the two pixels side by side, in two rows.
+// What kRun pixels are blended from: bytes 0-3 and 2-5 of two pixels side by side, in two rows.
 struct Samples {
     alignas(64) uint32_t words[4][kRun];  // upper left, upper right, lower left, lower right
     alignas(64) float right[kRun], below[kRun];
 };
 
-MDHR_INLINE void gather(const Warp& w, const double* matrix, double x, double y, double step, Samples& samples) {
-    const double right = w.width - 1, bottom = w.height - 1;
-    alignas(64) int64_t upper[kRun], lower[kRun];
-    for (int i = 0; i < kRun; ++i) {
-        double at_x = matrix[0] * (x + i * step) + matrix[1] * y + matrix[2];
-        double at_y = matrix[3] * (x + i * step) + matrix[4] * y + matrix[5];
-        at_x = at_x < 0 ? 0 : at_x > right ? right : at_x;
-        at_y = at_y < 0 ? 0 : at_y > bottom ? bottom : at_y;
-        const int column = static_cast<int>(at_x), line = static_cast<int>(at_y);
-        const int first = column < w.width - 1 ? column : w.width - 2;  // there is a pixel to its right
-        const int next = line < w.height - 1 ? line + 1 : line;
-        samples.right[i] = static_cast<float>(at_x - first);
-        samples.below[i] = static_cast<float>(at_y - line);
-        upper[i] = line * w.row_stride + first * 3;
-        lower[i] = next * w.row_stride + first * 3;
+// A coordinate on one axis of the image: the pixel it lies behind, and how far.
+template <int W>
+struct Position {
+    // `first` is where the run begins, `lanes` the pixels' numbers in it; `last` of the axis' pixels has a neighbour.
+    MDHR_INLINE Position(double first, float step, Float<W> lanes, int size, int last) {
+        // Sizes are below 2^20: base, and what is told from it, are exact however far away the crop lies.
+        const double base = std::min(std::max(std::floor(first), -4194304.0), 4194304.0);
+        const Float<W> low = splat<W>(static_cast<float>(-base)), high = splat<W>(static_cast<float>(size - 1 - base));
+        Float<W> at = static_cast<float>(first - base) + step * lanes;
+        at = at < low ? low : at > high ? high : at;
+        Int<W> whole = __builtin_convertvector(at, Int<W>);
+        whole += __builtin_convertvector(whole, Float<W>) > at;
+        const Int<W> limit = Int<W>{} + static_cast<int>(last - base);
+        whole = whole > limit ? limit : whole;
+        part = at - __builtin_convertvector(whole, Float<W>);
+        pixel = whole + static_cast<int>(base);
+    }
+    Int<W> pixel;
+    Float<W> part;
+};
+
+template <int W>
+MDHR_INLINE void gather(const Warp& w, const double* matrix, double x, double y, Samples& samples) {
+    alignas(64) int32_t upper[kRun], lower[kRun];
+    Float<W> count;
+    for (int i = 0; i < W; ++i) count[i] = static_cast<float>(i);
+    const int stride = static_cast<int>(w.row_stride);
+    for (int run = 0; run < kRun; run += kNear) {
+        const double at_x = matrix[0] * (x + run) + matrix[1] * y + matrix[2];
+        const double at_y = matrix[3] * (x + run) + matrix[4] * y + matrix[5];
+        for (int i = 0; i < kNear; i += W) {
+            const Float<W> lanes = count + static_cast<float>(i);
+            const Position<W> column(at_x, static_cast<float>(matrix[0]), lanes, w.width, w.width - 2);
+            const Position<W> line(at_y, static_cast<float>(matrix[3]), lanes, w.height, w.height - 1);
+            const Int<W> next = line.pixel < w.height - 1 ? line.pixel + 1 : line.pixel;
+            write(samples.right + run + i, column.part);
+            write(samples.below + run + i, line.part);
+            write(upper + run + i, line.pixel * stride + column.pixel * 3);
+            write(lower + run + i, next * stride + column.pixel * 3);
+        }
     }
     for (int i = 0; i < kRun; ++i) {
-        const uint8_t *top = w.image + upper[i], *bottom_row = w.image + lower[i];
-        std::memcpy(&samples.words[0][i], top, 4);
-        std::memcpy(&samples.words[1][i], top + 2, 4);
-        std::memcpy(&samples.words[2][i], bottom_row, 4);
-        std::memcpy(&samples.words[3][i], bottom_row + 2, 4);
+        uint32_t words[4];
+        std::memcpy(&words[0], w.image + upper[i], 4);
+        std::memcpy(&words[1], w.image + upper[i] + 2, 4);
+        std::memcpy(&words[2], w.image + lower[i], 4);
+        std::memcpy(&words[3], w.image + lower[i] + 2, 4);
+        for (int k = 0; k < 4; ++k) {
+            __asm__("" : "+r"(words[k]));  // one by one through a register is faster than vectors put together
+            samples.words[k][i] = words[k];
+        }
     }
 }
 
@@ -96,7 +126,7 @@ MDHR_INLINE void row_body(const Task& task) {
         alignas(64) float sums[3][kRun] = {};
         for (int j = 0; j < taps; ++j)
             for (int i = 0; i < taps; ++i) {
-                gather(w, matrix, x + (i + 0.5) / taps - 0.5, task.row + (j + 0.5) / taps - 0.5, 1.0, samples);
+                gather<W>(w, matrix, x + (i + 0.5) / taps - 0.5, task.row + (j + 0.5) / taps - 0.5, samples);
                 blend<W>(samples, sums);
             }
         const int count = std::min(kRun, w.size - x);

@@ -82,6 +82,8 @@ def _view_image(image_bgr: Any) -> View:
     view = view_of(image_bgr, "image")
     if len(view.shape) != 3 or view.shape[2] != 3 or 0 in view.shape or view.dtype != "uint8":
         raise InputError(f"expected an image (H, W, 3) uint8 BGR; got {view}")
+    if max(view.shape) >= 2**20 or abs(view.strides[0]) * view.shape[0] + 3 * view.shape[1] >= 2**31:
+        raise InputError(f"expected an image of less than 2 GiB and 2**20 pixels a side; got {view}")
     if view.shape[1] > 1 and view.strides[1:] == (3, 1):
         return view
     if view.device != CPU:

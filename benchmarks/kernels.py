@@ -1,0 +1,227 @@
+"""The compiled kernels beside PyTorch, OpenCV and NumPy, and beside how fast this machine can copy memory.
+
+    python benchmarks/kernels.py [--threads 2] [--repeats 30] [--json kernels.json] [--device cpu|cuda]
+
+Everything is measured in turns within one run, so that ratios hold although the machine may be busy with other things.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import platform
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch.nn import functional as F  # noqa: N812
+
+from mdhr_sdk.ops import DynamicsParameters, extension_status, fuse_dynamics, fuse_dynamics_step, warp_crops
+from mdhr_sdk.ops.step import DynamicsState
+from mdhr_sdk.vision import align, crop_matrix, prepare
+
+SCALES, CHANNELS, SIDE, SQUEEZED, K = 4, 2048, 7, 16, 5
+MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
+Times = dict[str, list[float]]
+
+
+def measure(ways: dict[str, Callable[[], Any]], repeats: int, wait: Callable[[], Any] = lambda: None) -> Times:
+    """Seconds of every call; one call of each way after the other, so that all see the same machine."""
+    times: Times = {name: [] for name in ways}
+    for turn in range(repeats + 2):
+        for name, way in ways.items():
+            wait()
+            start = time.perf_counter()
+            way()
+            wait()
+            if turn > 1:
+                times[name].append(time.perf_counter() - start)
+    return times
+
+
+def parameters() -> DynamicsParameters:
+    rng = np.random.default_rng(0)
+
+    def draw(*shape: int) -> np.ndarray:
+        return 0.1 * rng.standard_normal(shape, dtype=np.float32)
+
+    squeeze = draw(SCALES, SQUEEZED, CHANNELS) / 5
+    shapes = (SCALES, SQUEEZED), (SCALES, SCALES * SQUEEZED), (SCALES,)
+    return DynamicsParameters(1 + draw(SCALES, CHANNELS), draw(SCALES, CHANNELS), squeeze, *(draw(*s) for s in shapes))
+
+
+def eager_chain(maps: list[torch.Tensor], p: DynamicsParameters) -> Callable[[], torch.Tensor]:
+    """The layers as the authors released them, from the differences of the projected maps to the weighted sum."""
+    norms, squeezes, squeezed_norms = [], [], []
+    for level in range(SCALES):
+        norm = torch.nn.BatchNorm2d(CHANNELS, eps=0).eval()
+        norm.weight.data, norm.bias.data = torch.from_numpy(p.scale[level]), torch.from_numpy(p.shift[level])
+        squeeze = torch.nn.Conv2d(CHANNELS, SQUEEZED, 1)
+        squeeze.weight.data = torch.from_numpy(p.squeeze[level])[..., None, None]
+        squeeze.bias.data = torch.from_numpy(p.squeeze_bias[level])
+        norms.append(norm)
+        squeezes.append(squeeze)
+        squeezed_norms.append(torch.nn.BatchNorm2d(SQUEEZED, eps=0).eval())
+    weigh = torch.nn.Conv2d(SCALES * SQUEEZED, SCALES, 1)
+    weigh.weight.data, weigh.bias.data = torch.from_numpy(p.weigh)[..., None, None], torch.from_numpy(p.weigh_bias)
+    pool = torch.nn.AvgPool3d((2 * K, 1, 1), 1, (K, 0, 0))
+
+    def run() -> torch.Tensor:
+        means, squeezed = [], []
+        for x, norm, squeeze, squeezed_norm in zip(maps, norms, squeezes, squeezed_norms, strict=True):
+            active = F.relu(norm(torch.diff(x, dim=1).flatten(0, 1)), inplace=True).unflatten(0, (x.shape[0], -1))
+            mean = pool(active.transpose(1, 2)).transpose(1, 2).contiguous().flatten(0, 1)
+            squeezed.append(F.relu(squeezed_norm(squeeze(mean))))
+            means.append(mean)
+        weights = weigh(torch.cat(squeezed, 1)).softmax(1)
+        total = means[0] * weights[:, :1]
+        for level in range(1, SCALES):
+            total = total + means[level] * weights[:, level : level + 1]
+        return total.unflatten(0, maps[0].shape[:2])
+
+    return run
+
+
+def best_torch(maps: list[torch.Tensor], p: DynamicsParameters) -> Callable[[], torch.Tensor]:
+    """What PyTorch can do with matrix products for windows and 1x1 convolutions, and everything else in place."""
+    scale, shift, squeeze, squeeze_bias, weigh, weigh_bias = (torch.from_numpy(x) for x in vars(p).values())
+    batch, frames = maps[0].shape[:2]
+    t, j = torch.arange(frames)[:, None], torch.arange(frames - 1)
+    window = ((j >= t - K) & (j < t + K)).float() / (2 * K)
+
+    def run() -> torch.Tensor:
+        means, squeezed = [], []
+        for level, x in enumerate(maps):
+            active = torch.sub(x[:, 1:], x[:, :-1]).mul_(scale[level, :, None, None]).add_(shift[level, :, None, None])
+            mean = (window @ active.relu_().flatten(2)).view(batch, frames, CHANNELS, -1)
+            squeezed.append((squeeze[level] @ mean).add_(squeeze_bias[level, :, None]).relu_())
+            means.append(mean)
+        weights = (weigh @ torch.cat(squeezed, 2)).add_(weigh_bias[:, None]).softmax(2)
+        total = means[0] * weights[:, :, :1]
+        for level in range(1, SCALES):
+            total.addcmul_(means[level], weights[:, :, level : level + 1])
+        return total.view(maps[0].shape)
+
+    return run
+
+
+def dynamics(batch: int, frames: int, repeats: int, threads: int) -> tuple[Times, int]:
+    rng, p = np.random.default_rng(1), parameters()
+    shape = (batch, frames, CHANNELS, SIDE, SIDE)
+    maps = [rng.standard_normal(shape, dtype=np.float32) for _ in range(SCALES)]
+    last = [np.moveaxis(np.ascontiguousarray(np.moveaxis(m, 2, -1)), -1, 2) for m in maps]
+    half = [m.astype(np.float16) for m in maps]
+    tensors = [torch.from_numpy(m) for m in maps]
+    out, out_last = np.empty_like(maps[0]), np.empty_like(last[0])
+    ways = {
+        "eager": eager_chain(tensors, p),
+        "torch": best_torch(tensors, p),
+        "fused NCHW": lambda: fuse_dynamics(maps, p, K, backend="compiled", out=out, threads=threads),
+        "fused NHWC": lambda: fuse_dynamics(last, p, K, backend="compiled", out=out_last, threads=threads),
+        "fused NCHW fp16": lambda: fuse_dynamics(half, p, K, backend="compiled", threads=threads),
+    }
+    try:
+        with torch.no_grad():
+            compiled = torch.compile(best_torch(tensors, p))
+            compiled()
+        ways["torch.compile"] = compiled
+    except Exception as error:  # it needs a compiler of its own; the others do not wait for it
+        print("torch.compile does not run here:", str(error).splitlines()[0])
+    size = maps[0].nbytes * (SCALES + 1)
+    source, target = torch.zeros(size // 8), torch.empty(size // 8)
+    ways["copy"] = lambda: target.copy_(source)  # as many bytes as the kernel must move: read half, write half
+    wanted = ways["eager"]().numpy()
+    for name in ("torch", "fused NCHW", "fused NHWC"):
+        np.testing.assert_allclose(np.asarray(ways[name]()), wanted, rtol=1e-4, atol=1e-5, err_msg=name)
+    return measure(ways, repeats), size
+
+
+def step(repeats: int, threads: int) -> Times:
+    rng, p = np.random.default_rng(1), parameters()
+    ways = {}
+    for states in (1, 4):
+        state = DynamicsState.empty(states, SCALES, CHANNELS, (SIDE, SIDE), K)
+        maps = [rng.standard_normal((states, CHANNELS, SIDE, SIDE), dtype=np.float32) for _ in range(SCALES)]
+        for _ in range(2 * K):
+            fuse_dynamics_step(maps, state, p, threads=threads)
+        ways[f"step, {states}"] = lambda m=maps, s=state: fuse_dynamics_step(m, s, p, threads=threads)
+    return measure(ways, repeats)
+
+
+def crops(repeats: int, threads: int) -> Times:
+    rng = np.random.default_rng(2)
+    image = rng.integers(0, 256, (720, 1280, 3), dtype=np.uint8)
+    meshes = [np.zeros((478, 2)) for _ in range(4)]
+    for number, mesh in enumerate(meshes):
+        mesh[[33, 133, 362, 263, 2]] = np.array([(0, 0), (0.3, 0.02), (0.7, 0.02), (1, 0.05), (0.5, 0.5)]) * 100
+        mesh += (100 + 280 * number, 250)
+    matrices = np.stack([crop_matrix(mesh) for mesh in meshes])
+    out = np.empty((4, 3, 224, 224), np.float32)
+
+    def usual() -> np.ndarray:
+        return prepare(np.stack([align(image, mesh) for mesh in meshes]), MEAN, STD)
+
+    def fused() -> np.ndarray:
+        return warp_crops(image, matrices, 224, MEAN, STD, backend="compiled", out=out, threads=threads)
+
+    return measure({"OpenCV + NumPy": usual, "fused crops": fused}, repeats)
+
+
+def show(title: str, times: Times, base: str, size: int | None = None) -> None:
+    print(f"\n{title}")
+    best = {name: min(values) for name, values in times.items()}
+    for name, values in times.items():
+        line = f"  {name:18} {best[name] * 1e3:8.2f} ms (median {np.median(values) * 1e3:.2f}), {best[base] / best[name]:5.1f} x"
+        if size and "copy" in best and name.startswith(("fused", "copy")):
+            moved = size // 2 if "fp16" in name else size
+            line += f", {moved / best[name] / 1e9:5.1f} GB/s, {moved / size * best['copy'] / best[name]:4.0%} of the copy"
+        print(line)
+
+
+def machine(threads: int) -> dict[str, Any]:
+    names = [line.split(":")[1].strip() for line in _cpuinfo() if line.startswith("model name")]
+    load = Path("/proc/loadavg").read_text().split()[0] if Path("/proc/loadavg").exists() else "unknown"
+    return {
+        "processor": names[0] if names else platform.processor(),
+        "kernels": extension_status(),
+        "threads": threads,
+        "load": load,
+        "torch": torch.__version__,
+        "numpy": np.__version__,
+    }
+
+
+def _cpuinfo() -> list[str]:
+    path = Path("/proc/cpuinfo")
+    return path.read_text().splitlines() if path.exists() else []
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--threads", type=int, default=2)
+    parser.add_argument("--repeats", type=int, default=30)
+    parser.add_argument("--batch", type=int, default=1)
+    parser.add_argument("--json", type=Path)
+    arguments = parser.parse_args()
+    torch.set_num_threads(arguments.threads)
+    import cv2
+
+    cv2.setNumThreads(arguments.threads)
+    about = machine(arguments.threads)
+    print("\n".join(f"{name}: {value}" for name, value in about.items()))
+    with torch.no_grad():
+        clip, size = dynamics(arguments.batch, 16, arguments.repeats, arguments.threads)
+    show(f"Dynamics of a clip, B = {arguments.batch}, T = 16, C = 2048, k = 5", clip, "eager", size)
+    steps = step(arguments.repeats, arguments.threads)
+    show("Dynamics, one step of 1 and of 4 states", steps, "step, 1")
+    crop = crops(arguments.repeats, arguments.threads)
+    show("4 crops of 224 x 224 from 1280 x 720", crop, "OpenCV + NumPy")
+    if arguments.json:
+        arguments.json.write_text(json.dumps({"machine": about, "seconds": {**clip, **steps, **crop}}, indent=2) + "\n")
+
+
+if __name__ == "__main__":
+    main()
