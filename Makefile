@@ -4,7 +4,7 @@ VENV ?= .venv
 BIN = $(VENV)/bin
 DEMO_MODEL = models/untrained-resnet18
 
-.PHONY: demo test lint clean
+.PHONY: demo test lint kernels sanitize clean
 
 demo: $(VENV)/installed-torch
 	@test -d $(DEMO_MODEL) || $(BIN)/mdhr init $(DEMO_MODEL) --backbone resnet18
@@ -18,6 +18,21 @@ lint: $(VENV)/installed-dev
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+
+# The compiled kernels in place, after a change to csrc/.
+kernels: $(VENV)/installed-dev
+	$(BIN)/python setup.py build_ext --inplace
+
+# Address and undefined-behaviour sanitizers over the kernels' own tests, from a copy of its own. CPython keeps memory
+# to its end, so leaks are not looked for.
+SANITIZED = build/sanitized
+sanitize: $(VENV)/installed-dev
+	rm -rf $(SANITIZED) && mkdir -p $(SANITIZED)
+	cp -r csrc mdhr_sdk tests setup.py pyproject.toml README.md LICENSE $(SANITIZED) && rm -f $(SANITIZED)/mdhr_sdk/*.so
+	cd $(SANITIZED) && MDHR_CUDA=0 MDHR_SANITIZE=1 $(abspath $(BIN))/python setup.py --quiet build_ext --inplace
+	cd $(SANITIZED) && LD_PRELOAD="$$(gcc -print-file-name=libasan.so) $$(gcc -print-file-name=libubsan.so)" \
+		ASAN_OPTIONS=detect_leaks=0 UBSAN_OPTIONS=print_stacktrace=1 PYTHONPATH=. \
+		$(abspath $(BIN))/python -m pytest tests/ops -p no:cacheprovider -m "not slow"
 
 clean:
 	rm -rf $(VENV) demo-output models build *.egg-info

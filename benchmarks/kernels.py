@@ -174,10 +174,13 @@ def show(title: str, times: Times, base: str, size: int | None = None) -> None:
     print(f"\n{title}")
     best = {name: min(values) for name, values in times.items()}
     for name, values in times.items():
-        line = f"  {name:18} {best[name] * 1e3:8.2f} ms (median {np.median(values) * 1e3:.2f}), {best[base] / best[name]:5.1f} x"
+        line = f"  {name:18} {best[name] * 1e3:8.2f} ms (median {np.median(values) * 1e3:.2f})"
+        line += f", {best[base] / best[name]:5.1f} x"
         if size and "copy" in best and name.startswith(("fused", "copy")):
             moved = size // 2 if "fp16" in name else size
-            line += f", {moved / best[name] / 1e9:5.1f} GB/s, {moved / size * best['copy'] / best[name]:4.0%} of the copy"
+            line += (
+                f", {moved / best[name] / 1e9:5.1f} GB/s, {moved / size * best['copy'] / best[name]:4.0%} of the copy"
+            )
         print(line)
 
 

@@ -9,6 +9,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from ..config import ModelConfig
+from ..ops.torch_op import register, usable
 from .backbones import STRIDES
 
 
@@ -158,9 +159,60 @@ class FacialDynamics(nn.Module):
     def forward(self, differences: Sequence[Tensor], k: int | None = None) -> Tensor:
         """Projected differences L x (B, T - 1, P, h, w) -> dynamic tokens (B, T, h * w, au_width)."""
         batch, steps = differences[0].shape[:2]
-        motion = self.fusion(self.means(differences, k))
-        tokens = F.relu(self.out_norm(self.out(motion))).flatten(2).transpose(1, 2)
-        return tokens.unflatten(0, (batch, steps + 1))
+        return self._tokens(self.fusion(self.means(differences, k)), (batch, steps + 1))
+
+    def from_maps(self, maps: Sequence[Tensor], k: int | None = None) -> Tensor:
+        """Projected maps of frames L x (B, T, P, h, w) -> dynamic tokens (B, T, h * w, au_width).
+
+        For inference the compiled kernel does all up to the weighted sum, where it was built (see `mdhr_sdk.ops`).
+        """
+        if not self._kernel_serves(maps):
+            return self(tuple(difference(m) for m in maps), k)
+        assert isinstance(self.fusion, AdaptiveFusion)
+        scale, shift = zip(*(_affine(n, b) for n, b in zip(self.norms, self.biases, strict=True)), strict=True)
+        layers = [_affine_convolution(c, n) for c, n in zip(self.fusion.squeeze, self.fusion.norms, strict=True)]
+        squeeze, squeeze_bias = (torch.stack(x) for x in zip(*layers, strict=True))
+        weigh = self.fusion.weigh
+        assert weigh.bias is not None
+        parameters = (
+            torch.stack(scale),
+            torch.stack(shift),
+            squeeze,
+            squeeze_bias,
+            weigh.weight.flatten(1),
+            weigh.bias,
+        )
+        motion = _FUSED(list(maps), *(p.float() for p in parameters), k or self.window_mean.k)
+        return self._tokens(motion.flatten(0, 1), maps[0].shape[:2])
+
+    def _tokens(self, motion: Tensor, shape: Sequence[int]) -> Tensor:
+        return F.relu(self.out_norm(self.out(motion))).flatten(2).transpose(1, 2).unflatten(0, tuple(shape))
+
+    def _kernel_serves(self, maps: Sequence[Tensor]) -> bool:
+        """It knows the released form only, has no gradient, and has no place in exported graphs."""
+        released = isinstance(self.fusion, AdaptiveFusion) and type(self.window_mean) is WindowMean
+        exporting = torch.compiler.is_exporting() or torch.jit.is_tracing() or torch.jit.is_scripting()
+        inference = not (self.training or torch.is_grad_enabled() or exporting)
+        return released and inference and _SERVED.get(maps[0].device.type, False)
+
+
+def _affine(norm: nn.Module, bias: Tensor | float = 0.0) -> tuple[Tensor, Tensor]:
+    """BatchNorm of x + bias in evaluation mode as x * scale + shift; no norm is 1 and the bias."""
+    assert isinstance(norm, nn.BatchNorm2d)
+    assert norm.running_mean is not None and norm.running_var is not None
+    scale = norm.weight / torch.sqrt(norm.running_var + norm.eps)
+    return scale, (bias - norm.running_mean) * scale + norm.bias
+
+
+def _affine_convolution(conv: nn.Module, norm: nn.Module) -> tuple[Tensor, Tensor]:
+    """A 1x1 convolution and its BatchNorm as one: weight (O, C) and bias (O,)."""
+    assert isinstance(conv, nn.Conv2d) and conv.bias is not None
+    scale, shift = _affine(norm, conv.bias)
+    return conv.weight.flatten(1) * scale[:, None], shift
+
+
+_FUSED = register()
+_SERVED = {device: usable(device) for device in ("cpu", "cuda")}
 
 
 def _weighted_sum(weights: Tensor, means: Sequence[Tensor]) -> Tensor:

@@ -83,12 +83,17 @@ class ClipHead(nn.Module):
 
     def forward(self, features: FrameFeatures, k: int | None = None) -> MDHROutput:
         """Features with leading axes (B, T) -> scores of every frame; `k` as in `MDHR.forward`."""
-        return self.from_differences(features.static, tuple(difference(m) for m in features.maps), k)
+        motion = None if self.dynamics is None else self.dynamics.from_maps(features.maps, k)
+        return self._output(features.static, motion)
 
     def from_differences(self, static: Tensor, differences: Sequence[Tensor], k: int | None = None) -> MDHROutput:
         """Static tokens (B, T, P, W) and projected differences L x (B, T - 1, C, h, w) -> scores."""
+        return self._output(static, None if self.dynamics is None else self.dynamics(differences, k))
+
+    def _output(self, static: Tensor, motion: Tensor | None) -> MDHROutput:
+        """Static and dynamic tokens (B, T, P, W) -> scores."""
         shape = static.shape[:2]
-        tokens = static if self.dynamics is None else self.dynamics(differences, k) + static  # eq. 6
+        tokens = static if motion is None else motion + static  # eq. 6
         nodes, logits = self.relations(tokens.flatten(0, 1))
         if self.graph is not None:
             nodes = self.graph(nodes, self.relations.active(logits) if logits else None)

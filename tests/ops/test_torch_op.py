@@ -1,0 +1,140 @@
+"""The operator of PyTorch, alone and in the model."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+
+from mdhr_sdk.ops import fuse_dynamics
+from ops_cases import channels_last, clip_maps, parameters, slow_dynamics
+
+torch = pytest.importorskip("torch")
+
+
+@pytest.fixture(scope="module")
+def operator():
+    from mdhr_sdk.ops.torch_op import register
+
+    return register()
+
+
+def arguments(last: bool = False, dtype=torch.float32) -> tuple:
+    rng = np.random.default_rng(0)
+    maps, p = clip_maps(rng, 3, (2, 9, 20, 3, 4)), parameters(rng, 3, 20)
+    tensors = [torch.from_numpy(m).to(dtype) for m in (channels_last(maps) if last else maps)]
+    return tensors, *(torch.from_numpy(array) for array in vars(p).values()), 3
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float16, torch.bfloat16])
+@pytest.mark.parametrize("last", [False, True], ids=["first", "last"])
+def test_the_operator_is_what_torch_expects_of_one(operator, last: bool, dtype):
+    checks = torch.library.opcheck(operator, arguments(last, dtype), raise_exception=True)
+    assert set(checks.values()) == {"SUCCESS"}
+
+
+@pytest.mark.parametrize("last", [False, True], ids=["first", "last"])
+def test_the_operator_answers_like_the_definition(operator, last: bool):
+    maps, *_ = given = arguments(last)
+    rng = np.random.default_rng(0)
+    arrays = clip_maps(rng, 3, (2, 9, 20, 3, 4))
+    wanted = slow_dynamics(arrays, parameters(rng, 3, 20), 3)[0]
+    got = operator(*given)
+    np.testing.assert_allclose(got.numpy(), wanted, rtol=1e-5, atol=1e-6)
+    assert got.stride() == maps[0].stride()
+
+
+def test_the_compiled_graph_holds_the_operator_and_answers_the_same(operator):
+    graphs = []
+
+    def keep(graph, inputs):
+        graphs.append(graph)
+        return graph.forward
+
+    def double(*given):
+        return operator(*given) * 2
+
+    got = torch.compile(double, backend=keep, fullgraph=True)(*arguments())
+    assert any("mdhr.fuse_dynamics" in str(node.target) for graph in graphs for node in graph.graph.nodes)
+    assert torch.equal(got, operator(*arguments()) * 2)
+
+
+@pytest.fixture(scope="module")
+def model():
+    from mdhr_sdk.model import build_mdhr, calibrate
+
+    torch.manual_seed(0)
+    model = build_mdhr("bp4d", "resnet18", projection_width=32, au_width=16, weight_width=4)
+    calibrate(model, np.random.default_rng(0).standard_normal((2, 5, 3, 224, 224), dtype=np.float32))
+    return model.eval()
+
+
+@pytest.fixture
+def features(model):
+    clip = np.random.default_rng(1).standard_normal((2, 5, 3, 224, 224), dtype=np.float32)
+    with torch.no_grad():
+        return model.encode(torch.from_numpy(clip))
+
+
+def calls(monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """Grows by the k of every call that the model makes of the operator."""
+    from mdhr_sdk.model import dynamics
+
+    made: list[int] = []
+    operator = dynamics._FUSED
+    monkeypatch.setattr(dynamics, "_FUSED", lambda *given: (made.append(given[-1]), operator(*given))[1])
+    return made
+
+
+@pytest.mark.parametrize("k", [None, 2])
+def test_inference_uses_the_operator_and_scores_the_same(compiled, model, features, monkeypatch, k):
+    made = calls(monkeypatch)
+    wanted = model.head(features, k)
+    assert made == [] and wanted.scores.requires_grad
+    with torch.inference_mode():
+        got = model.head(features, k)
+    assert made == [k or model.config.k]
+    torch.testing.assert_close(got.scores, wanted.scores.detach(), rtol=1e-5, atol=1e-6)
+    for a, b in zip(got.region_logits, wanted.region_logits, strict=True):
+        torch.testing.assert_close(a, b.detach(), rtol=1e-4, atol=1e-5)
+
+
+def test_training_and_other_fusions_do_without(compiled, model, features, monkeypatch):
+    from mdhr_sdk.model import build_mdhr
+
+    made = calls(monkeypatch)
+    with torch.no_grad():
+        for changes in ({"fusion": "sum"}, {"fusion": "adaptive_paper"}, {"scales": (2,)}):
+            sizes = {"projection_width": 32, "au_width": 16, "weight_width": 4}
+            other = build_mdhr("bp4d", "resnet18", **sizes, **changes).eval()
+            other.head(other.encode(torch.zeros(1, 3, 3, 224, 224)))
+        model.train()
+        try:
+            model.head(features)
+        finally:
+            model.eval()
+    assert made == []
+
+
+def test_exported_graphs_hold_standard_operators_only(compiled, model, features):
+    with torch.no_grad():
+        exported = torch.export.export(model.head, (features,))
+        traced = torch.jit.trace_module(model.head.dynamics, {"from_maps": (features.maps,)})
+    assert "mdhr" not in {str(n.target).split(".")[0] for n in exported.graph.nodes if n.op == "call_function"}
+    assert "mdhr::" not in str(traced.from_maps.graph)
+
+
+def test_importing_the_ops_loads_no_torch():
+    code = "import sys, mdhr_sdk.ops, mdhr_sdk.ops.torch_op; print('torch' in sys.modules)"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "False"
+
+
+def test_numpy_and_torch_give_the_same_bits(compiled, operator):
+    maps, *arrays, k = arguments()
+    from mdhr_sdk.ops import DynamicsParameters
+
+    wanted = fuse_dynamics([m.numpy() for m in maps], DynamicsParameters(*(a.numpy() for a in arrays)), k)
+    assert np.array_equal(operator(maps, *arrays, k).numpy(), wanted)
