@@ -31,6 +31,16 @@ def find_nvcc() -> Path | None:
     return next((path for path in [*candidates, Path("/usr/local/cuda/bin/nvcc")] if path.is_file()), None)
 
 
+def find_runtime(nvcc: Path) -> Path:
+    """The CUDA runtime to link: static, so that the extension loads where there is no CUDA."""
+    homes = [Path(os.environ[name]) for name in ("CUDA_HOME", "CUDA_PATH") if name in os.environ]
+    for home in [*homes, nvcc.parents[1], nvcc.resolve().parents[1], Path("/usr/local/cuda")]:
+        for folder in ("lib64", "lib", "targets/*/lib"):
+            for library in home.glob(f"{folder}/libcudart_static.a"):
+                return library
+    raise FileNotFoundError(f"no libcudart_static.a beside {nvcc}; set CUDA_HOME")
+
+
 class BuildExt(pybind11_build_ext):
     def build_extension(self, ext: Pybind11Extension) -> None:
         wanted = os.environ.get("MDHR_CUDA", "auto")
@@ -51,11 +61,9 @@ class BuildExt(pybind11_build_ext):
         codes.append(f"-gencode=arch=compute_{ARCHITECTURES[-1]},code=compute_{ARCHITECTURES[-1]}")
         command = [str(nvcc), "-O3", "-std=c++17", "--threads=2", "-Xcompiler=-fPIC,-fvisibility=hidden", *codes]
         subprocess.run([*command, "-DMDHR_WITH_CUDA", "-c", "csrc/kernels.cu", "-o", str(target)], check=True)
-        libraries = nvcc.resolve().parents[1]
-        ext.extra_objects.append(str(target))
+        ext.extra_objects += [str(target), str(find_runtime(nvcc))]
         ext.define_macros.append(("MDHR_WITH_CUDA", None))
-        ext.library_dirs += [str(libraries / name) for name in ("lib64", "lib")]
-        ext.libraries += ["cudart_static", "dl", "rt", "pthread"]
+        ext.libraries += ["dl", "rt", "pthread"]
 
 
 def kernels() -> Pybind11Extension:

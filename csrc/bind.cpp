@@ -57,6 +57,12 @@ mdhr::Parameters parameters(const Addresses& p) {
             pointer<const float>(p[3]), pointer<const float>(p[4]), pointer<const float>(p[5])};
 }
 
+#ifdef MDHR_WITH_CUDA
+void explain(int error) {
+    if (error) throw std::runtime_error(std::string("CUDA: ") + mdhr::cuda_message(error));
+}
+#endif
+
 // device: -1 for the CPU, or a CUDA device's number.
 template <class Work, class Cpu, class Cuda>
 void run(const Work& work, int device, uintptr_t stream, int threads, Cpu cpu, [[maybe_unused]] Cuda cuda) {
@@ -64,8 +70,7 @@ void run(const Work& work, int device, uintptr_t stream, int threads, Cpu cpu, [
     py::gil_scoped_release release;
     if (device < 0) return cpu(work, threads);
 #ifdef MDHR_WITH_CUDA
-    if (const int error = cuda(work, device, pointer<void>(stream)))
-        throw std::runtime_error(std::string("CUDA: ") + mdhr::cuda_message(error));
+    explain(cuda(work, device, pointer<void>(stream)));
 #else
     (void)stream;
     throw std::runtime_error("this build has no CUDA");
@@ -166,6 +171,16 @@ PYBIND11_MODULE(_kernels, m) {
     m.def("set_instruction_set", &mdhr::set_instruction_set);
 #ifdef MDHR_WITH_CUDA
     m.attr("cuda") = true;
+    m.def("cuda_devices", [] {
+        int count = 0;
+        explain(mdhr::cuda_devices(&count));
+        return count;
+    });
+    m.def("cuda_device_of", [](uintptr_t address) {
+        int device = 0;
+        explain(mdhr::cuda_device_of(pointer<const void>(address), &device));
+        return device;
+    });
 #else
     m.attr("cuda") = false;
 #endif

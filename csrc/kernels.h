@@ -4,6 +4,12 @@
 #include <cstdint>
 #include <vector>
 
+#ifdef __CUDACC__
+#define MDHR_BOTH __host__ __device__
+#else
+#define MDHR_BOTH
+#endif
+
 namespace mdhr {
 
 enum class DType : int { kFloat32 = 0, kFloat16 = 1, kBFloat16 = 2 };
@@ -35,7 +41,7 @@ struct Shape {
     int batch, frames, scales, channels, positions, width, k;  // width: O
     bool channels_last;
 
-    int64_t elements() const { return static_cast<int64_t>(channels) * positions; }  // of one frame's map
+    MDHR_BOTH int64_t elements() const { return static_cast<int64_t>(channels) * positions; }  // of one frame's map
 };
 
 struct Clip {
@@ -89,6 +95,7 @@ int fuse_step_cuda(const Step& step, int device, void* stream);
 int warp_cuda(const Warp& warp, int device, void* stream);
 const char* cuda_message(int error);
 int cuda_devices(int* count);
+int cuda_device_of(const void* address, int* device);
 #endif
 
 }  // namespace mdhr

@@ -193,7 +193,7 @@ class FacialDynamics(nn.Module):
         released = isinstance(self.fusion, AdaptiveFusion) and type(self.window_mean) is WindowMean
         exporting = torch.compiler.is_exporting() or torch.jit.is_tracing() or torch.jit.is_scripting()
         inference = not (self.training or torch.is_grad_enabled() or exporting)
-        return released and inference and _SERVED.get(maps[0].device.type, False)
+        return released and inference and maps[0].dtype in _DTYPES and _SERVED.get(maps[0].device.type, False)
 
 
 def _affine(norm: nn.Module, bias: Tensor | float = 0.0) -> tuple[Tensor, Tensor]:
@@ -212,6 +212,7 @@ def _affine_convolution(conv: nn.Module, norm: nn.Module) -> tuple[Tensor, Tenso
 
 
 _FUSED = register()
+_DTYPES = (torch.float32, torch.float16, torch.bfloat16)
 _SERVED = {device: usable(device) for device in ("cpu", "cuda")}
 
 

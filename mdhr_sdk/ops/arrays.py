@@ -12,7 +12,7 @@ from typing import Any, ClassVar
 import numpy as np
 
 from ..errors import BackendError, InputError, require
-from .extension import REBUILD, choose
+from .extension import REBUILD, call, choose
 
 CPU = -1
 FLOATS = ("float32", "float16", "bfloat16")  # in the order of the kernels' DType
@@ -139,7 +139,7 @@ def _by_cuda_interface(array: Any, name: str) -> View:
     address, shape = int(told["data"][0]), tuple(told["shape"])
     strides = told.get("strides") or contiguous_strides(shape, itemsize(dtype))
     extension = cuda_extension(View(address, shape, strides, dtype, 0, array))
-    return View(address, shape, tuple(strides), dtype, extension.cuda_device_of(address), array)
+    return View(address, shape, tuple(strides), dtype, call(extension.cuda_device_of, address), array)
 
 
 def on_cpu(views: Sequence[View]) -> list[np.ndarray]:

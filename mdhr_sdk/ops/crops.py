@@ -12,7 +12,7 @@ from ..errors import InputError
 from . import reference_crops
 from .arrays import CPU, FLOATS, View, contiguous_strides, itemsize, numpy_dtype, on_cpu, view_of
 from .dynamics import check_counts
-from .extension import Backend, choose
+from .extension import Backend, call, choose
 
 MAX_TAPS = 64
 
@@ -73,7 +73,8 @@ def warp_crops(
         numbers = [float(x) for x in gain], [float(x) for x in offset]
         target = (channels_last, FLOATS.index(dtype), result.address, image.device, stream)
         pointers = to_image.ctypes.data, taps.ctypes.data
-        extension.warp(where, *pointers, len(taps), size_px, *numbers, *target, threads or extension.max_threads())
+        threads = threads or extension.max_threads()
+        call(extension.warp, where, *pointers, len(taps), size_px, *numbers, *target, threads)
     return result.owner if out is None else out
 
 

@@ -11,7 +11,7 @@ import numpy as np
 from ..errors import InputError
 from . import reference
 from .arrays import CPU, FLOATS, View, contiguous_strides, on_cpu, view_of
-from .extension import Backend, choose
+from .extension import Backend, call, choose
 from .maps import MapViews, like_maps, view_maps
 
 
@@ -113,12 +113,10 @@ def fuse_dynamics(
         for array, value in zip(on_cpu([result, *pooled]), values, strict=False):
             array[...] = value
     elif views.shape[0] > 0:
-        frame_strides = [view.strides[1] for view in views.views]
-        addresses = [view.address for view in pooled]
+        strides = [view.strides[1] for view in views.views]
+        targets = result.address, [view.address for view in pooled]
         shared = shared_arguments(views, arrays, views.shape[1], k)
-        extension.fuse_clip(
-            *shared, frame_strides, result.address, addresses, *where(extension, views, stream, threads)
-        )
+        call(extension.fuse_clip, *shared, strides, *targets, *where(extension, views, stream, threads))
     fused = result.owner if out is None else out
     if means is False:
         return fused

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import importlib
+from collections.abc import Callable
 from types import ModuleType
 from typing import Any, Literal
 
@@ -30,6 +31,18 @@ def extension_status() -> str:
     if isinstance(extension, str):
         return f"{extension}; the NumPy reference is used; {REBUILD}"
     return f"compiled: {extension.instruction_set()}, {'CUDA' if extension.cuda else 'no CUDA'}"
+
+
+def call(kernel: Callable[..., Any], *arguments: Any) -> Any:
+    """Run a function of the extension.
+
+    Raises:
+        BackendError: CUDA could not do it.
+    """
+    try:
+        return kernel(*arguments)
+    except RuntimeError as error:
+        raise BackendError(f"{error}; check the driver with nvidia-smi, or use arrays on the CPU") from None
 
 
 def choose(backend: Backend) -> Any | None:

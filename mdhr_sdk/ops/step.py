@@ -18,7 +18,7 @@ from ..errors import InputError
 from . import reference
 from .arrays import View, on_cpu, view_of
 from .dynamics import DynamicsParameters, check_counts, shared_arguments, where
-from .extension import Backend, choose
+from .extension import Backend, call, choose
 from .maps import MapViews, dense, empty, like_maps, view_maps
 
 
@@ -119,7 +119,7 @@ def fuse_dynamics_step(
     elif len(chosen) > 0:
         shared = shared_arguments(views, arrays, 1, k)
         pointers = [chosen.ctypes.data, state.counts.ctypes.data, *(place.address for place in places)]
-        extension.fuse_step(*shared, pointers, result.address, *where(extension, views, stream, threads))
+        call(extension.fuse_step, *shared, pointers, result.address, *where(extension, views, stream, threads))
     return (result.owner if out is None else out), frames
 
 

@@ -230,3 +230,16 @@ def test_tensors_of_pytorch_come_without_a_copy(backend: str):
     )
     with pytest.raises(InputError, match=r"DLPack: .*detach"):
         fuse_dynamics([torch.zeros(2, 8, 20, 3, 3, requires_grad=True)] * 2, p, 3, backend=backend)
+
+
+def test_a_device_that_is_not_there_is_an_error_of_ours(compiled: None):
+    from mdhr_sdk.ops import DeviceArray, extension_status
+
+    def pretended(array: np.ndarray) -> DeviceArray:
+        return DeviceArray(array.ctypes.data, array.shape, "float32", device=999)
+
+    given = good()
+    p = DynamicsParameters(*map(pretended, vars(given["parameters"]).values()))
+    hint = "without CUDA; MDHR_CUDA=1" if "no CUDA" in extension_status() else "CUDA: .*check the driver"
+    with pytest.raises(BackendError, match=hint):
+        fuse_dynamics([pretended(m) for m in given["maps"]], p, 2, out=pretended(given["maps"][0]))
