@@ -11,7 +11,7 @@ namespace mdhr {
 namespace {
 
 constexpr int kDepth = 64;  // channels of a product's block
-constexpr int kBlock = 16;  // channels that are asked for together
+constexpr int kBlock = 8;   // channels that are asked for together
 constexpr int kSlices = 4;  // parts of the channels that are multiplied apart: fixed, so that results do not depend on
                             // the number of threads
 
