@@ -1,6 +1,6 @@
 """The compiled kernels beside PyTorch, OpenCV and NumPy, and beside how fast this machine can copy memory.
 
-    python benchmarks/kernels.py [--threads 2] [--repeats 30] [--json kernels.json] [--device cpu|cuda]
+    python benchmarks/kernels.py [--threads 2] [--repeats 30] [--json kernels.json]
 
 Everything is measured in turns within one run, so that ratios hold although the machine may be busy with other things.
 """
@@ -11,7 +11,7 @@ import argparse
 import json
 import platform
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -28,7 +28,7 @@ MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 Times = dict[str, list[float]]
 
 
-def measure(ways: dict[str, Callable[[], Any]], repeats: int, wait: Callable[[], Any] = lambda: None) -> Times:
+def measure(ways: Mapping[str, Callable[[], Any]], repeats: int, wait: Callable[[], Any] = lambda: None) -> Times:
     """Seconds of every call; one call of each way after the other, so that all see the same machine."""
     times: Times = {name: [] for name in ways}
     for turn in range(repeats + 2):
@@ -61,7 +61,7 @@ def eager_chain(maps: list[torch.Tensor], p: DynamicsParameters) -> Callable[[],
         norm.weight.data, norm.bias.data = torch.from_numpy(p.scale[level]), torch.from_numpy(p.shift[level])
         squeeze = torch.nn.Conv2d(CHANNELS, SQUEEZED, 1)
         squeeze.weight.data = torch.from_numpy(p.squeeze[level])[..., None, None]
-        squeeze.bias.data = torch.from_numpy(p.squeeze_bias[level])
+        squeeze.bias = torch.nn.Parameter(torch.from_numpy(p.squeeze_bias[level]))
         norms.append(norm)
         squeezes.append(squeeze)
         squeezed_norms.append(torch.nn.BatchNorm2d(SQUEEZED, eps=0).eval())
@@ -141,7 +141,7 @@ def dynamics(batch: int, frames: int, repeats: int, threads: int) -> tuple[Times
 
 def step(repeats: int, threads: int) -> Times:
     rng, p = np.random.default_rng(1), parameters()
-    ways = {}
+    ways: dict[str, Callable[[], Any]] = {}
     for states in (1, 4):
         state = DynamicsState.empty(states, SCALES, CHANNELS, (SIDE, SIDE), K)
         maps = [rng.standard_normal((states, CHANNELS, SIDE, SIDE), dtype=np.float32) for _ in range(SCALES)]
