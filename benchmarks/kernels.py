@@ -12,6 +12,7 @@ import json
 import platform
 import time
 from collections.abc import Callable, Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -61,11 +62,13 @@ def eager_chain(maps: list[torch.Tensor], p: DynamicsParameters) -> Callable[[],
         norm.weight.data, norm.bias.data = torch.from_numpy(p.scale[level]), torch.from_numpy(p.shift[level])
         squeeze = torch.nn.Conv2d(CHANNELS, SQUEEZED, 1)
         squeeze.weight.data = torch.from_numpy(p.squeeze[level])[..., None, None]
-        squeeze.bias = torch.nn.Parameter(torch.from_numpy(p.squeeze_bias[level]))
+        assert squeeze.bias is not None
+        squeeze.bias.data = torch.from_numpy(p.squeeze_bias[level])
         norms.append(norm)
         squeezes.append(squeeze)
         squeezed_norms.append(torch.nn.BatchNorm2d(SQUEEZED, eps=0).eval())
     weigh = torch.nn.Conv2d(SCALES * SQUEEZED, SCALES, 1)
+    assert weigh.bias is not None
     weigh.weight.data, weigh.bias.data = torch.from_numpy(p.weigh)[..., None, None], torch.from_numpy(p.weigh_bias)
     pool = torch.nn.AvgPool3d((2 * K, 1, 1), 1, (K, 0, 0))
 
@@ -147,7 +150,7 @@ def step(repeats: int, threads: int) -> Times:
         maps = [rng.standard_normal((states, CHANNELS, SIDE, SIDE), dtype=np.float32) for _ in range(SCALES)]
         for _ in range(2 * K):
             fuse_dynamics_step(maps, state, p, threads=threads)
-        ways[f"step, {states}"] = lambda m=maps, s=state: fuse_dynamics_step(m, s, p, threads=threads)
+        ways[f"step, {states}"] = partial(fuse_dynamics_step, maps, state, p, threads=threads)
     return measure(ways, repeats)
 
 

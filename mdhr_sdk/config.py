@@ -85,6 +85,11 @@ class ModelConfig:
             )
 
     @property
+    def temporal_reach(self) -> int:
+        """Frames on each side of one that the temporal convolution reads (kernel 5)."""
+        return 2 if self.temporal else 0
+
+    @property
     def layout(self) -> RegionLayout:
         """The region groups that this configuration uses."""
         paper = self.label_set.paper_layout if self.regions == "paper" else None

@@ -2,23 +2,43 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from numbers import Real
 from pathlib import Path
-from typing import Literal, overload
+from typing import TYPE_CHECKING, Any, Literal, TypedDict, cast, get_args, overload
 
+from .clock import StageClock
 from .config import FolderConfig
 from .errors import ConfigError, InputError, MDHRError, SourceError
 from .folder import ModelFolder
 from .outputs import Results
-from .pipeline import ClipPipeline, Scorer, StageClock
+from .pipeline import Naming, Pipeline
 from .results import FrameResult, ModelInfo
 from .runtime import Session, SessionOptions, open_session
+from .runtime.stream import StreamGraphs, StreamScorer
+from .scoring import ClipModel, ClipScoring, Scoring, StreamScoring
 from .vision import TEMPLATES, FaceMesher, Source, list_sources
+
+if TYPE_CHECKING:
+    from typing_extensions import Unpack
 
 
 class SupersededError(InputError):
     """A stream that is resumed after its detector went on to another source."""
+
+
+Mode = Literal["clip", "stream"]
+Opened = tuple[Session | StreamGraphs, ModelInfo, str]  # what runs a mode, as which model, and why so
+
+
+class Reading(TypedDict, total=False):
+    """How sources are read; see `AUDetector.predict`."""
+
+    fps: float | None
+    sequence: bool | None
+    images: bool
+    mode: Mode | None
+    lookahead: int | None
 
 
 class AUDetector:
@@ -27,6 +47,7 @@ class AUDetector:
     Made by `from_pretrained`. One detector reads one source at a time and is not to be shared between threads.
 
     Attributes:
+        mode: 'clip' or 'stream': what `predict` does if it is not told.
         info: which model this is, where it runs, and whether it was trained.
         config: the model folder's configuration.
         codes: ('AU01', 'AU02', ...) in the model's order.
@@ -37,13 +58,14 @@ class AUDetector:
     def __init__(
         self,
         config: FolderConfig,
-        session: Session,
+        model: Session | StreamGraphs,
         info: ModelInfo,
         *,
         choice: str = "",
         thresholds: Mapping[str, float] | None = None,
         max_faces: int = 10,
         face_model: str | Path | None = None,
+        opener: Callable[[Mode], Opened] | None = None,
     ) -> None:
         if config.preprocessing.template not in TEMPLATES:
             raise ConfigError(
@@ -60,7 +82,9 @@ class AUDetector:
             raise ConfigError(f"max_faces must be an integer of at least 1; got {max_faces!r}")
         if face_model is not None and not Path(face_model).is_file():
             raise SourceError(f"face model '{face_model}' does not exist; give a MediaPipe face_landmarker.task")
-        self._scorer = Scorer(session, config, info, self.thresholds)
+        self.mode: Mode = "stream" if isinstance(model, StreamGraphs) else "clip"
+        self._opened: dict[Mode, Opened] = {self.mode: (model, info, choice)}
+        self._opener = opener
         self._clock = StageClock()
         self._closed = False
         self._max_faces = max_faces
@@ -76,6 +100,7 @@ class AUDetector:
         *,
         precision: str = "auto",
         threads: int | None = None,
+        mode: Mode = "clip",
         thresholds: Mapping[str, float] | None = None,
         max_faces: int = 10,
         face_model: str | Path | None = None,
@@ -89,6 +114,7 @@ class AUDetector:
             device: 'auto', 'cpu', 'cuda' or 'cuda:N'.
             precision: 'fp32', 'fp16', 'bf16', 'int8', or 'auto': fp32 on a CPU, on CUDA fp16 where a graph of it is.
             threads: CPU threads of the backend; None for its own choice.
+            mode: what is opened now, and what `predict` does if it is not told; the other is opened when it is used.
             thresholds: code -> threshold in [0, 1], in place of the folder's.
             max_faces: most faces a frame; 1 makes MediaPipe faster, since it stops looking for others.
             face_model: a MediaPipe `face_landmarker.task`, in place of the models in MediaPipe's wheel.
@@ -96,24 +122,19 @@ class AUDetector:
         Raises:
             ModelFolderError: the folder is missing, incomplete or not what its manifest says.
             BackendError: the backend or device cannot run here.
-            ConfigError: an unknown code or a threshold outside [0, 1].
+            ConfigError: an unknown mode or code, or a threshold outside [0, 1].
         """
         model_folder = ModelFolder.open(folder)
-        session, choice = open_session(model_folder, backend, SessionOptions(device, threads, precision))
-        config = model_folder.config
-        info = ModelInfo(
-            name=model_folder.path.resolve().name,
-            label_set=config.model.label_set.name,
-            backbone=config.model.backbone,
-            backend=session.backend,
-            device=session.device,
-            precision=session.precision,
-            trained=config.trained,
-            licence=config.licence,
-        )
+        options = SessionOptions(device, threads, precision)
+
+        def opener(wanted: Mode) -> Opened:
+            return _open(model_folder, backend, options, wanted)
+
+        model, info, choice = opener(_checked_mode(mode))
         return cls(
-            config, session, info, choice=choice, thresholds=thresholds, max_faces=max_faces, face_model=face_model
-        )
+            model_folder.config, model, info, choice=choice, thresholds=thresholds, max_faces=max_faces,
+            face_model=face_model, opener=opener,
+        )  # fmt: skip
 
     @property
     def timings_s(self) -> dict[str, float]:
@@ -121,54 +142,64 @@ class AUDetector:
         return dict(self._clock.seconds)
 
     @overload
-    def predict(
-        self, source: object, stream: Literal[False] = False, *, fps: float | None = ..., sequence: bool | None = ...,
-        images: bool = ...,
-    ) -> Results: ...  # fmt: skip
+    def predict(self, source: object, stream: Literal[False] = False, **reading: Unpack[Reading]) -> Results: ...
     @overload
-    def predict(
-        self, source: object, stream: Literal[True], *, fps: float | None = ..., sequence: bool | None = ...,
-        images: bool = ...,
-    ) -> Iterator[FrameResult]: ...  # fmt: skip
+    def predict(self, source: object, stream: Literal[True], **reading: Unpack[Reading]) -> Iterator[FrameResult]: ...
     def predict(
         self,
         source: object,
         stream: bool = False,
         *,
+        mode: Mode | None = None,
+        lookahead: int | None = None,
         fps: float | None = None,
         sequence: bool | None = None,
         images: bool = False,
     ) -> Results | Iterator[FrameResult]:
-        """Score every frame of a source, in clip mode: consecutive windows of T frames, as in the paper.
+        """Score every frame of a source.
 
-        The last window of a face is padded with its last frame and the padding dropped. A face that is lost ends
-        its clip there; when it returns, a new one begins. A still is a clip of one frame.
+        In clip mode a face's frames are cut into consecutive windows of T, as in the paper; the last one is padded with
+        its last frame and the padding dropped. In stream mode every frame is encoded once and scored in the window
+        that ends `lookahead` frames later (see `mdhr_sdk.runtime.stream`). In both, a face that is lost ends its clip
+        or stream there, and so does a cut of the scene; when it returns, a new one begins.
 
         Args:
             source: a path, folder, glob, camera number, URL, BGR array, iterator of those, or a list as a batch;
                 see `mdhr_sdk.vision.list_sources`.
-            stream: False collects all results; True yields each as its clip is complete, at most T - 1 frames
-                later, and keeps nothing. Cameras want True.
+            stream: False collects all results; True yields each as it is complete, at most T - 1 frames later in
+                clip mode, `lookahead` frames in stream mode, and keeps nothing. Cameras want True.
+            mode: 'clip' or 'stream'; None for the detector's own.
+            lookahead: L of stream mode, 0 to T - 1; None for the least that leaves no frame at a window's edge where
+                the model has one: k + 2 = 7 for the paper's.
             fps: frames a second of arrays and image sequences; 25 if None.
             sequence: whether the images of a folder are the frames of one video; None decides by their names.
             images: keep each frame's image in its result, as overlays need.
 
         Raises:
             InputError: the detector is closed; `SupersededError` when a stream is resumed after another `predict`.
+            ConfigError: an unknown mode, or a lookahead out of range or in clip mode.
+            BackendError: the folder has no graphs for this mode that can run here.
             SourceError, InputError: the source cannot be read. A source that breaks off gives the results of all
                 frames before the break first; without `stream` they are in the error's `results`.
         """
         if self._closed:
             raise InputError("this detector is closed; open a new one with AUDetector.from_pretrained")
         sources = list_sources(source, fps=fps, sequence=sequence)
+        begin, info = self._scoring(self.mode if mode is None else _checked_mode(mode), lookahead)
         clock = self._clock = StageClock()  # also the token of this run
-        frames = (result for one in sources for result in self._run(one, images, clock))
-        return frames if stream else self._collect(frames, sources)
+        naming = Naming(info, self.thresholds, self.config.preprocessing)
+        frames = (result for one in sources for result in self._run(one, begin, naming, images, clock))
+        return frames if stream else self._collect(frames, sources, info)
+
+    def stream(self, source: object, lookahead: int | None = None, **reading: Any) -> Iterator[FrameResult]:
+        """Yield every frame of a source as it becomes due: `predict` with stream=True and mode='stream'."""
+        return self.predict(source, True, mode="stream", lookahead=lookahead, **reading)
 
     def close(self) -> None:
         """Free the session and the face models; the detector cannot be used after it. May be called twice."""
         self._closed = True
-        self._scorer.session.close()
+        for model, _, _ in self._opened.values():
+            model.close()
         for mesher in self._meshers.values():
             mesher.close()
         self._meshers.clear()
@@ -182,10 +213,27 @@ class AUDetector:
     def __repr__(self) -> str:
         return f"AUDetector({self.info.tag}, {self.info.where}, {len(self.codes)} AUs)"
 
-    def _run(self, source: Source, images: bool, clock: StageClock) -> Iterator[FrameResult]:
+    def _scoring(self, mode: Mode, lookahead: int | None) -> tuple[Callable[[StageClock], Scoring], ModelInfo]:
+        """What makes a source's scoring, and the model that its results name; opens the mode if it is not yet."""
+        if mode == "clip" and lookahead is not None:
+            raise ConfigError(f"lookahead belongs to mode='stream'; got {lookahead!r} in clip mode")
+        if mode not in self._opened:
+            if self._opener is None:
+                raise ConfigError(f"this detector was made for {self.mode} mode; use AUDetector.from_pretrained")
+            self._opened[mode] = self._opener(mode)
+        model, info, _ = self._opened[mode]
+        if isinstance(model, StreamGraphs):
+            scorer = StreamScorer(model, lookahead)
+            return lambda clock: StreamScoring(scorer, self.config, clock), info
+        clips = ClipModel(model, self.config, info)
+        return lambda clock: ClipScoring(clips, clock), info
+
+    def _run(
+        self, source: Source, begin: Callable[[StageClock], Scoring], naming: Naming, images: bool, clock: StageClock
+    ) -> Iterator[FrameResult]:
         self._check_current(clock)
         with source:
-            pipeline = ClipPipeline(self._scorer, self._mesher(source.info.still), clock, images)
+            pipeline = Pipeline(begin(clock), naming, self._mesher(source.info.still), clock, images)
             broken: BaseException | None = None
             try:
                 for frame in clock.each("read", source):
@@ -210,7 +258,7 @@ class AUDetector:
                 "or use a detector of its own for each source"
             )
 
-    def _collect(self, frames: Iterator[FrameResult], sources: list[Source]) -> Results:
+    def _collect(self, frames: Iterator[FrameResult], sources: list[Source], info: ModelInfo) -> Results:
         kept: list[FrameResult] = []
         broken: MDHRError | None = None
         try:
@@ -221,7 +269,7 @@ class AUDetector:
             if not any(one.live for one in sources):  # Ctrl-C is how a camera ends
                 raise
         fps = sources[0].info.fps if kept and len(sources) == 1 else 0.0
-        results = Results(tuple(kept), self.info, fps=fps, codes=self.codes, timings_s=self.timings_s)
+        results = Results(tuple(kept), info, fps=fps, codes=self.codes, timings_s=self.timings_s)
         if broken is not None:
             broken.results = results
             raise broken
@@ -233,6 +281,34 @@ class AUDetector:
                 self._meshers[still] = FaceMesher(self._max_faces, still, self._face_model)
             self._meshers[still].reset()
         return self._meshers[still]
+
+
+def _open(folder: ModelFolder, backend: str, options: SessionOptions, mode: Mode) -> Opened:
+    model: Session | StreamGraphs
+    if mode == "stream":
+        model = StreamGraphs.open(folder, backend, options)
+        session, choice = model.encoder, model.choice
+    else:
+        session, choice = open_session(folder, backend, options)
+        model = session
+    config = folder.config
+    info = ModelInfo(
+        name=folder.path.resolve().name,
+        label_set=config.model.label_set.name,
+        backbone=config.model.backbone,
+        backend=session.backend,
+        device=session.device,
+        precision=session.precision,
+        trained=config.trained,
+        licence=config.licence,
+    )
+    return model, info, choice
+
+
+def _checked_mode(mode: object) -> Mode:
+    if mode not in get_args(Mode):
+        raise ConfigError(f"mode must be one of {', '.join(get_args(Mode))}; got {mode!r}")
+    return cast(Mode, mode)
 
 
 def _checked(thresholds: Mapping[str, float], codes: tuple[str, ...]) -> dict[str, float]:

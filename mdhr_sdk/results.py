@@ -80,6 +80,8 @@ class FrameResult:
         faces: by track id; empty when no face was found.
         model: which model scored it.
         image: (H, W, 3) uint8 BGR when images were asked for, else None.
+        delay_frames: frames of the source that were read after this one before it was scored.
+        delay_ms: time from reading the frame to its result, in milliseconds.
     """
 
     source: str
@@ -88,6 +90,8 @@ class FrameResult:
     faces: tuple[FaceResult, ...]
     model: ModelInfo
     image: NDArray[np.uint8] | None = field(default=None, repr=False)
+    delay_frames: int = 0
+    delay_ms: float = 0.0
 
     @property
     def status(self) -> str:

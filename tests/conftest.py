@@ -34,6 +34,14 @@ def smooth_clips(seed: int, batch: int, frames: int = TINY_CLIP_LENGTH, size: in
     return still + strength * phase * move
 
 
+@pytest.fixture(scope="module")
+def no_cuts() -> Iterator[None]:
+    """For footage of flat squares, every change of which would be a cut."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("mdhr_sdk.vision.cuts.THRESHOLD", 256.0)
+        yield
+
+
 @pytest.fixture(scope="session")
 def demo_path() -> Path:
     """320 x 320, 25 fps, 310 frames, one face throughout."""

@@ -12,14 +12,16 @@ import mdhr_sdk
 
 ROOT = Path(mdhr_sdk.__file__).parent
 FLOORS = (
-    {"aus", "results", "errors", "config", "folder"},
+    {"aus", "results", "errors", "config", "folder", "clock"},
     {"ops", "vision", "outputs"},
     {"model"},
     {"runtime"},
-    {"pipeline", "detector", "deploy", "training", "synthetic"},
+    {"scoring", "pipeline", "detector", "deploy", "training", "synthetic"},
     {"cli", "commands", "__main__"},
 )
-BASE = FLOORS[0] | {"pipeline", "detector"} | {"cli", "commands", "__main__"}  # floors whose files are one unit
+BASE = (
+    FLOORS[0] | {"scoring", "pipeline", "detector"} | {"cli", "commands", "__main__"}
+)  # floors whose files are one unit
 FILES = sorted(path for path in ROOT.rglob("*.py") if path != ROOT / "__init__.py")
 HEAVY = {"torch", "timm", "torchvision", "safetensors", "onnx", "onnxscript", "lightning", "tensorrt", "openvino"}
 

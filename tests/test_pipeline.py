@@ -22,20 +22,25 @@ from fakes import (
     padded_levels,
     picture,
 )
-from mdhr_sdk.pipeline import MAX_BATCH, ClipPipeline, Scorer, StageClock
+from mdhr_sdk.clock import StageClock
+from mdhr_sdk.pipeline import Naming, Pipeline
 from mdhr_sdk.results import FrameResult
+from mdhr_sdk.scoring import MAX_BATCH, ClipModel, ClipScoring
 from mdhr_sdk.vision import Frame
 
+pytestmark = pytest.mark.usefixtures("no_cuts")
 patterns = st.lists(st.frozensets(st.integers(0, 2)), max_size=MAX_FRAMES)
 
 
-def scorer(session: Any, threshold: float = 0.5) -> Scorer:
-    return Scorer(session, CONFIG, INFO, dict.fromkeys(CODES, threshold))
+def naming(threshold: float = 0.5) -> Naming:
+    return Naming(INFO, dict.fromkeys(CODES, threshold), CONFIG.preprocessing)
 
 
 def run(pattern, session: Any, keep_images: bool = False, width: int = 3) -> list[tuple[int, FrameResult]]:
     """Every result with the number of frames that were pushed when it came out."""
-    pipeline = ClipPipeline(scorer(session), FakeMesher(), StageClock(), keep_images)
+    clock = StageClock()
+    scoring = ClipScoring(ClipModel(session, CONFIG, INFO), clock)
+    pipeline = Pipeline(scoring, naming(), FakeMesher(), clock, keep_images)
     results = []
     for index, slots in enumerate(pattern):
         frame = Frame(picture(index, slots, width), index, index / 25, "made up")
@@ -133,7 +138,7 @@ def test_an_au_occurs_from_its_threshold_on(threshold: float, occurs: bool):
     from mdhr_sdk.vision import Face
 
     landmarks = np.zeros((478, 3), np.float32)
-    face = scorer(FakeSession(), threshold).face(0, Face(landmarks), np.full(8, 0.25, np.float32))
+    face = naming(threshold).face(0, Face(landmarks), np.full(8, 0.25, np.float32))
     assert [score.occurrence for score in face.aus.values()] == [occurs] * 8
     assert list(face.aus) == list(CODES) and all(score.code == code for code, score in face.aus.items())
 

@@ -16,11 +16,11 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
+from ..clock import StageClock
 from ..detector import AUDetector
 from ..errors import MDHRError, OutputError
 from ..outputs import CsvSink, OverlaySink, Results
 from ..outputs.sinks import FileSink
-from ..pipeline import StageClock
 from ..results import FrameResult
 from ..vision import Source
 

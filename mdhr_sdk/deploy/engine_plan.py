@@ -11,7 +11,7 @@ from typing import Any
 
 from ..errors import BackendError, ExportError, ModelFolderError
 from ..folder import WEIGHTS, ModelFolder
-from ..runtime.base import GRAPHS, artefact, export_command
+from ..runtime.base import GRAPHS, HEADS, artefact, export_command
 from ..runtime.toolchains import TOOLCHAINS, EngineTarget, Toolchain
 
 PRECISIONS = ("fp32", "fp16", "int8")
@@ -49,8 +49,8 @@ class EngineOptions:
         _check(self, "batch_opt", _is_int(self.batch_opt, self.batch_min), "an integer, batch_min or more")
         _check(self, "batch_max", _is_int(self.batch_max, self.batch_opt), "an integer, batch_opt or more")
         _check(self, "workspace_mib", _is_int(self.workspace_mib, 1), "an integer of at least 1")
-        if (self.graph, self.precision) == ("head", "int8"):
-            raise ExportError("the head has no int8 form; build it in fp32 or fp16")
+        if self.graph in HEADS and self.precision == "int8":
+            raise ExportError(f"the {self.graph} has no int8 form; build it in fp32 or fp16")
         level = self.optimization_level
         _check(self, "optimization_level", _is_int(level, 0) and level <= 5, "an integer from 0 to 5")
         wanted = self.compute_capabilities

@@ -21,7 +21,7 @@ from ..folder import WEIGHTS, ModelFolder
 from ..model import load_model
 from ..model.graphs import build_graph
 from ..runtime import Session, SessionOptions
-from ..runtime.base import GRAPHS, artefact, graph_specs
+from ..runtime.base import GRAPHS, HEADS, artefact, graph_specs
 from ..runtime.onnxruntime_session import SUFFIX as ONNX
 from ..runtime.onnxruntime_session import OnnxRuntimeSession
 from ..runtime.torch_module import TorchModuleSession
@@ -35,7 +35,7 @@ from .quantise import quantise
 from .report import ParityReport
 from .view import export_view
 
-DEFAULT_GRAPHS = ("clip", "encoder", "head")
+DEFAULT_GRAPHS = ("clip", "encoder", "head", "relations", "temporal")
 HALF_BATCHES = (1, 2)  # halves are slow on a CPU
 
 
@@ -62,8 +62,9 @@ def export_graphs(
 
     Args:
         kind: one of `FORMATS`: 'onnx', or 'torchscript', whose traces load without timm and this package's model.
-        graphs: some of `mdhr_sdk.runtime.base.GRAPHS`; empty for clip, encoder and head. int8 leaves the head out:
-            it is small, so that little time is to be gained.
+        graphs: some of `mdhr_sdk.runtime.base.GRAPHS`; empty for all from pictures as floats: 'clip' for clips,
+            'encoder' and 'head' for clips whose frames are kept, 'encoder', 'relations' and 'temporal' for streams.
+            int8 leaves `HEADS` out: they are small, so that little time is to be gained.
         precision: 'fp32', 'fp16', or 'int8' (ONNX only).
         calibrate: a video, a folder or whatever else the detector reads, with faces. int8 needs it, and is measured on
             half of its clips and judged by the others; any other precision is judged by them when it is given.
@@ -77,7 +78,7 @@ def export_graphs(
         SourceError: `calibrate` cannot be read, or shows too few faces.
         MissingDependencyError: the extra 'export' is not installed.
     """
-    graphs = tuple(dict.fromkeys(graphs)) or tuple(g for g in DEFAULT_GRAPHS if (g, precision) != ("head", "int8"))
+    graphs = tuple(dict.fromkeys(graphs)) or default_graphs(precision)
     check_request(kind, graphs, precision, calibrate)
     target = ModelFolder.open(folder)
     model = load_model(target)
@@ -98,6 +99,11 @@ def export_graphs(
             session = form.session(target, graph, SessionOptions("cpu", precision=precision), part)
             reports[target.path / name] = gate(judge, session, graph, made)
     return reports
+
+
+def default_graphs(precision: str) -> tuple[str, ...]:
+    """What is exported where no graph is named."""
+    return tuple(graph for graph in DEFAULT_GRAPHS if precision != "int8" or graph not in HEADS)
 
 
 def _module(judge: Judge, graph: str, precision: str) -> nn.Module:
@@ -191,8 +197,8 @@ def check_request(kind: str, graphs: Sequence[str], precision: str, calibrate: o
     unknown = [graph for graph in graphs if graph not in GRAPHS]
     if unknown:
         raise ExportError(f"expected some of the graphs {', '.join(GRAPHS)}; got {', '.join(unknown)}")
-    if precision == "int8" and "head" in graphs:
-        raise ExportError("the head has no int8 form: it is small, and stays in fp32 beside an int8 encoder")
+    if precision == "int8" and (small := [graph for graph in graphs if graph in HEADS]):
+        raise ExportError(f"the {small[0]} has no int8 form: it is small, and stays in fp32 beside an int8 encoder")
     if precision == "int8" and calibrate is None:
         raise ExportError("int8 needs footage to measure ranges on; add --calibrate VIDEO_OR_FOLDER with faces")
 

@@ -8,10 +8,12 @@ from typing import Any
 
 import numpy as np
 import torch
+from numpy.lib.stride_tricks import sliding_window_view
 from numpy.typing import NDArray
 
 from ..config import FolderConfig
 from ..model import MDHR, FrameFeatures
+from ..model.dynamics import difference
 from ..runtime import Session
 from ..runtime.base import graph_specs
 from .calibration import as_input
@@ -57,11 +59,34 @@ class Judge:
         features = self._features_once(batch, graph.endswith("_u8"), frames)
         if graph == "head":
             return wanted, session.run(features)
+        if graph in ("relations", "temporal"):
+            return self._parts(session, graph, batch, features, wanted)
         got = _in_turns(session, clip)
         static, *maps = (torch.from_numpy(got[name]).float() for name in features)
         with torch.inference_mode():
             scores = _named_scores(self.config, self.view.head(FrameFeatures(static, tuple(maps))))
         return {**wanted, **features}, {**scores, **got}
+
+    def _parts(
+        self, session: Session, graph: str, batch: int, features: Arrays, wanted: Arrays
+    ) -> tuple[Arrays, Arrays]:
+        """The graphs of single frames, all frames of the clips in one call; what they leave out the view does."""
+        shape = (batch, self.config.clip_length)
+        static, *maps = (torch.from_numpy(x) for x in features.values())
+        with torch.inference_mode():
+            inputs, tokens = {"static": static.flatten(0, 1).numpy()}, static
+            if (dynamics := self.view.head.dynamics) is not None:
+                motion = dynamics.fusion(dynamics.means([difference(m) for m in maps]))
+                inputs["motion"], tokens = motion.numpy(), static + dynamics.tokens(motion).unflatten(0, shape)
+            nodes, _ = self.view.head.nodes(tokens.flatten(0, 1))
+        if graph == "temporal":
+            windows = _windows(nodes.unflatten(0, shape).numpy(), self.config.model.temporal_reach)
+            scores = session.run({"nodes": windows})["scores"]
+            return wanted, {"scores": scores.reshape(wanted["scores"].shape)}
+        got = {name: value.reshape(*shape, *value.shape[1:]) for name, value in session.run(inputs).items()}
+        with torch.inference_mode():
+            scores = self.view.head.scores(torch.from_numpy(got["nodes"]).float()).numpy()
+        return {**wanted, "nodes": nodes.unflatten(0, shape).numpy()}, {**got, "scores": scores}
 
     def _once(self, batch: int, bytes_in: bool) -> tuple[NDArray[Any], torch.Tensor, Arrays]:
         """Clips for a session, the same for the model, and its scores; computed for the first graph that asks."""
@@ -110,6 +135,13 @@ def probe_clip(config: FolderConfig, batch: int) -> NDArray[np.float32]:
 def _named_scores(config: FolderConfig, output: Any) -> Arrays:
     names = [spec.name for spec in graph_specs(config, "clip", config.clip_length)[1]]
     return dict(zip(names, (x.numpy() for x in (output.scores, *output.region_logits)), strict=True))
+
+
+def _windows(nodes: NDArray[np.float32], reach: int) -> NDArray[np.float32]:
+    """(B, T, N, W) -> (B * T, 2 * reach + 1, N, W): each frame with those around it, zero beyond the clip."""
+    padded = np.pad(nodes, ((0, 0), (reach, reach), (0, 0), (0, 0)))
+    windows = np.moveaxis(sliding_window_view(padded, 2 * reach + 1, axis=1), -1, 2)
+    return np.ascontiguousarray(windows.reshape(-1, *windows.shape[2:]))
 
 
 def _in_turns(session: Session, clips: NDArray[Any]) -> Arrays:

@@ -159,7 +159,7 @@ class FacialDynamics(nn.Module):
     def forward(self, differences: Sequence[Tensor], k: int | None = None) -> Tensor:
         """Projected differences L x (B, T - 1, P, h, w) -> dynamic tokens (B, T, h * w, au_width)."""
         batch, steps = differences[0].shape[:2]
-        return self._tokens(self.fusion(self.means(differences, k)), (batch, steps + 1))
+        return self.tokens(self.fusion(self.means(differences, k))).unflatten(0, (batch, steps + 1))
 
     def from_maps(self, maps: Sequence[Tensor], k: int | None = None) -> Tensor:
         """Projected maps of frames L x (B, T, P, h, w) -> dynamic tokens (B, T, h * w, au_width).
@@ -183,10 +183,11 @@ class FacialDynamics(nn.Module):
             weigh.bias,
         )
         motion = _FUSED(list(maps), *(p.float() for p in parameters), k or self.window_mean.k)
-        return self._tokens(motion.flatten(0, 1), maps[0].shape[:2])
+        return self.tokens(motion.flatten(0, 1)).unflatten(0, maps[0].shape[:2])
 
-    def _tokens(self, motion: Tensor, shape: Sequence[int]) -> Tensor:
-        return F.relu(self.out_norm(self.out(motion))).flatten(2).transpose(1, 2).unflatten(0, tuple(shape))
+    def tokens(self, motion: Tensor) -> Tensor:
+        """Fused scales of single frames (M, C, h, w) -> dynamic tokens (M, h * w, au_width)."""
+        return F.relu(self.out_norm(self.out(motion))).flatten(2).transpose(1, 2)
 
     def _kernel_serves(self, maps: Sequence[Tensor]) -> bool:
         """It knows the released form only, has no gradient, and has no place in exported graphs."""

@@ -74,11 +74,41 @@ class HeadGraph(nn.Module):
         return (output.scores, *output.region_logits)
 
 
+class RelationsGraph(nn.Module):
+    """Static tokens of single frames and their fused motion (eq. 5) -> AU features and region logits."""
+
+    def __init__(self, model: MDHR, inner: torch.dtype) -> None:
+        super().__init__()
+        self.head = model.head
+        self.inner = inner
+
+    def forward(self, static: Tensor, *motion: Tensor) -> tuple[Tensor, ...]:
+        tokens = static.to(self.inner)
+        if self.head.dynamics is not None:
+            tokens = tokens + self.head.dynamics.tokens(motion[0].to(self.inner))
+        nodes, logits = self.head.nodes(tokens)
+        return (nodes.float(), *logits)
+
+
+class TemporalGraph(nn.Module):
+    """AU features of a frame and of those around it -> the scores of the frame in the middle."""
+
+    def __init__(self, model: MDHR, inner: torch.dtype) -> None:
+        super().__init__()
+        self.head = model.head
+        self.inner = inner
+
+    def forward(self, nodes: Tensor) -> tuple[Tensor, ...]:
+        nodes, temporal = nodes.to(self.inner), self.head.temporal
+        middle = nodes[:, 0] if temporal is None else temporal.middle(nodes)
+        return (self.head.score(middle[:, None])[:, 0],)
+
+
 def build_graph(model: MDHR, preprocessing: Preprocessing, graph: str, inner: torch.dtype = torch.float32) -> nn.Module:
     """Cut a graph from a model; inputs and outputs are float32 (or uint8), whatever is computed in between.
 
     Args:
-        graph: 'clip', 'encoder' or 'head', or one of the first two with '_u8' for uint8 crops.
+        graph: one of `mdhr_sdk.runtime.base.GRAPHS`.
         inner: dtype of the model's own weights; its scores and region logits must come out as float32.
     """
     normalise = Normalise(preprocessing) if graph.endswith("_u8") else nn.Identity()
@@ -86,4 +116,5 @@ def build_graph(model: MDHR, preprocessing: Preprocessing, graph: str, inner: to
         return ClipGraph(model, normalise, inner).eval()
     if graph.startswith("encoder"):
         return EncoderGraph(model, normalise, inner).eval()
-    return HeadGraph(model, inner).eval()
+    kinds = {"head": HeadGraph, "relations": RelationsGraph, "temporal": TemporalGraph}
+    return kinds[graph](model, inner).eval()

@@ -42,6 +42,14 @@ def graph_example(model: MDHR, config: FolderConfig, graph: str) -> tuple[nn.Mod
         return module, (clip,)
     with torch.inference_mode():
         frame = model.encode(clip[:, :1])
+    if graph == "temporal":
+        settings = config.model
+        return module, (
+            torch.zeros(1, 2 * settings.temporal_reach + 1, len(settings.label_set.aus), settings.au_width),
+        )
+    if graph == "relations":
+        fusion = [] if model.head.dynamics is None else [model.head.dynamics.fusion.width]
+        return module, (frame.static[0], *(torch.zeros(1, width, *frame.maps[0].shape[-2:]) for width in fusion))
     static, *maps = (x.expand(-1, config.clip_length, *x.shape[2:]) for x in (frame.static, *frame.maps))
     return module, (static, *maps)
 

@@ -94,13 +94,19 @@ class ClipHead(nn.Module):
         """Static and dynamic tokens (B, T, P, W) -> scores."""
         shape = static.shape[:2]
         tokens = static if motion is None else motion + static  # eq. 6
-        nodes, logits = self.relations(tokens.flatten(0, 1))
+        nodes, logits = self.nodes(tokens.flatten(0, 1))
+        return MDHROutput(self.scores(nodes.unflatten(0, shape)), tuple(x.unflatten(0, shape) for x in logits))
+
+    def nodes(self, tokens: Tensor) -> tuple[Tensor, tuple[Tensor, ...]]:
+        """Tokens G of single frames (M, P, W) -> related AU features (M, N, W) and region logits (M, 2**n)."""
+        nodes, logits = self.relations(tokens)
         if self.graph is not None:
             nodes = self.graph(nodes, self.relations.active(logits) if logits else None)
-        nodes = nodes.unflatten(0, shape)
-        if self.temporal is not None:
-            nodes = self.temporal(nodes)
-        return MDHROutput(self.score(nodes), tuple(x.unflatten(0, shape) for x in logits))
+        return nodes, logits
+
+    def scores(self, nodes: Tensor) -> Tensor:
+        """AU features of consecutive frames (B, T, N, W) -> scores (B, T, N)."""
+        return self.score(nodes if self.temporal is None else self.temporal(nodes))
 
 
 class MDHR(nn.Module):

@@ -27,6 +27,13 @@ class TemporalConvolution(nn.Module):
         x = self.conv(nodes.flatten(2).transpose(1, 2))  # (B, N * W, T)
         return self.norm(x.unflatten(1, (self.nodes, -1))).permute(0, 3, 1, 2)
 
+    def middle(self, nodes: Tensor) -> Tensor:
+        """(B, 5, N, W) -> (B, N, W): the same for the frame in the middle alone."""
+        taps = self.conv.weight.reshape(self.nodes, -1, KERNEL).permute(2, 0, 1)
+        assert self.conv.bias is not None
+        x = (nodes * taps).sum(dim=1) + self.conv.bias.reshape(self.nodes, -1)
+        return self.norm(x[..., None])[..., 0]
+
 
 class SimilarityScore(nn.Module):
     """p = cosine(ReLU(v), ReLU(s)), with a trained vector s an AU (eq. 2)."""

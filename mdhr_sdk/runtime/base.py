@@ -96,7 +96,8 @@ class Backend(Protocol):
 
 # fp16 and int8 live in the graph that was exported; bf16 is how a CPU that has it computes an fp32 graph.
 PRECISIONS = ("fp32", "fp16", "bf16", "int8")
-GRAPHS = ("clip", "encoder", "head", "clip_u8", "encoder_u8")
+GRAPHS = ("clip", "encoder", "head", "relations", "temporal", "clip_u8", "encoder_u8")
+HEADS = ("head", "relations", "temporal")  # small parts: they have no int8 form, and stay in fp32 beside an encoder's
 
 
 def artefact(graph: str, precision: str, suffix: str) -> str:
@@ -117,8 +118,8 @@ def no_artefact(folder: ModelFolder, name: str, remedy: str) -> str | None:
 
 def export_command(folder: ModelFolder, kind: str, graph: str, precision: str) -> str:
     """What a person types to make an artefact."""
-    if (graph, precision) == ("head", "int8"):
-        return "a head has no int8 form; take it in fp32"
+    if graph in HEADS and precision == "int8":
+        return f"a {graph} graph has no int8 form; take it in fp32"
     words = f"mdhr export {folder.path} --format {kind} --graph {graph}"
     if precision == "int8":
         return f"{words} --precision int8 --calibrate VIDEO_OR_FOLDER"
@@ -134,23 +135,31 @@ def graph_specs(
     - 'encoder': frames -> what each contributes: 'static' tokens and a 'map_l' for each scale l.
     - 'head': those features of T frames -> 'scores' and 'region_logits_i'. Features and head must come from one
       export: normalisation that follows the maps is folded into them.
+    - 'relations': single frames' 'static' tokens and fused 'motion' (eq. 5) -> 'nodes', and 'region_logits_i'.
+    - 'temporal': the nodes of a frame and of those that the temporal convolution reads around it -> its 'scores'.
     - 'clip_u8', 'encoder_u8': the same from uint8 BGR crops (..., S, S, 3), normalised inside the graph.
     """
     model = config.model
     size, rows = model.input_size_px, model.input_size_px // 32
     groups = model.layout.groups if model.auxiliary else ()
-    scores = (
-        TensorSpec("scores", "float32", (None, frames, len(model.label_set.aus))),
-        *(TensorSpec(f"region_logits_{i}", "float32", (None, frames, 2 ** len(g.aus))) for i, g in enumerate(groups)),
-    )
-    base, bytes_in = graph.removesuffix("_u8"), graph.endswith("_u8")
+    nodes, base, bytes_in = len(model.label_set.aus), graph.removesuffix("_u8"), graph.endswith("_u8")
+    if base == "temporal":
+        around = TensorSpec("nodes", "float32", (None, 2 * model.temporal_reach + 1, nodes, model.au_width))
+        return (around,), (TensorSpec("scores", "float32", (None, nodes)),)
+    lead = (None,) if base in ("encoder", "relations") else (None, frames)
+    logits = tuple(TensorSpec(f"region_logits_{i}", "float32", (*lead, 2 ** len(g.aus))) for i, g in enumerate(groups))
+    scores = (TensorSpec("scores", "float32", (*lead, nodes)), *logits)
     picture = ("uint8", (size, size, 3)) if bytes_in else ("float32", (3, size, size))
     if base == "clip":
         return (TensorSpec("clip", picture[0], (None, frames, *picture[1])),), scores
-    lead = (None,) if base == "encoder" else (None, frames)
     scales = model.scales if model.mfd else ()
+    static = TensorSpec("static", "float32", (*lead, rows * rows, model.au_width))
+    if base == "relations":
+        channels = (model.projection_width or 0) * (len(scales) if model.fusion == "concat" else 1)
+        motion = (TensorSpec("motion", "float32", (*lead, channels, rows, rows)),) if model.mfd else ()
+        return (static, *motion), (TensorSpec("nodes", "float32", (*lead, nodes, model.au_width)), *logits)
     features = (
-        TensorSpec("static", "float32", (*lead, rows * rows, model.au_width)),
+        static,
         *(TensorSpec(f"map_{s}", "float32", (*lead, model.projection_width, rows, rows)) for s in scales),
     )
     if base == "encoder":

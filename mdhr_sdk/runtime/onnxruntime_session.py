@@ -57,6 +57,8 @@ class OnnxRuntimeSession:
         cuda = options.device.startswith("cuda")
         settings = ort.SessionOptions()
         settings.log_severity_level = 3
+        # Threads that wait for the next run would take the processor from the kernels and graphs in between.
+        settings.add_session_config_entry("session.force_spinning_stop", "1")
         if options.threads is not None:
             settings.intra_op_num_threads = options.threads
         index = options.device.partition(":")[2] or "0"

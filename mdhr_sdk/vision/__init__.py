@@ -11,6 +11,7 @@ os.environ.setdefault("OPENCV_FFMPEG_LOGLEVEL", "-8")
 
 from .align import DEFAULT_TEMPLATE, TEMPLATES, Template, align, crop_matrix, prepare, similarity
 from .boxes import Box, iou
+from .cuts import CutDetector
 from .faces import Face, FaceMesher
 from .frames import Frame, Source, SourceInfo, check_image
 from .sources import list_sources
@@ -20,6 +21,7 @@ __all__ = [
     "DEFAULT_TEMPLATE",
     "TEMPLATES",
     "Box",
+    "CutDetector",
     "Face",
     "FaceMesher",
     "Frame",

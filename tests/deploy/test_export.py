@@ -33,7 +33,7 @@ def exported(tiny_onnx_folder: Path) -> ModelFolder:
 
 
 def test_manifest_says_how_each_was_made(exported: ModelFolder) -> None:
-    for graph in ("clip", "encoder", "head"):
+    for graph in ("clip", "encoder", "head", "relations", "temporal"):
         entry = exported.manifest[f"{graph}.onnx"]
         assert entry["source_sha256"] == exported.manifest["model.safetensors"]["sha256"]
         assert entry["options"] == {"graph": graph, "precision": "fp32", "opset": OPSET, "clip_length": 4}
@@ -41,7 +41,7 @@ def test_manifest_says_how_each_was_made(exported: ModelFolder) -> None:
         assert {"torch", "onnx", "onnxruntime"} <= set(entry["versions"])
 
 
-@pytest.mark.parametrize("graph", ["clip", "encoder", "head"])
+@pytest.mark.parametrize("graph", ["clip", "encoder", "head", "relations", "temporal"])
 def test_graphs_hold_no_shape_arithmetic_and_no_batch_norm(exported: ModelFolder, graph: str) -> None:
     model = onnx.load(exported.path / f"{graph}.onnx")
     operators = {node.op_type for node in model.graph.node}

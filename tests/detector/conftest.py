@@ -27,5 +27,5 @@ def meshers(monkeypatch: pytest.MonkeyPatch) -> list[FakeMesher]:
 
 
 @pytest.fixture
-def detector(session: FakeSession, meshers: list[FakeMesher]) -> AUDetector:
+def detector(session: FakeSession, meshers: list[FakeMesher], no_cuts: None) -> AUDetector:
     return AUDetector(CONFIG, session, INFO)

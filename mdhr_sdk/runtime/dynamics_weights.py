@@ -1,0 +1,63 @@
+"""The weights of the motion path (eq. 2-5) as `mdhr_sdk.ops` takes them, read without PyTorch."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..errors import BackendError, ModelFolderError, require
+from ..folder import WEIGHTS, ModelFolder
+from ..ops import DynamicsParameters
+
+EPSILON = 1e-5  # of PyTorch's BatchNorm
+HEAD = "head.dynamics"
+Array = NDArray[np.float32]
+
+
+def read_parameters(folder: ModelFolder, scaled: bool) -> DynamicsParameters:
+    """Fold the BatchNorms of a folder's weights.
+
+    Args:
+        scaled: whether the maps come from an exported encoder, whose projections hold the scale already.
+
+    Raises:
+        BackendError: the model fuses its scales in another way than the released one.
+        ModelFolderError: the weights are missing, not what the manifest says, or not this model's.
+    """
+    model = folder.config.model
+    if model.fusion != "adaptive" or len(model.scales) < 2:
+        raise BackendError(
+            f"a stream needs fusion='adaptive' of at least two scales; this model has fusion='{model.fusion}' of "
+            f"{len(model.scales)}: use clip mode"
+        )
+    folder.read(WEIGHTS)  # compares it with the manifest
+    safetensors = require("safetensors", "torch")
+    try:
+        with safetensors.safe_open(folder.path / WEIGHTS, "np") as tensors:
+            return _parameters(tensors, len(model.scales), scaled)
+    except safetensors.SafetensorError as error:
+        raise ModelFolderError(f"'{folder.path / WEIGHTS}' does not fit its config.json: {error}") from None
+
+
+def _parameters(tensors: safetensors.safe_open, scales: int, scaled: bool) -> DynamicsParameters:  # type: ignore[name-defined]  # noqa: F821
+    def get(name: str) -> Array:
+        return tensors.get_tensor(f"{HEAD}.{name}").astype(np.float32)
+
+    def affine(norm: str, bias: Array) -> tuple[Array, Array]:
+        """BatchNorm of x + bias as x * scale + shift."""
+        scale = get(f"{norm}.weight") / np.sqrt(get(f"{norm}.running_var") + np.float32(EPSILON))
+        return scale, (bias - get(f"{norm}.running_mean")) * scale + get(f"{norm}.bias")
+
+    levels = range(scales)
+    norms = [affine(f"norms.{level}", get(f"biases.{level}")) for level in levels]
+    squeezes = [affine(f"fusion.norms.{level}", get(f"fusion.squeeze.{level}.bias")) for level in levels]
+    weights = [get(f"fusion.squeeze.{level}.weight")[:, :, 0, 0] * squeezes[level][0][:, None] for level in levels]
+    scale = np.stack([scale for scale, _ in norms])
+    return DynamicsParameters(
+        scale=np.ones_like(scale) if scaled else scale,
+        shift=np.stack([shift for _, shift in norms]),
+        squeeze=np.stack(weights),
+        squeeze_bias=np.stack([shift for _, shift in squeezes]),
+        weigh=np.ascontiguousarray(get("fusion.weigh.weight")[:, :, 0, 0]),
+        weigh_bias=get("fusion.weigh.bias"),
+    )

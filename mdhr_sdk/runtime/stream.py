@@ -1,0 +1,251 @@
+"""Exact streaming: every frame is encoded once, and scored as the clip model would.
+
+The score of frame s at lookahead L is what the clip model gives at the position of s in the window that ends at frame
+s + L: the last T frames, or as many as there are since the stream began. When a stream ends, its last L frames are
+scored in the window of its last frame.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Hashable, Iterable, Mapping, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass, field, replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..config import FolderConfig
+from ..errors import BackendError, ConfigError, InputError
+from ..folder import ModelFolder
+from ..ops import DynamicsParameters
+from .base import Session, SessionOptions
+from .dynamics_weights import read_parameters
+from .rings import Ring, RingSettings, Rows, Window
+from .select import open_session
+
+MAX_BATCH = 16  # frames a call: bounds memory when many faces come together
+RING_DTYPES = ("float32", "float16")
+Array = NDArray[np.float32]
+
+
+@dataclass(frozen=True, eq=False)
+class StreamScore:
+    """Scores of one frame of one stream.
+
+    Attributes:
+        key: the stream.
+        frame: number of the frame in it, from 0.
+        scores: (N,) float32 in [0, 1].
+        delay_frames: frames of this stream that came after it before it was scored; less than L at the end.
+    """
+
+    key: Hashable
+    frame: int
+    scores: Array
+    delay_frames: int
+
+
+@dataclass
+class _Stream:
+    ring: Ring
+    seen: int = 0
+    held: deque[tuple[int, Array]] = field(default_factory=deque)  # scored before they are due
+
+
+def default_lookahead(config: FolderConfig) -> int:
+    """The least L without edge effects where T allows one, k + 2; else half of the clip."""
+    settled = (config.model.k if config.model.mfd else 0) + config.model.temporal_reach
+    return settled if 2 * settled < config.clip_length else config.clip_length // 2
+
+
+@dataclass(frozen=True, eq=False)
+class StreamGraphs:
+    """The graphs that streams run, and the weights of what lies between the first two.
+
+    Attributes:
+        encoder: runs once a frame; where and how precisely is where streams run.
+        relations, temporal: the small ones after it, on the same device.
+        parameters: of the motion path, for `mdhr_sdk.ops`; None without MFD.
+        choice: which backend was chosen and why not those before it.
+    """
+
+    config: FolderConfig
+    encoder: Session
+    relations: Session
+    temporal: Session
+    parameters: DynamicsParameters | None
+    choice: str
+    threads: int | None
+
+    @classmethod
+    def open(cls, folder: ModelFolder, backend: str = "auto", options: SessionOptions | None = None) -> StreamGraphs:
+        """Open 'encoder', 'relations' and 'temporal' of a folder; beside an int8 encoder the others are fp32.
+
+        Raises:
+            BackendError, ModelFolderError: as `open_session`; or the model has another fusion than the released one.
+        """
+        options = options or SessionOptions()
+        with ExitStack() as opened:
+            encoder, choice = open_session(folder, backend, options, "encoder")
+            opened.callback(encoder.close)
+            precision = "fp32" if encoder.precision == "int8" else encoder.precision
+            small = replace(options, device=encoder.device, precision=precision)
+            relations, _ = open_session(folder, encoder.backend, small, "relations")
+            opened.callback(relations.close)
+            temporal, _ = open_session(folder, encoder.backend, small, "temporal")
+            opened.callback(temporal.close)
+            mfd = folder.config.model.mfd
+            parameters = read_parameters(folder, scaled=encoder.backend != "torch") if mfd else None
+            opened.pop_all()
+        return cls(folder.config, encoder, relations, temporal, parameters, choice, options.threads)
+
+    def close(self) -> None:
+        """Free the sessions; may be called twice."""
+        for session in (self.encoder, self.relations, self.temporal):
+            session.close()
+
+
+class StreamScorer:
+    """Scores any number of streams, one face each, in batches. Streams come and go, and never mix.
+
+    Attributes:
+        graphs: what it runs; the caller's to close.
+        lookahead: L, in frames.
+        settings: what the streams' rings share.
+        stream_bytes: memory that a stream holds at most.
+    """
+
+    def __init__(self, graphs: StreamGraphs, lookahead: int | None = None, ring_dtype: str = "float32") -> None:
+        """Begin without streams.
+
+        Args:
+            lookahead: L, 0 to T - 1; None for `default_lookahead`.
+            ring_dtype: 'float32' or 'float16', of the maps that are kept where the window's edge matters; float16
+                halves that memory and costs accuracy, since what counts are small differences of these maps.
+
+        Raises:
+            ConfigError: a lookahead or dtype out of range.
+        """
+        config = graphs.config
+        lookahead = default_lookahead(config) if lookahead is None else lookahead
+        if not isinstance(lookahead, int) or isinstance(lookahead, bool) or not 0 <= lookahead < config.clip_length:
+            raise ConfigError(f"lookahead must be an integer from 0 to {config.clip_length - 1}; got {lookahead!r}")
+        if ring_dtype not in RING_DTYPES:
+            raise ConfigError(f"ring_dtype must be one of {', '.join(RING_DTYPES)}; got {ring_dtype!r}")
+        self.graphs = graphs
+        self.lookahead = lookahead
+        model = config.model
+        self.settings = RingSettings(
+            lookahead, config.clip_length, model.k if model.mfd else 0, model.temporal_reach, graphs.parameters,
+            ring_dtype, graphs.threads,
+        )  # fmt: skip
+        self.stream_bytes = self.settings.ring_bytes(config)
+        self._streams: dict[Hashable, _Stream] = {}
+
+    @property
+    def keys(self) -> tuple[Hashable, ...]:
+        """The streams that are open."""
+        return tuple(self._streams)
+
+    def push(self, frames: Mapping[Hashable, Array]) -> list[StreamScore]:
+        """Take the next frame of some streams; a key that is new begins a stream.
+
+        Args:
+            frames: key -> (3, S, S) float32, normalised RGB, as `mdhr_sdk.vision.prepare` gives.
+
+        Returns:
+            The scores that are now due: frame t - L of each stream that has it.
+
+        Raises:
+            InputError: a frame of another shape or dtype.
+            BackendError: the backend fails, or the model answers NaN or infinity.
+        """
+        if not frames:
+            return []
+        shapes = {np.shape(frame) for frame in frames.values()}
+        if len(shapes) > 1:
+            raise InputError(f"expected frames of one shape; got {sorted(shapes)}")
+        return self.push_features(
+            list(frames), _in_batches(self.graphs.encoder, {"frames": np.stack(list(frames.values()))})
+        )
+
+    def push_features(self, keys: Sequence[Hashable], features: Mapping[str, Array]) -> list[StreamScore]:
+        """As `push`, for frames that were encoded elsewhere: `features` as the encoder graph gives them, a row a key.
+
+        Raises:
+            InputError: a key comes twice, or the features are not the encoder's.
+        """
+        names = [spec.name for spec in self.graphs.encoder.outputs]
+        if len(set(keys)) < len(keys) or [len(features.get(name, ())) for name in names] != [len(keys)] * len(names):
+            raise InputError(f"expected different keys, and a row of each of {names} a key; got {len(keys)} keys")
+        static, *maps = (features[name] for name in names)
+        for key in keys:
+            self._streams.setdefault(key, _Stream(self.settings.ring()))
+        streams = {key: self._streams[key] for key in keys}
+        rows = {key: streams[key].ring.push(static[i], [level[i] for level in maps]) for i, key in enumerate(keys)}
+        for stream in streams.values():
+            stream.seen += 1
+        return self._score(streams, rows, self.lookahead)
+
+    def finish(self, keys: Iterable[Hashable] | None = None) -> list[StreamScore]:
+        """End streams, all of them by default: returns the scores of their last L frames, and forgets them.
+
+        Raises:
+            InputError: there is no such stream.
+        """
+        chosen = list(self._streams if keys is None else keys)
+        if unknown := [key for key in chosen if key not in self._streams]:
+            raise InputError(f"expected keys of open streams; got {unknown}; open are {list(self._streams)}")
+        streams = {key: self._streams.pop(key) for key in chosen}
+        return self._score(streams, {key: stream.ring.finish() for key, stream in streams.items()}, 0)
+
+    def discard(self) -> None:
+        """Forget all streams without scoring their last frames."""
+        self._streams.clear()
+
+    def _score(self, streams: dict[Hashable, _Stream], rows: dict[Hashable, Rows], wait: int) -> list[StreamScore]:
+        """Nodes of all rows in one batch, scores of all windows in another, then what is due `wait` frames later."""
+        if not streams:
+            return []
+        encoder, nodes = self.graphs.encoder, self._nodes(list(rows.values()))
+        windows: list[tuple[Hashable, Window]] = []
+        start = 0
+        for key, own in rows.items():
+            windows += [(key, one) for one in streams[key].ring.windows(nodes[start : start + len(own.static)])]
+            start += len(own.static)
+        if windows:
+            stacked = np.stack([window.nodes for _, window in windows])
+            scores = _in_batches(self.graphs.temporal, {"nodes": stacked})["scores"]
+            if not np.isfinite(scores).all():
+                raise BackendError(
+                    f"the model answered NaN or infinity in {encoder.backend} {encoder.precision}; its "
+                    " weights are broken, or its precision is too low: try another backend or folder"
+                )
+            for (key, window), row in zip(windows, np.clip(scores, 0.0, 1.0), strict=True):
+                streams[key].held.append((window.frame, row))
+        due = []
+        for key, stream in streams.items():
+            while stream.held and stream.seen - 1 - stream.held[0][0] >= wait:
+                frame, row = stream.held.popleft()
+                due.append(StreamScore(key, frame, row, stream.seen - 1 - frame))
+        return due
+
+    def _nodes(self, rows: list[Rows]) -> Array:
+        static = np.concatenate([own.static for own in rows])
+        if len(static) == 0:
+            model = self.graphs.config.model
+            return np.empty((0, len(model.label_set.aus), model.au_width), np.float32)
+        inputs = {"static": static}
+        if self.settings.parameters is not None:
+            inputs["motion"] = np.concatenate([own.motion for own in rows if own.motion is not None])
+        return _in_batches(self.graphs.relations, inputs)["nodes"]
+
+
+def _in_batches(session: Session, inputs: Mapping[str, Array]) -> dict[str, Array]:
+    count = len(next(iter(inputs.values())))
+    parts = [
+        session.run({name: np.ascontiguousarray(array[start : start + MAX_BATCH]) for name, array in inputs.items()})
+        for start in range(0, count, MAX_BATCH)
+    ]
+    return parts[0] if len(parts) == 1 else {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}

@@ -1,0 +1,127 @@
+"""The two times the model can keep: clips as in the paper, and streams."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from .clock import StageClock
+from .config import FolderConfig
+from .errors import BackendError
+from .results import ModelInfo
+from .runtime import Session
+from .runtime.clips import Clip, ClipAssembler, Crop
+from .runtime.stream import StreamScore, StreamScorer
+from .vision import prepare
+
+MAX_BATCH = 8  # clips a call: bounds memory when many faces end together
+
+
+@dataclass(frozen=True, eq=False)
+class Scored:
+    """Probabilities (N,) of the face `track_id` in frame `index` of the source."""
+
+    index: int
+    track_id: int
+    probabilities: NDArray[np.float32]
+
+
+class Scoring(Protocol):
+    """Crops go in frame by frame, and scores come out when they are complete. One object a source."""
+
+    def push(self, index: int, crops: Mapping[int, Crop]) -> Iterator[Scored]:
+        """Take frame `index` with the crop (S, S, 3), uint8 BGR, of each track in it."""
+        ...
+
+    def flush(self) -> Iterator[Scored]:
+        """Nothing follows."""
+        ...
+
+
+@dataclass(frozen=True)
+class ClipModel:
+    """A clip session and how its input is made."""
+
+    session: Session
+    config: FolderConfig
+    info: ModelInfo
+
+    def score(self, clips: list[Clip], clock: StageClock) -> Iterator[tuple[Clip, NDArray[np.float32]]]:
+        """Each clip with its probabilities (frames of the clip, N); padding is added before and dropped after."""
+        length, preprocessing = self.config.clip_length, self.config.preprocessing
+        for start in range(0, len(clips), MAX_BATCH):
+            batch = clips[start : start + MAX_BATCH]
+            with clock("align"):
+                crops = np.concatenate([clip.padded(length) for clip in batch])
+                frames = prepare(crops, preprocessing.mean, preprocessing.std)
+            with clock("model"):
+                scores = self.session.run({"clip": frames.reshape(len(batch), length, *frames.shape[1:])})["scores"]
+            if not np.isfinite(scores).all():
+                raise BackendError(
+                    f"the model answered NaN or infinity in {self.info.where}; "
+                    "its weights are broken, or its precision is too low: try another backend or folder"
+                )
+            for clip, rows in zip(batch, scores, strict=True):
+                yield clip, np.clip(rows[: len(clip.indices)], 0.0, 1.0)
+
+
+class ClipScoring:
+    """Consecutive windows of T frames (supplement section 4); a frame is scored at most T - 1 frames later."""
+
+    def __init__(self, model: ClipModel, clock: StageClock) -> None:
+        self._model = model
+        self._clock = clock
+        self._assembler = ClipAssembler(model.config.clip_length)
+
+    def push(self, index: int, crops: Mapping[int, Crop]) -> Iterator[Scored]:
+        return self._score(self._assembler.push(index, crops))
+
+    def flush(self) -> Iterator[Scored]:
+        return self._score(self._assembler.flush())
+
+    def _score(self, clips: list[Clip]) -> Iterator[Scored]:
+        for clip, rows in self._model.score(clips, self._clock):
+            for index, row in zip(clip.indices, rows, strict=True):
+                yield Scored(index, clip.track_id, row)
+
+
+class StreamScoring:
+    """Every frame once, scored L frames later; a face that a frame lacks ends its stream, and begins another."""
+
+    def __init__(self, scorer: StreamScorer, config: FolderConfig, clock: StageClock) -> None:
+        self._scorer = scorer
+        self._config = config
+        self._clock = clock
+        self._began: dict[int, int] = {}  # track id -> source's number of its stream's first frame
+        scorer.discard()  # what an earlier source left when it was given up
+
+    def push(self, index: int, crops: Mapping[int, Crop]) -> Iterator[Scored]:
+        preprocessing = self._config.preprocessing
+        lost = [track_id for track_id in self._began if track_id not in crops]
+        with self._clock("align"):
+            stacked = [prepare(crop[None], preprocessing.mean, preprocessing.std)[0] for crop in crops.values()]
+        with self._clock("model"):
+            scores = self._named(self._scorer.finish(lost))
+            for track_id in lost:
+                del self._began[track_id]
+            for track_id in crops:
+                self._began.setdefault(track_id, index)
+            scores += self._named(self._scorer.push(dict(zip(crops, stacked, strict=True))))
+        yield from scores
+
+    def flush(self) -> Iterator[Scored]:
+        with self._clock("model"):
+            scores = self._named(self._scorer.finish())
+        yield from scores
+        self._began.clear()
+
+    def _named(self, scores: list[StreamScore]) -> list[Scored]:
+        named = []
+        for score in scores:
+            assert isinstance(score.key, int)
+            named.append(Scored(self._began[score.key] + score.frame, score.key, score.scores))
+        return named

@@ -1,0 +1,143 @@
+"""Stream mode from frames to results: real footage, gaps, cuts, delays."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+import torch
+
+from conftest import smooth_clips
+from fakes import CONFIG, INFO, FakeSession
+from mdhr_sdk import AUDetector
+from mdhr_sdk.errors import BackendError, ConfigError
+from mdhr_sdk.model import build_mdhr, calibrate, load_model, save_model
+from mdhr_sdk.pipeline import Naming
+from mdhr_sdk.results import FrameResult
+from mdhr_sdk.vision import prepare
+
+T, K, LOOKAHEAD = 7, 1, 3
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        size = {"input_size_px": 64, "projection_width": 16, "au_width": 8, "weight_width": 4}
+        model = build_mdhr("disfa", "resnet18", k=K, **size)
+    calibrate(model, smooth_clips(0, batch=8, frames=8, size=64))
+    path = tmp_path_factory.mktemp("streams") / "small"
+    save_model(model, path, clip_length=T)
+    return path
+
+
+@pytest.fixture(scope="module")
+def footage(demo_path: Path) -> np.ndarray:
+    """(16, 320, 320, 3) uint8 BGR with one face."""
+    capture = cv2.VideoCapture(str(demo_path))
+    frames = np.stack([capture.read()[1] for _ in range(16)])
+    capture.release()
+    return frames
+
+
+@pytest.fixture
+def crops(monkeypatch: pytest.MonkeyPatch) -> list[np.ndarray]:
+    """Every crop that is cut while a test runs."""
+    cut, kept = Naming.crop, []
+
+    def record(self: Naming, frame: object, face: object) -> np.ndarray:
+        kept.append(cut(self, frame, face))
+        return kept[-1]
+
+    monkeypatch.setattr(Naming, "crop", record)
+    return kept
+
+
+def windows(folder: Path, crops: list[np.ndarray], lookahead: int) -> np.ndarray:
+    """The clip model in the window of every frame of one stream."""
+    model, rows = load_model(folder), []
+    preprocessing = model.config, (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
+    frames = torch.from_numpy(prepare(np.stack(crops), *preprocessing[1:]))
+    for index in range(len(crops)):
+        newest = min(index + lookahead, len(crops) - 1)
+        oldest = max(0, newest - T + 1)
+        with torch.inference_mode():
+            rows.append(model(frames[None, oldest : newest + 1]).scores[0, index - oldest].numpy())
+    return np.stack(rows)
+
+
+def probabilities(frames: list[FrameResult]) -> np.ndarray:
+    return np.array([[score.probability for score in frame.faces[0].aus.values()] for frame in frames])
+
+
+@pytest.mark.parametrize("lookahead", [0, LOOKAHEAD, T - 1])
+def test_real_footage_is_scored_as_in_the_clip_models_windows(
+    folder: Path, footage: np.ndarray, crops: list[np.ndarray], lookahead: int
+) -> None:
+    with AUDetector.from_pretrained(folder, "torch", "cpu", mode="stream") as detector:
+        frames = list(detector.stream(footage, lookahead=lookahead, fps=25))
+    assert [frame.index for frame in frames] == list(range(16))
+    assert [frame.delay_frames for frame in frames] == [min(lookahead, 15 - i) for i in range(16)]
+    assert all(frame.delay_ms > 0 and frame.timestamp_s == frame.index / 25 for frame in frames)
+    np.testing.assert_allclose(probabilities(frames), windows(folder, crops, lookahead), atol=1e-5)
+
+
+def test_a_detector_has_both_modes(folder: Path, footage: np.ndarray) -> None:
+    with AUDetector.from_pretrained(folder, "torch", "cpu") as detector:
+        assert detector.mode == "clip"
+        clip, stream = detector.predict(footage), detector.predict(footage, mode="stream")
+        assert stream.model == clip.model == detector.info
+        assert not np.allclose(probabilities(list(clip)), probabilities(list(stream)), atol=1e-4)
+        again = list(detector.predict(footage, True, mode="stream", lookahead=LOOKAHEAD))
+        np.testing.assert_array_equal(probabilities(again), probabilities(list(stream)))
+
+
+def test_a_cut_ends_the_stream(folder: Path, footage: np.ndarray, crops: list[np.ndarray]) -> None:
+    other = footage[:10, :, ::-1].copy()
+    other[:, :90] = 255 - other[:, :90]  # another scene, the face where it was
+    both = np.concatenate([footage[:8], other])
+    with AUDetector.from_pretrained(folder, "torch", "cpu", mode="stream") as detector:
+        frames = list(detector.stream(both))
+    assert [frame.faces[0].track_id for frame in frames] == [0] * 8 + [1] * 8
+    assert len(crops) == 16
+    wanted = np.concatenate([windows(folder, crops[:8], LOOKAHEAD), windows(folder, crops[8:], LOOKAHEAD)])
+    np.testing.assert_allclose(probabilities(frames), wanted, atol=1e-5)
+
+
+def test_a_gap_ends_the_stream_and_what_was_waiting_comes_at_once(
+    folder: Path, footage: np.ndarray, crops: list[np.ndarray]
+) -> None:
+    empty = np.broadcast_to(footage[:1].mean((1, 2), keepdims=True).astype(np.uint8), footage[:2].shape)
+    with AUDetector.from_pretrained(folder, "torch", "cpu", mode="stream") as detector:
+        frames = list(detector.stream(np.concatenate([footage[:8], empty, footage[8:16]])))
+    assert [frame.status for frame in frames] == ["ok"] * 8 + ["no_face"] * 2 + ["ok"] * 8
+    assert [frame.delay_frames for frame in frames[:10]] == [3, 3, 3, 3, 3, 3, 2, 1, 0, 0]
+    wanted = np.concatenate([windows(folder, crops[:8], LOOKAHEAD), windows(folder, crops[8:], LOOKAHEAD)])
+    np.testing.assert_allclose(probabilities([*frames[:8], *frames[10:]]), wanted, atol=1e-5)
+
+
+def test_a_stream_that_is_given_up_leaves_nothing_to_the_next(folder: Path, footage: np.ndarray) -> None:
+    with AUDetector.from_pretrained(folder, "torch", "cpu", mode="stream") as detector:
+        whole = probabilities(list(detector.stream(footage[:12])))
+        begun = detector.stream(footage[::-1])
+        for _ in range(3):
+            next(begun)
+        np.testing.assert_array_equal(probabilities(list(detector.stream(footage[:12]))), whole)
+
+
+def test_what_does_not_fit_is_refused(folder: Path) -> None:
+    with AUDetector.from_pretrained(folder, "torch", "cpu") as detector:
+        with pytest.raises(ConfigError, match="belongs to mode='stream'"):
+            detector.predict("0", True, lookahead=3)
+        with pytest.raises(ConfigError, match="from 0 to 6"):
+            detector.stream("0", lookahead=7)
+        with pytest.raises(ConfigError, match="clip, stream"):
+            detector.predict("0", True, mode="live")  # type: ignore[call-overload]
+    with pytest.raises(ConfigError, match="clip, stream"):
+        AUDetector.from_pretrained(folder, mode="live")  # type: ignore[arg-type]
+    with pytest.raises(BackendError, match=r"no encoder\.onnx .*mdhr export"):
+        AUDetector.from_pretrained(folder, "onnxruntime", mode="stream")
+    with pytest.raises(ConfigError, match="from_pretrained"):
+        AUDetector(CONFIG, FakeSession(), INFO).stream("0")

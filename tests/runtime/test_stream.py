@@ -1,0 +1,231 @@
+"""Streams answer what the clip model answers in the same window, whatever comes and goes beside them."""
+
+from __future__ import annotations
+
+import dataclasses
+import tracemalloc
+from collections.abc import Hashable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from conftest import smooth_clips
+from mdhr_sdk.errors import BackendError, ConfigError, InputError
+from mdhr_sdk.folder import ModelFolder
+from mdhr_sdk.model import MDHR, build_mdhr, calibrate, load_model, save_model
+from mdhr_sdk.runtime import SessionOptions
+from mdhr_sdk.runtime.stream import StreamGraphs, StreamScore, StreamScorer, default_lookahead
+
+T, K, SIZE = 9, 2, 64
+SETTLED = K + 2  # the only one: 2 (k + r) + 1 = T
+CPU = SessionOptions("cpu", threads=2)
+
+
+def small_model(**settings: Any) -> MDHR:
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(1)
+        size = {"input_size_px": SIZE, "projection_width": 24, "au_width": 16, "weight_width": 4, "k": K}
+        model = build_mdhr("bp4d", "resnet18", **{**size, **settings})
+    calibrate(model, smooth_clips(0, batch=8, frames=8, size=SIZE))
+    return model
+
+
+def folder_of(path: Path, **settings: Any) -> ModelFolder:
+    save_model(small_model(**settings), path, clip_length=T)
+    return ModelFolder.open(path)
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> ModelFolder:
+    return folder_of(tmp_path_factory.mktemp("stream") / "small")
+
+
+@pytest.fixture(scope="module")
+def exported(folder: ModelFolder) -> ModelFolder:
+    from mdhr_sdk.deploy import export_graphs
+
+    export_graphs(folder.path, graphs=["encoder", "relations", "temporal"])
+    return ModelFolder.open(folder.path)
+
+
+@pytest.fixture(scope="module")
+def model(folder: ModelFolder) -> MDHR:
+    return load_model(folder)
+
+
+def open_scorer(folder: ModelFolder, backend: str = "torch", lookahead: int | None = None, **more: Any) -> StreamScorer:
+    return StreamScorer(StreamGraphs.open(folder, backend, CPU), lookahead, **more)
+
+
+def video(frames: int, seed: int = 3) -> np.ndarray:
+    return smooth_clips(seed, 1, frames, SIZE)[0]
+
+
+@torch.inference_mode()
+def expected(model: MDHR, frames: np.ndarray, lookahead: int) -> np.ndarray:
+    """Frame by frame, what the clip model says in the window that ends `lookahead` frames later, or at the end."""
+    rows = []
+    for frame in range(len(frames)):
+        newest = min(frame + lookahead, len(frames) - 1)
+        oldest = max(0, newest - T + 1)
+        rows.append(model(torch.from_numpy(frames[None, oldest : newest + 1])).scores[0, frame - oldest])
+    return torch.stack(rows).numpy()
+
+
+def streamed(scorer: StreamScorer, frames: np.ndarray, key: Hashable = 0) -> list[StreamScore]:
+    scores = [score for frame in frames for score in scorer.push({key: frame})]
+    return scores + scorer.finish([key])
+
+
+@pytest.mark.parametrize("lookahead", range(T))
+def test_every_lookahead_is_the_clip_models_window(folder: ModelFolder, model: MDHR, lookahead: int) -> None:
+    frames = video(2 * T + 3)
+    scorer = open_scorer(folder, "torch", lookahead)
+    scores = streamed(scorer, frames)
+    assert [score.frame for score in scores] == list(range(len(frames)))
+    assert [score.delay_frames for score in scores] == [min(lookahead, len(frames) - 1 - i) for i in range(len(frames))]
+    np.testing.assert_allclose([score.scores for score in scores], expected(model, frames, lookahead), atol=1e-5)
+
+
+@pytest.mark.parametrize("lookahead", [0, SETTLED, T - 1])
+@pytest.mark.parametrize("count", [1, 2, SETTLED, SETTLED + 1, T - 1])
+def test_short_streams_have_the_window_that_there_is(
+    folder: ModelFolder, model: MDHR, lookahead: int, count: int
+) -> None:
+    frames = video(count)
+    scores = streamed(open_scorer(folder, "torch", lookahead), frames)
+    np.testing.assert_allclose([score.scores for score in scores], expected(model, frames, lookahead), atol=1e-5)
+
+
+@pytest.mark.parametrize("backend", ["onnxruntime", "openvino"])
+@pytest.mark.parametrize("lookahead", [1, SETTLED])
+def test_exported_graphs_stream_alike(exported: ModelFolder, model: MDHR, backend: str, lookahead: int) -> None:
+    scorer = open_scorer(exported, backend, lookahead)
+    frames = video(T + 4)
+    scores = [score.scores for score in streamed(scorer, frames)]
+    np.testing.assert_allclose(scores, expected(model, frames, lookahead), atol=1e-5)
+    graphs = scorer.graphs
+    assert graphs.encoder.backend == graphs.temporal.backend == backend and backend in graphs.choice
+
+
+@pytest.mark.parametrize("lookahead", [0, SETTLED])
+@pytest.mark.parametrize(
+    "settings",
+    [{"mfd": False}, {"temporal": False}, {"scales": (1, 4)}, {"auxiliary": False, "graph": False}, {"k": 1}],
+)
+def test_ablated_models_stream(tmp_path: Path, settings: dict[str, Any], lookahead: int) -> None:
+    folder = folder_of(tmp_path / "ablated", **settings)
+    frames = video(T + 3)
+    scores = [score.scores for score in streamed(open_scorer(folder, "torch", lookahead), frames)]
+    np.testing.assert_allclose(scores, expected(load_model(folder), frames, lookahead), atol=1e-5)
+
+
+@pytest.mark.parametrize("settings", [{"fusion": "concat"}, {"fusion": "sum"}, {"scales": (4,)}])
+def test_other_fusions_are_refused(tmp_path: Path, settings: dict[str, Any]) -> None:
+    with pytest.raises(BackendError, match="use clip mode"):
+        open_scorer(folder_of(tmp_path / "other", **settings))
+
+
+@pytest.fixture(scope="module")
+def scorers(exported: ModelFolder) -> dict[int, StreamScorer]:
+    return {lookahead: open_scorer(exported, "onnxruntime", lookahead) for lookahead in (1, SETTLED)}
+
+
+FRAMES = {key: video(12, seed) for seed, key in enumerate("abc")}
+WHAT = st.sampled_from(["push"] * 4 + ["finish"])
+
+
+@pytest.mark.parametrize("lookahead", [1, SETTLED])
+@settings(max_examples=25, deadline=None)
+@given(steps=st.lists(st.tuples(WHAT, st.sets(st.sampled_from("abc"), min_size=1)), min_size=1, max_size=12))
+def test_streams_never_mix(
+    scorers: dict[int, StreamScorer], model: MDHR, lookahead: int, steps: list[tuple[str, set[str]]]
+) -> None:
+    scorer, known = scorers[lookahead], KNOWN.setdefault(lookahead, {})
+    fed: dict[str, int] = dict.fromkeys("abc", 0)
+    rows: dict[Hashable, list[np.ndarray]] = {key: [] for key in "abc"}
+
+    def end(keys: list[str]) -> None:
+        take(scorer.finish(keys))
+        for key in keys:
+            if (key, fed[key]) not in known:
+                known[key, fed[key]] = expected(model, FRAMES[key][: fed[key]], lookahead)
+            np.testing.assert_allclose(rows[key], known[key, fed[key]], atol=1e-5)
+            fed[key], rows[key] = 0, []
+
+    def take(scores: list[StreamScore]) -> None:
+        for score in scores:
+            assert score.frame == len(rows[score.key])
+            rows[score.key].append(score.scores)
+
+    for what, keys in steps:
+        if what == "finish":
+            end([key for key in keys if fed[key]])
+        else:
+            take(scorer.push({key: FRAMES[key][fed[key]] for key in sorted(keys)}))
+            fed.update({key: fed[key] + 1 for key in keys})
+    end([key for key, count in fed.items() if count])
+    assert scorer.keys == ()
+
+
+KNOWN: dict[int, dict[tuple[str, int], np.ndarray]] = {}
+
+
+def test_a_ring_of_halves_costs_little_and_takes_half(folder: ModelFolder, model: MDHR) -> None:
+    whole, half = (open_scorer(folder, "torch", 0, ring_dtype=dtype) for dtype in ("float32", "float16"))
+    assert half.stream_bytes < 0.6 * whole.stream_bytes
+    frames = video(T + 3)
+    scores = [score.scores for score in streamed(half, frames)]
+    difference = np.abs(scores - expected(model, frames, 0)).max()
+    assert 0 < difference < 5e-3
+
+
+@pytest.mark.parametrize("lookahead", [0, SETTLED])
+def test_a_ring_holds_what_it_says(folder: ModelFolder, lookahead: int) -> None:
+    scorer = open_scorer(folder, "torch", lookahead)
+    static, level = np.ones((4, 16), np.float32), np.ones((24, 2, 2), np.float32)
+    tracemalloc.start()
+    rings = [scorer.settings.ring() for _ in range(50)]
+    for ring in rings:
+        for _ in range(3 * T):
+            nodes = np.zeros((len(ring.push(static, [level] * 4).static), 12, 16), np.float32)
+            list(ring.windows(nodes))
+    held, _ = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert 0.7 * scorer.stream_bytes < held / 50 < scorer.stream_bytes + 12_000  # Python's own objects
+
+
+def test_least_lookahead_without_edges_is_the_default(folder: ModelFolder) -> None:
+    assert default_lookahead(folder.config) == open_scorer(folder, "torch").lookahead == SETTLED
+    assert default_lookahead(dataclasses.replace(folder.config, clip_length=6)) == 3
+
+
+@pytest.mark.parametrize("lookahead", [-1, T, 1.5, True])
+def test_lookahead_lies_in_the_window(folder: ModelFolder, lookahead: Any) -> None:
+    with pytest.raises(ConfigError, match="from 0 to 8"):
+        open_scorer(folder, "torch", lookahead)
+
+
+def test_bad_input_says_what_is_wanted(folder: ModelFolder) -> None:
+    with pytest.raises(ConfigError, match="float32, float16"):
+        open_scorer(folder, "torch", ring_dtype="int8")
+    scorer = open_scorer(folder, "torch")
+    with pytest.raises(InputError, match="one shape"):
+        scorer.push({0: np.zeros((3, SIZE, SIZE), np.float32), 1: np.zeros((3, 32, 32), np.float32)})
+    with pytest.raises(InputError, match=r"\(3, 64, 64\)|shape"):
+        scorer.push({0: np.zeros((3, 32, 32), np.float32)})
+    with pytest.raises(InputError, match="open streams"):
+        scorer.finish(["nobody"])
+    with pytest.raises(InputError, match="different keys"):
+        scorer.push_features([0, 0], {})
+    assert scorer.push({}) == [] and scorer.finish() == [] and scorer.keys == ()
+
+
+def test_weights_that_do_not_fit_are_refused(folder: ModelFolder, tmp_path: Path) -> None:
+    with pytest.raises(BackendError, match=r"mdhr export .* --graph encoder"):
+        open_scorer(folder_of(tmp_path / "bare"), "onnxruntime")
