@@ -7,6 +7,7 @@ every line. The end of standard input ends the process.
 from __future__ import annotations
 
 import functools
+import itertools
 import json
 import os
 import sys
@@ -89,6 +90,23 @@ def matmul(request: Answer) -> tuple[Answer, Run]:
     return {"size": size}, run
 
 
+def stream(request: Answer) -> tuple[Answer, Run]:
+    """Streaming: a run takes the next frame of every face, from the moment on when scores come out."""
+    from mdhr_sdk.runtime.stream import StreamGraphs, StreamScorer
+
+    graphs = StreamGraphs.open(ModelFolder.open(request["folder"]), request["backend"], _options(request))
+    scorer, frames = StreamScorer(graphs, request["lookahead"]), _inputs(request)["frames"]
+    turns = itertools.cycle(range(len(frames)))
+
+    def run() -> None:
+        frame = frames[next(turns)]
+        scorer.push(dict.fromkeys(range(request["faces"]), frame))
+
+    for _ in range(WARM_UP_RUNS + graphs.config.clip_length):
+        run()
+    return {"stream_bytes": scorer.stream_bytes}, run
+
+
 def features(request: Answer) -> tuple[Answer, None]:
     """Encode the clips with the candidate's own encoder, whose maps only its own head understands; write them."""
     encoder, clip = _open(request, "encoder"), _inputs(request)["clip"]
@@ -107,6 +125,7 @@ def check(request: Answer) -> tuple[Answer, None]:
 
 JOBS: dict[str, Callable[[Answer], tuple[Answer, Run | None]]] = {
     "session": session,
+    "stream": stream,
     "matmul": matmul,
     "features": features,
     "check": check,

@@ -25,6 +25,13 @@ app = typer.Typer(
 BAD_INPUT = 2
 
 
+class Mode(str, Enum):
+    """Times that the model can keep."""
+
+    clip = "clip"
+    stream = "stream"
+
+
 class Format(str, Enum):
     """Graph formats that `mdhr export` writes."""
 
@@ -48,11 +55,16 @@ def detect(
     ] = None,
     max_faces: Annotated[int, typer.Option(help="Most faces a frame.")] = 10,
     face_model: Annotated[Optional[Path], typer.Option(help="A MediaPipe face_landmarker.task file.")] = None,
+    mode: Annotated[Mode, typer.Option(help="Windows of T frames as in the paper, or frame by frame.")] = Mode.clip,
+    lookahead: Annotated[
+        Optional[int], typer.Option(help="Frames that a frame waits for in stream mode, 0 to T - 1.")
+    ] = None,
     overlay: Annotated[bool, typer.Option(help="Write the annotated video or image.")] = True,
 ) -> None:
     """Read videos or images into tables, timelines and overlays.
 
-    In clip mode, as in the paper: windows of T frames, each frame scored once.
+    In clip mode, as in the paper: windows of T frames. In stream mode each frame is scored in the window that ends
+    LOOKAHEAD frames after it: less delay for cameras, and no frame at a window's edge.
     """
     from .commands.detect import check_out, run_detect
     from .detector import AUDetector
@@ -66,10 +78,11 @@ def detect(
         device,
         precision=precision,
         threads=threads,
+        mode=mode.value,
         max_faces=max_faces,
         face_model=face_model,
     ) as detector:
-        failed = run_detect(detector, sources, out, overlay)
+        failed = run_detect(detector, sources, out, overlay, lookahead)
     for error in failed:
         _complain(error)
     if failed:
@@ -100,7 +113,10 @@ def export(
     format: Annotated[Format, typer.Option(help="Graph format.")] = Format.onnx,
     graph: Annotated[
         Optional[list[str]],
-        typer.Option(help="clip, encoder, head, clip_u8 or encoder_u8; may be given again. Default: the first three."),
+        typer.Option(
+            help="clip, encoder, head, relations, temporal, clip_u8 or encoder_u8; may be given again. "
+            "Default: the first five."
+        ),
     ] = None,
     precision: Annotated[str, typer.Option(help="fp32, fp16 or int8.")] = "fp32",
     calibrate: Annotated[
@@ -126,6 +142,16 @@ def verify(
     from .commands.verify import run_verify
 
     run_verify(model, on)
+
+
+@app.command()
+def doctor(
+    model: Annotated[Optional[Path], typer.Argument(help="A model folder, to see what can run it here.")] = None,
+) -> None:
+    """Say what this installation has: kernels, CUDA devices, backends; and what can run a model."""
+    from .commands.doctor import run_doctor
+
+    run_doctor(model)
 
 
 @app.callback(invoke_without_command=True)

@@ -80,7 +80,9 @@ def check_out(given: Sequence[str], out: Path) -> None:
             )
 
 
-def run_detect(detector: AUDetector, sources: Sequence[Source], out: Path, overlay: bool) -> list[MDHRError]:
+def run_detect(
+    detector: AUDetector, sources: Sequence[Source], out: Path, overlay: bool, lookahead: int | None = None
+) -> list[MDHRError]:
     """Process the sources one after the other; returns the errors of those that failed.
 
     The timeline of a camera or live stream shows its last 100,000 frames; the table and the overlay have all.
@@ -99,7 +101,7 @@ def run_detect(detector: AUDetector, sources: Sequence[Source], out: Path, overl
     )
     with Progress(*columns, console=progress_to, transient=True, disable=not progress_to.is_terminal) as progress:
         for source, stem in zip(sources, _stems(sources), strict=True):
-            outcomes.append(_process(detector, source, out / stem, overlay, progress))
+            outcomes.append(_process(detector, source, out / stem, overlay, lookahead, progress))
             if outcomes[-1].interrupted:
                 break
     if any(outcome.frames for outcome in outcomes):
@@ -109,7 +111,9 @@ def run_detect(detector: AUDetector, sources: Sequence[Source], out: Path, overl
     return [outcome.error for outcome in outcomes if outcome.error is not None]
 
 
-def _process(detector: AUDetector, source: Source, base: Path, overlay: bool, progress: Progress) -> Outcome:
+def _process(
+    detector: AUDetector, source: Source, base: Path, overlay: bool, lookahead: int | None, progress: Progress
+) -> Outcome:
     outcome = Outcome(source)
     task = progress.add_task(Path(source.name).name, total=None)
     clock = StageClock()
@@ -118,7 +122,7 @@ def _process(detector: AUDetector, source: Source, base: Path, overlay: bool, pr
     try:
         with clock("total"), ExitStack() as stack:
             try:
-                for result in detector.predict(source, stream=True, images=overlay):
+                for result in detector.predict(source, stream=True, images=overlay, lookahead=lookahead):
                     with clock("write"):
                         if not sinks:
                             sinks = [stack.enter_context(sink) for sink in _sinks(detector, source, base, overlay)]

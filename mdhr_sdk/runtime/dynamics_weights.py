@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -31,7 +33,7 @@ def read_parameters(folder: ModelFolder, scaled: bool) -> DynamicsParameters:
             f"{len(model.scales)}: use clip mode"
         )
     folder.read(WEIGHTS)  # compares it with the manifest
-    safetensors = require("safetensors", "torch")
+    safetensors = require("safetensors", "all")
     try:
         with safetensors.safe_open(folder.path / WEIGHTS, "np") as tensors:
             return _parameters(tensors, len(model.scales), scaled)
@@ -39,7 +41,7 @@ def read_parameters(folder: ModelFolder, scaled: bool) -> DynamicsParameters:
         raise ModelFolderError(f"'{folder.path / WEIGHTS}' does not fit its config.json: {error}") from None
 
 
-def _parameters(tensors: safetensors.safe_open, scales: int, scaled: bool) -> DynamicsParameters:  # type: ignore[name-defined]  # noqa: F821
+def _parameters(tensors: Any, scales: int, scaled: bool) -> DynamicsParameters:
     def get(name: str) -> Array:
         return tensors.get_tensor(f"{HEAD}.{name}").astype(np.float32)
 

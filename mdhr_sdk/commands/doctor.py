@@ -1,0 +1,83 @@
+"""What `mdhr doctor` says about this installation, and about a model folder on this machine."""
+
+from __future__ import annotations
+
+import platform
+from collections.abc import Iterator
+from importlib import metadata
+from pathlib import Path
+
+from rich.console import Console
+from rich.table import Table
+
+from .. import __version__
+from ..errors import BackendError
+from ..folder import ModelFolder
+from ..ops import extension_status
+from ..runtime import BACKENDS, SessionOptions, open_session
+from ..runtime.cuda import cuda_device, cuda_device_count
+
+PACKAGES = {  # distributions: what they are for; the first that is there counts
+    ("mediapipe",): "faces",
+    ("onnxruntime-gpu", "onnxruntime"): "backend onnxruntime",
+    ("openvino",): "backend openvino",
+    ("tensorrt", "tensorrt-cu13", "tensorrt-cu12"): "backend tensorrt",
+    ("tensorrt-rtx-cu13-bindings", "tensorrt-rtx"): "backend tensorrt-rtx",
+    ("torch",): "backend torch, training, export",
+    ("onnx",): "export",
+    ("pytorch-lightning",): "training",
+}
+MODES = {"clip": ("clip",), "stream": ("encoder", "relations", "temporal")}
+
+
+def run_doctor(model: Path | None) -> None:
+    """Print one table on the installation, and one on what can run `model`.
+
+    Raises:
+        ModelFolderError: `model` is no usable folder.
+    """
+    folder = None if model is None else ModelFolder.open(model)
+    console, table = Console(markup=False), Table("part", "state", title="mdhr doctor", title_justify="left")
+    for part, state in _installation():
+        table.add_row(part, state)
+    console.print(table)
+    if folder is not None:
+        console.print(_runs(folder))
+
+
+def _installation() -> Iterator[tuple[str, str]]:
+    yield "mdhr-sdk", f"{__version__}, Python {platform.python_version()}, {platform.system()} {platform.machine()}"
+    yield "compiled kernels", extension_status()
+    devices = [cuda_device(index) for index in range(cuda_device_count())]
+    names = [f"{one.name} (compute capability {one.compute_capability})" for one in devices if one is not None]
+    yield "CUDA devices", ", ".join(names) or "none"
+    for names_of, purpose in PACKAGES.items():
+        found = next((f"{name} {version}" for name in names_of if (version := _version(name))), "not installed")
+        yield purpose, found
+
+
+def _runs(folder: ModelFolder) -> Table:
+    """Backend by backend, whether it opens the graphs of each mode here."""
+    title = f"{folder.path}: {folder.config.model.label_set.name} {folder.config.model.backbone}"
+    table = Table("mode", "backend", "state", title=title, title_justify="left")
+    for mode, graphs in MODES.items():
+        for backend in BACKENDS:
+            table.add_row(mode, backend, _state(folder, backend, graphs))
+    return table
+
+
+def _state(folder: ModelFolder, backend: str, graphs: tuple[str, ...]) -> str:
+    for graph in graphs:
+        try:
+            session, choice = open_session(folder, backend, SessionOptions(), graph)
+        except BackendError as error:
+            return str(error).partition(" here: ")[2] or str(error)
+        session.close()
+    return f"runs: {choice}"
+
+
+def _version(name: str) -> str | None:
+    try:
+        return metadata.version(name)
+    except metadata.PackageNotFoundError:
+        return None

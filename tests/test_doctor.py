@@ -1,0 +1,45 @@
+"""mdhr doctor: what is there, what is not, and why."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner
+
+from mdhr_sdk import __version__
+from mdhr_sdk.cli import app
+from mdhr_sdk.errors import ModelFolderError
+from mdhr_sdk.ops import extension_status
+
+
+@pytest.fixture(autouse=True)
+def wide(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COLUMNS", "400")
+
+
+def test_the_installation_is_described() -> None:
+    text = CliRunner().invoke(app, ["doctor"]).output
+    assert __version__ in text and extension_status() in text
+    assert "backend onnxruntime" in text and "onnxruntime 1." in text
+    assert "mdhr doctor" in text and "CUDA devices" in text
+
+
+def test_a_folder_is_tried_backend_by_backend(tiny_onnx_folder: Path) -> None:
+    lines = CliRunner().invoke(app, ["doctor", str(tiny_onnx_folder)]).output.splitlines()
+    found = {(mode, name): line for line in lines for mode in ("clip", "stream") for name in NAMES
+             if f"│ {mode} " in line and f" {name} " in line}  # fmt: skip
+    assert "runs: onnxruntime fp32 on cpu" in found["clip", "onnxruntime"]
+    assert "runs: onnxruntime fp32 on cpu" in found["stream", "onnxruntime"]
+    assert "runs: torch fp32 on cpu" in found["stream", "torch"]
+    assert (
+        "mdhr export" in found["stream", "torchscript"] and "encoder.torchscript.pt" in found["stream", "torchscript"]
+    )
+
+
+NAMES = ("onnxruntime", "torch", "torchscript")
+
+
+def test_a_folder_that_is_none_is_an_error(tmp_path: Path) -> None:
+    result = CliRunner().invoke(app, ["doctor", str(tmp_path)])
+    assert isinstance(result.exception, ModelFolderError)
