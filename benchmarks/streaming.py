@@ -187,7 +187,7 @@ def streaming(
     chosen = candidates(folder, backend or [], precision or [], threads)
     console.print("\n".join([*machine.lines(), *([f"warning: {machine.warning}"] if machine.warning else [])]))
     console.print(
-        f"{folder.path}: T = {folder.config.clip_length}, lookahead {lookahead}, faces a step: {faces}, threads: {threads}"
+        f"{folder.path}: T = {folder.config.clip_length}, lookahead {lookahead}, faces {faces}, threads {threads}"
     )
     with tempfile.TemporaryDirectory() as scratch:
         asked = requests(folder, chosen, lookahead, faces, threads, Path(scratch))

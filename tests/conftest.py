@@ -12,6 +12,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from filelock import FileLock
 
 import mdhr_sdk
 from fake_cuda import FakeCuda, FakeDriver, FakePyCuda, FakeRuntime
@@ -19,7 +20,7 @@ from fake_tensorrt import FakeTensorRT
 from mdhr_sdk.runtime import cuda
 
 # Read by PyTorch and the BLAS libraries when they load: tests share the machine. Subprocesses inherit it.
-os.environ.setdefault("OMP_NUM_THREADS", "2")
+os.environ.setdefault("OMP_NUM_THREADS", "1" if "PYTEST_XDIST_WORKER" in os.environ else "2")
 
 TINY_CLIP_LENGTH = 4
 
@@ -48,9 +49,25 @@ def demo_path() -> Path:
     return Path(mdhr_sdk.__path__[0]) / "assets" / "demo.mp4"
 
 
+def made_once(factory: pytest.TempPathFactory, name: str, make: Callable[[Path], None]) -> Path:
+    """A folder that the first of pytest's processes to need it makes, and all of them use."""
+    root = factory.getbasetemp()
+    folder = (root.parent if "PYTEST_XDIST_WORKER" in os.environ else root) / name
+    with FileLock(f"{folder}.lock"):
+        if not folder.exists():
+            building = folder.with_name(f"{name}.part")
+            make(building)
+            building.rename(folder)
+    return folder
+
+
 @pytest.fixture(scope="session")
 def tiny_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A BP4D model of 12 million parameters and clips of four frames, random weights, scores that vary."""
+    return made_once(tmp_path_factory, "tiny", _make_tiny)
+
+
+def _make_tiny(folder: Path) -> None:
     import torch
 
     from mdhr_sdk.model import build_mdhr, calibrate, save_model
@@ -60,33 +77,35 @@ def tiny_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
         torch.manual_seed(0)
         model = build_mdhr("bp4d", "resnet18", projection_width=32, au_width=16, weight_width=4)
     calibrate(model, smooth_clips(0, batch=3))
-    folder = tmp_path_factory.mktemp("models") / "tiny"
     save_model(model, folder, clip_length=TINY_CLIP_LENGTH)
-    return folder
 
 
 @pytest.fixture(scope="session")
-def tiny_onnx_folder(tiny_folder: Path) -> Path:
+def tiny_onnx_folder(tiny_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """`tiny_folder` with its graphs in ONNX and the clip graph in TorchScript; it takes half a minute."""
-    from mdhr_sdk.deploy import export_graphs
 
-    folder = tiny_folder.with_name("tiny-onnx")
-    shutil.copytree(tiny_folder, folder)
-    export_graphs(folder)
-    export_graphs(folder, "torchscript", ["clip"])
-    return folder
+    def make(folder: Path) -> None:
+        from mdhr_sdk.deploy import export_graphs
+
+        shutil.copytree(tiny_folder, folder)
+        export_graphs(folder)
+        export_graphs(folder, "torchscript", ["clip"])
+
+    return made_once(tmp_path_factory, "tiny-onnx", make)
 
 
 @pytest.fixture(scope="session")
-def tiny_rounded_folder(tiny_onnx_folder: Path, demo_path: Path) -> Path:
+def tiny_rounded_folder(tiny_onnx_folder: Path, demo_path: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """`tiny_onnx_folder` with its graphs in fp16, and the encoder in int8."""
-    from mdhr_sdk.deploy import export_graphs
 
-    folder = tiny_onnx_folder.with_name("tiny-rounded")
-    shutil.copytree(tiny_onnx_folder, folder)
-    export_graphs(folder, graphs=["clip", "encoder", "head", "encoder_u8"], precision="fp16")
-    export_graphs(folder, graphs=["encoder"], precision="int8", calibrate=demo_path)
-    return folder
+    def make(folder: Path) -> None:
+        from mdhr_sdk.deploy import export_graphs
+
+        shutil.copytree(tiny_onnx_folder, folder)
+        export_graphs(folder, graphs=["clip", "encoder", "head", "encoder_u8"], precision="fp16")
+        export_graphs(folder, graphs=["encoder"], precision="int8", calibrate=demo_path)
+
+    return made_once(tmp_path_factory, "tiny-rounded", make)
 
 
 @pytest.fixture
