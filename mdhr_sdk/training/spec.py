@@ -101,6 +101,11 @@ class DatasetSpec:
         """As in 'F001/T1/2440.jpg'."""
         return self.crop.format(**name._asdict())
 
+    @property
+    def subjects(self) -> tuple[str, ...]:
+        """Everybody who is tested in a fold, in the order of the field's lists: the last fold first."""
+        return tuple(dict.fromkeys(subject for fold in reversed(self.folds) for subject in fold))
+
     def parse(self, path: str) -> FrameName | None:
         """What a crop's path says; None for a path of another form."""
         found = pattern_of(self.crop).fullmatch(path)
@@ -120,10 +125,9 @@ class DatasetSpec:
         return self.folds[fold - 1]
 
     def train_subjects(self, fold: int, found: Iterable[str]) -> tuple[str, ...]:
-        """Those of `found` that fold `fold` does not test, in the order of the field's lists: the last fold first."""
-        order = dict.fromkeys(subject for subjects in reversed(self.folds) for subject in subjects)
+        """Those of `found` that fold `fold` does not test, in the order of the lists."""
         here = set(found) - set(self.test_subjects(fold))
-        return (*(subject for subject in order if subject in here), *sorted(here - set(order)))
+        return (*(subject for subject in self.subjects if subject in here), *sorted(here - set(self.subjects)))
 
 
 def fields(pattern: str) -> list[str]:
