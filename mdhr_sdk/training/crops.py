@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,10 +12,11 @@ from typing import Protocol
 import cv2
 import numpy as np
 
-from ..errors import DataError, InputError, SourceError
+from ..errors import InputError, SourceError
 from ..vision import DEFAULT_TEMPLATE, Face, align, list_sources
 from ..vision.frames import Image
 from ..vision.images import read_image
+from .files import write_whole
 from .raw import RawVideo, picture_files
 from .spec import DatasetSpec
 
@@ -101,22 +101,6 @@ def cut_video(job: CropJob, mesher: Mesher, tick: Callable[[], None]) -> dict[in
         tick()
     job.finish(left_out)
     return left_out
-
-
-def write_whole(path: Path, content: bytes) -> None:
-    """Write a file so that it is never seen half-written, whenever the process is killed.
-
-    Raises:
-        DataError: it cannot be written.
-    """
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.part")
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        temporary.write_bytes(content)
-        temporary.replace(path)
-    except OSError as error:
-        temporary.unlink(missing_ok=True)
-        raise DataError(f"'{path}' cannot be written: {error.strerror or error}; free space, and run again") from None
 
 
 def _pictures(video: RawVideo) -> Iterator[tuple[int, Image]]:

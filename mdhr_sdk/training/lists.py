@@ -16,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..errors import DataError
+from .files import write_whole
 from .frames import Fold, FrameList, frame_list
 from .spec import DatasetSpec, Kind, Part
 
@@ -181,11 +182,4 @@ def _check_weights(path: Path, half: FrameList) -> None:
 
 
 def _write(path: Path, rows: Iterable[str]) -> None:
-    temporary = path.with_name(f".{path.name}.part")
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        temporary.write_text("".join(f"{row}\n" for row in rows), encoding="utf-8", newline="\n")
-        temporary.replace(path)
-    except OSError as error:
-        temporary.unlink(missing_ok=True)
-        raise DataError(f"'{path}' cannot be written: {error.strerror or error}") from None
+    write_whole(path, "".join(f"{row}\n" for row in rows).encode())

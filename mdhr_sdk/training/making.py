@@ -12,7 +12,7 @@ from .. import __version__
 from ..errors import ConfigError, DataError
 from ..folder import sha256
 from ..vision import DEFAULT_TEMPLATE
-from .crops import write_whole
+from .files import write_whole
 from .spec import DatasetSpec
 from .workers import MakeMesher
 

@@ -23,7 +23,8 @@ from numpy.typing import NDArray
 
 from ..errors import DataError
 from ..vision import FaceMesher
-from .crops import NOT_CODED, CropJob, write_whole
+from .crops import NOT_CODED, CropJob
+from .files import write_whole
 from .lists import Fold, FrameList, frame_list, write_fold
 from .making import NOTE, PrepareOptions, as_json, check_settings, settings_of
 from .raw import RawVideo, find_videos
