@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import argparse
 import gzip
+import os
 import tempfile
 import time
 from collections.abc import Iterable
@@ -36,6 +37,18 @@ class WholeFrame:
 
     def reset(self) -> None:
         pass
+
+
+class SlowWholeFrame(WholeFrame):
+    """As `WholeFrame`, but slow enough to be killed; says where PIDS asks for it which process it lives in."""
+
+    def __init__(self) -> None:
+        if "PIDS" in os.environ:
+            (Path(os.environ["PIDS"]) / f"worker.{os.getpid()}").touch()
+
+    def find(self, image: np.ndarray) -> list[Face]:
+        time.sleep(0.01)
+        return super().find(image)
 
 
 def picture(number: int, size: int = 16) -> np.ndarray:
@@ -91,14 +104,12 @@ def write_disfa(raw: Path, halves: Iterable[FrameList], label_rows: int | None =
 
 def rebuild(dataset: DatasetSpec, fold: Fold, raw: Path, out: Path, workers: int = 1) -> Prepared:
     """A distribution from lists, prepared again with the frames as crops."""
+    halves = (fold.train, fold.test)
     if dataset.name == "bp4d":
-        write_bp4d(raw, (fold.train, fold.test))
-    else:
-        write_disfa(
-            raw,
-            (fold.train, fold.test),
-            label_rows=max(len(range(*run.indices(len(fold.train)))) for run in fold.train.runs()),
-        )
+        write_bp4d(raw, halves)
+    else:  # SN010 of the field has a label more than its video has frames
+        longest = max(run.stop - run.start for half in halves for run in half.runs())
+        write_disfa(raw, halves, label_rows=longest if longest > 4000 else None)
     options = PrepareOptions(size_px=16, workers=workers)
     return prepare(dataset, raw, out, options, make_mesher=WholeFrame)
 

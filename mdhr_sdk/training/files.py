@@ -25,3 +25,10 @@ def write_whole(path: Path, content: bytes) -> None:
             temporary.unlink(missing_ok=True)
         reason = error.strerror or error
         raise DataError(f"'{path}' cannot be written: {reason}; check the folder and its free space") from None
+
+
+def remove_leftovers(folder: Path) -> None:
+    """Remove what a killed `write_whole` left in a folder or below."""
+    for path in folder.rglob(".*.part"):
+        with contextlib.suppress(OSError):
+            path.unlink()

@@ -24,7 +24,7 @@ from numpy.typing import NDArray
 from ..errors import DataError
 from ..vision import FaceMesher
 from .crops import NOT_CODED, CropJob
-from .files import write_whole
+from .files import remove_leftovers, write_whole
 from .lists import Fold, FrameList, frame_list, write_fold
 from .making import NOTE, PrepareOptions, as_json, check_settings, settings_of
 from .raw import RawVideo, find_videos
@@ -93,6 +93,7 @@ def prepare(
     settings = settings_of(dataset, options, make_mesher)
     check_settings(out, settings)
     images, records = out / "img", out / "progress"
+    remove_leftovers(out)
     jobs = [
         CropJob(dataset, video, images, records / f"{video.name}.json", options.size_px, options.template)
         for video in videos
