@@ -37,11 +37,10 @@ class Augmentation:
 
 
 def resize(image: Clip, size_px: int) -> Clip:
-    """(H, W, 3) to (size_px, size_px, 3), averaging where it shrinks."""
+    """(H, W, 3) to (size_px, size_px, 3), bilinear; averaged where a side shrinks to half or less, as in `align`."""
     if image.shape[:2] == (size_px, size_px):
         return image
-    shrinks = min(image.shape[:2]) > size_px
-    flags = cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR
+    flags = cv2.INTER_AREA if max(image.shape[:2]) >= 2 * size_px else cv2.INTER_LINEAR
     return cv2.resize(image, (size_px, size_px), interpolation=flags).astype(np.uint8, copy=False)
 
 
@@ -64,8 +63,9 @@ def augment(clip: Clip, size_px: int, augmentation: Augmentation, rng: np.random
     mirrored = rng.random() < augmentation.flip
     ranges = (augmentation.brightness, augmentation.contrast, augmentation.saturation)
     factors = [rng.uniform(low, high) for low, high in ranges]
-    clip = clip[:, top : top + size_px, left : left + size_px]
-    flat = np.ascontiguousarray(clip[:, :, ::-1] if mirrored else clip).reshape(-1, size_px, 3)
+    flat = np.ascontiguousarray(clip[:, top : top + size_px, left : left + size_px]).reshape(-1, size_px, 3)
+    if mirrored:
+        flat = cv2.flip(flat, 1).astype(np.uint8, copy=False)
     for step in rng.permutation(3):
         flat = (brighten, contrast, saturate)[step](flat, factors[step])
     return flat.reshape(-1, size_px, size_px, 3)

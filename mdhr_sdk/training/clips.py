@@ -99,10 +99,9 @@ class ClipDataset(Dataset[Item]):
         rng = np.random.default_rng((self.seed, int(self._epoch), index))
         rows = self.window_rows(windows[int(rng.integers(len(windows))) if self.train else 0])
         count = int((rows >= 0).sum())
-        crops = self._crops(rows[:count], rng)
-        clip = np.empty((self.clip_length, 3, self.size_px, self.size_px), np.float32)
-        clip[:count] = prepare(crops, self.mean, self.std)
-        clip[count:] = clip[count - 1]
+        clip = prepare(self._crops(rows[:count], rng), self.mean, self.std)
+        if count < self.clip_length:
+            clip = clip[np.minimum(np.arange(self.clip_length), count - 1)]
         return {
             "clip": torch.from_numpy(clip),
             "labels": torch.from_numpy(_padded(self.frames.labels, rows)),
