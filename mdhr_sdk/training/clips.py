@@ -87,16 +87,17 @@ class ClipDataset(Dataset[Item]):
     def __len__(self) -> int:
         return len(self._windows)
 
-    def __getitem__(self, index: int) -> Item:
-        """One clip.
+    def __getitem__(self, index: int | tuple[int, int]) -> Item:
+        """One clip; (epoch, index) is one of that epoch, whatever `set_epoch` said, as samplers that know it can ask.
 
         Raises:
-            DataError: a picture cannot be read; the message names its line in the list.
+            DataError: a picture cannot be read.
         """
         if get_worker_info() is not None:
             cv2.setNumThreads(0)  # workers are as many as there are cores already
+        epoch, index = index if isinstance(index, tuple) else (int(self._epoch), index)
         windows = self._windows[index]
-        rng = np.random.default_rng((self.seed, int(self._epoch), index))
+        rng = np.random.default_rng((self.seed, epoch, index))
         rows = self.window_rows(windows[int(rng.integers(len(windows))) if self.train else 0])
         count = int((rows >= 0).sum())
         clip = prepare(self._crops(rows[:count], rng), self.mean, self.std)
@@ -124,7 +125,7 @@ class ClipDataset(Dataset[Item]):
         try:
             return read_image(self.root / self.frames.paths[row])
         except SourceError as error:
-            raise DataError(f"{self.frames.name}, line {row + 1}: {error}; or prepare the data again") from None
+            raise DataError(f"{error}; it is listed in {self.frames.name}; or prepare the data again") from None
 
 
 def _padded(values: NDArray, rows: NDArray[np.int64]) -> NDArray:
