@@ -10,7 +10,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from rich.table import Table
 
 from ..training.datasets import dataset
-from ..training.prepare import PrepareOptions, prepare
+from ..training.prepare import Prepared, PrepareOptions, prepare
 
 MOST_VIDEOS = 10
 
@@ -32,16 +32,23 @@ def run_prepare(
         task = bar.add_task("frames", total=None)
         done = prepare(spec, raw, out, options, lambda frames, total: bar.update(task, completed=frames, total=total))
 
-    table = Table(title=f"mdhr prepare {spec.name}", title_justify="left")
-    for column in ("fold", "training frames", "test frames"):
-        table.add_column(column, justify="right", overflow="fold")
+    console.print(_fold_table(spec.name, done))
     for fold, counts in enumerate(done.folds, 1):
-        table.add_row(str(fold), *((counts, "") if isinstance(counts, str) else map("{:,}".format, counts)))
-    console.print(table)
+        if isinstance(counts, str):
+            console.print(f"no lists of fold {fold}: {counts}", soft_wrap=True)
     console.print(f"{done.listed:,} frames of {done.videos} videos are listed; crops {size_px} px, {options.template}")
     for reason, count in done.reasons.most_common():
         console.print(f"left out: {count:,} frames, {reason}")
-    worst = sorted(done.left_out.items(), key=lambda item: -len(item[1]))[:MOST_VIDEOS]
-    for video, frames in worst:
+    for video, frames in sorted(done.left_out.items(), key=lambda item: -len(item[1]))[:MOST_VIDEOS]:
         console.print(f"  {video}: {len(frames):,}")
     console.print(f"wrote {out / 'img'}, {out / 'list'} and {out / 'left_out.csv'}", soft_wrap=True)
+
+
+def _fold_table(name: str, done: Prepared) -> Table:
+    table = Table(title=f"mdhr prepare {name}", title_justify="left")
+    for column in ("fold", "training frames", "test frames"):
+        table.add_column(column, justify="right")
+    for fold, counts in enumerate(done.folds, 1):
+        if not isinstance(counts, str):
+            table.add_row(str(fold), *map("{:,}".format, counts))
+    return table

@@ -82,6 +82,20 @@ def test_frames_without_a_face_are_reported(
     assert (tmp_path / "out/left_out.csv").read_text().count("no face") == 7
 
 
+def test_folds_that_an_incomplete_data_set_does_not_give_are_named(
+    lab: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shutil.copytree(lab, tmp_path / "lab")
+    (tmp_path / "lab/videos/ben_smile.mp4").unlink()
+    words = ("prepare", lab / "mylab.yaml", "--raw", tmp_path / "lab", "--out", tmp_path / "out", "--size", 64)
+    code, stdout, stderr = run(capsys, monkeypatch, *words)
+    assert (code, stdout) == (2, "") and "no pictures of ben_smile (1 of 2 videos)" in stderr
+    code, stdout, stderr = run(capsys, monkeypatch, *words, "--partial", "--workers", 1)
+    assert (code, stderr) == (0, "") and "12 frames of 1 videos are listed" in stdout
+    for fold, half in ((1, "test"), (2, "train")):
+        assert f"no lists of fold {fold}: mylab_{half}_path_fold{fold}.txt: no subject of this half" in stdout
+
+
 @pytest.mark.parametrize(
     ("words", "message"),
     [
