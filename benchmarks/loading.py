@@ -28,12 +28,13 @@ from report import check_json, console, write_json
 BATCH, CLIP_LENGTH, FRAMES_A_VIDEO = 8, 16, 32
 CROP_PX, SIZE_PX = 256, 224
 SUFFIXES = {"bp4d": "JPEG", "disfa": "PNG"}
-KINDS = ("train", "test", "torchvision")
+KINDS = ("train", "train, bytes", "test", "torchvision")
 NOTE = (
     "An epoch of each in turns; median over the rounds, and the slowest and fastest. Crops are aligned faces of the "
     f"bundled clip, {CROP_PX} px, read from files that the system has in memory; a batch is {BATCH} clips of "
     f"{CLIP_LENGTH} frames at {SIZE_PX} px. torchvision: the same training clips through Pillow, Resize, crop, flip, "
-    "ColorJitter, ToTensor and Normalize, frame by frame, as is common in the field. 0 workers: in the process itself."
+    "ColorJitter, ToTensor and Normalize, frame by frame, as is common in the field. bytes: normalised on the "
+    "device later, which is not counted. 0 workers: in the process itself."
 )
 
 app = typer.Typer(add_completion=False, rich_markup_mode=None)
@@ -127,6 +128,7 @@ def loaders(name: str, folder: Path, videos: int, workers: list[int], faces: lis
             mean=preprocessing.mean,
             std=preprocessing.std,
             train=kind != "test",
+            as_bytes=kind == "train, bytes",
         )
         data: Any = TorchvisionClips(clips) if kind == "torchvision" else clips
         for count in workers:

@@ -32,7 +32,8 @@ class ClipDataset(Dataset[Item]):
 
     What an item holds depends on (seed, epoch, index) alone, not on workers or order:
 
-    - 'clip': (T, 3, S, S) float32, RGB, (x / 255 - mean) / std
+    - 'clip': (T, 3, S, S) float32, RGB, (x / 255 - mean) / std; with `as_bytes` (T, S, S, 3) uint8 BGR, which is a
+      quarter of the memory and becomes the same by `normalised` on the device
     - 'labels': (T, N) int8, 1, 0, or -1 (unknown or repeated)
     - 'regions': (T, G) int64, class of each region group, -1 (an AU of it unknown, or repeated)
     - 'rows': (T,) int64, the frame's row in the list, -1 where repeated
@@ -46,6 +47,7 @@ class ClipDataset(Dataset[Item]):
         train: random windows, augmented; otherwise consecutive windows, only resized.
         seed: of windows and augmentation.
         augmentation: the paper's if None; refused in testing.
+        as_bytes: leave normalisation to the device.
 
     Raises:
         ConfigError: a length or size below 1, or an augmentation for testing.
@@ -63,6 +65,7 @@ class ClipDataset(Dataset[Item]):
         train: bool,
         seed: int = 0,
         augmentation: Augmentation | None = None,
+        as_bytes: bool = False,
     ) -> None:
         if clip_length < 1 or size_px < 1:
             raise ConfigError(f"clip_length and size_px must be at least 1; got {clip_length} and {size_px}")
@@ -76,6 +79,7 @@ class ClipDataset(Dataset[Item]):
         self.seed = seed
         self.augmentation = augmentation or Augmentation()
         self.train = train
+        self.as_bytes = as_bytes
         # In shared memory, so that workers that outlive an epoch learn of the next one.
         self._epoch = torch.zeros((), dtype=torch.int64).share_memory_()
         self._windows = _training_windows(frames, clip_length) if train else _test_windows(frames, clip_length)
@@ -100,7 +104,9 @@ class ClipDataset(Dataset[Item]):
         rng = np.random.default_rng((self.seed, epoch, index))
         rows = self.window_rows(windows[int(rng.integers(len(windows))) if self.train else 0])
         count = int((rows >= 0).sum())
-        clip = prepare(self._crops(rows[:count], rng), self.mean, self.std)
+        clip: NDArray = self._crops(rows[:count], rng)
+        if not self.as_bytes:
+            clip = prepare(clip, self.mean, self.std)
         if count < self.clip_length:
             clip = clip[np.minimum(np.arange(self.clip_length), count - 1)]
         return {
@@ -126,6 +132,14 @@ class ClipDataset(Dataset[Item]):
             return read_image(self.root / self.frames.paths[row])
         except SourceError as error:
             raise DataError(f"{error}; it is listed in {self.frames.name}; or prepare the data again") from None
+
+
+def normalised(clips: Tensor, mean: Sequence[float], std: Sequence[float]) -> Tensor:
+    """(..., S, S, 3) uint8 BGR to (..., 3, S, S) float32 RGB, (x / 255 - mean) / std, on the tensor's device."""
+    planes = torch.stack([clips[..., channel] for channel in (2, 1, 0)], dim=-3).float()
+    scale = torch.tensor([1 / (255 * s) for s in std], device=clips.device).view(3, 1, 1)
+    shift = torch.tensor([m / s for m, s in zip(mean, std, strict=True)], device=clips.device).view(3, 1, 1)
+    return planes.mul_(scale).sub_(shift)
 
 
 def _padded(values: NDArray, rows: NDArray[np.int64]) -> NDArray:

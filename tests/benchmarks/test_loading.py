@@ -26,7 +26,7 @@ def test_every_loader_is_a_row(command: Command, tmp_path: Path) -> None:
     content = json.loads((tmp_path / "loading.json").read_text())
     rows = content["rows"]
     assert [(row["pictures"], row["kind"]) for row in rows] == [
-        (pictures, kind) for pictures in ("JPEG", "PNG") for kind in ("train", "test", "torchvision")
+        (pictures, kind) for pictures in ("JPEG", "PNG") for kind in ("train", "train, bytes", "test", "torchvision")
     ]
     assert all(row["workers"] == 0 and len(row["frames_s"]) == 1 and row["frames_s"][0] > 0 for row in rows)
     assert content["machine"]["cores"] >= 1

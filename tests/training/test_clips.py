@@ -12,9 +12,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch.utils.data import DataLoader
 
+from mdhr_sdk.config import Preprocessing
 from mdhr_sdk.errors import ConfigError, DataError
 from mdhr_sdk.training.augment import Augmentation
-from mdhr_sdk.training.clips import ClipDataset
+from mdhr_sdk.training.clips import ClipDataset, normalised
 from mdhr_sdk.training.datasets import DATASETS
 from mdhr_sdk.training.lists import FrameList
 from sample_lists import make_list
@@ -91,6 +92,18 @@ def test_an_item_has_the_shapes_and_values_of_its_rows(frames: FrameList, root: 
     np.testing.assert_array_equal(item["regions"][:2], frames.regions[8:10])
     assert (item["labels"][2:] == -1).all() and (item["regions"][2:] == -1).all()
     assert item["rows"].tolist() == [8, 9, -1, -1]
+
+
+@pytest.mark.parametrize("train", [False, True])
+def test_bytes_become_the_same_clip_on_the_device(frames: FrameList, root: Path, train: bool) -> None:
+    mean, std = Preprocessing().mean, Preprocessing().std
+    plain = clips(frames, root, train=train, mean=mean, std=std)
+    raw = clips(frames, root, train=train, mean=mean, std=std, as_bytes=True)
+    for index in range(len(plain)):
+        item, own = raw[index], plain[index]
+        assert item["clip"].dtype == torch.uint8 and item["clip"].shape == (4, SIZE, SIZE, 3)
+        assert torch.equal(normalised(item["clip"][None], mean, std)[0], own["clip"])
+        assert all(torch.equal(item[name], own[name]) for name in ("labels", "regions", "rows"))
 
 
 RUNS = st.lists(st.tuples(st.integers(0, 2), st.integers(1, 9), st.integers(0, 2)), min_size=1, max_size=6)
