@@ -38,6 +38,9 @@ class WholeFrame:
     def reset(self) -> None:
         pass
 
+    def close(self) -> None:
+        pass
+
 
 class SlowWholeFrame(WholeFrame):
     """As `WholeFrame`, but slow enough to be killed; says where PIDS asks for it which process it lives in."""

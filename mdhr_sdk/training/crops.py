@@ -29,6 +29,7 @@ class Mesher(Protocol):
 
     def find(self, image_bgr: Image) -> list[Face]: ...
     def reset(self) -> None: ...
+    def close(self) -> None: ...
 
 
 @dataclass(frozen=True)
@@ -105,11 +106,11 @@ def cut_video(job: CropJob, mesher: Mesher, tick: Callable[[], None]) -> dict[in
 
 def _pictures(video: RawVideo) -> Iterator[tuple[int, Image]]:
     """The coded frames that have a picture, in rising order."""
-    if video.pictures is None:
-        return
     numbers = video.numbers.tolist()
+    if video.pictures is None or not numbers:
+        return
     if video.pictures.is_dir():
-        files = picture_files(video.pictures)
+        files = {number + video.list_offset: path for number, path in picture_files(video.pictures).items()}
         yield from ((number, read_image(files[number])) for number in numbers if number in files)
         return
     wanted = set(numbers)

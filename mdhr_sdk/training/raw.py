@@ -27,6 +27,7 @@ class RawVideo:
         numbers: (n,) int64 rising, the coded frames, as the lists number them.
         labels: (n, N) int8, 1, 0 or -1 (this AU was not coded).
         first_number: number of a video file's first frame, as the lists number it.
+        list_offset: what was added to the numbers of label files and images.
         uncoded: numbers of frames in the label files of which no AU of the label set was coded.
     """
 
@@ -36,6 +37,7 @@ class RawVideo:
     numbers: NDArray[np.int64]
     labels: NDArray[np.int8]
     first_number: int
+    list_offset: int
     uncoded: tuple[int, ...]
 
     @property
@@ -61,7 +63,15 @@ def find_videos(dataset: DatasetSpec, raw: Path) -> list[RawVideo]:
     files = _label_files(dataset.raw, raw)
     if not files:
         raise DataError(f"'{raw}' has no {dataset.raw.labels}; --raw wants the folder that holds {_looks(dataset)}")
-    return [_video(dataset, raw, names, files[names]) for names in sorted(files, key=_order(dataset))]
+    videos = [_video(dataset, raw, names, files[names]) for names in sorted(files, key=_order(dataset))]
+    for video in videos:
+        frame = video.frame(video.numbers[0] if len(video.numbers) else 0)
+        if dataset.parse(dataset.crop_path(frame)) != frame:
+            raise DataError(
+                f"crops of {video.name} would be called {dataset.crop_path(frame)}, from which {frame} cannot be read "
+                f"back by {dataset.crop}; choose another 'crop', as '{{subject}}/{{task}}/{{frame}}.jpg', or rename"
+            )
+    return videos
 
 
 def picture_files(folder: Path) -> dict[int, Path]:
@@ -80,8 +90,8 @@ def picture_files(folder: Path) -> dict[int, Path]:
         if path.suffix.lower() not in IMAGE_SUFFIXES or path.name.startswith(".") or number is None:
             continue
         if found.setdefault(int(number[0]), path) != path:
-            raise DataError(f"'{folder}' has two images of frame {int(number[0])}: {found[int(number[0])].name} and "
-                            f"{path.name}; remove one")  # fmt: skip
+            both = f"{found[int(number[0])].name} and {path.name}"
+            raise DataError(f"'{folder}' has two images of frame {int(number[0])}: {both}; remove one")
     return found
 
 
@@ -128,6 +138,7 @@ def _video(dataset: DatasetSpec, raw: Path, names: tuple[str, str], files: dict[
         numbers[coded] + layout.list_offset,
         labels[coded],
         layout.first_frame + layout.list_offset,
+        layout.list_offset,
         tuple((numbers[~coded] + layout.list_offset).tolist()),
     )
 
@@ -136,7 +147,7 @@ def _find_pictures(layout: RawLayout, raw: Path, subject: str, task: str) -> Pat
     """The first that exists of the layout's places."""
     for pattern in layout.pictures:
         place = raw / pattern.format(subject=subject, task=task)
-        if place.suffix != ".*" and place.exists():
+        if place.suffix != ".*" and (place.is_file() or _has_images(place)):
             return place
         if place.suffix == ".*":
             siblings = sorted(place.parent.glob(f"{glob.escape(place.stem)}.*"))
@@ -144,3 +155,7 @@ def _find_pictures(layout: RawLayout, raw: Path, subject: str, task: str) -> Pat
             if videos:
                 return videos[0]
     return None
+
+
+def _has_images(folder: Path) -> bool:
+    return folder.is_dir() and any(path.suffix.lower() in IMAGE_SUFFIXES for path in folder.iterdir())

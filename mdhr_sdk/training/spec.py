@@ -33,13 +33,13 @@ class RawLayout:
         labels: a table a video: header row, then frame number and one value an AU; a column's name is the AU's number,
             also as 'AU01'; other columns are passed over. With '{au}' in the path one file an AU, no header, and lines
             `frame,value`.
-        pictures: the first that exists: a folder of images, whose names end in the frame's number; or a video, where
-            '.*' stands for any suffix.
+        pictures: the first that exists: a folder of images, whose names end in the number that the label files give to
+            the frame; or a video, where '.*' stands for any suffix.
         first_frame: number that the label files give to the first frame of a video file.
         list_offset: what is added to a number of the label files to name the crop.
         positive_from: least value that counts as occurrence.
         highest: greatest value there is.
-        unknown: the value of an AU that was not coded.
+        unknown: the value of an AU that was not coded, above `highest`; None if there is none.
     """
 
     labels: str
@@ -75,16 +75,20 @@ class DatasetSpec:
     def __post_init__(self) -> None:
         check(bool(self.folds) and all(self.folds), "folds: at least one, and each with at least one test subject")
         check(all(len(set(fold)) == len(fold) for fold in self.folds), "folds: a subject once in each")
-        for pattern in (self.crop, self.raw.labels, *self.raw.pictures):
-            names = set(fields(pattern))
-            check(not re.search(r"[{}]", re.sub(r"\{\w*\}", "", pattern)), f"plain {{names}} in '{pattern}'")
-            check(
-                Path(pattern).is_relative_to(".") and ".." not in Path(pattern).parts, f"a path inside; got '{pattern}'"
-            )
-            check("subject" in names, f"'{{subject}}' in '{pattern}'")
-            check(names <= set(FIELDS), f"none but {', '.join(map('{{{}}}'.format, FIELDS))} in '{pattern}'")
+        for extra, *patterns in (("frame", self.crop), ("au", self.raw.labels), ("", *self.raw.pictures)):
+            check(bool(patterns), "at least one place of pictures")
+            for pattern in patterns:
+                names, plain = set(fields(pattern)), re.sub(r"\{\w*\}", "", pattern)
+                check(not re.search(r"[{}]", plain), f"plain {{names}} in '{pattern}'")
+                inside = Path(pattern).is_relative_to(".") and ".." not in Path(pattern).parts
+                check(inside, f"a path inside; got '{pattern}'")
+                check("subject" in names, f"'{{subject}}' in '{pattern}'")
+                check(names <= {"subject", "task", extra}, f"no names but subject, task {extra} in '{pattern}'")
+                tasks = "task" in fields(self.raw.labels)
+                check(("task" in names) == tasks, f"'{{task}}' in all paths or in none; got '{pattern}'")
+        coded = self.raw.unknown is None or self.raw.unknown > self.raw.highest >= self.raw.positive_from
+        check(coded, f"positive_from <= highest < unknown; got {self.raw}")
         check("frame" in fields(self.crop), f"'{{frame}}' in crop '{self.crop}'")
-        check(("task" in fields(self.crop)) == ("task" in fields(self.raw.labels)), "'{task}' in both or neither path")
         check(Path(self.crop).suffix in (".jpg", ".png"), f"crop to end in .jpg or .png; got '{self.crop}'")
         check(bool(re.fullmatch(r"[\w-]+", self.prefix) and re.fullmatch(r"\w+", self.paths)), "plain list names")
 

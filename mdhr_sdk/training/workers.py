@@ -74,8 +74,11 @@ def _cut_here(jobs: Sequence[CropJob], make_mesher: MakeMesher, progress: Callab
         frames += 1
         progress(frames)
 
-    for job in jobs:
-        yield job, _cut(job, mesher, tick)
+    try:
+        for job in jobs:
+            yield job, _cut(job, mesher, tick)
+    finally:
+        mesher.close()
 
 
 def _cut(job: CropJob, mesher: Mesher, tick: Callable[[], None]) -> dict[int, str] | str:

@@ -13,11 +13,12 @@ from mdhr_sdk.errors import ConfigError
 from mdhr_sdk.training import datasets
 from mdhr_sdk.training.datasets import DATASETS, FrameName, dataset
 
+RAW = {"labels": "labels/{subject}_{task}.csv", "pictures": ["videos/{subject}_{task}.mp4"]}
 OWN = {
     "name": "mylab",
     "aus": [1, 2, 6, 12, 25],
     "folds": [["anna", "ben"], ["chris"]],
-    "raw": {"labels": "labels/{subject}_{task}.csv", "pictures": ["videos/{subject}_{task}.mp4"]},
+    "raw": RAW,
 }
 
 
@@ -106,7 +107,12 @@ def test_groups_names_and_one_video_a_subject_can_be_chosen(tmp_path: Path) -> N
         ({"folds": [[1, 2]]}, "quotes"),
         ({"crop": "{subject}/{task}/{frame}.gif"}, r"\.jpg or \.png"),
         ({"crop": "{subject}/{task}.jpg"}, "{frame}"),
-        ({"crop": "{subject}/{frame}.jpg"}, "both or neither"),
+        ({"crop": "{subject}/{frame}.jpg"}, "in all paths or in none"),
+        ({"crop": "{subject}/{task}/{au}/{frame}.jpg"}, "no names but subject, task frame"),
+        ({"raw": {"labels": "{subject}_{task}.csv", "pictures": ["{subject}.mp4"]}}, "in all paths or in none"),
+        ({"raw": {"labels": "{subject}_{task}.csv", "pictures": []}}, "at least one place"),
+        ({"raw": {**RAW, "highest": 9}}, "highest < unknown"),
+        ({"raw": {**RAW, "positive_from": 2}}, "positive_from <= highest"),
         ({"crop": "../{subject}/{task}/{frame}.jpg"}, "inside"),
         ({"crop": "{subject!r}/{subject}/{task}/{frame}.jpg"}, "plain"),
         ({"raw": {"labels": "{person}.csv", "pictures": ["{subject}"]}}, "'{subject}' in"),

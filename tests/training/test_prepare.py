@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import cv2
@@ -108,6 +109,20 @@ def test_a_video_becomes_lossless_crops_with_the_right_numbers(faces: list[np.nd
         np.testing.assert_array_equal(cv2.imread(str(out / f"img/SN001/SN001_{number}.png")), crop)
     assert done.reasons == {"no face": 12}  # SN003 shows one colour
     assert [isinstance(fold, str) for fold in done.folds] == [True] * 3  # one subject is no fold
+
+
+def test_a_video_of_which_nothing_is_coded_and_images_with_an_offset(tmp_path: Path) -> None:
+    dataset = replace(BP4D, raw=replace(BP4D.raw, list_offset=-2))
+    two_subjects(tmp_path / "raw")
+    table = tmp_path / "raw/AUCoding/AU_OCC/F001_T2.csv"
+    table.write_text(
+        (tmp_path / "raw/AUCoding/AU_OCC/F001_T1.csv").read_text().split("\n")[0] + "\n4" + 17 * ",9" + "\n"
+    )
+    cv2.VideoWriter(str(tmp_path / "raw/2D+3D/F001/T2.avi"), cv2.VideoWriter.fourcc(*"MJPG"), 20, (16, 16)).release()
+    done = prepare(dataset, tmp_path / "raw", tmp_path / "out", PART, make_mesher=WholeFrame)
+    assert done.left_out == {"F001_T2": {2: "not coded"}} and done.listed == 60
+    crop, image = tmp_path / "out/img/F001/T1/3.jpg", tmp_path / "raw/2D+3D/F001/T1/5.jpg"
+    assert np.abs(cv2.imread(str(crop)).astype(int) - cv2.imread(str(image))).max() <= 3
 
 
 def test_run_again_only_what_is_missing_is_made(tmp_path: Path) -> None:

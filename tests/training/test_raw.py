@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from pathlib import Path
 
@@ -75,8 +76,9 @@ def test_videos_come_in_the_order_of_the_lists(tmp_path: Path) -> None:
 def test_pictures_are_a_folder_or_any_video(tmp_path: Path, place: str) -> None:
     bp4d_table(tmp_path, "1" + ",0" * 13)
     path = tmp_path / place
-    path.parent.mkdir(parents=True)
-    path.mkdir() if place.endswith("/") else path.touch()
+    path.parent.mkdir(parents=True, exist_ok=True)
+    (tmp_path / "2D+3D/F001/T1").mkdir(parents=True, exist_ok=True)  # without an image it is passed over
+    (path / "1.jpg" if place.endswith("/") else path).touch()
     assert only(find_videos(BP4D, tmp_path)).pictures == path
 
 
@@ -147,3 +149,14 @@ def test_labels_survive_the_way_through_a_table(tmp_path: Path) -> None:
     frames = make_list(BP4D, [("F001", "T1", range(5, 30))])
     write_bp4d(tmp_path, [frames])
     np.testing.assert_array_equal(only(find_videos(BP4D, tmp_path)).labels, frames.labels)
+
+
+def test_names_that_a_path_could_not_be_read_back_from_are_refused(tmp_path: Path) -> None:
+    description = tmp_path / "own.json"
+    raw = {"labels": "{subject}/{task}.csv", "pictures": ["{subject}/{task}.mp4"]}
+    crop = "{subject}_{task}_{frame}.png"
+    description.write_text(json.dumps({"name": "own", "aus": [12], "folds": [["a_b"]], "raw": raw, "crop": crop}))
+    (tmp_path / "a_b").mkdir()
+    (tmp_path / "a_b/smile.csv").write_text("frame,12\n0,1\n")
+    with pytest.raises(DataError, match=r"crops of a_b_smile would be called a_b_smile_0.png.*choose another 'crop'"):
+        find_videos(dataset(description), tmp_path)
