@@ -84,12 +84,7 @@ def prepare(
             settings, or a picture cannot be read; every other video is done by then, and no list is written.
     """
     options = options or PrepareOptions()
-    videos = find_videos(dataset, raw)
-    if not options.partial:
-        _check_complete(dataset, videos)
-    videos = [video for video in videos if video.pictures is not None]
-    if not videos:
-        raise DataError(f"no pictures at {' or '.join(dataset.raw.pictures)} in '{raw}'; is this the folder?")
+    videos = _videos(dataset, raw, options.partial)
     settings = settings_of(dataset, options, make_mesher)
     check_settings(out, settings)
     images, records = out / "img", out / "progress"
@@ -104,6 +99,17 @@ def prepare(
     _write_report(dataset, videos, prepared, out)
     write_whole(out / NOTE, as_json({**settings, "frames": prepared.listed, "left_out": prepared.reasons}))
     return prepared
+
+
+def _videos(dataset: DatasetSpec, raw: Path, partial: bool) -> list[RawVideo]:
+    """Those that have labels and pictures: all of the data set, or with `partial` any."""
+    videos = find_videos(dataset, raw)
+    if not partial:
+        _check_complete(dataset, videos)
+    usable = [video for video in videos if video.pictures is not None]
+    if not usable:
+        raise DataError(f"no pictures at {' or '.join(dataset.raw.pictures)} in '{raw}'; is this the folder?")
+    return usable
 
 
 def _check_complete(dataset: DatasetSpec, videos: Sequence[RawVideo]) -> None:

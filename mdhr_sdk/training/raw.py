@@ -42,8 +42,8 @@ class RawVideo:
 
     @property
     def name(self) -> str:
-        """As in 'F001_T1' or 'SN001'."""
-        return f"{self.subject}_{self.task}" if self.task else self.subject
+        """As in 'F001/T1' or 'SN001'."""
+        return f"{self.subject}/{self.task}" if self.task else self.subject
 
     def frame(self, number: int) -> FrameName:
         return FrameName(self.subject, self.task, int(number))

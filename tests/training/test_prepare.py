@@ -83,7 +83,7 @@ def test_images_become_the_crops_that_the_detector_would_read(faces: list[np.nda
     for number, crop in enumerate(followed(stored)):
         wanted = cv2.imencode(".jpg", crop, [cv2.IMWRITE_JPEG_QUALITY, 95])[1].tobytes()
         assert (out / f"img/F001/T1/{5 + number}.jpg").read_bytes() == wanted
-    assert done.left_out == {"F007_T1": {9: "no face", 11: "no picture"}}
+    assert done.left_out == {"F007/T1": {9: "no face", 11: "no picture"}}
     assert text(out / "left_out.csv").splitlines()[1:] == ["F007/T1/9.jpg,no face", "F007/T1/11.jpg,no picture"]
     test = read_fold(out / "list", BP4D, 1, check_images=out / "img").test
     assert test.numbers.tolist() == [2, 3, 4, 5, 6, 7, 8, 10, 12, 13, 14, 15, 16, 17]
@@ -120,7 +120,7 @@ def test_a_video_of_which_nothing_is_coded_and_images_with_an_offset(tmp_path: P
     )
     cv2.VideoWriter(str(tmp_path / "raw/2D+3D/F001/T2.avi"), cv2.VideoWriter.fourcc(*"MJPG"), 20, (16, 16)).release()
     done = prepare(dataset, tmp_path / "raw", tmp_path / "out", PART, make_mesher=WholeFrame)
-    assert done.left_out == {"F001_T2": {2: "not coded"}} and done.listed == 60
+    assert done.left_out == {"F001/T2": {2: "not coded"}} and done.listed == 60
     crop, image = tmp_path / "out/img/F001/T1/3.jpg", tmp_path / "raw/2D+3D/F001/T1/5.jpg"
     assert np.abs(cv2.imread(str(crop)).astype(int) - cv2.imread(str(image))).max() <= 3
 
@@ -204,7 +204,7 @@ def test_a_damaged_picture_is_named_once_the_others_are_done(tmp_path: Path) -> 
     damaged = raw / "2D+3D/F001/T1/20.jpg"
     good = damaged.read_bytes()
     damaged.write_bytes(b"no image")
-    with pytest.raises(DataError, match=r"1 of 2 videos cannot be used: F001_T1: expected an image in .*20.jpg.*again"):
+    with pytest.raises(DataError, match=r"1 of 2 videos cannot be used: F001/T1: expected an image in .*20.jpg.*again"):
         prepare(BP4D, raw, out, PART, make_mesher=WholeFrame)
     assert len(list((out / "img/F007/T1").iterdir())) == 30 and not (out / "list").exists()
     damaged.write_bytes(good)

@@ -78,7 +78,7 @@ def test_frames_without_a_face_are_reported(
     write_video(tmp_path / "lab/videos/ben_smile.mp4", frames)
     words = ("prepare", lab / "mylab.yaml", "--raw", tmp_path / "lab", "--out", tmp_path / "out", "--workers", 1)
     code, stdout, _ = run(capsys, monkeypatch, *words, "--size", 64)
-    assert code == 0 and "left out: 7 frames, no face" in stdout and "ben_smile: 7" in stdout
+    assert code == 0 and "left out: 7 frames, no face" in stdout and "ben/smile: 7" in stdout
     assert (tmp_path / "out/left_out.csv").read_text().count("no face") == 7
 
 
@@ -89,7 +89,7 @@ def test_folds_that_an_incomplete_data_set_does_not_give_are_named(
     (tmp_path / "lab/videos/ben_smile.mp4").unlink()
     words = ("prepare", lab / "mylab.yaml", "--raw", tmp_path / "lab", "--out", tmp_path / "out", "--size", 64)
     code, stdout, stderr = run(capsys, monkeypatch, *words)
-    assert (code, stdout) == (2, "") and "no pictures of ben_smile (1 of 2 videos)" in stderr
+    assert (code, stdout) == (2, "") and "no pictures of ben/smile (1 of 2 videos)" in stderr
     code, stdout, stderr = run(capsys, monkeypatch, *words, "--partial", "--workers", 1)
     assert (code, stderr) == (0, "") and "12 frames of 1 videos are listed" in stdout
     for fold, half in ((1, "test"), (2, "train")):

@@ -34,7 +34,7 @@ def only(videos: list[RawVideo]) -> RawVideo:
 def test_nine_is_unknown_and_a_frame_without_any_known_au_is_not_listed(tmp_path: Path) -> None:
     bp4d_table(tmp_path, "7,0,1,0,9,1,0,9,1,0,1,0,1,0", "8,9,9,9,1,9,9,9,9,9,9,9,9,9", "10,0,0,0,9,0,0,0,0,0,0,0,0,1")
     video = only(find_videos(BP4D, tmp_path))
-    assert (video.subject, video.task, video.name, video.pictures) == ("F001", "T1", "F001_T1", None)
+    assert (video.subject, video.task, video.name, video.pictures) == ("F001", "T1", "F001/T1", None)
     assert video.numbers.tolist() == [7, 10] and video.uncoded == (8,)
     assert video.labels.tolist() == [[0, 1, 0, 1, 0, -1, 1, 0, 1, 0, 1, 0], [0] * 11 + [1]]
     assert video.first_number == 1  # frames of a video file are counted from 1
@@ -158,5 +158,5 @@ def test_names_that_a_path_could_not_be_read_back_from_are_refused(tmp_path: Pat
     description.write_text(json.dumps({"name": "own", "aus": [12], "folds": [["a_b"]], "raw": raw, "crop": crop}))
     (tmp_path / "a_b").mkdir()
     (tmp_path / "a_b/smile.csv").write_text("frame,12\n0,1\n")
-    with pytest.raises(DataError, match=r"crops of a_b_smile would be called a_b_smile_0.png.*choose another 'crop'"):
+    with pytest.raises(DataError, match=r"crops of a_b/smile would be called a_b_smile_0.png.*choose another 'crop'"):
         find_videos(dataset(description), tmp_path)
