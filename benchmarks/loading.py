@@ -46,12 +46,14 @@ class Loading:
 
     Attributes:
         frames_s: frames a second, round by round.
+        cpu_ms_a_frame: processor time, which a busy machine changes less; None where other processes spend it.
     """
 
     pictures: str
     kind: str
     workers: int
     frames_s: tuple[float, ...]
+    cpu_ms_a_frame: float | None
 
 
 class TorchvisionClips:
@@ -141,21 +143,33 @@ def measure(videos: int, workers: list[int], rounds: int) -> list[Loading]:
     faces = crops()
     with tempfile.TemporaryDirectory() as scratch:
         rows = [row for name in SUFFIXES for row in loaders(name, Path(scratch) / name, videos, workers, faces)]
-        speeds: list[list[float]] = [[] for _ in rows]
+        turns: list[list[tuple[float, float]]] = [[] for _ in rows]
         for round_number in range(rounds + 1):
-            for (*_, loader), own in zip(rows, speeds, strict=True):
-                start, count = time.perf_counter(), 0
-                for batch in loader:
-                    count += batch["clip"].shape[0] * CLIP_LENGTH
+            for (*_, loader), own in zip(rows, turns, strict=True):
+                turn = _epoch(loader)
                 if round_number:
-                    own.append(count / (time.perf_counter() - start))
-    pairs = zip(rows, speeds, strict=True)
-    return [Loading(pictures, kind, count, tuple(own)) for (pictures, kind, count, _), own in pairs]
+                    own.append(turn)
+    return [
+        Loading(pictures, kind, count, tuple(1 / wall for wall, _ in own), _cpu_ms(own) if count == 0 else None)
+        for (pictures, kind, count, _), own in zip(rows, turns, strict=True)
+    ]
+
+
+def _epoch(loader: Any) -> tuple[float, float]:
+    """Seconds a frame, by the clock and of this process's processor time."""
+    wall, cpu, frames = time.perf_counter(), time.process_time(), 0
+    for batch in loader:
+        frames += batch["clip"].shape[0] * CLIP_LENGTH
+    return (time.perf_counter() - wall) / frames, (time.process_time() - cpu) / frames
+
+
+def _cpu_ms(turns: list[tuple[float, float]]) -> float:
+    return 1000 * median(cpu for _, cpu in turns)
 
 
 def loading_table(found: list[Loading]) -> Table:
     """Every loader beside torchvision with as many workers."""
-    table = Table("pictures", "clips", "workers", "frames/s", "slowest", "fastest", "x torchvision")
+    table = Table("pictures", "clips", "workers", "frames/s", "slowest", "fastest", "x torchvision", "CPU ms/frame")
     for column in table.columns[2:]:
         column.justify = "right"
     base = {(row.pictures, row.workers): median(row.frames_s) for row in found if row.kind == "torchvision"}
@@ -163,7 +177,8 @@ def loading_table(found: list[Loading]) -> Table:
         speed = median(row.frames_s)
         ratio = speed / base[row.pictures, row.workers]
         numbers = (f"{value:,.0f}" for value in (speed, min(row.frames_s), max(row.frames_s)))
-        table.add_row(row.pictures, row.kind, str(row.workers), *numbers, f"{ratio:.1f}")
+        cpu = "" if row.cpu_ms_a_frame is None else f"{row.cpu_ms_a_frame:.2f}"
+        table.add_row(row.pictures, row.kind, str(row.workers), *numbers, f"{ratio:.1f}", cpu)
     return table
 
 
