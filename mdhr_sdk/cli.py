@@ -108,6 +108,22 @@ def init(
 
 
 @app.command()
+def prepare(
+    dataset: Annotated[str, typer.Argument(help="bp4d, disfa, or a YAML or JSON file that describes a data set.")],
+    raw: Annotated[Path, typer.Option(help="Folder of the distribution, as it comes.")],
+    out: Annotated[Path, typer.Option(help="Folder for crops and lists; run again to complete it.")],
+    size: Annotated[int, typer.Option(help="Side of the crops in pixels.")] = 256,
+    workers: Annotated[Optional[int], typer.Option(help="Processes; as many as there are cores if not given.")] = None,
+    face_model: Annotated[Optional[Path], typer.Option(help="A MediaPipe face_landmarker.task file.")] = None,
+    partial: Annotated[bool, typer.Option("--partial", help="Take what is there of an incomplete data set.")] = False,
+) -> None:
+    """Turn a data set into aligned crops and the lists of its folds."""
+    from .commands.prepare import run_prepare
+
+    run_prepare(dataset, raw, out, size, workers, face_model, partial)
+
+
+@app.command()
 def export(
     model: Annotated[Path, typer.Argument(help="Model folder.")],
     format: Annotated[Format, typer.Option(help="Graph format.")] = Format.onnx,

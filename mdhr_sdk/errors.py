@@ -43,6 +43,10 @@ class TruncatedSourceError(SourceError):
         self.declared = declared
 
 
+class DataError(MDHRError):
+    """A file of a data set (labels, list, picture or description) that is not what training needs."""
+
+
 class OutputError(MDHRError):
     """A result file that cannot be written."""
 

@@ -1,0 +1,212 @@
+"""Frames a second that a training run can be fed: read, decode, augment, normalise and collate, beside torchvision."""
+
+from __future__ import annotations
+
+import tempfile
+import time
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass
+from importlib.resources import as_file, files
+from pathlib import Path
+from statistics import median
+from typing import Annotated, Any, Optional
+
+import cv2
+import numpy as np
+import typer
+from rich.table import Table
+
+from machine import describe_machine, usable_cores
+from mdhr_sdk.cli import run_app
+from mdhr_sdk.config import Preprocessing
+from mdhr_sdk.errors import ConfigError, require
+from mdhr_sdk.training.datasets import DATASETS, FrameName
+from mdhr_sdk.training.frames import FrameList, frame_list
+from mdhr_sdk.vision import FaceMesher, align, list_sources
+from report import check_json, console, write_json
+
+BATCH, CLIP_LENGTH, FRAMES_A_VIDEO = 8, 16, 32
+CROP_PX, SIZE_PX = 256, 224
+SUFFIXES = {"bp4d": "JPEG", "disfa": "PNG"}
+KINDS = ("train", "train, bytes", "test", "torchvision")
+NOTE = (
+    "An epoch of each in turns; median over the rounds, and the slowest and fastest. Crops are aligned faces of the "
+    f"bundled clip, {CROP_PX} px, read from files that the system has in memory; a batch is {BATCH} clips of "
+    f"{CLIP_LENGTH} frames at {SIZE_PX} px. torchvision: the same training clips through Pillow, Resize, crop, flip, "
+    "ColorJitter, ToTensor and Normalize, frame by frame, as is common in the field. bytes: normalised on the "
+    "device later, which is not counted. 0 workers: in the process itself."
+)
+
+app = typer.Typer(add_completion=False, rich_markup_mode=None)
+
+
+@dataclass(frozen=True)
+class Loading:
+    """One row: how fast one loader was.
+
+    Attributes:
+        frames_s: frames a second, round by round.
+        cpu_ms_a_frame: processor time, which a busy machine changes less; None where other processes spend it.
+    """
+
+    pictures: str
+    kind: str
+    workers: int
+    frames_s: tuple[float, ...]
+    cpu_ms_a_frame: float | None
+
+
+class TorchvisionClips:
+    """The same training clips by torchvision's transforms; one draw a clip, as in the paper."""
+
+    def __init__(self, clips: Any) -> None:
+        self.clips = clips
+
+    def __len__(self) -> int:
+        return len(self.clips)
+
+    def __getitem__(self, index: int) -> Any:
+        import torch
+        from PIL import Image
+        from torchvision import transforms as t
+        from torchvision.transforms import functional as f
+
+        rng = np.random.default_rng((0, index))
+        windows = self.clips._windows[index]
+        rows = self.clips.window_rows(windows[int(rng.integers(len(windows)))])
+        top, left = rng.integers(0, CROP_PX - SIZE_PX + 1, 2).tolist()
+        order = t.ColorJitter.get_params((0.6, 1.4), (0.6, 1.4), (0.6, 1.4), None)
+        steps = (f.adjust_brightness, f.adjust_contrast, f.adjust_saturation)
+        mirrored, frames = rng.random() < 0.5, []
+        for row in rows.tolist():
+            image = Image.open(self.clips.root / self.clips.frames.paths[row]).convert("RGB")
+            image = f.crop(f.resize(image, [CROP_PX, CROP_PX]), top, left, SIZE_PX, SIZE_PX)
+            image = f.hflip(image) if mirrored else image
+            for step in order[0].tolist():
+                image = steps[step](image, order[1 + step]) if step < 3 else image
+            frames.append(f.normalize(f.to_tensor(image), list(self.clips.mean), list(self.clips.std)))
+        return {"clip": torch.stack(frames)}
+
+
+def crops() -> list[np.ndarray]:
+    """Aligned faces of the bundled clip."""
+    with as_file(files("mdhr_sdk") / "assets" / "demo.mp4") as path, FaceMesher(max_faces=1) as mesher:
+        (source,) = list_sources(path)
+        with source:
+            return [
+                align(frame.image, mesher.find(frame.image)[0].landmarks_px, size_px=CROP_PX)
+                for frame, _ in zip(source, range(FRAMES_A_VIDEO), strict=False)
+            ]
+
+
+def write_data(name: str, root: Path, videos: int, faces: list[np.ndarray]) -> FrameList:
+    """A data set of the bundled face in the layout of `name`."""
+    dataset = DATASETS[name]
+    subjects = [f"X{number:03d}" for number in range(videos)]
+    paths = [
+        dataset.crop_path(FrameName(subject, "T1", number)) for subject in subjects for number in range(len(faces))
+    ]
+    encoded = [cv2.imencode(Path(dataset.crop).suffix, face, [cv2.IMWRITE_JPEG_QUALITY, 95])[1] for face in faces]
+    for index, path in enumerate(paths):
+        (root / path).parent.mkdir(parents=True, exist_ok=True)
+        encoded[index % len(faces)].tofile(root / path)
+    labels = np.ones((len(paths), len(dataset.label_set.aus)), np.int8)
+    return frame_list(dataset, "loading", paths, labels, train=True)
+
+
+def loaders(name: str, folder: Path, videos: int, workers: list[int], faces: list[np.ndarray]) -> Iterator[Any]:
+    """(pictures, kind, workers, loader) of every row."""
+    from torch.utils.data import DataLoader
+
+    from mdhr_sdk.training.clips import ClipDataset
+
+    frames, preprocessing = write_data(name, folder, videos, faces), Preprocessing()
+    for kind in KINDS:
+        clips = ClipDataset(
+            frames,
+            root=folder,
+            clip_length=CLIP_LENGTH,
+            size_px=SIZE_PX,
+            mean=preprocessing.mean,
+            std=preprocessing.std,
+            train=kind != "test",
+            as_bytes=kind == "train, bytes",
+        )
+        data: Any = TorchvisionClips(clips) if kind == "torchvision" else clips
+        for count in workers:
+            loader = DataLoader(data, batch_size=BATCH, num_workers=count, persistent_workers=count > 0)
+            yield SUFFIXES[name], kind, count, loader
+
+
+def measure(videos: int, workers: list[int], rounds: int) -> list[Loading]:
+    """All loaders, an epoch each in turns; the first epoch of each is not counted."""
+    faces = crops()
+    with tempfile.TemporaryDirectory() as scratch:
+        rows = [row for name in SUFFIXES for row in loaders(name, Path(scratch) / name, videos, workers, faces)]
+        turns: list[list[tuple[float, float]]] = [[] for _ in rows]
+        for round_number in range(rounds + 1):
+            for (*_, loader), own in zip(rows, turns, strict=True):
+                turn = _epoch(loader)
+                if round_number:
+                    own.append(turn)
+    return [
+        Loading(pictures, kind, count, tuple(1 / wall for wall, _ in own), _cpu_ms(own) if count == 0 else None)
+        for (pictures, kind, count, _), own in zip(rows, turns, strict=True)
+    ]
+
+
+def _epoch(loader: Any) -> tuple[float, float]:
+    """Seconds a frame, by the clock and of this process's processor time."""
+    wall, cpu, frames = time.perf_counter(), time.process_time(), 0
+    for batch in loader:
+        frames += batch["clip"].shape[0] * CLIP_LENGTH
+    return (time.perf_counter() - wall) / frames, (time.process_time() - cpu) / frames
+
+
+def _cpu_ms(turns: list[tuple[float, float]]) -> float:
+    return 1000 * median(cpu for _, cpu in turns)
+
+
+def loading_table(found: list[Loading]) -> Table:
+    """Every loader beside torchvision with as many workers."""
+    table = Table("pictures", "clips", "workers", "frames/s", "slowest", "fastest", "x torchvision", "CPU ms/frame")
+    for column in table.columns[2:]:
+        column.justify = "right"
+    base = {(row.pictures, row.workers): median(row.frames_s) for row in found if row.kind == "torchvision"}
+    for row in found:
+        speed = median(row.frames_s)
+        ratio = speed / base[row.pictures, row.workers]
+        numbers = (f"{value:,.0f}" for value in (speed, min(row.frames_s), max(row.frames_s)))
+        cpu = "" if row.cpu_ms_a_frame is None else f"{row.cpu_ms_a_frame:.2f}"
+        table.add_row(row.pictures, row.kind, str(row.workers), *numbers, f"{ratio:.1f}", cpu)
+    return table
+
+
+@app.command()
+def loading(
+    videos: Annotated[int, typer.Option(help="Clips an epoch; a multiple of 8.")] = 48,
+    workers: Annotated[Optional[list[int]], typer.Option(help="May be given again; 0 and all cores if not.")] = None,
+    rounds: Annotated[int, typer.Option(help="Epochs of each.")] = 5,
+    json: Annotated[Optional[Path], typer.Option(help="Write everything to this file.")] = None,
+) -> None:
+    """How many frames a second a training run can be fed with."""
+    counts = workers or [0, usable_cores()]
+    if videos < BATCH or videos % BATCH or rounds < 1 or min(counts) < 0:
+        raise ConfigError(f"videos must be a multiple of {BATCH}, rounds at least 1 and workers at least 0")
+    check_json(json)
+    for module in ("torch", "torchvision"):
+        require(module, "train")
+    machine = describe_machine()
+    for line in machine.lines():
+        console.print(line)
+    if machine.warning:
+        console.print(f"warning: {machine.warning}")
+    found = measure(videos, counts, rounds)
+    console.print(loading_table(found))
+    console.print(NOTE)
+    if json is not None:
+        write_json(json, {"benchmark": "loading", "machine": asdict(machine), "rows": [asdict(row) for row in found]})
+
+
+if __name__ == "__main__":
+    run_app(app)

@@ -1,0 +1,54 @@
+"""What `mdhr prepare` does: crops and lists from a distribution, with a progress bar and a summary."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.table import Table
+
+from ..training.datasets import dataset
+from ..training.prepare import Prepared, PrepareOptions, prepare
+
+MOST_VIDEOS = 10
+
+
+def run_prepare(
+    name: str, raw: Path, out: Path, size_px: int, workers: int | None, face_model: Path | None, partial: bool
+) -> None:
+    """Prepare data set `name` (bp4d, disfa, or the path of a description) and say what came of it.
+
+    Raises:
+        ConfigError, DataError: see `mdhr_sdk.training.prepare`.
+    """
+    spec = dataset(name)
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    options = PrepareOptions(size_px=size_px, face_model=face_model, workers=workers or cores, partial=partial)
+    console, progress_to = Console(markup=False, emoji=False, highlight=False), Console(stderr=True)
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    with Progress(*columns, console=progress_to, transient=True, disable=not progress_to.is_terminal) as bar:
+        task = bar.add_task("frames", total=None)
+        done = prepare(spec, raw, out, options, lambda frames, total: bar.update(task, completed=frames, total=total))
+
+    console.print(_fold_table(spec.name, done))
+    for fold, counts in enumerate(done.folds, 1):
+        if isinstance(counts, str):
+            console.print(f"no lists of fold {fold}: {counts}", soft_wrap=True)
+    console.print(f"{done.listed:,} frames of {done.videos} videos are listed; crops {size_px} px, {options.template}")
+    for reason, count in done.reasons.most_common():
+        console.print(f"left out: {count:,} frames, {reason}")
+    for video, frames in sorted(done.left_out.items(), key=lambda item: -len(item[1]))[:MOST_VIDEOS]:
+        console.print(f"  {video}: {len(frames):,}")
+    console.print(f"wrote {out / 'img'}, {out / 'list'} and {out / 'left_out.csv'}", soft_wrap=True)
+
+
+def _fold_table(name: str, done: Prepared) -> Table:
+    table = Table(title=f"mdhr prepare {name}", title_justify="left")
+    for column in ("fold", "training frames", "test frames"):
+        table.add_column(column, justify="right")
+    for fold, counts in enumerate(done.folds, 1):
+        if not isinstance(counts, str):
+            table.add_row(str(fold), *map("{:,}".format, counts))
+    return table

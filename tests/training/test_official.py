@@ -1,0 +1,66 @@
+"""The field's own lists of fold 1, where MDHR_OFFICIAL_LISTS names their folder."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from mdhr_sdk.training.datasets import DATASETS
+from mdhr_sdk.training.lists import Fold, read_fold
+from mdhr_sdk.training.rules import au_weights, region_classes
+from raw_trees import rebuild, text
+
+FOLDER = Path(os.environ.get("MDHR_OFFICIAL_LISTS", ""))
+ROWS = {"bp4d": 146_847, "disfa": 130_814}
+
+pytestmark = pytest.mark.skipif(
+    "MDHR_OFFICIAL_LISTS" not in os.environ, reason="MDHR_OFFICIAL_LISTS names no folder of the field's lists"
+)
+
+
+def numbers(path: Path) -> np.ndarray:
+    return np.array([[float(word) for word in line.split()] for line in text(path).splitlines()])
+
+
+@pytest.fixture(params=DATASETS)
+def name(request: pytest.FixtureRequest) -> str:
+    return request.param
+
+
+@pytest.fixture
+def fold(name: str) -> Fold:
+    return read_fold(FOLDER, DATASETS[name], 1)
+
+
+def test_region_classes_and_weights_follow_from_labels_alone(name: str, fold: Fold) -> None:
+    dataset, rows = DATASETS[name], 0
+    for part, half in (("train", fold.train), ("test", fold.test)):
+        labels = numbers(FOLDER / dataset.list_file(part, "label", 1)).astype(int)
+        regions = numbers(FOLDER / dataset.list_file(part, "sub_label", 1)).astype(int)
+        assert (region_classes(labels, dataset.label_set.layout) == regions).all()
+        np.testing.assert_array_equal(half.regions, regions)
+        rows += len(regions)
+        if part == "train":
+            (weights,) = numbers(FOLDER / dataset.list_file(part, "weight", 1))
+            np.testing.assert_allclose(au_weights(labels), weights, rtol=0, atol=1e-6)
+    assert rows == ROWS[name]
+
+
+def test_subjects_and_their_order_are_those_of_the_table(name: str, fold: Fold) -> None:
+    dataset = DATASETS[name]
+    assert tuple(dict.fromkeys(fold.train.subjects)) == dataset.train_subjects(1, dataset.subjects)
+    assert tuple(dict.fromkeys(fold.test.subjects)) == dataset.test_subjects(1)
+
+
+@pytest.mark.slow
+def test_a_distribution_rebuilt_from_the_lists_gives_the_same_lists(name: str, fold: Fold, tmp_path: Path) -> None:
+    dataset = DATASETS[name]
+    done = rebuild(dataset, fold, tmp_path / "raw", tmp_path / "out")
+    assert done.listed == ROWS[name]
+    for part in ("train", "test"):
+        for kind in ("paths", "label", "sub_label", "weight")[: 4 if part == "train" else 3]:
+            file = dataset.list_file(part, kind, 1)
+            assert text(tmp_path / "out" / "list" / file) == text(FOLDER / file), file

@@ -1,0 +1,281 @@
+"""From a distribution to crops and lists: with the real aligner, killed and continued, and with bad input."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from dataclasses import replace
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+
+from mdhr_sdk.errors import DataError
+from mdhr_sdk.training.datasets import DATASETS
+from mdhr_sdk.training.lists import read_fold
+from mdhr_sdk.training.prepare import Prepared, PrepareOptions, prepare
+from mdhr_sdk.vision import DEFAULT_TEMPLATE, FaceMesher, align, list_sources
+from raw_trees import SlowWholeFrame, WholeFrame, rebuild, text, write_bp4d, write_disfa
+from sample_lists import make_list, small_fold
+
+BP4D, DISFA = DATASETS["bp4d"], DATASETS["disfa"]
+ROOT = Path(__file__).resolve().parents[2]
+SMALL, PART = PrepareOptions(size_px=16), PrepareOptions(size_px=16, partial=True)
+
+
+@pytest.fixture(scope="module")
+def faces(demo_path: Path) -> list[np.ndarray]:
+    (source,) = list_sources(demo_path)
+    with source:
+        return [frame.image for frame, _ in zip(source, range(24), strict=False)]
+
+
+def two_subjects(raw: Path, rows: int = 30) -> None:
+    """One video of a subject that fold 1 trains on and one of a subject that it tests."""
+    write_bp4d(raw, [make_list(BP4D, [("F001", "T1", range(5, 5 + rows)), ("F007", "T1", range(2, 2 + rows))])])
+
+
+def crops(out: Path) -> dict[str, bytes]:
+    return {str(path.relative_to(out)): path.read_bytes() for path in sorted((out / "img").rglob("*.*"))}
+
+
+def followed(frames: list[np.ndarray]) -> list[np.ndarray]:
+    """What the detector's own aligner makes of a video's frames."""
+    with FaceMesher(max_faces=1) as mesher:
+        return [align(frame, mesher.find(frame)[0].landmarks_px, DEFAULT_TEMPLATE, 256) for frame in frames]
+
+
+@pytest.mark.parametrize("name", DATASETS)
+@pytest.mark.parametrize("fold", [1, 2, 3])
+def test_a_distribution_gives_the_lists_it_was_made_from(name: str, fold: int, tmp_path: Path) -> None:
+    dataset = DATASETS[name]
+    given = small_fold(dataset, fold)
+    done = rebuild(dataset, given, tmp_path / "raw", tmp_path / "out")
+    found = read_fold(tmp_path / "out" / "list", dataset, fold, check_images=tmp_path / "out" / "img")
+    for ours, theirs in ((given.train, found.train), (given.test, found.test)):
+        assert ours.paths == theirs.paths
+        np.testing.assert_array_equal(ours.labels, theirs.labels)
+        np.testing.assert_array_equal(ours.regions, theirs.regions)
+    np.testing.assert_allclose(found.train.weights, given.train.weights, rtol=1e-12)
+    assert done.listed == len(given.train) + len(given.test) and done.folds[fold - 1] == (
+        len(given.train),
+        len(given.test),
+    )
+    assert text(tmp_path / "out" / "left_out.csv") == "path,reason"
+
+
+def test_images_become_the_crops_that_the_detector_would_read(faces: list[np.ndarray], tmp_path: Path) -> None:
+    raw, out = tmp_path / "raw", tmp_path / "out"
+    two_subjects(raw, rows=16)
+    for number, face in enumerate(faces[:16]):
+        cv2.imwrite(str(raw / f"2D+3D/F001/T1/{5 + number}.jpg"), face)
+        cv2.imwrite(str(raw / f"2D+3D/F007/T1/{2 + number}.jpg"), face)
+    cv2.imwrite(str(raw / "2D+3D/F007/T1/9.jpg"), np.full((320, 320, 3), 90, np.uint8))
+    (raw / "2D+3D/F007/T1/11.jpg").unlink()
+    done = prepare(BP4D, raw, out, PrepareOptions(partial=True))
+
+    stored = [cv2.imread(str(raw / f"2D+3D/F001/T1/{5 + number}.jpg")) for number in range(16)]
+    for number, crop in enumerate(followed(stored)):
+        wanted = cv2.imencode(".jpg", crop, [cv2.IMWRITE_JPEG_QUALITY, 95])[1].tobytes()
+        assert (out / f"img/F001/T1/{5 + number}.jpg").read_bytes() == wanted
+    assert done.left_out == {"F007/T1": {9: "no face", 11: "no picture"}}
+    assert text(out / "left_out.csv").splitlines()[1:] == ["F007/T1/9.jpg,no face", "F007/T1/11.jpg,no picture"]
+    test = read_fold(out / "list", BP4D, 1, check_images=out / "img").test
+    assert test.numbers.tolist() == [2, 3, 4, 5, 6, 7, 8, 10, 12, 13, 14, 15, 16, 17]
+    assert [len(range(*run.indices(14))) for run in test.runs()] == [7, 1, 6]
+    note = json.loads((out / "prepare.json").read_text())
+    assert note["template"] == DEFAULT_TEMPLATE and note["size_px"] == 256 and "MediaPipe" in note["faces"]
+    assert note["frames"] == 30 and note["left_out"] == {"no face": 1, "no picture": 1}
+
+
+def test_a_video_becomes_lossless_crops_with_the_right_numbers(faces: list[np.ndarray], tmp_path: Path) -> None:
+    raw, out = tmp_path / "raw", tmp_path / "out"
+    write_disfa(raw, [make_list(DISFA, [("SN003", "", range(12)), ("SN001", "", range(12))])])
+    path = raw / "Video_LeftCamera/LeftVideoSN001_comp.avi"
+    video = cv2.VideoWriter(str(path), cv2.VideoWriter.fourcc(*"MJPG"), 20, (320, 320))
+    for face in faces[:12]:
+        video.write(face)
+    video.release()
+    done = prepare(DISFA, raw, out, PrepareOptions(partial=True))
+    (source,) = list_sources(path)
+    with source:
+        wanted = followed([frame.image for frame in source])
+    for number, crop in enumerate(wanted):
+        np.testing.assert_array_equal(cv2.imread(str(out / f"img/SN001/SN001_{number}.png")), crop)
+    assert done.reasons == {"no face": 12}  # SN003 shows one colour
+    assert [isinstance(fold, str) for fold in done.folds] == [True] * 3  # one subject is no fold
+
+
+def test_a_video_of_which_nothing_is_coded_and_images_with_an_offset(tmp_path: Path) -> None:
+    dataset = replace(BP4D, raw=replace(BP4D.raw, list_offset=-2))
+    two_subjects(tmp_path / "raw")
+    table = tmp_path / "raw/AUCoding/AU_OCC/F001_T2.csv"
+    table.write_text(
+        (tmp_path / "raw/AUCoding/AU_OCC/F001_T1.csv").read_text().split("\n")[0] + "\n4" + 17 * ",9" + "\n"
+    )
+    cv2.VideoWriter(str(tmp_path / "raw/2D+3D/F001/T2.avi"), cv2.VideoWriter.fourcc(*"MJPG"), 20, (16, 16)).release()
+    done = prepare(dataset, tmp_path / "raw", tmp_path / "out", PART, make_mesher=WholeFrame)
+    assert done.left_out == {"F001/T2": {2: "not coded"}} and done.listed == 60
+    crop, image = tmp_path / "out/img/F001/T1/3.jpg", tmp_path / "raw/2D+3D/F001/T1/5.jpg"
+    assert np.abs(cv2.imread(str(crop)).astype(int) - cv2.imread(str(image))).max() <= 3
+
+
+def test_run_again_only_what_is_missing_is_made(tmp_path: Path) -> None:
+    raw, out = tmp_path / "raw", tmp_path / "out"
+    two_subjects(raw)
+    prepare(BP4D, raw, out, PART, make_mesher=WholeFrame)
+    before = crops(out)
+    (out / "img/F001/T1/17.jpg").unlink()
+    times = {path: path.stat().st_mtime_ns for path in (out / "img").rglob("*.jpg")}
+    seen: list[tuple[int, int]] = []
+    prepare(BP4D, raw, out, PART, progress=lambda *counts: seen.append(counts), make_mesher=WholeFrame)
+    assert crops(out) == before
+    assert {path: path.stat().st_mtime_ns for path in times} == times
+    assert seen == [(done, 30) for done in range(31)]  # the frames of one video
+    prepare(BP4D, raw, out, PART, progress=lambda *counts: seen.append(counts), make_mesher=WholeFrame)
+    assert seen[31:] == [(0, 0)]
+
+
+def test_new_frames_and_labels_are_noticed(tmp_path: Path) -> None:
+    raw, out = tmp_path / "raw", tmp_path / "out"
+    two_subjects(raw)
+    prepare(BP4D, raw, out, PART, make_mesher=WholeFrame)
+    table = raw / "AUCoding/AU_OCC/F007_T1.csv"
+    lines = table.read_text().splitlines()
+    flipped = lines[1].replace(",0", ",x").replace(",1", ",0").replace(",x", ",1")
+    table.write_text("\n".join([lines[0], flipped, *lines[2:-3]]))
+    assert prepare(BP4D, raw, out, PART, make_mesher=WholeFrame).listed == 57
+    test = read_fold(out / "list", BP4D, 1).test
+    assert len(test) == 27 and test.labels[0].tolist() != read_fold(out / "list", BP4D, 1).train.labels[0].tolist()
+
+
+@pytest.mark.parametrize("seconds", [0.0, 0.5])
+def test_killed_at_any_moment_it_goes_on_to_the_same_crops(seconds: float, tmp_path: Path) -> None:
+    raw, out = tmp_path / "raw", tmp_path / "out"
+    two_subjects(raw, rows=150)
+    code = (
+        "from pathlib import Path; from raw_trees import *\n"
+        "if __name__ == '__main__':\n"
+        "    options = PrepareOptions(size_px=16, partial=True, workers=2)\n"
+        f"    prepare(DATASETS['bp4d'], Path({str(raw)!r}), Path({str(out)!r}), options, make_mesher=SlowWholeFrame)\n"
+    )
+    script = tmp_path / "script.py"
+    script.write_text(code)
+    environment = {**os.environ, "PYTHONPATH": f"{ROOT}{os.pathsep}{ROOT / 'tests'}", "PIDS": str(tmp_path)}
+    process = subprocess.Popen([sys.executable, str(script)], env=environment)
+    try:
+        deadline = time.monotonic() + 60
+        while process.poll() is None and len(list(out.glob("img/**/*.jpg"))) < 1 and time.monotonic() < deadline:
+            time.sleep(0.01)
+        time.sleep(seconds)
+        assert process.poll() is None, "it ended before it could be killed"
+    finally:
+        process.kill()
+        process.wait()
+    workers = [int(path.suffix[1:]) for path in tmp_path.glob("worker.*")]
+    while any(alive(pid) for pid in workers) and time.monotonic() < deadline:
+        time.sleep(0.01)
+    assert workers and not any(alive(pid) for pid in workers)
+    assert not (out / "list").exists()
+    assert all(cv2.imread(str(path)) is not None for path in out.glob("img/**/[0-9]*.jpg"))
+    broken = len(list(out.glob("img/**/[0-9]*.jpg")))
+    prepare(BP4D, raw, out, PART, make_mesher=SlowWholeFrame)
+    prepare(BP4D, raw, tmp_path / "whole", PART, make_mesher=SlowWholeFrame)
+    assert 0 < broken < len(crops(out)) == 300 and crops(out) == crops(tmp_path / "whole")
+    assert not list(out.rglob(".*.part"))
+
+
+def alive(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    return Path(f"/proc/{pid}/stat").read_text().split()[2] != "Z"
+
+
+def test_a_damaged_picture_is_named_once_the_others_are_done(tmp_path: Path) -> None:
+    raw, out = tmp_path / "raw", tmp_path / "out"
+    two_subjects(raw)
+    damaged = raw / "2D+3D/F001/T1/20.jpg"
+    good = damaged.read_bytes()
+    damaged.write_bytes(b"no image")
+    with pytest.raises(DataError, match=r"1 of 2 videos cannot be used: F001/T1: expected an image in .*20.jpg.*again"):
+        prepare(BP4D, raw, out, PART, make_mesher=WholeFrame)
+    assert len(list((out / "img/F007/T1").iterdir())) == 30 and not (out / "list").exists()
+    damaged.write_bytes(good)
+    assert prepare(BP4D, raw, out, PART, make_mesher=WholeFrame).listed == 60
+
+
+def test_crops_of_two_kinds_are_not_mixed(tmp_path: Path) -> None:
+    two_subjects(tmp_path / "raw")
+    prepare(BP4D, tmp_path / "raw", tmp_path / "out", PART, make_mesher=WholeFrame)
+    other = PrepareOptions(size_px=32, partial=True)
+    with pytest.raises(DataError, match=r"holds crops made with size_px 16 and not 32; choose another --out"):
+        prepare(BP4D, tmp_path / "raw", tmp_path / "out", other, make_mesher=WholeFrame)
+    (tmp_path / "out/prepare.json").write_text("[]")
+    with pytest.raises(DataError, match=r"prepare.json' cannot be read"):
+        prepare(BP4D, tmp_path / "raw", tmp_path / "out", PART, make_mesher=WholeFrame)
+
+
+def test_an_incomplete_distribution_is_refused_or_taken_as_it_is(tmp_path: Path) -> None:
+    raw, out = tmp_path / "raw", tmp_path / "out"
+    two_subjects(raw)
+    with pytest.raises(DataError, match=r"no labels of F002, F003, .*\(39 subjects of the folds\); .*--partial"):
+        prepare(BP4D, raw, out, SMALL, make_mesher=WholeFrame)
+    assert not out.exists()
+    done = prepare(BP4D, raw, out, PART, make_mesher=WholeFrame)
+    assert done.folds[0] == (30, 30)
+    assert "BP4D_test_img_path_fold2.txt: no subject" in str(done.folds[1])
+    assert not list((out / "list").glob("*fold2*"))
+
+
+def test_videos_without_pictures_are_named(tmp_path: Path) -> None:
+    rebuild(DISFA, small_fold(DISFA), tmp_path / "raw", tmp_path / "out")
+    for path in (tmp_path / "raw/Video_LeftCamera").glob("*SN00[12]*"):
+        path.unlink()
+    with pytest.raises(DataError, match=r"no pictures of SN002, SN001 \(2 of 27 videos\) at Video_LeftCamera/"):
+        prepare(DISFA, tmp_path / "raw", tmp_path / "out", SMALL, make_mesher=WholeFrame)
+    for path in (tmp_path / "raw/Video_LeftCamera").iterdir():
+        path.unlink()
+    with pytest.raises(DataError, match=r"no pictures at Video_LeftCamera/.*; is this the folder\?"):
+        prepare(DISFA, tmp_path / "raw", tmp_path / "out", PART, make_mesher=WholeFrame)
+
+
+def test_an_au_that_nobody_shows_stops_a_complete_data_set(tmp_path: Path) -> None:
+    fold = small_fold(DISFA)
+    for half in (fold.train, fold.test):
+        half.labels[:, 0] = 0
+    with pytest.raises(DataError, match=r"DISFA_train_path_fold1.txt: no training frame shows AU01"):
+        rebuild(DISFA, fold, tmp_path / "raw", tmp_path / "out")
+
+
+def test_several_workers_make_what_one_makes(tmp_path: Path) -> None:
+    two_subjects(tmp_path / "raw")
+    alone = prepare(BP4D, tmp_path / "raw", tmp_path / "one", PART, make_mesher=WholeFrame)
+    seen: list[tuple[int, int]] = []
+    options = PrepareOptions(size_px=16, partial=True, workers=2)
+
+    def progress(done: int, total: int) -> None:
+        seen.append((done, total))
+
+    together: Prepared = prepare(BP4D, tmp_path / "raw", tmp_path / "two", options, progress, WholeFrame)
+    assert together == alone and crops(tmp_path / "one") == crops(tmp_path / "two")
+    assert seen[0] == (0, 60) and seen == sorted(seen)
+
+
+def test_ctrl_c_ends_the_workers_and_leaves_nothing_half_done(tmp_path: Path) -> None:
+    two_subjects(tmp_path / "raw", rows=400)
+    options = PrepareOptions(size_px=16, partial=True, workers=2)
+
+    def stop(done: int, total: int) -> None:
+        if done:
+            signal.raise_signal(signal.SIGINT)
+
+    with pytest.raises(KeyboardInterrupt):
+        prepare(BP4D, tmp_path / "raw", tmp_path / "out", options, stop, SlowWholeFrame)
+    assert not list((tmp_path / "out").rglob(".*.part")) and 0 < len(crops(tmp_path / "out")) < 800
