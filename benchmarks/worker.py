@@ -92,7 +92,8 @@ def matmul(request: Answer) -> tuple[Answer, Run]:
 
 def stream(request: Answer) -> tuple[Answer, Run]:
     """Streaming: a run takes the next frame of every face, from the moment on when scores come out."""
-    from mdhr_sdk.runtime.stream import StreamGraphs, StreamScorer
+    from mdhr_sdk.runtime.stream import StreamScorer
+    from mdhr_sdk.runtime.stream_graphs import StreamGraphs
 
     graphs = StreamGraphs.open(ModelFolder.open(request["folder"]), request["backend"], _options(request))
     scorer, frames = StreamScorer(graphs, request["lookahead"]), _inputs(request)["frames"]

@@ -15,6 +15,7 @@ import typer
 from mdhr_sdk.cli import run_app
 from mdhr_sdk.commands.engine import DEFAULT_MODEL, run_build
 from mdhr_sdk.deploy import EngineOptions
+from mdhr_sdk.runtime.base import GRAPHS
 
 app = typer.Typer(add_completion=False, rich_markup_mode=None, context_settings={"help_option_names": ["-h", "--help"]})
 OWN = EngineOptions()
@@ -23,9 +24,7 @@ OWN = EngineOptions()
 @app.command()
 def build(
     model: Annotated[Path, typer.Argument(help="Model folder.")] = DEFAULT_MODEL,
-    graph: Annotated[
-        list[str], typer.Option(help="clip, encoder, head, clip_u8 or encoder_u8; may be given again.")
-    ] = [OWN.graph],
+    graph: Annotated[list[str], typer.Option(help=f"{', '.join(GRAPHS)}; may be given again.")] = [OWN.graph],
     precision: Annotated[str, typer.Option(help="fp32, fp16 or int8: which ONNX graph to build from.")] = OWN.precision,
     toolchain: Annotated[str, typer.Option(help="tensorrt, or rtx (TensorRT-RTX; needs no GPU).")] = OWN.toolchain,
     batch_min: Annotated[int, typer.Option(help="Smallest batch; all three the same: one CUDA graph.")] = OWN.batch_min,

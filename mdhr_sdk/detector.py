@@ -15,7 +15,8 @@ from .outputs import Results
 from .pipeline import Naming, Pipeline
 from .results import FrameResult, ModelInfo
 from .runtime import Session, SessionOptions, open_session
-from .runtime.stream import StreamGraphs, StreamScorer
+from .runtime.stream import StreamScorer
+from .runtime.stream_graphs import StreamGraphs
 from .scoring import ClipModel, ClipScoring, Scoring, StreamScoring
 from .vision import TEMPLATES, FaceMesher, Source, list_sources
 

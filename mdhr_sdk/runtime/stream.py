@@ -9,20 +9,16 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Hashable, Iterable, Mapping, Sequence
-from contextlib import ExitStack
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ..config import FolderConfig
 from ..errors import BackendError, ConfigError, InputError
-from ..folder import ModelFolder
-from ..ops import DynamicsParameters
-from .base import Session, SessionOptions
-from .dynamics_weights import read_parameters
+from .base import Session
 from .rings import Ring, RingSettings, Rows, Window
-from .select import open_session
+from .stream_graphs import StreamGraphs
 
 MAX_BATCH = 16  # frames a call: bounds memory when many faces come together
 RING_DTYPES = ("float32", "float16")
@@ -59,53 +55,6 @@ def default_lookahead(config: FolderConfig) -> int:
     return settled if 2 * settled < config.clip_length else config.clip_length // 2
 
 
-@dataclass(frozen=True, eq=False)
-class StreamGraphs:
-    """The graphs that streams run, and the weights of what lies between the first two.
-
-    Attributes:
-        encoder: runs once a frame; where and how precisely is where streams run.
-        relations, temporal: the small ones after it, on the same device.
-        parameters: of the motion path, for `mdhr_sdk.ops`; None without MFD.
-        choice: which backend was chosen and why not those before it.
-    """
-
-    config: FolderConfig
-    encoder: Session
-    relations: Session
-    temporal: Session
-    parameters: DynamicsParameters | None
-    choice: str
-    threads: int | None
-
-    @classmethod
-    def open(cls, folder: ModelFolder, backend: str = "auto", options: SessionOptions | None = None) -> StreamGraphs:
-        """Open 'encoder', 'relations' and 'temporal' of a folder; beside an int8 encoder the others are fp32.
-
-        Raises:
-            BackendError, ModelFolderError: as `open_session`; or the model has another fusion than the released one.
-        """
-        options = options or SessionOptions()
-        with ExitStack() as opened:
-            encoder, choice = open_session(folder, backend, options, "encoder")
-            opened.callback(encoder.close)
-            precision = "fp32" if encoder.precision == "int8" else encoder.precision
-            small = replace(options, device=encoder.device, precision=precision)
-            relations, _ = open_session(folder, encoder.backend, small, "relations")
-            opened.callback(relations.close)
-            temporal, _ = open_session(folder, encoder.backend, small, "temporal")
-            opened.callback(temporal.close)
-            mfd = folder.config.model.mfd
-            parameters = read_parameters(folder, scaled=encoder.backend != "torch") if mfd else None
-            opened.pop_all()
-        return cls(folder.config, encoder, relations, temporal, parameters, choice, options.threads)
-
-    def close(self) -> None:
-        """Free the sessions; may be called twice."""
-        for session in (self.encoder, self.relations, self.temporal):
-            session.close()
-
-
 class StreamScorer:
     """Scores any number of streams, one face each, in batches. Streams come and go, and never mix.
 
@@ -121,11 +70,11 @@ class StreamScorer:
 
         Args:
             lookahead: L, 0 to T - 1; None for `default_lookahead`.
-            ring_dtype: 'float32' or 'float16', of the maps that are kept where the window's edge matters; float16
-                halves that memory and costs accuracy, since what counts are small differences of these maps.
+            ring_dtype: 'float32', or 'float16' for the maps that are kept where the window's edge matters; that halves
+                their memory and costs accuracy, since what counts are small differences of these maps.
 
         Raises:
-            ConfigError: a lookahead or dtype out of range.
+            ConfigError: a lookahead out of range, or a dtype that there is not.
         """
         config = graphs.config
         lookahead = default_lookahead(config) if lookahead is None else lookahead
@@ -140,6 +89,11 @@ class StreamScorer:
             lookahead, config.clip_length, model.k if model.mfd else 0, model.temporal_reach, graphs.parameters,
             ring_dtype, graphs.threads,
         )  # fmt: skip
+        if self.settings.settled and ring_dtype != "float32":
+            raise ConfigError(
+                f"ring_dtype='{ring_dtype}' is for lookaheads whose windows' edges matter; at {lookahead} what "
+                "is kept are differences, in float32 only"
+            )
         self.stream_bytes = self.settings.ring_bytes(config)
         self._streams: dict[Hashable, _Stream] = {}
 

@@ -21,7 +21,8 @@ from mdhr_sdk.errors import BackendError, ConfigError, InputError
 from mdhr_sdk.folder import ModelFolder
 from mdhr_sdk.model import MDHR, build_mdhr, calibrate, load_model, save_model
 from mdhr_sdk.runtime import SessionOptions
-from mdhr_sdk.runtime.stream import StreamGraphs, StreamScore, StreamScorer, default_lookahead
+from mdhr_sdk.runtime.stream import StreamScore, StreamScorer, default_lookahead
+from mdhr_sdk.runtime.stream_graphs import StreamGraphs
 
 T, K, SIZE = 9, 2, 64
 SETTLED = K + 2  # the only one: 2 (k + r) + 1 = T
@@ -216,6 +217,8 @@ def test_lookahead_lies_in_the_window(folder: ModelFolder, lookahead: Any) -> No
 def test_bad_input_says_what_is_wanted(folder: ModelFolder) -> None:
     with pytest.raises(ConfigError, match="float32, float16"):
         open_scorer(folder, "torch", ring_dtype="int8")
+    with pytest.raises(ConfigError, match="in float32 only"):
+        open_scorer(folder, "torch", SETTLED, ring_dtype="float16")
     scorer = open_scorer(folder, "torch")
     with pytest.raises(InputError, match="one shape"):
         scorer.push({0: np.zeros((3, SIZE, SIZE), np.float32), 1: np.zeros((3, 32, 32), np.float32)})
@@ -239,7 +242,8 @@ import sys
 sys.modules.update(dict.fromkeys(("torch", "timm", "onnx"), None))
 import numpy as np
 from mdhr_sdk.folder import ModelFolder
-from mdhr_sdk.runtime.stream import StreamGraphs, StreamScorer
+from mdhr_sdk.runtime.stream import StreamScorer
+from mdhr_sdk.runtime.stream_graphs import StreamGraphs
 scorer = StreamScorer(StreamGraphs.open(ModelFolder.open({str(exported.path)!r}), "onnxruntime"))
 frame = np.zeros((3, {SIZE}, {SIZE}), np.float32)
 print(sum(len(scorer.push({{0: frame}})) for _ in range({T})) + len(scorer.finish()))
