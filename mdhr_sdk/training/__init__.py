@@ -1,0 +1,1 @@
+"""Data, training and evaluation of MDHR (paper section 4; supplement section 4)."""
