@@ -129,6 +129,8 @@ class TrainerSettings:
         activation_checkpointing: compute the backbone's activations again in the backward pass, to save memory.
         sync_norms: BatchNorm over all devices (GPUs only), as one device with the whole batch would.
         log_every: steps between two log entries.
+        deterministic: only algorithms that give the same bits again, slower on a GPU; the CPU's do anyway.
+        progress: show a progress bar.
     """
 
     epochs: int = 200
@@ -142,6 +144,8 @@ class TrainerSettings:
     activation_checkpointing: bool = False
     sync_norms: bool = True
     log_every: int = 10
+    deterministic: bool = False
+    progress: bool = True
 
     def __post_init__(self) -> None:
         for name in ("epochs", "validate_every", "batch_size", "devices", "log_every"):
