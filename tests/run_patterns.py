@@ -40,8 +40,8 @@ def main(folder: Path, batch: int, save: int, changes: list[str]) -> None:
             kill()
         keep(self, path)
 
-    def with_dropout(*args: Any) -> Any:
-        model = build(*args)
+    def with_dropout(*args: Any, **options: Any) -> Any:
+        model = build(*args, **options)
         if "trainer.devices=2" not in changes and "compare" not in folder.name:
             drop = lambda layer, _, out: torch.nn.functional.dropout(out, 0.1, layer.training)  # noqa: E731
             model.encoder.static.register_forward_hook(drop)  # something random in every step

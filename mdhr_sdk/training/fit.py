@@ -8,6 +8,7 @@ FOLDER/logs/                     CSV and TensorBoard
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import warnings
 from dataclasses import dataclass
@@ -65,7 +66,8 @@ def fit(settings: Settings, data: FoldData, folder: Path) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     chosen = settings.trainer
     torch.manual_seed(chosen.seed)
-    model = starting_model(settings, data.label_set)
+    checkpoint = folder / CHECKPOINT
+    model = starting_model(settings, data.label_set, resumed=checkpoint.is_file())
     plan = Plan(
         len(data.train), chosen.batch_size, chosen.epochs, chosen.seed, chosen.devices, chosen.checkpoint_batches
     )
@@ -80,7 +82,6 @@ def fit(settings: Settings, data: FoldData, folder: Path) -> None:
         persistent_workers=workers > 0,
         pin_memory=torch.cuda.is_available(),
     )
-    checkpoint = folder / CHECKPOINT
     if checkpoint.is_file():
         batches.set_epoch(_blocks_done(checkpoint, plan))
     with warnings.catch_warnings():
@@ -89,15 +90,15 @@ def fit(settings: Settings, data: FoldData, folder: Path) -> None:
         trainer.fit(module, loader, ckpt_path=path, weights_only=True)
 
 
-def starting_model(settings: Settings, label_set: LabelSet) -> MDHR:
-    """The model before its first step.
+def starting_model(settings: Settings, label_set: LabelSet, resumed: bool = False) -> MDHR:
+    """The model before its first step; any weights do for a resumed run, whose checkpoint brings its own.
 
     Raises:
         ConfigError: `start.folder` holds another architecture than the settings describe.
     """
     config = settings.model_config(label_set)
-    if settings.start.folder is None:
-        return MDHR(config, settings.start.pretrained)
+    if settings.start.folder is None or resumed:
+        return MDHR(config, settings.start.pretrained and not resumed)
     model = load_model(ModelFolder.open(settings.start.folder))
     fresh = MDHR(config).config
     if model.config != fresh:
@@ -126,7 +127,10 @@ class Keeper(pl.Callback):
         trainer.strategy.barrier("checkpoint")
 
     def _validate(self, trainer: pl.Trainer, module: MDHRTraining, epochs: int) -> None:
-        scores = predict(trainer, module, self.data, self.settings)
+        autocast = trainer.precision_plugin.forward_context()
+        module.eval()
+        scores = score(module.judged, self.data, self.settings, module.device, trainer.global_rank, autocast)
+        module.train()
         predictions = Predictions(self.data.frames, scores)
         figure = count(scores >= 0.5, self.data.frames.labels).f1_macro
         for logger in trainer.loggers:
@@ -138,30 +142,28 @@ class Keeper(pl.Callback):
             predictions.save(stem.with_suffix(".npz"))
 
 
-def predict(trainer: pl.Trainer, module: MDHRTraining, data: FoldData, settings: Settings) -> NDArray[np.float32]:
-    """Scores (n, N) of all validation frames, in list order, the clips shared between the processes.
+def score(
+    model: MDHR, data: FoldData, settings: Settings, device: torch.device, rank: int = 0, autocast: Any = None
+) -> NDArray[np.float32]:
+    """Scores (n, N) of all validation frames, in list order; the clips are shared between the processes.
 
     Raises:
         TrainingError: a frame was scored by no clip, or by more than one.
     """
-    size = max(1, settings.trainer.batch_size // settings.trainer.devices)
-    mine = range(trainer.global_rank, len(data.validation), settings.trainer.devices)
+    processes = settings.trainer.devices
+    size = max(1, settings.trainer.batch_size // processes)
+    mine = range(rank, len(data.validation), processes)
     keys = [[(0, index) for index in mine[first : first + size]] for first in range(0, len(mine), size)]
     loader: Any = DataLoader(KeyedClips(data.validation), batch_sampler=keys, num_workers=settings.data.workers)
     rows, aus = data.frames.labels.shape
-    filled = torch.zeros(rows, aus + 1, device=module.device)  # the last column counts
-    model = module.judged
-    training = model.training
-    model.eval()
-    with torch.no_grad(), trainer.precision_plugin.forward_context():
+    filled = torch.zeros(rows, aus + 1, device=device)  # the last column counts
+    with torch.no_grad(), autocast or contextlib.nullcontext():
         for batch in loader:
-            scores = model(batch["clip"].to(module.device)).scores.float()
-            frame = batch["rows"].to(module.device)
+            scores = model(batch["clip"].to(device)).scores.float()
+            frame = batch["rows"].to(device)
             known = frame >= 0
             filled.index_add_(0, frame[known], torch.nn.functional.pad(scores[known], (0, 1), value=1.0))
-    if training:
-        module.train()
-    if trainer.world_size > 1:
+    if processes > 1:
         torch.distributed.all_reduce(filled)
     result: NDArray[np.float32] = filled.cpu().numpy()
     if wrong := np.flatnonzero(result[:, -1] != 1).tolist():

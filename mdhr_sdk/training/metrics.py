@@ -30,6 +30,10 @@ class Counts:
     def __add__(self, other: Counts) -> Counts:
         return Counts(*(getattr(self, f.name) + getattr(other, f.name) for f in fields(self)))
 
+    def pooled(self) -> Counts:
+        """Counts of shape (S, N) added up over S."""
+        return Counts(*(getattr(self, f.name).sum(axis=0) for f in fields(self)))
+
     @property
     def f1(self) -> Floats:
         """2 TP / (2 TP + FP + FN), one an AU; NaN where an AU neither occurs nor is predicted."""
