@@ -66,7 +66,7 @@ def _of_subjects(frames: FrameList, subjects: Collection[str], inside: bool) -> 
     """The rows of these subjects, or all others."""
     rows = np.flatnonzero(np.isin(frames.subjects, list(subjects)) == inside)
     columns: dict[str, Any] = {name: getattr(frames, name)[rows] for name in ("labels", "regions", "videos", "numbers")}
-    texts = {name: tuple(getattr(frames, name)[row] for row in rows) for name in ("paths", "subjects")}
+    texts: dict[str, Any] = {name: tuple(getattr(frames, name)[row] for row in rows) for name in ("paths", "subjects")}
     return dataclasses.replace(frames, **columns, **texts, weights=None)
 
 
@@ -93,7 +93,7 @@ def augmentation(settings: Settings) -> Augmentation:
         ConfigError: an unknown key or a bad value.
     """
     known = [f.name for f in dataclasses.fields(Augmentation)]
-    values = {key: tuple(x) if isinstance(x, list) else x for key, x in settings.augmentation.items()}
+    values: dict[str, Any] = {key: tuple(x) if isinstance(x, list) else x for key, x in settings.augmentation.items()}
     if unknown := sorted(set(values) - set(known)):
         raise ConfigError(f"unknown setting 'augmentation.{unknown[0]}'; known: {', '.join(known)}")
     try:
