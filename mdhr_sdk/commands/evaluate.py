@@ -50,17 +50,21 @@ def run_evaluate(
 
 
 def result_table(title: str, results: Sequence[Result]) -> Table:
-    """A row a protocol: F1 of each AU, then what sums a model up; in percent, means over folds."""
-    codes = results[0].codes
-    columns = ("F1", "95 %", "F1 micro", "event F1", "AUC", "accuracy")
+    """A column a protocol: what sums a model up, then F1 of each AU; in percent, means over folds."""
     folds = ", ".join(str(fold.fold) for fold in results[0].folds)
-    table = Table("protocol", *codes, *columns, title=f"{title}: F1 in percent, mean over folds {folds}")
+    table = Table("", title=f"{title}: percent, mean over folds {folds}")
     for result in results:
-        interval = result.interval
-        figures = (result.f1_micro, result.event_f1, result.area, result.accuracy)
-        spread = f"{_percent(interval.low)}-{_percent(interval.high)}"
-        row = (*map(_percent, result.f1_by_au), _percent(result.f1), spread, *map(_percent, figures))
-        table.add_row(result.protocol.name, *row, style="yellow" if result.protocol.optimistic else None)
+        table.add_column(result.protocol.name, style="yellow" if result.protocol.optimistic else None)
+    intervals = [result.interval for result in results]
+    epochs = [", ".join(str(fold.epoch) for fold in result.folds if fold.epoch) for result in results]
+    table.add_row("F1", *(_percent(result.f1) for result in results), style="bold")
+    table.add_row("its 95 % interval", *(f"{_percent(i.low)} to {_percent(i.high)}" for i in intervals))
+    names = {"f1_micro": "F1 micro", "event_f1": "F1 of events", "area": "AUC", "accuracy": "accuracy"}
+    for attribute, name in names.items():
+        table.add_row(name, *(_percent(getattr(result, attribute)) for result in results))
+    table.add_row("epoch of each fold", *epochs, end_section=True)
+    for column, code in enumerate(results[0].codes):
+        table.add_row(f"F1 {code}", *(_percent(result.f1_by_au[column]) for result in results))
     return table
 
 

@@ -15,6 +15,7 @@ from ..errors import ConfigError, require
 if TYPE_CHECKING:
     from ..training.settings import Settings
 
+ALL_FOLDS = (1, 2, 3)
 Words = tuple[Path | None, tuple[int, ...], tuple[str, ...]]
 
 
@@ -57,7 +58,10 @@ def run_train(words: Sequence[str], folds: Sequence[int], out: Path | None, resu
     if out is None or (config is None and not changes):
         raise ConfigError("expected CONFIG and --out RUN for a new run, or --resume RUN")
     settings = _settings(config, changes)
-    runs.start(settings, out, numbers or (1, 2, 3))
+    for fold in numbers or ALL_FOLDS:  # a bad list of the last fold is found now, not after days
+        for inner in (False, True)[: 2 if settings.data.held_out else 1]:
+            fold_data(settings, fold, inner)
+    runs.start(settings, out, numbers or ALL_FOLDS)
     return runs.train(out, fold_data)
 
 
@@ -77,7 +81,7 @@ def run_ablation(name: str, words: Sequence[str], folds: Sequence[int], out: Pat
     table = Table("", "F1 last epoch", "95 %", "paper, BP4D", title=f"{chosen.title} · {base.data.dataset}")
     for place, variant in enumerate(chosen.variants):
         folder = out / f"{place + 1:02d}"
-        figure, low, high = _ablated(base, variant.model, folder, numbers or (1, 2, 3))
+        figure, low, high = _ablated(base, variant.model, folder, numbers or ALL_FOLDS)
         rows.append({"name": variant.name, "f1": figure, "low": low, "high": high, "paper": variant.published})
         paper = "" if variant.published is None else f"{variant.published:.1f}"
         table.add_row(variant.name, f"{100 * figure:.1f}", f"{100 * low:.1f} to {100 * high:.1f}", paper)
