@@ -183,6 +183,22 @@ def ablate(
     run_ablation(study, words or [], fold or [], out, json)
 
 
+@app.command()
+def figures(
+    words: Annotated[Optional[list[str]], typer.Argument(help="For labels: CONFIG, section.key=value ...")] = None,
+    fold: Annotated[Optional[list[int]], typer.Option(help="Fold whose two halves are the data set.")] = None,
+    model: Annotated[Optional[Path], typer.Option(help="Model folder, for weights and graph.")] = None,
+    on: Annotated[Optional[str], typer.Option(help="Footage with a face, for weights and graph.")] = None,
+    first: Annotated[int, typer.Option(help="Frame of the footage to start at.")] = 0,
+    out: Annotated[Path, typer.Option(help="Folder for the figures.")] = Path("mdhr-figures"),
+) -> None:
+    """Draw the paper's figures: label distribution, adaptive weights a scale, the graph on the face."""
+    from .commands.figures import run_figures
+
+    for path in run_figures(model, on, words or [], fold or [], out, first):
+        typer.echo(path)
+
+
 @app.callback(invoke_without_command=True)
 def version(
     context: typer.Context, version: Annotated[bool, typer.Option("--version", help="Show the version.")] = False
