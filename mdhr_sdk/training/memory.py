@@ -52,11 +52,13 @@ def _recompute(block: Any) -> None:
 
 @contextlib.contextmanager
 def _statistics_kept(norms: list[_BatchNorm]) -> Iterator[None]:
-    tracked = [norm.track_running_stats and norm.training for norm in norms]
-    for norm, was in zip(norms, tracked, strict=True):
-        norm.track_running_stats = norm.track_running_stats and not was
+    """The same pass, tensor for tensor, but that running statistics move by nothing."""
+    before = [(norm.momentum, norm.num_batches_tracked) for norm in norms]
+    for norm in norms:
+        norm.momentum = 0.0
+        norm.num_batches_tracked = None if norm.num_batches_tracked is None else norm.num_batches_tracked.clone()
     try:
         yield
     finally:
-        for norm, was in zip(norms, tracked, strict=True):
-            norm.track_running_stats = norm.track_running_stats or was
+        for norm, (momentum, tracked) in zip(norms, before, strict=True):
+            norm.momentum, norm.num_batches_tracked = momentum, tracked
