@@ -87,7 +87,13 @@ def fit(settings: Settings, data: FoldData, folder: Path) -> None:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # about lengths, workers and frozen layers that are as they should be
         path = str(checkpoint) if checkpoint.is_file() else None
-        trainer.fit(module, loader, ckpt_path=path, weights_only=True)
+        try:
+            trainer.fit(module, loader, ckpt_path=path, weights_only=True)
+        except torch.OutOfMemoryError as error:
+            raise TrainingError(
+                f"the GPU's memory is too small ({str(error).splitlines()[0]}); take preset: small-gpu, a smaller "
+                "trainer.batch_size with optimiser.accumulate, or optimiser.freeze=[encoder.backbone]"
+            ) from None
 
 
 def starting_model(settings: Settings, label_set: LabelSet, resumed: bool = False) -> MDHR:
