@@ -6,27 +6,16 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from sklearn import metrics as sk
+from torchmetrics.classification import BinaryAUROC, BinaryF1Score
 
+from field_counts import FOLDS
 from mdhr_sdk.errors import InputError
 from mdhr_sdk.training.events import count_events
 from mdhr_sdk.training.metrics import area_under_curve, count, mean
-
-# Rows and positive labels of the test part of the field's three folds, AUs in order.
-FOLDS: dict[str, list[tuple[int, list[int]]]] = {
-    "bp4d": [
-        (46034, [12497, 10370, 9800, 23309, 23103, 30133, 28066, 22339, 7181, 15947, 7608, 7286]),
-        (50182, [10223, 6568, 9870, 23312, 27651, 27954, 26187, 25762, 10024, 18379, 8657, 7867]),
-        (50631, [8322, 8172, 10085, 21055, 29862, 29183, 28277, 20274, 7664, 16080, 8023, 7076]),
-    ],
-    "disfa": [
-        (43605, [3198, 3640, 8161, 4409, 2968, 6161, 12191, 2508]),
-        (43605, [1469, 879, 6653, 3558, 1287, 6187, 13206, 4123]),
-        (43604, [1839, 1125, 5119, 2360, 1218, 4503, 10850, 4902]),
-    ],
-}
 
 
 def random_case(seed: int, rows: int, aus: int, unknown: float) -> tuple[Any, Any, Any]:
@@ -163,3 +152,17 @@ def test_an_event_shifted_by_half_is_missed_at_one_half() -> None:
     for shift, f1 in ((0, 1.0), (1, 1.0), (2, 0.0)):  # 4, 3 and 2 frames of 4, 5 and 6
         predicted = np.roll(labels == 1, shift, axis=0)
         assert count_events(predicted, labels, [slice(0, 12)]).f1_macro == f1
+
+
+def test_ratios_are_those_of_torchmetrics() -> None:
+    """On 2 x 10 000 labels with unknown ones, pooled over batches."""
+    scores, labels, predicted = random_case(5, 10_000, 2, 0.2)
+    ours, areas = count(predicted, labels), area_under_curve(scores, labels)
+    for au in range(2):
+        f1, area = BinaryF1Score(ignore_index=-1), BinaryAUROC(ignore_index=-1)
+        for part in np.array_split(np.arange(10_000), 7):
+            truth = torch.from_numpy(labels[part, au]).long()
+            f1.update(torch.from_numpy(predicted[part, au]).long(), truth)
+            area.update(torch.from_numpy(scores[part, au]), truth)
+        assert ours.f1[au] == pytest.approx(float(f1.compute()), abs=1e-6)
+        assert areas[au] == pytest.approx(float(area.compute()), abs=1e-6)
