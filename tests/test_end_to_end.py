@@ -3,11 +3,17 @@
 from __future__ import annotations
 
 import json
+import os
+import signal
+import subprocess
+import sys
+import time
 from pathlib import Path
 
 import pandas as pd
 import pytest
 
+import mdhr_sdk
 from mdhr_sdk import cli
 from mdhr_sdk.folder import ModelFolder
 from mdhr_sdk.training.predictions import Predictions
@@ -166,3 +172,30 @@ def test_bad_words_are_one_line(
     assert mdhr(monkeypatch, *words) == 2
     error = capsys.readouterr().err
     assert error.count("\n") == 1 and error.startswith("error: ") and message in error, error
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGTERM])
+def test_a_stopped_run_says_how_to_go_on(how: signal.Signals, tmp_path: Path) -> None:
+    config = write_tree(tmp_path / "data")
+    run = tmp_path / "run"
+    words = (
+        "data.held_out=0",
+        "trainer.epochs=100000",
+        "trainer.validate_every=100000",
+        "--fold",
+        "1",
+        "--out",
+        str(run),
+    )
+    environment = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(Path(mdhr_sdk.__path__[0]).parent)}
+    call = [sys.executable, "-m", "mdhr_sdk", "train", str(config), *words]
+    with subprocess.Popen(call, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+        for _ in range(600):
+            if (run / "fold1" / "last.ckpt").is_file() or process.poll() is not None:
+                break
+            time.sleep(0.1)
+        process.send_signal(how)
+        out, error = process.communicate(timeout=60)
+    assert process.returncode == 130, error
+    assert f"go on with: mdhr train --resume {run}" in out.replace("\n", "") and "Traceback" not in error

@@ -54,7 +54,7 @@ def run_train(words: Sequence[str], folds: Sequence[int], out: Path | None, resu
     if resume is not None:
         if config is not None or changes or out is not None:
             raise ConfigError("a resumed run keeps its settings; give --resume RUN alone, or with --fold")
-        return runs.train(resume, fold_data, numbers)
+        return _trained(resume, numbers)
     if out is None or (config is None and not changes):
         raise ConfigError("expected CONFIG and --out RUN for a new run, or --resume RUN")
     settings = _settings(config, changes)
@@ -62,7 +62,18 @@ def run_train(words: Sequence[str], folds: Sequence[int], out: Path | None, resu
         for inner in (False, True)[: 2 if settings.data.held_out else 1]:
             fold_data(settings, fold, inner)
     runs.start(settings, out, numbers or ALL_FOLDS)
-    return runs.train(out, fold_data)
+    return _trained(out, ())
+
+
+def _trained(out: Path, folds: Sequence[int]) -> list[Path]:
+    from ..training import runs
+    from ..training.folds import fold_data
+
+    try:
+        return runs.train(out, fold_data, folds)
+    except KeyboardInterrupt:
+        Console(markup=False, highlight=False).print(f"interrupted; go on with: mdhr train --resume {out}")
+        raise
 
 
 def run_ablation(name: str, words: Sequence[str], folds: Sequence[int], out: Path, json_path: Path | None) -> None:

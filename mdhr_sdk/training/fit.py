@@ -57,7 +57,7 @@ class FoldData:
 def fit(settings: Settings, data: FoldData, folder: Path) -> None:
     """Train from the start, or from `folder`'s last checkpoint if it has one, to the last epoch.
 
-    Under torchrun every process calls this; files are written by the first.
+    Under torchrun every process calls this; files are written by the first. Ctrl-C and SIGTERM are KeyboardInterrupt.
 
     Raises:
         TrainingError: the loss is no longer a number, or the checkpoint is another run's.
@@ -89,6 +89,8 @@ def fit(settings: Settings, data: FoldData, folder: Path) -> None:
         path = str(checkpoint) if checkpoint.is_file() else None
         try:
             trainer.fit(module, loader, ckpt_path=path, weights_only=True)
+        except SystemExit:  # how Lightning ends on Ctrl-C and SIGTERM
+            raise KeyboardInterrupt from None
         except torch.OutOfMemoryError as error:
             raise TrainingError(
                 f"the GPU's memory is too small ({str(error).splitlines()[0]}); take preset: small-gpu, a smaller "
