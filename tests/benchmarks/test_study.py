@@ -29,7 +29,7 @@ def test_clips_show_what_their_labels_say() -> None:
 
 @pytest.mark.slow
 def test_motion_needs_mfd() -> None:
-    small = {"epochs": 24, "videos": 40, "tests": 30}
+    small = {"epochs": 16, "videos": 40, "tests": 30}
     full, without = (study.f1(variant, 0, **small) for variant in ("full model", "without MFD"))
     motion = [index for index, kind in enumerate(study.KINDS) if kind == "motion"]
     assert min(full[index] for index in motion) > max(without[index] for index in motion) + 0.05

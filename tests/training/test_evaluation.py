@@ -152,6 +152,8 @@ def test_a_run_does_not_go_on_with_other_data(tmp_path: Path) -> None:
     shutil.rmtree(tmp_path / "run" / "fold1" / "model")
     with pytest.raises(TrainingError, match="was started on 6 training videos"):
         runs.train(tmp_path / "run", lambda *_: fold_data(videos=7, tests=3))
+    (folder,) = runs.train(tmp_path / "run", data_of)  # killed between the last checkpoint and the model folder
+    assert load_model(folder).config.label_set.name == "mine"
     with pytest.raises(TrainingError, match="holds no run"):
         runs.train(tmp_path / "none", data_of)
 
