@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
 import subprocess
@@ -31,7 +32,14 @@ ENVIRONMENT = {
 def process(folder: Path, *changes: str, batch: int = 0, save: int = 0, launcher: tuple[str, ...] = ()) -> Any:
     """A run in a process of its own, which kills itself at the given batch or validation of that process."""
     call = [sys.executable, *launcher, str(SCRIPT), str(folder), str(batch), str(save), *changes]
-    return subprocess.run(call, env=ENVIRONMENT, capture_output=True, text=True, timeout=300, check=False)
+    pipes: Any = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
+    with subprocess.Popen(call, env=ENVIRONMENT, start_new_session=True, **pipes) as child:
+        try:
+            out, error = child.communicate(timeout=600)
+        finally:
+            with contextlib.suppress(ProcessLookupError):  # torchrun's processes too, whatever went wrong
+                os.killpg(child.pid, signal.SIGKILL)
+    return subprocess.CompletedProcess(call, child.returncode, out, error)
 
 
 @pytest.mark.slow
