@@ -170,6 +170,77 @@ def doctor(
     run_doctor(model)
 
 
+@app.command()
+def train(
+    words: Annotated[
+        Optional[list[str]], typer.Argument(help="CONFIG (a YAML file), then section.key=value ...")
+    ] = None,
+    fold: Annotated[
+        Optional[list[int]], typer.Option(help="Folds to train, as in --fold 1 2 3; all by default.")
+    ] = None,
+    out: Annotated[Optional[Path], typer.Option(help="New folder for the run.")] = None,
+    resume: Annotated[Optional[Path], typer.Option(help="Folder of a run to go on with.")] = None,
+) -> None:
+    """Train a model a fold, or go on with a run that was interrupted.
+
+    Settings that CONFIG leaves out are the paper's.
+    """
+    from .commands.train import run_train
+
+    for folder in run_train(words or [], fold or [], out, resume):
+        typer.echo(folder)
+
+
+@app.command()
+def evaluate(
+    folder: Annotated[Path, typer.Argument(help="Folder of a run, or a model folder.")],
+    words: Annotated[
+        Optional[list[str]], typer.Argument(help="For a model folder: CONFIG, section.key=value ...")
+    ] = None,
+    fold: Annotated[
+        Optional[list[int]], typer.Option(help="Folds, as in --fold 1 2 3; a run's own by default.")
+    ] = None,
+    against: Annotated[Optional[Path], typer.Option(help="Another run, to test the difference.")] = None,
+    out: Annotated[Optional[Path], typer.Option(help="Folder for JSON and predictions.")] = None,
+) -> None:
+    """Judge a run under four protocols side by side, or a model folder at its thresholds."""
+    from .commands.evaluate import run_evaluate
+
+    run_evaluate(folder, words or [], fold or [], against, out)
+
+
+@app.command()
+def ablate(
+    study: Annotated[str, typer.Argument(help="components, dynamics, edges, neighbours, lambda or regions.")],
+    words: Annotated[
+        Optional[list[str]], typer.Argument(help="CONFIG (a YAML file), then section.key=value ...")
+    ] = None,
+    fold: Annotated[Optional[list[int]], typer.Option(help="Folds, as in --fold 1 2 3; all by default.")] = None,
+    out: Annotated[Path, typer.Option(help="Folder for the runs; give it again to go on.")] = Path("mdhr-ablation"),
+    json: Annotated[Optional[Path], typer.Option(help="Write the table there.")] = None,
+) -> None:
+    """Train every row of a table of the paper and print it beside the published figures."""
+    from .commands.train import run_ablation
+
+    run_ablation(study, words or [], fold or [], out, json)
+
+
+@app.command()
+def figures(
+    words: Annotated[Optional[list[str]], typer.Argument(help="For labels: CONFIG, section.key=value ...")] = None,
+    fold: Annotated[Optional[list[int]], typer.Option(help="Fold whose two halves are the data set.")] = None,
+    model: Annotated[Optional[Path], typer.Option(help="Model folder, for weights and graph.")] = None,
+    on: Annotated[Optional[str], typer.Option(help="Footage with a face, for weights and graph.")] = None,
+    first: Annotated[int, typer.Option(help="Frame of the footage to start at.")] = 0,
+    out: Annotated[Path, typer.Option(help="Folder for the figures.")] = Path("mdhr-figures"),
+) -> None:
+    """Draw the paper's figures: label distribution, adaptive weights a scale, the graph on the face."""
+    from .commands.figures import run_figures
+
+    for path in run_figures(model, on, words or [], fold or [], out, first):
+        typer.echo(path)
+
+
 @app.callback(invoke_without_command=True)
 def version(
     context: typer.Context, version: Annotated[bool, typer.Option("--version", help="Show the version.")] = False

@@ -97,6 +97,10 @@ class ExportError(MDHRError):
     """A graph that cannot be made, or that does not answer like the weights it came from."""
 
 
+class TrainingError(MDHRError):
+    """A training run that cannot go on, or that has nothing to go on from."""
+
+
 class MissingDependencyError(MDHRError):
     """A package of an optional extra that is not installed."""
 

@@ -23,7 +23,10 @@ BASE = (
     FLOORS[0] | {"scoring", "pipeline", "detector"} | {"cli", "commands", "__main__"}
 )  # floors whose files are one unit
 FILES = sorted(path for path in ROOT.rglob("*.py") if path != ROOT / "__init__.py")
-HEAVY = {"torch", "timm", "torchvision", "safetensors", "onnx", "onnxscript", "lightning", "tensorrt", "openvino"}
+HEAVY = {
+    "torch", "timm", "torchvision", "safetensors", "onnx", "onnxscript", "lightning", "pytorch_lightning",
+    "torchmetrics", "tensorrt", "openvino",
+}  # fmt: skip
 
 
 def floor(unit: str) -> int:

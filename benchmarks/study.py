@@ -1,0 +1,168 @@
+"""What each part of MDHR is for, on clips whose classes can be told in one way only.
+
+    AU01  up   appearance: a patch with upright or level stripes
+    AU02  up   motion: a patch of noise that drifts or stands still; no single frame tells which
+    AU12  low  co-occurrence: nothing to see below; occurs with AU01
+    AU15  low  time: a bar that lights up in every fifth frame of its stretch, so that five frames tell and three do not
+    AU17  low  motion: as AU02
+
+Small networks from random weights, on the CPU in minutes: it says which part carries which kind of evidence, not how
+well faces are read.
+"""
+
+from __future__ import annotations
+
+import logging
+import tempfile
+import time
+import warnings
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Any, Optional
+
+import numpy as np
+import torch
+import typer
+from rich.table import Table
+
+from mdhr_sdk.aus import LabelSet, RegionGroup, RegionLayout
+from mdhr_sdk.cli import run_app
+from mdhr_sdk.training.evaluation import judge
+from mdhr_sdk.training.fit import FoldData, epoch_stem, fit
+from mdhr_sdk.training.predictions import Frames, Predictions
+from mdhr_sdk.training.rules import au_weights, region_classes
+from mdhr_sdk.training.settings import read_settings
+from report import check_json, console, write_json
+
+LAYOUT = RegionLayout((RegionGroup("up", "up", (1, 2)), RegionGroup("low", "low", (12, 15, 17))))
+LABELS = LabelSet("patterns", (1, 2, 12, 15, 17), LAYOUT)
+KINDS = ("appearance", "motion", "co-occurrence", "time", "motion")
+T, SIZE, PATCH = 12, 64, 20
+VARIANTS: dict[str, dict[str, Any]] = {
+    "full model": {},
+    "without MFD": {"mfd": False},
+    "without temporal convolution": {"temporal": False},
+    "without region heads (edges everywhere)": {"auxiliary": False, "edges": "cross_full"},
+    "without region heads and graph": {"auxiliary": False, "graph": False},
+    "backbone only": {"mfd": False, "extractors": False, "auxiliary": False, "graph": False, "temporal": False},
+}
+
+
+app = typer.Typer(add_completion=False, rich_markup_mode=None)
+
+
+@dataclass
+class Patterns:
+    """A clip an item, drawn by (seed, epoch, index)."""
+
+    clips: int
+    seed: int
+    epoch: int = 0
+
+    def __len__(self) -> int:
+        return self.clips
+
+    def set_epoch(self, epoch: int) -> None:
+        self.epoch = epoch
+
+    def labels(self, rng: np.random.Generator) -> np.ndarray:
+        """(T, 5) int8: stretches of half a clip on average; AU12 goes with AU01."""
+        flips = rng.random((T, 5)) < 2 / T
+        flips[0] = rng.random(5) < 0.5
+        labels = (np.cumsum(flips, axis=0) % 2).astype(np.int8)
+        labels[:, 2] = labels[:, 0]
+        return labels
+
+    def __getitem__(self, index: int) -> dict[str, torch.Tensor]:
+        rng = np.random.default_rng((self.seed, self.epoch, index))
+        labels = self.labels(rng)
+        frames = np.broadcast_to(rng.normal(0, 0.2, (SIZE, SIZE)), (T, SIZE, SIZE)).copy()
+        frames[:, 4 : 4 + PATCH, 4 : 4 + PATCH] += _stripes(labels[:, 0], rng)
+        frames[:, 4 : 4 + PATCH, 40 : 40 + PATCH] += _drifting(labels[:, 1], rng)
+        flashes = labels[:, 3] * (np.arange(T) % 5 == rng.integers(5))
+        frames[:, 40 : 40 + PATCH, 4 : 4 + PATCH] += 2.0 * flashes[:, None, None]
+        frames[:, 40 : 40 + PATCH, 40 : 40 + PATCH] += _drifting(labels[:, 4], rng)
+        frames += rng.normal(0, 0.05, frames.shape)
+        clip = np.repeat(frames[:, None].astype(np.float32), 3, axis=1)
+        rows = np.arange(index * T, (index + 1) * T)
+        arrays = {"clip": clip, "labels": labels, "regions": region_classes(labels, LAYOUT, LABELS.aus), "rows": rows}
+        return {name: torch.from_numpy(array) for name, array in arrays.items()}
+
+
+def _stripes(upright: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    """(T, PATCH, PATCH): stripes of period 5, at a place of the clip's own."""
+    wave = np.sign(np.sin((np.arange(PATCH) + rng.integers(5)) * 2 * np.pi / 5))
+    level = np.broadcast_to(wave[:, None], (PATCH, PATCH))
+    return np.where(upright[:, None, None] == 1, level.T, level)
+
+
+def _drifting(moves: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    """(T, PATCH, PATCH): a window on noise that goes on by two pixels in every frame in which it moves."""
+    noise = rng.normal(0, 1, (PATCH, PATCH + 2 * T))
+    places = np.cumsum(2 * moves)
+    return np.stack([noise[:, place : place + PATCH] for place in places])
+
+
+def data(seed: int, videos: int, tests: int) -> FoldData:
+    """Training clips of one seed; the test clips are the same for every seed."""
+    train, test = Patterns(videos, seed), Patterns(tests, 10_000)
+    labels = np.concatenate([test[index]["labels"].numpy() for index in range(tests)])
+    names = tuple(f"{row // T:03d}" for row in range(len(labels)))
+    frames = Frames(LABELS.codes, labels, names, tuple(map(str, range(len(labels)))), np.arange(0, len(labels), T))
+    return FoldData(LABELS, train, test, frames, au_weights(labels))
+
+
+def f1(variant: str, seed: int, epochs: int, videos: int, tests: int) -> list[float]:
+    """F1 of each AU after the last epoch, at threshold 0.5."""
+    words = {
+        "model": {"backbone": "test_resnet", "input_size_px": SIZE, "projection_width": 32, "au_width": 32, "k": 1,
+                  "region_loss_weight": 0.1, **VARIANTS[variant]},
+        "optimiser": {"learning_rate": 2e-3},
+        "trainer": {"epochs": epochs, "validate_every": epochs, "seed": seed, "accelerator": "cpu", "progress": False},
+        "data": {"clip_length": T, "workers": 0},
+        "start": {"pretrained": False},
+    }  # fmt: skip
+    changes = [f"{section}={values}" for section, values in words.items()]
+    with tempfile.TemporaryDirectory() as folder:
+        fit(read_settings(None, changes), data(seed, videos, tests), Path(folder))
+        predictions = Predictions.load(epoch_stem(Path(folder), epochs).with_suffix(".npz"))
+    return judge(predictions, (0.5,) * len(LABELS.aus)).counts.f1.tolist()
+
+
+def print_table(results: dict[str, list[list[float]]]) -> None:
+    table = Table("", *(f"{code}\n{kind}" for code, kind in zip(LABELS.codes, KINDS, strict=True)), "mean")
+    for name, seeds in results.items():
+        values = np.array(seeds)
+        columns = np.column_stack([values, values.mean(axis=1)])
+        table.add_row(name, *(f"{100 * c.mean():.1f} ± {100 * c.std():.1f}" for c in columns.T))
+    table.title = f"F1 in percent, mean ± deviation over {len(next(iter(results.values())))} seeds"
+    console.print(table)
+
+
+@app.command()
+def main(
+    seeds: Annotated[int, typer.Option(help="Trainings of each variant.")] = 3,
+    epochs: Annotated[int, typer.Option(help="Epochs of each training.")] = 60,
+    videos: Annotated[int, typer.Option(help="Training clips an epoch.")] = 40,
+    tests: Annotated[int, typer.Option(help="Test clips.")] = 100,
+    only: Annotated[Optional[list[str]], typer.Option(help="Variants; all if not given.")] = None,
+    json: Annotated[Optional[Path], typer.Option(help="Write the figures there.")] = None,
+) -> None:
+    """Train every variant with every seed and print their F1 a class of evidence."""
+    check_json(json)
+    logging.getLogger("pytorch_lightning").setLevel(logging.ERROR)
+    warnings.simplefilter("ignore")
+    results: dict[str, list[list[float]]] = {}
+    for variant in only or VARIANTS:
+        for seed in range(seeds):
+            start = time.perf_counter()
+            results.setdefault(variant, []).append(f1(variant, seed, epochs, videos, tests))
+            words = " ".join(f"{100 * value:.1f}" for value in results[variant][-1])
+            console.print(f"{variant}, seed {seed}: {words} ({time.perf_counter() - start:.0f} s)")
+    print_table(results)
+    if json is not None:
+        write_json(json, {"aus": LABELS.codes, "kinds": KINDS, "epochs": epochs, "videos": videos, "f1": results})
+
+
+if __name__ == "__main__":
+    run_app(app)

@@ -1,0 +1,166 @@
+"""What `mdhr evaluate` does: tables on the terminal, JSON and predictions in files."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from rich.console import Console
+from rich.table import Table
+
+from ..errors import ConfigError, OutputError
+from .train import require_training, sorted_words
+
+if TYPE_CHECKING:
+    from ..training.comparison import Comparison
+    from ..training.evaluation import Result
+
+
+def run_evaluate(
+    folder: Path, words: Sequence[str], folds: Sequence[int], against: Path | None, out: Path | None
+) -> None:
+    """Judge a run, or a model folder on the test frames of a configuration; print, and write to `out`.
+
+    Raises:
+        ConfigError: a model folder without a configuration and a fold.
+        InputError: predictions that are missing, unfinished or of other frames.
+    """
+    require_training()
+    from ..training.comparison import compare
+    from ..training.evaluation import SETTINGS, evaluate_run
+
+    config, numbers, changes = sorted_words(words, folds)
+    if (folder / SETTINGS).is_file():
+        results = evaluate_run(folder, numbers)
+        predictions = _last_predictions(folder, results)
+    else:
+        results, predictions = _of_model(folder, config, changes, numbers)
+    console = Console(markup=False)
+    console.print(result_table(str(folder), results))
+    comparison = None
+    if against is not None:
+        others = evaluate_run(against, [fold.fold for fold in results[0].folds])
+        comparison = compare(list(predictions.values()), list(_last_predictions(against, others).values()))
+        console.print(comparison_table(str(folder), str(against), comparison))
+    if out is not None:
+        _write(out, results, comparison, predictions)
+
+
+def result_table(title: str, results: Sequence[Result]) -> Table:
+    """A column a protocol: what sums a model up, then F1 of each AU; in percent, means over folds."""
+    folds = ", ".join(str(fold.fold) for fold in results[0].folds)
+    table = Table("", title=f"{title}: percent, mean over folds {folds}")
+    for result in results:
+        table.add_column(result.protocol.name, style="yellow" if result.protocol.optimistic else None)
+    intervals = [result.interval for result in results]
+    epochs = [", ".join(str(fold.epoch) for fold in result.folds if fold.epoch) for result in results]
+    table.add_row("F1", *(_percent(result.f1) for result in results), style="bold")
+    table.add_row("its 95 % interval", *(f"{_percent(i.low)} to {_percent(i.high)}" for i in intervals))
+    names = {"f1_micro": "F1 micro", "event_f1": "F1 of events", "area": "AUC", "accuracy": "accuracy"}
+    for attribute, name in names.items():
+        table.add_row(name, *(_percent(getattr(result, attribute)) for result in results))
+    table.add_row("epoch of each fold", *epochs, end_section=True)
+    for column, code in enumerate(results[0].codes):
+        table.add_row(f"F1 {code}", *(_percent(result.f1_by_au[column]) for result in results))
+    return table
+
+
+def comparison_table(first: str, second: str, comparison: Comparison) -> Table:
+    """The three tests, with what each takes for independent."""
+    ours, theirs = map(_percent, comparison.f1)
+    table = Table("test", "statistic", "p", title=f"{first} (F1 {ours}) against {second} (F1 {theirs}), threshold 0.5")
+    tests = (
+        ("paired t, F1 of each subject", comparison.subjects),
+        ("paired t, error of each frame, as the paper (frames taken for independent)", comparison.frames),
+        ("McNemar, decisions (frames taken for independent)", comparison.decisions),
+    )
+    for name, test in tests:
+        table.add_row(name, f"{test.statistic:.3g}", f"{test.p_value:.3g}")
+    return table
+
+
+def as_json(results: Sequence[Result], comparison: Comparison | None) -> dict[str, Any]:
+    """All figures, as shares of one; null where a figure is not defined."""
+    found: dict[str, Any] = {"protocols": [_result_json(result) for result in results]}
+    if comparison is not None:
+        tests = {name: vars(getattr(comparison, name)) for name in ("subjects", "frames", "decisions")}
+        found["comparison"] = {"f1": comparison.f1, **tests}
+    return found
+
+
+def _result_json(result: Result) -> dict[str, Any]:
+    codes, interval = result.codes, result.interval
+
+    def by_au(values: Sequence[float]) -> dict[str, float | None]:
+        return {code: _defined(float(value)) for code, value in zip(codes, values, strict=True)}
+
+    folds = [
+        {
+            "fold": fold.fold,
+            "epoch": fold.epoch,
+            "thresholds": by_au(fold.thresholds),
+            "f1": by_au(fold.counts.f1.tolist()),
+            "f1_mean": _defined(fold.counts.f1_macro),
+            "auc": by_au(fold.areas.tolist()),
+            "event_f1": by_au(fold.events.f1.tolist()),
+            "counts": {name: by_au(getattr(fold.counts, name).tolist()) for name in ("tp", "fp", "fn", "tn")},
+        }
+        for fold in result.folds
+    ]
+    names = {"f1": result.f1, "f1_micro": result.f1_micro, "event_f1": result.event_f1, "auc": result.area}
+    means = {name: _defined(value) for name, value in (names | {"accuracy": result.accuracy}).items()}
+    return {
+        "protocol": result.protocol.name,
+        "optimistic": result.protocol.optimistic,
+        "mean": {**means, "f1_by_au": by_au(result.f1_by_au.tolist())},
+        "f1_interval_95": [interval.low, interval.high],
+        "folds": folds,
+    }
+
+
+def _of_model(folder: Path, config: Path | None, changes: Sequence[str], folds: Sequence[int]) -> tuple[Any, Any]:
+    """A model folder scored on test frames, at its own thresholds."""
+    from ..folder import ModelFolder
+    from ..training.scoring import score_folder
+
+    model = ModelFolder.open(folder)
+    if not folds or (config is None and not changes):
+        raise ConfigError(
+            f"'{folder}' is a model folder; say what to judge it on: mdhr evaluate {folder} CONFIG --fold 1"
+        )
+    return score_folder(model, config, changes, folds)
+
+
+def _last_predictions(folder: Path, results: Sequence[Result]) -> dict[int, Any]:
+    from ..training.fit import epoch_stem
+    from ..training.predictions import Predictions
+
+    last = results[0]
+    stems = {fold.fold: epoch_stem(folder / f"fold{fold.fold}", fold.epoch or 0) for fold in last.folds}
+    return {fold: Predictions.load(stem.with_suffix(".npz")) for fold, stem in stems.items()}
+
+
+def _write(out: Path, results: Sequence[Result], comparison: Comparison | None, predictions: dict[int, Any]) -> None:
+    """Raises:
+    OutputError: the folder cannot be written.
+    """
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+        text = json.dumps(as_json(results, comparison), indent=2, allow_nan=False) + "\n"
+        (out / "evaluation.json").write_text(text, encoding="utf-8")
+    except OSError as error:
+        raise OutputError(f"'{out}' cannot be written: {error.strerror or error}") from None
+    for fold, one in predictions.items():
+        one.save(out / f"predictions_fold{fold}.npz")
+        one.to_csv(out / f"predictions_fold{fold}.csv")
+
+
+def _percent(value: float) -> str:
+    return "-" if math.isnan(value) else f"{100 * value:.1f}"
+
+
+def _defined(value: float) -> float | None:
+    return None if math.isnan(value) else value

@@ -1,0 +1,101 @@
+"""What `mdhr figures` does."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..errors import ConfigError, OutputError, SourceError
+from ..folder import ModelFolder
+from .train import require_training, sorted_words
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+MOST_FRAMES = 4  # that a figure shows of a clip
+
+
+def run_figures(
+    model: Path | None, on: str | None, words: Sequence[str], folds: Sequence[int], out: Path, first: int
+) -> list[Path]:
+    """Write the label distribution of a configuration, or the weights and the graph of a model on footage, or all.
+
+    Raises:
+        ConfigError: neither is given, or a model without footage.
+        SourceError: the footage has too few frames with a face.
+    """
+    require_training()
+    config, numbers, changes = sorted_words(words, folds)
+    if (model is None) != (on is None) or (model is None and config is None and not changes):
+        raise ConfigError("expected CONFIG for the label distribution, or --model FOLDER with --on FOOTAGE, or both")
+    figures = {}
+    if config is not None or changes:
+        figures["labels"] = _distribution(config, changes, numbers or (1,))
+    if model is not None and on is not None:
+        figures |= _of_model(ModelFolder.open(model), on, first)
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+        paths = []
+        for name, figure in figures.items():
+            paths.append(out / f"{name}.png")
+            figure.savefig(paths[-1])
+    except OSError as error:
+        raise OutputError(f"'{out}' cannot be written: {error.strerror or error}") from None
+    return paths
+
+
+def _distribution(config: Path | None, changes: Sequence[str], folds: Sequence[int]) -> Figure:
+    """Both halves of a fold together are the whole data set."""
+    from ..training.datasets import dataset
+    from ..training.figures import draw_distribution
+    from ..training.lists import read_fold
+    from ..training.settings import read_settings
+
+    data = read_settings(config, changes).data
+    spec = dataset(data.dataset)
+    fold = read_fold(Path(data.lists), spec, folds[0])
+    return draw_distribution(np.concatenate([fold.train.labels, fold.test.labels]), spec.label_set)
+
+
+def _of_model(folder: ModelFolder, on: str, first: int) -> dict[str, Any]:
+    from ..model import load_model
+    from ..training.figures import draw_graph, draw_weights
+    from ..training.inspection import inspect
+    from ..vision import prepare
+
+    config = folder.config
+    crops = _crops(on, config.clip_length, config.preprocessing.size_px, config.preprocessing.template, first)
+    clip = prepare(crops, config.preprocessing.mean, config.preprocessing.std)[None]
+    inspection = inspect(load_model(folder), clip)
+    frames = np.unique(np.linspace(0, len(crops) - 1, min(MOST_FRAMES, len(crops))).round().astype(int)).tolist()
+    drawn = {}
+    if inspection.weights is not None:
+        drawn["weights"] = draw_weights(crops, inspection, frames, config.model.scales, config.trained)
+    if inspection.attention is not None:
+        drawn["graph"] = draw_graph(
+            crops, inspection, frames, config.model.label_set, config.thresholds, config.trained
+        )
+    return drawn
+
+
+def _crops(on: str, length: int, size_px: int, template: str, first: int) -> NDArray[np.uint8]:
+    """Aligned faces of `length` consecutive frames, (T, S, S, 3) uint8 BGR, from frame `first` on."""
+    from ..vision import FaceMesher, align, list_sources
+
+    (source, *_) = list_sources(on)
+    crops: list[Any] = []
+    with source, FaceMesher(max_faces=1) as mesher:
+        for frame in source:
+            if frame.index < first:
+                continue
+            faces = mesher.find(frame.image)
+            crops = [*crops, align(frame.image, faces[0].landmarks_px, template, size_px)] if faces else []
+            if len(crops) == length:
+                return np.stack(crops)
+    raise SourceError(
+        f"'{on}' has no {length} consecutive frames with a face from frame {first} on; take other footage"
+    )

@@ -1,0 +1,127 @@
+"""What `mdhr train` and `mdhr ablate` do."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from rich.console import Console
+from rich.table import Table
+
+from ..errors import ConfigError, require
+
+if TYPE_CHECKING:
+    from ..training.settings import Settings
+
+ALL_FOLDS = (1, 2, 3)
+Words = tuple[Path | None, tuple[int, ...], tuple[str, ...]]
+
+
+def require_training() -> None:
+    """Raises:
+    MissingDependencyError: a package that training needs is not installed.
+    """
+    for module in ("torch", "timm", "safetensors", "pytorch_lightning", "tensorboard", "yaml", "scipy"):
+        require(module, "train")
+
+
+def sorted_words(words: Sequence[str], folds: Sequence[int]) -> Words:
+    """Tell a configuration file, folds (`--fold 1 2 3`) and changes (`key=value`) apart.
+
+    Raises:
+        ConfigError: two files, or a number without --fold.
+    """
+    files = [word for word in words if "=" not in word and not (folds and word.isdigit())]
+    if len(files) > 1:
+        raise ConfigError(f"expected one configuration file, then key=value words; got {', '.join(files)}")
+    more = tuple(int(word) for word in words if folds and word.isdigit())
+    return (Path(files[0]) if files else None), (*folds, *more), tuple(word for word in words if "=" in word)
+
+
+def run_train(words: Sequence[str], folds: Sequence[int], out: Path | None, resume: Path | None) -> list[Path]:
+    """Start or resume a run; returns its model folders.
+
+    Raises:
+        ConfigError: settings that cannot be, or both or neither of a configuration and --resume.
+    """
+    require_training()
+    from ..training import runs
+    from ..training.folds import fold_data
+
+    config, numbers, changes = sorted_words(words, folds)
+    if resume is not None:
+        if config is not None or changes or out is not None:
+            raise ConfigError("a resumed run keeps its settings; give --resume RUN alone, or with --fold")
+        return _trained(resume, numbers)
+    if out is None or (config is None and not changes):
+        raise ConfigError("expected CONFIG and --out RUN for a new run, or --resume RUN")
+    settings = _settings(config, changes)
+    for fold in numbers or ALL_FOLDS:  # a bad list of the last fold is found now, not after days
+        for inner in (False, True)[: 2 if settings.data.held_out else 1]:
+            fold_data(settings, fold, inner)
+    runs.start(settings, out, numbers or ALL_FOLDS)
+    return _trained(out, ())
+
+
+def _trained(out: Path, folds: Sequence[int]) -> list[Path]:
+    from ..training import runs
+    from ..training.folds import fold_data
+
+    try:
+        return runs.train(out, fold_data, folds)
+    except KeyboardInterrupt:
+        Console(markup=False, highlight=False).print(f"interrupted; go on with: mdhr train --resume {out}")
+        raise
+
+
+def run_ablation(name: str, words: Sequence[str], folds: Sequence[int], out: Path, json_path: Path | None) -> None:
+    """Train every row of a study, or go on where it stopped, and print the table.
+
+    Raises:
+        ConfigError: an unknown study, or settings that cannot be.
+    """
+    require_training()
+    from ..training.ablations import study
+
+    chosen = study(name)
+    config, numbers, changes = sorted_words(words, folds)
+    base = _settings(config, changes)
+    rows = []
+    table = Table("", "F1 last epoch", "95 %", "paper, BP4D", title=f"{chosen.title} · {base.data.dataset}")
+    for place, variant in enumerate(chosen.variants):
+        folder = out / f"{place + 1:02d}"
+        figure, low, high = _ablated(base, variant.model, folder, numbers or ALL_FOLDS)
+        rows.append({"name": variant.name, "f1": figure, "low": low, "high": high, "paper": variant.published})
+        paper = "" if variant.published is None else f"{variant.published:.1f}"
+        table.add_row(variant.name, f"{100 * figure:.1f}", f"{100 * low:.1f} to {100 * high:.1f}", paper)
+    Console(markup=False).print(table)
+    if json_path is not None:
+        json_path.write_text(json.dumps({"study": name, "rows": rows}, indent=2) + "\n", encoding="utf-8")
+
+
+def _ablated(base: Settings, model: dict, folder: Path, folds: Sequence[int]) -> tuple[float, float, float]:
+    """F1 of one row and its interval; a row that was started with the same settings goes on."""
+    import dataclasses
+
+    from ..training import runs
+    from ..training.evaluation import LAST, SETTINGS, evaluate_run
+    from ..training.folds import fold_data
+    from ..training.settings import read_settings
+
+    settings = dataclasses.replace(base, model={**base.model, **model})
+    if not (folder / SETTINGS).is_file():
+        runs.start(settings, folder, folds)
+    elif read_settings(folder / SETTINGS).to_yaml() != settings.to_yaml():
+        raise ConfigError(f"'{folder}' was started with other settings; take the same, or another --out")
+    runs.train(folder, fold_data, folds)
+    result = next(result for result in evaluate_run(folder, folds) if result.protocol == LAST)
+    interval = result.interval
+    return result.f1, interval.low, interval.high
+
+
+def _settings(config: Path | None, changes: Sequence[str]) -> Settings:
+    from ..training.settings import read_settings
+
+    return read_settings(config, changes)

@@ -1,0 +1,107 @@
+"""From list files to what a run trains and is validated on."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Collection
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from ..config import ModelConfig, Preprocessing
+from ..errors import ConfigError
+from .augment import Augmentation
+from .clips import ClipDataset
+from .datasets import dataset
+from .fit import FoldData
+from .lists import FrameList, check_pictures, read_fold
+from .predictions import Frames
+from .rules import au_weights, region_classes
+from .settings import Settings
+
+
+def fold_data(settings: Settings, fold: int, inner: bool = False) -> FoldData:
+    """The training and validation halves of a fold.
+
+    With `inner` the test half is left alone: `data.held_out` of the training subjects are validated on, and the
+    others trained on.
+
+    Raises:
+        ConfigError, DataError: the data set, a list, or an image is not as it should be.
+    """
+    spec = dataset(settings.data.dataset)
+    lists = read_fold(Path(settings.data.lists), spec, fold)
+    for half in (lists.train, lists.test):
+        check_pictures(half, Path(settings.data.images))
+    train, validation = lists.train, lists.test
+    if inner:
+        chosen = held_out_subjects(train.subjects, settings.data.held_out, settings.trainer.seed, fold)
+        train, validation = (_of_subjects(train, chosen, inside) for inside in (False, True))
+    config = settings.model_config(spec.label_set)
+    weights = au_weights(train.labels, spec.label_set.codes)
+    return FoldData(
+        spec.label_set,
+        _clips(settings, config, train, True),
+        _clips(settings, config, validation, False),
+        _frames(validation, spec.label_set.codes),
+        weights,
+    )
+
+
+def held_out_subjects(subjects: Collection[str], share: float, seed: int, fold: int) -> set[str]:
+    """About `share` of the subjects, drawn by (seed, fold); at least one, and never all.
+
+    Raises:
+        ConfigError: there are fewer than two.
+    """
+    names = sorted(set(subjects))
+    if len(names) < 2:
+        raise ConfigError(f"data.held_out needs at least two training subjects; fold {fold} has {names}; set it to 0")
+    number = min(max(1, round(share * len(names))), len(names) - 1)
+    return set(np.random.default_rng((seed, fold)).permutation(names)[:number].tolist())
+
+
+def _of_subjects(frames: FrameList, subjects: Collection[str], inside: bool) -> FrameList:
+    """The rows of these subjects, or all others."""
+    rows = np.flatnonzero(np.isin(frames.subjects, list(subjects)) == inside)
+    columns: dict[str, Any] = {name: getattr(frames, name)[rows] for name in ("labels", "regions", "videos", "numbers")}
+    texts: dict[str, Any] = {name: tuple(getattr(frames, name)[row] for row in rows) for name in ("paths", "subjects")}
+    return dataclasses.replace(frames, **columns, **texts, weights=None)
+
+
+def _clips(settings: Settings, config: ModelConfig, frames: FrameList, train: bool) -> ClipDataset:
+    regions = region_classes(frames.labels, config.layout, config.label_set.aus)
+    preprocessing = Preprocessing(size_px=config.input_size_px)
+    return ClipDataset(
+        dataclasses.replace(frames, regions=regions),
+        root=Path(settings.data.images),
+        clip_length=settings.data.clip_length,
+        size_px=config.input_size_px,
+        mean=preprocessing.mean,
+        std=preprocessing.std,
+        train=train,
+        seed=settings.trainer.seed,
+        augmentation=augmentation(settings) if train else None,
+    )
+
+
+def augmentation(settings: Settings) -> Augmentation:
+    """The paper's, with what `settings.augmentation` changes.
+
+    Raises:
+        ConfigError: an unknown key or a bad value.
+    """
+    known = [f.name for f in dataclasses.fields(Augmentation)]
+    values: dict[str, Any] = {key: tuple(x) if isinstance(x, list) else x for key, x in settings.augmentation.items()}
+    if unknown := sorted(set(values) - set(known)):
+        raise ConfigError(f"unknown setting 'augmentation.{unknown[0]}'; known: {', '.join(known)}")
+    try:
+        return Augmentation(**values)
+    except TypeError as error:
+        raise ConfigError(f"augmentation: {error}") from None
+
+
+def _frames(frames: FrameList, codes: tuple[str, ...]) -> Frames:
+    starts = np.array([run.start for run in frames.runs()], np.int64)
+    return Frames(codes, frames.labels, frames.subjects, frames.paths, starts)

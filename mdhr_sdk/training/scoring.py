@@ -1,0 +1,48 @@
+"""A model folder on the test frames of a data set."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Sequence
+from pathlib import Path
+
+import torch
+
+from ..errors import ConfigError
+from ..folder import ModelFolder
+from ..model import load_model
+from .evaluation import GIVEN, FoldResult, Result, judge
+from .fit import score
+from .folds import fold_data
+from .predictions import Predictions
+from .settings import read_settings
+
+
+def score_folder(
+    folder: ModelFolder, config: Path | None, changes: Sequence[str], folds: Sequence[int]
+) -> tuple[list[Result], dict[int, Predictions]]:
+    """Score a model on the test frames of each fold and judge it at its own thresholds.
+
+    The model decides its size and T; the configuration says which frames, how many workers and how large a batch.
+
+    Raises:
+        ConfigError: the model's AUs are not the data set's.
+    """
+    settings = read_settings(config, changes)
+    data = dataclasses.replace(settings.data, clip_length=folder.config.clip_length)
+    size = {**settings.model, "input_size_px": folder.config.model.input_size_px}
+    one = dataclasses.replace(settings.trainer, devices=1)
+    settings = dataclasses.replace(settings, data=data, model=size, trainer=one)
+    use_gpu = settings.trainer.accelerator != "cpu" and torch.cuda.is_available()
+    device = torch.device("cuda" if use_gpu else "cpu")
+    model = load_model(folder).to(device)
+    results: list[FoldResult] = []
+    found: dict[int, Predictions] = {}
+    for fold in folds:
+        frames = fold_data(settings, fold)
+        ours, theirs = folder.config.model.label_set.aus, frames.label_set.aus
+        if ours != theirs:
+            raise ConfigError(f"'{folder.path}' scores AUs {ours}, the data set has {theirs}; take another of the two")
+        found[fold] = Predictions(frames.frames, score(model, frames, settings, device))
+        results.append(judge(found[fold], folder.config.thresholds, fold))
+    return [Result(GIVEN, found[folds[0]].frames.codes, tuple(results))], found

@@ -1,0 +1,201 @@
+"""From a tree of images to results: train, evaluate, export, detect, each as a person types it."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+import mdhr_sdk
+from mdhr_sdk import cli
+from mdhr_sdk.folder import ModelFolder
+from mdhr_sdk.training.predictions import Predictions
+from tiny_tree import write_tree
+
+
+def mdhr(monkeypatch: pytest.MonkeyPatch, *words: object) -> int:
+    """Exit code of `mdhr WORDS`."""
+    monkeypatch.setattr("sys.argv", ["mdhr", *map(str, words)])
+    monkeypatch.setenv("COLUMNS", "160")
+    try:
+        cli.main()
+    except SystemExit as stop:
+        return int(stop.code or 0)
+    return 0
+
+
+@pytest.mark.slow
+def test_the_paper_preset_from_images_to_results(
+    tmp_path: Path, demo_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    config = write_tree(tmp_path / "data", size_px=224)
+    run, other = tmp_path / "run", tmp_path / "other"
+    words = ("model.au_width=32",)
+    assert mdhr(monkeypatch, "train", config, *words, "--fold", 2, "--out", run) == 0
+    model = run / "fold2" / "model"
+    settings = ModelFolder.open(model).config
+    assert settings.trained and settings.model.backbone == "resnet18" and settings.model.k == 5
+    assert "fold 2, epoch" in settings.provenance
+
+    changes = ("trainer.seed=1", "data.held_out=0", "trainer.epochs=1")
+    assert mdhr(monkeypatch, "train", config, *words, *changes, "--fold", 2, "--out", other) == 0
+    capsys.readouterr()
+    assert mdhr(monkeypatch, "evaluate", run, "--against", other, "--out", tmp_path / "figures") == 0
+    table = capsys.readouterr().out
+    assert "optimistic" in table and "McNemar" in table and "F1 AU12" in table
+    figures = json.loads((tmp_path / "figures" / "evaluation.json").read_text())
+    assert [one["optimistic"] for one in figures["protocols"]] == [False, False, False, True]
+    assert len(pd.read_csv(tmp_path / "figures" / "predictions_fold2.csv")) == 20
+
+    assert mdhr(monkeypatch, "evaluate", model, config, "--fold", 2, "--out", tmp_path / "again") == 0
+    saved = Predictions.load(tmp_path / "again" / "predictions_fold2.npz")
+    epoch = int(settings.provenance.split("epoch ")[1].split()[0])
+    trained = Predictions.load(run / "fold2" / f"epoch_{epoch:04d}.npz")
+    assert abs(saved.scores - trained.scores).max() < 1e-5
+
+    assert mdhr(monkeypatch, "export", model, "--graph", "clip") == 0
+    out = tmp_path / "results"
+    assert mdhr(monkeypatch, "detect", demo_path, "--model", model, "--out", out, "--no-overlay") == 0
+    results = pd.read_csv(out / "demo_aus.csv")
+    assert len(results) == 310 and list(results.filter(like="_probability").columns) == [
+        f"AU{au:02d}_probability" for au in (1, 4, 12)
+    ]
+    assert not results.model.str.contains("untrained").any()
+
+
+def test_an_interrupted_run_goes_on_under_its_own_settings(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    config = write_tree(tmp_path / "data")
+    run = tmp_path / "run"
+    words = ("data.held_out=0", "trainer.epochs=1", "--fold", 3, 1, "--out", run)
+    assert mdhr(monkeypatch, "train", config, *words) == 0
+    assert sorted(path.name for path in run.glob("fold*/model")) == ["model"] * 2
+    capsys.readouterr()
+    assert mdhr(monkeypatch, "train", config, *words) == 2
+    assert f"go on with: mdhr train --resume {run}" in capsys.readouterr().err
+    assert mdhr(monkeypatch, "train", "--resume", run) == 0
+    assert mdhr(monkeypatch, "train", "--resume", run, "trainer.epochs=5") == 2
+    assert "keeps its settings" in capsys.readouterr().err
+
+
+@pytest.mark.slow
+def test_a_study_prints_its_table_and_goes_on(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    config = write_tree(tmp_path / "data")
+    words = ("ablate", "regions", config, "data.held_out=0", "trainer.epochs=1", "--fold", 1, "--out", tmp_path / "a")
+    for _ in range(2):
+        assert mdhr(monkeypatch, *words, "--json", tmp_path / "a.json") == 0
+        assert "released" in capsys.readouterr().out
+    assert [row["name"] for row in json.loads((tmp_path / "a.json").read_text())["rows"]] == ["released", "paper"]
+    assert mdhr(monkeypatch, *words[:3], "trainer.epochs=2", *words[4:]) == 2
+    assert "other settings" in capsys.readouterr().err
+
+
+def break_label_row(root: Path) -> None:
+    path = root / "lists" / "tiny_train_label_fold1.txt"
+    path.write_text("\n".join(path.read_text().splitlines()[:-1]) + "\n")
+
+
+def break_image(root: Path) -> None:
+    (root / "crops" / "cara" / "3.jpg").unlink()
+
+
+def break_label(root: Path) -> None:
+    path = root / "lists" / "tiny_train_label_fold1.txt"
+    lines = path.read_text().splitlines()
+    lines[4] = "0 7 0"
+    path.write_text("\n".join(lines) + "\n")
+
+
+def break_au(root: Path) -> None:
+    path = root / "lists" / "tiny_train_label_fold1.txt"
+    path.write_text("".join(f"{line[:4]}0\n" for line in path.read_text().splitlines()))
+    for name in ("sub_label", "weight"):
+        (root / "lists" / f"tiny_train_{name}_fold1.txt").unlink()
+
+
+def break_subjects(root: Path) -> None:
+    for kind in ("path", "label", "sub_label"):
+        train, test = (root / "lists" / f"tiny_{part}_{kind}_fold1.txt" for part in ("train", "test"))
+        test.write_text(test.read_text() + train.read_text().splitlines()[0] + "\n")
+
+
+@pytest.mark.parametrize(
+    ("damage", "words"),
+    [
+        (break_label_row, ("tiny_train_label_fold1.txt", "39 rows", "line 40")),
+        (break_image, ("line 4", "cara/3.jpg")),
+        (break_label, ("tiny_train_label_fold1.txt", "line 5", "'7'")),
+        (break_au, ("AU12",)),
+        (break_subjects, ("cara", "is tested", "trained on")),
+    ],
+)
+def test_bad_data_stops_early_in_one_line(
+    damage: object, words: tuple[str, ...], tmp_path: Path, capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:  # fmt: skip
+    config = write_tree(tmp_path / "data")
+    assert callable(damage)
+    damage(tmp_path / "data")
+    assert mdhr(monkeypatch, "train", config, "--fold", 1, "--out", tmp_path / "run") == 2
+    error = capsys.readouterr().err
+    assert error.count("\n") == 1 and all(word in error for word in words), error
+    assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (("train",), "expected CONFIG and --out RUN"),
+        (("train", "a.yaml", "b.yaml", "--out", "x"), "expected one configuration file"),
+        (("train", "none.yaml", "--out", "x"), "none.yaml"),
+        (("train", "trainer.epoch=3", "--out", "x"), "did you mean 'epochs'"),
+        (("train", "--resume", "none"), "holds no run"),
+        (("ablate", "nothing", "trainer.epochs=1"), "unknown study 'nothing'"),
+        (("evaluate", "none"), "does not exist"),
+    ],
+)
+def test_bad_words_are_one_line(
+    words: tuple[str, ...], message: str, tmp_path: Path, capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:  # fmt: skip
+    monkeypatch.chdir(tmp_path)
+    assert mdhr(monkeypatch, *words) == 2
+    error = capsys.readouterr().err
+    assert error.count("\n") == 1 and error.startswith("error: ") and message in error, error
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGTERM])
+def test_a_stopped_run_says_how_to_go_on(how: signal.Signals, tmp_path: Path) -> None:
+    config = write_tree(tmp_path / "data")
+    run = tmp_path / "run"
+    words = (
+        "data.held_out=0",
+        "trainer.epochs=100000",
+        "trainer.validate_every=100000",
+        "--fold",
+        "1",
+        "--out",
+        str(run),
+    )
+    environment = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(Path(mdhr_sdk.__path__[0]).parent)}
+    call = [sys.executable, "-m", "mdhr_sdk", "train", str(config), *words]
+    with subprocess.Popen(call, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+        for _ in range(600):
+            if (run / "fold1" / "last.ckpt").is_file() or process.poll() is not None:
+                break
+            time.sleep(0.1)
+        process.send_signal(how)
+        out, error = process.communicate(timeout=60)
+    assert process.returncode == 130, error
+    assert f"go on with: mdhr train --resume {run}" in out.replace("\n", "") and "Traceback" not in error

@@ -1,0 +1,162 @@
+"""Protocols that choose only from what they may see, and a run that ends in a model folder."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import settings as hypothesis_settings
+from hypothesis import strategies as st
+
+from mdhr_sdk.aus import label_set
+from mdhr_sdk.errors import ConfigError, InputError, TrainingError
+from mdhr_sdk.model import load_model
+from mdhr_sdk.training import runs
+from mdhr_sdk.training.comparison import compare
+from mdhr_sdk.training.evaluation import BEST, LAST, NESTED, TUNED, best_threshold, choose, evaluate_run, judge
+from mdhr_sdk.training.fit import FoldData
+from mdhr_sdk.training.metrics import count
+from mdhr_sdk.training.predictions import Frames, Predictions
+from mdhr_sdk.training.settings import Settings
+from patterns import T, fold_data, settings
+
+
+def predictions(seed: int, rows: int = 60, noise: float = 0.3) -> Predictions:
+    """Three AUs of six subjects, two of them with a gap; scores that follow the labels."""
+    rng = np.random.default_rng(3)
+    labels = rng.integers(0, 2, (rows, 3)).astype(np.int8)
+    scores = np.clip(labels + np.random.default_rng(seed).normal(0, noise, labels.shape), 0, 1).astype(np.float32)
+    labels[rng.random(labels.shape) < 0.1] = -1
+    subjects = tuple(f"F{row // 10}" for row in range(rows))
+    starts = np.arange(0, rows, 5, dtype=np.int64)
+    return Predictions(Frames(("AU01", "AU04", "AU12"), labels, subjects, tuple(map(str, range(rows))), starts), scores)
+
+
+def run_folder(path: Path, folds: int = 2) -> Path:
+    """A finished run of two validated epochs: on held-out subjects the first is better, on the test fold the second."""
+    for fold in range(1, folds + 1):
+        for folder, noises in ((f"fold{fold}", (0.9, 0.2)), (f"fold{fold}/held_out", (0.2, 0.9))):
+            (path / folder).mkdir(parents=True)
+            for epoch, noise in zip((2, 3), noises, strict=True):
+                predictions(fold, noise=noise).save(path / folder / f"epoch_{epoch:04d}.npz")
+    (path / "settings.yaml").write_text(settings().to_yaml())
+    return path
+
+
+def test_every_protocol_takes_its_epoch_from_where_it_may(tmp_path: Path) -> None:
+    results = {result.protocol: result for result in evaluate_run(run_folder(tmp_path))}
+    assert list(results) == [LAST, NESTED, TUNED, BEST]
+    epochs = {protocol: [fold.epoch for fold in result.folds] for protocol, result in results.items()}
+    assert epochs == {LAST: [3, 3], NESTED: [2, 2], TUNED: [2, 2], BEST: [3, 3]}
+    assert [protocol.optimistic for protocol in results] == [False, False, False, True]
+    thresholds = choose(tmp_path / "fold1" / "held_out").thresholds
+    assert results[TUNED].folds[0].thresholds == thresholds and results[NESTED].folds[0].thresholds == (0.5,) * 3
+    last = [Predictions.load(tmp_path / f"fold{fold}" / "epoch_0003.npz") for fold in (1, 2)]
+    each = [count(one.scores >= 0.5, one.frames.labels).f1_macro for one in last]
+    assert results[LAST].f1 == pytest.approx(np.mean(each), abs=1e-12)
+    interval = results[LAST].interval
+    assert interval.low < interval.value < interval.high and interval.value == pytest.approx(results[LAST].f1)
+
+
+def test_an_unfinished_run_is_not_judged_as_if_it_were(tmp_path: Path) -> None:
+    folder = run_folder(tmp_path)
+    (folder / "fold2" / "epoch_0003.npz").unlink()
+    with pytest.raises(InputError, match=r"fold2' is at epoch 2 of 3; finish it: mdhr train --resume"):
+        evaluate_run(folder)
+
+
+@hypothesis_settings(max_examples=60, deadline=None)
+@given(seed=st.integers(0, 9999), rows=st.integers(1, 30), levels=st.sampled_from([2, 5, 1000]))
+def test_the_best_threshold_is_the_best_of_all(seed: int, rows: int, levels: int) -> None:
+    rng = np.random.default_rng(seed)
+    scores = (rng.integers(0, levels, rows) / (levels - 1)).astype(np.float32)
+    labels = rng.integers(-1, 2, rows).astype(np.int8)
+
+    def f1(threshold: float) -> float:
+        return float(np.nan_to_num(count((scores >= np.float32(threshold))[:, None], labels[:, None]).f1_macro))
+
+    found = best_threshold(scores, labels)
+    assert 0 <= found <= 1
+    if (labels == 1).any():
+        assert f1(found) == max(f1(threshold) for threshold in [0.0, *scores.tolist()])
+
+
+def test_judging_counts_what_is_known() -> None:
+    one = predictions(0)
+    result = judge(one, (0.5, 0.4, 0.6))
+    decided = one.scores >= np.array([0.5, 0.4, 0.6], np.float32)
+    np.testing.assert_array_equal(result.counts.tp, count(decided, one.frames.labels).tp)
+    assert result.subjects.tp.shape == (6, 3)
+
+
+def test_predictions_go_to_disk_and_back(tmp_path: Path) -> None:
+    one = predictions(0)
+    one.save(tmp_path / "p.npz")
+    again = Predictions.load(tmp_path / "p.npz")
+    np.testing.assert_array_equal(again.scores, one.scores)
+    assert again.frames.subjects == one.frames.subjects and again.frames.codes == one.frames.codes
+    one.to_csv(tmp_path / "p.csv")
+    lines = (tmp_path / "p.csv").read_text().splitlines()
+    assert lines[0].split(",")[:3] == ["path", "subject", "AU01_label"] and len(lines) == 61
+    (tmp_path / "p.npz").write_bytes(b"PK")
+    with pytest.raises(InputError, match=r"p\.npz' holds no predictions"):
+        Predictions.load(tmp_path / "p.npz")
+
+
+def test_two_models_on_the_same_frames() -> None:
+    good, bad = predictions(0, noise=0.2), predictions(1, noise=0.8)
+    result = compare([good, good], [bad, bad])
+    assert result.f1[0] > result.f1[1] and result.frames.p_value < 0.01 and result.decisions.p_value < 0.01
+    assert compare([good], [good]).subjects.p_value == 1
+    with pytest.raises(InputError, match="same frames"):
+        compare([good], [predictions(0, rows=50)])
+
+
+def data_of(chosen: Settings, fold: int, inner: bool) -> FoldData:
+    return fold_data(videos=4 if inner else 6, tests=3)
+
+
+def test_a_run_ends_in_a_model_folder_a_fold(tmp_path: Path) -> None:
+    chosen = settings("data.held_out=0.3", "trainer.epochs=2", "trainer.validate_every=1")
+    runs.start(chosen, tmp_path / "run", [2])
+    (folder,) = runs.train(tmp_path / "run", data_of)
+    assert folder == tmp_path / "run" / "fold2" / "model"
+    model = load_model(folder)
+    results = {result.protocol: result.folds[0] for result in evaluate_run(tmp_path / "run")}
+    from mdhr_sdk.folder import ModelFolder
+
+    config = ModelFolder.open(folder).config
+    assert config.trained and config.thresholds == results[TUNED].thresholds
+    assert f"epoch {results[TUNED].epoch} of 2" in config.provenance and "fold 2" in config.provenance
+    assert config.clip_length == T
+    data = data_of(chosen, 2, False)
+    clips = torch.stack([data.validation[index]["clip"] for index in range(3)])
+    with torch.no_grad():
+        scores = model(clips).scores.flatten(0, 1).numpy()
+    saved = Predictions.load(tmp_path / "run" / "fold2" / f"epoch_{results[TUNED].epoch:04d}.npz")
+    np.testing.assert_allclose(scores, saved.scores, atol=1e-5)
+    assert runs.train(tmp_path / "run", data_of) == [folder]  # nothing left to do
+    with pytest.raises(ConfigError, match="go on with: mdhr train --resume"):
+        runs.start(chosen, tmp_path / "run", [2])
+
+
+def test_a_run_does_not_go_on_with_other_data(tmp_path: Path) -> None:
+    chosen = settings("trainer.epochs=1")
+    runs.start(chosen, tmp_path / "run", [1])
+    runs.train(tmp_path / "run", data_of)
+    import shutil
+
+    shutil.rmtree(tmp_path / "run" / "fold1" / "model")
+    with pytest.raises(TrainingError, match="was started on 6 training videos"):
+        runs.train(tmp_path / "run", lambda *_: fold_data(videos=7, tests=3))
+    (folder,) = runs.train(tmp_path / "run", data_of)  # killed between the last checkpoint and the model folder
+    assert load_model(folder).config.label_set.name == "mine"
+    with pytest.raises(TrainingError, match="holds no run"):
+        runs.train(tmp_path / "none", data_of)
+
+
+def test_the_label_set_of_a_run_is_its_data_sets() -> None:
+    assert settings().model_config(label_set("disfa")).label_set.name == "disfa"

@@ -1,0 +1,151 @@
+"""Runs that stop anywhere and end the same; two processes that learn as one; nothing goes on after a bad loss."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from safetensors.torch import load_file
+
+import mdhr_sdk
+from mdhr_sdk.errors import ConfigError, TrainingError
+from mdhr_sdk.training.fit import fit
+from mdhr_sdk.training.predictions import Predictions
+from patterns import Clips, T, fold_data, settings
+
+SCRIPT = Path(__file__).parents[1] / "run_patterns.py"
+ENVIRONMENT = {
+    **os.environ,
+    "OMP_NUM_THREADS": "1",
+    "PYTHONPATH": os.pathsep.join([str(Path(mdhr_sdk.__path__[0]).parent), str(SCRIPT.parent)]),
+}
+
+
+def process(folder: Path, *changes: str, batch: int = 0, save: int = 0, launcher: tuple[str, ...] = ()) -> Any:
+    """A run in a process of its own, which kills itself at the given batch or validation of that process."""
+    call = [sys.executable, *launcher, str(SCRIPT), str(folder), str(batch), str(save), *changes]
+    pipes: Any = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
+    with subprocess.Popen(call, env=ENVIRONMENT, start_new_session=True, **pipes) as child:
+        try:
+            out, error = child.communicate(timeout=600)
+        finally:
+            with contextlib.suppress(ProcessLookupError):  # torchrun's processes too, whatever went wrong
+                os.killpg(child.pid, signal.SIGKILL)
+    return subprocess.CompletedProcess(call, child.returncode, out, error)
+
+
+@pytest.mark.slow
+def test_a_run_killed_anywhere_ends_with_the_same_weights(tmp_path: Path) -> None:
+    changes = ("trainer.checkpoint_batches=2", "optimiser.ema=0.8", "data.workers=1", "optimiser.clip_norm=5.0")
+    whole = process(tmp_path / "whole", *changes)
+    assert whole.returncode == 0, whole.stderr
+    folder = tmp_path / "killed"
+    # before the first checkpoint, while validating after the second epoch, and inside the third
+    for batch, save in ((2, 0), (0, 1), (4, 0)):
+        done = process(folder, *changes, batch=batch, save=save)
+        assert done.returncode == -signal.SIGKILL, done.stderr
+    done = process(folder, *changes)
+    assert done.returncode == 0, done.stderr
+    for name in ("epoch_0002.safetensors", "epoch_0003.safetensors"):
+        ours, theirs = load_file(folder / name), load_file(tmp_path / "whole" / name)
+        assert ours.keys() == theirs.keys()
+        assert all(torch.equal(ours[key], theirs[key]) for key in theirs), name
+    ours, theirs = (Predictions.load(path / "epoch_0003.npz") for path in (folder, tmp_path / "whole"))
+    np.testing.assert_array_equal(ours.scores, theirs.scores)
+    assert not list(folder.glob(".*"))
+
+
+@pytest.mark.slow
+def test_two_processes_have_the_gradient_of_one_with_the_whole_batch(tmp_path: Path) -> None:
+    """BatchNorm keeps its statistics in both: on the CPU each process would normalise by its own half."""
+    changes = ("optimiser.freeze_norms=true", "trainer.epochs=1", "trainer.validate_every=1")
+    one = process(tmp_path / "compare", *changes)
+    launcher = ("-m", "torch.distributed.run", "--standalone", "--nproc_per_node", "2")
+    two = process(tmp_path / "two", *changes, "trainer.devices=2", launcher=launcher)
+    assert one.returncode == 0, one.stderr
+    assert two.returncode == 0, two.stderr
+    ours, theirs = np.load(tmp_path / "two.gradient.npz"), np.load(tmp_path / "compare.gradient.npz")
+    assert set(ours.files) == set(theirs.files) and len(ours.files) > 60
+    for name in theirs.files:
+        scale = np.abs(theirs[name]).max()
+        np.testing.assert_allclose(ours[name], theirs[name], atol=1e-4 * scale + 1e-9, rtol=0, err_msg=name)
+    first, second = (Predictions.load(tmp_path / name / "epoch_0001.npz") for name in ("compare", "two"))
+    assert first.scores.shape == second.scores.shape == (4 * T, 3)
+    np.testing.assert_allclose(first.scores, second.scores, atol=0.02)
+
+
+def test_each_epoch_takes_every_video_once_in_its_own_order(tmp_path: Path) -> None:
+    data = fold_data()
+    fit(settings(), data, tmp_path / "run")
+    assert isinstance(data.train, Clips)
+    epochs = [[index for epoch, index in data.train.asked if epoch == wanted] for wanted in range(3)]
+    assert all(sorted(order) == list(range(10)) for order in epochs)
+    assert epochs[0] != epochs[1] != epochs[2]
+    assert {path.name for path in (tmp_path / "run").glob("epoch_*")} == {
+        f"epoch_{epoch:04d}.{end}" for epoch in (2, 3) for end in ("npz", "safetensors")
+    }
+    saved = Predictions.load(tmp_path / "run" / "epoch_0003.npz")
+    np.testing.assert_array_equal(saved.frames.labels, data.frames.labels)
+    assert saved.frames.runs[1] == slice(T, 2 * T) and saved.frames.paths == data.frames.paths
+    assert (tmp_path / "run" / "logs" / "start_0" / "metrics.csv").is_file()
+
+
+def test_a_loss_that_is_no_number_stops_at_once(tmp_path: Path) -> None:
+    data = fold_data()
+
+    class Broken(Clips):
+        def __getitem__(self, index: int) -> dict[str, Any]:
+            item = super().__getitem__(index)
+            if self.epoch == 1:
+                item["clip"][:] = float("nan")
+            return item
+
+    object.__setattr__(data, "train", Broken(10))
+    with pytest.raises(
+        TrainingError, match=r"the loss is nan in epoch 1, batch 0, step 3; lower optimiser.learning_rate"
+    ):
+        fit(settings(), data, tmp_path / "run")
+
+
+def test_frozen_parts_stay_as_they_are(tmp_path: Path) -> None:
+    words = ("optimiser.freeze=[encoder.backbone]", "trainer.epochs=1", "trainer.activation_checkpointing=true")
+    fit(settings(*words), fold_data(), tmp_path / "run")
+    torch.manual_seed(0)
+    from mdhr_sdk.training.fit import starting_model
+
+    before = starting_model(settings(*words), fold_data().label_set).state_dict()
+    after = load_file(tmp_path / "run" / "epoch_0001.safetensors")
+    same = {key for key in before if torch.equal(before[key], after[key])}
+    assert {key for key in before if key.startswith("encoder.backbone")} <= same
+    assert not {key for key in before if key.startswith("head.score")} & same
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (("optimiser.freeze=[encoder.backbon]",), "no parameter's name starts with 'encoder.backbon'; did you mean"),
+        (("optimiser.freeze=[encoder, head]",), "leaves nothing to train"),
+        (("trainer.accelerator=gpu",), "trainer"),
+    ],
+)
+def test_refuses_what_cannot_run(words: tuple[str, ...], message: str, tmp_path: Path) -> None:
+    if "gpu" in words[0] and torch.cuda.is_available():
+        pytest.skip("this machine has CUDA")
+    with pytest.raises(ConfigError, match=message):
+        fit(settings(*words), fold_data(), tmp_path / "run")
+
+
+def test_a_damaged_checkpoint_is_named(tmp_path: Path) -> None:
+    folder = tmp_path / "run"
+    folder.mkdir()
+    (folder / "last.ckpt").write_bytes(b"nothing")
+    with pytest.raises(TrainingError, match=r"last\.ckpt' cannot be read"):
+        fit(settings(), fold_data(), folder)

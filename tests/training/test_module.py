@@ -1,0 +1,172 @@
+"""What a step does: order, rates, running mean, accumulation, and activations that are computed twice."""
+
+from __future__ import annotations
+
+import copy
+import math
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import settings as hypothesis_settings
+from hypothesis import strategies as st
+from safetensors.torch import load_file
+from torch import nn
+
+from mdhr_sdk.errors import ConfigError
+from mdhr_sdk.model import build_mdhr
+from mdhr_sdk.model.backbones import build_backbone
+from mdhr_sdk.training.fit import fit, starting_model
+from mdhr_sdk.training.memory import checkpoint_activations
+from mdhr_sdk.training.module import MDHRTraining
+from mdhr_sdk.training.order import BlockBatches, Plan
+from patterns import LABELS, fold_data, settings
+
+
+@hypothesis_settings(max_examples=60, deadline=None)
+@given(
+    videos=st.integers(2, 40),
+    size=st.integers(1, 6),
+    processes=st.integers(1, 2),
+    block=st.one_of(st.none(), st.integers(1, 5)),
+    seed=st.integers(0, 3),
+)
+def test_blocks_and_processes_share_out_every_epoch(
+    videos: int, size: int, processes: int, block: int | None, seed: int
+) -> None:
+    plan = Plan(videos, size * processes, 3, seed, processes, block)
+    readers = [BlockBatches(plan, rank) for rank in range(processes)]
+    found: dict[int, list[int]] = {0: [], 1: [], 2: []}
+    for number, (epoch, first, last) in enumerate(plan.blocks):
+        assert first < last and (block is None or last - first <= block)
+        for reader in readers:
+            reader.set_epoch(number)
+        for parts in zip(*readers, strict=True):
+            keys = [key for part in parts for key in part]
+            assert len({len(part) for part in parts}) == 1 and {key[0] for key in keys} == {epoch}
+            found[epoch] += [key[1] for key in keys]
+    for items in found.values():
+        assert len(items) == len(set(items)) >= videos - (processes - 1)
+    assert sum(last - first for _, first, last in plan.blocks) == 3 * plan.batches
+    if videos > 6:
+        assert found[0] != found[1]
+
+
+def test_more_processes_than_videos_are_refused() -> None:
+    with pytest.raises(ConfigError, match="3 processes need as many videos; there are 2"):
+        Plan(2, 3, 1, 0, processes=3)
+
+
+def module(*words: str, videos: int = 10) -> MDHRTraining:
+    chosen = settings(*words)
+    torch.manual_seed(0)
+    plan = Plan(videos, chosen.trainer.batch_size, chosen.trainer.epochs, 0)
+    return MDHRTraining(starting_model(chosen, LABELS), chosen, [1.0, 1.0, 1.0], plan)
+
+
+def test_rates_follow_the_longest_start_and_the_cosine() -> None:
+    words = ("optimiser.rates={encoder: 0.1, encoder.backbone: 0.01}", "optimiser.freeze=[head.score]")
+    one = module(*words)
+    made = one.configure_optimizers()
+    rates = {id(p): group["initial_lr"] for group in made["optimizer"].param_groups for p in group["params"]}
+    for name, parameter in one.model.named_parameters():
+        expected = 1e-5 if name.startswith("encoder.backbone") else 1e-4 if name.startswith("encoder") else 1e-3
+        assert (id(parameter) not in rates) if name.startswith("head.score") else rates[id(parameter)] == expected
+    cosine, steps = made["lr_scheduler"]["scheduler"], 9  # three epochs of three batches
+    seen = []
+    for _ in range(steps + 1):
+        seen.append(cosine.get_last_lr()[0] / cosine.base_lrs[0])
+        made["optimizer"].step()
+        cosine.step()
+    assert seen == pytest.approx([0.5 * (1 + math.cos(math.pi * step / steps)) for step in range(steps + 1)])
+    group = made["optimizer"].defaults
+    assert (group["betas"], group["weight_decay"]) == ((0.9, 0.999), 5e-4)
+
+
+def test_frozen_norms_keep_their_statistics_in_training() -> None:
+    one = module("optimiser.freeze_norms=true").train()
+    norms = [m for m in one.model.modules() if isinstance(m, nn.BatchNorm1d | nn.BatchNorm2d)]
+    assert norms and not any(norm.training for norm in norms) and one.model.training
+
+
+def test_the_running_mean_of_the_weights_is_what_is_saved(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """One value followed through all steps, by the formula."""
+    seen: list[float] = []
+    step = MDHRTraining.optimizer_step
+
+    def watched(self: Any, *args: Any, **kwargs: Any) -> None:
+        if not seen:
+            seen.append(float(self.model.head.score.reference[0, 0]))
+        step(self, *args, **kwargs)
+        seen.append(float(self.model.head.score.reference[0, 0]))
+
+    monkeypatch.setattr(MDHRTraining, "optimizer_step", watched)
+    fit(settings("optimiser.ema=0.5", "trainer.epochs=2"), fold_data(), tmp_path / "run")
+    mean = seen[1]  # the first step sets it
+    for value in seen[2:]:
+        mean = 0.5 * mean + 0.5 * value
+    saved = load_file(tmp_path / "run" / "epoch_0002.safetensors")
+    assert len(seen) == 7 and float(saved["head.score.reference"][0, 0]) == pytest.approx(mean, rel=1e-5)
+    assert mean != seen[-1]
+
+
+def test_accumulation_steps_once_for_several_batches(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    steps: list[int] = []
+
+    def count_step(self: Any, _: Any) -> None:
+        steps.append(self.global_step)
+
+    monkeypatch.setattr(MDHRTraining, "on_before_optimizer_step", count_step)
+    fit(settings("optimiser.accumulate=2", "trainer.epochs=2"), fold_data(), tmp_path / "run")
+    assert len(steps) == 2 * 2  # three batches an epoch: two and one
+
+
+@pytest.mark.parametrize(
+    "backbone", ["resnet18", "mobilenetv4_conv_small", "convnext_atto", "swin_tiny_patch4_window7_224"]
+)
+def test_checkpointed_activations_change_neither_gradients_nor_statistics(backbone: str) -> None:
+    torch.manual_seed(0)
+    plain = build_backbone(backbone, 64).train()
+    for part in plain.modules():
+        if type(part).__name__ == "DropPath":
+            part.drop_prob = 0.0  # type: ignore[assignment]
+    saving = copy.deepcopy(plain)
+    assert checkpoint_activations(saving) > 3
+    frames = torch.randn(4, 3, 64, 64)
+    kept: list[int] = []
+    for network in (plain, saving):
+        sizes: dict[int, int] = {}
+
+        def pack(tensor: torch.Tensor, sizes: dict[int, int] = sizes) -> torch.Tensor:
+            sizes[tensor.data_ptr()] = tensor.numel()
+            return tensor
+
+        with torch.autograd.graph.saved_tensors_hooks(pack, lambda tensor: tensor):
+            total = sum((m**2).mean() for m in (*network(frames).maps, network(frames).final))
+        kept.append(sum(sizes.values()))
+        assert isinstance(total, torch.Tensor)
+        total.backward()
+    for (name, ours), theirs in zip(saving.named_parameters(), plain.parameters(), strict=True):
+        torch.testing.assert_close(ours.grad, theirs.grad, atol=1e-5, rtol=1e-4, msg=name)
+    for (name, ours), theirs in zip(saving.named_buffers(), plain.buffers(), strict=True):
+        torch.testing.assert_close(ours, theirs, msg=name)
+    assert kept[1] < 0.7 * kept[0]
+
+
+def test_a_backbone_without_known_blocks_is_refused() -> None:
+    with pytest.raises(ConfigError, match="knows no blocks"):
+        checkpoint_activations(nn.Sequential(nn.Conv2d(3, 3, 1)))
+
+
+def test_checkpointed_activations_in_the_whole_model() -> None:
+    torch.manual_seed(0)
+    model = build_mdhr("disfa", "resnet18", input_size_px=64, projection_width=16, au_width=16).train()
+    other = copy.deepcopy(model)
+    checkpoint_activations(other.encoder.backbone)
+    clip = torch.randn(1, 4, 3, 64, 64)
+    for one in (model, other):
+        one(clip).scores.sum().backward()
+    first, second = model.encoder.backbone.net.conv1.weight.grad, other.encoder.backbone.net.conv1.weight.grad
+    torch.testing.assert_close(first, second)
