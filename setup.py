@@ -57,8 +57,12 @@ class BuildExt(pybind11_build_ext):
     def add_cuda(self, ext: Pybind11Extension, nvcc: Path) -> None:
         target = Path(self.build_temp) / "kernels_cuda.o"
         target.parent.mkdir(parents=True, exist_ok=True)
-        codes = [f"-gencode=arch=compute_{a},code=sm_{a}" for a in ARCHITECTURES]
-        codes.append(f"-gencode=arch=compute_{ARCHITECTURES[-1]},code=compute_{ARCHITECTURES[-1]}")
+        known = subprocess.run(
+            [str(nvcc), "--list-gpu-arch"], capture_output=True, text=True, check=True
+        ).stdout.split()
+        chosen = [a for a in ARCHITECTURES if f"compute_{a}" in known]  # JetPack 5's nvcc ends at 87
+        codes = [f"-gencode=arch=compute_{a},code=sm_{a}" for a in chosen]
+        codes.append(f"-gencode=arch=compute_{chosen[-1]},code=compute_{chosen[-1]}")
         command = [str(nvcc), "-O3", "-std=c++17", "--threads=2", "-Xcompiler=-fPIC,-fvisibility=hidden", *codes]
         subprocess.run([*command, "-DMDHR_WITH_CUDA", "-c", "csrc/kernels.cu", "-o", str(target)], check=True)
         ext.extra_objects += [str(target), str(find_runtime(nvcc))]

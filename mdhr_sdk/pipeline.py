@@ -84,6 +84,7 @@ class Pipeline:
         with self._clock("faces"):
             if self._cuts.is_cut(frame.image):
                 self._tracker.reset()
+                self._mesher.reset()
             found = self._mesher.find(frame.image)
             faces = dict(sorted(zip(self._tracker.update(found, frame.timestamp_s), found, strict=True)))
         with self._clock("align"):

@@ -47,7 +47,8 @@ class FaceResult:
     """One face in one frame.
 
     Attributes:
-        track_id: stays with a face until it is missing for more than a second; 0, 1, ... in order of appearance.
+        track_id: stays with a face until it is missing for more than a second or the scene is cut; 0, 1, ... in order
+            of appearance.
         box_px: x0, y0, x1, y1 in pixels of the frame.
         landmarks_px: (478, 3) float32, MediaPipe's mesh; x and y in pixels, z on the same scale.
         aus: by code ('AU12'), in the model's order. `face["AU12"]` is the short way.

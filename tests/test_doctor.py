@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 
 import pytest
@@ -43,3 +44,11 @@ NAMES = ("onnxruntime", "torch", "torchscript")
 def test_a_folder_that_is_none_is_an_error(tmp_path: Path) -> None:
     result = CliRunner().invoke(app, ["doctor", str(tmp_path)])
     assert isinstance(result.exception, ModelFolderError)
+
+
+def test_a_damaged_graph_is_a_row_not_the_end(tiny_onnx_folder: Path, tmp_path: Path) -> None:
+    folder = shutil.copytree(tiny_onnx_folder, tmp_path / "damaged")
+    (folder / "encoder.onnx").write_bytes((folder / "encoder.onnx").read_bytes()[:1000])
+    lines = CliRunner().invoke(app, ["doctor", str(folder)]).output.splitlines()
+    assert any("│ stream" in line and " onnxruntime " in line and "runs" not in line for line in lines)
+    assert any("│ stream" in line and " torch " in line and "runs: torch" in line for line in lines)

@@ -11,11 +11,12 @@ from rich.console import Console
 from rich.table import Table
 
 from .. import __version__
-from ..errors import BackendError
+from ..errors import MDHRError
 from ..folder import ModelFolder
 from ..ops import extension_status
-from ..runtime import BACKENDS, SessionOptions, open_session
+from ..runtime import BACKENDS, open_session
 from ..runtime.cuda import cuda_device, cuda_device_count
+from ..runtime.stream_graphs import StreamGraphs
 
 PACKAGES = {  # distributions: what they are for; the first that is there counts
     ("mediapipe",): "faces",
@@ -27,7 +28,6 @@ PACKAGES = {  # distributions: what they are for; the first that is there counts
     ("onnx",): "export",
     ("pytorch-lightning",): "training",
 }
-MODES = {"clip": ("clip",), "stream": ("encoder", "relations", "temporal")}
 
 
 def run_doctor(model: Path | None) -> None:
@@ -57,23 +57,26 @@ def _installation() -> Iterator[tuple[str, str]]:
 
 
 def _runs(folder: ModelFolder) -> Table:
-    """Backend by backend, whether it opens the graphs of each mode here."""
+    """Backend by backend, whether it opens what each mode runs here."""
     title = f"{folder.path}: {folder.config.model.label_set.name} {folder.config.model.backbone}"
     table = Table("mode", "backend", "state", title=title, title_justify="left")
-    for mode, graphs in MODES.items():
+    for mode in ("clip", "stream"):
         for backend in BACKENDS:
-            table.add_row(mode, backend, _state(folder, backend, graphs))
+            table.add_row(mode, backend, _state(folder, backend, mode))
     return table
 
 
-def _state(folder: ModelFolder, backend: str, graphs: tuple[str, ...]) -> str:
-    for graph in graphs:
-        try:
-            session, choice = open_session(folder, backend, SessionOptions(), graph)
-        except BackendError as error:
-            return str(error).partition(" here: ")[2] or str(error)
+def _state(folder: ModelFolder, backend: str, mode: str) -> str:
+    try:
+        if mode == "stream":
+            graphs = StreamGraphs.open(folder, backend)
+            graphs.close()
+            return f"runs: {graphs.choice}"
+        session, choice = open_session(folder, backend)
         session.close()
-    return f"runs: {choice}"
+        return f"runs: {choice}"
+    except MDHRError as error:
+        return str(error).partition(" here: ")[2] or str(error)
 
 
 def _version(name: str) -> str | None:

@@ -61,7 +61,7 @@ class Judge:
             return wanted, session.run(features)
         if graph in ("relations", "temporal"):
             return self._parts(session, graph, batch, features, wanted)
-        got = _in_turns(session, clip)
+        got = _in_turns(session, {"frames": clip})
         static, *maps = (torch.from_numpy(got[name]).float() for name in features)
         with torch.inference_mode():
             scores = _named_scores(self.config, self.view.head(FrameFeatures(static, tuple(maps))))
@@ -70,7 +70,7 @@ class Judge:
     def _parts(
         self, session: Session, graph: str, batch: int, features: Arrays, wanted: Arrays
     ) -> tuple[Arrays, Arrays]:
-        """The graphs of single frames, all frames of the clips in one call; what they leave out the view does."""
+        """The graphs of single frames, what they leave out the view does."""
         shape = (batch, self.config.clip_length)
         static, *maps = (torch.from_numpy(x) for x in features.values())
         with torch.inference_mode():
@@ -81,9 +81,8 @@ class Judge:
             nodes, _ = self.view.head.nodes(tokens.flatten(0, 1))
         if graph == "temporal":
             windows = _windows(nodes.unflatten(0, shape).numpy(), self.config.model.temporal_reach)
-            scores = session.run({"nodes": windows})["scores"]
-            return wanted, {"scores": scores.reshape(wanted["scores"].shape)}
-        got = {name: value.reshape(*shape, *value.shape[1:]) for name, value in session.run(inputs).items()}
+            return wanted, _in_turns(session, {"nodes": windows.reshape(*shape, *windows.shape[1:])})
+        got = _in_turns(session, {name: value.reshape(*shape, *value.shape[1:]) for name, value in inputs.items()})
         with torch.inference_mode():
             scores = self.view.head.scores(torch.from_numpy(got["nodes"]).float()).numpy()
         return {**wanted, "nodes": nodes.unflatten(0, shape).numpy()}, {**got, "scores": scores}
@@ -144,13 +143,15 @@ def _windows(nodes: NDArray[np.float32], reach: int) -> NDArray[np.float32]:
     return np.ascontiguousarray(windows.reshape(-1, *windows.shape[2:]))
 
 
-def _in_turns(session: Session, clips: NDArray[Any]) -> Arrays:
-    """An encoder's features of every frame, asked for 1, 2, 3, 5, 1, ... frames at a time."""
-    frames = clips.reshape(-1, *clips.shape[2:])
+def _in_turns(session: Session, inputs: Arrays) -> Arrays:
+    """What a graph of single frames answers to (B, T, ...) inputs, asked for 1, 2, 3, 5, 1, ... frames at a time."""
+    shape = next(iter(inputs.values())).shape[:2]
+    flat = {name: value.reshape(-1, *value.shape[2:]) for name, value in inputs.items()}
     parts, start, turn = [], 0, 0
-    while start < len(frames):
-        parts.append(session.run({"frames": frames[start : start + BATCHES[turn % len(BATCHES)]]}))
-        start += BATCHES[turn % len(BATCHES)]
+    while start < shape[0] * shape[1]:
+        stop = start + BATCHES[turn % len(BATCHES)]
+        parts.append(session.run({name: value[start:stop] for name, value in flat.items()}))
+        start = stop
         turn += 1
     joined = {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
-    return {name: value.reshape(*clips.shape[:2], *value.shape[1:]) for name, value in joined.items()}
+    return {name: value.reshape(*shape, *value.shape[1:]) for name, value in joined.items()}

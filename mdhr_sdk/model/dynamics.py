@@ -182,7 +182,7 @@ class FacialDynamics(nn.Module):
             weigh.weight.flatten(1),
             weigh.bias,
         )
-        motion = _FUSED(list(maps), *(p.float() for p in parameters), k or self.window_mean.k)
+        motion = _FUSED(list(maps), *(p.float() for p in parameters), self.window_mean.k if k is None else k)
         return self.tokens(motion.flatten(0, 1)).unflatten(0, maps[0].shape[:2])
 
     def tokens(self, motion: Tensor) -> Tensor:
@@ -198,7 +198,7 @@ class FacialDynamics(nn.Module):
 
 
 def _affine(norm: nn.Module, bias: Tensor | float = 0.0) -> tuple[Tensor, Tensor]:
-    """BatchNorm of x + bias in evaluation mode as x * scale + shift; no norm is 1 and the bias."""
+    """BatchNorm of x + bias in evaluation mode as x * scale + shift."""
     assert isinstance(norm, nn.BatchNorm2d)
     assert norm.running_mean is not None and norm.running_var is not None
     scale = norm.weight / torch.sqrt(norm.running_var + norm.eps)

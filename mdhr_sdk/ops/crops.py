@@ -130,4 +130,6 @@ def _result(image: View, shape: tuple[int, ...], dtype: str, out: Any | None) ->
     fits = view.shape == shape and view.strides == contiguous_strides(shape, itemsize(dtype))
     if not fits or (view.dtype, view.device) != (dtype, image.device):
         raise InputError(f"expected out as {dtype} {shape} without gaps; got {view} with strides {view.strides}")
+    if isinstance(out, np.ndarray) and not out.flags.writeable:
+        raise InputError("expected out to be writeable; it is read-only")
     return view

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import importlib
+import os
 from collections.abc import Callable
 from types import ModuleType
 from typing import Any, Literal
@@ -17,12 +18,18 @@ REBUILD = "with a C++17 compiler present run: pip install -e . in the mdhr_sdk c
 @functools.cache
 def _load() -> ModuleType | str:
     """The extension, or why there is none."""
+    # OpenMP reads this once, when it is loaded. Threads that spin after a kernel would slow the graph that runs next.
+    before = os.environ.get("OMP_WAIT_POLICY")
+    os.environ.setdefault("OMP_WAIT_POLICY", "passive")
     try:
         return importlib.import_module("mdhr_sdk._kernels")
     except ModuleNotFoundError:
         return "not built"
     except ImportError as error:
         return f"cannot be loaded ({error})"
+    finally:
+        if before is None:
+            del os.environ["OMP_WAIT_POLICY"]
 
 
 def extension_status() -> str:

@@ -135,6 +135,11 @@ def _check_state(state: DynamicsState) -> tuple[list[View], bool]:
             f"expected counts (N,), previous (N, L, C, h, w) and ring (N, 2k, L, C, h, w), none of them empty; "
             f"got {counts.shape}, {previous.shape} and {shape}; see DynamicsState.empty"
         )
+    if (counts < 0).any():
+        raise InputError(f"expected counts of at least 0; got {counts.min()}")
+    arrays = (counts, state.previous, state.ring, state.products)
+    if any(isinstance(array, np.ndarray) and not array.flags.writeable for array in arrays):
+        raise InputError("expected a state that can be written to; an array of it is read-only")
     if len(products.shape) != 6 or (*products.shape[:3], *products.shape[4:]) != (*shape[:3], *shape[4:]):
         raise InputError(f"expected products (N, 2k, L, O, h, w) for a ring {shape}; got {products.shape}")
     if {(view.dtype, view.device) for view in (previous, ring, products)} != {("float32", ring.device)}:

@@ -53,7 +53,11 @@ def register() -> Any:
 def usable(device_type: str) -> bool:
     """Whether the compiled kernel can run on tensors of this device type, 'cpu' or 'cuda'."""
     extension = choose("auto")
-    return extension is not None and (device_type == "cpu" or (device_type == "cuda" and extension.cuda))
+    if extension is None or device_type == "cpu":
+        return extension is not None
+    cuda = require("torch", "torch").cuda
+    # 8.0 is the oldest that setup.py builds for
+    return bool(extension.cuda and cuda.is_available() and cuda.get_device_capability() >= (8, 0))
 
 
 def _like(torch: Any, one: Any) -> Any:

@@ -144,7 +144,7 @@ class SettledRing:
     def _window(self, nodes: Array) -> Iterator[Window]:
         if not self._nodes:
             self._nodes.extend([np.zeros_like(nodes)] * (2 * self._settings.reach + 1))
-        self._nodes.append(nodes)
+        self._nodes.append(nodes.copy())  # which are a row of a batch
         self._related += 1
         frame = self._related - 1 - self._settings.reach
         if frame >= 0:

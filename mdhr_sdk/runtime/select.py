@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -33,13 +34,18 @@ AUTO_PRECISIONS = {"cuda": ("fp16", "fp32"), "cpu": ("fp32",)}
 
 
 def open_session(
-    folder: ModelFolder, backend: str = "auto", options: SessionOptions | None = None, graph: str = "clip"
+    folder: ModelFolder,
+    backend: str = "auto",
+    options: SessionOptions | None = None,
+    graph: str = "clip",
+    beside: Sequence[str] = (),
 ) -> tuple[Session, str]:
     """Open a graph of `folder`.
 
     Args:
         backend: 'auto', or one of `BACKENDS`; a named backend that cannot run is an error, never replaced.
         graph: one of `mdhr_sdk.runtime.base.GRAPHS`.
+        beside: graphs that will be opened with `open_beside`; a backend that cannot run them all is passed over.
 
     Returns:
         The session, and one line that says what was chosen and why not the ones before it.
@@ -53,6 +59,8 @@ def open_session(
     for name, concrete in _attempts(backend, options):
         module = BACKENDS[name]
         obstacle = _unfit(module, concrete) or module.obstacle(folder, graph, concrete)
+        small = small_options(concrete)
+        obstacle = obstacle or next(filter(None, (module.obstacle(folder, other, small) for other in beside)), None)
         if obstacle is None:
             try:
                 session = module.open_graph(folder, graph, concrete)
@@ -65,6 +73,18 @@ def open_session(
     if backend == "auto":
         raise BackendError(f"no backend can run '{folder.path}' here: {reasons}")
     raise BackendError(f"backend '{backend}' cannot run '{folder.path}' here: {reasons}")
+
+
+def small_options(options: SessionOptions) -> SessionOptions:
+    """How the small graphs run beside an encoder: as it does, but for int8, which they have no form of."""
+    return replace(options, precision="fp32") if options.precision == "int8" else options
+
+
+def open_beside(folder: ModelFolder, session: Session, options: SessionOptions, graph: str) -> Session:
+    """Open a small graph where and how `session` runs, which `open_session` opened with `beside` holding it."""
+    concrete = small_options(replace(options, device=session.device, precision=session.precision))
+    opened: Session = BACKENDS[session.backend].open_graph(folder, graph, concrete)
+    return opened
 
 
 def _check(backend: str, options: SessionOptions, graph: str) -> None:

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from ..config import FolderConfig
 from ..errors import BackendError, ConfigError, InputError
-from .base import Session
+from .base import Session, check_inputs
 from .rings import Ring, RingSettings, Rows, Window
 from .stream_graphs import StreamGraphs
 
@@ -78,12 +78,16 @@ class StreamScorer:
         """
         config = graphs.config
         lookahead = default_lookahead(config) if lookahead is None else lookahead
-        if not isinstance(lookahead, int) or isinstance(lookahead, bool) or not 0 <= lookahead < config.clip_length:
+        if (
+            not isinstance(lookahead, int | np.integer)
+            or isinstance(lookahead, bool)
+            or not 0 <= lookahead < config.clip_length
+        ):
             raise ConfigError(f"lookahead must be an integer from 0 to {config.clip_length - 1}; got {lookahead!r}")
         if ring_dtype not in RING_DTYPES:
             raise ConfigError(f"ring_dtype must be one of {', '.join(RING_DTYPES)}; got {ring_dtype!r}")
         self.graphs = graphs
-        self.lookahead = lookahead
+        self.lookahead = int(lookahead)
         model = config.model
         self.settings = RingSettings(
             lookahead, config.clip_length, model.k if model.mfd else 0, model.temporal_reach, graphs.parameters,
@@ -112,35 +116,47 @@ class StreamScorer:
             The scores that are now due: frame t - L of each stream that has it.
 
         Raises:
-            InputError: a frame of another shape or dtype.
-            BackendError: the backend fails, or the model answers NaN or infinity.
+            InputError: a frame of another shape or dtype, or one that is not finite.
+            BackendError: the backend fails, or the model answers NaN or infinity. Streams that had taken their frame
+                are then ended, without their last scores, which could be wrong.
         """
         if not frames:
             return []
         shapes = {np.shape(frame) for frame in frames.values()}
         if len(shapes) > 1:
             raise InputError(f"expected frames of one shape; got {sorted(shapes)}")
-        return self.push_features(
-            list(frames), _in_batches(self.graphs.encoder, {"frames": np.stack(list(frames.values()))})
-        )
+        stacked = np.stack(list(frames.values()))
+        if not np.isfinite(stacked).all():
+            raise InputError("expected finite frames; got NaN or infinity")
+        return self.push_features(list(frames), _in_batches(self.graphs.encoder, {"frames": stacked}))
 
     def push_features(self, keys: Sequence[Hashable], features: Mapping[str, Array]) -> list[StreamScore]:
         """As `push`, for frames that were encoded elsewhere: `features` as the encoder graph gives them, a row a key.
 
         Raises:
             InputError: a key comes twice, or the features are not the encoder's.
+            BackendError: as `push`.
         """
-        names = [spec.name for spec in self.graphs.encoder.outputs]
-        if len(set(keys)) < len(keys) or [len(features.get(name, ())) for name in names] != [len(keys)] * len(names):
-            raise InputError(f"expected different keys, and a row of each of {names} a key; got {len(keys)} keys")
-        static, *maps = (features[name] for name in names)
-        for key in keys:
-            self._streams.setdefault(key, _Stream(self.settings.ring()))
-        streams = {key: self._streams[key] for key in keys}
-        rows = {key: streams[key].ring.push(static[i], [level[i] for level in maps]) for i, key in enumerate(keys)}
-        for stream in streams.values():
-            stream.seen += 1
-        return self._score(streams, rows, self.lookahead)
+        if not keys:
+            return []
+        specs = self.graphs.encoder.outputs
+        check_inputs(specs, features)
+        static, *maps = (features[spec.name] for spec in specs)
+        if len(set(keys)) < len(keys) or any(len(array) != len(keys) for array in (static, *maps)):
+            raise InputError(
+                f"expected different keys, and a row of the features for each; got {len(keys)} keys and "
+                f"{len(static)} rows"
+            )
+        streams = {key: self._streams.setdefault(key, _Stream(self.settings.ring())) for key in keys}
+        try:
+            rows = {key: streams[key].ring.push(static[i], [level[i] for level in maps]) for i, key in enumerate(keys)}
+            for stream in streams.values():
+                stream.seen += 1
+            return self._score(streams, rows, self.lookahead)
+        except BaseException:  # also Ctrl-C: what was half pushed would be scored as another frame
+            for key in keys:
+                del self._streams[key]
+            raise
 
     def finish(self, keys: Iterable[Hashable] | None = None) -> list[StreamScore]:
         """End streams, all of them by default: returns the scores of their last L frames, and forgets them.
@@ -148,7 +164,7 @@ class StreamScorer:
         Raises:
             InputError: there is no such stream.
         """
-        chosen = list(self._streams if keys is None else keys)
+        chosen = list(dict.fromkeys(self._streams if keys is None else keys))
         if unknown := [key for key in chosen if key not in self._streams]:
             raise InputError(f"expected keys of open streams; got {unknown}; open are {list(self._streams)}")
         streams = {key: self._streams.pop(key) for key in chosen}
@@ -162,7 +178,7 @@ class StreamScorer:
         """Nodes of all rows in one batch, scores of all windows in another, then what is due `wait` frames later."""
         if not streams:
             return []
-        encoder, nodes = self.graphs.encoder, self._nodes(list(rows.values()))
+        nodes = self._nodes(list(rows.values()))
         windows: list[tuple[Hashable, Window]] = []
         start = 0
         for key, own in rows.items():
@@ -171,13 +187,9 @@ class StreamScorer:
         if windows:
             stacked = np.stack([window.nodes for _, window in windows])
             scores = _in_batches(self.graphs.temporal, {"nodes": stacked})["scores"]
-            if not np.isfinite(scores).all():
-                raise BackendError(
-                    f"the model answered NaN or infinity in {encoder.backend} {encoder.precision}; its "
-                    " weights are broken, or its precision is too low: try another backend or folder"
-                )
+            self._check_finite(scores)
             for (key, window), row in zip(windows, np.clip(scores, 0.0, 1.0), strict=True):
-                streams[key].held.append((window.frame, row))
+                streams[key].held.append((window.frame, row.copy()))  # not the batch
         due = []
         for key, stream in streams.items():
             while stream.held and stream.seen - 1 - stream.held[0][0] >= wait:
@@ -193,7 +205,16 @@ class StreamScorer:
         inputs = {"static": static}
         if self.settings.parameters is not None:
             inputs["motion"] = np.concatenate([own.motion for own in rows if own.motion is not None])
+        self._check_finite(*inputs.values())  # some backends make numbers of NaN
         return _in_batches(self.graphs.relations, inputs)["nodes"]
+
+    def _check_finite(self, *arrays: Array) -> None:
+        if not all(np.isfinite(array).all() for array in arrays):
+            encoder = self.graphs.encoder
+            raise BackendError(
+                f"the model answered NaN or infinity in {encoder.backend} {encoder.precision}; "
+                "its weights are broken, or its precision is too low: try another backend or folder"
+            )
 
 
 def _in_batches(session: Session, inputs: Mapping[str, Array]) -> dict[str, Array]:

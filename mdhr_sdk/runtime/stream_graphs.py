@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from contextlib import ExitStack
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 from ..config import FolderConfig
 from ..folder import ModelFolder
 from ..ops import DynamicsParameters
 from .base import Session, SessionOptions
 from .dynamics_weights import read_parameters
-from .select import open_session
+from .select import open_beside, open_session
 
 
 @dataclass(frozen=True, eq=False)
@@ -41,13 +41,11 @@ class StreamGraphs:
         """
         options = options or SessionOptions()
         with ExitStack() as opened:
-            encoder, choice = open_session(folder, backend, options, "encoder")
+            encoder, choice = open_session(folder, backend, options, "encoder", ("relations", "temporal"))
             opened.callback(encoder.close)
-            precision = "fp32" if encoder.precision == "int8" else encoder.precision
-            small = replace(options, device=encoder.device, precision=precision)
-            relations, _ = open_session(folder, encoder.backend, small, "relations")
+            relations = open_beside(folder, encoder, options, "relations")
             opened.callback(relations.close)
-            temporal, _ = open_session(folder, encoder.backend, small, "temporal")
+            temporal = open_beside(folder, encoder, options, "temporal")
             opened.callback(temporal.close)
             mfd = folder.config.model.mfd
             parameters = read_parameters(folder, scaled=encoder.backend != "torch") if mfd else None

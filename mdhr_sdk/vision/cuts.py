@@ -9,13 +9,14 @@ from numpy.typing import NDArray
 from .frames import Image
 
 SIZE = (32, 18)
-THRESHOLD = 20.0  # of 255; footage of talking heads stays below 4, other scenes differ by 40 and more
+THRESHOLD = 0.45  # footage of talking heads stays below 0.15, other scenes differ by 0.8 and more, bright or dim
+NOISE = 4.0  # of 255: contrast below it is the camera's
 
 
 class CutDetector:
-    """Compares each frame with the one before, made small and grey: the mean difference, light apart.
+    """Compares each frame with the one before, made small and grey: the mean difference in units of the contrast.
 
-    Brightness is taken out, so that a lamp or the camera's own exposure makes no cut.
+    Brightness and contrast are taken out, so that exposure that changes evenly makes no cut.
     """
 
     def __init__(self) -> None:
@@ -24,6 +25,6 @@ class CutDetector:
     def is_cut(self, image: Image) -> bool:
         """Whether `image` (H, W, 3) uint8 BGR shows another scene than the last one; never for the first."""
         small = cv2.cvtColor(cv2.resize(image, SIZE, interpolation=cv2.INTER_AREA), cv2.COLOR_BGR2GRAY)
-        now = small.astype(np.float32) - small.mean()
+        now = (small.astype(np.float32) - small.mean()) / max(float(small.std()), NOISE)
         last, self._last = self._last, now
         return last is not None and float(np.abs(now - last).mean()) > THRESHOLD

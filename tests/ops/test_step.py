@@ -201,3 +201,16 @@ def test_other_inputs_are_refused(backend: str, changes: dict, hint: str):
 def test_a_state_of_nothing_is_refused(sizes: tuple):
     with pytest.raises(InputError, match="at least 1; got 0"):
         DynamicsState.empty(*sizes)
+
+
+def test_a_state_that_would_write_elsewhere_is_refused(backend: str):
+    rng = np.random.default_rng(6)
+    p, maps = parameters(rng, 2, 5), clip_maps(rng, 2, (1, 5, 2, 2))
+    state = filled_with_nan(1, 2, 5, (2, 2), 1)
+    state.counts[:] = -2
+    with pytest.raises(InputError, match="at least 0"):
+        fuse_dynamics_step(maps, state, p, backend=backend)
+    state.counts[:] = 0
+    state.ring.flags.writeable = False
+    with pytest.raises(InputError, match="read-only"):
+        fuse_dynamics_step(maps, state, p, backend=backend)

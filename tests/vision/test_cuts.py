@@ -1,0 +1,56 @@
+"""Cuts: other scenes are, light and motion are not."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+
+from mdhr_sdk.vision import CutDetector
+
+
+@pytest.fixture(scope="module")
+def scene(demo_path: Path) -> np.ndarray:
+    capture = cv2.VideoCapture(str(demo_path))
+    frames = np.stack([capture.read()[1] for _ in range(60)])
+    capture.release()
+    return frames
+
+
+def other(frame: np.ndarray) -> np.ndarray:
+    """The face where it was, half of the surroundings turned over."""
+    turned = frame[:, ::-1].copy()
+    turned[:, :90] = 255 - turned[:, :90]
+    return turned
+
+
+def test_footage_of_one_scene_has_no_cut(scene: np.ndarray) -> None:
+    detector = CutDetector()
+    assert not any(detector.is_cut(frame) for frame in scene)
+
+
+@pytest.mark.parametrize("brightness", [1.0, 0.35, 0.15])
+def test_another_scene_is_a_cut_however_dim(scene: np.ndarray, brightness: float) -> None:
+    detector = CutDetector()
+    first, second = ((brightness * frame).astype(np.uint8) for frame in (scene[0], other(scene[0])))
+    assert [detector.is_cut(frame) for frame in (first, first, second, second, first)] == [
+        False,
+        False,
+        True,
+        False,
+        True,
+    ]
+
+
+@pytest.mark.parametrize("gain", [0.3, 0.5, 1.3])
+def test_exposure_is_no_cut(scene: np.ndarray, gain: float) -> None:
+    detector = CutDetector()
+    detector.is_cut(scene[0])
+    assert not detector.is_cut(np.clip(gain * scene[1].astype(np.float32), 0, 255).astype(np.uint8))
+
+
+def test_noise_in_the_dark_is_no_cut() -> None:
+    rng, detector = np.random.default_rng(0), CutDetector()
+    assert not any(detector.is_cut(rng.integers(0, 12, (240, 320, 3), np.uint8)) for _ in range(20))
