@@ -47,12 +47,17 @@ class Clips:
 
 
 def fold_data(videos: int = 10, tests: int = 4) -> FoldData:
-    test = Clips(tests, seed=1)
-    labels = np.concatenate([test[index]["labels"].numpy() for index in range(tests)])
-    subjects = tuple(f"F{row // T:03d}" for row in range(len(labels)))
+    train, test = Clips(videos), Clips(tests, seed=1)
+    trained_on, frames = _frames(Clips(videos), "F"), _frames(Clips(tests, seed=1), "M")
+    return FoldData(LABELS, train, test, frames, np.array([0.8, 1.0, 1.2]), trained_on)
+
+
+def _frames(clips: Clips, letter: str) -> Frames:
+    """Those of the first epoch, a clip a subject."""
+    labels = np.concatenate([clips[index]["labels"].numpy() for index in range(len(clips))])
+    subjects = tuple(f"{letter}{row // T:03d}" for row in range(len(labels)))
     paths = tuple(f"{subject}/T1/{row % T}.jpg" for row, subject in enumerate(subjects))
-    frames = Frames(LABELS.codes, labels, subjects, paths, np.arange(0, len(labels), T))
-    return FoldData(LABELS, Clips(videos), test, frames, np.array([0.8, 1.0, 1.2]))
+    return Frames(LABELS.codes, labels, subjects, paths, np.arange(0, len(labels), T))
 
 
 def settings(*changes: str) -> Settings:

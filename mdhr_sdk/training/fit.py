@@ -43,6 +43,7 @@ class FoldData:
         train, validation: clips; `validation`'s rows are those of `frames`.
         frames: the validation frames.
         weights: (N,) w_n of eq. 10, from the training labels.
+        trained_on: the training frames, held-out subjects left out; None for clips that are no frames of a list.
     """
 
     label_set: LabelSet
@@ -50,6 +51,7 @@ class FoldData:
     validation: ClipSource
     frames: Frames
     weights: NDArray[np.float64]
+    trained_on: Frames | None = None
 
 
 def fit(settings: Settings, data: FoldData, folder: Path) -> None:
