@@ -114,6 +114,20 @@ def test_a_study_prints_its_table_and_goes_on(
     assert "other settings" in capsys.readouterr().err
 
 
+@pytest.mark.slow
+def test_two_processes_go_through_a_study_together(tmp_path: Path) -> None:
+    """Folders that the first process makes are there when the second looks for them."""
+    config = write_tree(tmp_path / "data")
+    environment = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(Path(mdhr_sdk.__path__[0]).parent)}
+    launcher = ("-m", "torch.distributed.run", "--standalone", "--nproc_per_node", "2", "-m", "mdhr_sdk")
+    words = ("data.held_out=0", "trainer.epochs=1", "trainer.devices=2", "--fold", "1", "--out", str(tmp_path / "a"))
+    call = [sys.executable, *launcher, "ablate", "regions", str(config), *words]
+    done = subprocess.run(call, env=environment, capture_output=True, text=True, timeout=300, check=False)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.count("Region groups") == 1
+    assert sorted(path.parts[-3] for path in (tmp_path / "a").glob("*/fold1/model")) == ["01", "02"]
+
+
 def test_all_folds_are_those_of_the_data_set(tmp_path: Path) -> None:
     write_tree(tmp_path)
     spec = tmp_path / "tiny.yaml"

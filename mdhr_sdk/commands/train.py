@@ -86,6 +86,7 @@ def run_ablation(name: str, words: Sequence[str], folds: Sequence[int], out: Pat
     """
     require_training()
     from ..training.ablations import study
+    from ..training.runs import is_first_process
 
     chosen = study(name)
     if json_path is not None and (json_path.is_dir() or not json_path.absolute().parent.is_dir()):
@@ -102,6 +103,8 @@ def run_ablation(name: str, words: Sequence[str], folds: Sequence[int], out: Pat
         rows.append({"name": variant.name, **figures, "paper": variant.published})
         paper = "" if variant.published is None else f"{variant.published:.1f}"
         table.add_row(variant.name, f"{100 * figure:.1f}", f"{100 * low:.1f} to {100 * high:.1f}", paper)
+    if not is_first_process():
+        return
     Console(markup=False).print(table)
     if json_path is not None:
         text = json.dumps({"study": name, "rows": rows}, indent=2, allow_nan=False) + "\n"

@@ -12,7 +12,7 @@ import contextlib
 import warnings
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import pytorch_lightning as pl
@@ -28,7 +28,7 @@ from ..model import MDHR, load_model
 from .launch import check_processes, make_trainer, plain_errors, synchronised
 from .metrics import count
 from .module import MDHRTraining
-from .order import BlockBatches, ClipSource, KeyedClips, Plan
+from .order import BlockBatches, ClipSource, Plan
 from .predictions import Frames, Predictions, writing_whole
 from .settings import Settings
 
@@ -78,7 +78,7 @@ def fit(settings: Settings, data: FoldData, folder: Path) -> None:
     batches = BlockBatches(plan, trainer.global_rank)
     workers = settings.data.workers
     loader: Any = DataLoader(
-        KeyedClips(data.train),
+        cast(Any, data.train),
         batch_sampler=batches,
         num_workers=workers,
         persistent_workers=workers > 0,
@@ -159,7 +159,7 @@ def score(
     size = max(1, settings.trainer.batch_size // processes)
     mine = range(rank, len(data.validation), processes)
     keys = [[(0, index) for index in mine[first : first + size]] for first in range(0, len(mine), size)]
-    loader: Any = DataLoader(KeyedClips(data.validation), batch_sampler=keys, num_workers=settings.data.workers)
+    loader: Any = DataLoader(cast(Any, data.validation), batch_sampler=keys, num_workers=settings.data.workers)
     rows, aus = data.frames.labels.shape
     filled = torch.zeros(rows, aus + 1, device=device)  # the last column counts
     with torch.no_grad(), plain_errors(), autocast or contextlib.nullcontext():

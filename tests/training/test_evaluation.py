@@ -167,7 +167,7 @@ def test_a_run_ends_in_a_model_folder_a_fold(tmp_path: Path) -> None:
     assert f"epoch {results[TUNED].epoch} of 2" in config.provenance and "fold 2" in config.provenance
     assert config.clip_length == T
     data = data_of(chosen, 2, False)
-    clips = torch.stack([data.validation[index]["clip"] for index in range(3)])
+    clips = torch.stack([data.validation[0, index]["clip"] for index in range(3)])
     with torch.no_grad():
         scores = model(clips).scores.flatten(0, 1).numpy()
     saved = Predictions.load(tmp_path / "run" / "fold2" / f"epoch_{results[TUNED].epoch:04d}.npz")

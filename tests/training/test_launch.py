@@ -79,7 +79,7 @@ def test_a_checkpoint_of_other_settings_is_refused(words: tuple[str, ...], tmp_p
 
 
 class Unreadable(Clips):
-    def __getitem__(self, index: int) -> dict[str, Any]:
+    def __getitem__(self, index: tuple[int, int]) -> dict[str, Any]:
         raise DataError("no picture a.jpg; prepare the data again")
 
 
