@@ -20,7 +20,7 @@ import mdhr_sdk
 from mdhr_sdk import cli
 from mdhr_sdk.commands.train import all_folds
 from mdhr_sdk.config import Preprocessing
-from mdhr_sdk.errors import ConfigError
+from mdhr_sdk.errors import ConfigError, DataError
 from mdhr_sdk.folder import ModelFolder
 from mdhr_sdk.model import build_mdhr, save_model
 from mdhr_sdk.training.augment import resize
@@ -152,6 +152,11 @@ def test_a_model_folder_is_scored_as_it_says_and_where_it_is_asked(
     with torch.no_grad():
         expected = model(torch.from_numpy(clip[None].astype(np.float32))).scores[0]
     np.testing.assert_allclose(found[1].scores[:4], expected, atol=1e-5)
+    for content, error in (('{"template": "another"}', ConfigError), ("[]", DataError)):
+        (tmp_path / "data" / "prepare.json").write_text(content)
+        with pytest.raises(error, match=r"was aligned by another|prepare.json' cannot be read"):
+            score_folder(folder, config, (), [1])
+    (tmp_path / "data" / "prepare.json").unlink()
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
     with pytest.raises(ConfigError, match="accelerator is gpu and PyTorch finds none here"):
         score_folder(folder, config, ("trainer.accelerator=gpu",), [1])

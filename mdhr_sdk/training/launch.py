@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
+import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -37,12 +38,23 @@ def make_trainer(settings: Settings, plan: Plan, folder: Path, keeper: pl.Callba
     """Raises:
     ConfigError: this machine has not what the settings ask for.
     """
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message=".*AMP with fp16 is not supported on CPU")  # but replaced
+        trainer = _trainer(settings, plan, folder, keeper)
+    if settings.trainer.precision == "16-mixed" and isinstance(trainer.accelerator, CPUAccelerator):
+        raise ConfigError(
+            "trainer.precision 16-mixed needs a GPU, and this run is on the CPU; take bf16-mixed or 32-true"
+        )
+    return trainer
+
+
+def _trainer(settings: Settings, plan: Plan, folder: Path, keeper: pl.Callback) -> pl.Trainer:
     chosen, optimiser = settings.trainer, settings.optimiser
     logging.getLogger("pytorch_lightning.utilities.rank_zero").setLevel(logging.WARNING)  # tips and advertisements
     starts = len(list((folder / "logs").glob("start_*")))
     version = f"start_{starts}"  # a log of its own for every start: a killed one's is not touched
     try:
-        trainer = pl.Trainer(
+        return pl.Trainer(
             accelerator=chosen.accelerator,
             devices=chosen.devices,
             strategy="ddp" if chosen.devices > 1 else "auto",
@@ -62,11 +74,6 @@ def make_trainer(settings: Settings, plan: Plan, folder: Path, keeper: pl.Callba
         )
     except (pl.utilities.exceptions.MisconfigurationException, RuntimeError, ValueError) as error:
         raise ConfigError(f"trainer: {error}") from None
-    if chosen.precision == "16-mixed" and isinstance(trainer.accelerator, CPUAccelerator):
-        raise ConfigError(
-            "trainer.precision 16-mixed needs a GPU, and this run is on the CPU; take bf16-mixed or 32-true"
-        )
-    return trainer
 
 
 def synchronised(model: MDHR, settings: Settings, trainer: pl.Trainer) -> MDHR:

@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import dataclasses
+import json
 from collections.abc import Sequence
 from pathlib import Path
 
 import torch
 
-from ..errors import ConfigError
+from ..errors import ConfigError, DataError
 from ..folder import ModelFolder
 from ..model import load_model
 from .evaluation import GIVEN, FoldResult, Result, judge
 from .fit import score
 from .folds import fold_data
+from .making import NOTE
 from .predictions import Predictions
 from .settings import read_settings
 from .subjects import check_subjects
@@ -28,14 +30,16 @@ def score_folder(
     many workers and how large a batch.
 
     Raises:
-        ConfigError: the model's AUs are not the data set's, it was trained on subjects that a fold tests, or a GPU is
-            asked for and there is none.
+        ConfigError: the model's AUs are not the data set's, its faces are aligned in another way, it was trained on
+            subjects that a fold tests, or a GPU is asked for and there is none.
+        DataError: the lists, the pictures or the note of how they were made are not as they should be.
     """
     settings = read_settings(config, changes)
     data = dataclasses.replace(settings.data, clip_length=folder.config.clip_length)
     size = {**settings.model, "input_size_px": folder.config.model.input_size_px}
     one = dataclasses.replace(settings.trainer, devices=1)
     settings = dataclasses.replace(settings, data=data, model=size, trainer=one)
+    _check_template(Path(settings.data.images), folder.config.preprocessing.template)
     device = _device(settings.trainer.accelerator)
     model = load_model(folder).to(device)
     results: list[FoldResult] = []
@@ -55,3 +59,16 @@ def _device(accelerator: str) -> torch.device:
     if accelerator == "gpu" and not torch.cuda.is_available():
         raise ConfigError("trainer.accelerator is gpu and PyTorch finds none here; take cpu or auto, see: mdhr doctor")
     return torch.device("cuda" if accelerator != "cpu" and torch.cuda.is_available() else "cpu")
+
+
+def _check_template(images: Path, wanted: str) -> None:
+    """Crops that `mdhr prepare` aligned for another model; of other crops nothing is known."""
+    note = images.absolute().parent / NOTE
+    if not note.is_file():
+        return
+    try:
+        found = json.loads(note.read_text(encoding="utf-8"))["template"]
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise DataError(f"'{note}' cannot be read ({error!r}); make the crops again with: mdhr prepare") from None
+    if found != wanted:
+        raise ConfigError(f"the model reads faces aligned by {wanted}, but '{images}' was aligned by {found}")
