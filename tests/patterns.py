@@ -20,18 +20,15 @@ class Clips:
     """Noise with a bright patch for every AU that occurs; every clip its own random stream, every epoch another."""
 
     def __init__(self, videos: int, seed: int = 0, unknown: float = 0.1) -> None:
-        self.videos, self.seed, self.unknown, self.epoch = videos, seed, unknown, 0
+        self.videos, self.seed, self.unknown = videos, seed, unknown
         self.asked: list[tuple[int, int]] = []
 
     def __len__(self) -> int:
         return self.videos
 
-    def set_epoch(self, epoch: int) -> None:
-        self.epoch = epoch
-
-    def __getitem__(self, index: int) -> dict[str, Any]:
-        self.asked.append((self.epoch, index))
-        rng = np.random.default_rng((self.seed, self.epoch, index))
+    def __getitem__(self, index: tuple[int, int]) -> dict[str, Any]:
+        self.asked.append(index)
+        rng = np.random.default_rng((self.seed, *index))
         labels = rng.integers(0, 2, (T, 3)).astype(np.int8)
         clip = rng.normal(0, 0.3, (T, 3, SIZE, SIZE)).astype(np.float32)
         for au, place in enumerate(((0, 0), (0, 32), (40, 16))):
@@ -41,18 +38,23 @@ class Clips:
         known = (labels[:, :2] >= 0).all(axis=1)
         up = np.where(known, 2 * labels[:, 0] + labels[:, 1], -1)
         regions = np.stack([up, labels[:, 2]], axis=1).astype(np.int64)
-        rows = np.arange(index * T, (index + 1) * T)
+        rows = np.arange(index[1] * T, (index[1] + 1) * T)
         arrays = {"clip": clip, "labels": labels, "regions": regions, "rows": rows}
         return {name: torch.from_numpy(array) for name, array in arrays.items()}
 
 
 def fold_data(videos: int = 10, tests: int = 4) -> FoldData:
-    test = Clips(tests, seed=1)
-    labels = np.concatenate([test[index]["labels"].numpy() for index in range(tests)])
-    subjects = tuple(f"F{row // T:03d}" for row in range(len(labels)))
+    train, test = Clips(videos), Clips(tests, seed=1)
+    trained_on, frames = _frames(Clips(videos), "F"), _frames(Clips(tests, seed=1), "M")
+    return FoldData(LABELS, train, test, frames, np.array([0.8, 1.0, 1.2]), trained_on)
+
+
+def _frames(clips: Clips, letter: str) -> Frames:
+    """Those of the first epoch, a clip a subject."""
+    labels = np.concatenate([clips[0, index]["labels"].numpy() for index in range(len(clips))])
+    subjects = tuple(f"{letter}{row // T:03d}" for row in range(len(labels)))
     paths = tuple(f"{subject}/T1/{row % T}.jpg" for row, subject in enumerate(subjects))
-    frames = Frames(LABELS.codes, labels, subjects, paths, np.arange(0, len(labels), T))
-    return FoldData(LABELS, Clips(videos), test, frames, np.array([0.8, 1.0, 1.2]))
+    return Frames(LABELS.codes, labels, subjects, paths, np.arange(0, len(labels), T))
 
 
 def settings(*changes: str) -> Settings:

@@ -10,13 +10,24 @@ import sys
 import time
 from pathlib import Path
 
+import cv2
+import numpy as np
 import pandas as pd
 import pytest
+import torch
 
 import mdhr_sdk
 from mdhr_sdk import cli
+from mdhr_sdk.commands.train import all_folds
+from mdhr_sdk.config import Preprocessing
+from mdhr_sdk.errors import ConfigError, DataError
 from mdhr_sdk.folder import ModelFolder
+from mdhr_sdk.model import build_mdhr, save_model
+from mdhr_sdk.training.augment import resize
+from mdhr_sdk.training.datasets import dataset
 from mdhr_sdk.training.predictions import Predictions
+from mdhr_sdk.training.scoring import score_folder
+from mdhr_sdk.training.settings import read_settings
 from tiny_tree import write_tree
 
 
@@ -54,6 +65,9 @@ def test_the_paper_preset_from_images_to_results(
     assert [one["optimistic"] for one in figures["protocols"]] == [False, False, False, True]
     assert len(pd.read_csv(tmp_path / "figures" / "predictions_fold2.csv")) == 20
 
+    capsys.readouterr()
+    assert mdhr(monkeypatch, "evaluate", model, config, "--fold", 1) == 2  # whom fold 1 tests, fold 2 trains on
+    assert "was trained on 2 of the subjects that fold 1 tests (anna, ben)" in capsys.readouterr().err
     assert mdhr(monkeypatch, "evaluate", model, config, "--fold", 2, "--out", tmp_path / "again") == 0
     saved = Predictions.load(tmp_path / "again" / "predictions_fold2.npz")
     epoch = int(settings.provenance.split("epoch ")[1].split()[0])
@@ -100,32 +114,80 @@ def test_a_study_prints_its_table_and_goes_on(
     assert "other settings" in capsys.readouterr().err
 
 
+@pytest.mark.slow
+def test_two_processes_go_through_a_study_together(tmp_path: Path) -> None:
+    """Folders that the first process makes are there when the second looks for them."""
+    config = write_tree(tmp_path / "data")
+    environment = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(Path(mdhr_sdk.__path__[0]).parent)}
+    launcher = ("-m", "torch.distributed.run", "--standalone", "--nproc_per_node", "2", "-m", "mdhr_sdk")
+    words = ("data.held_out=0", "trainer.epochs=1", "trainer.devices=2", "--fold", "1", "--out", str(tmp_path / "a"))
+    call = [sys.executable, *launcher, "ablate", "regions", str(config), *words]
+    done = subprocess.run(call, env=environment, capture_output=True, text=True, timeout=300, check=False)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.count("Region groups") == 1
+    assert sorted(path.parts[-3] for path in (tmp_path / "a").glob("*/fold1/model")) == ["01", "02"]
+
+
+def test_all_folds_are_those_of_the_data_set(tmp_path: Path) -> None:
+    write_tree(tmp_path)
+    spec = tmp_path / "tiny.yaml"
+    spec.write_text(spec.read_text().replace(", [eve, finn]]", "]"))
+    assert all_folds(read_settings(None, [f"data.dataset={spec}"])) == (1, 2)
+    assert all_folds(read_settings(None, ["data.dataset=disfa"])) == (1, 2, 3)
+
+
+def test_a_model_folder_is_scored_as_it_says_and_where_it_is_asked(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Normalisation that maps a picture to itself, halved, against pictures normalised here."""
+    config = write_tree(tmp_path / "data")
+    spec = dataset(tmp_path / "data" / "tiny.yaml")
+    model = build_mdhr(spec.label_set, "resnet18", input_size_px=64, projection_width=16, au_width=16, weight_width=4)
+    halves = Preprocessing(size_px=64, mean=(0.0, 0.0, 0.0), std=(2.0, 2.0, 2.0))
+    folder = save_model(model.eval(), tmp_path / "model", clip_length=4).update(preprocessing=halves)
+    _, found = score_folder(folder, config, (), [1])
+    paths = found[1].frames.paths[:4]
+    pictures = [cv2.imread(str(tmp_path / "data" / "img" / path)) for path in paths]
+    clip = np.stack([resize(picture, 64)[:, :, ::-1] for picture in pictures]).transpose(0, 3, 1, 2) / 510
+    with torch.no_grad():
+        expected = model(torch.from_numpy(clip[None].astype(np.float32))).scores[0]
+    np.testing.assert_allclose(found[1].scores[:4], expected, atol=1e-5)
+    for content, error in (('{"template": "another"}', ConfigError), ("[]", DataError)):
+        (tmp_path / "data" / "prepare.json").write_text(content)
+        with pytest.raises(error, match=r"was aligned by another|prepare.json' cannot be read"):
+            score_folder(folder, config, (), [1])
+    (tmp_path / "data" / "prepare.json").unlink()
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    with pytest.raises(ConfigError, match="accelerator is gpu and PyTorch finds none here"):
+        score_folder(folder, config, ("trainer.accelerator=gpu",), [1])
+
+
 def break_label_row(root: Path) -> None:
-    path = root / "lists" / "tiny_train_label_fold1.txt"
+    path = root / "list" / "tiny_train_label_fold1.txt"
     path.write_text("\n".join(path.read_text().splitlines()[:-1]) + "\n")
 
 
 def break_image(root: Path) -> None:
-    (root / "crops" / "cara" / "3.jpg").unlink()
+    (root / "img" / "cara" / "3.jpg").unlink()
 
 
 def break_label(root: Path) -> None:
-    path = root / "lists" / "tiny_train_label_fold1.txt"
+    path = root / "list" / "tiny_train_label_fold1.txt"
     lines = path.read_text().splitlines()
     lines[4] = "0 7 0"
     path.write_text("\n".join(lines) + "\n")
 
 
 def break_au(root: Path) -> None:
-    path = root / "lists" / "tiny_train_label_fold1.txt"
+    path = root / "list" / "tiny_train_label_fold1.txt"
     path.write_text("".join(f"{line[:4]}0\n" for line in path.read_text().splitlines()))
     for name in ("sub_label", "weight"):
-        (root / "lists" / f"tiny_train_{name}_fold1.txt").unlink()
+        (root / "list" / f"tiny_train_{name}_fold1.txt").unlink()
 
 
 def break_subjects(root: Path) -> None:
     for kind in ("path", "label", "sub_label"):
-        train, test = (root / "lists" / f"tiny_{part}_{kind}_fold1.txt" for part in ("train", "test"))
+        train, test = (root / "list" / f"tiny_{part}_{kind}_fold1.txt" for part in ("train", "test"))
         test.write_text(test.read_text() + train.read_text().splitlines()[0] + "\n")
 
 
@@ -161,6 +223,7 @@ def test_bad_data_stops_early_in_one_line(
         (("train", "trainer.epoch=3", "--out", "x"), "did you mean 'epochs'"),
         (("train", "--resume", "none"), "holds no run"),
         (("ablate", "nothing", "trainer.epochs=1"), "unknown study 'nothing'"),
+        (("ablate", "regions", "trainer.epochs=1", "--json", "none/x.json"), "--json needs a file in a folder that"),
         (("evaluate", "none"), "does not exist"),
     ],
 )

@@ -17,7 +17,7 @@ folds: [[anna, ben], [cara, dan], [eve, finn]]
 raw: {labels: "labels/{subject}.csv", pictures: ["videos/{subject}.mp4"]}
 """
 CONFIG = """preset: paper
-data: {{dataset: {spec}, lists: {root}/lists, images: {root}/crops, clip_length: 4, workers: 0, held_out: 0.25}}
+data: {{dataset: {spec}, lists: {root}/list, images: {root}/img, clip_length: 4, workers: 0, held_out: 0.25}}
 model: {{backbone: resnet18, input_size_px: {size}, projection_width: 16, au_width: 16, weight_width: 4}}
 start: {{pretrained: false}}
 trainer: {{epochs: 2, validate_every: 1, batch_size: 4, accelerator: cpu, progress: false}}
@@ -39,17 +39,17 @@ def write_tree(root: Path, frames: int = 10, size_px: int = 64) -> Path:
             image = rng.integers(60, 120, (80, 80, 3), dtype=np.uint8)
             for au, (top, left) in enumerate(((5, 5), (5, 45), (50, 25))):
                 image[top : top + 25, left : left + 30] += np.uint8(100) * labels[subject][number, au].astype(np.uint8)
-            path = root / "crops" / spec.crop_path(FrameName(subject, "", number))
+            path = root / "img" / spec.crop_path(FrameName(subject, "", number))
             path.parent.mkdir(parents=True, exist_ok=True)
             cv2.imwrite(str(path), image)
-    (root / "lists").mkdir(exist_ok=True)
+    (root / "list").mkdir(exist_ok=True)
     for fold in (1, 2, 3):
         tested = spec.test_subjects(fold)
         halves = []
         for name, some in (("train", [s for s in SUBJECTS if s not in tested]), ("test", list(tested))):
             paths = [spec.crop_path(FrameName(subject, "", number)) for subject in some for number in range(frames)]
             halves.append(frame_list(spec, name, paths, np.concatenate([labels[s] for s in some]), name == "train"))
-        write_fold(root / "lists", spec, fold, Fold(*halves))
+        write_fold(root / "list", spec, fold, Fold(*halves))
     config = root / "run.yaml"
     config.write_text(CONFIG.format(spec=spec_path, root=root, size=size_px))
     return config

@@ -12,7 +12,7 @@ from rich.console import Console
 from rich.table import Table
 
 from ..errors import ConfigError, OutputError
-from .train import require_training, sorted_words
+from .train import defined, require_training, sorted_words
 
 if TYPE_CHECKING:
     from ..training.comparison import Comparison
@@ -87,7 +87,8 @@ def as_json(results: Sequence[Result], comparison: Comparison | None) -> dict[st
     found: dict[str, Any] = {"protocols": [_result_json(result) for result in results]}
     if comparison is not None:
         tests = {name: vars(getattr(comparison, name)) for name in ("subjects", "frames", "decisions")}
-        found["comparison"] = {"f1": comparison.f1, **tests}
+        figures = {name: {key: defined(value) for key, value in test.items()} for name, test in tests.items()}
+        found["comparison"] = {"f1": [defined(value) for value in comparison.f1], **figures}
     return found
 
 
@@ -95,7 +96,7 @@ def _result_json(result: Result) -> dict[str, Any]:
     codes, interval = result.codes, result.interval
 
     def by_au(values: Sequence[float]) -> dict[str, float | None]:
-        return {code: _defined(float(value)) for code, value in zip(codes, values, strict=True)}
+        return {code: defined(float(value)) for code, value in zip(codes, values, strict=True)}
 
     folds = [
         {
@@ -103,7 +104,7 @@ def _result_json(result: Result) -> dict[str, Any]:
             "epoch": fold.epoch,
             "thresholds": by_au(fold.thresholds),
             "f1": by_au(fold.counts.f1.tolist()),
-            "f1_mean": _defined(fold.counts.f1_macro),
+            "f1_mean": defined(fold.counts.f1_macro),
             "auc": by_au(fold.areas.tolist()),
             "event_f1": by_au(fold.events.f1.tolist()),
             "counts": {name: by_au(getattr(fold.counts, name).tolist()) for name in ("tp", "fp", "fn", "tn")},
@@ -111,12 +112,12 @@ def _result_json(result: Result) -> dict[str, Any]:
         for fold in result.folds
     ]
     names = {"f1": result.f1, "f1_micro": result.f1_micro, "event_f1": result.event_f1, "auc": result.area}
-    means = {name: _defined(value) for name, value in (names | {"accuracy": result.accuracy}).items()}
+    means = {name: defined(value) for name, value in (names | {"accuracy": result.accuracy}).items()}
     return {
         "protocol": result.protocol.name,
         "optimistic": result.protocol.optimistic,
         "mean": {**means, "f1_by_au": by_au(result.f1_by_au.tolist())},
-        "f1_interval_95": [interval.low, interval.high],
+        "f1_interval_95": [defined(interval.low), defined(interval.high)],
         "folds": folds,
     }
 
@@ -160,7 +161,3 @@ def _write(out: Path, results: Sequence[Result], comparison: Comparison | None, 
 
 def _percent(value: float) -> str:
     return "-" if math.isnan(value) else f"{100 * value:.1f}"
-
-
-def _defined(value: float) -> float | None:
-    return None if math.isnan(value) else value

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -10,12 +11,11 @@ from typing import TYPE_CHECKING
 from rich.console import Console
 from rich.table import Table
 
-from ..errors import ConfigError, require
+from ..errors import ConfigError, OutputError, require
 
 if TYPE_CHECKING:
     from ..training.settings import Settings
 
-ALL_FOLDS = (1, 2, 3)
 Words = tuple[Path | None, tuple[int, ...], tuple[str, ...]]
 
 
@@ -58,10 +58,11 @@ def run_train(words: Sequence[str], folds: Sequence[int], out: Path | None, resu
     if out is None or (config is None and not changes):
         raise ConfigError("expected CONFIG and --out RUN for a new run, or --resume RUN")
     settings = _settings(config, changes)
-    for fold in numbers or ALL_FOLDS:  # a bad list of the last fold is found now, not after days
+    numbers = numbers or all_folds(settings)
+    for fold in numbers:  # a bad list of the last fold is found now, not after days
         for inner in (False, True)[: 2 if settings.data.held_out else 1]:
             fold_data(settings, fold, inner)
-    runs.start(settings, out, numbers or ALL_FOLDS)
+    runs.start(settings, out, numbers)
     return _trained(out, ())
 
 
@@ -81,24 +82,36 @@ def run_ablation(name: str, words: Sequence[str], folds: Sequence[int], out: Pat
 
     Raises:
         ConfigError: an unknown study, or settings that cannot be.
+        OutputError: the JSON file cannot be written; a missing folder is found before training.
     """
     require_training()
     from ..training.ablations import study
+    from ..training.runs import is_first_process
 
     chosen = study(name)
+    if json_path is not None and (json_path.is_dir() or not json_path.absolute().parent.is_dir()):
+        raise OutputError(f"--json needs a file in a folder that exists; got '{json_path}'")
     config, numbers, changes = sorted_words(words, folds)
-    base = _settings(config, changes)
+    base = _settings(config, changes).anywhere()
+    numbers = numbers or all_folds(base)
     rows = []
     table = Table("", "F1 last epoch", "95 %", "paper, BP4D", title=f"{chosen.title} · {base.data.dataset}")
     for place, variant in enumerate(chosen.variants):
         folder = out / f"{place + 1:02d}"
-        figure, low, high = _ablated(base, variant.model, folder, numbers or ALL_FOLDS)
-        rows.append({"name": variant.name, "f1": figure, "low": low, "high": high, "paper": variant.published})
+        figure, low, high = _ablated(base, variant.model, folder, numbers)
+        figures = {"f1": defined(figure), "low": defined(low), "high": defined(high)}
+        rows.append({"name": variant.name, **figures, "paper": variant.published})
         paper = "" if variant.published is None else f"{variant.published:.1f}"
         table.add_row(variant.name, f"{100 * figure:.1f}", f"{100 * low:.1f} to {100 * high:.1f}", paper)
+    if not is_first_process():
+        return
     Console(markup=False).print(table)
     if json_path is not None:
-        json_path.write_text(json.dumps({"study": name, "rows": rows}, indent=2) + "\n", encoding="utf-8")
+        text = json.dumps({"study": name, "rows": rows}, indent=2, allow_nan=False) + "\n"
+        try:
+            json_path.write_text(text, encoding="utf-8")
+        except OSError as error:
+            raise OutputError(f"'{json_path}' cannot be written: {error.strerror or error}") from None
 
 
 def _ablated(base: Settings, model: dict, folder: Path, folds: Sequence[int]) -> tuple[float, float, float]:
@@ -106,12 +119,12 @@ def _ablated(base: Settings, model: dict, folder: Path, folds: Sequence[int]) ->
     import dataclasses
 
     from ..training import runs
-    from ..training.evaluation import LAST, SETTINGS, evaluate_run
+    from ..training.evaluation import LAST, RECORD, SETTINGS, evaluate_run
     from ..training.folds import fold_data
     from ..training.settings import read_settings
 
     settings = dataclasses.replace(base, model={**base.model, **model})
-    if not (folder / SETTINGS).is_file():
+    if not (folder / RECORD).is_file():  # what `start` writes last
         runs.start(settings, folder, folds)
     elif read_settings(folder / SETTINGS).to_yaml() != settings.to_yaml():
         raise ConfigError(f"'{folder}' was started with other settings; take the same, or another --out")
@@ -125,3 +138,15 @@ def _settings(config: Path | None, changes: Sequence[str]) -> Settings:
     from ..training.settings import read_settings
 
     return read_settings(config, changes)
+
+
+def all_folds(settings: Settings) -> tuple[int, ...]:
+    """Those of the data set."""
+    from ..training.datasets import dataset
+
+    return tuple(range(1, len(dataset(settings.data.dataset).folds) + 1))
+
+
+def defined(value: float) -> float | None:
+    """What JSON has for a figure that is NaN or infinite: null."""
+    return value if math.isfinite(value) else None

@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
+import glob
 import hashlib
 import json
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
 import cv2
 import numpy as np
 
-from ..errors import InputError, SourceError
+from ..errors import DataError, InputError, SourceError
 from ..vision import DEFAULT_TEMPLATE, Face, align, list_sources
 from ..vision.frames import Image
 from ..vision.images import read_image
@@ -21,6 +22,7 @@ from .raw import RawVideo, picture_files
 from .spec import DatasetSpec
 
 JPEG_QUALITY = 95
+Source = list[str | int]
 NO_FACE, NO_PICTURE, NOT_CODED = "no face", "no picture", "not coded"
 
 
@@ -53,38 +55,75 @@ class CropJob:
 
     def done(self) -> dict[int, str] | None:
         """The frames that were left out and why, if the video is done: all other crops are there."""
+        record = self._recorded()
+        try:
+            same = record.get("source") == self.source()
+        except DataError:  # named when the video's turn comes
+            return None
+        if not same or not isinstance(record.get("left_out"), dict):
+            return None
+        left_out = {int(number): str(reason) for number, reason in record["left_out"].items()}
+        wanted = (number for number in self.video.numbers.tolist() if number not in left_out)
+        return left_out if all(self.path(number).is_file() for number in wanted) else None
+
+    def begin(self) -> Source:
+        """Crops of other pictures or labels than there are now are removed; returns what `finish` wants."""
+        source = self.source()
+        if self._recorded().get("source") != source:
+            for path in self._crops():
+                path.unlink(missing_ok=True)
+            self.finish(source, None)
+        return source
+
+    def finish(self, source: Source, left_out: dict[int, str] | None) -> None:
+        """Say that the video is done, or with None begun, with pictures and labels as they were when it began."""
+        write_whole(self.record, json.dumps({"source": source, "left_out": left_out}, indent=1).encode())
+
+    def source(self) -> Source:
+        """What the crops depend on besides the settings that all videos share.
+
+        Pictures by their number, bytes and newest time in ns: to read them all again would take hours.
+
+        Raises:
+            DataError: a picture is not there any more, or two are of one frame.
+        """
+        pictures = self.video.pictures
+        files = [] if pictures is None else [*picture_files(pictures).values()] if pictures.is_dir() else [pictures]
+        try:
+            stats = [path.stat() for path in files]
+        except OSError as error:
+            raise DataError(f"'{error.filename}' cannot be read: {error.strerror}; get it again") from None
+        newest = max((stat.st_mtime_ns for stat in stats), default=0)
+        digest = hashlib.sha256(self.video.numbers.tobytes()).hexdigest()
+        return [pictures.name if pictures else "", len(stats), sum(stat.st_size for stat in stats), newest, digest]
+
+    def _recorded(self) -> dict[str, Any]:
         try:
             content = json.loads(self.record.read_text(encoding="utf-8"))
-            left_out = {int(number): str(reason) for number, reason in content["left_out"].items()}
-            same = content["source"] == self._source()
-        except (OSError, ValueError, KeyError, TypeError, AttributeError):
-            return None
-        wanted = (number for number in self.video.numbers.tolist() if number not in left_out)
-        return left_out if same and all(self.path(number).is_file() for number in wanted) else None
+        except (OSError, ValueError):
+            return {}
+        return content if isinstance(content, dict) else {}
 
-    def finish(self, left_out: dict[int, str]) -> None:
-        """Say that the video is done."""
-        content = json.dumps({"source": self._source(), "left_out": left_out}, indent=1)
-        write_whole(self.record, content.encode())
-
-    def _source(self) -> list[str | int]:
-        """What the crops depend on besides the settings that all videos share."""
-        pictures = self.video.pictures
-        size = pictures.stat().st_size if pictures is not None and pictures.is_file() else 0
-        digest = hashlib.sha256(self.video.numbers.tobytes()).hexdigest()
-        return [pictures.name if pictures else "", size, digest]
+    def _crops(self) -> list[Path]:
+        """All of this video's, those of frames that are no longer coded too."""
+        name = self.video.frame(0)._replace(subject=glob.escape(self.video.subject), task=glob.escape(self.video.task))
+        found = self.images.glob(self.dataset.crop.format(**{**name._asdict(), "frame": "*"}))
+        frames = ((path, self.dataset.parse(path.relative_to(self.images).as_posix())) for path in found)
+        return [path for path, frame in frames if frame is not None and frame == self.video.frame(frame.frame)]
 
 
 def cut_video(job: CropJob, mesher: Mesher, tick: Callable[[], None]) -> dict[int, str]:
     """Write the crops that are missing; returns the frames without one, by number, and why.
 
     Faces are followed from frame to frame as the detector does it. A video that was broken off is followed again from
-    its start, so that its crops are those of an unbroken run; crops that are there stay as they are.
+    its start, so that its crops are those of an unbroken run; crops that are there stay as they are, unless pictures
+    or labels have changed since.
 
     Raises:
         SourceError: a picture or the video cannot be read.
         DataError: a crop cannot be written.
     """
+    source = job.begin()
     left_out = dict.fromkeys(job.video.numbers.tolist(), NO_PICTURE)
     mesher.reset()
     last = None
@@ -100,7 +139,7 @@ def cut_video(job: CropJob, mesher: Mesher, tick: Callable[[], None]) -> dict[in
             if not job.path(number).is_file():
                 write_whole(job.path(number), _encoded(crop, job.path(number).suffix))
         tick()
-    job.finish(left_out)
+    job.finish(source, left_out)
     return left_out
 
 

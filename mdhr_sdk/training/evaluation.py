@@ -5,9 +5,12 @@ Everything is computed from the predictions on disk, so that it can be done agai
 
 from __future__ import annotations
 
+import json
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,6 +24,7 @@ from .statistics import Interval, bootstrap_f1, by_subject
 
 HALF = 0.5
 SETTINGS = "settings.yaml"
+RECORD = "record.json"
 HELD_OUT = "held_out"  # folder of the inner run in a fold's
 
 
@@ -156,7 +160,8 @@ def epochs_of(folder: Path) -> dict[int, Path]:
     Raises:
         InputError: there are none.
     """
-    found = {int(path.stem.removeprefix("epoch_")): path for path in sorted(folder.glob("epoch_*.npz"))}
+    paths = [path for path in sorted(folder.glob("epoch_*.npz")) if re.fullmatch("epoch_[0-9]+", path.stem)]
+    found = {int(path.stem.removeprefix("epoch_")): path for path in paths}
     if not found:
         raise InputError(f"'{folder}' holds no predictions (epoch_*.npz); train first: mdhr train CONFIG --out RUN")
     return found
@@ -176,14 +181,12 @@ def choose(folder: Path) -> Choice:
 
 
 def evaluate_run(folder: Path, folds: Sequence[int] = ()) -> list[Result]:
-    """All protocols that a run's predictions allow, over its folds or those named.
+    """All protocols that a run's predictions allow, over all of its folds or those named.
 
     Raises:
         InputError: a fold is missing or unfinished.
     """
-    numbers = list(folds) or sorted(int(path.name.removeprefix("fold")) for path in folder.glob("fold[0-9]*"))
-    if not numbers:
-        raise InputError(f"'{folder}' holds no folds; train first: mdhr train CONFIG --out RUN")
+    numbers = list(folds) or _all_folds(folder)
     epochs = read_settings(folder / SETTINGS).trainer.epochs
     judged: dict[Protocol, list[FoldResult]] = {}
     codes: tuple[str, ...] = ()
@@ -193,6 +196,34 @@ def evaluate_run(folder: Path, folds: Sequence[int] = ()) -> list[Result]:
             judged.setdefault(protocol, []).append(result)
     whole = [(protocol, results) for protocol, results in judged.items() if len(results) == len(numbers)]
     return [Result(protocol, codes, tuple(results)) for protocol, results in whole]
+
+
+def read_record(folder: Path) -> dict[str, Any]:
+    """What a run was started with: at least 'folds' and 'settings', a digest.
+
+    Raises:
+        InputError: it cannot be read.
+    """
+    try:
+        record = json.loads((folder / RECORD).read_text(encoding="utf-8"))
+        return {**record, "folds": [int(fold) for fold in record["folds"]], "settings": str(record["settings"])}
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise InputError(
+            f"'{folder / RECORD}' is not what mdhr train wrote ({error!r}); restore it, or judge folds by name: "
+            "--fold 1 2 3"
+        ) from None
+
+
+def _all_folds(folder: Path) -> list[int]:
+    """Those it was started with, which must all be there, and those that were added since."""
+    found = {int(path.name[4:]) for path in folder.iterdir() if re.fullmatch("fold[0-9]+", path.name)}
+    recorded = read_record(folder)["folds"]
+    if missing := sorted(set(recorded) - found):
+        raise InputError(
+            f"'{folder}' was started with folds {recorded} and has none of {missing} yet; finish it: "
+            f"mdhr train --resume {folder}; or judge what is there with --fold"
+        )
+    return sorted(found)
 
 
 def _fold(folder: Path, fold: int, epochs: int) -> tuple[tuple[str, ...], dict[Protocol, FoldResult]]:

@@ -9,18 +9,15 @@ FOLDER/logs/                     CSV and TensorBoard
 from __future__ import annotations
 
 import contextlib
-import logging
 import warnings
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import pytorch_lightning as pl
 import torch
 from numpy.typing import NDArray
-from pytorch_lightning.callbacks import RichProgressBar
-from pytorch_lightning.loggers import CSVLogger, TensorBoardLogger
 from safetensors.torch import save_file
 from torch.utils.data import DataLoader
 
@@ -28,9 +25,10 @@ from ..aus import LabelSet
 from ..errors import ConfigError, TrainingError
 from ..folder import ModelFolder
 from ..model import MDHR, load_model
+from .launch import check_processes, make_trainer, plain_errors, synchronised
 from .metrics import count
 from .module import MDHRTraining
-from .order import BlockBatches, ClipSource, KeyedClips, Plan
+from .order import BlockBatches, ClipSource, Plan
 from .predictions import Frames, Predictions, writing_whole
 from .settings import Settings
 
@@ -45,6 +43,7 @@ class FoldData:
         train, validation: clips; `validation`'s rows are those of `frames`.
         frames: the validation frames.
         weights: (N,) w_n of eq. 10, from the training labels.
+        trained_on: the training frames, held-out subjects left out; None for clips that are no frames of a list.
     """
 
     label_set: LabelSet
@@ -52,6 +51,7 @@ class FoldData:
     validation: ClipSource
     frames: Frames
     weights: NDArray[np.float64]
+    trained_on: Frames | None = None
 
 
 def fit(settings: Settings, data: FoldData, folder: Path) -> None:
@@ -61,41 +61,34 @@ def fit(settings: Settings, data: FoldData, folder: Path) -> None:
 
     Raises:
         TrainingError: the loss is no longer a number, or the checkpoint is another run's.
-        ConfigError: settings that do not fit the model or the machine.
+        ConfigError: settings that do not fit the model, the machine or the number of processes.
+        DataError: a picture cannot be read.
     """
+    check_processes(settings)
     folder.mkdir(parents=True, exist_ok=True)
-    chosen = settings.trainer
-    torch.manual_seed(chosen.seed)
-    checkpoint = folder / CHECKPOINT
-    model = starting_model(settings, data.label_set, resumed=checkpoint.is_file())
+    chosen, checkpoint = settings.trainer, folder / CHECKPOINT
+    resumed = checkpoint.is_file()
     plan = Plan(
         len(data.train), chosen.batch_size, chosen.epochs, chosen.seed, chosen.devices, chosen.checkpoint_batches
     )
+    trainer = make_trainer(settings, plan, folder, Keeper(settings, data, folder))
+    torch.manual_seed(chosen.seed)
+    model = synchronised(starting_model(settings, data.label_set, resumed), settings, trainer)
     module = MDHRTraining(model, settings, data.weights.tolist(), plan)
-    trainer = _trainer(settings, plan, folder, Keeper(settings, data, folder))
     batches = BlockBatches(plan, trainer.global_rank)
     workers = settings.data.workers
     loader: Any = DataLoader(
-        KeyedClips(data.train),
+        cast(Any, data.train),
         batch_sampler=batches,
         num_workers=workers,
         persistent_workers=workers > 0,
         pin_memory=torch.cuda.is_available(),
     )
-    if checkpoint.is_file():
-        batches.set_epoch(_blocks_done(checkpoint, plan))
-    with warnings.catch_warnings():
+    if resumed:
+        batches.set_epoch(_blocks_done(checkpoint, module))
+    with warnings.catch_warnings(), plain_errors():
         warnings.simplefilter("ignore")  # about lengths, workers and frozen layers that are as they should be
-        path = str(checkpoint) if checkpoint.is_file() else None
-        try:
-            trainer.fit(module, loader, ckpt_path=path, weights_only=True)
-        except SystemExit:  # how Lightning ends on Ctrl-C and SIGTERM
-            raise KeyboardInterrupt from None
-        except torch.OutOfMemoryError as error:
-            raise TrainingError(
-                f"the GPU's memory is too small ({str(error).splitlines()[0]}); take preset: small-gpu, a smaller "
-                "trainer.batch_size with optimiser.accumulate, or optimiser.freeze=[encoder.backbone]"
-            ) from None
+        trainer.fit(module, loader, ckpt_path=str(checkpoint) if resumed else None, weights_only=True)
 
 
 def starting_model(settings: Settings, label_set: LabelSet, resumed: bool = False) -> MDHR:
@@ -137,6 +130,9 @@ class Keeper(pl.Callback):
     def _validate(self, trainer: pl.Trainer, module: MDHRTraining, epochs: int) -> None:
         autocast = trainer.precision_plugin.forward_context()
         module.eval()
+        if trainer.world_size > 1:  # norms that are not synchronised have seen other clips in every process
+            for buffer in module.judged.buffers():
+                torch.distributed.broadcast(buffer, 0)
         scores = score(module.judged, self.data, self.settings, module.device, trainer.global_rank, autocast)
         module.train()
         predictions = Predictions(self.data.frames, scores)
@@ -157,15 +153,16 @@ def score(
 
     Raises:
         TrainingError: a frame was scored by no clip, or by more than one.
+        DataError: a picture cannot be read.
     """
     processes = settings.trainer.devices
     size = max(1, settings.trainer.batch_size // processes)
     mine = range(rank, len(data.validation), processes)
     keys = [[(0, index) for index in mine[first : first + size]] for first in range(0, len(mine), size)]
-    loader: Any = DataLoader(KeyedClips(data.validation), batch_sampler=keys, num_workers=settings.data.workers)
+    loader: Any = DataLoader(cast(Any, data.validation), batch_sampler=keys, num_workers=settings.data.workers)
     rows, aus = data.frames.labels.shape
     filled = torch.zeros(rows, aus + 1, device=device)  # the last column counts
-    with torch.no_grad(), autocast or contextlib.nullcontext():
+    with torch.no_grad(), plain_errors(), autocast or contextlib.nullcontext():
         for batch in loader:
             scores = model(batch["clip"].to(device)).scores.float()
             frame = batch["rows"].to(device)
@@ -189,44 +186,21 @@ def epoch_stem(folder: Path, epochs: int) -> Path:
     return folder / f"epoch_{epochs:04d}"
 
 
-def _trainer(settings: Settings, plan: Plan, folder: Path, keeper: pl.Callback) -> pl.Trainer:
-    chosen, optimiser = settings.trainer, settings.optimiser
-    logging.getLogger("pytorch_lightning.utilities.rank_zero").setLevel(logging.WARNING)  # tips and advertisements
-    starts = len(list((folder / "logs").glob("start_*")))
-    version = f"start_{starts}"  # a log of its own for every start: a killed one's is not touched
-    try:
-        return pl.Trainer(
-            accelerator=chosen.accelerator,
-            devices=chosen.devices,
-            strategy="ddp" if chosen.devices > 1 else "auto",
-            precision=chosen.precision,
-            max_epochs=len(plan.blocks),
-            accumulate_grad_batches=optimiser.accumulate,
-            gradient_clip_val=optimiser.clip_norm,
-            sync_batchnorm=chosen.devices > 1 and chosen.sync_norms and chosen.accelerator != "cpu",
-            deterministic=chosen.deterministic,
-            log_every_n_steps=chosen.log_every,
-            logger=[CSVLogger(folder, "logs", version), TensorBoardLogger(folder, "logs", version)],
-            callbacks=[keeper, *([RichProgressBar()] if chosen.progress else [])],
-            enable_progress_bar=chosen.progress,
-            enable_checkpointing=False,
-            enable_model_summary=False,
-            num_sanity_val_steps=0,
-            use_distributed_sampler=False,
-        )
-    except (pl.utilities.exceptions.MisconfigurationException, RuntimeError, ValueError) as error:
-        raise ConfigError(f"trainer: {error}") from None
-
-
-def _blocks_done(checkpoint: Path, plan: Plan) -> int:
+def _blocks_done(checkpoint: Path, module: MDHRTraining) -> int:
     """How many blocks a checkpoint has behind it.
 
     Raises:
-        TrainingError: it cannot be read.
+        TrainingError: it cannot be read, or is of another model or optimiser.
     """
     try:
-        progress = torch.load(checkpoint, map_location="cpu", weights_only=True, mmap=True)["loops"]["fit_loop"]
-        done: int = progress["epoch_progress"]["current"]["processed"]
+        saved = torch.load(checkpoint, map_location="cpu", weights_only=True, mmap=True)
+        done: int = saved["loops"]["fit_loop"]["epoch_progress"]["current"]["processed"]
+        weights = {key: tensor.shape for key, tensor in saved["state_dict"].items()}
+        groups = [len(group["params"]) for group in saved["optimizer_states"][0]["param_groups"]]
     except Exception as error:
         raise TrainingError(f"'{checkpoint}' cannot be read ({error}); remove it to start again") from None
-    return min(done, len(plan.blocks) - 1)
+    needed = {key: tensor.shape for key, tensor in module.state_dict().items()}
+    optimiser = module.configure_optimizers()["optimizer"]
+    if weights != needed or groups != [len(group["params"]) for group in optimiser.param_groups]:
+        raise TrainingError(f"'{checkpoint}' is of another model or optimiser than the settings; start a new run")
+    return min(done, len(module.plan.blocks) - 1)

@@ -21,8 +21,10 @@ from .rules import au_weights, region_classes
 from .settings import Settings
 
 
-def fold_data(settings: Settings, fold: int, inner: bool = False) -> FoldData:
-    """The training and validation halves of a fold.
+def fold_data(
+    settings: Settings, fold: int, inner: bool = False, preprocessing: Preprocessing | None = None
+) -> FoldData:
+    """The training and validation halves of a fold, normalised as `preprocessing` says (for ImageNet if None).
 
     With `inner` the test half is left alone: `data.held_out` of the training subjects are validated on, and the
     others trained on.
@@ -39,13 +41,14 @@ def fold_data(settings: Settings, fold: int, inner: bool = False) -> FoldData:
         chosen = held_out_subjects(train.subjects, settings.data.held_out, settings.trainer.seed, fold)
         train, validation = (_of_subjects(train, chosen, inside) for inside in (False, True))
     config = settings.model_config(spec.label_set)
-    weights = au_weights(train.labels, spec.label_set.codes)
+    codes, shown = spec.label_set.codes, preprocessing or Preprocessing(size_px=config.input_size_px)
     return FoldData(
         spec.label_set,
-        _clips(settings, config, train, True),
-        _clips(settings, config, validation, False),
-        _frames(validation, spec.label_set.codes),
-        weights,
+        _clips(settings, config, shown, train, True),
+        _clips(settings, config, shown, validation, False),
+        _frames(validation, codes),
+        au_weights(train.labels, codes),
+        _frames(train, codes),
     )
 
 
@@ -70,14 +73,15 @@ def _of_subjects(frames: FrameList, subjects: Collection[str], inside: bool) -> 
     return dataclasses.replace(frames, **columns, **texts, weights=None)
 
 
-def _clips(settings: Settings, config: ModelConfig, frames: FrameList, train: bool) -> ClipDataset:
+def _clips(
+    settings: Settings, config: ModelConfig, preprocessing: Preprocessing, frames: FrameList, train: bool
+) -> ClipDataset:
     regions = region_classes(frames.labels, config.layout, config.label_set.aus)
-    preprocessing = Preprocessing(size_px=config.input_size_px)
     return ClipDataset(
         dataclasses.replace(frames, regions=regions),
         root=Path(settings.data.images),
         clip_length=settings.data.clip_length,
-        size_px=config.input_size_px,
+        size_px=preprocessing.size_px,
         mean=preprocessing.mean,
         std=preprocessing.std,
         train=train,

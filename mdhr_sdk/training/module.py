@@ -26,6 +26,16 @@ from .yaml_file import nearest
 Batch = dict[str, Tensor]
 
 
+class RunningMean(AveragedModel):
+    """Parameters and real-valued buffers averaged; indices, counts and masks are the model's own."""
+
+    def update_parameters(self, model: nn.Module) -> None:
+        super().update_parameters(model)
+        for ours, theirs in zip(self.module.buffers(), model.buffers(), strict=True):
+            if not ours.is_floating_point():
+                ours.copy_(theirs)
+
+
 class MDHRTraining(pl.LightningModule):
     """Loss, optimiser and what is judged in the end (`judged`: the running mean of the weights, if there is one).
 
@@ -42,7 +52,7 @@ class MDHRTraining(pl.LightningModule):
         self.average: AveragedModel | None = None
         if optimiser.ema is not None:
             average = get_ema_multi_avg_fn(optimiser.ema)
-            self.average = AveragedModel(model, multi_avg_fn=average, use_buffers=True).requires_grad_(False)
+            self.average = RunningMean(model, multi_avg_fn=average, use_buffers=True).requires_grad_(False)
         if settings.trainer.activation_checkpointing:
             checkpoint_activations(model.encoder.backbone)
         self.au_weights: Tensor

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Any, NamedTuple, Protocol
 
 import numpy as np
-from torch.utils.data import Dataset, Sampler
+from torch.utils.data import Sampler
 
 from ..errors import ConfigError
 
@@ -19,25 +19,13 @@ Key = tuple[int, int]  # epoch, index
 
 
 class ClipSource(Protocol):
-    """What is trained on: an item depends only on the source's seed, the epoch and the index."""
+    """What is trained on: the item of (epoch, index) depends on the two and the source's seed alone.
+
+    Loaders ask by both, so that no worker need be told which epoch it is.
+    """
 
     def __len__(self) -> int: ...
-    def __getitem__(self, index: int) -> dict[str, Any]: ...
-    def set_epoch(self, epoch: int) -> None: ...
-
-
-class KeyedClips(Dataset[dict[str, Any]]):
-    """A source asked by (epoch, index), so that workers need not be told which epoch it is."""
-
-    def __init__(self, source: ClipSource) -> None:
-        self.source = source
-
-    def __len__(self) -> int:
-        return len(self.source)
-
-    def __getitem__(self, key: Key) -> dict[str, Any]:
-        self.source.set_epoch(key[0])
-        return self.source[key[1]]
+    def __getitem__(self, index: Key) -> dict[str, Any]: ...
 
 
 class Block(NamedTuple):

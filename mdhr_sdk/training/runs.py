@@ -1,8 +1,9 @@
 """A run of several folds: a folder that is trained, resumed, and ends in one model folder a fold.
 
 RUN/settings.yaml      all settings
-RUN/record.json        versions, machine and data that the run was started with
+RUN/record.json        folds, settings' digest, versions and machine that the run was started with
 RUN/fold1/             see `mdhr_sdk.training.fit`
+RUN/fold1/data.json    digests of the frames and labels that it must go on with
 RUN/fold1/held_out/    the inner run, with `data.held_out` above 0
 RUN/fold1/model/       the model folder
 """
@@ -14,6 +15,8 @@ import importlib.metadata
 import json
 import os
 import platform
+import shutil
+import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
@@ -23,29 +26,38 @@ from safetensors.torch import load_file
 from .. import __version__
 from ..errors import ConfigError, OutputError, TrainingError
 from ..model import MDHR, save_model
-from .evaluation import HALF, HELD_OUT, SETTINGS, Choice, choose
+from .evaluation import HALF, HELD_OUT, RECORD, SETTINGS, Choice, choose, read_record
 from .fit import FoldData, epoch_stem, fit
+from .launch import check_processes
+from .predictions import Frames, writing_whole
 from .settings import Settings, read_settings
+from .subjects import note_subjects
 
 DataOf = Callable[[Settings, int, bool], FoldData]  # settings, fold, inner run
 PACKAGES = ("torch", "timm", "pytorch-lightning", "numpy", "opencv-contrib-python")
-RECORD = "record.json"
+SEEN = "data.json"
+PATIENCE_S = 600  # the first process may still be looking for a million pictures
 
 
 def start(settings: Settings, out: Path, folds: Sequence[int]) -> None:
-    """Make a run's folder.
+    """Make a run's folder; processes other than the first wait until it is made.
 
     Raises:
-        ConfigError: the folder holds something already.
+        ConfigError: the folder holds something already, or processes were started that the settings do not know.
         OutputError: it cannot be written.
+        TrainingError: the first process made none.
     """
+    check_processes(settings)
     if not is_first_process():
+        _wait_for(out / RECORD)
         return
+    settings = settings.anywhere()
     if out.exists() and (not out.is_dir() or any(out.iterdir())):
         raise ConfigError(f"'{out}' exists and is not an empty folder; go on with: mdhr train --resume {out}")
     record = {
         "folds": list(folds),
         "seed": settings.trainer.seed,
+        "settings": _hash(settings.portable().to_yaml().encode()),
         "versions": {"mdhr_sdk": __version__, "python": platform.python_version(), **_versions()},
         "machine": platform.platform(),
         "device": torch.cuda.get_device_name() if torch.cuda.is_available() else "cpu",
@@ -53,9 +65,21 @@ def start(settings: Settings, out: Path, folds: Sequence[int]) -> None:
     try:
         out.mkdir(parents=True, exist_ok=True)
         (out / SETTINGS).write_text(settings.to_yaml(), encoding="utf-8")
-        (out / RECORD).write_text(json.dumps(record, indent=2) + "\n", encoding="utf-8")
     except OSError as error:
         raise OutputError(f"'{out}' cannot be written: {error.strerror or error}") from None
+    with writing_whole(out / RECORD) as path:  # last, for it is what other processes wait for
+        path.write_text(json.dumps(record, indent=2) + "\n", encoding="utf-8")
+
+
+def _wait_for(record: Path) -> None:
+    end = time.monotonic() + PATIENCE_S
+    while not record.is_file():
+        if time.monotonic() > end:
+            raise TrainingError(
+                f"the first process made no '{record}' in {PATIENCE_S} s; see its error, or whether all processes see "
+                "the same folder"
+            )
+        time.sleep(0.1)
 
 
 def train(out: Path, data_of: DataOf, folds: Sequence[int] = ()) -> list[Path]:
@@ -66,12 +90,17 @@ def train(out: Path, data_of: DataOf, folds: Sequence[int] = ()) -> list[Path]:
         folds: those to train; all that the run was started with if empty.
 
     Raises:
-        TrainingError: there is no run in `out`, or its data changed; see also `fit`.
+        TrainingError: there is no run in `out`, or its data or settings changed; see also `fit`.
     """
     if not (out / SETTINGS).is_file() or not (out / RECORD).is_file():
         raise TrainingError(f"'{out}' holds no run; start one with: mdhr train CONFIG --out {out}")
     settings = read_settings(out / SETTINGS)
-    numbers = folds or json.loads((out / RECORD).read_text(encoding="utf-8"))["folds"]
+    record = read_record(out)
+    if record["settings"] != _hash(settings.portable().to_yaml().encode()):
+        raise TrainingError(
+            f"'{out / SETTINGS}' was changed since the run was started; put it back, or start a new run with it"
+        )
+    numbers = folds or record["folds"]
     return [_train_fold(settings, out / f"fold{fold}", fold, data_of) for fold in numbers]
 
 
@@ -81,10 +110,10 @@ def _train_fold(settings: Settings, folder: Path, fold: int, data_of: DataOf) ->
         return target
     if settings.data.held_out:
         inner = data_of(settings, fold, True)
-        _check_same_data(folder / HELD_OUT, inner)
+        _check_same(folder / HELD_OUT, inner)
         fit(settings, inner, folder / HELD_OUT)
     data = data_of(settings, fold, False)
-    _check_same_data(folder, data)
+    _check_same(folder, data)
     fit(settings, data, folder)
     if is_first_process():
         choice = choose(folder / HELD_OUT) if settings.data.held_out else None
@@ -99,10 +128,12 @@ def _save(settings: Settings, data: FoldData, folder: Path, fold: int, choice: C
     model = MDHR(settings.model_config(data.label_set))
     model.load_state_dict(load_file(epoch_stem(folder, epoch).with_suffix(".safetensors")))
     how = "epoch and thresholds chosen on held-out training subjects" if choice else "last epoch, threshold 0.5"
-    digest = hashlib.sha256(settings.to_yaml().encode()).hexdigest()[:12]
-    save_model(
+    digest = _hash(settings.to_yaml().encode())[:12]
+    building = folder / "unfinished"
+    shutil.rmtree(building, ignore_errors=True)
+    made = save_model(
         model.eval(),
-        folder / "model",
+        building,
         clip_length=settings.data.clip_length,
         thresholds=thresholds,
         trained=True,
@@ -110,6 +141,9 @@ def _save(settings: Settings, data: FoldData, folder: Path, fold: int, choice: C
         f"epoch {epoch} of {settings.trainer.epochs}, {how}, seed {settings.trainer.seed}, settings {digest}",
         licence=f"that of the training data ({data.label_set.name}) and of the starting weights",
     )
+    if data.trained_on is not None:
+        note_subjects(made, data.label_set.name, fold, data.trained_on.subjects)
+    building.replace(folder / "model")  # whole: a folder of that name ends the fold
 
 
 def is_first_process() -> bool:
@@ -117,24 +151,42 @@ def is_first_process() -> bool:
     return int(os.environ.get("RANK", os.environ.get("LOCAL_RANK", "0"))) == 0
 
 
-def _check_same_data(folder: Path, data: FoldData) -> None:
-    """Remember which frames and labels a run has seen; refuse to go on with others.
+def _check_same(folder: Path, data: FoldData) -> None:
+    """Remember which frames and labels a fold was started on; refuse to go on with others.
 
     Raises:
-        TrainingError: they changed since the run was started.
+        TrainingError: they changed since.
     """
     if not is_first_process():
         return
-    digest = hashlib.sha256()
-    for part in (data.frames.labels.tobytes(), "\n".join(data.frames.paths).encode(), data.weights.tobytes()):
-        digest.update(hashlib.sha256(part).digest())
-    now = f"{len(data.train)} training videos, labels {digest.hexdigest()}\n"
-    folder.mkdir(parents=True, exist_ok=True)
-    seen = folder / "data.txt"
+    now = {
+        "training frames or labels": _digest(data.trained_on, len(data.train), data.weights.tolist()),
+        "validation frames or labels": _digest(data.frames, len(data.validation)),
+    }
+    seen = folder / SEEN
     if not seen.is_file():
-        seen.write_text(now, encoding="utf-8")
-    elif (before := seen.read_text(encoding="utf-8")) != now:
-        raise TrainingError(f"'{folder}' was started on {before.strip()}, now it is {now.strip()}; start a new run")
+        folder.mkdir(parents=True, exist_ok=True)
+        with writing_whole(seen) as path:
+            path.write_text(json.dumps(now, indent=2) + "\n", encoding="utf-8")
+        return
+    try:
+        before = dict(json.loads(seen.read_text(encoding="utf-8")))
+    except (OSError, ValueError, TypeError) as error:
+        raise TrainingError(f"'{seen}' cannot be read ({error}); start a new run") from None
+    if changed := [name for name, digest in now.items() if before.get(name) != digest]:
+        raise TrainingError(
+            f"'{folder}' was started with other {' and '.join(changed)} than it finds now; put back what changed, or "
+            "start a new run"
+        )
+
+
+def _digest(frames: Frames | None, *more: object) -> str:
+    texts = [repr(more), *(() if frames is None else (*frames.codes, *frames.paths))]
+    return _hash("\n".join(texts).encode() + (b"" if frames is None else frames.labels.tobytes()))
+
+
+def _hash(content: bytes) -> str:
+    return hashlib.sha256(content).hexdigest()
 
 
 def _versions() -> dict[str, str]:

@@ -1,7 +1,7 @@
 """Every choice of a training run, in frozen dataclasses that one YAML file fills. The defaults are preset `paper`.
 
     preset: paper
-    data: {dataset: bp4d, lists: lists, images: crops}
+    data: {dataset: bp4d, lists: bp4d/list, images: bp4d/img}
     model: {backbone: resnet50, k: 5}
     trainer: {precision: bf16-mixed}
 
@@ -49,8 +49,8 @@ class DataSettings:
 
     Attributes:
         dataset: 'bp4d', 'disfa', or a YAML specification of your own.
-        lists: folder of list files.
-        images: folder from which the paths in the lists start.
+        lists: folder of list files; the default is what `mdhr prepare` calls it in its output folder.
+        images: folder from which the paths in the lists start; likewise.
         clip_length: T, frames a clip.
         workers: processes that load clips; 0 for none.
         held_out: share of the training subjects that a second, inner run sets aside to choose the epoch and the
@@ -58,8 +58,8 @@ class DataSettings:
     """
 
     dataset: str = "bp4d"
-    lists: str = "lists"
-    images: str = "images"
+    lists: str = "list"
+    images: str = "img"
     clip_length: int = 16
     workers: int = 2
     held_out: float = 0.0
@@ -90,7 +90,8 @@ class OptimiserSettings:
         freeze_norms: all BatchNorm layers use and keep the statistics they start with.
         ema: decay of the running mean of the weights that is judged and saved; None for the weights themselves.
         clip_norm: largest norm of a step's gradient; None for any.
-        accumulate: batches a step.
+        accumulate: batches a step. Each batch's mean loss is divided by this number, however many of its labels are
+            known, and also in an epoch's last step, which may have fewer batches and is then the smaller for it.
     """
 
     learning_rate: float = 1e-4
@@ -189,6 +190,25 @@ class Settings:
             return ModelConfig(label_set, **values)
         except ConfigError as error:
             raise ConfigError(f"model: {error}") from None
+
+    def anywhere(self) -> Settings:
+        """The same with absolute paths, so that a run can go on from any working folder."""
+        data, start = self.data, self.start
+        own = {".yaml", ".yml", ".json"} & {Path(data.dataset).suffix.lower()}
+        names = ("lists", "images", *(["dataset"] if own else []))
+        paths: dict[str, Any] = {name: str(Path(getattr(data, name)).absolute()) for name in names}
+        folder = None if start.folder is None else str(Path(start.folder).absolute())
+        return dataclasses.replace(
+            self, data=dataclasses.replace(data, **paths), start=dataclasses.replace(start, folder=folder)
+        )
+
+    def portable(self) -> Settings:
+        """The same with defaults for all that changes no figure: where the data lies, and what is shown."""
+        kept = DataSettings()
+        data = dataclasses.replace(self.data, dataset="", lists=kept.lists, images=kept.images, workers=kept.workers)
+        return dataclasses.replace(
+            self, data=data, trainer=dataclasses.replace(self.trainer, log_every=1, progress=True)
+        )
 
     def to_yaml(self) -> str:
         """The whole run as `read_settings` reads it."""

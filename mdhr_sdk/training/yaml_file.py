@@ -30,7 +30,7 @@ def read_yaml(path: Path) -> dict[str, Any]:
     if content is None:
         return {}
     if not isinstance(content, dict):
-        raise ConfigError(f"'{path}' must hold a mapping, as 'data: {{lists: lists}}'; got {type(content).__name__}")
+        raise ConfigError(f"'{path}' must hold a mapping, as 'data: {{lists: list}}'; got {type(content).__name__}")
     return content
 
 

@@ -18,13 +18,21 @@ def test_no_single_frame_tells_what_moves() -> None:
 
 
 def test_clips_show_what_their_labels_say() -> None:
-    item = study.Patterns(4, seed=0)[1]
+    item = study.Patterns(4, seed=0)[0, 1]
     assert item["clip"].shape == (study.T, 3, study.SIZE, study.SIZE)
     labels = item["labels"].numpy()
     np.testing.assert_array_equal(labels[:, 0], labels[:, 2])
     np.testing.assert_array_equal(item["regions"][:, 0], 2 * labels[:, 0] + labels[:, 1])
-    again = study.Patterns(4, seed=0)[1]
+    again = study.Patterns(4, seed=0)[0, 1]
     np.testing.assert_array_equal(item["clip"], again["clip"])
+
+
+def test_the_loss_is_weighed_by_training_clips_alone() -> None:
+    few, many = (study.data(seed=0, videos=30, tests=tests) for tests in (2, 20))
+    np.testing.assert_array_equal(few.weights, many.weights)
+    labels = np.concatenate([few.train[0, index]["labels"] for index in range(30)])
+    inverse = 1 / labels.mean(axis=0)
+    np.testing.assert_allclose(few.weights, inverse / inverse.mean(), rtol=1e-6)
 
 
 @pytest.mark.slow

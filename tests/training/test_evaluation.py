@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
+import json
+import shutil
+import time
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -12,15 +17,19 @@ from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
 from mdhr_sdk.aus import label_set
+from mdhr_sdk.commands.evaluate import as_json
 from mdhr_sdk.errors import ConfigError, InputError, TrainingError
+from mdhr_sdk.folder import ModelFolder
 from mdhr_sdk.model import load_model
 from mdhr_sdk.training import runs
-from mdhr_sdk.training.comparison import compare
-from mdhr_sdk.training.evaluation import BEST, LAST, NESTED, TUNED, best_threshold, choose, evaluate_run, judge
+from mdhr_sdk.training.comparison import Comparison, compare
+from mdhr_sdk.training.evaluation import BEST, LAST, NESTED, TUNED, Result, best_threshold, choose, evaluate_run, judge
 from mdhr_sdk.training.fit import FoldData
 from mdhr_sdk.training.metrics import count
 from mdhr_sdk.training.predictions import Frames, Predictions
-from mdhr_sdk.training.settings import Settings
+from mdhr_sdk.training.settings import Settings, read_settings
+from mdhr_sdk.training.statistics import TestResult
+from mdhr_sdk.training.subjects import check_subjects
 from patterns import T, fold_data, settings
 
 
@@ -43,6 +52,7 @@ def run_folder(path: Path, folds: int = 2) -> Path:
             for epoch, noise in zip((2, 3), noises, strict=True):
                 predictions(fold, noise=noise).save(path / folder / f"epoch_{epoch:04d}.npz")
     (path / "settings.yaml").write_text(settings().to_yaml())
+    (path / "record.json").write_text(json.dumps({"folds": list(range(1, folds + 1)), "settings": ""}))
     return path
 
 
@@ -66,6 +76,32 @@ def test_an_unfinished_run_is_not_judged_as_if_it_were(tmp_path: Path) -> None:
     (folder / "fold2" / "epoch_0003.npz").unlink()
     with pytest.raises(InputError, match=r"fold2' is at epoch 2 of 3; finish it: mdhr train --resume"):
         evaluate_run(folder)
+
+
+def test_a_run_without_all_its_folds_is_judged_only_on_those_named(tmp_path: Path) -> None:
+    folder = run_folder(tmp_path)
+    (folder / "fold1_old").mkdir()
+    (folder / "fold1" / "epoch_best.npz").touch()
+    assert [fold.fold for fold in evaluate_run(folder)[0].folds] == [1, 2]
+    shutil.rmtree(folder / "fold2")
+    with pytest.raises(InputError, match=r"was started with folds \[1, 2\] and has none of \[2\] yet; .*--fold"):
+        evaluate_run(folder)
+    assert [fold.fold for fold in evaluate_run(folder, [1])[0].folds] == [1]
+    (folder / "record.json").write_text("{}")
+    with pytest.raises(InputError, match=r"record.json' is not what mdhr train wrote .* --fold 1 2 3"):
+        evaluate_run(folder)
+
+
+def test_figures_that_are_no_numbers_are_null(tmp_path: Path) -> None:
+    """Errors that differ by a constant have no deviation: t is infinite; one known subject leaves no interval."""
+    one = predictions(0)
+    infinite = TestResult(float("inf"), 0.0)
+    nowhere = Comparison((0.5, float("nan")), infinite, TestResult(float("nan"), float("nan")), infinite)
+    results = [Result(LAST, one.frames.codes, (judge(one, (0.5,) * 3),))]
+    content = json.loads(json.dumps(as_json(results, nowhere), allow_nan=False))
+    assert content["comparison"]["subjects"] == {"statistic": None, "p_value": 0.0}
+    assert content["comparison"]["frames"] == {"statistic": None, "p_value": None}
+    assert content["comparison"]["f1"] == [0.5, None]
 
 
 @hypothesis_settings(max_examples=60, deadline=None)
@@ -126,14 +162,12 @@ def test_a_run_ends_in_a_model_folder_a_fold(tmp_path: Path) -> None:
     assert folder == tmp_path / "run" / "fold2" / "model"
     model = load_model(folder)
     results = {result.protocol: result.folds[0] for result in evaluate_run(tmp_path / "run")}
-    from mdhr_sdk.folder import ModelFolder
-
     config = ModelFolder.open(folder).config
     assert config.trained and config.thresholds == results[TUNED].thresholds
     assert f"epoch {results[TUNED].epoch} of 2" in config.provenance and "fold 2" in config.provenance
     assert config.clip_length == T
     data = data_of(chosen, 2, False)
-    clips = torch.stack([data.validation[index]["clip"] for index in range(3)])
+    clips = torch.stack([data.validation[0, index]["clip"] for index in range(3)])
     with torch.no_grad():
         scores = model(clips).scores.flatten(0, 1).numpy()
     saved = Predictions.load(tmp_path / "run" / "fold2" / f"epoch_{results[TUNED].epoch:04d}.npz")
@@ -143,19 +177,71 @@ def test_a_run_ends_in_a_model_folder_a_fold(tmp_path: Path) -> None:
         runs.start(chosen, tmp_path / "run", [2])
 
 
-def test_a_run_does_not_go_on_with_other_data(tmp_path: Path) -> None:
+def test_a_run_does_not_go_on_with_other_data_or_settings(tmp_path: Path) -> None:
     chosen = settings("trainer.epochs=1")
-    runs.start(chosen, tmp_path / "run", [1])
-    runs.train(tmp_path / "run", data_of)
-    import shutil
-
-    shutil.rmtree(tmp_path / "run" / "fold1" / "model")
-    with pytest.raises(TrainingError, match="was started on 6 training videos"):
-        runs.train(tmp_path / "run", lambda *_: fold_data(videos=7, tests=3))
-    (folder,) = runs.train(tmp_path / "run", data_of)  # killed between the last checkpoint and the model folder
+    run = tmp_path / "run"
+    runs.start(chosen, run, [1])
+    runs.train(run, data_of)
+    shutil.rmtree(run / "fold1" / "model")
+    data = data_of(chosen, 1, False)
+    assert data.trained_on is not None
+    labels = data.trained_on.labels.copy()
+    labels[5, 1] = 1 - abs(labels[5, 1])
+    moved = replace(data.trained_on, paths=("x.jpg", *data.trained_on.paths[1:]))
+    for other in (fold_data(7, 3), replace(data, trained_on=replace(data.trained_on, labels=labels)),
+                  replace(data, trained_on=moved)):  # fmt: skip
+        with pytest.raises(TrainingError, match=r"fold1' was started with other training frames or labels than it"):
+            runs.train(run, lambda *_, other=other: other)
+    with pytest.raises(TrainingError, match=r"with other training frames .* and validation frames or labels than"):
+        runs.train(run, lambda *_: fold_data(7, 4))
+    text = (run / "settings.yaml").read_text()
+    (run / "settings.yaml").write_text(text.replace("learning_rate: 0.001", "learning_rate: 0.002"))
+    with pytest.raises(TrainingError, match=r"settings.yaml' was changed since the run was started"):
+        runs.train(run, data_of)
+    (run / "settings.yaml").write_text(text.replace("workers: 0", "workers: 1").replace(str(Path.cwd()), "/moved"))
+    (folder,) = runs.train(run, data_of)  # killed between the last checkpoint and the model folder
     assert load_model(folder).config.label_set.name == "mine"
+    assert not (run / "fold1" / "unfinished").exists()
     with pytest.raises(TrainingError, match="holds no run"):
         runs.train(tmp_path / "none", data_of)
+
+
+def test_a_model_folder_says_whom_it_was_trained_on(tmp_path: Path) -> None:
+    runs.start(settings("trainer.epochs=1"), tmp_path / "run", [2])
+    (path,) = runs.train(tmp_path / "run", data_of)
+    folder = ModelFolder.open(path)
+    assert json.loads(folder.read("trained_on.json"))["subjects"] == [f"F{video:03d}" for video in range(6)]
+    check_subjects(folder, "mine", 1, ("M001", "M002"))
+    check_subjects(folder, "another", 1, ("F001",))
+    with pytest.raises(ConfigError, match=r"trained on 2 of the subjects that fold 1 tests \(F001, F004\).*--fold 2"):
+        check_subjects(folder, "mine", 1, ("M001", "F004", "F001", "F001"))
+    (path / "trained_on.json").unlink()
+    check_subjects(folder, "mine", 1, ("F001",))
+
+
+def test_other_processes_wait_until_the_first_has_made_the_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("RANK", "1")
+    monkeypatch.setattr(runs, "PATIENCE_S", 0)
+    with pytest.raises(TrainingError, match=r"the first process made no '.*record.json' in 0 s"):
+        runs.start(settings(), tmp_path / "run", [1])
+    monkeypatch.setattr(runs, "PATIENCE_S", 60)
+    with ThreadPoolExecutor(1) as pool:
+        waiting = pool.submit(runs.start, settings(), tmp_path / "run", [1])
+        (tmp_path / "run").mkdir()
+        (tmp_path / "run" / "settings.yaml").write_text("")
+        time.sleep(0.3)
+        assert not waiting.done()
+        (tmp_path / "run" / "record.json").write_text("{}")
+        assert waiting.result(timeout=60) is None
+
+
+def test_a_run_goes_on_from_any_working_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    runs.start(settings("data.lists=a/list", "data.dataset=mine.yaml", "start.folder=m"), tmp_path / "run", [1])
+    made = read_settings(tmp_path / "run" / "settings.yaml")
+    assert (made.data.lists, made.data.images) == (str(tmp_path / "a" / "list"), str(tmp_path / "img"))
+    assert (made.data.dataset, made.start.folder) == (str(tmp_path / "mine.yaml"), str(tmp_path / "m"))
+    assert settings().anywhere().data.dataset == "bp4d" and settings().anywhere().start.folder is None
 
 
 def test_the_label_set_of_a_run_is_its_data_sets() -> None:

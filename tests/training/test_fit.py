@@ -17,9 +17,9 @@ from safetensors.torch import load_file
 
 import mdhr_sdk
 from mdhr_sdk.errors import ConfigError, TrainingError
-from mdhr_sdk.training.fit import fit
+from mdhr_sdk.training.fit import fit, score, starting_model
 from mdhr_sdk.training.predictions import Predictions
-from patterns import Clips, T, fold_data, settings
+from patterns import LABELS, Clips, T, fold_data, settings
 
 SCRIPT = Path(__file__).parents[1] / "run_patterns.py"
 ENVIRONMENT = {
@@ -82,6 +82,21 @@ def test_two_processes_have_the_gradient_of_one_with_the_whole_batch(tmp_path: P
     np.testing.assert_allclose(first.scores, second.scores, atol=0.02)
 
 
+@pytest.mark.slow
+def test_two_processes_are_validated_with_one_set_of_statistics(tmp_path: Path) -> None:
+    """Each has normalised by its own clips; the saved weights must give the saved scores."""
+    accelerator = "cpu" if torch.cuda.is_available() else "auto"
+    changes = ("trainer.epochs=1", "trainer.devices=2", f"trainer.accelerator={accelerator}")
+    launcher = ("-m", "torch.distributed.run", "--standalone", "--nproc_per_node", "2")
+    done = process(tmp_path / "two", *changes, launcher=launcher)
+    assert done.returncode == 0, done.stderr
+    model = starting_model(settings(), LABELS).eval()
+    model.load_state_dict(load_file(tmp_path / "two" / "epoch_0001.safetensors"))
+    ours = score(model, fold_data(), settings(), torch.device("cpu"))
+    theirs = Predictions.load(tmp_path / "two" / "epoch_0001.npz").scores
+    np.testing.assert_allclose(ours, theirs, atol=1e-5)
+
+
 def test_each_epoch_takes_every_video_once_in_its_own_order(tmp_path: Path) -> None:
     data = fold_data()
     fit(settings(), data, tmp_path / "run")
@@ -102,9 +117,9 @@ def test_a_loss_that_is_no_number_stops_at_once(tmp_path: Path) -> None:
     data = fold_data()
 
     class Broken(Clips):
-        def __getitem__(self, index: int) -> dict[str, Any]:
+        def __getitem__(self, index: tuple[int, int]) -> dict[str, Any]:
             item = super().__getitem__(index)
-            if self.epoch == 1:
+            if index[0] == 1:
                 item["clip"][:] = float("nan")
             return item
 
@@ -119,8 +134,6 @@ def test_frozen_parts_stay_as_they_are(tmp_path: Path) -> None:
     words = ("optimiser.freeze=[encoder.backbone]", "trainer.epochs=1", "trainer.activation_checkpointing=true")
     fit(settings(*words), fold_data(), tmp_path / "run")
     torch.manual_seed(0)
-    from mdhr_sdk.training.fit import starting_model
-
     before = starting_model(settings(*words), fold_data().label_set).state_dict()
     after = load_file(tmp_path / "run" / "epoch_0001.safetensors")
     same = {key for key in before if torch.equal(before[key], after[key])}

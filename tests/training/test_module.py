@@ -14,13 +14,14 @@ from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 from safetensors.torch import load_file
 from torch import nn
+from torch.optim.swa_utils import get_ema_multi_avg_fn
 
 from mdhr_sdk.errors import ConfigError
 from mdhr_sdk.model import build_mdhr
 from mdhr_sdk.model.backbones import build_backbone
 from mdhr_sdk.training.fit import fit, starting_model
 from mdhr_sdk.training.memory import checkpoint_activations
-from mdhr_sdk.training.module import MDHRTraining
+from mdhr_sdk.training.module import MDHRTraining, RunningMean
 from mdhr_sdk.training.order import BlockBatches, Plan
 from patterns import LABELS, fold_data, settings
 
@@ -110,6 +111,32 @@ def test_the_running_mean_of_the_weights_is_what_is_saved(tmp_path: Path, monkey
     saved = load_file(tmp_path / "run" / "epoch_0002.safetensors")
     assert len(seen) == 7 and float(saved["head.score.reference"][0, 0]) == pytest.approx(mean, rel=1e-5)
     assert mean != seen[-1]
+
+
+@pytest.mark.parametrize("decay", [0.5, 0.9, 0.99, 0.999, 0.9999])
+@pytest.mark.parametrize("backbone", ["resnet18", "swin_tiny_patch4_window7_224"])
+def test_the_running_mean_leaves_indices_and_counts_alone(decay: float, backbone: str) -> None:
+    model = build_mdhr("disfa", backbone, input_size_px=64, projection_width=16, au_width=16)
+    mean = RunningMean(model, multi_avg_fn=get_ema_multi_avg_fn(decay), use_buffers=True)
+    whole = [name for name, buffer in model.named_buffers() if not buffer.is_floating_point()]
+    assert any("order" in name for name in whole)
+    assert backbone == "resnet18" or any("relative_position_index" in name for name in whole)
+    for _ in range(5):
+        for name, buffer in model.named_buffers():
+            if name.endswith("num_batches_tracked"):
+                buffer += 1
+        mean.update_parameters(model)
+        ours, theirs = dict(mean.module.named_buffers()), dict(model.named_buffers())
+        assert all(torch.equal(ours[name], theirs[name]) for name in whole)
+
+
+def test_the_running_mean_takes_in_the_statistics_of_norms() -> None:
+    norm = nn.BatchNorm1d(2)
+    mean = RunningMean(norm, multi_avg_fn=get_ema_multi_avg_fn(0.75), use_buffers=True)
+    for value in (0.0, 4.0, 8.0):
+        norm.running_mean.fill_(value)
+        mean.update_parameters(norm)
+    torch.testing.assert_close(mean.module.running_mean, torch.full((2,), 0.75 * (0.25 * 4) + 0.25 * 8))
 
 
 def test_accumulation_steps_once_for_several_batches(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -154,6 +154,47 @@ def test_new_frames_and_labels_are_noticed(tmp_path: Path) -> None:
     assert len(test) == 27 and test.labels[0].tolist() != read_fold(out / "list", BP4D, 1).train.labels[0].tolist()
 
 
+def test_pictures_that_come_later_are_taken_in(tmp_path: Path) -> None:
+    """A distribution prepared while it was still being unpacked."""
+    raw, out = tmp_path / "raw", tmp_path / "out"
+    two_subjects(raw)
+    late = {path: path.read_bytes() for path in (raw / "2D+3D/F001/T1").glob("1?.jpg")}
+    for path in late:
+        path.unlink()
+    assert prepare(BP4D, raw, out, PART, make_mesher=WholeFrame).reasons == {"no picture": 10}
+    for path, content in late.items():
+        path.write_bytes(content)
+    assert prepare(BP4D, raw, out, PART, make_mesher=WholeFrame).left_out == {}
+    prepare(BP4D, raw, tmp_path / "whole", PART, make_mesher=WholeFrame)
+    assert crops(out) == crops(tmp_path / "whole")
+
+
+@pytest.mark.parametrize("finished", [True, False])
+def test_replaced_pictures_leave_no_old_crop(finished: bool, tmp_path: Path) -> None:
+    """Crops of other videos stay as they are; a video that was broken off is no different from a finished one."""
+    raw, out = tmp_path / "raw", tmp_path / "out"
+    two_subjects(raw)
+    broken = raw / "2D+3D/F001/T1/34.jpg"
+    content = broken.read_bytes()
+    if finished:
+        prepare(BP4D, raw, out, PART, make_mesher=WholeFrame)
+    else:
+        broken.write_bytes(b"no image")
+        with pytest.raises(DataError, match="1 of 2 videos cannot be used"):
+            prepare(BP4D, raw, out, PART, make_mesher=WholeFrame)
+    assert (out / "img/F001/T1/20.jpg").is_file()
+    other = {path: path.stat().st_mtime_ns for path in (out / "img/F007").rglob("*.jpg")}
+    for number in range(5, 34):
+        cv2.imwrite(str(raw / f"2D+3D/F001/T1/{number}.jpg"), np.full((16, 16, 3), 7 * (number - 4), np.uint8))
+    broken.write_bytes(content)
+    table = raw / "AUCoding/AU_OCC/F001_T1.csv"
+    table.write_text("".join(table.read_text().splitlines(keepends=True)[:-3]))  # frames 32 to 34 are coded no more
+    prepare(BP4D, raw, out, PART, make_mesher=WholeFrame)
+    prepare(BP4D, raw, tmp_path / "whole", PART, make_mesher=WholeFrame)
+    assert crops(out) == crops(tmp_path / "whole") and len(crops(out)) == 57
+    assert {path: path.stat().st_mtime_ns for path in other} == other
+
+
 @pytest.mark.parametrize("seconds", [0.0, 0.5])
 def test_killed_at_any_moment_it_goes_on_to_the_same_crops(seconds: float, tmp_path: Path) -> None:
     raw, out = tmp_path / "raw", tmp_path / "out"
@@ -209,6 +250,15 @@ def test_a_damaged_picture_is_named_once_the_others_are_done(tmp_path: Path) -> 
     assert len(list((out / "img/F007/T1").iterdir())) == 30 and not (out / "list").exists()
     damaged.write_bytes(good)
     assert prepare(BP4D, raw, out, PART, make_mesher=WholeFrame).listed == 60
+
+
+def test_two_pictures_of_one_frame_are_named_once_the_others_are_done(tmp_path: Path) -> None:
+    raw, out = tmp_path / "raw", tmp_path / "out"
+    two_subjects(raw)
+    prepare(BP4D, raw, out, PART, make_mesher=WholeFrame)
+    (raw / "2D+3D/F001/T1/020.jpg").write_bytes((raw / "2D+3D/F001/T1/20.jpg").read_bytes())
+    with pytest.raises(DataError, match=r"1 of 2 videos cannot be used: F001/T1: .* has two images of frame 20"):
+        prepare(BP4D, raw, out, PART, make_mesher=WholeFrame)
 
 
 def test_crops_of_two_kinds_are_not_mixed(tmp_path: Path) -> None:

@@ -13,7 +13,9 @@ import pytest
 from fakes import write_video
 from mdhr_sdk import cli
 from mdhr_sdk.training.datasets import dataset
+from mdhr_sdk.training.folds import fold_data
 from mdhr_sdk.training.lists import read_fold
+from mdhr_sdk.training.settings import read_settings
 from mdhr_sdk.vision import list_sources
 
 DESCRIPTION = """
@@ -66,6 +68,9 @@ def test_a_lab_prepares_its_own_videos(
     assert fold.train.labels[:5].tolist() == [[0, 1, 0], [1, 0, 1], [0, 0, 0], [1, 1, 1], [0, 0, -1]]
     assert cv2.imread(str(out / "img/ben/smile/11.jpg")).shape == (64, 64, 3)
     assert run(capsys, monkeypatch, *words)[:2] == (0, stdout)
+    monkeypatch.chdir(out)  # where the settings' defaults find what was made
+    data = fold_data(read_settings(None, [f"data.dataset={lab / 'mylab.yaml'}", "model.input_size_px=64"]), 1)
+    assert data.train[0]["clip"].shape == (16, 3, 64, 64) and set(data.frames.subjects) == {"ben"}
 
 
 def test_frames_without_a_face_are_reported(
