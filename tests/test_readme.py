@@ -42,7 +42,7 @@ def test_pictures_and_extras_exist() -> None:
 def test_every_snippet_runs_in_order(tmp_path: Path) -> None:
     (tmp_path / "mdhr_sdk").mkdir()
     (tmp_path / "mdhr_sdk" / "assets").symlink_to(Path(mdhr_sdk.__file__).parent / "assets")
-    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    environment = {**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "2"}
     python = [sys.executable]
     for language, text in BLOCKS:
         calls = []

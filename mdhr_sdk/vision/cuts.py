@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import cv2
 import numpy as np
 from numpy.typing import NDArray
 
@@ -24,6 +23,8 @@ class CutDetector:
 
     def is_cut(self, image: Image) -> bool:
         """Whether `image` (H, W, 3) uint8 BGR shows another scene than the last one; never for the first."""
+        import cv2
+
         small = cv2.cvtColor(cv2.resize(image, SIZE, interpolation=cv2.INTER_AREA), cv2.COLOR_BGR2GRAY)
         now = (small.astype(np.float32) - small.mean()) / max(float(small.std()), NOISE)
         last, self._last = self._last, now
