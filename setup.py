@@ -17,6 +17,7 @@ from pybind11.setup_helpers import build_ext as pybind11_build_ext
 from setuptools import setup
 
 SOURCES = ["bind.cpp", "clip_first.cpp", "clip_last.cpp", "step.cpp", "versions.cpp", "warp.cpp"]
+CUDA_SOURCES = ["dynamics.cu", "warp.cu"]
 # No -ffast-math: NaN and infinity have to pass on.
 FLAGS = ["-O3", "-fopenmp", "-fno-math-errno", "-fno-trapping-math", "-fvisibility=hidden", "-Wno-psabi"]
 ARCHITECTURES = ["80", "86", "87", "89", "90"]  # A100 to H100, and 87: Jetson Orin; newer ones from the last one's PTX
@@ -55,8 +56,8 @@ class BuildExt(pybind11_build_ext):
         super().build_extension(ext)
 
     def add_cuda(self, ext: Pybind11Extension, nvcc: Path) -> None:
-        target = Path(self.build_temp) / "kernels_cuda.o"
-        target.parent.mkdir(parents=True, exist_ok=True)
+        folder = Path(self.build_temp)
+        folder.mkdir(parents=True, exist_ok=True)
         known = subprocess.run(
             [str(nvcc), "--list-gpu-arch"], capture_output=True, text=True, check=True
         ).stdout.split()
@@ -64,8 +65,10 @@ class BuildExt(pybind11_build_ext):
         codes = [f"-gencode=arch=compute_{a},code=sm_{a}" for a in chosen]
         codes.append(f"-gencode=arch=compute_{chosen[-1]},code=compute_{chosen[-1]}")
         command = [str(nvcc), "-O3", "-std=c++17", "--threads=2", "-Xcompiler=-fPIC,-fvisibility=hidden", *codes]
-        subprocess.run([*command, "-DMDHR_WITH_CUDA", "-c", "csrc/kernels.cu", "-o", str(target)], check=True)
-        ext.extra_objects += [str(target), str(find_runtime(nvcc))]
+        targets = {name: str(folder / f"{name}.o") for name in CUDA_SOURCES}
+        for name, target in targets.items():
+            subprocess.run([*command, "-DMDHR_WITH_CUDA", "-c", f"csrc/{name}", "-o", target], check=True)
+        ext.extra_objects += [*targets.values(), str(find_runtime(nvcc))]
         ext.define_macros.append(("MDHR_WITH_CUDA", None))
         ext.libraries += ["dl", "rt", "pthread"]
 

@@ -1,13 +1,9 @@
-// The same kernels for CUDA. What is read from maps is coalesced; everything is queued on the caller's stream, scratch
+// The dynamics of clips and of steps for CUDA. What is read from maps is coalesced; everything is queued on the caller's stream, scratch
 // memory comes from and goes back to the stream's pool, and nothing waits.
-#include <cuda_bf16.h>
-#include <cuda_fp16.h>
-#include <cuda_runtime.h>
-
 #include <algorithm>
 #include <cmath>
 
-#include "kernels.h"
+#include "cuda_common.h"
 
 namespace mdhr {
 namespace {
@@ -16,21 +12,6 @@ constexpr int kSteps = 4;      // differences that share one reading of the sque
 constexpr int kSqueezed = 16;  // squeezed channels whose sums a thread keeps
 constexpr int kThreads = 224;  // four channels of 7 x 7 positions and a little
 constexpr int kStates = 32;    // states of one launch, which come as arguments
-constexpr int kCrops = 16;     // crops of one launch
-
-__device__ inline float to_float(float value) { return value; }
-__device__ inline float to_float(__half value) { return __half2float(value); }
-__device__ inline float to_float(__nv_bfloat16 value) { return __bfloat162float(value); }
-__device__ inline void put(float* at, float value) { *at = value; }
-__device__ inline void put(__half* at, float value) { *at = __float2half_rn(value); }
-__device__ inline void put(__nv_bfloat16* at, float value) { *at = __float2bfloat16_rn(value); }
-__device__ inline float relu(float value) { return value < 0 ? 0 : value; }  // NaN stays
-
-// V neighbours of a map, read or written at once.
-template <class T, int V>
-struct alignas(sizeof(T) * V) Pack {
-    T values[V];
-};
 
 struct Rows {
     int64_t row[kStates], count[kStates];
@@ -260,73 +241,6 @@ __global__ void fuse_step_kernel(Step step, Rows rows, int first, const float* w
     step.fused[(first + state) * s.elements() + e] = rows.count[state] < s.k ? NAN : total;
 }
 
-struct Poses {
-    double to_image[kCrops][6];
-    int taps[kCrops];
-};
-
-// One pixel of a crop a thread.
-template <class T>
-__global__ void warp_kernel(Warp w, Poses poses, int first) {
-    const int x = blockIdx.x * blockDim.x + threadIdx.x, y = blockIdx.y * blockDim.y + threadIdx.y;
-    if (x >= w.size || y >= w.size) return;
-    const double* m = poses.to_image[blockIdx.z];
-    const int taps = poses.taps[blockIdx.z];
-    float sums[3] = {};
-    for (int j = 0; j < taps; ++j)
-        for (int i = 0; i < taps; ++i) {
-            const double at_x = x + (i + 0.5) / taps - 0.5, at_y = y + (j + 0.5) / taps - 0.5;
-            const double u = fmin(fmax(m[0] * at_x + m[1] * at_y + m[2], 0.0), w.width - 1.0);
-            const double v = fmin(fmax(m[3] * at_x + m[4] * at_y + m[5], 0.0), w.height - 1.0);
-            const int left = static_cast<int>(u), top = static_cast<int>(v);
-            const int right = min(left + 1, w.width - 1), bottom = min(top + 1, w.height - 1);
-            const float du = static_cast<float>(u - left), dv = static_cast<float>(v - top);
-            const uint8_t *above = w.image + top * w.row_stride, *below = w.image + bottom * w.row_stride;
-            for (int c = 0; c < 3; ++c) {
-                const float a = above[3 * left + c], b = above[3 * right + c];
-                const float d = below[3 * left + c], f = below[3 * right + c];
-                const float upper = fmaf(du, b - a, a), lower = fmaf(du, f - d, d);
-                sums[c] += fmaf(dv, lower - upper, upper);
-            }
-        }
-    const int64_t plane = static_cast<int64_t>(w.size) * w.size, pixel = static_cast<int64_t>(y) * w.size + x;
-    T* out = reinterpret_cast<T*>(w.out) + (first + static_cast<int>(blockIdx.z)) * 3 * plane;
-    for (int c = 0; c < 3; ++c)
-        put(out + (w.channels_last ? 3 * pixel + c : c * plane + pixel),
-            fmaf(sums[2 - c], w.gain[c] / (taps * taps), w.offset[c]));
-}
-
-// Makes `device` the current one while it lives.
-class OnDevice {
-  public:
-    explicit OnDevice(int device) {
-        if ((error = cudaGetDevice(&before_)) == cudaSuccess) error = cudaSetDevice(device);
-    }
-    ~OnDevice() { cudaSetDevice(before_); }
-    cudaError_t error;
-
-  private:
-    int before_ = 0;
-};
-
-// Memory of the stream's pool; free again, in the stream's order, when this goes.
-class Pool {
-  public:
-    Pool(int64_t floats, cudaStream_t stream) : stream_(stream) {
-        error = cudaMallocAsync(reinterpret_cast<void**>(&data), sizeof(float) * std::max<int64_t>(floats, 1), stream);
-    }
-    ~Pool() {
-        if (error == cudaSuccess) cudaFreeAsync(data, stream_);
-    }
-    float* data = nullptr;
-    cudaError_t error;
-
-  private:
-    cudaStream_t stream_;
-};
-
-unsigned blocks(int64_t count, int64_t each) { return static_cast<unsigned>((count + each - 1) / each); }
-
 template <class Differences>
 void launch_products(const Shape& s, int batch, int steps, const Differences& differences, const float* squeeze,
                      const Table& table, cudaStream_t stream) {
@@ -412,20 +326,6 @@ cudaError_t advance(const Step& step, int first, cudaStream_t stream) {
     return error;
 }
 
-template <class T>
-cudaError_t crop(const Warp& w, cudaStream_t stream) {
-    for (int first = 0; first < w.crops; first += kCrops) {
-        const int count = std::min(kCrops, w.crops - first);
-        Poses poses = {};
-        std::copy_n(w.to_image + 6 * first, 6 * count, &poses.to_image[0][0]);
-        std::copy_n(w.taps + first, count, poses.taps);
-        const dim3 grid(blocks(w.size, 32), blocks(w.size, 8), count);
-        warp_kernel<T><<<grid, dim3(32, 8), 0, stream>>>(w, poses, first);
-        if (const cudaError_t error = cudaGetLastError()) return error;
-    }
-    return cudaSuccess;
-}
-
 }  // namespace
 
 int fuse_clip_cuda(const Clip& clip, int device, void* stream) {
@@ -444,25 +344,6 @@ int fuse_step_cuda(const Step& step, int device, void* stream) {
         error = step.maps.dtype == DType::kFloat32   ? advance<float>(step, first, queue)
                 : step.maps.dtype == DType::kFloat16 ? advance<__half>(step, first, queue)
                                                      : advance<__nv_bfloat16>(step, first, queue);
-    return error;
-}
-
-int warp_cuda(const Warp& work, int device, void* stream) {
-    const OnDevice on(device);
-    if (on.error != cudaSuccess) return on.error;
-    const auto queue = static_cast<cudaStream_t>(stream);
-    if (work.dtype == DType::kFloat32) return crop<float>(work, queue);
-    return work.dtype == DType::kFloat16 ? crop<__half>(work, queue) : crop<__nv_bfloat16>(work, queue);
-}
-
-const char* cuda_message(int error) { return cudaGetErrorString(static_cast<cudaError_t>(error)); }
-
-int cuda_devices(int* count) { return cudaGetDeviceCount(count); }
-
-int cuda_device_of(const void* address, int* device) {
-    cudaPointerAttributes attributes = {};
-    const cudaError_t error = cudaPointerGetAttributes(&attributes, address);
-    *device = attributes.device;
     return error;
 }
 
