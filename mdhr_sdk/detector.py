@@ -226,7 +226,7 @@ class AUDetector:
         if isinstance(model, StreamGraphs):
             scorer = StreamScorer(model, lookahead)
             return lambda clock: StreamScoring(scorer, self.config, clock), info
-        clips = ClipModel(model, self.config, info)
+        clips = ClipModel(model, self.config)
         return lambda clock: ClipScoring(clips, clock), info
 
     def _run(

@@ -11,9 +11,8 @@ from numpy.typing import NDArray
 
 from .clock import StageClock
 from .config import FolderConfig
-from .errors import BackendError
-from .results import ModelInfo
 from .runtime import Session
+from .runtime.base import check_finite
 from .runtime.clips import Clip, ClipAssembler, Crop
 from .runtime.stream import StreamScore, StreamScorer
 from .vision import prepare
@@ -48,7 +47,6 @@ class ClipModel:
 
     session: Session
     config: FolderConfig
-    info: ModelInfo
 
     def score(self, clips: list[Clip], clock: StageClock) -> Iterator[tuple[Clip, NDArray[np.float32]]]:
         """Each clip with its probabilities (frames of the clip, N); padding is added before and dropped after."""
@@ -60,11 +58,7 @@ class ClipModel:
                 frames = prepare(crops, preprocessing.mean, preprocessing.std)
             with clock("model"):
                 scores = self.session.run({"clip": frames.reshape(len(batch), length, *frames.shape[1:])})["scores"]
-            if not np.isfinite(scores).all():
-                raise BackendError(
-                    f"the model answered NaN or infinity in {self.info.where}; "
-                    "its weights are broken, or its precision is too low: try another backend or folder"
-                )
+            check_finite(self.session, scores)
             for clip, rows in zip(batch, scores, strict=True):
                 yield clip, np.clip(rows[: len(clip.indices)], 0.0, 1.0)
 
@@ -103,7 +97,7 @@ class StreamScoring:
         preprocessing = self._config.preprocessing
         lost = [track_id for track_id in self._began if track_id not in crops]
         with self._clock("align"):
-            stacked = [prepare(crop[None], preprocessing.mean, preprocessing.std)[0] for crop in crops.values()]
+            stacked = prepare(np.stack(list(crops.values())), preprocessing.mean, preprocessing.std) if crops else ()
         with self._clock("model"):
             scores = self._named(self._scorer.finish(lost))
             for track_id in lost:

@@ -49,6 +49,17 @@ def demo_path() -> Path:
     return Path(mdhr_sdk.__path__[0]) / "assets" / "demo.mp4"
 
 
+@pytest.fixture(scope="session")
+def demo_frames(demo_path: Path) -> np.ndarray:
+    """(60, 320, 320, 3) uint8 BGR: the first frames of the bundled clip."""
+    import cv2
+
+    capture = cv2.VideoCapture(str(demo_path))
+    frames = np.stack([capture.read()[1] for _ in range(60)])
+    capture.release()
+    return frames
+
+
 def made_once(factory: pytest.TempPathFactory, name: str, make: Callable[[Path], None]) -> Path:
     """A folder that the first of pytest's processes to need it makes, and all of them use."""
     root = factory.getbasetemp()

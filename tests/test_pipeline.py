@@ -39,7 +39,7 @@ def naming(threshold: float = 0.5) -> Naming:
 def run(pattern, session: Any, keep_images: bool = False, width: int = 3) -> list[tuple[int, FrameResult]]:
     """Every result with the number of frames that were pushed when it came out."""
     clock = StageClock()
-    scoring = ClipScoring(ClipModel(session, CONFIG, INFO), clock)
+    scoring = ClipScoring(ClipModel(session, CONFIG), clock)
     pipeline = Pipeline(scoring, naming(), FakeMesher(), clock, keep_images)
     results = []
     for index, slots in enumerate(pattern):

@@ -81,7 +81,7 @@ class Judge:
             nodes, _ = self.view.head.nodes(tokens.flatten(0, 1))
         if graph == "temporal":
             windows = _windows(nodes.unflatten(0, shape).numpy(), self.config.model.temporal_reach)
-            return wanted, _in_turns(session, {"nodes": windows.reshape(*shape, *windows.shape[1:])})
+            return wanted, _in_turns(session, {"nodes": windows})
         got = _in_turns(session, {name: value.reshape(*shape, *value.shape[1:]) for name, value in inputs.items()})
         with torch.inference_mode():
             scores = self.view.head.scores(torch.from_numpy(got["nodes"]).float()).numpy()
@@ -137,10 +137,9 @@ def _named_scores(config: FolderConfig, output: Any) -> Arrays:
 
 
 def _windows(nodes: NDArray[np.float32], reach: int) -> NDArray[np.float32]:
-    """(B, T, N, W) -> (B * T, 2 * reach + 1, N, W): each frame with those around it, zero beyond the clip."""
+    """(B, T, N, W) -> (B, T, 2 * reach + 1, N, W): each frame with those around it, zero beyond the clip."""
     padded = np.pad(nodes, ((0, 0), (reach, reach), (0, 0), (0, 0)))
-    windows = np.moveaxis(sliding_window_view(padded, 2 * reach + 1, axis=1), -1, 2)
-    return np.ascontiguousarray(windows.reshape(-1, *windows.shape[2:]))
+    return np.ascontiguousarray(np.moveaxis(sliding_window_view(padded, 2 * reach + 1, axis=1), -1, 2))
 
 
 def _in_turns(session: Session, inputs: Arrays) -> Arrays:

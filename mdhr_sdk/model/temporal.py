@@ -8,7 +8,6 @@ from torch.nn import functional as F
 
 from ..config import ModelConfig
 
-KERNEL = 5
 SHORTEST = 1e-12  # an AU vector without a positive component scores 0
 
 
@@ -19,7 +18,8 @@ class TemporalConvolution(nn.Module):
         super().__init__()
         self.nodes = len(config.label_set.aus)
         channels = self.nodes * config.au_width
-        self.conv = nn.Conv1d(channels, channels, KERNEL, padding=KERNEL // 2, groups=channels)
+        reach = config.temporal_reach
+        self.conv = nn.Conv1d(channels, channels, 2 * reach + 1, padding=reach, groups=channels)
         self.norm = nn.BatchNorm2d(self.nodes)
 
     def forward(self, nodes: Tensor) -> Tensor:
@@ -29,7 +29,7 @@ class TemporalConvolution(nn.Module):
 
     def middle(self, nodes: Tensor) -> Tensor:
         """(B, 5, N, W) -> (B, N, W): the same for the frame in the middle alone."""
-        taps = self.conv.weight.reshape(self.nodes, -1, KERNEL).permute(2, 0, 1)
+        taps = self.conv.weight.reshape(self.nodes, -1, nodes.shape[1]).permute(2, 0, 1)
         assert self.conv.bias is not None
         x = (nodes * taps).sum(dim=1) + self.conv.bias.reshape(self.nodes, -1)
         return self.norm(x[..., None])[..., 0]

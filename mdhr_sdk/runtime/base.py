@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..config import FolderConfig
-from ..errors import InputError
+from ..errors import BackendError, InputError
 from ..folder import ModelFolder
 
 Arrays = Mapping[str, NDArray[Any]]
@@ -165,6 +165,19 @@ def graph_specs(
     if base == "encoder":
         return (TensorSpec("frames", picture[0], (None, *picture[1])),), features
     return features, scores
+
+
+def check_finite(session: Session, *arrays: NDArray[Any]) -> None:
+    """Refuse numbers that a model in order does not give.
+
+    Raises:
+        BackendError: NaN or infinity among them.
+    """
+    if not all(np.isfinite(array).all() for array in arrays):
+        raise BackendError(
+            f"the model answered NaN or infinity in {session.backend} {session.precision} on {session.device}; "
+            "its weights are broken, or its precision is too low: try another backend or folder"
+        )
 
 
 def check_inputs(specs: tuple[TensorSpec, ...], inputs: Arrays) -> None:

@@ -15,8 +15,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..config import FolderConfig
-from ..errors import BackendError, ConfigError, InputError
-from .base import Session, check_inputs
+from ..errors import ConfigError, InputError
+from .base import Session, check_finite, check_inputs
 from .rings import Ring, RingSettings, Rows, Window
 from .stream_graphs import StreamGraphs
 
@@ -187,7 +187,7 @@ class StreamScorer:
         if windows:
             stacked = np.stack([window.nodes for _, window in windows])
             scores = _in_batches(self.graphs.temporal, {"nodes": stacked})["scores"]
-            self._check_finite(scores)
+            check_finite(self.graphs.encoder, scores)
             for (key, window), row in zip(windows, np.clip(scores, 0.0, 1.0), strict=True):
                 streams[key].held.append((window.frame, row.copy()))  # not the batch
         due = []
@@ -205,16 +205,8 @@ class StreamScorer:
         inputs = {"static": static}
         if self.settings.parameters is not None:
             inputs["motion"] = np.concatenate([own.motion for own in rows if own.motion is not None])
-        self._check_finite(*inputs.values())  # some backends make numbers of NaN
+        check_finite(self.graphs.encoder, *inputs.values())  # some backends make numbers of NaN
         return _in_batches(self.graphs.relations, inputs)["nodes"]
-
-    def _check_finite(self, *arrays: Array) -> None:
-        if not all(np.isfinite(array).all() for array in arrays):
-            encoder = self.graphs.encoder
-            raise BackendError(
-                f"the model answered NaN or infinity in {encoder.backend} {encoder.precision}; "
-                "its weights are broken, or its precision is too low: try another backend or folder"
-            )
 
 
 def _in_batches(session: Session, inputs: Mapping[str, Array]) -> dict[str, Array]:

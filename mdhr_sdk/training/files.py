@@ -4,9 +4,29 @@ from __future__ import annotations
 
 import contextlib
 import os
+from collections.abc import Iterator
 from pathlib import Path
 
-from ..errors import DataError
+from ..errors import DataError, MDHRError, OutputError
+
+
+@contextlib.contextmanager
+def writing_whole(path: Path, failure: type[MDHRError] = OutputError) -> Iterator[Path]:
+    """A path beside `path` to write to, this process's own; it takes its place if the block ends well.
+
+    Raises:
+        OutputError: something cannot be written; or `failure`.
+    """
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.part")
+    try:
+        yield temporary
+        temporary.replace(path)
+    except OSError as error:
+        reason = error.strerror or error
+        raise failure(f"'{path}' cannot be written: {reason}; check the folder and its free space") from None
+    finally:
+        with contextlib.suppress(OSError):
+            temporary.unlink(missing_ok=True)
 
 
 def write_whole(path: Path, content: bytes) -> None:
@@ -15,20 +35,13 @@ def write_whole(path: Path, content: bytes) -> None:
     Raises:
         DataError: it cannot be written.
     """
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.part")
-    try:
+    with writing_whole(path, DataError) as temporary:
         path.parent.mkdir(parents=True, exist_ok=True)
         temporary.write_bytes(content)
-        temporary.replace(path)
-    except OSError as error:
-        with contextlib.suppress(OSError):
-            temporary.unlink(missing_ok=True)
-        reason = error.strerror or error
-        raise DataError(f"'{path}' cannot be written: {reason}; check the folder and its free space") from None
 
 
 def remove_leftovers(folder: Path) -> None:
-    """Remove what a killed `write_whole` left in a folder or below."""
+    """Remove what a killed `write_whole` or `writing_whole` left in a folder or below."""
     for path in folder.rglob(".*.part"):
         with contextlib.suppress(OSError):
             path.unlink()

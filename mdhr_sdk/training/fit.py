@@ -25,11 +25,12 @@ from ..aus import LabelSet
 from ..errors import ConfigError, TrainingError
 from ..folder import ModelFolder
 from ..model import MDHR, load_model
+from .files import writing_whole
 from .launch import check_processes, make_trainer, plain_errors, synchronised
 from .metrics import count
 from .module import MDHRTraining
 from .order import BlockBatches, ClipSource, Plan
-from .predictions import Frames, Predictions, writing_whole
+from .predictions import Frames, Predictions
 from .settings import Settings
 
 CHECKPOINT = "last.ckpt"

@@ -5,15 +5,14 @@ from __future__ import annotations
 import csv
 import io
 import zipfile
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass, fields
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
-from ..errors import InputError, OutputError
+from ..errors import InputError
+from .files import writing_whole
 from .metrics import check_labels, check_scores
 
 
@@ -97,20 +96,3 @@ class Predictions:
             rows.writerow([file, subject, *known, *(f"{score:.6f}" for score in scores)])
         with writing_whole(path) as temporary:
             temporary.write_text(text.getvalue(), encoding="utf-8")
-
-
-@contextmanager
-def writing_whole(path: Path) -> Iterator[Path]:
-    """A path beside `path` to write to; it takes its place if the block ends well.
-
-    Raises:
-        OutputError: something cannot be written.
-    """
-    temporary = path.with_name(f".{path.name}.part")
-    try:
-        yield temporary
-        temporary.replace(path)
-    except OSError as error:
-        raise OutputError(f"'{path}' cannot be written: {error.strerror or error}") from None
-    finally:
-        temporary.unlink(missing_ok=True)

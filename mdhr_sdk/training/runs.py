@@ -27,9 +27,10 @@ from .. import __version__
 from ..errors import ConfigError, OutputError, TrainingError
 from ..model import MDHR, save_model
 from .evaluation import HALF, HELD_OUT, RECORD, SETTINGS, Choice, choose, read_record
+from .files import writing_whole
 from .fit import FoldData, epoch_stem, fit
 from .launch import check_processes
-from .predictions import Frames, writing_whole
+from .predictions import Frames
 from .settings import Settings, read_settings
 from .subjects import note_subjects
 

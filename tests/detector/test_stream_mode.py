@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import cv2
 import numpy as np
 import pytest
 import torch
@@ -34,12 +33,9 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def footage(demo_path: Path) -> np.ndarray:
+def footage(demo_frames: np.ndarray) -> np.ndarray:
     """(16, 320, 320, 3) uint8 BGR with one face."""
-    capture = cv2.VideoCapture(str(demo_path))
-    frames = np.stack([capture.read()[1] for _ in range(16)])
-    capture.release()
-    return frames
+    return demo_frames[:16]
 
 
 @pytest.fixture

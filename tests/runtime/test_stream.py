@@ -21,7 +21,9 @@ from conftest import smooth_clips
 from mdhr_sdk.errors import BackendError, ConfigError, InputError
 from mdhr_sdk.folder import ModelFolder
 from mdhr_sdk.model import MDHR, build_mdhr, calibrate, load_model, save_model
+from mdhr_sdk.ops import DynamicsParameters
 from mdhr_sdk.runtime import SessionOptions
+from mdhr_sdk.runtime.rings import RingSettings
 from mdhr_sdk.runtime.stream import MAX_BATCH, StreamScore, StreamScorer, default_lookahead
 from mdhr_sdk.runtime.stream_graphs import StreamGraphs
 
@@ -191,17 +193,27 @@ def test_a_ring_of_halves_costs_little_and_takes_half(folder: ModelFolder, model
 
 @pytest.mark.parametrize("lookahead", [0, SETTLED])
 def test_a_ring_holds_what_it_says(folder: ModelFolder, lookahead: int) -> None:
-    scorer = open_scorer(folder, "torch", lookahead)
-    static, level = np.ones((4, 16), np.float32), np.ones((24, 2, 2), np.float32)
+    channels, width = 512, 16
+    wide = dataclasses.replace(folder.config.model, projection_width=channels)
+    ones = np.ones((4, channels), np.float32)
+    squeeze = np.ones((4, wide.weight_width, channels), np.float32)
+    more = (
+        np.ones((4, wide.weight_width), np.float32),
+        np.ones((4, 4 * wide.weight_width), np.float32),
+        ones[:, 0].copy(),
+    )
+    settings = RingSettings(lookahead, T, K, 2, DynamicsParameters(ones, ones, squeeze, *more))
+    said = settings.ring_bytes(dataclasses.replace(folder.config, model=wide))
+    static, level = np.ones((4, width), np.float32), np.ones((channels, 2, 2), np.float32)
     tracemalloc.start()
-    rings = [scorer.settings.ring() for _ in range(50)]
+    rings = [settings.ring() for _ in range(20)]
     for ring in rings:
         for _ in range(3 * T):
-            nodes = np.zeros((len(ring.push(static, [level] * 4).static), 12, 16), np.float32)
+            nodes = np.zeros((len(ring.push(static, [level] * 4).static), 12, width), np.float32)
             list(ring.windows(nodes))
     held, _ = tracemalloc.get_traced_memory()
     tracemalloc.stop()
-    assert 0.7 * scorer.stream_bytes < held / 50 < scorer.stream_bytes + 20_000  # Python's own objects
+    assert 0.95 * said < held / len(rings) < 1.1 * said
 
 
 def test_least_lookahead_without_edges_is_the_default(folder: ModelFolder) -> None:

@@ -2,21 +2,10 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
-import cv2
 import numpy as np
 import pytest
 
 from mdhr_sdk.vision import CutDetector
-
-
-@pytest.fixture(scope="module")
-def scene(demo_path: Path) -> np.ndarray:
-    capture = cv2.VideoCapture(str(demo_path))
-    frames = np.stack([capture.read()[1] for _ in range(60)])
-    capture.release()
-    return frames
 
 
 def other(frame: np.ndarray) -> np.ndarray:
@@ -26,15 +15,15 @@ def other(frame: np.ndarray) -> np.ndarray:
     return turned
 
 
-def test_footage_of_one_scene_has_no_cut(scene: np.ndarray) -> None:
+def test_footage_of_one_scene_has_no_cut(demo_frames: np.ndarray) -> None:
     detector = CutDetector()
-    assert not any(detector.is_cut(frame) for frame in scene)
+    assert not any(detector.is_cut(frame) for frame in demo_frames)
 
 
 @pytest.mark.parametrize("brightness", [1.0, 0.35, 0.15])
-def test_another_scene_is_a_cut_however_dim(scene: np.ndarray, brightness: float) -> None:
+def test_another_scene_is_a_cut_however_dim(demo_frames: np.ndarray, brightness: float) -> None:
     detector = CutDetector()
-    first, second = ((brightness * frame).astype(np.uint8) for frame in (scene[0], other(scene[0])))
+    first, second = ((brightness * frame).astype(np.uint8) for frame in (demo_frames[0], other(demo_frames[0])))
     assert [detector.is_cut(frame) for frame in (first, first, second, second, first)] == [
         False,
         False,
@@ -45,10 +34,10 @@ def test_another_scene_is_a_cut_however_dim(scene: np.ndarray, brightness: float
 
 
 @pytest.mark.parametrize("gain", [0.3, 0.5, 1.3])
-def test_exposure_is_no_cut(scene: np.ndarray, gain: float) -> None:
+def test_exposure_is_no_cut(demo_frames: np.ndarray, gain: float) -> None:
     detector = CutDetector()
-    detector.is_cut(scene[0])
-    assert not detector.is_cut(np.clip(gain * scene[1].astype(np.float32), 0, 255).astype(np.uint8))
+    detector.is_cut(demo_frames[0])
+    assert not detector.is_cut(np.clip(gain * demo_frames[1].astype(np.float32), 0, 255).astype(np.uint8))
 
 
 def test_noise_in_the_dark_is_no_cut() -> None:
