@@ -43,14 +43,14 @@ class WholeFrame:
 
 
 class SlowWholeFrame(WholeFrame):
-    """As `WholeFrame`, but slow enough to be killed; says where PIDS asks for it which process it lives in."""
+    """As `WholeFrame`; where PIDS asks for it, slow enough to be killed, and says which process it lives in."""
 
     def __init__(self) -> None:
         if "PIDS" in os.environ:
             (Path(os.environ["PIDS"]) / f"worker.{os.getpid()}").touch()
 
     def find(self, image: np.ndarray) -> list[Face]:
-        time.sleep(0.01)
+        time.sleep(0.01 if "PIDS" in os.environ else 0)
         return super().find(image)
 
 
