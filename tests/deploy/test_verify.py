@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import json
+import runpy
 import shutil
-import subprocess
 import sys
 from pathlib import Path
 
@@ -82,8 +82,12 @@ def test_a_note_needs_a_file_that_the_manifest_knows(folder: Path) -> None:
 
 
 @pytest.mark.parametrize("script", ["to_onnx.py", "to_torchscript.py"])
-def test_scripts_export_and_tell_bad_input_in_one_line(script: str, tmp_path: Path) -> None:
-    words = [sys.executable, str(ROOT / "export" / script), str(tmp_path / "none")]
-    done = subprocess.run(words, capture_output=True, text=True, check=False)
-    assert done.returncode == 2 and done.stderr.count("\n") == 1
-    assert done.stderr.startswith("error: model folder") and "does not exist" in done.stderr
+def test_scripts_export_and_tell_bad_input_in_one_line(
+    script: str, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sys, "argv", [script, str(tmp_path / "none")])
+    with pytest.raises(SystemExit) as stop:
+        runpy.run_path(str(ROOT / "export" / script), run_name="__main__")
+    said = capsys.readouterr().err
+    assert stop.value.code == 2 and said.count("\n") == 1
+    assert said.startswith("error: model folder") and "does not exist" in said
