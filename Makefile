@@ -12,7 +12,7 @@ demo: $(VENV)/installed-torch
 
 test: $(VENV)/installed-dev lint
 	$(BIN)/pip check
-	$(BIN)/python -m pytest -n 2 --dist loadfile --max-worker-restart 0
+	$(BIN)/python -m pytest -n 2 --dist worksteal --max-worker-restart 0
 
 lint: $(VENV)/installed-dev
 	$(BIN)/ruff check .
