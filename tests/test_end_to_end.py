@@ -17,6 +17,7 @@ import pytest
 import torch
 
 import mdhr_sdk
+from fakes import write_video
 from mdhr_sdk import cli
 from mdhr_sdk.commands.train import all_folds
 from mdhr_sdk.config import Preprocessing
@@ -44,9 +45,9 @@ def mdhr(monkeypatch: pytest.MonkeyPatch, *words: object) -> int:
 
 @pytest.mark.slow
 def test_the_paper_preset_from_images_to_results(
-    tmp_path: Path, demo_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, demo_frames: np.ndarray, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    config = write_tree(tmp_path / "data", size_px=224)
+    config = write_tree(tmp_path / "data", size_px=224, backbone="resnet18")
     run, other = tmp_path / "run", tmp_path / "other"
     words = ("model.au_width=32",)
     assert mdhr(monkeypatch, "train", config, *words, "--fold", 2, "--out", run) == 0
@@ -75,10 +76,10 @@ def test_the_paper_preset_from_images_to_results(
     assert abs(saved.scores - trained.scores).max() < 1e-5
 
     assert mdhr(monkeypatch, "export", model, "--graph", "clip") == 0
-    out = tmp_path / "results"
-    assert mdhr(monkeypatch, "detect", demo_path, "--model", model, "--out", out, "--no-overlay") == 0
+    out, video = tmp_path / "results", write_video(tmp_path / "demo.mp4", list(demo_frames[:40]))
+    assert mdhr(monkeypatch, "detect", video, "--model", model, "--out", out, "--no-overlay") == 0
     results = pd.read_csv(out / "demo_aus.csv")
-    assert len(results) == 310 and list(results.filter(like="_probability").columns) == [
+    assert len(results) == 40 and list(results.filter(like="_probability").columns) == [
         f"AU{au:02d}_probability" for au in (1, 4, 12)
     ]
     assert not results.model.str.contains("untrained").any()
@@ -142,7 +143,9 @@ def test_a_model_folder_is_scored_as_it_says_and_where_it_is_asked(
     """Normalisation that maps a picture to itself, halved, against pictures normalised here."""
     config = write_tree(tmp_path / "data")
     spec = dataset(tmp_path / "data" / "tiny.yaml")
-    model = build_mdhr(spec.label_set, "resnet18", input_size_px=64, projection_width=16, au_width=16, weight_width=4)
+    model = build_mdhr(
+        spec.label_set, "test_resnet", input_size_px=64, projection_width=16, au_width=16, weight_width=4
+    )
     halves = Preprocessing(size_px=64, mean=(0.0, 0.0, 0.0), std=(2.0, 2.0, 2.0))
     folder = save_model(model.eval(), tmp_path / "model", clip_length=4).update(preprocessing=halves)
     _, found = score_folder(folder, config, (), [1])

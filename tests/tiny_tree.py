@@ -18,13 +18,13 @@ raw: {labels: "labels/{subject}.csv", pictures: ["videos/{subject}.mp4"]}
 """
 CONFIG = """preset: paper
 data: {{dataset: {spec}, lists: {root}/list, images: {root}/img, clip_length: 4, workers: 0, held_out: 0.25}}
-model: {{backbone: resnet18, input_size_px: {size}, projection_width: 16, au_width: 16, weight_width: 4}}
+model: {{backbone: {backbone}, input_size_px: {size}, projection_width: 16, au_width: 16, weight_width: 4}}
 start: {{pretrained: false}}
 trainer: {{epochs: 2, validate_every: 1, batch_size: 4, accelerator: cpu, progress: false}}
 """
 
 
-def write_tree(root: Path, frames: int = 10, size_px: int = 64) -> Path:
+def write_tree(root: Path, frames: int = 10, size_px: int = 64, backbone: str = "test_resnet") -> Path:
     """Images, lists of three folds and `run.yaml`; returns the last. A patch is bright where its AU occurs."""
     spec_path = root / "tiny.yaml"
     root.mkdir(parents=True, exist_ok=True)
@@ -51,5 +51,5 @@ def write_tree(root: Path, frames: int = 10, size_px: int = 64) -> Path:
             halves.append(frame_list(spec, name, paths, np.concatenate([labels[s] for s in some]), name == "train"))
         write_fold(root / "list", spec, fold, Fold(*halves))
     config = root / "run.yaml"
-    config.write_text(CONFIG.format(spec=spec_path, root=root, size=size_px))
+    config.write_text(CONFIG.format(spec=spec_path, root=root, size=size_px, backbone=backbone))
     return config

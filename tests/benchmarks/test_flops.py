@@ -66,7 +66,7 @@ def test_timm_is_left_as_it_was() -> None:
 def test_a_folder_is_counted_and_written(tiny_folder: Path, tmp_path: Path, command: Command) -> None:
     code, out, err = command(app, tiny_folder, "--json", tmp_path / "flops.json")
     assert (code, err) == (0, "")
-    assert "bp4d resnet18, T = 4" in out and "cross-regional graph" in out
+    assert "bp4d test_resnet, T = 4" in out and "cross-regional graph" in out
     (found,) = json.loads((tmp_path / "flops.json").read_text())["models"]
     model = load_model(ModelFolder.open(tiny_folder))
     assert found["total"]["parameters"] == sum(p.numel() for p in model.parameters())

@@ -15,7 +15,7 @@ from mdhr_sdk.model.dynamics import window_mean
 from mdhr_sdk.runtime import SessionOptions, open_session
 from released import PooledMean, released_difference, released_session
 
-CPU = SessionOptions("cpu", 2, "fp32")
+CPU = SessionOptions("cpu", 1, "fp32")
 
 
 @settings(deadline=None)
@@ -29,7 +29,7 @@ def test_pooling_gives_the_window_mean(batch: int, steps: int, k: int, seed: int
 
 def test_the_baseline_answers_like_the_model_with_another_layer(tiny_folder: Path) -> None:
     folder = ModelFolder.open(tiny_folder)
-    clip = {"clip": np.random.default_rng(0).standard_normal((2, 4, 3, 224, 224), dtype=np.float32)}
+    clip = {"clip": np.random.default_rng(0).standard_normal((2, 4, 3, 96, 96), dtype=np.float32)}
     session = released_session(folder, "clip", CPU)
     assert sum(isinstance(module, PooledMean) for module in session._module.modules()) == 1
     wanted, _ = open_session(folder, "torch", CPU)
@@ -39,5 +39,5 @@ def test_the_baseline_answers_like_the_model_with_another_layer(tiny_folder: Pat
 
 def test_a_baseline_that_pools_otherwise_is_noticed(tiny_folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(PooledMean, "forward", lambda self, d, k=None: 2 * window_mean(d, self.k))
-    clip = {"clip": np.random.default_rng(0).standard_normal((1, 4, 3, 224, 224), dtype=np.float32)}
+    clip = {"clip": np.random.default_rng(0).standard_normal((1, 4, 3, 96, 96), dtype=np.float32)}
     assert released_difference(ModelFolder.open(tiny_folder), "clip", CPU, clip) > 1e-4

@@ -55,7 +55,7 @@ def test_one_recipe_for_all(head_folder: Path, gpu_machine: Machine, name: str, 
     assert settings.workspace == 256 << 20 and settings.builder_optimization_level == 2
     assert settings.flags == set(), "TF32 off, and no flag of a precision"
     assert settings.profiling_verbosity == trt.ProfilingVerbosity.DETAILED
-    assert settings.profile["map_1"] == [[n, 4, 32, 7, 7] for n in (1, 2, 4)]
+    assert settings.profile["map_1"] == [[n, 4, 32, 3, 3] for n in (1, 2, 4)]
     assert settings.num_compute_capabilities == (2 if trt.rtx else 0)
     if trt.rtx:
         assert list(settings.capabilities.values()) == [trt.ComputeCapability.SM86, trt.ComputeCapability.SM120]

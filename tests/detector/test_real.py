@@ -37,16 +37,16 @@ def by_hand(tiny_folder: Path, demo_frames: np.ndarray) -> np.ndarray:
     with FaceMesher() as mesher:
         for image in demo_frames:
             (face,) = mesher.find(image)
-            crops.append(align(image, face.landmarks_px))
+            crops.append(align(image, face.landmarks_px, size_px=96))
     frames = prepare(np.stack([*crops, crops[-1], crops[-1]]), (0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
     model = load_model(tiny_folder)
     with torch.inference_mode():
-        return model(torch.from_numpy(frames.reshape(3, 4, 3, 224, 224))).scores.numpy().reshape(12, 12)[:10]
+        return model(torch.from_numpy(frames.reshape(3, 4, 3, 96, 96))).scores.numpy().reshape(12, 12)[:10]
 
 
 @pytest.fixture(scope="module", params=["torch", "onnxruntime"])
 def real(request: pytest.FixtureRequest, tiny_onnx_folder: Path) -> Iterator[AUDetector]:
-    with AUDetector.from_pretrained(tiny_onnx_folder, request.param, "cpu", threads=2) as detector:
+    with AUDetector.from_pretrained(tiny_onnx_folder, request.param, "cpu", threads=1) as detector:
         yield detector
 
 
@@ -80,11 +80,11 @@ def test_a_still_with_a_real_face_and_one_without(real: AUDetector, demo_frames:
 
 def test_from_pretrained_says_what_it_opened(real: AUDetector, tiny_onnx_folder: Path):
     info = real.info
-    assert (info.name, info.label_set, info.backbone) == ("tiny-onnx", "bp4d", "resnet18")
+    assert (info.name, info.label_set, info.backbone) == ("tiny-onnx", "bp4d", "test_resnet")
     assert info.backend in real.choice and (info.device, info.trained) == ("cpu", False)
-    assert info.tag == "bp4d resnet18 (untrained)"
+    assert info.tag == "bp4d test_resnet (untrained)"
     assert len(real.codes) == 12 and real.config.clip_length == 4
-    assert repr(real) == f"AUDetector(bp4d resnet18 (untrained), {info.backend} fp32 on cpu, 12 AUs)"
+    assert repr(real) == f"AUDetector(bp4d test_resnet (untrained), {info.backend} fp32 on cpu, 12 AUs)"
 
 
 def test_auto_says_why(tiny_folder: Path, tiny_onnx_folder: Path):
@@ -96,7 +96,7 @@ def test_auto_says_why(tiny_folder: Path, tiny_onnx_folder: Path):
 
 @pytest.mark.parametrize("backend", ["torch", "onnxruntime"])
 def test_a_closed_detector_says_so(tiny_onnx_folder: Path, meshers: list, backend: str):
-    detector = AUDetector.from_pretrained(tiny_onnx_folder, backend, threads=2)
+    detector = AUDetector.from_pretrained(tiny_onnx_folder, backend, threads=1)
     detector.close()
     detector.close()
     with pytest.raises(InputError, match="closed"):

@@ -25,7 +25,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
         size = {"input_size_px": 64, "projection_width": 16, "au_width": 8, "weight_width": 4}
-        model = build_mdhr("disfa", "resnet18", k=K, **size)
+        model = build_mdhr("disfa", "test_resnet", k=K, **size)
     calibrate(model, smooth_clips(0, batch=8, frames=8, size=64))
     path = tmp_path_factory.mktemp("streams") / "small"
     save_model(model, path, clip_length=T)

@@ -42,7 +42,7 @@ ABLATIONS: tuple[dict[str, Any], ...] = (
 
 def build(**config: Any) -> MDHR:
     torch.manual_seed(0)
-    model = build_mdhr(**{"backbone": "resnet18", "input_size_px": 96, **NARROW, **config})
+    model = build_mdhr(**{"backbone": "test_resnet", "input_size_px": 96, **NARROW, **config})
     calibrate(model, clip(batch=1, frames=6, size=model.config.input_size_px))
     return model
 

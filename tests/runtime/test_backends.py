@@ -25,15 +25,15 @@ OUTPUTS = {"scores": 12, "region_logits_0": 16, "region_logits_1": 2, "region_lo
 
 
 def clips(batch: int, seed: int = 1) -> np.ndarray:
-    """(B, 4, 3, 224, 224) float32: coarse noise, half of it new in every frame."""
+    """(B, 4, 3, 96, 96) float32: coarse noise, half of it new in every frame."""
     rng = np.random.default_rng(seed)
-    coarse = rng.standard_normal((batch, 1, 3, 28, 28)) + rng.standard_normal((batch, 4, 3, 28, 28))
+    coarse = rng.standard_normal((batch, 1, 3, 12, 12)) + rng.standard_normal((batch, 4, 3, 12, 12))
     return np.kron(coarse, np.ones((8, 8))).astype(np.float32)
 
 
 @pytest.fixture(scope="module", params=sorted(name for name, backend in BACKENDS.items() if "cpu" in backend.DEVICES))
 def session(request: pytest.FixtureRequest, tiny_onnx_folder: Path) -> Iterator[Session]:
-    folder, options = ModelFolder.open(tiny_onnx_folder), SessionOptions("cpu", 2, "fp32")
+    folder, options = ModelFolder.open(tiny_onnx_folder), SessionOptions("cpu", 1, "fp32")
     obstacle = BACKENDS[request.param].obstacle(folder, "clip", options)
     if obstacle and request.param not in REQUIRED:
         pytest.skip(obstacle)
@@ -53,7 +53,7 @@ def model(tiny_folder: Path):
 def test_a_backend_tells_what_it_takes_and_gives(session: Session):
     (clip,) = session.inputs
     assert (clip.name, clip.dtype) == ("clip", "float32")
-    assert clip.shape[0] is None and clip.shape[1] in (4, None) and clip.shape[2:] == (3, 224, 224)
+    assert clip.shape[0] is None and clip.shape[1] in (4, None) and clip.shape[2:] == (3, 96, 96)
     assert [spec.name for spec in session.outputs] == list(OUTPUTS)
     for spec in session.outputs:
         assert spec.dtype == "float32" and spec.shape == (None, clip.shape[1], OUTPUTS[spec.name])
@@ -115,12 +115,12 @@ def test_memory_layout_does_not_matter(session: Session):
         pytest.param({"clip": clips(1).astype(np.uint8)}, "float32 array; got uint8", id="uint8"),
         pytest.param({"clip": clips(1).astype(">f4")}, "float32 array", id="big-endian"),
         pytest.param({"clip": clips(1).tolist()}, "float32 array; got <class 'list'>", id="list"),
-        pytest.param({"clip": torch.zeros(1, 4, 3, 224, 224)}, "float32 array", id="tensor"),
+        pytest.param({"clip": torch.zeros(1, 4, 3, 96, 96)}, "float32 array", id="tensor"),
         pytest.param({"clip": clips(1)[0]}, "shape", id="no batch"),
         pytest.param({"clip": clips(1)[:0]}, "shape", id="empty batch"),
         pytest.param({"clip": clips(1)[:, :0]}, "shape", id="no frames"),
         pytest.param({"clip": clips(1)[:, :, :1]}, "shape", id="grey"),
-        pytest.param({"clip": clips(1)[..., :192, :192]}, r"shape .*3, 224, 224.*got .*192", id="small"),
+        pytest.param({"clip": clips(1)[..., :64, :64]}, r"shape .*3, 96, 96.*got .*64", id="small"),
         pytest.param({"clip": np.moveaxis(clips(1), 2, -1)}, "shape", id="channels last"),
     ],
 )
@@ -134,13 +134,13 @@ def test_a_fixed_length_holds(session: Session):
     if session.inputs[0].shape[1] is None:
         assert session.run({"clip": other})["scores"].shape == (1, 8, 12)
     else:
-        with pytest.raises(InputError, match=r"\('any', 4, 3, 224, 224\); got \(1, 8"):
+        with pytest.raises(InputError, match=r"\('any', 4, 3, 96, 96\); got \(1, 8"):
             session.run({"clip": other})
 
 
 @pytest.mark.parametrize("backend", REQUIRED)
 def test_a_closed_session_says_so(backend: str, tiny_onnx_folder: Path):
-    session, _ = open_session(ModelFolder.open(tiny_onnx_folder), backend, SessionOptions("cpu", threads=2))
+    session, _ = open_session(ModelFolder.open(tiny_onnx_folder), backend, SessionOptions("cpu", threads=1))
     session.close()
     session.close()
     with pytest.raises(InputError, match="closed"):
@@ -305,7 +305,7 @@ def test_the_remedy_for_a_missing_graph_is_a_command_that_exists(tiny_folder: Pa
     from mdhr_sdk.cli import app
 
     line = (
-        BACKENDS[backend].obstacle(ModelFolder.open(tiny_folder), "encoder_u8", SessionOptions("cpu", 2, "fp32")) or ""
+        BACKENDS[backend].obstacle(ModelFolder.open(tiny_folder), "encoder_u8", SessionOptions("cpu", 1, "fp32")) or ""
     )
     words = re.search(r"\((mdhr export .*)\)", line)
     assert words is not None and words[1].endswith("--graph encoder_u8")

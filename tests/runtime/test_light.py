@@ -55,7 +55,7 @@ sys.meta_path.insert(0, Blocked())
 from mdhr_sdk import AUDetector
 from mdhr_sdk.vision import list_sources
 (source,) = list_sources(sys.argv[2])
-with AUDetector.from_pretrained(sys.argv[1], threads=2) as detector, source:
+with AUDetector.from_pretrained(sys.argv[1], threads=1) as detector, source:
     images = (frame.image for frame in itertools.islice(source, 5))
     results = detector.predict(images)
     tell(choice=detector.choice, frames=len(results), faces=sum(len(frame.faces) for frame in results),
