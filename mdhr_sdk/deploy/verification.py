@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 from ..errors import BackendError, ExportError, ModelFolderError
 from ..folder import ModelFolder
@@ -45,22 +46,23 @@ def verify(folder: str | Path, on: object = None) -> Iterator[tuple[str, ParityR
             of_int8 = Judge(target.config, model, view, demo_clips(target.config))
         one = of_int8 if options["precision"] == "int8" else judge
         try:
-            found: ParityReport | str = _compare(target, name, options["graph"], options["precision"], one)
+            found: ParityReport | str = _compare(target, name, entry, one)
         except (BackendError, ExportError, ModelFolderError) as error:
             found = str(error)
         yield name, found
 
 
-def _compare(folder: ModelFolder, name: str, graph: str, precision: str, judge: Judge) -> ParityReport:
+def _compare(folder: ModelFolder, name: str, entry: dict[str, Any], judge: Judge) -> ParityReport:
+    graph, precision, digest = entry["options"]["graph"], entry["options"]["precision"], entry["sha256"]
     session = _open(folder, name, graph, precision)
     try:
         report = judge.compare(session, graph)
     except ExportError as error:  # an output of another shape
-        folder.note(name, parity={"failure": str(error)})
+        folder.note(name, digest, parity={"failure": str(error)})
         raise
     finally:
         session.close()
-    folder.note(name, parity=report.to_dict())
+    folder.note(name, digest, parity=report.to_dict())
     return report
 
 

@@ -76,9 +76,16 @@ def test_what_cannot_run_is_told_and_the_rest_is_compared(folder: Path) -> None:
     assert isinstance(told["head.onnx"], ParityReport) and not told["head.onnx"].failure
 
 
-def test_a_note_needs_a_file_that_the_manifest_knows(folder: Path) -> None:
-    with pytest.raises(ModelFolderError, match=r"does not vouch for clip\.onnx"):
-        ModelFolder.open(folder).note("clip.onnx", parity={})
+def test_a_file_that_is_exported_anew_meanwhile_is_not_noted_as_compared(folder: Path) -> None:
+    one, other = ModelFolder.open(folder), ModelFolder.open(folder)
+    before = one.manifest["head.onnx"]["sha256"]
+    with other.writing("head.onnx", {"tool": "another"}) as path:
+        path.write_bytes(b"another")
+    with pytest.raises(ModelFolderError, match=r"head\.onnx was replaced or removed meanwhile; try again"):
+        one.note("head.onnx", before, parity={"failure": ""})
+    with pytest.raises(ModelFolderError, match=r"clip\.onnx was replaced or removed"):
+        one.note("clip.onnx", before, parity={})
+    assert "parity" not in one.manifest["head.onnx"]
 
 
 @pytest.mark.parametrize("script", ["to_onnx.py", "to_torchscript.py"])
