@@ -24,7 +24,7 @@ def obstacle(folder: ModelFolder, graph: str, options: SessionOptions) -> str | 
     """Why OpenVINO cannot run this graph here; None if it can."""
     if importlib.util.find_spec("openvino") is None:
         return f"the package 'openvino' is not installed; {install_hint('openvino')}"
-    if reason := no_onnx(folder, graph, options.precision):
+    if reason := no_onnx(folder, graph, options.precision, NAME):
         return reason
     if options.precision == "bf16" and "BF16" not in _capabilities():
         return "this CPU has no bf16 instructions"
