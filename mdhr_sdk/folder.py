@@ -115,7 +115,13 @@ class ModelFolder:
             raise ModelFolderError(f"'{self.path}' has no {name}; make it again, or take another backend")
         if reason := self.stale(name):
             raise ModelFolderError(f"'{self.path}': {reason}")
-        return _verified(self.path, name, self.manifest)
+        before = self.manifest
+        try:
+            return _verified(self.path, name, before)
+        except ModelFolderError:
+            if self.manifest == before:
+                raise
+            return _verified(self.path, name, self.manifest)  # it was replaced while it was read
 
     def update(self, **changes: Any) -> ModelFolder:
         """Change fields of `config.json`, as in `folder.update(thresholds=(0.4, ...))`, and seal it again.

@@ -143,6 +143,33 @@ def test_a_folder_that_cannot_be_written_is_read_without_a_lock(folder: ModelFol
         folder.path.chmod(0o700)
 
 
+@pytest.mark.parametrize("damaged", [False, True])
+def test_a_file_that_is_replaced_while_it_is_read_is_read_again(
+    folder: ModelFolder, monkeypatch: pytest.MonkeyPatch, damaged: bool
+) -> None:
+    read_bytes = Path.read_bytes
+
+    def replace(content: bytes) -> None:
+        with folder.writing("graph.onnx", {}) as path:
+            path.write_bytes(content)
+
+    def read_late(path: Path) -> bytes:
+        monkeypatch.setattr(Path, "read_bytes", read_bytes)
+        if damaged:
+            path.write_bytes(b"damaged")
+        else:
+            replace(b"new")
+        return read_bytes(path)
+
+    replace(b"old")
+    monkeypatch.setattr(Path, "read_bytes", read_late)
+    if damaged:
+        with pytest.raises(ModelFolderError, match="SHA-256"):
+            folder.read("graph.onnx")
+    else:
+        assert folder.read("graph.onnx") == b"new"
+
+
 def test_reading_takes_no_lock(folder: ModelFolder) -> None:
     with folder.writing("graph.onnx", {}) as path:
         path.write_bytes(b"graph")
