@@ -50,6 +50,24 @@ def test_a_missing_graph_is_a_row_with_the_remedy(tiny_folder: Path) -> None:
     assert f"mdhr export {tiny_folder} --format onnx --graph clip" in str(found[Candidate("onnxruntime")])
 
 
+def test_graphs_that_take_bytes_are_rows_where_they_were_exported(tiny_rounded_folder: Path) -> None:
+    folder = ModelFolder.open(tiny_rounded_folder)
+    found = plan(folder, Settings("encoder"))
+    bytes_in = [candidate for candidate in found if candidate.bytes_in]
+    assert bytes_in == [Candidate("onnxruntime", "fp16", bytes_in=True)] and found[bytes_in[0]] is None
+    assert Settings("encoder").graph_of(bytes_in[0]) == "encoder_u8" and str(bytes_in[0]) == "onnxruntime fp16 uint8"
+    assert not [candidate for candidate in plan(folder, Settings("head")) if candidate.bytes_in]
+
+
+def test_a_graph_of_bytes_that_was_named_is_measured_beside_the_baseline_of_floats(tiny_rounded_folder: Path) -> None:
+    settings = Settings("encoder_u8")
+    found = plan(ModelFolder.open(tiny_rounded_folder), settings)
+    assert next(iter(found)) == BASELINE and settings.graph_of(BASELINE) == "encoder"
+    assert all(candidate.bytes_in for candidate in found if candidate != BASELINE)
+    assert found[Candidate("onnxruntime", "fp16", True)] is None and found[Candidate("torch", "fp32", True)] is None
+    assert "--graph encoder_u8" in str(found[Candidate("torchscript", "fp32", True)])
+
+
 def test_a_head_needs_its_encoder_too(folder: ModelFolder) -> None:
     found = plan(folder, Settings("head"))
     assert found[BASELINE] is None and found[Candidate("onnxruntime")] is None
