@@ -112,7 +112,10 @@ class ModelFolder:
             ModelFolderError: the file is missing, not in the manifest, has other bytes, or is stale.
         """
         if not self.has(name):
-            raise ModelFolderError(f"'{self.path}' has no {name}; make it again, or take another backend")
+            remedy = "make it again, or take another backend"
+            if name == WEIGHTS:
+                remedy = "training, export and comparison need it: copy it from the folder that this one was made from"
+            raise ModelFolderError(f"'{self.path}' has no {name}; {remedy}")
         if reason := self.stale(name):
             raise ModelFolderError(f"'{self.path}': {reason}")
         before = self.manifest
