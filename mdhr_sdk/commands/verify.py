@@ -35,9 +35,9 @@ def run_verify(model: Path, on: str | None, backends: Sequence[str]) -> None:
     for name, report in verify(model, on, backends):
         file, _, run_by = name.partition(", ")
         if not isinstance(report, ParityReport):
-            table.add_row(file, run_by, *[""] * 5, f"not run: {report}")
+            table.add_row(file, run_by or "as exported", *[""] * 5, f"not run: {report}")
             continue
-        table.add_row(file, run_by, *_cells(report))
+        table.add_row(file, run_by or "as exported", *_cells(report))
         if report.failure:
             failed.append(f"{name}: {report.failure}")
     if not table.row_count:
