@@ -11,7 +11,7 @@ from mdhr_sdk.folder import ModelFolder
 from mdhr_sdk.runtime import BACKENDS, SessionOptions
 from mdhr_sdk.runtime.base import PRECISIONS
 
-GRAPHS = ("clip", "encoder", "head")
+GRAPHS = ("clip", "encoder", "head", "clip_u8", "encoder_u8")
 
 
 @dataclass(frozen=True)
@@ -19,7 +19,7 @@ class Settings:
     """What is measured, and how.
 
     Attributes:
-        graph: one of `GRAPHS`.
+        graph: one of `GRAPHS`. A graph of floats has rows for its uint8 variant too, where that was exported.
         device: 'cpu', 'cuda' or 'cuda:N', the same for all.
         batch: clips, frames (encoder) or windows (head) a run.
         threads: CPU threads of each candidate.
@@ -33,6 +33,15 @@ class Settings:
     threads: int = 1
     rounds: int = 10
     turn_s: float = 0.5
+
+    @property
+    def base(self) -> str:
+        """The graph of floats, which is the baseline's."""
+        return self.graph.removesuffix("_u8")
+
+    def graph_of(self, candidate: Candidate) -> str:
+        """What a candidate runs."""
+        return f"{self.base}_u8" if candidate.bytes_in else self.base
 
     def __post_init__(self) -> None:
         if self.graph not in GRAPHS:
@@ -48,13 +57,18 @@ class Settings:
 
 @dataclass(frozen=True)
 class Candidate:
-    """A backend in a precision. 'released', the baseline, and 'matmul-...' are none of `BACKENDS`."""
+    """A backend in a precision. 'released', the baseline, and 'matmul-...' are none of `BACKENDS`.
+
+    Attributes:
+        bytes_in: it takes uint8 crops, a quarter of the bytes, and normalises them itself.
+    """
 
     backend: str
     precision: str = "fp32"
+    bytes_in: bool = False
 
     def __str__(self) -> str:
-        return f"{self.backend} {self.precision}"
+        return f"{self.backend} {self.precision}{' uint8' if self.bytes_in else ''}"
 
 
 BASELINE = Candidate("released")
@@ -72,7 +86,7 @@ def obstacle(folder: ModelFolder, candidate: Candidate, settings: Settings, name
     if candidate.precision not in module.PRECISIONS:
         return f"it runs {', '.join(module.PRECISIONS)}, not {candidate.precision}"
     options = SessionOptions(settings.device, settings.threads, candidate.precision, unproven=named)
-    graphs = ["encoder", "head"] if settings.graph == "head" else [settings.graph]
+    graphs = ["encoder", "head"] if settings.base == "head" else [settings.graph_of(candidate)]
     reasons: list[str | None] = [module.obstacle(folder, graph, options) for graph in graphs]
     return next(filter(None, reasons), None)
 
@@ -95,16 +109,20 @@ def plan(
     found: dict[Candidate, str | None] = {BASELINE: obstacle(folder, BASELINE, settings)}
     for backend in dict.fromkeys(backends or BACKENDS):
         wanted = dict.fromkeys(precisions or PRECISIONS)
+        bytes_in = settings.graph != settings.base
         own = {
             c: obstacle(folder, c, settings, bool(backends))
-            for c in (Candidate(backend, precision) for precision in wanted)
+            for c in (Candidate(backend, precision, bytes_in) for precision in wanted)
         }
         _check_asked(own, bool(backends), bool(precisions))
         if not precisions:
             runs: dict[Candidate, str | None] = {c: reason for c, reason in own.items() if reason is None}
-            first = Candidate(backend, BACKENDS[backend].PRECISIONS[0])
+            first = Candidate(backend, BACKENDS[backend].PRECISIONS[0], bytes_in)
             own = runs or {first: own[first]}
         found.update(own)
+        if settings.base != "head" and not bytes_in and hasattr(BACKENDS[backend], "SUFFIX"):
+            also = (Candidate(backend, precision, bytes_in=True) for precision in wanted)
+            found.update({c: None for c in also if obstacle(folder, c, settings, bool(backends)) is None})
     if precisions and all(reason is not None for candidate, reason in found.items() if candidate != BASELINE):
         reasons = "; ".join(f"{c}: {reason}" for c, reason in found.items() if c != BASELINE)
         raise BackendError(f"no backend can run {', '.join(precisions)} here: {reasons}")

@@ -37,6 +37,12 @@ def default_folder(graph: str) -> ModelFolder:
         MissingDependencyError: there is no folder, and no PyTorch to make one.
     """
     if not DEFAULT_MODEL.exists():
+        try:
+            for module in ("torch", "timm", "safetensors"):
+                require(module, "bench")
+        except MissingDependencyError as error:
+            remedy = "or name a model folder with graphs in it: python benchmarks/latency.py MODEL"
+            raise MissingDependencyError(f"no model was named, and to make one {error}; {remedy}") from None
         console.print(f"{DEFAULT_MODEL} does not exist; making it, untrained (mdhr init)")
         make_folder(DEFAULT_MODEL, "bp4d", "resnet50", 5, 0, False, None)
     folder = ModelFolder.open(DEFAULT_MODEL)
@@ -47,7 +53,7 @@ def default_folder(graph: str) -> ModelFolder:
             console.print(f"exporting {', '.join(absent)} to {format_name} (mdhr export); this takes a minute")
             try:
                 for module in ("torch", "timm", "safetensors"):
-                    require(module, "export")
+                    require(module, "bench")
                 from mdhr_sdk import deploy
 
                 deploy.export_graphs(folder.path, format_name, absent)
@@ -65,7 +71,7 @@ def macs_a_run(config: FolderConfig, settings: Settings) -> int | None:
         return None
     from mdhr_sdk.model.macs import graph_macs
 
-    return settings.batch * graph_macs(config, settings.graph)[""]
+    return settings.batch * graph_macs(config, settings.base)[""]
 
 
 @app.command()
@@ -73,7 +79,7 @@ def latency(
     model: Annotated[
         Optional[Path], typer.Argument(help="A model folder; an untrained ResNet-50 if not given.")
     ] = None,
-    graph: Annotated[str, typer.Option(help=f"{', '.join(GRAPHS)}.")] = "clip",
+    graph: Annotated[str, typer.Option(help=f"{', '.join(GRAPHS)}; of uint8 too where exported.")] = "clip",
     backend: Annotated[Optional[list[str]], typer.Option(help="May be given again; all that can run if not.")] = None,
     precision: Annotated[
         Optional[list[str]], typer.Option(help=f"{', '.join(PRECISIONS)}; may be given again.")

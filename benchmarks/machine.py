@@ -11,6 +11,8 @@ from dataclasses import dataclass
 from importlib import metadata
 from pathlib import Path
 
+from mdhr_sdk.runtime.cuda import cuda_free_bytes
+
 CPUINFO = Path("/proc/cpuinfo")
 BOARD = Path("/proc/device-tree/model")  # on Jetson and its like
 FLAGS = (
@@ -89,6 +91,14 @@ def describe_machine() -> Machine:
         load_average=os.getloadavg()[0] if hasattr(os, "getloadavg") else None,
         date=datetime.datetime.now(datetime.timezone.utc).isoformat(timespec="seconds"),
     )
+
+
+def device_free_mib(device: str) -> float | None:
+    """Free memory of 'cuda' or 'cuda:N' in MiB; None for 'cpu', or where the driver does not say."""
+    if device == "cpu":
+        return None
+    free = cuda_free_bytes(int(device.partition(":")[2] or 0))
+    return None if free is None else free / 2**20
 
 
 def usable_cores() -> int:

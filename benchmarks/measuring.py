@@ -13,8 +13,10 @@ from typing import Any
 import numpy as np
 
 from candidates import BASELINE, Candidate, Settings
-from mdhr_sdk.commands.init import demo_clip
+from machine import device_free_mib
+from mdhr_sdk.commands.init import demo_crops
 from mdhr_sdk.config import FolderConfig
+from mdhr_sdk.deploy.calibration import as_input
 from mdhr_sdk.folder import ModelFolder
 from workers import Worker, WorkerError, ask_once
 
@@ -34,6 +36,7 @@ class Measured:
         ready: what each answered when it was loaded and warm (see `worker.py`).
         turns_ms: milliseconds of every run, turn by turn; those who failed have none.
         rss_peak_mib: most memory that each held.
+        device_mib: memory of the CUDA device that each took until it was warm; None on a CPU.
         failed: why the others have no figures.
         baseline_difference: largest score difference of the baseline to the model; None without a baseline.
     """
@@ -41,6 +44,7 @@ class Measured:
     ready: dict[Candidate, dict[str, Any]] = field(default_factory=dict)
     turns_ms: dict[Candidate, Turns] = field(default_factory=dict)
     rss_peak_mib: dict[Candidate, float | None] = field(default_factory=dict)
+    device_mib: dict[Candidate, float | None] = field(default_factory=dict)
     failed: dict[Candidate, str] = field(default_factory=dict)
     baseline_difference: float | None = None
 
@@ -67,8 +71,11 @@ def measure(
                 request = _request(folder, settings, candidate, Path(scratch), clip)
                 if candidate == BASELINE:
                     measured.baseline_difference = _checked_difference(request)
+                free = device_free_mib(settings.device)
                 worker = alive.enter_context(Worker(request))
                 measured.ready[candidate] = worker.ready()
+                left = device_free_mib(settings.device)  # the others wait: what is gone is this one's
+                measured.device_mib[candidate] = None if free is None or left is None else free - left
                 workers[candidate] = worker
             except WorkerError as error:
                 measured.failed[candidate] = str(error)
@@ -94,12 +101,13 @@ def _take_turns(workers: dict[Candidate, Worker], settings: Settings, measured: 
 
 
 def _write_inputs(config: FolderConfig, settings: Settings, scratch: Path) -> Path:
-    """Aligned faces of the bundled clip, (B, T, 3, S, S) float32; each clip of a batch starts a frame later."""
-    demo = demo_clip(config.model.input_size_px)[0]
+    """Aligned faces of the bundled clip, as each graph takes them; each clip of a batch starts a frame later."""
+    demo = demo_crops(config.model.input_size_px)
     starts, steps = np.arange(settings.batch)[:, None], np.arange(config.clip_length)
-    clip = np.ascontiguousarray(demo[(starts + steps) % len(demo)])
-    np.savez(scratch / "clip.npz", clip=clip)
-    np.savez(scratch / "encoder.npz", frames=np.ascontiguousarray(clip[:, 0]))
+    crops = demo[(starts + steps) % len(demo)]
+    for suffix, clip in (("", as_input(crops, config)), ("_u8", crops)):
+        np.savez(scratch / f"clip{suffix}.npz", clip=clip)
+        np.savez(scratch / f"encoder{suffix}.npz", frames=np.ascontiguousarray(clip[:, 0]))
     return scratch / "clip.npz"
 
 
@@ -108,7 +116,7 @@ def _request(
 ) -> dict[str, Any]:
     common = {
         "folder": str(folder.path),
-        "graph": settings.graph,
+        "graph": settings.graph_of(candidate),
         "backend": candidate.backend,
         "precision": candidate.precision,
         "device": settings.device,
@@ -116,8 +124,8 @@ def _request(
     }
     if candidate in MATMULS.values():
         return {**common, "job": "matmul"}
-    inputs = scratch / f"{settings.graph}.npz"
-    if settings.graph == "head":
+    inputs = scratch / f"{settings.graph_of(candidate)}.npz"
+    if settings.base == "head":
         inputs = scratch / f"{candidate}.npz"
         ask_once({**common, "job": "features", "inputs": str(clip), "out": str(inputs)})
     return {**common, "job": "session", "inputs": str(inputs)}

@@ -25,11 +25,13 @@ class Row:
         share_of_peak: that over the fastest fp32 matrix product of the same run; above 1 is possible for rows that
             compute in a lower precision.
         rss_loaded_mib, rss_peak_mib: resident memory of the process after loading, and the most of the whole run.
+        device_mib: memory of the CUDA device that the process took until it was warm, its context included.
         max_score_difference: largest absolute difference to the baseline's scores of the same clips.
     """
 
     backend: str
     precision: str
+    graph: str
     device: str
     reason: str | None = None
     runs: int = 0
@@ -43,6 +45,7 @@ class Row:
     share_of_peak: float | None = None
     rss_loaded_mib: float | None = None
     rss_peak_mib: float | None = None
+    device_mib: float | None = None
     max_score_difference: float | None = None
     turns_ms: tuple[tuple[float, ...], ...] = ()
 
@@ -54,7 +57,7 @@ def times_as_fast(turns_ms: Turns, baseline_ms: Turns) -> float:
 
 def frames_a_run(config: FolderConfig, settings: Settings) -> int:
     """New frames that a run scores or encodes."""
-    return settings.batch * (config.clip_length if settings.graph == "clip" else 1)
+    return settings.batch * (config.clip_length if settings.base == "clip" else 1)
 
 
 def matmul_gmacs_per_s(measured: Measured) -> dict[str, float]:
@@ -81,7 +84,7 @@ def row(candidate: Candidate, measured: Measured, settings: Settings, frames: in
         frames: of `frames_a_run`.
         macs: multiply-adds of a whole run; None where they could not be counted.
     """
-    names = (candidate.backend, candidate.precision, settings.device)
+    names = (candidate.backend, candidate.precision, settings.graph_of(candidate), settings.device)
     if candidate in measured.failed:
         return Row(*names, reason=measured.failed[candidate])
     ready, turns = measured.ready[candidate], measured.turns_ms[candidate]
@@ -106,6 +109,7 @@ def row(candidate: Candidate, measured: Measured, settings: Settings, frames: in
         share_of_peak=None if speed is None or peak is None else speed / peak,
         rss_loaded_mib=ready["rss_loaded_mib"],
         rss_peak_mib=measured.rss_peak_mib[candidate],
+        device_mib=measured.device_mib.get(candidate),
         max_score_difference=difference,
         turns_ms=tuple(map(tuple, turns)),
     )

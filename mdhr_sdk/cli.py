@@ -153,11 +153,14 @@ def export(
 def verify(
     model: Annotated[Path, typer.Argument(help="Model folder.")],
     on: Annotated[Optional[str], typer.Option(help="Footage with faces to compare on.")] = None,
+    backend: Annotated[
+        Optional[list[str]], typer.Option(help="Only what this one runs; may be given again. All of 'auto' if not.")
+    ] = None,
 ) -> None:
-    """Compare every exported graph of a folder with its weights, on this machine."""
+    """Compare every exported graph of a folder with its weights, on this machine, in every backend that runs it."""
     from .commands.verify import run_verify
 
-    run_verify(model, on)
+    run_verify(model, on, backend or [])
 
 
 @app.command()

@@ -1,7 +1,7 @@
 """A model on disk: `config.json`, `model.safetensors`, whatever was exported, and `manifest.json`.
 
 Nothing in a folder is used unless the manifest vouches for its bytes, exported graphs only with the weights and the
-configuration they were made from, and nothing is written but whole.
+configuration they were made from, and nothing is written but whole. Several processes may write into a folder at once.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ from typing import Any
 
 from .config import FolderConfig
 from .errors import ConfigError, ModelFolderError
+from .scratch import LOCK, locked, scratch
 
 CONFIG = "config.json"
 MANIFEST = "manifest.json"
@@ -80,7 +81,7 @@ class ModelFolder:
             ModelFolderError: the path holds something already.
         """
         path = Path(path)
-        if path.exists() and (not path.is_dir() or any(path.iterdir())):
+        if path.exists() and (not path.is_dir() or any(inside.name != LOCK for inside in path.iterdir())):
             raise ModelFolderError(f"'{path}' exists and is not an empty folder; name a new folder or remove it")
 
     @property
@@ -111,10 +112,19 @@ class ModelFolder:
             ModelFolderError: the file is missing, not in the manifest, has other bytes, or is stale.
         """
         if not self.has(name):
-            raise ModelFolderError(f"'{self.path}' has no {name}; make it again, or take another backend")
+            remedy = "make it again, or take another backend"
+            if name == WEIGHTS:
+                remedy = "training, export and comparison need it: copy it from the folder that this one was made from"
+            raise ModelFolderError(f"'{self.path}' has no {name}; {remedy}")
         if reason := self.stale(name):
             raise ModelFolderError(f"'{self.path}': {reason}")
-        return _verified(self.path, name, self.manifest)
+        before = self.manifest
+        try:
+            return _verified(self.path, name, before)
+        except ModelFolderError:
+            if self.manifest == before:
+                raise
+            return _verified(self.path, name, self.manifest)  # it was replaced while it was read
 
     def update(self, **changes: Any) -> ModelFolder:
         """Change fields of `config.json`, as in `folder.update(thresholds=(0.4, ...))`, and seal it again.
@@ -131,19 +141,23 @@ class ModelFolder:
             temporary.write_text(config.to_json(), encoding="utf-8")
         return ModelFolder(self.path, config)
 
-    def note(self, name: str, **facts: Any) -> None:
+    def note(self, name: str, digest: str, **facts: Any) -> None:
         """Change what the manifest says of a file besides its hash, as what a later comparison found.
 
+        Args:
+            digest: SHA-256 of the file that the facts are about.
+
         Raises:
-            ModelFolderError: the manifest does not know the file, or cannot be written.
+            ModelFolderError: the manifest does not vouch for such a file, or cannot be written.
         """
-        files = self.manifest
-        if name not in files:
-            raise ModelFolderError(f"{MANIFEST} of '{self.path}' does not vouch for {name}; make it again with mdhr")
-        files = {**files, name: {**files[name], **facts}}
         try:
-            with _written(self.path / MANIFEST, _json(files)) as manifest:
-                manifest.replace(self.path / MANIFEST)
+            with locked(self.path):
+                files = self.manifest
+                if files.get(name, {}).get("sha256") != digest:
+                    raise ModelFolderError(f"'{self.path}': {name} was replaced or removed meanwhile; try again")
+                files = {**files, name: {**files[name], **facts}}
+                with _written(self.path / MANIFEST, _json(files)) as manifest:
+                    manifest.replace(self.path / MANIFEST)
         except OSError as error:
             raise ModelFolderError(f"'{self.path / MANIFEST}' cannot be written: {error.strerror or error}") from error
 
@@ -162,22 +176,21 @@ class ModelFolder:
         """
         if re.search(r"[/\\]|^\.|^$", name):
             raise ModelFolderError(f"an artefact must have a plain file name; got '{name}'")
-        temporary = self.path / f".{name}.part"
         try:
-            yield temporary
-            temporary.chmod(0o644)
-            entry = {**made, "bytes": temporary.stat().st_size, "sha256": sha256(temporary)}
-            files = self.manifest
-            if name not in (CONFIG, WEIGHTS):
-                entry["config_sha256"] = self._graph_digest()
-            files = {**files, name: entry}
-            with _written(self.path / MANIFEST, _json(files)) as manifest:
-                temporary.replace(self.path / name)
-                manifest.replace(self.path / MANIFEST)
+            with scratch(self.path) as own:
+                temporary = own / name
+                yield temporary
+                temporary.chmod(0o644)
+                entry = {**made, "bytes": temporary.stat().st_size, "sha256": sha256(temporary)}
+                if name not in (CONFIG, WEIGHTS):
+                    entry["config_sha256"] = self._graph_digest()
+                with locked(self.path):
+                    files = {**self.manifest, name: entry}
+                    with _written(self.path / MANIFEST, _json(files)) as manifest:
+                        temporary.replace(self.path / name)
+                        manifest.replace(self.path / MANIFEST)
         except OSError as error:
             raise ModelFolderError(f"'{self.path / name}' cannot be written: {error.strerror or error}") from error
-        finally:
-            temporary.unlink(missing_ok=True)
 
 
 def _manifest(folder: Path) -> dict[str, dict[str, Any]]:

@@ -34,10 +34,12 @@ class FakeCuda:
         devices: (name, compute capability) of each.
         log: what was asked of it, in order.
         fail: function name -> error of its next call.
+        free_bytes: memory of every device that nobody uses.
     """
 
     def __init__(self, *devices: tuple[str, str]) -> None:
         self.devices = list(devices)
+        self.free_bytes = 3 << 30  # 0: the driver refuses to say
         self.log: list[str] = []
         self.fail: dict[str, CudaError] = {}
         self.current: int | None = None
@@ -124,6 +126,28 @@ class FakeDriver:
 
     def cuDeviceGetAttribute(self, value: Any, attribute: int, handle: Any) -> int:  # noqa: N802
         value._obj.value = int(self._cuda.devices[handle.value][1].split(".")[attribute - 75])
+        return 0
+
+    def cuDevicePrimaryCtxRetain(self, context: Any, handle: Any) -> int:  # noqa: N802
+        self._cuda.log.append("retain")
+        context._obj.value = 1000 + handle.value
+        return 0
+
+    def cuCtxPushCurrent_v2(self, context: Any) -> int:  # noqa: N802
+        self._cuda.log.append(f"push {context.value - 1000}")
+        return 0
+
+    def cuMemGetInfo_v2(self, free: Any, total: Any) -> int:  # noqa: N802
+        assert self._cuda.log[-1].startswith("push"), "free memory is the current context's"
+        free._obj.value, total._obj.value = self._cuda.free_bytes, 2 * self._cuda.free_bytes
+        return 2 if self._cuda.free_bytes == 0 else 0
+
+    def cuCtxPopCurrent_v2(self, context: Any) -> int:  # noqa: N802
+        self._cuda.log.append("pop")
+        return 0
+
+    def cuDevicePrimaryCtxRelease_v2(self, handle: Any) -> int:  # noqa: N802
+        self._cuda.log.append("release")
         return 0
 
 

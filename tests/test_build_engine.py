@@ -143,3 +143,14 @@ def test_tensorrt_that_does_not_load_is_one_line(
     monkeypatch.syspath_prepend(tmp_path)
     code, _, err = run(head_folder, "--graph", "head")
     assert code == 2 and "TensorRT is installed and does not load: libnvinfer.so.10" in err and err.count("\n") == 1
+
+
+def test_what_an_untrained_model_needs_is_said_before_it_is_made(
+    run, tmp_path: Path, gpu_machine: Machine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    gpu_machine()
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setitem(sys.modules, "onnxsim", None)
+    code, out, err = run()
+    assert (code, out) == (2, "") and "'onnxsim', which is not installed" in err and "'.[export]'" in err
+    assert not Path("models").exists()

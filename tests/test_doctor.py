@@ -34,7 +34,7 @@ def test_the_installation_is_described() -> None:
 def test_a_folder_is_tried_backend_by_backend(tiny_onnx_folder: Path) -> None:
     lines = doctor(tiny_onnx_folder).splitlines()
     found = {(mode, name): line for line in lines for mode in ("clip", "stream") for name in NAMES
-             if f"│ {mode} " in line and f" {name} " in line}  # fmt: skip
+             if f"│ {mode} " in line and f"│ {name} " in line}  # fmt: skip
     assert "runs: onnxruntime fp32 on cpu" in found["clip", "onnxruntime"]
     assert "runs: onnxruntime fp32 on cpu" in found["stream", "onnxruntime"]
     assert "runs: torch fp32 on cpu" in found["stream", "torch"]
@@ -55,5 +55,5 @@ def test_a_damaged_graph_is_a_row_not_the_end(tiny_onnx_folder: Path, tmp_path: 
     folder = shutil.copytree(tiny_onnx_folder, tmp_path / "damaged")
     (folder / "encoder.onnx").write_bytes((folder / "encoder.onnx").read_bytes()[:1000])
     lines = doctor(folder).splitlines()
-    assert any("│ stream" in line and " onnxruntime " in line and "runs" not in line for line in lines)
-    assert any("│ stream" in line and " torch " in line and "runs: torch" in line for line in lines)
+    assert any("│ stream" in line and "│ onnxruntime " in line and "runs" not in line for line in lines)
+    assert any("│ stream" in line and "│ torch " in line and "runs: torch" in line for line in lines)

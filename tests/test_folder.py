@@ -16,6 +16,7 @@ from mdhr_sdk.aus import label_set
 from mdhr_sdk.config import FolderConfig, ModelConfig
 from mdhr_sdk.errors import ConfigError, ModelFolderError
 from mdhr_sdk.folder import ModelFolder, sha256
+from mdhr_sdk.scratch import LOCK
 
 CONFIG = FolderConfig(ModelConfig(label_set("disfa")), clip_length=8)
 
@@ -38,12 +39,12 @@ def vouch(path: Path, name: str) -> None:
 
 
 def contents(folder: ModelFolder) -> dict[str, bytes]:
-    return {path.name: path.read_bytes() for path in folder.path.iterdir()}
+    return {path.name: path.read_bytes() for path in folder.path.iterdir() if path.name != LOCK}
 
 
 def test_create_then_open(tmp_path: Path):
     made = ModelFolder.create(tmp_path / "deep" / "model", CONFIG)
-    assert sorted(path.name for path in made.path.iterdir()) == ["config.json", "manifest.json"]
+    assert sorted(contents(made)) == ["config.json", "manifest.json"]
     opened = ModelFolder.open(str(made.path))
     assert opened.config == CONFIG and opened.path == made.path
     assert list(opened.manifest) == ["config.json"]
@@ -66,7 +67,7 @@ def test_create_refuses_what_holds_something(tmp_path: Path, folder: ModelFolder
 
 def test_create_without_room_can_be_tried_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     with monkeypatch.context() as patch:
-        fill_the_disk(patch, at=".config.json.part")
+        fill_the_disk(patch, at="config.json")
         with pytest.raises(ModelFolderError, match="No space left"):
             ModelFolder.create(tmp_path / "model", CONFIG)
     assert ModelFolder.create(tmp_path / "model", CONFIG).has("config.json")

@@ -10,6 +10,7 @@ import typer
 
 from ..deploy import EngineOptions, EngineReport, build_engine
 from ..deploy.engine_plan import find_target, plan_engine
+from ..errors import require
 from ..folder import WEIGHTS, ModelFolder
 from ..runtime.base import artefact
 from .init import make_folder
@@ -29,6 +30,8 @@ def run_build(model: Path, options: Sequence[EngineOptions], dry_run: bool) -> N
         if dry_run:
             typer.echo(f"would make {model}, an untrained ResNet-50, export it to ONNX and build from that")
             return
+        for module in EXPORTERS:
+            require(module, "export")
         typer.echo(f"making {model}: an untrained ResNet-50, whose scores mean nothing")
         make_folder(model, "bp4d", "resnet50", k=5, seed=0, pretrained=False, checkpoint=None)
     folder = ModelFolder.open(model)

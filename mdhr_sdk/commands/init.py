@@ -48,12 +48,16 @@ def make_folder(
 
 
 def demo_clip(size_px: int) -> NDArray[np.float32]:
-    """(1, 16, 3, S, S): aligned frames spread over the demo clip, as the model reads them."""
+    """(1, 16, 3, S, S): `demo_crops` as the model reads them."""
+    preprocessing = Preprocessing()
+    return prepare(demo_crops(size_px), preprocessing.mean, preprocessing.std)[None]
+
+
+def demo_crops(size_px: int) -> NDArray[np.uint8]:
+    """(16, S, S, 3) uint8 BGR: aligned frames spread over the demo clip."""
     with as_file(files("mdhr_sdk") / "assets" / "demo.mp4") as path, FaceMesher(max_faces=1) as mesher:
         (source,) = list_sources(path)
         with source:
             step = (source.info.frame_count or CLIP_FRAMES) // CLIP_FRAMES
             images = [frame.image for frame in source if frame.index % step == 0][:CLIP_FRAMES]
-        crops = [align(image, mesher.find(image)[0].landmarks_px, size_px=size_px) for image in images]
-    preprocessing = Preprocessing()
-    return prepare(np.stack(crops), preprocessing.mean, preprocessing.std)[None]
+        return np.stack([align(image, mesher.find(image)[0].landmarks_px, size_px=size_px) for image in images])

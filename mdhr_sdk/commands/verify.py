@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -16,28 +17,34 @@ if TYPE_CHECKING:
 COLUMNS = ("mean |Δscore|", "max", "flips", "region flips", "others, relative", "verdict")
 
 
-def run_verify(model: Path, on: str | None) -> None:
+def run_verify(model: Path, on: str | None, backends: Sequence[str]) -> None:
     """Compare and print a table.
 
     Raises:
-        ExportError: an artefact differs by more than its precision may cost; all were looked at.
+        ExportError: an artefact differs by more than its precision may cost, all were looked at; or there is none.
     """
     for module in ("torch", "timm", "safetensors"):
         require(module, "export")
     from ..deploy import ParityReport, verify
 
-    table = Table("file", *COLUMNS, title=f"{model}: exported graphs against the weights")
+    table = Table(title=f"{model}: exported graphs against the weights")
+    table.add_column("file", no_wrap=True)
+    for column in ("run by", *COLUMNS):
+        table.add_column(column)
     failed = []
-    for name, report in verify(model, on):
+    for name, report in verify(model, on, backends):
+        file, _, run_by = name.partition(", ")
         if not isinstance(report, ParityReport):
-            table.add_row(name, *[""] * 5, f"not run: {report}")
+            table.add_row(file, run_by or "as exported", *[""] * 5, f"not run: {report}")
             continue
-        table.add_row(name, *_cells(report))
+        table.add_row(file, run_by or "as exported", *_cells(report))
         if report.failure:
             failed.append(f"{name}: {report.failure}")
+    if not table.row_count:
+        raise ExportError(f"'{model}' has no exported graph to compare; make some with: mdhr export {model}")
     Console(markup=False).print(table)
     if failed:
-        raise ExportError(f"{'; '.join(failed)}; they are not used until they are exported again")
+        raise ExportError(f"{'; '.join(failed)}; they are not used so until they are exported again")
 
 
 def _cells(report: ParityReport) -> tuple[str, ...]:
@@ -47,5 +54,5 @@ def _cells(report: ParityReport) -> tuple[str, ...]:
         f"{report.decision_flips} / {report.decisions}",
         f"{report.region_flips} / {report.regions}",
         f"{report.feature:.1e}",
-        "differs" if report.failure else "equal" if report.precision == "fp32" else "within its limits",
+        "differs" if report.failure else "equal" if report.precision == "fp32" else "within limits",
     )

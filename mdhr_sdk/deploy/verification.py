@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
-from ..errors import BackendError, ExportError, ModelFolderError
+from ..errors import BackendError, ExportError, MissingDependencyError, ModelFolderError
 from ..folder import ModelFolder
 from ..model import load_model
 from ..runtime import BACKENDS, Session, SessionOptions
+from ..runtime.base import artefact, parity_entry
 from ..runtime.cuda import cuda_device_count
 from .calibration import calibration_clips, demo_clips
 from .parity import Judge
@@ -16,22 +19,31 @@ from .report import ParityReport
 from .view import export_view
 
 
-def verify(folder: str | Path, on: object = None) -> Iterator[tuple[str, ParityReport | str]]:
+def verify(
+    folder: str | Path, on: object = None, backends: Sequence[str] = ()
+) -> Iterator[tuple[str, ParityReport | str]]:
     """Run every exported graph and compare it with the weights; the manifest keeps what comes out.
 
-    An artefact that fails stays where it is and is not used any more, until it is exported or verified again.
+    Each file is run by the backend that it was exported for, and by the others that take it, in every precision that
+    they make of it: a bf16 that only the backend's arithmetic knows is judged like one that stands in a file. What
+    fails stays where it is and is not used any more, until it is exported or verified again.
 
     Args:
         on: footage with faces to compare on. Without it random pictures in motion are taken, for int8, whose ranges
             were measured on faces, the bundled video.
+        backends: some of `mdhr_sdk.runtime.BACKENDS`; empty for those that 'auto' would take.
 
     Yields:
-        File name, and its report or why it cannot run here.
+        File name, for another backend than the export's followed by ', BACKEND PRECISION'; and its report or why it
+        cannot run here. Of backends that were not named, those that cannot run are left out.
 
     Raises:
+        BackendError: an unknown backend.
         ModelFolderError: the folder or its weights cannot be used.
         SourceError: `on` cannot be read, or shows too few faces.
     """
+    if unknown := [name for name in backends if name not in BACKENDS]:
+        raise BackendError(f"unknown backend '{unknown[0]}'; expected some of {', '.join(BACKENDS)}")
     target = ModelFolder.open(folder)
     model = load_model(target)
     view = export_view(model, target.config.clip_length)
@@ -44,37 +56,70 @@ def verify(folder: str | Path, on: object = None) -> Iterator[tuple[str, ParityR
         if options["precision"] == "int8" and of_int8.clips is None:
             of_int8 = Judge(target.config, model, view, demo_clips(target.config))
         one = of_int8 if options["precision"] == "int8" else judge
-        try:
-            found: ParityReport | str = _compare(target, name, options["graph"], options["precision"], one)
-        except (BackendError, ExportError, ModelFolderError) as error:
-            found = str(error)
-        yield name, found
+        for run in _runs(name, options["graph"], options["precision"], backends):
+            try:
+                yield run.label, _compare(target, entry["sha256"], run, one)
+            except (BackendError, ExportError, MissingDependencyError, ModelFolderError) as error:
+                if run.own or backends or not isinstance(error, BackendError | MissingDependencyError):
+                    yield run.label, str(error)
 
 
-def _compare(folder: ModelFolder, name: str, graph: str, precision: str, judge: Judge) -> ParityReport:
-    session = _open(folder, name, graph, precision)
+@dataclass(frozen=True)
+class _Run:
+    """A file in a backend, which computes it in `precision`; `own` for the one that its export was judged in."""
+
+    name: str
+    graph: str
+    precision: str
+    backend: Any
+    own: bool
+
+    @property
+    def label(self) -> str:
+        return self.name if self.own else f"{self.name}, {self.backend.NAME} {self.precision}"
+
+    @property
+    def entry(self) -> str:
+        return "parity" if self.own else parity_entry(self.backend.NAME, self.precision)
+
+
+def _runs(name: str, graph: str, precision: str, backends: Sequence[str]) -> Iterator[_Run]:
+    """The backend that a file was exported for first; it is missing in the run of a file that none knows."""
+    suffix = name.removeprefix(f"{graph}.").removeprefix(f"{precision}.")
+    takers = [module for module in BACKENDS.values() if getattr(module, "SUFFIX", None) == suffix]
+    if not takers:
+        yield _Run(name, graph, precision, None, own=True)
+    for module in takers:
+        for computed in module.PRECISIONS:
+            own = module is takers[0] and computed == precision
+            wanted = module.NAME in backends if backends else module.AUTO
+            if wanted and artefact(graph, computed, suffix) == name:
+                yield _Run(name, graph, computed, module, own)
+
+
+def _compare(folder: ModelFolder, digest: str, run: _Run, judge: Judge) -> ParityReport:
+    session = _open(folder, run)
     try:
-        report = judge.compare(session, graph)
+        report = judge.compare(session, run.graph)
     except ExportError as error:  # an output of another shape
-        folder.note(name, parity={"failure": str(error)})
+        folder.note(run.name, digest, **{run.entry: {"failure": str(error)}})
         raise
     finally:
         session.close()
-    folder.note(name, parity=report.to_dict())
+    folder.note(run.name, digest, **{run.entry: report.to_dict()})
     return report
 
 
-def _open(folder: ModelFolder, name: str, graph: str, precision: str) -> Session:
-    """The session of the backend that a file is for, on CUDA where it can, whatever an earlier comparison said."""
-    suffix = name.removeprefix(f"{graph}.").removeprefix(f"{precision}.")
-    module = next((m for m in BACKENDS.values() if getattr(m, "SUFFIX", None) == suffix), None)
-    if module is None:
-        raise BackendError(f"no backend of this version runs {name}; remove it or export it again")
+def _open(folder: ModelFolder, run: _Run) -> Session:
+    """A session, on CUDA where it can, whatever an earlier comparison said."""
+    if run.backend is None:
+        raise BackendError(f"no backend of this version runs {run.name}; remove it or export it again")
     here = ["cuda"] * bool(cuda_device_count()) + ["cpu"]
     reasons = []
-    for device in [device for device in here if device in module.DEVICES] or module.DEVICES[:1]:
+    for device in [device for device in here if device in run.backend.DEVICES] or run.backend.DEVICES[:1]:
         try:
-            session: Session = module.open_graph(folder, graph, SessionOptions(device, precision=precision))
+            options = SessionOptions(device, precision=run.precision)
+            session: Session = run.backend.open_graph(folder, run.graph, options)
             return session
         except BackendError as error:
             reasons.append(error)

@@ -105,14 +105,24 @@ def artefact(graph: str, precision: str, suffix: str) -> str:
     return f"{graph}.{suffix}" if precision in ("fp32", "bf16") else f"{graph}.{precision}.{suffix}"
 
 
-def no_artefact(folder: ModelFolder, name: str, remedy: str) -> str | None:
-    """Why an exported file cannot be used, with the command that makes it; None if it can."""
+def parity_entry(backend: str, precision: str) -> str:
+    """Where the manifest keeps how a file answers in a backend beside the one that its export was judged in."""
+    return f"parity_in_{backend}_{precision}"
+
+
+def no_artefact(folder: ModelFolder, name: str, remedy: str, entry: str = "parity") -> str | None:
+    """Why an exported file cannot be used, with the command that makes it; None if it can.
+
+    Args:
+        entry: of the manifest, a comparison that counts beside 'parity'.
+    """
     if folder.has(name) and name not in folder.manifest:
         return f"the manifest does not vouch for {name} ({remedy})"
     if not folder.has(name):
         return f"the folder has no {name} ({remedy})"
-    if failure := (folder.manifest.get(name, {}).get("parity") or {}).get("failure"):
-        return f"{name} does not answer like the weights: {failure} (export it again)"
+    for kept in ("parity", entry):
+        if failure := (folder.manifest.get(name, {}).get(kept) or {}).get("failure"):
+            return f"{name} does not answer like the weights: {failure} (export it again)"
     return folder.stale(name)
 
 

@@ -42,6 +42,32 @@ def cuda_device(index: int = 0) -> CudaDevice | None:
     return None if failed else CudaDevice(name.value.decode(errors="replace"), ".".join(str(v.value) for v in values))
 
 
+def cuda_free_bytes(index: int = 0) -> int | None:
+    """Memory of a device that no program uses; None where the driver does not say."""
+    driver = _driver()
+    handle, context = ctypes.c_int(0), ctypes.c_void_p()
+    free, total = ctypes.c_size_t(0), ctypes.c_size_t(0)
+    if driver is None or driver.cuDeviceGet(ctypes.byref(handle), index) != 0:
+        return None
+    if driver.cuDevicePrimaryCtxRetain(ctypes.byref(context), handle) != 0:
+        return None
+    known = False
+    if driver.cuCtxPushCurrent_v2(context) == 0:
+        known = driver.cuMemGetInfo_v2(ctypes.byref(free), ctypes.byref(total)) == 0
+        driver.cuCtxPopCurrent_v2(ctypes.byref(context))
+    driver.cuDevicePrimaryCtxRelease_v2(handle)
+    return free.value if known else None
+
+
+def no_device(device: str) -> str | None:
+    """Why 'cuda' or 'cuda:N' is not there; None if it is."""
+    if cuda_device_count() == 0:
+        return "this machine has no CUDA device that the NVIDIA driver offers"
+    if cuda_device(int(device.partition(":")[2] or 0)) is None:
+        return f"device '{device}' was asked for and there are {cuda_device_count()} CUDA devices, counted from 0"
+    return None
+
+
 def _driver() -> Any:
     """The driver's library, initialised; None if it cannot be."""
     try:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import os
 from pathlib import Path
 from typing import Any
 
@@ -10,71 +11,110 @@ from numpy.typing import NDArray
 
 from ..errors import BackendError, InputError, ModelFolderError, require
 from ..folder import ModelFolder
-from .base import Arrays, SessionOptions, artefact, check_inputs, export_command, graph_specs, no_artefact
+from .base import Arrays, SessionOptions, artefact, check_inputs, export_command, graph_specs, no_artefact, parity_entry
+from .cuda import no_device
 
-NAME = "onnxruntime"
-AUTO = True
-DEVICES = ("cuda", "cpu")
-PRECISIONS = ("fp32", "fp16", "int8")
 SUFFIX = "onnx"
-CUDA = "CUDAExecutionProvider"
+CUDA, TENSORRT = "CUDAExecutionProvider", "TensorrtExecutionProvider"
+REMEDIES = {
+    CUDA: "pip uninstall onnxruntime, then pip install onnxruntime-gpu",
+    TENSORRT: "pip uninstall onnxruntime, then pip install onnxruntime-gpu and the release of tensorrt it is made for",
+}
+TF32 = "NVIDIA_TF32_OVERRIDE"
 
 
-def obstacle(folder: ModelFolder, graph: str, options: SessionOptions) -> str | None:
-    """Why ONNX Runtime cannot run this graph here; None if it can."""
-    if reason := no_onnx(folder, graph, options.precision):
-        return reason
-    if importlib.util.find_spec("onnxruntime") is None:
-        return "the package 'onnxruntime' is not installed (pip install onnxruntime)"
-    if options.device.startswith("cuda") and CUDA not in _providers():
-        remedy = "pip uninstall onnxruntime, then pip install onnxruntime-gpu"
-        return f"device '{options.device}' needs {CUDA}, which this onnxruntime lacks ({remedy})"
-    return None
+class OnnxRuntimeBackend:
+    """One of the two backends of ONNX Runtime; see `mdhr_sdk.runtime.base.Backend`.
+
+    On CUDA its provider is the one that was asked for or none: what ONNX Runtime would replace is an error here.
+    """
+
+    PRECISIONS = ("fp32", "fp16", "int8")
+    SUFFIX = SUFFIX
+
+    def __init__(self, name: str, provider: str, devices: tuple[str, ...], auto: bool) -> None:
+        self.NAME, self.DEVICES, self.AUTO = name, devices, auto
+        self._provider = provider
+
+    def obstacle(self, folder: ModelFolder, graph: str, options: SessionOptions) -> str | None:
+        """Why ONNX Runtime cannot run this graph here; None if it can."""
+        if reason := no_onnx(folder, graph, options.precision, self.NAME):
+            return reason
+        if importlib.util.find_spec("onnxruntime") is None:
+            return "the package 'onnxruntime' is not installed (pip install onnxruntime)"
+        return self._unfit(options) if options.device.startswith("cuda") else None
+
+    def open_graph(self, folder: ModelFolder, graph: str, options: SessionOptions) -> OnnxRuntimeSession:
+        """Load and optimise an ONNX file; TensorRT builds its engine in the first run of every batch size."""
+        if options.device.startswith("cuda") and (reason := self._unfit(options)):
+            raise BackendError(reason)
+        return OnnxRuntimeSession(folder, graph, options, name=self.NAME, provider=self._provider)
+
+    def _unfit(self, options: SessionOptions) -> str | None:
+        """Why the provider cannot run on CUDA here; None if it may."""
+        if self._provider not in require("onnxruntime", "all").get_available_providers():
+            remedy = REMEDIES[self._provider]
+            return f"device '{options.device}' needs {self._provider}, which this onnxruntime lacks ({remedy})"
+        # The provider has no option for it, and the variable is read once.
+        if self._provider == TENSORRT and options.precision == "fp32" and os.environ.get(TF32) != "0":
+            return f"{TENSORRT} rounds fp32 to TF32 unless {TF32}=0 is set before the start (set it, or take fp16)"
+        return no_device(options.device)
 
 
-def no_onnx(folder: ModelFolder, graph: str, precision: str) -> str | None:
-    """Why there is no ONNX file of a graph to run; None if there is."""
-    return no_artefact(folder, artefact(graph, precision, SUFFIX), export_command(folder, "onnx", graph, precision))
+ONNXRUNTIME = OnnxRuntimeBackend("onnxruntime", CUDA, ("cuda", "cpu"), auto=True)
+ONNXRUNTIME_TENSORRT = OnnxRuntimeBackend("onnxruntime-tensorrt", TENSORRT, ("cuda",), auto=False)
 
 
-def open_graph(folder: ModelFolder, graph: str, options: SessionOptions) -> OnnxRuntimeSession:
-    """Load and optimise an ONNX file."""
-    return OnnxRuntimeSession(folder, graph, options)
+def no_onnx(folder: ModelFolder, graph: str, precision: str, backend: str) -> str | None:
+    """Why there is no ONNX file of a graph that a backend may run; None if there is."""
+    name, remedy = artefact(graph, precision, SUFFIX), export_command(folder, "onnx", graph, precision)
+    return no_artefact(folder, name, remedy, parity_entry(backend, precision))
 
 
 class OnnxRuntimeSession:
     """A graph in ONNX Runtime; T is the folder's clip length."""
 
-    backend = NAME
+    def __init__(
+        self,
+        folder: ModelFolder,
+        graph: str,
+        options: SessionOptions,
+        path: Path | None = None,
+        name: str = "onnxruntime",
+        provider: str = CUDA,
+    ) -> None:
+        """`path` is a graph to check before it becomes the folder's; without it the folder's own, verified, is read.
 
-    def __init__(self, folder: ModelFolder, graph: str, options: SessionOptions, path: Path | None = None) -> None:
-        """`path` is a graph to check before it becomes the folder's; without it the folder's own, verified, is read."""
+        Raises:
+            BackendError: `provider` does not start on the device.
+            ModelFolderError: the file is not such a graph.
+        """
         ort = require("onnxruntime", "all")
-        name = artefact(graph, options.precision, SUFFIX)
-        self.precision = options.precision
-        content = path.read_bytes() if path else folder.read(name)
+        file = artefact(graph, options.precision, SUFFIX)
+        self.backend, self.device, self.precision = name, options.device, options.precision
+        content = path.read_bytes() if path else folder.read(file)
         self.inputs, self.outputs = graph_specs(folder.config, graph, folder.config.clip_length)
-        cuda = options.device.startswith("cuda")
         settings = ort.SessionOptions()
         settings.log_severity_level = 3
         # Threads that wait for the next run would take the processor from the kernels and graphs in between.
         settings.add_session_config_entry("session.force_spinning_stop", "1")
         if options.threads is not None:
             settings.intra_op_num_threads = options.threads
-        index = options.device.partition(":")[2] or "0"
-        if cuda and CUDA not in _providers():
-            raise BackendError(f"device '{options.device}' was asked for, and this onnxruntime lacks {CUDA}")
-        providers = [(CUDA, {"device_id": index, "use_tf32": "0"})] if cuda else []  # fp32 is to be fp32
-        try:
-            self._session: Any = ort.InferenceSession(content, settings, providers=[*providers, "CPUExecutionProvider"])
+        wanted = providers(options, provider)
+        try:  # without ONNX Runtime's own fallback, which would go on elsewhere and print that
+            self._session: Any = ort.InferenceSession(content, settings, providers=wanted, enable_fallback=0)
         except Exception as error:  # onnxruntime's own exception types share no base
-            raise ModelFolderError(
-                f"onnxruntime cannot load '{folder.path / name}': {str(error).splitlines()[0]}"
-            ) from None
-        if cuda and self._session.get_providers()[0] != CUDA:
-            raise BackendError(f"device '{options.device}' was asked for, but onnxruntime could not start {CUDA} here")
-        self.device = options.device
-        self._check_graph(name)
+            reason = str(error).splitlines()[0]
+            if len(wanted) > 1 and type(error).__name__ not in ("InvalidProtobuf", "InvalidGraph"):
+                raise BackendError(f"onnxruntime could not start {provider} on '{self.device}': {reason}") from None
+            raise ModelFolderError(f"onnxruntime cannot load '{folder.path / file}': {reason}") from None
+        self._session.disable_fallback()
+        if len(wanted) > 1 and self._session.get_providers()[0] != provider:
+            raise BackendError(
+                f"device '{self.device}' was asked for, but onnxruntime could not start {provider} here; it prints "
+                f"which library is missing ({REMEDIES[provider]})"
+            )
+        self._check_graph(file)
 
     def run(self, inputs: Arrays) -> dict[str, NDArray[Any]]:
         if self._session is None:
@@ -101,5 +141,21 @@ class OnnxRuntimeSession:
                 raise ModelFolderError(f"{file} must have the {kind} {wanted}; it has {has}; export it again")
 
 
-def _providers() -> list[str]:
-    return require("onnxruntime", "all").get_available_providers()
+def providers(options: SessionOptions, provider: str) -> list[Any]:
+    """What to give to ONNX Runtime: providers with their options, the best first.
+
+    An engine cache of TensorRT's would be native code that no manifest vouches for, so there is none.
+    """
+    if not options.device.startswith("cuda"):
+        return ["CPUExecutionProvider"]
+    index = options.device.partition(":")[2] or "0"
+    found: list[Any] = [(CUDA, {"device_id": index, "use_tf32": "0"}), "CPUExecutionProvider"]  # fp32 is to be fp32
+    if provider == TENSORRT:
+        flags = {  # what the graph itself holds, and no other rounding
+            "trt_fp16_enable": str(int(options.precision == "fp16")),
+            "trt_int8_enable": str(int(options.precision == "int8")),
+            "trt_engine_cache_enable": "0",
+            "trt_timing_cache_enable": "0",
+        }
+        found.insert(0, (TENSORRT, {"device_id": index, **flags}))
+    return found

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +25,7 @@ def obstacle(folder: ModelFolder, graph: str, options: SessionOptions) -> str | 
     """Why OpenVINO cannot run this graph here; None if it can."""
     if importlib.util.find_spec("openvino") is None:
         return f"the package 'openvino' is not installed; {install_hint('openvino')}"
-    if reason := no_onnx(folder, graph, options.precision):
+    if reason := no_onnx(folder, graph, options.precision, NAME):
         return reason
     if options.precision == "bf16" and "BF16" not in _capabilities():
         return "this CPU has no bf16 instructions"
@@ -44,7 +45,7 @@ class OpenVINOSession:
 
     def __init__(self, folder: ModelFolder, graph: str, options: SessionOptions, path: Path | None = None) -> None:
         """`path` is a graph to check before it becomes the folder's; without it the folder's own, verified, is read."""
-        openvino = require("openvino", "openvino")
+        openvino = _load()
         name = artefact(graph, options.precision, SUFFIX)
         self.precision = options.precision
         content = path.read_bytes() if path else folder.read(name)
@@ -77,5 +78,11 @@ class OpenVINOSession:
         self._model = None
 
 
+def _load() -> Any:
+    """OpenVINO without its telemetry, which reports every import over the network from a process of its own."""
+    sys.modules.setdefault("openvino_telemetry", None)  # type: ignore[arg-type]  # as if it were not installed
+    return require("openvino", "openvino")
+
+
 def _capabilities() -> list[str]:
-    return require("openvino", "openvino").Core().get_property("CPU", "OPTIMIZATION_CAPABILITIES")
+    return _load().Core().get_property("CPU", "OPTIMIZATION_CAPABILITIES")

@@ -9,9 +9,10 @@ from typing import Any
 
 from ..errors import BackendError
 from ..folder import ModelFolder
-from . import onnxruntime_session, openvino_session, torch_session, torchscript_session
+from . import openvino_session, torch_session, torchscript_session
 from .base import GRAPHS, PRECISIONS, Session, SessionOptions
 from .cuda import cuda_device_count
+from .onnxruntime_session import ONNXRUNTIME, ONNXRUNTIME_TENSORRT
 from .tensorrt_session import TENSORRT, TENSORRT_RTX
 
 # In the order of `auto`, which takes the first that has no obstacle: an engine was built for a device on purpose; ONNX
@@ -22,7 +23,8 @@ BACKENDS: dict[str, Any] = {
     for backend in (
         TENSORRT,
         TENSORRT_RTX,
-        onnxruntime_session,
+        ONNXRUNTIME,
+        ONNXRUNTIME_TENSORRT,
         openvino_session,
         torchscript_session,
         torch_session,

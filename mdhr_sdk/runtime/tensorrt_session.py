@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from ..errors import BackendError, InputError, ModelFolderError
 from ..folder import ModelFolder
 from .base import Arrays, SessionOptions, artefact, check_inputs, graph_specs, no_artefact
-from .cuda import cuda_device, cuda_device_count
+from .cuda import no_device
 from .device_memory import memory_obstacle, open_memory
 from .tensorrt_engine import Engine
 from .toolchains import TOOLCHAINS, Toolchain, foreign
@@ -51,7 +51,7 @@ class TensorRTBackend:
 
     def _unfit(self, device: str) -> str | None:
         """What this machine lacks; None if nothing."""
-        return self._chain.missing() or _no_device(device) or memory_obstacle()
+        return self._chain.missing() or no_device(device) or memory_obstacle()
 
     def _foreign(self, folder: ModelFolder, graph: str, options: SessionOptions) -> str | None:
         """Why the engine is of another machine; None if it is of this one."""
@@ -136,14 +136,6 @@ def build_command(folder: ModelFolder, chain: Toolchain, graph: str, precision: 
     """What a person types to make an engine."""
     words = f"python export/build_engine.py {folder.path} --graph {graph} --precision {precision}"
     return words if chain.name == "tensorrt" else f"{words} --toolchain {chain.name}"
-
-
-def _no_device(device: str) -> str | None:
-    if cuda_device_count() == 0:
-        return "this machine has no CUDA device that the NVIDIA driver offers"
-    if cuda_device(_index(device)) is None:
-        return f"device '{device}' was asked for and there are {cuda_device_count()} CUDA devices, counted from 0"
-    return None
 
 
 def _index(device: str) -> int:

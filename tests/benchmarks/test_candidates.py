@@ -8,6 +8,8 @@ from pathlib import Path
 import pytest
 
 from candidates import BASELINE, Candidate, Settings, plan
+from mdhr_sdk.aus import label_set
+from mdhr_sdk.config import FolderConfig, ModelConfig
 from mdhr_sdk.errors import BackendError
 from mdhr_sdk.folder import ModelFolder
 from mdhr_sdk.runtime import BACKENDS
@@ -48,6 +50,34 @@ def test_a_missing_graph_is_a_row_with_the_remedy(tiny_folder: Path) -> None:
     found = plan(ModelFolder.open(tiny_folder), Settings())
     assert found[Candidate("torch")] is None
     assert f"mdhr export {tiny_folder} --format onnx --graph clip" in str(found[Candidate("onnxruntime")])
+
+
+@pytest.fixture
+def bytes_folder(tmp_path: Path) -> ModelFolder:
+    """Weights, the encoder from floats in fp32 and from bytes in fp16: names only, since nothing is loaded."""
+    made = ModelFolder.create(tmp_path / "model", FolderConfig(ModelConfig(label_set("disfa"))))
+    for name in ("model.safetensors", "encoder.onnx", "head.onnx", "encoder_u8.fp16.onnx"):
+        with made.writing(name, {}) as path:
+            path.write_bytes(name.encode())
+    return made
+
+
+def test_graphs_that_take_bytes_are_rows_where_they_were_exported(bytes_folder: ModelFolder) -> None:
+    folder = bytes_folder
+    found = plan(folder, Settings("encoder"))
+    bytes_in = [candidate for candidate in found if candidate.bytes_in]
+    assert bytes_in == [Candidate("onnxruntime", "fp16", bytes_in=True)] and found[bytes_in[0]] is None
+    assert Settings("encoder").graph_of(bytes_in[0]) == "encoder_u8" and str(bytes_in[0]) == "onnxruntime fp16 uint8"
+    assert not [candidate for candidate in plan(folder, Settings("head")) if candidate.bytes_in]
+
+
+def test_a_graph_of_bytes_that_was_named_is_measured_beside_the_baseline_of_floats(bytes_folder: ModelFolder) -> None:
+    settings = Settings("encoder_u8")
+    found = plan(bytes_folder, settings)
+    assert next(iter(found)) == BASELINE and settings.graph_of(BASELINE) == "encoder"
+    assert all(candidate.bytes_in for candidate in found if candidate != BASELINE)
+    assert found[Candidate("onnxruntime", "fp16", True)] is None and found[Candidate("torch", "fp32", True)] is None
+    assert "--graph encoder_u8" in str(found[Candidate("torchscript", "fp32", True)])
 
 
 def test_a_head_needs_its_encoder_too(folder: ModelFolder) -> None:

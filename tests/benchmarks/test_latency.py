@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, ClassVar
@@ -59,7 +60,7 @@ def fakes(monkeypatch: pytest.MonkeyPatch) -> type[FakeWorker]:
     monkeypatch.setattr(measuring, "Worker", FakeWorker)
     monkeypatch.setattr(measuring, "SETTLE_S", 0)
     monkeypatch.setattr(measuring, "ask_once", lambda request: {"difference": 1e-7})
-    monkeypatch.setattr(measuring, "demo_clip", lambda size: np.zeros((1, 16, 3, size, size), np.float32))
+    monkeypatch.setattr(measuring, "demo_crops", lambda size: np.zeros((16, size, size, 3), np.uint8))
     return FakeWorker
 
 
@@ -103,6 +104,43 @@ def test_a_baseline_that_is_not_the_model_is_refused(
     assert "differs from the model" in measured.failed[BASELINE] and ORT in measured.turns_ms
 
 
+def test_each_graph_reads_its_own_form_of_the_same_clips(
+    tiny_folder: Path, fakes: type[FakeWorker], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from mdhr_sdk.vision import prepare
+
+    seen: dict[str, np.ndarray] = {}
+
+    def look(worker: FakeWorker, request: dict[str, Any]) -> None:
+        FakeWorker.__init__(worker, request)
+        if request["job"] == "session":
+            seen[request["graph"]] = np.load(request["inputs"])["clip"]
+
+    crops = np.random.default_rng(0).integers(0, 256, (16, 224, 224, 3), dtype=np.uint8)
+    monkeypatch.setattr(measuring, "demo_crops", lambda size: crops)
+    monkeypatch.setattr(measuring, "Worker", type("Looking", (FakeWorker,), {"__init__": look}))
+    folder = ModelFolder.open(tiny_folder)
+    measure(
+        folder, Settings(rounds=1, batch=2), {BASELINE: None, ORT: None, Candidate("onnxruntime", bytes_in=True): None}
+    )
+    assert set(seen) == {"clip", "clip_u8"} and seen["clip_u8"].dtype == np.uint8
+    assert np.array_equal(seen["clip_u8"][1, 0], crops[1]), "a clip of a batch starts a frame later"
+    mean, std = folder.config.preprocessing.mean, folder.config.preprocessing.std
+    np.testing.assert_array_equal(seen["clip"][1], prepare(seen["clip_u8"][1], mean, std))
+
+
+def test_memory_of_the_device_is_what_a_worker_took(
+    tiny_folder: Path, fakes: type[FakeWorker], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    free = iter([9000.0, 8500.0, 8500.0, 7000.0, 7000.0, 6990.0])
+    monkeypatch.setattr(measuring, "device_free_mib", lambda device: next(free) if device == "cuda:1" else None)
+    planned = {BASELINE: None, ORT: None}
+    measured = measure(ModelFolder.open(tiny_folder), Settings(rounds=1, device="cuda:1"), planned)
+    assert [measured.device_mib[c] for c in planned] == [500, 1500]
+    measured = measure(ModelFolder.open(tiny_folder), Settings(rounds=1), planned)
+    assert [measured.device_mib[c] for c in planned] == [None, None]
+
+
 def test_ctrl_c_ends_every_worker(
     tiny_folder: Path, fakes: type[FakeWorker], monkeypatch: pytest.MonkeyPatch, command: Command
 ) -> None:
@@ -129,7 +167,7 @@ def test_each_head_reads_features_of_its_own_encoder(
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["--graph", "clips"], "unknown graph 'clips'; expected one of clip, encoder, head"),
+        (["--graph", "clips"], "unknown graph 'clips'; expected one of clip, encoder, head, clip_u8, encoder_u8"),
         (["--device", "gpu"], "unknown device 'gpu'; expected cpu, cuda or cuda:N"),
         (["--device", "auto"], "unknown device 'auto'"),
         (["--rounds", "0"], "--rounds must be at least 1; got 0"),
@@ -188,13 +226,23 @@ def at_once(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(measuring, "SETTLE_S", 0)
 
 
+def test_without_a_model_and_without_torch_one_line_says_what_to_do(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, command: Command
+) -> None:
+    monkeypatch.setattr(latency, "DEFAULT_MODEL", tmp_path / "none")
+    monkeypatch.setitem(sys.modules, "torch", None)
+    code, out, err = command(app)
+    assert code == 2 and err.count("\n") == 1 and "making" not in out
+    assert "no model was named" in err and "pip install -e '.[bench]'" in err and "latency.py MODEL" in err
+
+
 def whole_run(command: Command, folder: Path, json_file: Path, *options: object) -> tuple[str, dict[str, Any]]:
     """What a run printed and wrote; every row that has figures is checked against the file's other figures."""
     common = ["--rounds", 2, "--seconds", 0, "--batch", 2, "--threads", 1, "--json", json_file]
     code, out, err = command(app, folder, *common, *options)
     assert (code, err) == (0, "")
     content = json.loads(json_file.read_text())
-    frames = 2 * (content["model"]["clip_length"] if content["settings"]["graph"] == "clip" else 1)
+    frames = 2 * (content["model"]["clip_length"] if content["settings"]["graph"].startswith("clip") else 1)
     assert content["baseline_difference"] <= 1e-6
     for row in content["rows"]:
         if row["reason"] is None:
@@ -214,6 +262,13 @@ def test_a_whole_run(at_once: None, tiny_onnx_folder: Path, tmp_path: Path, comm
     for backend in ("released", "torch", "torchscript", "onnxruntime", "openvino"):
         assert rows[backend, "fp32"]["max_score_difference"] <= 1e-5
     assert rows["released", "fp32"]["times_as_fast"] == 1
+
+
+@pytest.mark.slow
+def test_a_whole_run_from_bytes(at_once: None, tiny_folder: Path, tmp_path: Path, command: Command) -> None:
+    out, content = whole_run(command, tiny_folder, tmp_path / "l.json", "--graph", "clip_u8", "--backend", "torch")
+    assert [(row["backend"], row["graph"]) for row in content["rows"]] == [("released", "clip"), ("torch", "clip_u8")]
+    assert 0 <= content["rows"][1]["max_score_difference"] <= 1e-5 and "torch uint8" in out
 
 
 @pytest.mark.slow

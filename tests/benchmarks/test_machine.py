@@ -5,13 +5,15 @@ from __future__ import annotations
 import dataclasses
 import os
 import subprocess
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 import machine
-from machine import describe_machine, usable_cores
+from fake_tensorrt import FakeTensorRT
+from machine import describe_machine, device_free_mib, usable_cores
 
 CPUINFO = """processor\t: 0
 model name\t: {name}
@@ -58,6 +60,16 @@ def test_gpus_by_nvidia_smi(monkeypatch: pytest.MonkeyPatch) -> None:
     assert describe_machine().gpus == ("NVIDIA A", "NVIDIA B")
     monkeypatch.setattr(machine.subprocess, "run", lambda *a, **k: subprocess.CompletedProcess(a, 9, "no driver", ""))
     assert describe_machine().gpus == ()
+
+
+def test_free_memory_is_that_of_the_device_which_is_left_as_it_was(gpu_machine: Callable[..., FakeTensorRT]) -> None:
+    assert device_free_mib("cpu") is None
+    fake = gpu_machine("10.3.0", ("Orin", "8.7"), ("Thor", "11.0")).cuda
+    assert device_free_mib("cuda:1") == 3072
+    assert fake.log == ["retain", "push 1", "pop", "release"]
+    fake.free_bytes = 0
+    assert device_free_mib("cuda") is None and fake.log[4:] == ["retain", "push 0", "pop", "release"]
+    assert device_free_mib("cuda:2") is None
 
 
 @pytest.mark.parametrize(("load", "quiet"), [(0.0, True), (1.0, True), (1.01, False), (8.0, False), (None, True)])

@@ -94,10 +94,27 @@ def test_the_largest_score_difference_is_found() -> None:
     assert score_difference(None, [[0.4]]) is None and score_difference([[0.4]], None) is None
 
 
-@pytest.mark.parametrize(("graph", "frames"), [("clip", 48), ("encoder", 3), ("head", 3)])
+@pytest.mark.parametrize(
+    ("graph", "frames"), [("clip", 48), ("clip_u8", 48), ("encoder", 3), ("encoder_u8", 3), ("head", 3)]
+)
 def test_frames_of_a_run(graph: str, frames: int) -> None:
     config = FolderConfig(ModelConfig(label_set("bp4d")), clip_length=16)
     assert frames_a_run(config, Settings(graph, batch=3)) == frames
+
+
+def test_memory_of_the_device_has_a_column_where_there_is_one(capsys: pytest.CaptureFixture[str]) -> None:
+    found, uint8 = measured([[10.0]]), Candidate("onnxruntime", bytes_in=True)
+    for kind in (found.ready, found.turns_ms, found.rss_peak_mib):
+        kind[uint8] = kind[ORT]  # type: ignore[index]
+    console.print(latency_table([row(ORT, found, Settings(), 16, 1)]))
+    assert "device" not in capsys.readouterr().out
+    found.device_mib = {ORT: 1234.5, uint8: 1200.0}
+    rows = [row(c, found, Settings(device="cuda"), 16, 1) for c in (ORT, uint8)]
+    assert [(r.graph, r.device_mib) for r in rows] == [("clip", 1234.5), ("clip_u8", 1200.0)]
+    console.print(latency_table(rows))
+    out = capsys.readouterr().out
+    assert "device" in out and "1234" in out and "onnxruntime uint8" in out
+    assert "MiB device" in notes(found, Settings(device="cuda")) and "MiB device" not in notes(found, Settings())
 
 
 def test_the_tables_show_every_row(capsys: pytest.CaptureFixture[str]) -> None:

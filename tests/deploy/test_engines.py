@@ -17,6 +17,7 @@ from mdhr_sdk.deploy import EngineOptions, build_engine
 from mdhr_sdk.deploy.engines import TIMING_CACHE
 from mdhr_sdk.errors import ExportError, ModelFolderError
 from mdhr_sdk.folder import ModelFolder, sha256
+from mdhr_sdk.scratch import LOCK
 
 HEAD = EngineOptions("head", batch_opt=2, batch_max=4)
 Machine = Callable[..., FakeTensorRT]
@@ -192,7 +193,7 @@ def test_a_full_disk_leaves_the_earlier_engine(
 
     def full(method: str) -> Callable[..., int]:
         def write(path: Path, *arguments: object, **options: object) -> int:
-            if path.name == f".{name}.part":
+            if path.name == name:
                 right[method](path, *(part[:10] for part in arguments), **options)  # type: ignore[index]
                 raise OSError(errno.ENOSPC, "No space left on device")
             return right[method](path, *arguments, **options)
@@ -206,7 +207,7 @@ def test_a_full_disk_leaves_the_earlier_engine(
     monkeypatch.undo()
     assert (head_folder / "head.engine").read_bytes() == engine
     assert manifest(head_folder)["head.engine"]["sha256"] == sha256(head_folder / "head.engine")
-    assert not [path for path in head_folder.iterdir() if path.name.startswith(".")]
+    assert [path.name for path in head_folder.glob(".*")] == [LOCK]
 
 
 def test_the_timing_cache_is_kept_and_given_to_the_next_build(head_folder: Path, gpu_machine: Machine) -> None:

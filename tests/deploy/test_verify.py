@@ -6,18 +6,20 @@ import json
 import runpy
 import shutil
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import onnx
+import onnxruntime
 import pytest
 from onnx import numpy_helper
 from typer.testing import CliRunner
 
 from mdhr_sdk.cli import app
-from mdhr_sdk.deploy import ParityReport, verify
+from mdhr_sdk.deploy import LIMITS, ParityReport, verify
 from mdhr_sdk.errors import BackendError, ExportError, ModelFolderError
 from mdhr_sdk.folder import ModelFolder, sha256
-from mdhr_sdk.runtime import SessionOptions, open_session
+from mdhr_sdk.runtime import BACKENDS, SessionOptions, open_session
 
 ROOT = Path(__file__).parents[2]
 
@@ -61,8 +63,62 @@ def test_what_differs_is_named_noted_and_used_no_more(folder: Path) -> None:
         BackendError, match=r"head.onnx does not answer like the weights: max_score is .*export it again"
     ):
         open_session(ModelFolder.open(folder), "onnxruntime", SessionOptions("cpu"), "head")
-    (again,) = verify(folder)
-    assert isinstance(again[1], ParityReport) and again[1].failure, "looked at anew, whatever was noted"
+    again = dict(verify(folder))["head.onnx"]
+    assert isinstance(again, ParityReport) and again.failure, "looked at anew, whatever was noted"
+
+
+HEAD = SessionOptions("cpu", precision="fp32")
+BF16 = SessionOptions("cpu", precision="bf16")
+
+
+def test_every_backend_that_takes_a_file_is_compared_in_every_precision_it_makes_of_it(folder: Path) -> None:
+    pytest.importorskip("openvino")
+    head = ModelFolder.open(folder)
+    wanted = ["head.onnx", "head.onnx, openvino fp32"]
+    if BACKENDS["openvino"].obstacle(head, "head", BF16) is None:
+        wanted.append("head.onnx, openvino bf16")
+    found = dict(verify(folder))
+    assert list(found) == wanted
+    entry = head.manifest["head.onnx"]
+    for name, report in found.items():
+        assert isinstance(report, ParityReport) and not report.failure
+        backend, _, precision = (name.partition(", ")[2] or "onnxruntime fp32").partition(" ")
+        key = "parity" if backend == "onnxruntime" else f"parity_in_{backend}_{precision}"
+        assert report.precision == precision and entry[key] == report.to_dict()
+    if len(wanted) == 3:
+        exact, rounded = found[wanted[1]], found[wanted[2]]
+        assert 1e-5 < rounded.mean_score <= LIMITS["bf16"].mean_score and exact.mean_score < 1e-6  # type: ignore[union-attr]
+        result = CliRunner().invoke(app, ["verify", str(folder), "--backend", "openvino"])
+        assert result.exit_code == 0 and "bf16" in result.stdout and "within" in result.stdout
+
+
+def test_what_one_backend_makes_of_a_file_is_refused_there_only(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    pytest.importorskip("openvino")
+    monkeypatch.setitem(LIMITS, "fp32", replace(LIMITS["fp32"], max_score=-1.0))
+    result = CliRunner().invoke(app, ["verify", str(folder), "--backend", "openvino"])
+    assert isinstance(result.exception, ExportError)
+    assert "head.onnx, openvino fp32: max_score is" in str(result.exception)
+    with pytest.raises(BackendError, match=r"head\.onnx does not answer like the weights: max_score is"):
+        open_session(ModelFolder.open(folder), "openvino", HEAD, "head")
+    session, line = open_session(ModelFolder.open(folder), "auto", HEAD, "head")
+    assert line == "onnxruntime fp32 on cpu"
+    session.close()
+
+
+def test_backends_to_compare_in_can_be_named(folder: Path) -> None:
+    assert set(dict(verify(folder, backends=["onnxruntime"]))) == {"head.onnx"}
+    if "TensorrtExecutionProvider" in onnxruntime.get_available_providers():
+        pytest.skip("the provider is here")
+    told = dict(verify(folder, backends=["onnxruntime-tensorrt"]))
+    assert list(told) == ["head.onnx, onnxruntime-tensorrt fp32"], "and of one that was named it is said why not"
+    assert "needs TensorrtExecutionProvider" in str(told["head.onnx, onnxruntime-tensorrt fp32"])
+    with pytest.raises(BackendError, match="unknown backend 'tensorflow'; expected some of tensorrt, "):
+        list(verify(folder, backends=["tensorflow"]))
+
+
+def test_a_folder_without_exported_graphs_says_how_to_make_some(tiny_folder: Path) -> None:
+    result = CliRunner().invoke(app, ["verify", str(tiny_folder)])
+    assert isinstance(result.exception, ExportError) and f"mdhr export {tiny_folder}" in str(result.exception)
 
 
 def test_what_cannot_run_is_told_and_the_rest_is_compared(folder: Path) -> None:
@@ -76,9 +132,16 @@ def test_what_cannot_run_is_told_and_the_rest_is_compared(folder: Path) -> None:
     assert isinstance(told["head.onnx"], ParityReport) and not told["head.onnx"].failure
 
 
-def test_a_note_needs_a_file_that_the_manifest_knows(folder: Path) -> None:
-    with pytest.raises(ModelFolderError, match=r"does not vouch for clip\.onnx"):
-        ModelFolder.open(folder).note("clip.onnx", parity={})
+def test_a_file_that_is_exported_anew_meanwhile_is_not_noted_as_compared(folder: Path) -> None:
+    one, other = ModelFolder.open(folder), ModelFolder.open(folder)
+    before = one.manifest["head.onnx"]["sha256"]
+    with other.writing("head.onnx", {"tool": "another"}) as path:
+        path.write_bytes(b"another")
+    with pytest.raises(ModelFolderError, match=r"head\.onnx was replaced or removed meanwhile; try again"):
+        one.note("head.onnx", before, parity={"failure": ""})
+    with pytest.raises(ModelFolderError, match=r"clip\.onnx was replaced or removed"):
+        one.note("clip.onnx", before, parity={})
+    assert "parity" not in one.manifest["head.onnx"]
 
 
 @pytest.mark.parametrize("script", ["to_onnx.py", "to_torchscript.py"])

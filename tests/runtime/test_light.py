@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import importlib.util
 import json
 import subprocess
 import sys
 from pathlib import Path
 from typing import Any
+
+import pytest
 
 PRELUDE = """
 import json, sys
@@ -67,3 +70,17 @@ with AUDetector.from_pretrained(sys.argv[1], threads=1) as detector, source:
     assert len(set(told["probabilities"])) > 1
     assert not {"torch", "timm", "safetensors", "onnx", "onnxscript"} & set(told["loaded"])
     assert "onnxruntime" in told["loaded"]
+
+
+@pytest.mark.skipif(importlib.util.find_spec("openvino") is None, reason="OpenVINO is not installed")
+def test_openvino_is_loaded_without_its_telemetry():
+    code = """
+from mdhr_sdk.runtime import openvino_session
+openvino_session._capabilities()
+import multiprocessing
+import openvino.tools.ovc
+told = type(openvino.tools.ovc.telemetry).__module__
+tell(telemetry=told, loaded=sys.modules.get("openvino_telemetry") is not None,
+     children=len(multiprocessing.active_children()))
+"""
+    assert run(code) == [{"telemetry": "openvino.tools.ovc.telemetry_stub", "loaded": False, "children": 0}]

@@ -1,0 +1,177 @@
+"""Several processes at one model folder: nothing is lost, nobody's half-written file is another's, nothing piles up."""
+
+from __future__ import annotations
+
+import os
+import stat
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from mdhr_sdk.aus import label_set
+from mdhr_sdk.config import FolderConfig, ModelConfig
+from mdhr_sdk.errors import ModelFolderError
+from mdhr_sdk.folder import ModelFolder
+from mdhr_sdk.scratch import LOCK, PREFIX, locked, scratch
+
+WRITES = """
+import sys
+from mdhr_sdk.folder import ModelFolder
+folder, who = ModelFolder.open(sys.argv[1]), sys.argv[2]
+sys.stdin.read(1)
+for turn in range(int(sys.argv[3])):
+    for name in (f"{who}-{turn}.bin", "shared.bin"):
+        with folder.writing(name, {"by": who}) as path:
+            path.write_bytes(who.encode() * 1000)
+    folder.note(f"{who}-{turn}.bin", folder.manifest[f"{who}-{turn}.bin"]["sha256"], noted=who)
+"""
+HANGS = """
+import sys, time
+from mdhr_sdk.folder import ModelFolder
+with ModelFolder.open(sys.argv[1]).writing("graph.onnx", {}) as path:
+    path.write_bytes(b"half")
+    print("writing", flush=True)
+    time.sleep(600)
+"""
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> ModelFolder:
+    return ModelFolder.create(tmp_path / "model", FolderConfig(ModelConfig(label_set("disfa"))))
+
+
+@pytest.fixture
+def hanging(folder: ModelFolder) -> Iterator[subprocess.Popen[str]]:
+    """A process that is writing `graph.onnx`, half done."""
+    with subprocess.Popen([sys.executable, "-c", HANGS, folder.path], stdout=subprocess.PIPE, text=True) as process:
+        try:
+            assert process.stdout is not None and process.stdout.readline() == "writing\n"
+            yield process
+        finally:
+            process.kill()
+
+
+def left_behind(folder: ModelFolder) -> list[Path]:
+    return [path for path in folder.path.glob(".*") if path.name != LOCK]
+
+
+def test_two_processes_lose_nothing_of_each_other(folder: ModelFolder) -> None:
+    turns, names = 20, ("a", "b")
+    words = [[sys.executable, "-c", WRITES, str(folder.path), who, str(turns)] for who in names]
+    processes = [subprocess.Popen(one, stdin=subprocess.PIPE, text=True) for one in words]
+    for process in processes:  # both have loaded, or soon will
+        assert process.stdin is not None
+        process.stdin.write("x")
+        process.stdin.flush()
+    assert [process.wait() for process in processes] == [0, 0]
+    for process in processes:
+        process.stdin.close()  # type: ignore[union-attr]
+    manifest = folder.manifest
+    for who in names:
+        for turn in range(turns):
+            assert manifest[f"{who}-{turn}.bin"]["noted"] == who
+            assert folder.read(f"{who}-{turn}.bin") == who.encode() * 1000
+    assert folder.read("shared.bin") == manifest["shared.bin"]["by"].encode() * 1000
+    assert len(manifest) == 1 + 2 * turns + 1 and left_behind(folder) == []
+
+
+def test_a_writer_that_was_killed_leaves_nothing_for_long(folder: ModelFolder, hanging: subprocess.Popen[str]) -> None:
+    with folder.writing("other.bin", {}) as path:
+        path.write_bytes(b"other")
+    assert len(left_behind(folder)) == 1, "it lives, and its place is its own"
+    hanging.kill()
+    hanging.wait()
+    assert len(left_behind(folder)) == 1 and not folder.has("graph.onnx")
+    with folder.writing("other.bin", {}) as path:
+        path.write_bytes(b"again")
+    assert left_behind(folder) == [] and folder.read("other.bin") == b"again"
+
+
+def test_the_same_file_can_be_written_by_two_at_once_and_the_last_one_counts(
+    folder: ModelFolder, hanging: subprocess.Popen[str]
+) -> None:
+    with folder.writing("graph.onnx", {}) as first:
+        first.write_bytes(b"first")
+        with ModelFolder.open(folder.path).writing("graph.onnx", {}) as second:
+            second.write_bytes(b"second")
+        assert folder.read("graph.onnx") == b"second" and first.read_bytes() == b"first"
+    assert folder.read("graph.onnx") == b"first"
+
+
+def test_a_lock_that_is_held_is_waited_for_and_then_an_error(folder: ModelFolder) -> None:
+    with locked(folder.path):
+        caught: list[str] = []
+
+        def other() -> None:
+            with pytest.raises(OSError, match=r"another process has been changing the folder for 0\.1 s") as error:
+                locked(folder.path, wait_s=0.1).__enter__()
+            caught.append(str(error.value))
+
+        thread = threading.Thread(target=other)
+        thread.start()
+        thread.join()
+        assert len(caught) == 1
+    with locked(folder.path, wait_s=0):
+        pass
+
+
+def test_places_are_private_and_go_with_their_writer(folder: ModelFolder) -> None:
+    with pytest.raises(RuntimeError), scratch(folder.path) as place:
+        assert place.parent == folder.path and place.name.startswith(PREFIX)
+        assert stat.S_IMODE(place.stat().st_mode) == 0o700
+        (place / "deep").mkdir()
+        (place / "deep" / "file").write_bytes(b"x")
+        raise RuntimeError
+    assert left_behind(folder) == []
+
+
+@pytest.mark.skipif(getattr(os, "geteuid", lambda: 0)() == 0, reason="root may write anywhere")
+def test_a_folder_that_cannot_be_written_is_read_without_a_lock(folder: ModelFolder) -> None:
+    with folder.writing("graph.onnx", {}) as path:
+        path.write_bytes(b"graph")
+    folder.path.chmod(0o500)
+    try:
+        assert ModelFolder.open(folder.path).read("graph.onnx") == b"graph"
+        with pytest.raises(ModelFolderError, match="cannot be written: "), folder.writing("graph.onnx", {}):
+            pass
+    finally:
+        folder.path.chmod(0o700)
+
+
+@pytest.mark.parametrize("damaged", [False, True])
+def test_a_file_that_is_replaced_while_it_is_read_is_read_again(
+    folder: ModelFolder, monkeypatch: pytest.MonkeyPatch, damaged: bool
+) -> None:
+    read_bytes = Path.read_bytes
+
+    def replace(content: bytes) -> None:
+        with folder.writing("graph.onnx", {}) as path:
+            path.write_bytes(content)
+
+    def read_late(path: Path) -> bytes:
+        monkeypatch.setattr(Path, "read_bytes", read_bytes)
+        if damaged:
+            path.write_bytes(b"damaged")
+        else:
+            replace(b"new")
+        return read_bytes(path)
+
+    replace(b"old")
+    monkeypatch.setattr(Path, "read_bytes", read_late)
+    if damaged:
+        with pytest.raises(ModelFolderError, match="SHA-256"):
+            folder.read("graph.onnx")
+    else:
+        assert folder.read("graph.onnx") == b"new"
+
+
+def test_reading_takes_no_lock(folder: ModelFolder) -> None:
+    with folder.writing("graph.onnx", {}) as path:
+        path.write_bytes(b"graph")
+    (folder.path / LOCK).unlink()
+    assert ModelFolder.open(folder.path).read("graph.onnx") == b"graph" and folder.manifest
+    assert not (folder.path / LOCK).exists()
