@@ -86,7 +86,7 @@ class FakeMesher:
 class FakeSession:
     """Reads the levels off the normalised crops, remembers them batch by batch, and scores each with `score`."""
 
-    backend, device = "fake", "cpu"
+    backend, device, precision = "fake", "cpu", "fp32"
     inputs: tuple[TensorSpec, ...] = ()
     outputs: tuple[TensorSpec, ...] = ()
 
