@@ -149,6 +149,21 @@ LABEL_SETS: dict[str, LabelSet] = {
         aus=(1, 2, 4, 6, 9, 12, 25, 26),
         layout=_paper(up=(1, 2, 4), mid=(6, 9), low=(12, 25, 26)),
     ),
+    # What synthetic faces show (mdhr_sdk/synthetic); the lower face in two groups, as for BP4D.
+    "synthetic": LabelSet(
+        name="synthetic",
+        aus=(1, 2, 4, 6, 7, 9, 10, 12, 14, 15, 17, 23, 24, 25, 26),
+        layout=RegionLayout(
+            groups=(
+                RegionGroup("up", "up", (1, 2, 4, 7)),
+                RegionGroup("mid", "mid", (6, 9)),
+                RegionGroup("low-a", "low", (10, 12, 14, 15)),
+                RegionGroup("low-b", "low", (17, 23, 24, 25, 26)),
+            ),
+            group_linear=True,
+        ),
+        paper_layout=_paper(up=(1, 2, 4, 7), mid=(6, 9), low=(10, 12, 14, 15, 17, 23, 24, 25, 26)),
+    ),
 }
 
 

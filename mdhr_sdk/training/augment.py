@@ -2,38 +2,15 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from ..errors import ConfigError
+from .augmentation import Augmentation
+from .disturb import disturb, disturbs
 
 Clip = NDArray[np.uint8]
 GREY_BGR = (0.114, 0.587, 0.299)
-
-
-@dataclass(frozen=True)
-class Augmentation:
-    """How training clips vary; the paper's by default.
-
-    Attributes:
-        scale: side that a frame is resized to before the random crop, in sides of the crop: 256 for 224.
-        flip: probability of a mirrored clip.
-        brightness, contrast, saturation: range of the factor; 1 changes nothing.
-    """
-
-    scale: float = 256 / 224
-    flip: float = 0.5
-    brightness: tuple[float, float] = (0.6, 1.4)
-    contrast: tuple[float, float] = (0.6, 1.4)
-    saturation: tuple[float, float] = (0.6, 1.4)
-
-    def __post_init__(self) -> None:
-        ranges = (self.brightness, self.contrast, self.saturation)
-        if not (1 <= self.scale <= 4 and 0 <= self.flip <= 1 and all(0 <= low <= high for low, high in ranges)):
-            raise ConfigError(f"expected a scale in [1, 4], a flip in [0, 1] and rising ranges from 0; got {self}")
 
 
 def resize(image: Clip, size_px: int) -> Clip:
@@ -68,7 +45,8 @@ def augment(clip: Clip, size_px: int, augmentation: Augmentation, rng: np.random
         flat = cv2.flip(flat, 1).astype(np.uint8, copy=False)
     for step in rng.permutation(3):
         flat = (brighten, contrast, saturate)[step](flat, factors[step])
-    return flat.reshape(-1, size_px, size_px, 3)
+    frames = flat.reshape(-1, size_px, size_px, 3)
+    return disturb(frames, augmentation, rng) if disturbs(augmentation) else frames
 
 
 def brighten(image: Clip, factor: float) -> Clip:

@@ -81,7 +81,7 @@ class OwnDataset:
 
     Attributes:
         name: of the label set, and of the list files unless `prefix` is given.
-        aus: FACS numbers, rising.
+        aus: FACS numbers, rising; or the name of a label set of `mdhr_sdk.aus`, whose groups are then meant.
         folds: test subjects of each fold; a number as a name stands in quotes.
         raw: where labels and pictures lie, see `RawLayout`.
         groups: AUs whose combinations a region head predicts, each with a region 'up', 'mid' or 'low'; without them
@@ -90,7 +90,7 @@ class OwnDataset:
     """
 
     name: str
-    aus: tuple[int, ...]
+    aus: tuple[int, ...] | str
     folds: tuple[tuple[str, ...], ...]
     raw: RawLayout
     groups: tuple[RegionGroup, ...] = ()
@@ -104,18 +104,23 @@ class OwnDataset:
         Raises:
             ConfigError: names the key that is wrong.
         """
-        check(list(self.aus) == sorted(set(self.aus)), f"rising AUs, each once; got {list(self.aus)}")
-        groups = self.groups or _default_groups(self.aus)
-        check(all(len(g.aus) <= MAX_GROUP for g in groups), f"groups of at most {MAX_GROUP} AUs; give 'groups'")
         task = "{task}/" if "task" in fields(self.raw.labels) else ""
         return DatasetSpec(
-            LabelSet(self.name, self.aus, RegionLayout(groups)),
+            self._label_set(),
             self.folds,
             self.crop or f"{{subject}}/{task}{{frame}}.jpg",
             self.raw,
             self.prefix or self.name,
             self.paths,
         )
+
+    def _label_set(self) -> LabelSet:
+        if isinstance(self.aus, str):
+            return label_set(self.aus)
+        check(list(self.aus) == sorted(set(self.aus)), f"rising AUs, each once; got {list(self.aus)}")
+        groups = self.groups or _default_groups(self.aus)
+        check(all(len(g.aus) <= MAX_GROUP for g in groups), f"groups of at most {MAX_GROUP} AUs; give 'groups'")
+        return LabelSet(self.name, self.aus, RegionLayout(groups))
 
 
 def _default_groups(aus: tuple[int, ...]) -> tuple[RegionGroup, ...]:

@@ -1,0 +1,144 @@
+"""A labelled clip from a seed: a person, a scene, movements, and every frame with what is true of it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..errors import ConfigError
+from .kit import FaceKit, Floats
+from .motion import Motion, clip_motion
+from .muscles import INDEX, LIP_GAP_AT_1_CM, OCCURS_FROM
+from .occluders import Occluder, draw_occluder, glasses_points, hidden_units, put_before, put_glasses
+from .person import Person
+from .render import Renderer, project, rotation
+from .scene import PIVOT, Scene, expose
+
+UNKNOWN = -1
+
+
+@dataclass(frozen=True)
+class ClipOptions:
+    """What kind of clips are made.
+
+    Attributes:
+        frames: T, frames a clip.
+        spacing_s: seconds from one frame to the next: 0.04 is a video, 0.5 gives frames that differ.
+        size_px: side of the square picture.
+        wear: glasses, hands and other things before the face.
+        hard_cases: toothy smiles, speech, closed eyes, squints, faces at rest, on purpose.
+        degrade: blur, noise, compression, colour casts.
+    """
+
+    frames: int = 24
+    spacing_s: float = 0.04
+    size_px: int = 256
+    wear: bool = True
+    hard_cases: bool = True
+    degrade: bool = True
+
+    def __post_init__(self) -> None:
+        if self.frames < 1 or not 0 < self.spacing_s < 60 or not 64 <= self.size_px <= 2048:
+            raise ConfigError(
+                f"expected at least 1 frame, a spacing in (0, 60) seconds and a size of 64 to 2048 pixels; got {self}"
+            )
+
+
+@dataclass(frozen=True, eq=False)
+class SyntheticClip:
+    """A clip and its truth.
+
+    Attributes:
+        frames: (T, S, S, 3) uint8 BGR.
+        intensities: (T, 15) float32 in the order of `AUS`: 1 is the usual apex; AU25's is measured on the lips.
+        labels: (T, 15) int8: 1 where an AU occurs (intensity from 0.3 on), 0, or -1 where something hides it.
+        landmarks_px: (T, 68, 2) float32.
+        poses_rad: (T, 3) yaw, pitch, roll.
+        facts: of person and scene, for tables.
+    """
+
+    frames: NDArray[np.uint8]
+    intensities: Floats
+    labels: NDArray[np.int8]
+    landmarks_px: Floats
+    poses_rad: Floats
+    facts: dict[str, Any] = field(default_factory=dict)
+
+
+def render_clip(renderer: Renderer, person: Person, clip: int, options: ClipOptions) -> SyntheticClip:
+    """Clip number `clip` of a person; the same arguments give the same bytes.
+
+    Args:
+        renderer: of pictures of `options.size_px`.
+        person: who.
+        clip: which, from 0.
+        options: what kind.
+    """
+    kit, rng = renderer.kit, np.random.default_rng((person.seed, 2, clip))
+    scene, occluder = Scene.draw(rng, renderer.size), draw_occluder(rng, person.colours.skin)
+    times_s = np.arange(options.frames) * options.spacing_s
+    motion = clip_motion(kit, rng, times_s, person.rest, person.lid, options.hard_cases)
+    views = [
+        renderer.view(person, scene.camera, weights, pose)
+        for weights, pose in zip(motion.weights, motion.poses_rad, strict=True)
+    ]
+    marks = np.stack([renderer.landmarks(view) for view in views])
+    intensities = motion.intensities.copy()
+    intensities[:, INDEX[25]] = np.clip([renderer.lip_gap_cm(v) / LIP_GAP_AT_1_CM for v in views], 0, 1.15)
+    labels = (intensities >= OCCURS_FROM).astype(np.int8)
+    frames = []
+    for index, view in enumerate(views):
+        picture = renderer.picture(person, scene, view, intensities[index], motion.poses_rad[index])
+        if options.wear:
+            picture = _with_glasses(renderer, person, scene, picture, motion.poses_rad[index])
+            if occluder is not None:
+                light = float(np.sqrt(scene.lights.sky.mean() + 0.6 * scene.lights.colours.mean()))
+                picture, mask = put_before(picture, occluder, marks[index], float(times_s[index]), light, rng)
+                labels[index, hidden_units(mask, marks[index])] = UNKNOWN
+        frames.append(_seen(picture, scene, marks, index, options, rng))
+    return SyntheticClip(
+        np.stack(frames), intensities, labels, marks, motion.poses_rad, _facts(person, scene, motion, occluder)
+    )
+
+
+def _with_glasses(renderer: Renderer, person: Person, scene: Scene, picture: Floats, pose_rad: Floats) -> Floats:
+    if person.glasses is None:
+        return picture
+    points = glasses_points(person.vertices[renderer.kit.landmarks], person.seed % 7 / 6) - PIVOT
+    pixels = project(points @ rotation(*pose_rad).T, scene.camera, renderer.size)[:, :2]
+    return put_glasses(picture, pixels, person.glasses, renderer.size / scene.camera.height_cm, float(pose_rad[0]))
+
+
+def _seen(
+    picture: Floats, scene: Scene, marks: Floats, index: int, options: ClipOptions, rng: np.random.Generator
+) -> NDArray[np.uint8]:
+    if not options.degrade:
+        return (np.clip(picture, 0, 1)[..., ::-1] * 255 + 0.5).astype(np.uint8)
+    drift = (0.0, 0.0)
+    if options.spacing_s < 0.1 and len(marks) > 1:  # half of a frame's time the shutter is open
+        other = max(index - 1, 0)
+        moved = 0.5 * (marks[other + 1] - marks[other]).mean(axis=0)
+        drift = (float(moved[0]), float(moved[1]))
+    return expose(picture, scene.sensor, drift, rng)
+
+
+def _facts(person: Person, scene: Scene, motion: Motion, occluder: Occluder | None) -> dict[str, Any]:
+    return {
+        "person": person.seed,
+        "tone": round(float(person.colours.tone), 2),
+        "bearded": person.colours.bearded,
+        "glasses": person.glasses is not None,
+        "occluder": occluder is not None,
+        "shadow": round(float(scene.lights.shadow), 2),
+        "brightness": round(float(scene.lights.sky.mean() + scene.lights.colours[0].mean()), 2),
+        "case": motion.case,
+        "yaw_deg": round(float(np.rad2deg(motion.poses_rad[:, 0]).mean()), 1),
+    }
+
+
+def make_renderer(kit: FaceKit, options: ClipOptions) -> Renderer:
+    """The renderer that `render_clip` wants for these options."""
+    return Renderer(kit, options.size_px)

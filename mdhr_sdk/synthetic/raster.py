@@ -1,0 +1,103 @@
+"""A z-buffer for triangles on the CPU, compiled by Numba: which triangle each pixel shows, and where on it."""
+
+from __future__ import annotations
+
+import numba
+import numpy as np
+
+from .kit import Floats, Ints
+
+FAR = np.float32(1e9)
+compiled = numba.njit(cache=True, fastmath=True, nogil=True, error_model="numpy")
+
+
+@compiled
+def blend_shapes(base: Floats, shapes: Floats, weights: Floats, out: Floats) -> None:
+    """out = base + sum over e of weights[e] * shapes[e]; all (V, 3), shapes (E, V, 3)."""
+    out[:] = base
+    for e in range(len(weights)):
+        w = weights[e]
+        if w != 0:
+            for v in range(base.shape[0]):
+                for axis in range(3):
+                    out[v, axis] += w * shapes[e, v, axis]
+
+
+@compiled
+def vertex_normals(vertices: Floats, triangles: Ints, out: Floats) -> None:
+    """(V, 3) unit normals, the mean over a vertex's triangles weighted by their area."""
+    out[:] = 0
+    for t in range(len(triangles)):
+        a, b, c = triangles[t, 0], triangles[t, 1], triangles[t, 2]
+        ux, uy, uz = (vertices[b, 0] - vertices[a, 0], vertices[b, 1] - vertices[a, 1], vertices[b, 2] - vertices[a, 2])
+        wx, wy, wz = (vertices[c, 0] - vertices[a, 0], vertices[c, 1] - vertices[a, 1], vertices[c, 2] - vertices[a, 2])
+        nx, ny, nz = uy * wz - uz * wy, uz * wx - ux * wz, ux * wy - uy * wx
+        for v in (a, b, c):
+            out[v, 0] += nx
+            out[v, 1] += ny
+            out[v, 2] += nz
+    for v in range(len(out)):
+        length = np.sqrt(out[v, 0] ** 2 + out[v, 1] ** 2 + out[v, 2] ** 2) + np.float32(1e-12)
+        for axis in range(3):
+            out[v, axis] /= length
+
+
+@compiled
+def rasterise(
+    points: Floats, triangles: Ints, first: int, last: int, depth: Floats, shown: Ints, where: Floats
+) -> None:
+    """Draw triangles first to last into the buffers.
+
+    Args:
+        points: (n, 3) x and y in pixels (centres at .5), and depth, smaller is nearer.
+        triangles: (F, 3) indices into `points`.
+        depth: (H, W) changed; FAR where nothing is drawn yet.
+        shown: (H, W) int32 changed: the triangle.
+        where: (H, W, 2) changed: barycentric weights of its second and third corner.
+    """
+    height, width = depth.shape
+    for t in range(first, last):
+        a, b, c = triangles[t, 0], triangles[t, 1], triangles[t, 2]
+        x0, y0, x1, y1, x2, y2 = (points[a, 0], points[a, 1], points[b, 0], points[b, 1], points[c, 0], points[c, 1])
+        area = (x1 - x0) * (y2 - y0) - (x2 - x0) * (y1 - y0)
+        if area == 0:
+            continue
+        left, right = max(int(min(x0, x1, x2) - 0.5), 0), min(int(max(x0, x1, x2) + 0.5), width - 1)
+        top, bottom = max(int(min(y0, y1, y2) - 0.5), 0), min(int(max(y0, y1, y2) + 0.5), height - 1)
+        scale = np.float32(1) / area
+        for y in range(top, bottom + 1):
+            for x in range(left, right + 1):
+                px, py = np.float32(x + 0.5) - x0, np.float32(y + 0.5) - y0
+                w1 = (px * (y2 - y0) - (x2 - x0) * py) * scale
+                w2 = ((x1 - x0) * py - px * (y1 - y0)) * scale
+                if w1 < 0 or w2 < 0 or w1 + w2 > 1:
+                    continue
+                z = points[a, 2] + w1 * (points[b, 2] - points[a, 2]) + w2 * (points[c, 2] - points[a, 2])
+                if z < depth[y, x]:
+                    depth[y, x] = z
+                    shown[y, x] = t
+                    where[y, x, 0] = w1
+                    where[y, x, 1] = w2
+
+
+@compiled
+def rasterise_depth(points: Floats, triangles: Ints, last: int, depth: Floats) -> None:
+    """The nearest depth alone, for shadows, of triangles 0 to last."""
+    height, width = depth.shape
+    for t in range(last):
+        a, b, c = triangles[t, 0], triangles[t, 1], triangles[t, 2]
+        x0, y0, x1, y1, x2, y2 = (points[a, 0], points[a, 1], points[b, 0], points[b, 1], points[c, 0], points[c, 1])
+        left, right = max(int(min(x0, x1, x2)), 0), min(int(max(x0, x1, x2)), width - 1)
+        top, bottom = max(int(min(y0, y1, y2)), 0), min(int(max(y0, y1, y2)), height - 1)
+        area = (x1 - x0) * (y2 - y0) - (x2 - x0) * (y1 - y0)
+        if area == 0:
+            continue
+        scale, slack = np.float32(1) / area, np.float32(-0.3)  # slack closes the holes between small triangles
+        for y in range(top, bottom + 1):
+            for x in range(left, right + 1):
+                px, py = np.float32(x + 0.5) - x0, np.float32(y + 0.5) - y0
+                w1 = (px * (y2 - y0) - (x2 - x0) * py) * scale
+                w2 = ((x1 - x0) * py - px * (y1 - y0)) * scale
+                if w1 >= slack and w2 >= slack and w1 + w2 <= 1 - slack:
+                    z = points[a, 2] + w1 * (points[b, 2] - points[a, 2]) + w2 * (points[c, 2] - points[a, 2])
+                    depth[y, x] = min(depth[y, x], z)

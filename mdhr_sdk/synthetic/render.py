@@ -1,0 +1,196 @@
+"""One picture of one person: the mesh is shaped and turned, drawn, lit, and put before the background."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from .kit import FaceKit, Floats
+from .paint import blurred, noise
+from .person import Person
+from .raster import FAR, blend_shapes, rasterise, rasterise_depth, vertex_normals
+from .scene import PIVOT, Camera, Lights, Scene
+from .shading import CHANNELS, SHADOW_CM, SHADOW_PX, STATIC, Light, Look, empty_shadows, illuminate, surfaces
+from .wrinkles import wrinkle_strengths
+
+SUPERSAMPLING = 1.25
+UPPER_LIP, LOWER_LIP = [61, 62, 63], [67, 66, 65]  # landmarks on the inner edges of the lips, facing each other
+
+
+@dataclass(frozen=True, eq=False)
+class View:
+    """Where everything lies in the picture.
+
+    Attributes:
+        vertices: (V, 3) the shaped face, in its own directions, centimetres.
+        placed: (V, 3) turned, about the pivot.
+        points: (V, 3) pixels (x right, y down) and depth.
+    """
+
+    vertices: Floats
+    placed: Floats
+    points: Floats
+
+
+class Renderer:
+    """Draws faces of one kit at one size. It keeps its buffers: not for two threads at once.
+
+    Args:
+        kit: the face model.
+        size: side of the square picture in pixels.
+    """
+
+    def __init__(self, kit: FaceKit, size: int = 256) -> None:
+        self.kit, self.size, self.side = kit, size, int(size * SUPERSAMPLING)
+        corners = kit.corner_vertex
+        self._static = np.concatenate(
+            [kit.corner_uv, kit.neutral[corners], kit.ambient[corners, None],
+             kit.neutral[corners] - kit.eye_centres[corners]], axis=1,
+        ).astype(np.float32)  # fmt: skip
+        assert self._static.shape[1] == STATIC
+        self._vertex_triangles = kit.corner_vertex[kit.triangles]
+        side = self.side
+        self._depth = np.empty((side, side), np.float32)
+        self._shown = np.empty((side, side), np.int32)
+        self._where = np.empty((side, side, 2), np.float32)
+        self._surface = np.empty((side, side, CHANNELS), np.float32)
+        self._lit = np.empty((side, side, 4), np.float32)
+        self._normals = np.empty_like(kit.neutral)
+
+    def view(self, person: Person, camera: Camera, weights: Floats, pose_rad: Floats) -> View:
+        """Shape and turn the face.
+
+        Args:
+            person: who.
+            camera: from where.
+            weights: (E,) of the expression shapes.
+            pose_rad: (3,) yaw, pitch, roll.
+        """
+        vertices = np.empty_like(self.kit.neutral)
+        blend_shapes(person.vertices, self.kit.expressions, weights, vertices)
+        turn = rotation(*pose_rad)
+        placed = (vertices + person.hair_offset - PIVOT) @ turn.T
+        return View(vertices, placed, project(placed, camera, self.side))
+
+    def picture(self, person: Person, scene: Scene, view: View, intensities: Floats, pose_rad: Floats) -> Floats:
+        """(S, S, 3) red, green, blue in [0, 1], display-referred, before the sensor.
+
+        Args:
+            person, scene: who and where.
+            view: of `view`.
+            intensities: (15,) of the AUs, which fold the skin.
+            pose_rad: (3,) as given to `view`.
+        """
+        kit = self.kit
+        self._draw(view, 0, kit.lashes_from, clear=True)
+        vertex_normals(view.vertices, self._vertex_triangles, self._normals)
+        moving = np.concatenate([view.placed, self._normals @ rotation(*pose_rad).T], axis=1)
+        strengths = wrinkle_strengths(intensities, person.wrinkle_gain, person.wrinkles_at_rest)
+        light, look, triangles = light_of(scene.lights, scene.camera), look_of(person), kit.triangles
+        surfaces(
+            self._shown, self._where, triangles, kit.corner_vertex, kit.corner_material, self._static, moving,
+            person.texture, person.wrinkles, strengths, look, self._surface,
+        )  # fmt: skip
+        pixel_cm = scene.camera.height_cm / self.side
+        illuminate(
+            self._shown, kit.corner_material, triangles, self._surface, self._shadows(view, light), light, look.relief,
+            pixel_cm, self._lit,
+        )  # fmt: skip
+        self._lashes(person, view)
+        lit = cv2.resize(self._lit, (self.size, self.size), interpolation=cv2.INTER_AREA)
+        alpha = np.clip(lit[..., 3:], 0, 1)
+        face = np.clip(lit[..., :3] / np.maximum(alpha, 1e-3), 0, 1) ** np.float32(1 / 2.2)
+        behind = behind_head(person, scene, pose_rad, self.size)
+        return face * alpha + behind * (1 - alpha)
+
+    def landmarks(self, view: View) -> Floats:
+        """(68, 2) the usual landmarks in pixels of the picture."""
+        return view.points[self.kit.landmarks, :2] / np.float32(self.side / self.size)
+
+    def lip_gap_cm(self, view: View) -> float:
+        """Mean distance between the inner edges of the lips."""
+        marks = view.vertices[self.kit.landmarks]
+        return float(np.linalg.norm(marks[UPPER_LIP] - marks[LOWER_LIP], axis=1).mean())
+
+    def _draw(self, view: View, first: int, last: int, clear: bool) -> None:
+        if clear:
+            self._depth[:] = FAR
+        self._shown[:] = -1
+        points = view.points[self.kit.corner_vertex]
+        rasterise(points, self.kit.triangles, first, last, self._depth, self._shown, self._where)
+
+    def _shadows(self, view: View, light: Light) -> Floats:
+        shadows = empty_shadows()
+        if light.shadow > 0:
+            axes = np.stack([light.across, light.up, -light.directions[0]])
+            points = view.placed @ axes.T
+            points[:, :2] = (points[:, :2] / SHADOW_CM + 0.5) * SHADOW_PX
+            rasterise_depth(points, self._vertex_triangles, self.kit.lashes_from, shadows)
+        return shadows
+
+    def _lashes(self, person: Person, view: View) -> None:
+        """Thin dark hair over what is drawn; the upper lid's is denser."""
+        self._draw(view, self.kit.lashes_from, len(self.kit.triangles), clear=False)
+        rows, columns = np.nonzero(self._shown >= 0)
+        corner = self.kit.triangles[self._shown[rows, columns], 0]
+        height = self.kit.neutral[self.kit.corner_vertex[corner], 1]
+        upper = np.clip((height - 3.25) / 0.35, 0, 1)[:, None]
+        alpha = (1 - upper) * person.lashes[0] + upper * person.lashes[1]
+        dark = 0.12 * person.colours.hair**2 + 0.004
+        self._lit[rows, columns, :3] += alpha * (dark - self._lit[rows, columns, :3])
+
+
+def rotation(yaw: float, pitch: float, roll: float) -> Floats:
+    """(3, 3) turn of the head: first yaw, then pitch, then roll, in radians."""
+    (cy, cp, cr), (sy, sp, sr) = np.cos((yaw, pitch, roll)), np.sin((yaw, pitch, roll))
+    about_y = np.array([(cy, 0, sy), (0, 1, 0), (-sy, 0, cy)])
+    about_x = np.array([(1, 0, 0), (0, cp, -sp), (0, sp, cp)])
+    about_z = np.array([(cr, -sr, 0), (sr, cr, 0), (0, 0, 1)])
+    return (about_z @ about_x @ about_y).astype(np.float32)
+
+
+def project(placed: Floats, camera: Camera, side: int) -> Floats:
+    """(n, 3) pixels of a square picture of `side`, and depth, of points about the pivot."""
+    depth = camera.distance_cm - placed[:, 2]
+    x = 0.5 + 0.5 * camera.focal * placed[:, 0] / depth + camera.shift[0]
+    y = 0.5 - 0.5 * camera.focal * placed[:, 1] / depth - camera.shift[1]
+    return np.stack([x * side, y * side, depth], axis=1).astype(np.float32)
+
+
+def look_of(person: Person) -> Look:
+    """A person's constants for shading, colours made linear."""
+    hair = person.hair
+    return Look(
+        float(hair.shift_cm), float(hair.ragged_cm), float(hair.lowest_cm), bool(hair.bald), person.colours.skin**2,
+        person.colours.hair**2, person.colours.iris**2, float(person.iris_radius_cm), person.teeth**2,
+        person.lips_inside, person.cloth**2, float(person.gloss[0]), float(person.gloss[1]), float(person.relief),
+    )  # fmt: skip
+
+
+def light_of(lights: Lights, camera: Camera) -> Light:
+    """Lights for shading, with two axes across the key light for its shadow map."""
+    key = lights.directions[0].astype(np.float64)
+    across = np.cross((0.0, 1.0, 0.0) if abs(key[1]) < 0.9 else (1.0, 0.0, 0.0), key)
+    across /= np.linalg.norm(across)
+    eye = np.array((-camera.shift[0] * camera.height_cm, -camera.shift[1] * camera.height_cm, camera.distance_cm))
+    axes = (axis.astype(np.float32) for axis in (eye, across, np.cross(key, across)))
+    return Light(lights.directions, lights.colours, lights.sky, lights.ground, float(lights.shadow), *axes)
+
+
+def behind_head(person: Person, scene: Scene, pose_rad: Floats, size: int) -> NDArray[np.float32]:
+    """The background, with long hair before it."""
+    if not person.hair.long or person.hair.bald:
+        return scene.background
+    middle = project(np.zeros((1, 3), np.float32), scene.camera, size)[0, :2]
+    x, y, px = int(middle[0]), int(middle[1]), size / scene.camera.height_cm
+    mask = np.zeros((size, size), np.float32)
+    cv2.ellipse(mask, (x, y), (int(9.2 * px), int(13 * px)), -float(np.rad2deg(pose_rad[2])), 0, 360, (1.0,), -1)
+    cv2.rectangle(mask, (x - int(8.8 * px), y), (x + int(8.8 * px), y + int(14 * px)), (1.0,), -1)
+    mask = blurred(mask, 2)[..., None]
+    light = float(scene.lights.sky.mean() + 0.4 * scene.lights.colours.mean())
+    strands = 1 + noise(np.random.default_rng(person.seed), size, 6, 0.25)[..., None]
+    colour = np.sqrt(np.clip(person.colours.hair**2 * light, 0, 1)) * strands
+    return scene.background * (1 - mask) + mask * np.clip(colour, 0, 1).astype(np.float32)

@@ -1,0 +1,36 @@
+"""A contact sheet: some crops of a data set with the action units that their labels name."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+
+from ..training.files import write_whole
+from .muscles import AUS
+
+COLUMNS, ROWS, TILE_PX, YELLOW = 10, 6, 128, (0, 255, 255)
+
+
+def contact_sheet(folder: Path, rows: Sequence[dict[str, Any]], path: Path) -> None:
+    """Write a JPEG of crops spread evenly over the data set; '?' stands for AUs that something hides.
+
+    Args:
+        folder: of the data set.
+        rows: as `Maker.make` returns them.
+        path: the file to write.
+    """
+    found = [row for row in rows if row["found"]]
+    chosen = [found[i] for i in np.linspace(0, len(found) - 1, min(COLUMNS * ROWS, len(found))).astype(int)]
+    tiles = np.zeros((ROWS * COLUMNS, TILE_PX, TILE_PX, 3), np.uint8)
+    for tile, row in zip(tiles, chosen, strict=False):
+        crop = cv2.imread(str(folder / "img" / row["path"]))
+        tile[:] = cv2.resize(crop, (TILE_PX, TILE_PX), interpolation=cv2.INTER_AREA)
+        text = " ".join(str(au) for au, label in zip(AUS, row["labels"], strict=True) if label == 1)
+        cv2.putText(tile, text + " ?" * (-1 in row["labels"]), (2, 10), 0, 0.32, YELLOW, 1, cv2.LINE_AA)
+    sheet = tiles.reshape(ROWS, COLUMNS, TILE_PX, TILE_PX, 3).transpose(0, 2, 1, 3, 4)
+    picture = sheet.reshape(ROWS * TILE_PX, COLUMNS * TILE_PX, 3)
+    write_whole(path, cv2.imencode(".jpg", picture)[1].tobytes())
