@@ -12,6 +12,7 @@ from typing import Annotated, NoReturn, Optional
 import typer
 
 from . import __version__
+from .commands import synthetic
 from .errors import CheckpointError, MDHRError
 
 app = typer.Typer(
@@ -22,6 +23,7 @@ app = typer.Typer(
     rich_markup_mode=None,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
+app.add_typer(synthetic.app, name="synthetic")
 BAD_INPUT = 2
 
 

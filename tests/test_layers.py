@@ -16,7 +16,8 @@ FLOORS = (
     {"ops", "vision", "outputs"},
     {"model"},
     {"runtime"},
-    {"scoring", "pipeline", "detector", "deploy", "training", "synthetic"},
+    {"scoring", "pipeline", "detector", "deploy", "training"},
+    {"synthetic"},
     {"cli", "commands", "__main__"},
 )
 BASE = (

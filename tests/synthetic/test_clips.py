@@ -1,0 +1,99 @@
+"""What a clip says of itself is true, and a seed is one clip for ever."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from mdhr_sdk.errors import ConfigError
+from mdhr_sdk.synthetic.clips import UNKNOWN, ClipOptions, render_clip
+from mdhr_sdk.synthetic.kit import FaceKit
+from mdhr_sdk.synthetic.motion import YAW_LIMIT, clip_motion, pulse
+from mdhr_sdk.synthetic.muscles import AUS, INDEX, JAW_AT_1, OCCURS_FROM, side_weights
+from mdhr_sdk.synthetic.occluders import hidden_units
+from mdhr_sdk.synthetic.person import Person
+from mdhr_sdk.synthetic.render import Renderer
+
+TIMES = np.arange(50) * 0.04
+
+
+def motions(kit: FaceKit, count: int = 60):
+    rest = np.zeros(len(kit.shape), np.float32)
+    return [clip_motion(kit, np.random.default_rng(seed), TIMES, rest, 0.1) for seed in range(count)]
+
+
+def test_a_seed_is_one_clip(kit: FaceKit) -> None:
+    options = ClipOptions(3, 0.2, 64)
+    clips = [render_clip(Renderer(kit, 64), Person.draw(kit, 5), 1, options) for _ in range(2)]
+    for name in ("frames", "intensities", "labels", "landmarks_px", "poses_rad"):
+        np.testing.assert_array_equal(getattr(clips[0], name), getattr(clips[1], name))
+    other = render_clip(Renderer(kit, 64), Person.draw(kit, 6), 1, options)
+    assert (other.frames != clips[0].frames).any()
+
+
+def test_labels_follow_from_intensities_where_nothing_hides_them(kit: FaceKit) -> None:
+    renderer = Renderer(kit, 64)
+    for seed in range(4):
+        clip = render_clip(renderer, Person.draw(kit, seed), 0, ClipOptions(4, 0.3, 64))
+        known = clip.labels != UNKNOWN
+        np.testing.assert_array_equal(clip.labels[known], (clip.intensities >= OCCURS_FROM)[known])
+        assert clip.frames.shape == (4, 64, 64, 3) and clip.frames.dtype == np.uint8
+
+
+def test_jaw_drop_is_what_the_jaw_does(kit: FaceKit) -> None:
+    for motion in motions(kit):
+        expected = np.clip(motion.weights[:, kit.shape["jawOpen"]] / JAW_AT_1, 0, 1.15)
+        np.testing.assert_allclose(motion.intensities[:, INDEX[26]], expected, atol=1e-6)
+
+
+def test_a_toothy_smile_is_no_upper_lip_raiser(kit: FaceKit) -> None:
+    smiles = [motion for motion in motions(kit, 200) if motion.case == "toothy"]
+    assert len(smiles) > 3
+    for motion in smiles:
+        assert motion.intensities[:, [INDEX[9], INDEX[10]]].max() == 0
+        assert motion.weights[:, kit.shape["mouthUpperUp_L"]].max() >= 0
+
+
+def test_faces_at_rest_and_with_closed_eyes_show_no_action_unit(kit: FaceKit) -> None:
+    still = [motion for motion in motions(kit, 200) if motion.case in ("none", "closed eyes")]
+    assert len(still) > 5
+    for motion in still:
+        others = [i for au, i in INDEX.items() if au != 26]  # a nuisance may move the jaw
+        assert motion.intensities[:, others].max() == 0
+
+
+def test_movements_are_smooth_and_heads_stay_in_range(kit: FaceKit) -> None:
+    for motion in motions(kit):
+        au = [i for number, i in INDEX.items() if number != 26]  # speech is fast
+        assert np.abs(np.diff(motion.intensities[:, au], axis=0)).max() < 0.75
+        assert np.abs(motion.poses_rad[:, 0]).max() <= YAW_LIMIT + 1e-6
+
+
+def test_a_pulse_rises_once_and_falls_once() -> None:
+    for seed in range(50):
+        curve = pulse(np.random.default_rng(seed), TIMES, 2.0)
+        assert curve.min() >= 0 and curve.max() <= 1
+        turns = np.diff(np.sign(np.diff(curve))[np.abs(np.diff(curve)) > 1e-9])
+        assert (turns > 0).sum() == 0  # it never rises again
+
+
+def test_every_unit_has_shapes_or_is_measured(kit: FaceKit) -> None:
+    left, right = side_weights(kit)
+    for au in AUS:
+        moves = np.abs(left[INDEX[au]]).sum() > 0 and np.abs(right[INDEX[au]]).sum() > 0
+        assert moves != (au in (25, 26))
+
+
+def test_what_is_behind_something_is_unknown() -> None:
+    marks = np.full((68, 2), 5.0, np.float32)
+    marks[48:68] = 20  # the mouth
+    mask = np.zeros((32, 32), np.float32)
+    mask[16:, 16:] = 1
+    hidden = {au for au, covered in zip(AUS, hidden_units(mask, marks), strict=True) if covered}
+    assert {12, 14, 15, 23, 24, 25} <= hidden and not hidden & {1, 2, 4, 6, 7, 9}
+
+
+@pytest.mark.parametrize("bad", [{"frames": 0}, {"spacing_s": 0}, {"size_px": 8}])
+def test_bad_options_are_refused(bad: dict[str, float]) -> None:
+    with pytest.raises(ConfigError, match="expected at least 1 frame"):
+        ClipOptions(**bad)  # type: ignore[arg-type]
