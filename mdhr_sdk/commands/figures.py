@@ -20,7 +20,7 @@ MOST_FRAMES = 4  # that a figure shows of a clip
 
 
 def run_figures(
-    model: Path | None, on: str | None, words: Sequence[str], folds: Sequence[int], out: Path, first: int
+    model: str | Path | None, on: str | None, words: Sequence[str], folds: Sequence[int], out: Path, first: int
 ) -> list[Path]:
     """Write the label distribution of a configuration, or the weights and the graph of a model on footage, or all.
 

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 COLUMNS = ("mean |Δscore|", "max", "flips", "region flips", "others, relative", "verdict")
 
 
-def run_verify(model: Path, on: str | None) -> None:
+def run_verify(model: str | Path, on: str | None) -> None:
     """Compare and print a table.
 
     Raises:

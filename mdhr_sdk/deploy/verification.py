@@ -33,6 +33,7 @@ def verify(folder: str | Path, on: object = None) -> Iterator[tuple[str, ParityR
         SourceError: `on` cannot be read, or shows too few faces.
     """
     target = ModelFolder.open(folder)
+    target.check_own()
     model = load_model(target)
     view = export_view(model, target.config.clip_length)
     judge = Judge(target.config, model, view, None if on is None else calibration_clips(on, target.config))
