@@ -64,6 +64,9 @@ def detect(
         Optional[int], typer.Option(help="Frames that a frame waits for in stream mode, 0 to T - 1.")
     ] = None,
     overlay: Annotated[bool, typer.Option(help="Write the annotated video or image.")] = True,
+    all_aus: Annotated[
+        bool, typer.Option("--all-aus", help="Also AUs of reliability tier C, which are off otherwise.")
+    ] = False,
 ) -> None:
     """Read videos or images into tables, timelines and overlays.
 
@@ -85,6 +88,7 @@ def detect(
         mode=mode.value,
         max_faces=max_faces,
         face_model=face_model,
+        all_aus=all_aus,
     ) as detector:
         if model is None:
             typer.echo(f"no --model given: taking '{DEFAULT}', which comes with mdhr_sdk")

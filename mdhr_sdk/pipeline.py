@@ -26,15 +26,18 @@ class Naming:
         info: the model that gave them.
         thresholds: code -> probability from which the AU occurs, in the model's order.
         preprocessing: how the model wants its crops.
+        places: of these AUs among the model's N scores; None where they are all.
     """
 
     info: ModelInfo
     thresholds: Mapping[str, float]
     preprocessing: Preprocessing
+    places: tuple[int, ...] | None = None
 
     def face(self, track_id: int, face: Face, probabilities: NDArray[np.float32]) -> FaceResult:
         """Name the probabilities (N,) and decide."""
-        pairs = zip(self.thresholds.items(), probabilities, strict=True)
+        kept = probabilities if self.places is None else probabilities[list(self.places)]
+        pairs = zip(self.thresholds.items(), kept, strict=True)
         aus = {code: AUScore(code, float(p), bool(p >= threshold)) for (code, threshold), p in pairs}
         return FaceResult(track_id, face.box_px, face.landmarks_px, aus)
 

@@ -11,7 +11,14 @@ from numpy.typing import NDArray
 
 @dataclass(frozen=True)
 class ModelInfo:
-    """Which model gave a result. `trained` is False for random weights, whose scores mean nothing."""
+    """Which model gave a result.
+
+    Attributes:
+        trained: False for random weights, whose scores mean nothing.
+        trained_on: what the weights learnt from, where results are to say so.
+        tiers: code -> how reliable its scores are, 'A' (most) to 'C'; empty where that was not rated.
+        off: codes that the model scores and that are left out.
+    """
 
     name: str
     label_set: str
@@ -21,11 +28,39 @@ class ModelInfo:
     trained: bool
     licence: str = ""
     precision: str = "fp32"
+    trained_on: str = ""
+    tiers: Mapping[str, str] = field(default_factory=dict, hash=False)
+    off: tuple[str, ...] = ()
 
     @property
     def tag(self) -> str:
         """Short text that every output carries, e.g. 'bp4d resnet18 (untrained)'."""
-        return f"{self.label_set} {self.backbone}" + ("" if self.trained else " (untrained)")
+        return f"{self.label_set} {self.backbone}" + (f" ({self.note})" if self.note else "")
+
+    @property
+    def note(self) -> str:
+        """What a reader of the scores has to know of the weights; '' where there is nothing to say."""
+        return "untrained" if not self.trained else f"trained on {self.trained_on}" if self.trained_on else ""
+
+    @property
+    def reliability(self) -> str:
+        """The tiers in words, e.g. 'reliability A: AU01 AU12; B: AU04; off: AU07'; '' where there are none."""
+        on: dict[str, list[str]] = {tier: [] for tier in sorted(set(self.tiers.values()))}
+        for code, tier in self.tiers.items():
+            on[tier] += [] if code in self.off else [code]
+        words = [f"{tier}: {' '.join(codes)}" for tier, codes in on.items() if codes]
+        words += [f"off: {' '.join(self.off)}"] if self.off else []
+        return f"reliability {'; '.join(words)}" if self.tiers else ""
+
+    @property
+    def details(self) -> str:
+        """What every row of a table carries: the tag, and the tiers where there are some."""
+        notes = "; ".join(filter(None, (self.note, self.reliability)))
+        return f"{self.label_set} {self.backbone}" + (f" ({notes})" if notes else "")
+
+    def label(self, code: str) -> str:
+        """A code as pictures show it: with its tier, where it has one, as in 'AU12 A'."""
+        return f"{code} {self.tiers[code]}" if code in self.tiers else code
 
     @property
     def where(self) -> str:
@@ -61,7 +96,9 @@ class FaceResult:
 
     def __getitem__(self, code: str) -> AUScore:
         if code not in self.aus:
-            raise KeyError(f"{code!r} is not scored by this model; it scores {', '.join(self.aus)}")
+            raise KeyError(
+                f"{code!r} is not scored here; scored are {', '.join(self.aus)} (AUs of tier C with all_aus=True only)"
+            )
         return self.aus[code]
 
     @property
@@ -102,7 +139,7 @@ class FrameResult:
     def rows(self) -> Iterator[dict[str, object]]:
         """One flat record a face, or one record with status 'no_face': what CSV files and data frames hold."""
         head = {"source": self.source, "frame": self.index, "timestamp_s": round(self.timestamp_s, 6)}
-        tail = {"model": self.model.tag}
+        tail = {"model": self.model.details}
         if not self.faces:
             yield {**head, "status": self.status, **tail}
         for face in self.faces:

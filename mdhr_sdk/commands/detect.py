@@ -184,6 +184,9 @@ def _report(console: Console, detector: AUDetector, outcomes: Sequence[Outcome])
     )
     if not detector.info.trained:
         console.print("This model is untrained: its scores mean nothing.", style="bold red")
+    if detector.info.reliability:
+        remedy = " (--all-aus turns them on)" if detector.info.off else ""
+        console.print(f"{detector.info.reliability}{remedy}", soft_wrap=True, highlight=False)
     for path in (path for outcome in outcomes for path in outcome.files):
         console.print(f"wrote {path}", soft_wrap=True, highlight=False)
 

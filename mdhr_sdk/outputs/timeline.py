@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ..errors import InputError
-from ..results import FrameResult
+from ..results import FrameResult, ModelInfo
 from .heatmap import draw_heatmap, heatmap_height
 from .series import Series, absence, codes_of, reduced, spread, spread_flags, spread_time, track_series
 from .style import FAINT, HEAD_IN, INK, LEFT, MARGIN, MUTED, RIGHT, WIDTH_IN, au_name, draw_title, track_colour
@@ -86,7 +86,7 @@ def _draw_video(panel: SubFigure, height_in: float, frames: list[FrameResult], c
     axes: list[Axes] = []
     for row in range(rows):
         axes.append(panel.add_subplot(grid[row], sharex=axes[0] if axes else None))
-        _draw_row(axes[row], codes[row] if codes else "", row == rows - 1)
+        _draw_row(axes[row], codes[row] if codes else "", frames[0].model, row == rows - 1)
         _draw_gaps(axes[row], absent)
         if codes:
             for track, series in curves.items():
@@ -97,7 +97,7 @@ def _draw_video(panel: SubFigure, height_in: float, frames: list[FrameResult], c
     _draw_legend(panel, height_in, list(tracks), gaps=bool(absent.occurrence.any()))
 
 
-def _draw_row(axes: Axes, code: str, last: bool) -> None:
+def _draw_row(axes: Axes, code: str, model: ModelInfo, last: bool) -> None:
     axes.set_ylim(0, 1.04)
     axes.set_yticks([])
     axes.set_facecolor("#f8fafc")
@@ -109,7 +109,9 @@ def _draw_row(axes: Axes, code: str, last: bool) -> None:
     axes.tick_params(axis="x", length=0, labelsize=9, labelcolor=MUTED, labelbottom=last, pad=6)
     beside: dict[str, Any] = {"transform": axes.transAxes, "va": "center"}
     axes.text(-0.012, 0.42, au_name(code), ha="right", color=MUTED, fontsize=9, **beside)
-    axes.text((MARGIN - LEFT) / (RIGHT - LEFT), 0.42, code, color=INK, fontsize=10, weight="bold", **beside)
+    axes.text(
+        (MARGIN - LEFT) / (RIGHT - LEFT), 0.42, model.label(code), color=INK, fontsize=10, weight="bold", **beside
+    )
     for level, align in ((0, "bottom"), (1, "top")):
         axes.text(1.006, level, str(level), transform=axes.transAxes, va=align, color="#94a3b8", fontsize=6.5)
     if last:
