@@ -64,6 +64,12 @@ def detect(
         Optional[int], typer.Option(help="Frames that a frame waits for in stream mode, 0 to T - 1.")
     ] = None,
     overlay: Annotated[bool, typer.Option(help="Write the annotated video or image.")] = True,
+    calibrate_neutral: Annotated[
+        Optional[str],
+        typer.Option(
+            help="Seconds at the beginning, as 2s, that show neutral faces; later scores are relative to them."
+        ),
+    ] = None,
     all_aus: Annotated[
         bool, typer.Option("--all-aus", help="Also AUs of reliability tier C, which are off otherwise.")
     ] = False,
@@ -73,12 +79,13 @@ def detect(
     In clip mode, as in the paper: windows of T frames. In stream mode each frame is scored in the window that ends
     LOOKAHEAD frames after it: less delay for cameras, and no frame at a window's edge.
     """
-    from .commands.detect import check_out, run_detect
+    from .commands.detect import check_out, read_seconds, run_detect
     from .detector import AUDetector
     from .vision import list_sources
 
     sources = list_sources(source, fps=fps, sequence=sequence)
     check_out(source, out)
+    neutral_s = None if calibrate_neutral is None else read_seconds(calibrate_neutral)
     with AUDetector.from_pretrained(
         model or DEFAULT,
         backend,
@@ -92,7 +99,7 @@ def detect(
     ) as detector:
         if model is None:
             typer.echo(f"no --model given: taking '{DEFAULT}', which comes with mdhr_sdk")
-        failed = run_detect(detector, sources, out, overlay, lookahead)
+        failed = run_detect(detector, sources, out, overlay, lookahead=lookahead, calibrate_neutral_s=neutral_s)
     for error in failed:
         _complain(error)
     if failed:

@@ -7,6 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, TypedDict, cast, get_args, overload
 
+from .baseline import NeutralBaseline
 from .clock import StageClock
 from .config import FolderConfig
 from .errors import ConfigError, InputError, MDHRError, SourceError
@@ -41,6 +42,7 @@ class Reading(TypedDict, total=False):
     images: bool
     mode: Mode | None
     lookahead: int | None
+    calibrate_neutral_s: float | None
 
 
 class AUDetector:
@@ -162,6 +164,7 @@ class AUDetector:
         fps: float | None = None,
         sequence: bool | None = None,
         images: bool = False,
+        calibrate_neutral_s: float | None = None,
     ) -> Results | Iterator[FrameResult]:
         """Score every frame of a source.
 
@@ -181,18 +184,24 @@ class AUDetector:
             fps: frames a second of arrays and image sequences; 25 if None.
             sequence: whether the images of a folder are the frames of one video; None decides by their names.
             images: keep each frame's image in its result, as overlays need.
+            calibrate_neutral_s: seconds at the beginning of each source that show every face neutral; later scores are
+                made relative to them (see `mdhr_sdk.baseline` for how, and `FaceResult.baseline` for which). None, the
+                default, for scores as the model gives them.
 
         Raises:
             InputError: the detector is closed; `SupersededError` when a stream is resumed after another `predict`.
-            ConfigError: an unknown mode, or a lookahead out of range or in clip mode.
+            ConfigError: an unknown mode, a lookahead out of range or in clip mode, or seconds that are not above 0.
             BackendError: the folder has no graphs for this mode that can run here.
-            SourceError, InputError: the source cannot be read. A source that breaks off gives the results of all
-                frames before the break first; without `stream` they are in the error's `results`.
+            SourceError, InputError: the source cannot be read, or is a still that is to be calibrated. One that breaks
+                off gives the results of all frames before the break first; without `stream` they are in the error's
+                `results`.
         """
         if self._closed:
             raise InputError("this detector is closed; open a new one with AUDetector.from_pretrained")
         sources = list_sources(source, fps=fps, sequence=sequence)
         begin, info = self._scoring(self.mode if mode is None else _checked_mode(mode), lookahead)
+        if calibrate_neutral_s is not None:
+            info = replace(info, neutral_s=NeutralBaseline(calibrate_neutral_s).seconds)
         clock = self._clock = StageClock()  # also the token of this run
         naming = Naming(info, self.thresholds, self.config.preprocessing, self._selection.places)
         frames = (result for one in sources for result in self._run(one, begin, naming, images, clock))
@@ -241,6 +250,8 @@ class AUDetector:
     ) -> Iterator[FrameResult]:
         self._check_current(clock)
         with source:
+            if naming.info.neutral_s and source.info.still:
+                raise InputError(f"calibrate_neutral_s needs a video, and '{source.name}' is a still")
             pipeline = Pipeline(begin(clock), naming, self._mesher(source.info.still), clock, images)
             broken: BaseException | None = None
             try:

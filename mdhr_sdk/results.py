@@ -4,9 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
+from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
+
+Baseline = Literal["off", "neutral", "applied", "missing"]
+STATUS: dict[Baseline, str] = {"off": "ok", "neutral": "neutral", "applied": "ok", "missing": "no_baseline"}
 
 
 @dataclass(frozen=True)
@@ -18,6 +22,7 @@ class ModelInfo:
         trained_on: what the weights learnt from, where results are to say so.
         tiers: code -> how reliable its scores are, 'A' (most) to 'C'; empty where that was not rated.
         off: codes that the model scores and that are left out.
+        neutral_s: seconds at a source's beginning that its scores are relative to (`mdhr_sdk.baseline`); 0 for none.
     """
 
     name: str
@@ -31,11 +36,12 @@ class ModelInfo:
     trained_on: str = ""
     tiers: Mapping[str, str] = field(default_factory=dict, hash=False)
     off: tuple[str, ...] = ()
+    neutral_s: float = 0.0
 
     @property
     def tag(self) -> str:
         """Short text that every output carries, e.g. 'bp4d resnet18 (untrained)'."""
-        return f"{self.label_set} {self.backbone}" + (f" ({self.note})" if self.note else "")
+        return self._with(self.note, self._relative)
 
     @property
     def note(self) -> str:
@@ -55,12 +61,19 @@ class ModelInfo:
     @property
     def details(self) -> str:
         """What every row of a table carries: the tag, and the tiers where there are some."""
-        notes = "; ".join(filter(None, (self.note, self.reliability)))
-        return f"{self.label_set} {self.backbone}" + (f" ({notes})" if notes else "")
+        return self._with(self.note, self._relative, self.reliability)
 
     def label(self, code: str) -> str:
         """A code as pictures show it: with its tier, where it has one, as in 'AU12 A'."""
         return f"{code} {self.tiers[code]}" if code in self.tiers else code
+
+    @property
+    def _relative(self) -> str:
+        return f"relative to the first {self.neutral_s:g} s" if self.neutral_s else ""
+
+    def _with(self, *notes: str) -> str:
+        told = "; ".join(filter(None, notes))
+        return f"{self.label_set} {self.backbone}" + (f" ({told})" if told else "")
 
     @property
     def where(self) -> str:
@@ -87,12 +100,16 @@ class FaceResult:
         box_px: x0, y0, x1, y1 in pixels of the frame.
         landmarks_px: (478, 3) float32, MediaPipe's mesh; x and y in pixels, z on the same scale.
         aus: by code ('AU12'), in the model's order. `face["AU12"]` is the short way.
+        baseline: what a personal baseline did to the scores: 'off', none was asked for; 'neutral', the frame is one of
+            those it is made from, and as the model scored it; 'applied'; 'missing', the face has none, as one that came
+            later.
     """
 
     track_id: int
     box_px: tuple[float, float, float, float]
     landmarks_px: NDArray[np.float32] = field(repr=False)
     aus: Mapping[str, AUScore]
+    baseline: Baseline = "off"
 
     def __getitem__(self, code: str) -> AUScore:
         if code not in self.aus:
@@ -137,7 +154,11 @@ class FrameResult:
         return "ok" if self.faces else "no_face"
 
     def rows(self) -> Iterator[dict[str, object]]:
-        """One flat record a face, or one record with status 'no_face': what CSV files and data frames hold."""
+        """One flat record a face, or one record with status 'no_face': what CSV files and data frames hold.
+
+        With a personal baseline, 'ok' are the faces it was applied to; 'neutral' and 'no_baseline' are as the model
+        scored them.
+        """
         head = {"source": self.source, "frame": self.index, "timestamp_s": round(self.timestamp_s, 6)}
         tail = {"model": self.model.details}
         if not self.faces:
@@ -148,4 +169,4 @@ class FrameResult:
             for code, score in face.aus.items():
                 scores[f"{code}_probability"] = round(score.probability, 6)
                 scores[f"{code}_occurrence"] = int(score.occurrence)
-            yield {**head, "status": self.status, "track_id": face.track_id, **box, **scores, **tail}
+            yield {**head, "status": STATUS[face.baseline], "track_id": face.track_id, **box, **scores, **tail}

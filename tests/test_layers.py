@@ -12,7 +12,7 @@ import mdhr_sdk
 
 ROOT = Path(mdhr_sdk.__file__).parent
 FLOORS = (
-    {"aus", "results", "errors", "config", "bundled", "selection", "folder", "clock"},
+    {"aus", "results", "errors", "config", "baseline", "bundled", "selection", "folder", "clock"},
     {"ops", "vision", "outputs"},
     {"model"},
     {"runtime"},

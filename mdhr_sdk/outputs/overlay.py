@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..errors import InputError
-from ..results import FaceResult, FrameResult, ModelInfo
+from ..results import Baseline, FaceResult, FrameResult, ModelInfo
 from . import drawing
 from .drawing import Box, Colour, Image
 from .style import track_colour
@@ -19,6 +19,7 @@ _TROUGH: Colour = (92, 80, 72)
 _QUIET: Colour = (184, 172, 162)
 _RED: Colour = (38, 38, 220)
 _AMBER: Colour = (11, 158, 245)
+_BASELINE: dict[Baseline, str] = {"off": "", "neutral": " (neutral)", "applied": "", "missing": " (no baseline)"}
 
 
 def annotate(image_bgr: NDArray[np.uint8], result: FrameResult) -> NDArray[np.uint8]:
@@ -95,12 +96,12 @@ def _chip(
 
 
 def _tag(image: Image, face: FaceResult, box: Box, style: _Style) -> Box:
-    """The track id on the upper left corner of the box, inside it when there is no room above."""
+    """Track id and baseline on the upper left corner of the box, inside it when there is no room above."""
     gap, height = 0.4 * style.text_px, 1.7 * style.text_px
     x, y = box[0], box[1] - height - gap
     if y < style.top_px:
         x, y = x + gap, max(box[1], style.top_px) + gap
-    return _chip(image, x, y, f"face {face.track_id}", style.text_px, style.colour(face), 0.9)
+    return _chip(image, x, y, f"face {face.track_id}{_BASELINE[face.baseline]}", style.text_px, style.colour(face), 0.9)
 
 
 def _panel(image: Image, face: FaceResult, box: Box, taken: list[Box], style: _Style) -> Box:

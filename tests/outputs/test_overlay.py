@@ -87,6 +87,15 @@ def test_tiers_stand_after_the_codes(frame, rated, face):
     assert panel(told) > panel(plain) + 8, "the panel is wider by a letter"
 
 
+def test_the_tag_says_what_the_baseline_did(frame):
+    def tag(state: str) -> int:
+        result = frame(0, size=(720, 1280))
+        result = dataclasses.replace(result, faces=(dataclasses.replace(result.faces[0], baseline=state, aus={}),))
+        return count(annotate(result.image, result), BLUE, tolerance=60)
+
+    assert tag("off") == tag("applied") < tag("neutral") < tag("missing")
+
+
 def test_a_frame_without_a_face_says_so(frame):
     without, found = frame(0, faces=0, size=(320, 320)), frame(0, size=(320, 320))
     assert count(annotate(without.image, without)[-25:], AMBER) > 100
