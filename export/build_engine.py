@@ -7,12 +7,11 @@ python export/build_engine.py models/mine --toolchain rtx       for RTX GPUs, on
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from mdhr_sdk.cli import run_app
+from mdhr_sdk.cli import MODEL, run_app
 from mdhr_sdk.commands.engine import DEFAULT_MODEL, run_build
 from mdhr_sdk.deploy import EngineOptions
 from mdhr_sdk.runtime.base import GRAPHS
@@ -23,7 +22,7 @@ OWN = EngineOptions()
 
 @app.command()
 def build(
-    model: Annotated[Path, typer.Argument(help="Model folder.")] = DEFAULT_MODEL,
+    model: Annotated[str, typer.Argument(help=MODEL)] = str(DEFAULT_MODEL),
     graph: Annotated[list[str], typer.Option(help=f"{', '.join(GRAPHS)}; may be given again.")] = [OWN.graph],
     precision: Annotated[str, typer.Option(help="fp32, fp16 or int8: which ONNX graph to build from.")] = OWN.precision,
     toolchain: Annotated[str, typer.Option(help="tensorrt, or rtx (TensorRT-RTX; needs no GPU).")] = OWN.toolchain,

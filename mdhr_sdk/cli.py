@@ -5,6 +5,7 @@ from __future__ import annotations
 import signal
 import sys
 import threading
+import warnings
 from enum import Enum
 from pathlib import Path
 from typing import Annotated, NoReturn, Optional
@@ -12,6 +13,7 @@ from typing import Annotated, NoReturn, Optional
 import typer
 
 from . import __version__
+from .bundled import BUNDLED, DEFAULT, ModelNameWarning
 from .commands import synthetic
 from .errors import CheckpointError, MDHRError
 
@@ -25,6 +27,8 @@ app = typer.Typer(
 )
 app.add_typer(synthetic.app, name="synthetic")
 BAD_INPUT = 2
+_format_warning = warnings.formatwarning
+MODEL = f"Model folder, or {' or '.join(BUNDLED)}, which comes with mdhr_sdk"
 
 
 class Mode(str, Enum):
@@ -44,7 +48,7 @@ class Format(str, Enum):
 @app.command()
 def detect(
     source: Annotated[list[str], typer.Argument(help="Videos, images, folders, globs, camera numbers or URLs.")],
-    model: Annotated[Path, typer.Option(help="Model folder; make an untrained one with: mdhr init FOLDER.")],
+    model: Annotated[Optional[str], typer.Option(help=f"{MODEL}; by default {DEFAULT}.")] = None,
     out: Annotated[Path, typer.Option(help="Folder for the results.")] = Path("mdhr-output"),
     backend: Annotated[str, typer.Option(help="auto, or a backend of the README's table.")] = "auto",
     device: Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:N.")] = "auto",
@@ -62,20 +66,30 @@ def detect(
         Optional[int], typer.Option(help="Frames that a frame waits for in stream mode, 0 to T - 1.")
     ] = None,
     overlay: Annotated[bool, typer.Option(help="Write the annotated video or image.")] = True,
+    calibrate_neutral: Annotated[
+        Optional[str],
+        typer.Option(
+            help="Seconds at the beginning, as 2s, that show neutral faces; later scores are relative to them."
+        ),
+    ] = None,
+    all_aus: Annotated[
+        bool, typer.Option("--all-aus", help="Also AUs of reliability tier C, which are off otherwise.")
+    ] = False,
 ) -> None:
     """Read videos or images into tables, timelines and overlays.
 
     In clip mode, as in the paper: windows of T frames. In stream mode each frame is scored in the window that ends
     LOOKAHEAD frames after it: less delay for cameras, and no frame at a window's edge.
     """
-    from .commands.detect import check_out, run_detect
+    from .commands.detect import check_out, read_seconds, run_detect
     from .detector import AUDetector
     from .vision import list_sources
 
     sources = list_sources(source, fps=fps, sequence=sequence)
     check_out(source, out)
+    neutral_s = None if calibrate_neutral is None else read_seconds(calibrate_neutral)
     with AUDetector.from_pretrained(
-        model,
+        model or DEFAULT,
         backend,
         device,
         precision=precision,
@@ -83,8 +97,11 @@ def detect(
         mode=mode.value,
         max_faces=max_faces,
         face_model=face_model,
+        all_aus=all_aus,
     ) as detector:
-        failed = run_detect(detector, sources, out, overlay, lookahead)
+        if model is None:
+            typer.echo(f"no --model given: taking '{DEFAULT}', which comes with mdhr_sdk")
+        failed = run_detect(detector, sources, out, overlay, lookahead=lookahead, calibrate_neutral_s=neutral_s)
     for error in failed:
         _complain(error)
     if failed:
@@ -110,6 +127,17 @@ def init(
 
 
 @app.command()
+def copy(
+    model: Annotated[str, typer.Argument(help=MODEL)],
+    folder: Annotated[Path, typer.Argument(help="New folder for the copy.")],
+) -> None:
+    """Copy a model, as to export or build engines from the one that comes with mdhr_sdk."""
+    from .folder import ModelFolder
+
+    typer.echo(f"{ModelFolder.open(model).copy(folder).path}: a copy of {model}")
+
+
+@app.command()
 def prepare(
     dataset: Annotated[str, typer.Argument(help="bp4d, disfa, or a YAML or JSON file that describes a data set.")],
     raw: Annotated[Path, typer.Option(help="Folder of the distribution, as it comes.")],
@@ -127,7 +155,7 @@ def prepare(
 
 @app.command()
 def export(
-    model: Annotated[Path, typer.Argument(help="Model folder.")],
+    model: Annotated[str, typer.Argument(help=MODEL)],
     format: Annotated[Format, typer.Option(help="Graph format.")] = Format.onnx,
     graph: Annotated[
         Optional[list[str]],
@@ -153,7 +181,7 @@ def export(
 
 @app.command()
 def verify(
-    model: Annotated[Path, typer.Argument(help="Model folder.")],
+    model: Annotated[str, typer.Argument(help=MODEL)],
     on: Annotated[Optional[str], typer.Option(help="Footage with faces to compare on.")] = None,
     backend: Annotated[
         Optional[list[str]], typer.Option(help="Only what this one runs; may be given again. All of 'auto' if not.")
@@ -167,7 +195,7 @@ def verify(
 
 @app.command()
 def doctor(
-    model: Annotated[Optional[Path], typer.Argument(help="A model folder, to see what can run it here.")] = None,
+    model: Annotated[Optional[str], typer.Argument(help=f"{MODEL}, to see what can run it here.")] = None,
 ) -> None:
     """Say what this installation has: kernels, CUDA devices, backends; and what can run a model."""
     from .commands.doctor import run_doctor
@@ -198,7 +226,7 @@ def train(
 
 @app.command()
 def evaluate(
-    folder: Annotated[Path, typer.Argument(help="Folder of a run, or a model folder.")],
+    folder: Annotated[str, typer.Argument(help=f"Folder of a run, or a model: {MODEL}.")],
     words: Annotated[
         Optional[list[str]], typer.Argument(help="For a model folder: CONFIG, section.key=value ...")
     ] = None,
@@ -234,7 +262,7 @@ def ablate(
 def figures(
     words: Annotated[Optional[list[str]], typer.Argument(help="For labels: CONFIG, section.key=value ...")] = None,
     fold: Annotated[Optional[list[int]], typer.Option(help="Fold whose two halves are the data set.")] = None,
-    model: Annotated[Optional[Path], typer.Option(help="Model folder, for weights and graph.")] = None,
+    model: Annotated[Optional[str], typer.Option(help=f"{MODEL}, for weights and graph.")] = None,
     on: Annotated[Optional[str], typer.Option(help="Footage with a face, for weights and graph.")] = None,
     first: Annotated[int, typer.Option(help="Frame of the footage to start at.")] = 0,
     out: Annotated[Path, typer.Option(help="Folder for the figures.")] = Path("mdhr-figures"),
@@ -262,6 +290,15 @@ def _complain(error: MDHRError) -> None:
     print(f"error: {text}", file=sys.stderr)
 
 
+def _one_line(
+    message: Warning | str, category: type[Warning], filename: str, lineno: int, line: str | None = None
+) -> str:
+    """Our own warnings are lines for a reader; those of other packages keep their form."""
+    if category is ModelNameWarning:
+        return f"note: {message}\n"
+    return _format_warning(message, category, filename, lineno, line)
+
+
 def _terminate(*_: object) -> NoReturn:
     raise KeyboardInterrupt
 
@@ -273,6 +310,7 @@ def run_app(app: typer.Typer, *before: str) -> None:
     """
     if threading.current_thread() is threading.main_thread():
         signal.signal(signal.SIGTERM, _terminate)  # what a job scheduler sends; files are finished as for Ctrl-C
+    warnings.formatwarning = _one_line
     try:
         app(args=[*before, *sys.argv[1:]])
     except MDHRError as error:

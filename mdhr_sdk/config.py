@@ -15,6 +15,8 @@ Fusion = Literal["adaptive", "adaptive_paper", "sum", "concat"]
 Edges = Literal["cross_active", "cross_full", "full", "local"]
 Regions = Literal["released", "paper"]
 FORMAT = 1
+TIERS = ("A", "B", "C")
+TRAINED_ON_LENGTH = 60  # it stands in a corner of pictures
 
 
 @dataclass(frozen=True)
@@ -122,6 +124,9 @@ class FolderConfig:
         trained: False for random weights; every output then says so.
         provenance: where the weights come from.
         licence: under which terms the weights may be used.
+        reliability: how far each AU's scores can be trusted, 'A' (most) to 'C', one an AU; empty where none was rated.
+            AUs of tier C are off unless they are asked for.
+        trained_on: what the weights learnt from, where every output is to say so, as in 'synthetic faces only'.
     """
 
     model: ModelConfig
@@ -131,6 +136,8 @@ class FolderConfig:
     trained: bool = False
     provenance: str = ""
     licence: str = ""
+    reliability: tuple[str, ...] = ()
+    trained_on: str = ""
     format: int = FORMAT
 
     def __post_init__(self) -> None:
@@ -141,7 +148,18 @@ class FolderConfig:
             object.__setattr__(self, "thresholds", (0.5,) * len(aus))
         fits = len(self.thresholds) == len(aus) and all(map(_is_share, self.thresholds))
         _check(self, "thresholds", fits, f"{len(aus)} numbers in [0, 1], one an AU")
+        rated = not self.reliability or len(self.reliability) == len(aus)
+        known = all(tier in TIERS for tier in self.reliability)
+        _check(self, "reliability", rated and known, f"empty or {len(aus)} of {', '.join(TIERS)}, one an AU")
+        line = len(self.trained_on) <= TRAINED_ON_LENGTH and self.trained_on.isprintable()
+        _check(self, "trained_on", line, f"one line of at most {TRAINED_ON_LENGTH} characters")
+        _check(self, "trained_on", self.trained or not self.trained_on, "empty for a model that is not trained")
         _check(self, "preprocessing", self.preprocessing.size_px == size, f"for size_px={size}, the model's input")
+
+    @property
+    def tiers(self) -> dict[str, str]:
+        """Code -> tier, in the model's order; empty where none was rated."""
+        return dict(zip(self.model.label_set.codes, self.reliability, strict=False))
 
     def to_json(self) -> str:
         return json.dumps(dataclasses.asdict(self), indent=2) + "\n"

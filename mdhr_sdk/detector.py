@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
-from numbers import Real
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, TypedDict, cast, get_args, overload
 
+from .baseline import NeutralBaseline
 from .clock import StageClock
 from .config import FolderConfig
 from .errors import ConfigError, InputError, MDHRError, SourceError
@@ -18,6 +19,7 @@ from .runtime import Session, SessionOptions, open_session
 from .runtime.stream import StreamScorer
 from .runtime.stream_graphs import StreamGraphs
 from .scoring import ClipModel, ClipScoring, Scoring, StreamScoring
+from .selection import select
 from .vision import TEMPLATES, FaceMesher, Source, list_sources
 
 if TYPE_CHECKING:
@@ -40,6 +42,7 @@ class Reading(TypedDict, total=False):
     images: bool
     mode: Mode | None
     lookahead: int | None
+    calibrate_neutral_s: float | None
 
 
 class AUDetector:
@@ -51,7 +54,7 @@ class AUDetector:
         mode: 'clip' or 'stream': what `predict` does if it is not told.
         info: which model this is, where it runs, and whether it was trained.
         config: the model folder's configuration.
-        codes: ('AU01', 'AU02', ...) in the model's order.
+        codes: ('AU01', 'AU02', ...) of the AUs that are reported, in the model's order.
         thresholds: code -> probability from which the AU occurs.
         choice: one line that says which backend was chosen and why.
     """
@@ -66,6 +69,7 @@ class AUDetector:
         thresholds: Mapping[str, float] | None = None,
         max_faces: int = 10,
         face_model: str | Path | None = None,
+        all_aus: bool = False,
         opener: Callable[[Mode], Opened] | None = None,
     ) -> None:
         if config.preprocessing.template not in TEMPLATES:
@@ -74,11 +78,11 @@ class AUDetector:
                 f"{', '.join(TEMPLATES)}; update mdhr_sdk"
             )
         self.config = config
-        self.info = info
         self.choice = choice
-        self.codes = config.model.label_set.codes
-        own = dict(zip(self.codes, config.thresholds, strict=True))
-        self.thresholds = own | _checked(thresholds or {}, self.codes)
+        self._selection = select(config, thresholds, all_aus)
+        self.thresholds = dict(self._selection.thresholds)
+        self.codes = tuple(self.thresholds)
+        self.info = info = replace(info, off=self._selection.off)
         if not isinstance(max_faces, int) or max_faces < 1:
             raise ConfigError(f"max_faces must be an integer of at least 1; got {max_faces!r}")
         if face_model is not None and not Path(face_model).is_file():
@@ -105,11 +109,13 @@ class AUDetector:
         thresholds: Mapping[str, float] | None = None,
         max_faces: int = 10,
         face_model: str | Path | None = None,
+        all_aus: bool = False,
     ) -> AUDetector:
         """Open a model folder.
 
         Args:
-            folder: as made by `mdhr init` or `mdhr_sdk.model.save_model`.
+            folder: as made by `mdhr init` or `mdhr_sdk.model.save_model`; or the text 'edge', which is the model that
+                comes with the package, also where a folder has that name: './edge' and `Path('edge')` are folders.
             backend: one of `mdhr_sdk.runtime.BACKENDS`; one that cannot run is an error. 'auto' takes the first of
                 them that can, on CUDA before CPU, and `detector.choice` says which and why not those before it.
             device: 'auto', 'cpu', 'cuda' or 'cuda:N'.
@@ -119,11 +125,13 @@ class AUDetector:
             thresholds: code -> threshold in [0, 1], in place of the folder's.
             max_faces: most faces a frame; 1 makes MediaPipe faster, since it stops looking for others.
             face_model: a MediaPipe `face_landmarker.task`, in place of the models in MediaPipe's wheel.
+            all_aus: report AUs of reliability tier C too. They are off otherwise: results, tables and `codes` are
+                without them. A model whose AUs were never rated reports all.
 
         Raises:
             ModelFolderError: the folder is missing, incomplete or not what its manifest says.
             BackendError: the backend or device cannot run here.
-            ConfigError: an unknown mode or code, or a threshold outside [0, 1].
+            ConfigError: an unknown mode or code, or a threshold outside [0, 1] or of an AU that is off.
         """
         model_folder = ModelFolder.open(folder)
         options = SessionOptions(device, threads, precision)
@@ -134,7 +142,7 @@ class AUDetector:
         model, info, choice = opener(_checked_mode(mode))
         return cls(
             model_folder.config, model, info, choice=choice, thresholds=thresholds, max_faces=max_faces,
-            face_model=face_model, opener=opener,
+            face_model=face_model, all_aus=all_aus, opener=opener,
         )  # fmt: skip
 
     @property
@@ -156,6 +164,7 @@ class AUDetector:
         fps: float | None = None,
         sequence: bool | None = None,
         images: bool = False,
+        calibrate_neutral_s: float | None = None,
     ) -> Results | Iterator[FrameResult]:
         """Score every frame of a source.
 
@@ -175,20 +184,26 @@ class AUDetector:
             fps: frames a second of arrays and image sequences; 25 if None.
             sequence: whether the images of a folder are the frames of one video; None decides by their names.
             images: keep each frame's image in its result, as overlays need.
+            calibrate_neutral_s: seconds at the beginning of each source that show every face neutral; later scores are
+                made relative to them (see `mdhr_sdk.baseline` for how, and `FaceResult.baseline` for which). None, the
+                default, for scores as the model gives them.
 
         Raises:
             InputError: the detector is closed; `SupersededError` when a stream is resumed after another `predict`.
-            ConfigError: an unknown mode, or a lookahead out of range or in clip mode.
+            ConfigError: an unknown mode, a lookahead out of range or in clip mode, or seconds that are not above 0.
             BackendError: the folder has no graphs for this mode that can run here.
-            SourceError, InputError: the source cannot be read. A source that breaks off gives the results of all
-                frames before the break first; without `stream` they are in the error's `results`.
+            SourceError, InputError: the source cannot be read, or is a still that is to be calibrated. One that breaks
+                off gives the results of all frames before the break first; without `stream` they are in the error's
+                `results`.
         """
         if self._closed:
             raise InputError("this detector is closed; open a new one with AUDetector.from_pretrained")
         sources = list_sources(source, fps=fps, sequence=sequence)
         begin, info = self._scoring(self.mode if mode is None else _checked_mode(mode), lookahead)
+        if calibrate_neutral_s is not None:
+            info = replace(info, neutral_s=NeutralBaseline(calibrate_neutral_s).seconds)
         clock = self._clock = StageClock()  # also the token of this run
-        naming = Naming(info, self.thresholds, self.config.preprocessing)
+        naming = Naming(info, self.thresholds, self.config.preprocessing, self._selection.places)
         frames = (result for one in sources for result in self._run(one, begin, naming, images, clock))
         return frames if stream else self._collect(frames, sources, info)
 
@@ -223,6 +238,7 @@ class AUDetector:
                 raise ConfigError(f"this detector was made for {self.mode} mode; use AUDetector.from_pretrained")
             self._opened[mode] = self._opener(mode)
         model, info, _ = self._opened[mode]
+        info = replace(info, off=self._selection.off)
         if isinstance(model, StreamGraphs):
             scorer = StreamScorer(model, lookahead)
             return lambda clock: StreamScoring(scorer, self.config, clock), info
@@ -234,6 +250,8 @@ class AUDetector:
     ) -> Iterator[FrameResult]:
         self._check_current(clock)
         with source:
+            if naming.info.neutral_s and source.info.still:
+                raise InputError(f"calibrate_neutral_s needs a video, and '{source.name}' is a still")
             pipeline = Pipeline(begin(clock), naming, self._mesher(source.info.still), clock, images)
             broken: BaseException | None = None
             try:
@@ -302,6 +320,8 @@ def _open(folder: ModelFolder, backend: str, options: SessionOptions, mode: Mode
         precision=session.precision,
         trained=config.trained,
         licence=config.licence,
+        trained_on=config.trained_on,
+        tiers=config.tiers,
     )
     return model, info, choice
 
@@ -310,14 +330,3 @@ def _checked_mode(mode: object) -> Mode:
     if mode not in get_args(Mode):
         raise ConfigError(f"mode must be one of {', '.join(get_args(Mode))}; got {mode!r}")
     return cast(Mode, mode)
-
-
-def _checked(thresholds: Mapping[str, float], codes: tuple[str, ...]) -> dict[str, float]:
-    if not isinstance(thresholds, Mapping):
-        raise ConfigError(f"thresholds must be given by code, as {{'{codes[0]}': 0.4}}; got {thresholds!r}")
-    for code, value in thresholds.items():
-        if code not in codes:
-            raise ConfigError(f"no threshold for '{code}': this model scores {', '.join(codes)}")
-        if not isinstance(value, Real) or isinstance(value, bool) or not 0 <= value <= 1:
-            raise ConfigError(f"the threshold of {code} must lie in [0, 1]; got {value!r}")
-    return dict(thresholds)

@@ -11,16 +11,19 @@ import dataclasses
 import hashlib
 import json
 import re
+import shutil
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+from .bundled import is_bundled, model_path
 from .config import FolderConfig
 from .errors import ConfigError, ModelFolderError
 from .scratch import LOCK, locked, scratch
 
 CONFIG = "config.json"
 MANIFEST = "manifest.json"
+CARD = "MODEL_CARD.md"
 WEIGHTS = "model.safetensors"
 
 
@@ -38,12 +41,12 @@ class ModelFolder:
 
     @classmethod
     def open(cls, path: str | Path) -> ModelFolder:
-        """Open an existing folder.
+        """Open an existing folder, or by its name a model that comes with the package (see `mdhr_sdk.bundled`).
 
         Raises:
             ModelFolderError: no such folder, no `config.json` in it, or one that cannot be read.
         """
-        path = Path(path)
+        path = model_path(path)
         if not path.is_dir():
             what = "is a file, not a folder" if path.exists() else "does not exist"
             raise ModelFolderError(f"model folder '{path}' {what}; make one with: mdhr init FOLDER")
@@ -73,6 +76,32 @@ class ModelFolder:
             raise ModelFolderError(f"model folder '{path}' cannot be made: {error}") from None
         return folder
 
+    def copy(self, path: str | Path) -> ModelFolder:
+        """Copy what the manifest vouches for into a new folder, with the model card if there is one.
+
+        Raises:
+            ModelFolderError: the path holds something already, or cannot be written; or a file is not what the
+                manifest says. Nothing is left there then.
+        """
+        self.check_free(path)
+        target = Path(path).resolve()
+        building = target.with_name(f".{target.name}.part")
+        try:
+            shutil.rmtree(building, ignore_errors=True)
+            building.mkdir(parents=True)
+            files = self.manifest
+            for name in filter(self.has, files):
+                _check_plain(name)
+                (building / name).write_bytes(_verified(self.path, name, files))
+            for name in filter(self.has, (CARD, MANIFEST)):
+                shutil.copyfile(self.path / name, building / name)
+            building.replace(target)
+        except OSError as error:
+            raise ModelFolderError(f"model folder '{path}' cannot be made: {error.strerror or error}") from None
+        finally:
+            shutil.rmtree(building, ignore_errors=True)
+        return ModelFolder(target, self.config)
+
     @staticmethod
     def check_free(path: str | Path) -> None:
         """Check that a new folder can be made there, before the work of filling it.
@@ -88,6 +117,24 @@ class ModelFolder:
     def manifest(self) -> dict[str, dict[str, Any]]:
         """File name -> how it was made, with 'sha256' and 'bytes'; empty without `manifest.json`."""
         return _manifest(self.path)
+
+    @property
+    def bundled(self) -> bool:
+        """Whether it is one of the package's own, which nothing is written to."""
+        return is_bundled(self.path)
+
+    def check_own(self) -> None:
+        """Check that the folder is a user's, before work that would end in writing to it.
+
+        Raises:
+            ModelFolderError: it is one of the package's own.
+        """
+        if self.bundled:
+            name = self.path.name
+            raise ModelFolderError(
+                f"'{name}' comes with mdhr_sdk and is not written to; make a copy and work on that: "
+                f"mdhr copy {name} FOLDER"
+            )
 
     def has(self, name: str) -> bool:
         """Whether a file of that name is there."""
@@ -148,8 +195,9 @@ class ModelFolder:
             digest: SHA-256 of the file that the facts are about.
 
         Raises:
-            ModelFolderError: the manifest does not vouch for such a file, or cannot be written.
+            ModelFolderError: the manifest does not vouch for such a file, or cannot be written; or the folder is bundled.
         """
+        self.check_own()
         try:
             with locked(self.path):
                 files = self.manifest
@@ -172,10 +220,10 @@ class ModelFolder:
         """Write artefact `name` whole or not at all: yields a temporary path; `made` goes to the manifest.
 
         Raises:
-            ModelFolderError: the folder cannot be written; an earlier artefact stays as it was.
+            ModelFolderError: the folder cannot be written, or is bundled; an earlier artefact stays as it was.
         """
-        if re.search(r"[/\\]|^\.|^$", name):
-            raise ModelFolderError(f"an artefact must have a plain file name; got '{name}'")
+        self.check_own()
+        _check_plain(name)
         try:
             with scratch(self.path) as own:
                 temporary = own / name
@@ -191,6 +239,12 @@ class ModelFolder:
                         manifest.replace(self.path / MANIFEST)
         except OSError as error:
             raise ModelFolderError(f"'{self.path / name}' cannot be written: {error.strerror or error}") from error
+
+
+def _check_plain(name: str) -> None:
+    """A manifest is anybody's text, and its names become paths."""
+    if re.search(r"[/\\]|^\.|^$", name):
+        raise ModelFolderError(f"an artefact must have a plain file name; got '{name}'")
 
 
 def _manifest(folder: Path) -> dict[str, dict[str, Any]]:

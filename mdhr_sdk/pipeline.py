@@ -10,10 +10,11 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from .baseline import NeutralBaseline
 from .clock import StageClock
 from .config import Preprocessing
 from .errors import InputError
-from .results import AUScore, FaceResult, FrameResult, ModelInfo
+from .results import AUScore, Baseline, FaceResult, FrameResult, ModelInfo
 from .scoring import Scored, Scoring
 from .vision import CutDetector, Face, FaceMesher, Frame, Tracker, align
 
@@ -26,17 +27,22 @@ class Naming:
         info: the model that gave them.
         thresholds: code -> probability from which the AU occurs, in the model's order.
         preprocessing: how the model wants its crops.
+        places: of these AUs among the model's N scores; None where they are all.
     """
 
     info: ModelInfo
     thresholds: Mapping[str, float]
     preprocessing: Preprocessing
+    places: tuple[int, ...] | None = None
 
-    def face(self, track_id: int, face: Face, probabilities: NDArray[np.float32]) -> FaceResult:
+    def face(
+        self, track_id: int, face: Face, probabilities: NDArray[np.float32], baseline: Baseline = "off"
+    ) -> FaceResult:
         """Name the probabilities (N,) and decide."""
-        pairs = zip(self.thresholds.items(), probabilities, strict=True)
+        kept = probabilities if self.places is None else probabilities[list(self.places)]
+        pairs = zip(self.thresholds.items(), kept, strict=True)
         aus = {code: AUScore(code, float(p), bool(p >= threshold)) for (code, threshold), p in pairs}
-        return FaceResult(track_id, face.box_px, face.landmarks_px, aus)
+        return FaceResult(track_id, face.box_px, face.landmarks_px, aus, baseline)
 
     def crop(self, frame: Frame, face: Face) -> NDArray[np.uint8] | None:
         """The aligned crop, or None for a mesh too degenerate to align: such a face counts as not found."""
@@ -72,6 +78,7 @@ class Pipeline:
         self._mesher = mesher
         self._clock = clock
         self._keep_images = keep_images
+        self._baseline = NeutralBaseline(naming.info.neutral_s) if naming.info.neutral_s else None
         self._tracker = Tracker()
         self._cuts = CutDetector()
         self._waiting: deque[Pending] = deque()
@@ -113,11 +120,14 @@ class Pipeline:
 
     def _result(self, frame: Pending) -> FrameResult:
         scores = {track_id: self._scores.pop((frame.index, track_id)) for track_id in frame.faces}
+        told: dict[int, tuple[NDArray[np.float32], Baseline]] = {i: (row, "off") for i, row in scores.items()}
+        if self._baseline is not None:
+            told = self._baseline.correct(frame.timestamp_s, scores)
         return FrameResult(
             frame.source,
             frame.index,
             frame.timestamp_s,
-            tuple(self._naming.face(i, face, scores[i]) for i, face in frame.faces.items()),
+            tuple(self._naming.face(i, face, *told[i]) for i, face in frame.faces.items()),
             self._naming.info,
             frame.image,
             delay_frames=self._newest - frame.index,

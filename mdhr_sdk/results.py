@@ -4,14 +4,26 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
+from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
+Baseline = Literal["off", "neutral", "applied", "missing"]
+STATUS: dict[Baseline, str] = {"off": "ok", "neutral": "neutral", "applied": "ok", "missing": "no_baseline"}
+
 
 @dataclass(frozen=True)
 class ModelInfo:
-    """Which model gave a result. `trained` is False for random weights, whose scores mean nothing."""
+    """Which model gave a result.
+
+    Attributes:
+        trained: False for random weights, whose scores mean nothing.
+        trained_on: what the weights learnt from, where results are to say so.
+        tiers: code -> how reliable its scores are, 'A' (most) to 'C'; empty where that was not rated.
+        off: codes that the model scores and that are left out.
+        neutral_s: seconds at a source's beginning that its scores are relative to (`mdhr_sdk.baseline`); 0 for none.
+    """
 
     name: str
     label_set: str
@@ -21,11 +33,47 @@ class ModelInfo:
     trained: bool
     licence: str = ""
     precision: str = "fp32"
+    trained_on: str = ""
+    tiers: Mapping[str, str] = field(default_factory=dict, hash=False)
+    off: tuple[str, ...] = ()
+    neutral_s: float = 0.0
 
     @property
     def tag(self) -> str:
         """Short text that every output carries, e.g. 'bp4d resnet18 (untrained)'."""
-        return f"{self.label_set} {self.backbone}" + ("" if self.trained else " (untrained)")
+        return self._with(self.note, self._relative)
+
+    @property
+    def note(self) -> str:
+        """What a reader of the scores has to know of the weights; '' where there is nothing to say."""
+        return "untrained" if not self.trained else f"trained on {self.trained_on}" if self.trained_on else ""
+
+    @property
+    def reliability(self) -> str:
+        """The tiers in words, e.g. 'reliability A: AU01 AU12; B: AU04; off: AU07'; '' where there are none."""
+        on: dict[str, list[str]] = {tier: [] for tier in sorted(set(self.tiers.values()))}
+        for code, tier in self.tiers.items():
+            on[tier] += [] if code in self.off else [code]
+        words = [f"{tier}: {' '.join(codes)}" for tier, codes in on.items() if codes]
+        words += [f"off: {' '.join(self.off)}"] if self.off else []
+        return f"reliability {'; '.join(words)}" if self.tiers else ""
+
+    @property
+    def details(self) -> str:
+        """What every row of a table carries: the tag, and the tiers where there are some."""
+        return self._with(self.note, self._relative, self.reliability)
+
+    def label(self, code: str) -> str:
+        """A code as pictures show it: with its tier, where it has one, as in 'AU12 A'."""
+        return f"{code} {self.tiers[code]}" if code in self.tiers else code
+
+    @property
+    def _relative(self) -> str:
+        return f"relative to the first {self.neutral_s:g} s" if self.neutral_s else ""
+
+    def _with(self, *notes: str) -> str:
+        told = "; ".join(filter(None, notes))
+        return f"{self.label_set} {self.backbone}" + (f" ({told})" if told else "")
 
     @property
     def where(self) -> str:
@@ -52,16 +100,22 @@ class FaceResult:
         box_px: x0, y0, x1, y1 in pixels of the frame.
         landmarks_px: (478, 3) float32, MediaPipe's mesh; x and y in pixels, z on the same scale.
         aus: by code ('AU12'), in the model's order. `face["AU12"]` is the short way.
+        baseline: what a personal baseline did to the scores: 'off', none was asked for; 'neutral', the frame is one of
+            those it is made from, and as the model scored it; 'applied'; 'missing', the face has none, as one that came
+            later.
     """
 
     track_id: int
     box_px: tuple[float, float, float, float]
     landmarks_px: NDArray[np.float32] = field(repr=False)
     aus: Mapping[str, AUScore]
+    baseline: Baseline = "off"
 
     def __getitem__(self, code: str) -> AUScore:
         if code not in self.aus:
-            raise KeyError(f"{code!r} is not scored by this model; it scores {', '.join(self.aus)}")
+            raise KeyError(
+                f"{code!r} is not scored here; scored are {', '.join(self.aus)} (AUs of tier C with all_aus=True only)"
+            )
         return self.aus[code]
 
     @property
@@ -100,9 +154,13 @@ class FrameResult:
         return "ok" if self.faces else "no_face"
 
     def rows(self) -> Iterator[dict[str, object]]:
-        """One flat record a face, or one record with status 'no_face': what CSV files and data frames hold."""
+        """One flat record a face, or one record with status 'no_face': what CSV files and data frames hold.
+
+        With a personal baseline, 'ok' are the faces it was applied to; 'neutral' and 'no_baseline' are as the model
+        scored them.
+        """
         head = {"source": self.source, "frame": self.index, "timestamp_s": round(self.timestamp_s, 6)}
-        tail = {"model": self.model.tag}
+        tail = {"model": self.model.details}
         if not self.faces:
             yield {**head, "status": self.status, **tail}
         for face in self.faces:
@@ -111,4 +169,4 @@ class FrameResult:
             for code, score in face.aus.items():
                 scores[f"{code}_probability"] = round(score.probability, 6)
                 scores[f"{code}_occurrence"] = int(score.occurrence)
-            yield {**head, "status": self.status, "track_id": face.track_id, **box, **scores, **tail}
+            yield {**head, "status": STATUS[face.baseline], "track_id": face.track_id, **box, **scores, **tail}

@@ -192,6 +192,8 @@ def test_one_bad_source_does_not_cost_the_others(
         (("--threads", "0"), "threads must be an integer of at least 1"),
         (("--max-faces", "0"), "max_faces"),
         (("--fps", "-1"), "fps"),
+        (("--calibrate-neutral", "soon"), "--calibrate-neutral expects seconds, as in 2s; got 'soon'"),
+        (("--calibrate-neutral", "0s"), "must be a number above 0"),
         (("--face-model", "none.task"), "none.task"),
     ],
 )

@@ -61,14 +61,18 @@ def folder_configs(draw: st.DrawFn) -> FolderConfig:
     share, text = st.floats(0, 1), st.text(max_size=20)
     aus = len(model.label_set.aus)
     numbers = st.tuples(*[st.floats(0.001, 10)] * 3)
+    trained = draw(st.booleans())
+    printable = st.text(st.characters(codec="utf-8").filter(str.isprintable), max_size=60)
     return FolderConfig(
         model=model,
         clip_length=draw(st.integers(1, 1000)),
         thresholds=draw(st.just(()) | st.tuples(*[share] * aus)),
         preprocessing=Preprocessing(draw(text), model.input_size_px, draw(numbers), draw(numbers)),
-        trained=draw(st.booleans()),
+        trained=trained,
         provenance=draw(text),
         licence=draw(text),
+        reliability=draw(st.just(()) | st.tuples(*[st.sampled_from("ABC")] * aus)),
+        trained_on=draw(printable) if trained else "",
     )
 
 
@@ -164,6 +168,13 @@ def edited(where: str, value: Any) -> str:
         ("trained", 0),
         ("trained", "yes"),
         ("licence", None),
+        ("reliability", None),
+        ("reliability", ["A"] * 11),
+        ("reliability", ["A"] * 11 + ["D"]),
+        ("reliability", ["A"] * 11 + [""]),
+        ("reliability", "ABCABCABCABC"),
+        ("trained_on", None),
+        ("trained_on", "synthetic faces only"),  # and not trained
         ("format", 2),
     ],
 )
@@ -252,6 +263,23 @@ def test_thresholds_are_one_an_au():
     assert FolderConfig(model, thresholds=own).thresholds == own
     with pytest.raises(ConfigError, match="thresholds must be 8 numbers"):
         FolderConfig(model, thresholds=(0.5,) * 12)
+
+
+def test_what_it_was_trained_on_is_one_short_line():
+    model = ModelConfig(BP4D)
+    assert FolderConfig(model, trained=True, trained_on="synthetic faces only").trained_on == "synthetic faces only"
+    for text in ("two\nlines", "x" * 61):
+        with pytest.raises(ConfigError, match="trained_on must be one line of at most 60"):
+            FolderConfig(model, trained=True, trained_on=text)
+
+
+def test_a_folder_from_before_tiers_is_read():
+    data = json.loads(FolderConfig(ModelConfig(BP4D)).to_json())
+    del data["reliability"], data["trained_on"]
+    old = FolderConfig.from_json(json.dumps(data))
+    assert (old.reliability, old.tiers, old.trained_on) == ((), {}, "")
+    rated = FolderConfig(ModelConfig(BP4D), reliability=("A",) * 11 + ("C",))
+    assert rated.tiers == dict(zip(BP4D.codes, "AAAAAAAAAAAC", strict=True))
 
 
 def test_preprocessing_must_give_what_the_model_takes():

@@ -12,7 +12,7 @@ import mdhr_sdk
 
 ROOT = Path(mdhr_sdk.__file__).parent
 FLOORS = (
-    {"aus", "results", "errors", "config", "folder", "scratch", "clock"},
+    {"aus", "results", "errors", "config", "baseline", "bundled", "selection", "folder", "scratch", "clock"},
     {"ops", "vision", "outputs"},
     {"model"},
     {"runtime"},

@@ -66,6 +66,20 @@ def test_random_weights_are_told_in_every_row():
         assert all(row["model"] == "disfa resnet50 (untrained)" for row in result.rows())
 
 
+def test_what_the_weights_learnt_from_and_tiers_are_told_in_every_row():
+    tiers = {"AU01": "B", "AU12": "A", "AU04": "C"}
+    told = dataclasses.replace(info(), trained_on="synthetic faces only", tiers=tiers, off=("AU04",))
+    assert told.tag == "disfa resnet50 (trained on synthetic faces only)"
+    assert told.details == "disfa resnet50 (trained on synthetic faces only; reliability A: AU12; B: AU01; off: AU04)"
+    assert (told.label("AU12"), told.label("AU99"), info().label("AU12")) == ("AU12 A", "AU99", "AU12")
+    assert dataclasses.replace(told, off=()).reliability == "reliability A: AU12; B: AU01; C: AU04"
+    assert (info().note, info().reliability, info().details) == ("", "", "disfa resnet50")
+    for result in (frame(), frame(face())):
+        result = dataclasses.replace(result, model=told)
+        assert all(row["model"] == told.details for row in result.rows())
+    assert hash(told) == hash(dataclasses.replace(told, tiers={}))
+
+
 def test_results_cannot_be_changed():
     with pytest.raises(dataclasses.FrozenInstanceError):
         frame().index = 4  # type: ignore[misc]

@@ -5,11 +5,13 @@ from __future__ import annotations
 import glob
 import itertools
 import os
+import re
 from collections import deque
 from collections.abc import Iterable, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 from rich.console import Console
@@ -17,12 +19,15 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn
 from rich.table import Table
 
 from ..clock import StageClock
-from ..detector import AUDetector
-from ..errors import MDHRError, OutputError
+from ..detector import AUDetector, Reading
+from ..errors import ConfigError, MDHRError, OutputError
 from ..outputs import CsvSink, OverlaySink, Results
 from ..outputs.sinks import FileSink
-from ..results import FrameResult
+from ..results import Baseline, FrameResult
 from ..vision import Source
+
+if TYPE_CHECKING:
+    from typing_extensions import Unpack
 
 LIVE_FRAMES = 100_000  # of a camera or live stream, the last ones go into the timeline: about an hour
 MAX_STEM_BYTES = 200  # file systems take names of 255, and ours add up to 40
@@ -36,6 +41,7 @@ class Outcome:
     frames: int = 0
     with_face: int = 0
     tracks: set[int] = field(default_factory=set)
+    baselines: dict[Baseline, set[int]] = field(default_factory=dict)  # what was done to which tracks
     files: list[Path] = field(default_factory=list)
     timings_s: dict[str, float] = field(default_factory=dict)
     total_s: float = 0.0
@@ -50,7 +56,21 @@ class Outcome:
     def count(self, result: FrameResult) -> None:
         self.frames += 1
         self.with_face += bool(result.faces)
-        self.tracks.update(face.track_id for face in result.faces)
+        for face in result.faces:
+            self.tracks.add(face.track_id)
+            self.baselines.setdefault(face.baseline, set()).add(face.track_id)
+
+
+def read_seconds(text: str) -> float:
+    """'2s', '2' or '1.5 s' -> seconds.
+
+    Raises:
+        ConfigError: another text.
+    """
+    found = re.fullmatch(r"\s*([0-9]+(?:\.[0-9]*)?|\.[0-9]+)\s*s?\s*", text)
+    if found is None:
+        raise ConfigError(f"--calibrate-neutral expects seconds, as in 2s; got '{text}'")
+    return float(found[1])
 
 
 def check_out(given: Sequence[str], out: Path) -> None:
@@ -81,15 +101,16 @@ def check_out(given: Sequence[str], out: Path) -> None:
 
 
 def run_detect(
-    detector: AUDetector, sources: Sequence[Source], out: Path, overlay: bool, lookahead: int | None = None
+    detector: AUDetector, sources: Sequence[Source], out: Path, overlay: bool, **reading: Unpack[Reading]
 ) -> list[MDHRError]:
-    """Process the sources one after the other; returns the errors of those that failed.
+    """Process the sources one after the other, as `AUDetector.predict` would; returns the errors of those that failed.
 
     The timeline of a camera or live stream shows its last 100,000 frames; the table and the overlay have all.
 
     Raises:
         KeyboardInterrupt: the user stopped a file halfway; what was done by then is written and announced.
     """
+    reading["images"] = overlay
     console, progress_to = Console(markup=False, emoji=False), Console(stderr=True)
     outcomes: list[Outcome] = []
     columns = (
@@ -101,7 +122,7 @@ def run_detect(
     )
     with Progress(*columns, console=progress_to, transient=True, disable=not progress_to.is_terminal) as progress:
         for source, stem in zip(sources, _stems(sources), strict=True):
-            outcomes.append(_process(detector, source, out / stem, overlay, lookahead, progress))
+            outcomes.append(_process(detector, source, out / stem, overlay, reading, progress))
             if outcomes[-1].interrupted:
                 break
     if any(outcome.frames for outcome in outcomes):
@@ -112,7 +133,7 @@ def run_detect(
 
 
 def _process(
-    detector: AUDetector, source: Source, base: Path, overlay: bool, lookahead: int | None, progress: Progress
+    detector: AUDetector, source: Source, base: Path, overlay: bool, reading: Reading, progress: Progress
 ) -> Outcome:
     outcome = Outcome(source)
     task = progress.add_task(Path(source.name).name, total=None)
@@ -122,7 +143,7 @@ def _process(
     try:
         with clock("total"), ExitStack() as stack:
             try:
-                for result in detector.predict(source, stream=True, images=overlay, lookahead=lookahead):
+                for result in detector.predict(source, stream=True, **reading):
                     with clock("write"):
                         if not sinks:
                             sinks = [stack.enter_context(sink) for sink in _sinks(detector, source, base, overlay)]
@@ -184,8 +205,23 @@ def _report(console: Console, detector: AUDetector, outcomes: Sequence[Outcome])
     )
     if not detector.info.trained:
         console.print("This model is untrained: its scores mean nothing.", style="bold red")
+    if detector.info.reliability:
+        remedy = " (--all-aus turns them on)" if detector.info.off else ""
+        console.print(f"{detector.info.reliability}{remedy}", soft_wrap=True, highlight=False)
+    for line in filter(None, map(_baselines, outcomes)):
+        console.print(line, soft_wrap=True, highlight=False)
     for path in (path for outcome in outcomes for path in outcome.files):
         console.print(f"wrote {path}", soft_wrap=True, highlight=False)
+
+
+def _baselines(outcome: Outcome) -> str:
+    """What a reader of the files must know where not every face got its baseline; '' where nothing."""
+    name, late = Path(outcome.source.name).name, sorted(outcome.baselines.get("missing", ()))
+    if late:
+        return f"{name}: no baseline for face {', '.join(map(str, late))}, not there for half of the neutral seconds"
+    if outcome.baselines.keys() == {"neutral"}:
+        return f"{name}: it ended within its neutral seconds, so no score was made relative to them"
+    return ""
 
 
 def _summary(outcomes: Sequence[Outcome]) -> Table:

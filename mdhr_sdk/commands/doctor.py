@@ -11,6 +11,7 @@ from rich.console import Console
 from rich.table import Table
 
 from .. import __version__
+from ..bundled import bundled_models
 from ..errors import MDHRError
 from ..folder import ModelFolder
 from ..ops import extension_status
@@ -30,7 +31,7 @@ PACKAGES = {  # distributions: what they are for; the first that is there counts
 }
 
 
-def run_doctor(model: Path | None) -> None:
+def run_doctor(model: str | Path | None) -> None:
     """Print one table on the installation, and one on what can run `model`.
 
     Raises:
@@ -51,6 +52,7 @@ def _installation() -> Iterator[tuple[str, str]]:
     devices = [cuda_device(index) for index in range(cuda_device_count())]
     names = [f"{one.name} (compute capability {one.compute_capability})" for one in devices if one is not None]
     yield "CUDA devices", ", ".join(names) or "none"
+    yield "bundled models", ", ".join(bundled_models()) or "none in this copy"
     for names_of, purpose in PACKAGES.items():
         found = next((f"{name} {version}" for name in names_of if (version := _version(name))), "not installed")
         yield purpose, found

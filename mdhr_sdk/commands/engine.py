@@ -19,22 +19,24 @@ DEFAULT_MODEL = Path("models/untrained-resnet50")
 EXPORTERS = ("torch", "timm", "safetensors", "onnx", "onnxscript", "onnxsim")
 
 
-def run_build(model: Path, options: Sequence[EngineOptions], dry_run: bool) -> None:
+def run_build(model: str | Path, options: Sequence[EngineOptions], dry_run: bool) -> None:
     """Build one engine for each of `options`, with a line for every step.
 
     The default model is made if it is not there, and so are ONNX graphs where the extra 'export' is installed.
     """
     for one in options:
         find_target(one)  # without a toolchain or a device nothing else is worth the time
-    if model == DEFAULT_MODEL and not model.exists():
+    if Path(model) == DEFAULT_MODEL and not DEFAULT_MODEL.exists():
         if dry_run:
             typer.echo(f"would make {model}, an untrained ResNet-50, export it to ONNX and build from that")
             return
         for module in EXPORTERS:
             require(module, "export")
         typer.echo(f"making {model}: an untrained ResNet-50, whose scores mean nothing")
-        make_folder(model, "bp4d", "resnet50", k=5, seed=0, pretrained=False, checkpoint=None)
+        make_folder(DEFAULT_MODEL, "bp4d", "resnet50", k=5, seed=0, pretrained=False, checkpoint=None)
     folder = ModelFolder.open(model)
+    if not dry_run:
+        folder.check_own()
     for one in options:
         if can_export(folder, one):
             typer.echo(f"{'would export' if dry_run else 'exporting'} {_onnx(one)} first, which the folder lacks")
@@ -69,7 +71,7 @@ def _onnx(options: EngineOptions) -> str:
     return artefact(options.graph, options.precision, "onnx")
 
 
-def _export(model: Path, options: EngineOptions) -> None:
+def _export(model: str | Path, options: EngineOptions) -> None:
     from ..deploy import export_graphs
 
     export_graphs(model, "onnx", [options.graph], options.precision)

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from rich.console import Console
 from rich.table import Table
 
+from ..bundled import BUNDLED
 from ..errors import ConfigError, OutputError
 from .train import defined, require_training, sorted_words
 
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
 
 
 def run_evaluate(
-    folder: Path, words: Sequence[str], folds: Sequence[int], against: Path | None, out: Path | None
+    given: str | Path, words: Sequence[str], folds: Sequence[int], against: Path | None, out: Path | None
 ) -> None:
     """Judge a run, or a model folder on the test frames of a configuration; print, and write to `out`.
 
@@ -33,11 +34,12 @@ def run_evaluate(
     from ..training.evaluation import SETTINGS, evaluate_run
 
     config, numbers, changes = sorted_words(words, folds)
-    if (folder / SETTINGS).is_file():
+    folder = Path(given)
+    if given not in BUNDLED and (folder / SETTINGS).is_file():
         results = evaluate_run(folder, numbers)
         predictions = _last_predictions(folder, results)
     else:
-        results, predictions = _of_model(folder, config, changes, numbers)
+        results, predictions = _of_model(given, config, changes, numbers)
     console = Console(markup=False)
     console.print(result_table(str(folder), results))
     comparison = None
@@ -122,7 +124,7 @@ def _result_json(result: Result) -> dict[str, Any]:
     }
 
 
-def _of_model(folder: Path, config: Path | None, changes: Sequence[str], folds: Sequence[int]) -> tuple[Any, Any]:
+def _of_model(folder: str | Path, config: Path | None, changes: Sequence[str], folds: Sequence[int]) -> tuple[Any, Any]:
     """A model folder scored on test frames, at its own thresholds."""
     from ..folder import ModelFolder
     from ..training.scoring import score_folder

@@ -8,7 +8,9 @@ from pathlib import Path
 from ..errors import require
 
 
-def run_export(model: Path, kind: str, graphs: Sequence[str], precision: str, calibrate: str | None) -> Iterator[str]:
+def run_export(
+    model: str | Path, kind: str, graphs: Sequence[str], precision: str, calibrate: str | None
+) -> Iterator[str]:
     """Export, and say of each file how large it is and how it compares with the weights."""
     for module in ("torch", "timm", "safetensors"):
         require(module, "export")

@@ -20,7 +20,7 @@ MOST_FRAMES = 4  # that a figure shows of a clip
 
 
 def run_figures(
-    model: Path | None, on: str | None, words: Sequence[str], folds: Sequence[int], out: Path, first: int
+    model: str | Path | None, on: str | None, words: Sequence[str], folds: Sequence[int], out: Path, first: int
 ) -> list[Path]:
     """Write the label distribution of a configuration, or the weights and the graph of a model on footage, or all.
 
@@ -72,12 +72,12 @@ def _of_model(folder: ModelFolder, on: str, first: int) -> dict[str, Any]:
     clip = prepare(crops, config.preprocessing.mean, config.preprocessing.std)[None]
     inspection = inspect(load_model(folder), clip)
     frames = np.unique(np.linspace(0, len(crops) - 1, min(MOST_FRAMES, len(crops))).round().astype(int)).tolist()
-    drawn = {}
+    drawn, note = {}, f"trained on {config.trained_on}" if config.trained_on else ""
     if inspection.weights is not None:
-        drawn["weights"] = draw_weights(crops, inspection, frames, config.model.scales, config.trained)
+        drawn["weights"] = draw_weights(crops, inspection, frames, config.model.scales, config.trained, note)
     if inspection.attention is not None:
         drawn["graph"] = draw_graph(
-            crops, inspection, frames, config.model.label_set, config.thresholds, config.trained
+            crops, inspection, frames, config.model.label_set, config.thresholds, config.trained, note
         )
     return drawn
 

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 COLUMNS = ("mean |Δscore|", "max", "flips", "region flips", "others, relative", "verdict")
 
 
-def run_verify(model: Path, on: str | None, backends: Sequence[str]) -> None:
+def run_verify(model: str | Path, on: str | None, backends: Sequence[str]) -> None:
     """Compare and print a table.
 
     Raises:

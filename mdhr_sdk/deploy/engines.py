@@ -64,6 +64,7 @@ def build_engine(folder: str | Path, options: EngineOptions | None = None) -> En
         ModelFolderError: the folder cannot be read or written; an earlier engine stays as it was.
     """
     target = ModelFolder.open(folder)
+    target.check_own()
     plan = plan_engine(target, options or EngineOptions())
     unproven = _why_unproven(target, plan)
     entry = target.manifest.get(plan.name, {})

@@ -81,6 +81,7 @@ def export_graphs(
     graphs = tuple(dict.fromkeys(graphs)) or default_graphs(precision)
     check_request(kind, graphs, precision, calibrate)
     target = ModelFolder.open(folder)
+    target.check_own()
     model = load_model(target)
     view = export_view(model, target.config.clip_length)
     clips = None if calibrate is None else calibration_clips(calibrate, target.config)

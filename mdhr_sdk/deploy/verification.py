@@ -45,6 +45,7 @@ def verify(
     if unknown := [name for name in backends if name not in BACKENDS]:
         raise BackendError(f"unknown backend '{unknown[0]}'; expected some of {', '.join(BACKENDS)}")
     target = ModelFolder.open(folder)
+    target.check_own()
     model = load_model(target)
     view = export_view(model, target.config.clip_length)
     judge = Judge(target.config, model, view, None if on is None else calibration_clips(on, target.config))

@@ -30,6 +30,7 @@ def save_model(
     trained: bool = False,
     provenance: str = "",
     licence: str = "",
+    half: bool = False,
 ) -> ModelFolder:
     """Write `model` into a new folder: `config.json`, `model.safetensors`, `manifest.json`.
 
@@ -38,9 +39,12 @@ def save_model(
         thresholds: one an AU; 0.5 for all when empty.
         trained: False marks every output made with the model as untrained.
         provenance, licence: where the weights come from and under which terms they stand.
+        half: store matrices and kernels in fp16, in half the space. What is computed stays fp32, from rounded weights;
+            graphs exported from the folder have the same ones. Norms and biases stay fp32: they are small, and
+            a variance can be beyond halves.
 
     Raises:
-        ModelFolderError: the folder holds something already, or cannot be written.
+        ModelFolderError: the folder holds something already, or cannot be written; or a weight is beyond fp16.
     """
     config = FolderConfig(
         model=model.config,
@@ -51,10 +55,10 @@ def save_model(
         provenance=provenance,
         licence=licence,
     )
-    return _save_whole(model, Path(folder), config)
+    return _save_whole(model, Path(folder), config, half)
 
 
-def _save_whole(model: MDHR, folder: Path, config: FolderConfig) -> ModelFolder:
+def _save_whole(model: MDHR, folder: Path, config: FolderConfig, half: bool) -> ModelFolder:
     ModelFolder.check_free(folder)
     folder = folder.resolve()
     # A new folder appears whole, under its name; an empty one of the user's is filled, and emptied if that fails.
@@ -62,7 +66,7 @@ def _save_whole(model: MDHR, folder: Path, config: FolderConfig) -> ModelFolder:
     try:
         if building != folder:
             shutil.rmtree(building, ignore_errors=True)
-        _write(ModelFolder.create(building, config), model)
+        _write(ModelFolder.create(building, config), model, half)
         if building != folder:
             building.replace(folder)
     except BaseException as error:
@@ -76,9 +80,17 @@ def _save_whole(model: MDHR, folder: Path, config: FolderConfig) -> ModelFolder:
     return ModelFolder(folder, config)
 
 
-def _write(target: ModelFolder, model: MDHR) -> None:
-    made = {"tool": "mdhr_sdk.model.save_model", "versions": {"torch": torch.__version__, "timm": timm.__version__}}
+def _write(target: ModelFolder, model: MDHR, half: bool) -> None:
+    made = {
+        "tool": "mdhr_sdk.model.save_model",
+        "options": {"stored": "fp16" if half else "fp32"},
+        "versions": {"torch": torch.__version__, "timm": timm.__version__},
+    }
     tensors = {key: tensor.detach().cpu().contiguous() for key, tensor in model.state_dict().items()}
+    if half:
+        tensors = {key: _halved(tensor) for key, tensor in tensors.items()}
+        if beyond := [key for key, tensor in tensors.items() if not tensor.isfinite().all()]:
+            raise ModelFolderError(f"{beyond[0]} does not fit into fp16; save the model with half=False")
     with target.writing(WEIGHTS, made) as path:
         try:
             save_file(tensors, path)
@@ -86,8 +98,12 @@ def _write(target: ModelFolder, model: MDHR) -> None:
             raise ModelFolderError(f"'{target.path / WEIGHTS}' cannot be written: {error}") from None
 
 
+def _halved(tensor: torch.Tensor) -> torch.Tensor:
+    return tensor.half() if tensor.is_floating_point() and tensor.ndim > 1 else tensor
+
+
 def load_model(folder: str | Path | ModelFolder) -> MDHR:
-    """The model of a folder, on the CPU and in evaluation mode.
+    """The model of a folder, on the CPU, in evaluation mode and in fp32, however its file stores the weights.
 
     Raises:
         ModelFolderError: the folder is incomplete, or its files are not those of its manifest.

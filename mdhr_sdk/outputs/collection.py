@@ -98,7 +98,7 @@ class Results(Sequence[FrameResult]):
         """One row a face, and one with empty face columns for a frame without a face; columns as in `CsvSink`.
 
         Boxes (pixels), times (seconds) and probabilities are float64 with NaN where there is no face; track ids and
-        occurrences are Int64 with NA. `df.attrs["model"]` is the model's tag.
+        occurrences are Int64 with NA. `df.attrs["model"]` is the model's tag, `df.attrs["reliability"]` code -> tier.
 
         Raises:
             InputError: a face carries other AUs than `codes`.
@@ -110,7 +110,7 @@ class Results(Sequence[FrameResult]):
         integers = ["track_id", *(f"{code}_occurrence" for code in self.codes)]
         types = {"frame": "int64", **dict.fromkeys(floats, "float64"), **dict.fromkeys(integers, "Int64")}
         table = pd.DataFrame.from_records(list(records(self.frames, self.codes)), columns=names).astype(types)
-        table.attrs["model"] = self.model.tag
+        table.attrs |= {"model": self.model.tag, "reliability": {c: self.model.tiers.get(c, "") for c in self.codes}}
         return table
 
     def to_csv(self, path: str | os.PathLike[str]) -> Path:

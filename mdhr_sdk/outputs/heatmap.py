@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ..errors import InputError
-from ..results import FaceResult, FrameResult
+from ..results import FaceResult, FrameResult, ModelInfo
 from .style import HEAD_IN, INK, LEFT, MUTED, RIGHT, TRACKS, au_name, draw_title, shortened
 
 if TYPE_CHECKING:
@@ -39,7 +39,7 @@ def draw_heatmap(panel: SubFigure, height_in: float, frames: Sequence[FrameResul
     top, bottom = 1 - (HEAD_IN + NAMES_IN) / height_in, FOOT_IN / height_in
     axes = panel.add_axes((LEFT, bottom, RIGHT - LEFT, top - bottom))
     _draw_cells(axes, rows, codes)
-    _draw_names(axes, codes)
+    _draw_names(axes, codes, frames[0].model)
     several = len(frames) > 1
     for place, (frame, face) in enumerate(rows):
         words = [shortened(frame.source, LABEL_LENGTH)] if several else []
@@ -87,10 +87,11 @@ def _draw_cells(axes: Axes, rows: list[tuple[FrameResult, FaceResult | None]], c
     axes.set_axis_off()
 
 
-def _draw_names(axes: Axes, codes: Sequence[str]) -> None:
+def _draw_names(axes: Axes, codes: Sequence[str], model: ModelInfo) -> None:
     """Code and name above each column."""
+    title: dict[str, Any] = {"color": INK, "fontsize": min(10.0, 130 / max(1, len(codes))), "weight": "bold"}
     for column, code in enumerate(codes):
         name = au_name(code).replace(" ", "\n")
         at: dict[str, Any] = {"xycoords": ("data", "axes fraction"), "textcoords": "offset points", "ha": "center"}
-        axes.annotate(code, (column + 0.5, 1), (0, 42), va="bottom", color=INK, fontsize=10, weight="bold", **at)
+        axes.annotate(model.label(code), (column + 0.5, 1), (0, 42), va="bottom", **title, **at)
         axes.annotate(name, (column + 0.5, 1), (0, 39), va="top", color=MUTED, fontsize=8, **at)

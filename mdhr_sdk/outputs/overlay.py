@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..errors import InputError
-from ..results import FaceResult, FrameResult
+from ..results import Baseline, FaceResult, FrameResult, ModelInfo
 from . import drawing
 from .drawing import Box, Colour, Image
 from .style import track_colour
@@ -19,13 +19,14 @@ _TROUGH: Colour = (92, 80, 72)
 _QUIET: Colour = (184, 172, 162)
 _RED: Colour = (38, 38, 220)
 _AMBER: Colour = (11, 158, 245)
+_BASELINE: dict[Baseline, str] = {"off": "", "neutral": " (neutral)", "applied": "", "missing": " (no baseline)"}
 
 
 def annotate(image_bgr: NDArray[np.uint8], result: FrameResult) -> NDArray[np.uint8]:
     """Draw every face's box, track id and AU scores, and the frame's time.
 
-    Bars show probabilities; AUs that occur are in the track's colour, the others grey. A frame of an untrained
-    model says that it is.
+    Bars show probabilities; AUs that occur are in the track's colour, the others grey; a letter after an AU is its
+    reliability. A frame of an untrained model says that it is, and a small line what else a model was trained on.
 
     Args:
         image_bgr: (H, W, 3) uint8, the frame; left as it is.
@@ -62,12 +63,14 @@ class _Style:
     line_px: int
     top_px: float  # rows above it belong to the warning,
     bottom_px: float  # rows from it on to the status line
+    model: ModelInfo
 
     @classmethod
     def of(cls, image: Image, result: FrameResult) -> _Style:
         height, short = image.shape[0], min(image.shape[:2])
         text = max(9, round(short / 54))
-        return cls(text, max(1, round(short / 500)), 0.0 if result.model.trained else 2.7 * text, height - 2.2 * text)
+        top = 0.0 if result.model.trained else 2.7 * text
+        return cls(text, max(1, round(short / 500)), top, height - 2.2 * text, result.model)
 
     def colour(self, face: FaceResult) -> Colour:
         return drawing.bgr(track_colour(face.track_id))
@@ -93,12 +96,12 @@ def _chip(
 
 
 def _tag(image: Image, face: FaceResult, box: Box, style: _Style) -> Box:
-    """The track id on the upper left corner of the box, inside it when there is no room above."""
+    """Track id and baseline on the upper left corner of the box, inside it when there is no room above."""
     gap, height = 0.4 * style.text_px, 1.7 * style.text_px
     x, y = box[0], box[1] - height - gap
     if y < style.top_px:
         x, y = x + gap, max(box[1], style.top_px) + gap
-    return _chip(image, x, y, f"face {face.track_id}", style.text_px, style.colour(face), 0.9)
+    return _chip(image, x, y, f"face {face.track_id}{_BASELINE[face.baseline]}", style.text_px, style.colour(face), 0.9)
 
 
 def _panel(image: Image, face: FaceResult, box: Box, taken: list[Box], style: _Style) -> Box:
@@ -108,7 +111,8 @@ def _panel(image: Image, face: FaceResult, box: Box, taken: list[Box], style: _S
     width, rows = image.shape[1], len(face.aus)
     size = max(6, min(style.text_px, int((style.bottom_px - style.top_px) / (1.4 * rows + 2))))
     row, pad = 1.4 * size, 0.6 * size
-    label = max(drawing.text_width(code, size, True) for code in face.aus) + pad
+    names = [style.model.label(code) for code in face.aus]
+    label = max(drawing.text_width(name, size, True) for name in names) + pad
     limits = (pad, style.top_px, width - pad, style.bottom_px)
     for bar in (5.0 * size, 3.7 * size, 2.4 * size):
         extent = (label + bar + 2 * pad, row * rows + 1.2 * pad)
@@ -118,10 +122,10 @@ def _panel(image: Image, face: FaceResult, box: Box, taken: list[Box], style: _S
     area = (x, y, x + extent[0], y + extent[1])
     drawing.fill(image, area, _DARK, 0.8 * size, 0.62)
     drawing.fill(image, (x, y, x + 0.35 * size, area[3]), style.colour(face), 0.17 * size)  # whose panel it is
-    for index, score in enumerate(face.aus.values()):
+    for index, (name, score) in enumerate(zip(names, face.aus.values(), strict=True)):
         middle = y + 0.6 * pad + (index + 0.5) * row
         colour = style.colour(face) if score.occurrence else _QUIET
-        drawing.text(image, x + pad, middle, score.code, size, _WHITE if score.occurrence else _QUIET, score.occurrence)
+        drawing.text(image, x + pad, middle, name, size, _WHITE if score.occurrence else _QUIET, score.occurrence)
         start, half = x + pad + label, 0.24 * size
         drawing.fill(image, (start, middle - half, start + bar, middle + half), _TROUGH, half, 0.8)
         length = bar * min(1.0, max(0.0, score.probability))
@@ -148,16 +152,27 @@ def _place(extent: tuple[float, float], box: Box, taken: list[Box], limits: Box)
 
 
 def _status(image: Image, result: FrameResult, style: _Style) -> None:
-    """Bottom left the frame's number and time, and whether it has no face; on top the warning of an untrained model."""
+    """At the bottom number and time, "no face", and what the model was trained on; on top that one is untrained."""
     width, size, top, gap = image.shape[1], style.text_px, style.bottom_px, 0.5 * style.text_px
     words = f"frame {result.index}   {result.timestamp_s:.2f} s"
     _, _, right, _ = _chip(image, gap, top, words, size, _DARK, 0.62, bold=False)
     if not result.faces:
-        _chip(image, right + gap, top, "no face", size, _AMBER, 0.9)
+        _, _, right, _ = _chip(image, right + gap, top, "no face", size, _AMBER, 0.9)
     if not result.model.trained:
         words = "UNTRAINED MODEL - scores mean nothing"
-        size = max(
-            6, min(round(1.15 * size), int(size * 0.94 * width / (drawing.text_width(words, size, True) + size)))
-        )
-        length = drawing.text_width(words, size, True) + 1.1 * size
+        size, length = _fitted(words, round(1.15 * size), 0.94 * width, bold=True)
         _chip(image, (width - length) / 2, gap, words, size, _RED, 0.92)
+    elif result.model.note:
+        room = width - right - 2 * gap
+        size, length = _fitted(result.model.note, size, room, bold=False)
+        y = top if length <= room else top - 2 * size  # a picture too narrow for one line has two
+        _chip(image, width - length - gap, y, result.model.note, size, _DARK, 0.62, bold=False)
+
+
+def _fitted(words: str, size: int, width: float, bold: bool) -> tuple[int, float]:
+    """The greatest text size, from 6 to `size`, at which a chip is at most `width` pixels wide; and its width there."""
+    for smaller in range(size, 5, -1):
+        length = drawing.text_width(words, smaller, bold) + 1.1 * smaller
+        if length <= width:
+            return smaller, length
+    return 6, drawing.text_width(words, 6, bold) + 6.6

@@ -32,7 +32,7 @@ class Series:
 
 
 def codes_of(frames: Sequence[FrameResult]) -> tuple[str, ...]:
-    """The AU codes that the frames carry, in order; without any face those of the model's label set.
+    """The AU codes that the frames carry, in order; without any face those of the model's label set that are on.
 
     Raises:
         InputError: faces carry different AUs.
@@ -43,8 +43,11 @@ def codes_of(frames: Sequence[FrameResult]) -> tuple[str, ...]:
             f"a timeline needs the same AUs in every face, and here are {len(sets)} different sets; "
             "draw the results of each model on their own"
         )
-    known = LABEL_SETS.get(frames[0].model.label_set)
-    return sets.pop() if sets else known.codes if known else ()
+    if sets:
+        return sets.pop()
+    model = frames[0].model
+    known = LABEL_SETS.get(model.label_set)
+    return tuple(code for code in known.codes if code not in model.off) if known else ()
 
 
 def track_series(frames: Sequence[FrameResult], codes: Sequence[str]) -> dict[int, Series]:

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
 
 TRACKS = ("#3b82f6", "#f97316", "#10b981", "#ec4899", "#8b5cf6", "#06b6d4", "#eab308", "#84cc16")
 INK, MUTED, FAINT, WARNING = "#1e293b", "#64748b", "#e2e8f0", "#dc2626"
+LETTERS = "    A, B, C: how reliable an AU is, A the most"
 UNTRAINED = "untrained model: scores mean nothing"
 
 WIDTH_IN, HEAD_IN = 11.0, 0.95  # of a figure, and of the head of each block in it
@@ -33,11 +34,12 @@ def au_name(code: str) -> str:
 
 
 def draw_title(panel: SubFigure, height_in: float, name: str, model: ModelInfo) -> None:
-    """The file name, the model's tag, and in red that an untrained model's scores mean nothing."""
+    """The file name, the model's tag, what letters after AUs are, and in red that untrained scores mean nothing."""
     first, second = 1 - 0.40 / height_in, 1 - 0.64 / height_in
     name = shortened(PurePath(name).name or name, TITLE_LENGTH)
     panel.text(MARGIN, first, name, fontsize=13.5, weight="bold", color=INK, parse_math=False)
-    panel.text(MARGIN, second, model.tag, fontsize=9.5, color=MUTED, parse_math=False)
+    words = model.tag + (LETTERS if model.tiers else "")
+    panel.text(MARGIN, second, words, fontsize=9.5, color=MUTED, parse_math=False)
     if not model.trained:
         panel.text(RIGHT, first, UNTRAINED, ha="right", color=WARNING, fontsize=11.5, weight="bold")
 

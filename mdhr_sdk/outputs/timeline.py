@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ..errors import InputError
-from ..results import FrameResult
+from ..results import FrameResult, ModelInfo
 from .heatmap import draw_heatmap, heatmap_height
 from .series import Series, absence, codes_of, reduced, spread, spread_flags, spread_time, track_series
 from .style import FAINT, HEAD_IN, INK, LEFT, MARGIN, MUTED, RIGHT, WIDTH_IN, au_name, draw_title, track_colour
@@ -23,12 +23,15 @@ COLUMNS = 1500  # points along the time axis that the page can show
 MAX_SOURCES, MAX_LEGEND = 12, 8
 GAP: dict[str, Any] = {"facecolor": "white", "edgecolor": "#cbd5e1", "hatch": "/////", "linewidth": 0}
 
+NEUTRAL: dict[str, Any] = {"color": "#e2e8f0", "linewidth": 0}
+
 
 def draw_timeline(results: Sequence[FrameResult]) -> Figure:
     """Draw the scores of a source, a block below another for several sources.
 
     A video is a row per AU: the probability as a curve in [0, 1], filled solid where the AU occurs; a colour per
-    track; hatched where the frame has no face. Sources of a single frame (stills) become one heat map of faces x AUs.
+    track; hatched where the frame has no face, grey where it is one of the neutral
+    seconds that later scores are relative to. Sources of a single frame (stills) become one heat map of faces x AUs.
     Long videos keep their peaks: each dot of the page shows the least and greatest of its frames.
 
     Args:
@@ -84,20 +87,23 @@ def _draw_video(panel: SubFigure, height_in: float, frames: list[FrameResult], c
         rows, 1, left=LEFT, right=RIGHT, top=1 - HEAD_IN / height_in, bottom=FOOT_IN / height_in, hspace=0.22
     )
     axes: list[Axes] = []
+    neutral_s = [frame.timestamp_s for frame in frames if any(face.baseline == "neutral" for face in frame.faces)]
     for row in range(rows):
         axes.append(panel.add_subplot(grid[row], sharex=axes[0] if axes else None))
-        _draw_row(axes[row], codes[row] if codes else "", row == rows - 1)
+        _draw_row(axes[row], codes[row] if codes else "", frames[0].model, row == rows - 1)
         _draw_gaps(axes[row], absent)
+        if neutral_s:
+            axes[row].axvspan(neutral_s[0], neutral_s[-1], zorder=1, **NEUTRAL)
         if codes:
             for track, series in curves.items():
                 _draw_curve(axes[row], series, row, track, alone=len(curves) == 1)
     times = np.array([frame.timestamp_s for frame in frames])
     axes[0].set_xlim(times.min(), max(times.max(), times.min() + 1e-3))
     draw_title(panel, height_in, frames[0].source, frames[0].model)
-    _draw_legend(panel, height_in, list(tracks), gaps=bool(absent.occurrence.any()))
+    _draw_legend(panel, height_in, list(tracks), bool(absent.occurrence.any()), bool(neutral_s))
 
 
-def _draw_row(axes: Axes, code: str, last: bool) -> None:
+def _draw_row(axes: Axes, code: str, model: ModelInfo, last: bool) -> None:
     axes.set_ylim(0, 1.04)
     axes.set_yticks([])
     axes.set_facecolor("#f8fafc")
@@ -109,7 +115,9 @@ def _draw_row(axes: Axes, code: str, last: bool) -> None:
     axes.tick_params(axis="x", length=0, labelsize=9, labelcolor=MUTED, labelbottom=last, pad=6)
     beside: dict[str, Any] = {"transform": axes.transAxes, "va": "center"}
     axes.text(-0.012, 0.42, au_name(code), ha="right", color=MUTED, fontsize=9, **beside)
-    axes.text((MARGIN - LEFT) / (RIGHT - LEFT), 0.42, code, color=INK, fontsize=10, weight="bold", **beside)
+    axes.text(
+        (MARGIN - LEFT) / (RIGHT - LEFT), 0.42, model.label(code), color=INK, fontsize=10, weight="bold", **beside
+    )
     for level, align in ((0, "bottom"), (1, "top")):
         axes.text(1.006, level, str(level), transform=axes.transAxes, va=align, color="#94a3b8", fontsize=6.5)
     if last:
@@ -132,8 +140,8 @@ def _draw_curve(axes: Axes, series: Series, row: int, track: int, alone: bool) -
     axes.plot(time_s, value, color=colour, linewidth=1.2, solid_joinstyle="round", zorder=3)
 
 
-def _draw_legend(panel: SubFigure, height_in: float, tracks: list[int], gaps: bool) -> None:
-    """What the colours mean: tracks when there are several, else curve and decision; and the hatching."""
+def _draw_legend(panel: SubFigure, height_in: float, tracks: list[int], gaps: bool, neutral: bool) -> None:
+    """What the colours mean: tracks when there are several, else curve and decision; hatching and neutral seconds."""
     from matplotlib.patches import Patch
 
     if len(tracks) == 1:
@@ -145,6 +153,8 @@ def _draw_legend(panel: SubFigure, height_in: float, tracks: list[int], gaps: bo
         handles.append(Patch(color="none", label=f"and {len(tracks) - MAX_LEGEND} more"))
     if gaps:
         handles.append(Patch(label="no face", **GAP))
+    if neutral:
+        handles.append(Patch(label="neutral reference", **NEUTRAL))
     panel.legend(
         handles=handles,
         loc="lower right",

@@ -130,7 +130,8 @@ def export_command(folder: ModelFolder, kind: str, graph: str, precision: str) -
     """What a person types to make an artefact."""
     if graph in HEADS and precision == "int8":
         return f"a {graph} graph has no int8 form; take it in fp32"
-    words = f"mdhr export {folder.path} --format {kind} --graph {graph}"
+    first, path = (f"mdhr copy {folder.path.name} FOLDER, then ", "FOLDER") if folder.bundled else ("", folder.path)
+    words = f"{first}mdhr export {path} --format {kind} --graph {graph}"
     if precision == "int8":
         return f"{words} --precision int8 --calibrate VIDEO_OR_FOLDER"
     return words if precision in ("fp32", "bf16") else f"{words} --precision {precision}"

@@ -65,7 +65,7 @@ def draw_distribution(labels: NDArray[np.int8], label_set: LabelSet) -> Figure:
 
 
 def draw_weights(
-    crops: Crops, inspection: Inspection, frames: Sequence[int], scales: Sequence[int], trained: bool
+    crops: Crops, inspection: Inspection, frames: Sequence[int], scales: Sequence[int], trained: bool, note: str = ""
 ) -> Figure:
     """Adaptive weights of every scale over the face (figure 3), a row a frame.
 
@@ -74,6 +74,7 @@ def draw_weights(
         frames: which of the T.
         scales: numbers of the L scales.
         trained: an untrained model is said to be one.
+        note: what else to say of the weights.
 
     Raises:
         InputError: the model has no adaptive weights.
@@ -103,7 +104,7 @@ def draw_weights(
     bar = figure.colorbar(drawn, ax=[axes for line in grid for axes in line], fraction=0.02, pad=0.015)
     bar.set_label("weight; the scales sum to 1", color=MUTED)
     bar.outline.set_visible(False)
-    return _said(figure, trained)
+    return _said(figure, trained, note)
 
 
 def draw_graph(
@@ -113,6 +114,7 @@ def draw_graph(
     label_set: LabelSet,
     thresholds: Sequence[float],
     trained: bool,
+    note: str = "",
 ) -> Figure:
     """AUs on the face, filled where they are predicted, with the edges of the graph and their weights (figure 4).
 
@@ -135,12 +137,14 @@ def draw_graph(
         for index, code in enumerate(label_set.codes):
             score = float(inspection.scores[frame, index])
             _draw_node(axes, places[index], f"{code} {score:.2f}", score >= thresholds[index])
-    return _said(figure, trained)
+    return _said(figure, trained, note)
 
 
-def _said(figure: Figure, trained: bool) -> Figure:
+def _said(figure: Figure, trained: bool, note: str) -> Figure:
     if not trained:
         figure.suptitle(UNTRAINED, color=WARNING, fontsize=10, weight="bold")
+    elif note:
+        figure.suptitle(note, color=MUTED, fontsize=9)
     return figure
 
 

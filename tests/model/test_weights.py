@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from safetensors.torch import load_file, save_file
@@ -12,6 +14,7 @@ from safetensors.torch import load_file, save_file
 from mdhr_sdk.errors import CheckpointError, ModelFolderError
 from mdhr_sdk.folder import ModelFolder, sha256
 from mdhr_sdk.model import build_mdhr, load_model, save_model
+from mdhr_sdk.runtime.dynamics_weights import read_parameters
 
 
 @pytest.fixture
@@ -41,6 +44,34 @@ def test_round_trip(saved: Path) -> None:
     config = ModelFolder.open(saved).config
     assert (config.clip_length, config.thresholds, config.licence) == (8, (0.4,) * 8, "MIT")
     assert config.trained is False
+
+
+def test_halves_are_stored_and_floats_computed(tmp_path: Path) -> None:
+    torch.manual_seed(1)
+    model = build_mdhr("disfa", "resnet18", projection_width=8, au_width=8).eval()
+    sizes = {}
+    for half in (False, True):
+        folder = save_model(model, tmp_path / str(half), half=half)
+        sizes[half] = (folder.path / "model.safetensors").stat().st_size
+    assert sizes[True] < 0.51 * sizes[False]
+    stored, loaded = load_file(tmp_path / "True" / "model.safetensors"), load_model(tmp_path / "True").state_dict()
+    for key, exact in model.state_dict().items():
+        kernel = exact.ndim > 1
+        assert stored[key].dtype == (torch.float16 if kernel else exact.dtype)
+        assert loaded[key].dtype == exact.dtype
+        assert torch.equal(loaded[key], exact.half().float() if kernel else exact)
+    folder = ModelFolder.open(tmp_path / "True")
+    assert folder.manifest["model.safetensors"]["options"] == {"stored": "fp16"}
+    for one in dataclasses.asdict(read_parameters(folder, scaled=False)).values():
+        assert one.dtype == np.float32
+
+
+def test_a_weight_beyond_halves_is_refused(tmp_path: Path) -> None:
+    model = build_mdhr("disfa", "resnet18", projection_width=8, au_width=8)
+    model.head.score.reference.data[0, 0] = 1e5
+    with pytest.raises(ModelFolderError, match=r"head\.score\.reference does not fit into fp16"):
+        save_model(model, tmp_path / "model", half=True)
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_refuses_a_used_folder(saved: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -11,6 +12,9 @@ from mdhr_sdk.aus import label_set
 from mdhr_sdk.results import AUScore, FaceResult, FrameResult, ModelInfo
 
 CODES = label_set("bp4d").codes
+
+
+RATED = {"trained_on": "synthetic faces only", "tiers": dict(zip(CODES, "AABCBBABCBAB", strict=True))}
 
 
 def make_model(trained: bool = True) -> ModelInfo:
@@ -45,6 +49,12 @@ def frames() -> list[FrameResult]:
 @pytest.fixture
 def frame() -> Callable[..., FrameResult]:
     return make_frame
+
+
+@pytest.fixture
+def rated() -> Callable[..., FrameResult]:
+    """As `frame`, of a model whose AUs have tiers and that was trained on synthetic faces."""
+    return lambda *args, **kwargs: replace(make_frame(*args, **kwargs), model=replace(make_model(), **RATED))
 
 
 @pytest.fixture

@@ -67,6 +67,15 @@ def test_dataframe_values_and_types(results, frames):
     assert table["AU12_probability"][0] == pytest.approx(frames[0].faces[0]["AU12"].probability, abs=1e-6)
 
 
+def test_a_dataframe_carries_tiers_and_what_the_model_was_trained_on(rated, results, codes):
+    table = Results([rated(0)], rated(0).model, fps=25, codes=codes).to_dataframe()
+    assert table.attrs["model"] == "bp4d resnet18 (trained on synthetic faces only)"
+    assert table.attrs["reliability"]["AU12"] == "A" and list(table.attrs["reliability"]) == list(codes)
+    assert table["model"][0].startswith("bp4d resnet18 (trained on synthetic faces only; reliability A: AU01 AU02 ")
+    assert list(table.columns) == list(results.to_dataframe().columns)
+    assert set(results.to_dataframe().attrs["reliability"].values()) == {""}
+
+
 def test_columns_are_the_same_in_csv_and_without_any_face(tmp_path, results, frame, codes):
     path = results.to_csv(tmp_path / "out" / "scores.csv")
     columns = list(pd.read_csv(path).columns)

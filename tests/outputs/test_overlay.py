@@ -66,6 +66,36 @@ def test_every_frame_of_an_untrained_model_says_so(frame, faces):
     assert count(annotate(trained.image, trained)[:30], RED) == 0
 
 
+@pytest.mark.parametrize(("size", "rows"), [((320, 320), 25), ((720, 1280), 40), ((160, 90), 40)])
+@pytest.mark.parametrize("faces", [0, 1])
+def test_what_a_model_was_trained_on_is_a_small_line_and_no_warning(frame, rated, size, rows, faces):
+    plain, told = frame(0, faces, size=size), rated(0, faces, size=size)
+    dark = (28, 20, 16)
+    images = [annotate(one.image, one) for one in (plain, told)]
+    line = [count(image[-rows:, size[1] // 2 :], dark, tolerance=60) for image in images]
+    assert line[1] > line[0] + 200
+    assert count(images[1], RED) == 0
+
+
+def test_tiers_stand_after_the_codes(frame, rated, face):
+    plain, told = frame(0, 1, size=(720, 1280)), rated(0, 1, size=(720, 1280))
+
+    def panel(result) -> int:
+        drawn = annotate(result.image, result)[: -2 * 13 - 20]
+        return int((np.abs(drawn.astype(int) - 128).max(axis=2) > 8).any(axis=0).sum())
+
+    assert panel(told) > panel(plain) + 8, "the panel is wider by a letter"
+
+
+def test_the_tag_says_what_the_baseline_did(frame):
+    def tag(state: str) -> int:
+        result = frame(0, size=(720, 1280))
+        result = dataclasses.replace(result, faces=(dataclasses.replace(result.faces[0], baseline=state, aus={}),))
+        return count(annotate(result.image, result), BLUE, tolerance=60)
+
+    assert tag("off") == tag("applied") < tag("neutral") < tag("missing")
+
+
 def test_a_frame_without_a_face_says_so(frame):
     without, found = frame(0, faces=0, size=(320, 320)), frame(0, size=(320, 320))
     assert count(annotate(without.image, without)[-25:], AMBER) > 100

@@ -50,6 +50,34 @@ def test_an_untrained_model_is_named_in_red(frame):
     assert "scores mean nothing" not in words(draw_timeline([frame(0)]))
 
 
+def test_tiers_and_what_the_model_was_trained_on_are_told(rated, codes):
+    for frames in ([rated(0)], [rated(0), rated(1)]):
+        text = words(draw_timeline(frames))
+        assert "AU12 A" in text and "AU01 A" in text and "AU24 B" in text
+        assert "(trained on synthetic faces only)" in text and "A the most" in text
+        assert "scores mean nothing" not in text
+
+
+def test_neutral_seconds_are_shaded(frame):
+    def of(index: int, state: str):
+        faces = tuple(dataclasses.replace(face, baseline=state) for face in frame(index).faces)
+        return dataclasses.replace(frame(index), faces=faces)
+
+    figure = draw_timeline([of(index, "neutral" if index < 4 else "applied") for index in range(9)])
+    labels = [text.get_text() for text in figure.subfigs[0].legends[0].get_texts()]
+    assert labels == ["probability", "occurs", "neutral reference"]
+    (span,) = figure.axes[0].patches
+    assert span.get_extents().transformed(figure.axes[0].transData.inverted()).intervalx == pytest.approx([0, 3 / 25])
+    assert not draw_timeline([frame(0), frame(1)]).axes[0].patches
+
+
+def test_aus_that_are_off_have_no_row_where_there_is_no_face(rated, codes):
+    frames = [dataclasses.replace(one, model=dataclasses.replace(one.model, off=("AU06", "AU15")))
+              for one in (rated(index, faces=0) for index in range(3))]  # fmt: skip
+    figure = draw_timeline(frames)
+    assert len(figure.axes) == len(codes) - 2 and "AU06" not in words(figure)
+
+
 def test_without_any_face_there_are_rows_and_no_curve(frame, codes):
     figure = draw_timeline([frame(index, faces=0) for index in range(5)])
     assert len(figure.axes) == len(codes)
