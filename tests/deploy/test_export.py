@@ -20,7 +20,7 @@ from mdhr_sdk.deploy.parity import probe_clip
 from mdhr_sdk.deploy.view import export_view
 from mdhr_sdk.errors import ExportError, ModelFolderError
 from mdhr_sdk.folder import ModelFolder, sha256
-from mdhr_sdk.model import load_model
+from mdhr_sdk.model import build_mdhr, calibrate, load_model, save_model
 from mdhr_sdk.runtime import SessionOptions, open_session
 from mdhr_sdk.runtime.base import GRAPHS, graph_specs
 
@@ -136,22 +136,33 @@ def test_specs_follow_the_configuration(exported: ModelFolder) -> None:
     assert json.dumps([spec.name for spec in specs["clip"][1]]).count("region_logits") == 4
 
 
-def test_torchscript_needs_neither_the_models_code_nor_timm(exported: ModelFolder, tmp_path: Path) -> None:
+@pytest.fixture
+def resnet18(tmp_path: Path) -> ModelFolder:
+    """A network of the usual depth and size of picture, whose rounding is like that of the large ones."""
+    torch.manual_seed(0)
+    model = build_mdhr("bp4d", "resnet18", projection_width=32, au_width=16, weight_width=4)
+    calibrate(model, smooth_clips(0, batch=3, size=224))
+    folder = save_model(model, tmp_path / "resnet18", clip_length=4)
+    export_graphs(folder.path, "torchscript", ["clip"])
+    return folder
+
+
+def test_torchscript_needs_neither_the_models_code_nor_timm(resnet18: ModelFolder, tmp_path: Path) -> None:
     code = f"""
 import sys
 sys.modules["mdhr_sdk.model"] = sys.modules["timm"] = None  # importing them raises
 import numpy as np
 from mdhr_sdk.folder import ModelFolder, sha256
 from mdhr_sdk.runtime import SessionOptions, open_session
-session, _ = open_session(ModelFolder.open({str(exported.path)!r}), "torchscript", SessionOptions("cpu", 1))
+session, _ = open_session(ModelFolder.open({str(resnet18.path)!r}), "torchscript", SessionOptions("cpu", 1))
 np.save({str(tmp_path / "scores.npy")!r}, session.run({{"clip": np.load({str(tmp_path / "clip.npy")!r})}})["scores"])
 """
-    clip = probe_clip(exported.config, batch=3)
+    clip = probe_clip(resnet18.config, batch=3)
     np.save(tmp_path / "clip.npy", clip)
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     with torch.inference_mode():
-        wanted = load_model(exported)(torch.from_numpy(clip)).scores.numpy()
+        wanted = load_model(resnet18)(torch.from_numpy(clip)).scores.numpy()
     assert np.abs(np.load(tmp_path / "scores.npy") - wanted).max() <= 1e-6
 
 
