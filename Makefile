@@ -2,13 +2,12 @@
 PYTHON ?= python3
 VENV ?= .venv
 BIN = $(VENV)/bin
-DEMO_MODEL = models/untrained-resnet18
 
 .PHONY: demo test lint kernels sanitize clean
 
-demo: $(VENV)/installed-torch
-	@test -d $(DEMO_MODEL) || $(BIN)/mdhr init $(DEMO_MODEL) --backbone resnet18
-	$(BIN)/mdhr detect mdhr_sdk/assets/demo.mp4 --model $(DEMO_MODEL) --out demo-output
+# The light runtime alone: no PyTorch.
+demo: $(VENV)/installed-light
+	$(BIN)/mdhr detect mdhr_sdk/assets/demo.mp4 --out demo-output
 
 test: $(VENV)/installed-dev lint
 	$(BIN)/pip check
@@ -40,5 +39,5 @@ clean:
 $(VENV)/installed-%: pyproject.toml setup.py
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --upgrade pip
-	$(BIN)/python -m pip install --quiet -e '.[$*]'
+	$(BIN)/python -m pip install --quiet -e '.$(if $(filter-out light,$*),[$*])'
 	@touch $@
