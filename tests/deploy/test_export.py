@@ -14,6 +14,7 @@ import onnx
 import pytest
 import torch
 
+from conftest import smooth_clips
 from mdhr_sdk.deploy import LIMITS, Judge, export, export_graphs
 from mdhr_sdk.deploy.onnx_graphs import OPSET, check_graph
 from mdhr_sdk.deploy.parity import probe_clip
