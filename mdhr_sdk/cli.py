@@ -12,7 +12,7 @@ from typing import Annotated, NoReturn, Optional
 import typer
 
 from . import __version__
-from .errors import CheckpointError, MDHRError
+from .errors import CheckpointError, ConfigError, MDHRError
 
 app = typer.Typer(
     name="mdhr",
@@ -59,6 +59,10 @@ def detect(
     lookahead: Annotated[
         Optional[int], typer.Option(help="Frames that a frame waits for in stream mode, 0 to T - 1.")
     ] = None,
+    ring_dtype: Annotated[
+        Optional[str],
+        typer.Option(help="How stream mode keeps a face's last frames: float32, or float16 or bfloat16, half as big."),
+    ] = None,
     overlay: Annotated[bool, typer.Option(help="Write the annotated video or image.")] = True,
 ) -> None:
     """Read videos or images into tables, timelines and overlays.
@@ -70,6 +74,8 @@ def detect(
     from .detector import AUDetector
     from .vision import list_sources
 
+    if ring_dtype is not None and mode is Mode.clip:
+        raise ConfigError(f"--ring-dtype belongs to --mode stream; got {ring_dtype} in clip mode")
     sources = list_sources(source, fps=fps, sequence=sequence)
     check_out(source, out)
     with AUDetector.from_pretrained(
@@ -81,6 +87,7 @@ def detect(
         mode=mode.value,
         max_faces=max_faces,
         face_model=face_model,
+        ring_dtype=ring_dtype or "float32",
     ) as detector:
         failed = run_detect(detector, sources, out, overlay, lookahead)
     for error in failed:

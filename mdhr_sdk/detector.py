@@ -15,7 +15,7 @@ from .outputs import Results
 from .pipeline import Naming, Pipeline
 from .results import FrameResult, ModelInfo
 from .runtime import Session, SessionOptions, open_session
-from .runtime.stream import StreamScorer
+from .runtime.stream import StreamScorer, check_ring_dtype
 from .runtime.stream_graphs import StreamGraphs
 from .scoring import ClipModel, ClipScoring, Scoring, StreamScoring
 from .vision import TEMPLATES, FaceMesher, Source, list_sources
@@ -66,6 +66,7 @@ class AUDetector:
         thresholds: Mapping[str, float] | None = None,
         max_faces: int = 10,
         face_model: str | Path | None = None,
+        ring_dtype: str = "float32",
         opener: Callable[[Mode], Opened] | None = None,
     ) -> None:
         if config.preprocessing.template not in TEMPLATES:
@@ -89,6 +90,7 @@ class AUDetector:
         self._clock = StageClock()
         self._closed = False
         self._max_faces = max_faces
+        self._ring_dtype = check_ring_dtype(ring_dtype)
         self._face_model = face_model
         self._meshers: dict[bool, FaceMesher] = {}
 
@@ -105,6 +107,7 @@ class AUDetector:
         thresholds: Mapping[str, float] | None = None,
         max_faces: int = 10,
         face_model: str | Path | None = None,
+        ring_dtype: str = "float32",
     ) -> AUDetector:
         """Open a model folder.
 
@@ -119,11 +122,13 @@ class AUDetector:
             thresholds: code -> threshold in [0, 1], in place of the folder's.
             max_faces: most faces a frame; 1 makes MediaPipe faster, since it stops looking for others.
             face_model: a MediaPipe `face_landmarker.task`, in place of the models in MediaPipe's wheel.
+            ring_dtype: how a stream keeps a face's last frames: 'float32', or 'float16' or 'bfloat16' in little more
+                than half of the memory (see `mdhr_sdk.runtime.stream.StreamScorer`).
 
         Raises:
             ModelFolderError: the folder is missing, incomplete or not what its manifest says.
             BackendError: the backend or device cannot run here.
-            ConfigError: an unknown mode or code, or a threshold outside [0, 1].
+            ConfigError: an unknown mode, code or ring_dtype, or a threshold outside [0, 1].
         """
         model_folder = ModelFolder.open(folder)
         options = SessionOptions(device, threads, precision)
@@ -134,7 +139,7 @@ class AUDetector:
         model, info, choice = opener(_checked_mode(mode))
         return cls(
             model_folder.config, model, info, choice=choice, thresholds=thresholds, max_faces=max_faces,
-            face_model=face_model, opener=opener,
+            face_model=face_model, ring_dtype=ring_dtype, opener=opener,
         )  # fmt: skip
 
     @property
@@ -224,7 +229,7 @@ class AUDetector:
             self._opened[mode] = self._opener(mode)
         model, info, _ = self._opened[mode]
         if isinstance(model, StreamGraphs):
-            scorer = StreamScorer(model, lookahead)
+            scorer = StreamScorer(model, lookahead, self._ring_dtype)
             return lambda clock: StreamScoring(scorer, self.config, clock), info
         clips = ClipModel(model, self.config)
         return lambda clock: ClipScoring(clips, clock), info

@@ -193,6 +193,8 @@ def test_one_bad_source_does_not_cost_the_others(
         (("--max-faces", "0"), "max_faces"),
         (("--fps", "-1"), "fps"),
         (("--face-model", "none.task"), "none.task"),
+        (("--ring-dtype", "float16"), "--ring-dtype belongs to --mode stream"),
+        (("--mode", "stream", "--backend", "torch", "--ring-dtype", "int8"), "float32, float16, bfloat16"),
     ],
 )
 def test_bad_options_are_one_line(
