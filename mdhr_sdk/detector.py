@@ -5,31 +5,28 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping
 from numbers import Real
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, TypedDict, cast, get_args, overload
+from typing import TYPE_CHECKING, Any, Literal, TypedDict, overload
 
+from .cameras import run_together
 from .clock import StageClock
 from .config import FolderConfig
 from .errors import ConfigError, InputError, MDHRError, SourceError
 from .folder import ModelFolder
+from .modes import Mode, Opened, SupersededError, checked_mode, open_mode
 from .outputs import Results
 from .pipeline import Naming, Pipeline
 from .results import FrameResult, ModelInfo
-from .runtime import Session, SessionOptions, open_session
+from .runtime import Session, SessionOptions
 from .runtime.stream import StreamScorer, check_ring_dtype
 from .runtime.stream_graphs import StreamGraphs
-from .scoring import ClipModel, ClipScoring, Scoring, StreamScoring
+from .scoring import ClipModel, ClipScoring, Scoring, SharedStreams, StreamScoring
 from .vision import TEMPLATES, FaceMesher, Source, list_sources
 
 if TYPE_CHECKING:
     from typing_extensions import Unpack
 
 
-class SupersededError(InputError):
-    """A stream that is resumed after its detector went on to another source."""
-
-
-Mode = Literal["clip", "stream"]
-Opened = tuple[Session | StreamGraphs, ModelInfo, str]  # what runs a mode, as which model, and why so
+CLOSED = "this detector is closed; open a new one with AUDetector.from_pretrained"
 
 
 class Reading(TypedDict, total=False):
@@ -134,9 +131,9 @@ class AUDetector:
         options = SessionOptions(device, threads, precision)
 
         def opener(wanted: Mode) -> Opened:
-            return _open(model_folder, backend, options, wanted)
+            return open_mode(model_folder, backend, options, wanted)
 
-        model, info, choice = opener(_checked_mode(mode))
+        model, info, choice = opener(checked_mode(mode))
         return cls(
             model_folder.config, model, info, choice=choice, thresholds=thresholds, max_faces=max_faces,
             face_model=face_model, ring_dtype=ring_dtype, opener=opener,
@@ -189,17 +186,47 @@ class AUDetector:
                 frames before the break first; without `stream` they are in the error's `results`.
         """
         if self._closed:
-            raise InputError("this detector is closed; open a new one with AUDetector.from_pretrained")
+            raise InputError(CLOSED)
         sources = list_sources(source, fps=fps, sequence=sequence)
-        begin, info = self._scoring(self.mode if mode is None else _checked_mode(mode), lookahead)
+        begin, info = self._scoring(self.mode if mode is None else checked_mode(mode), lookahead)
         clock = self._clock = StageClock()  # also the token of this run
-        naming = Naming(info, self.thresholds, self.config.preprocessing)
+        naming = self._naming(info)
         frames = (result for one in sources for result in self._run(one, begin, naming, images, clock))
         return frames if stream else self._collect(frames, sources, info)
 
     def stream(self, source: object, lookahead: int | None = None, **reading: Any) -> Iterator[FrameResult]:
         """Yield every frame of a source as it becomes due: `predict` with stream=True and mode='stream'."""
         return self.predict(source, True, mode="stream", lookahead=lookahead, **reading)
+
+    def stream_together(
+        self,
+        sources: list[object],
+        lookahead: int | None = None,
+        *,
+        fps: float | None = None,
+        sequence: bool | None = None,
+        images: bool = False,
+    ) -> Iterator[FrameResult]:
+        """Yield every frame of several sources as it becomes due, the faces of all that have one in one batch.
+
+        Each result is as `stream` gives it for its source alone, in order within the source, and tells by its `source`
+        which that is: `list_sources` keeps names apart. Every source is read in a thread of its own; files wait for
+        each other, cameras for none. A source that breaks off ends; the others go on, and its error comes last.
+
+        Args, Raises: as `predict`.
+        """
+        if self._closed:
+            raise InputError(CLOSED)
+        listed = list_sources(sources, fps=fps, sequence=sequence)
+        scorer, info = self._scorer(lookahead)
+        clock = self._clock = StageClock()
+        streams, naming = SharedStreams(scorer, self.config, clock), self._naming(info)
+
+        def mesher(still: bool) -> FaceMesher:
+            with clock("start"):
+                return FaceMesher(self._max_faces, still, self._face_model)
+
+        return run_together(listed, streams, naming, mesher, clock, images, lambda: self._check_current(clock))
 
     def close(self) -> None:
         """Free the session and the face models; the detector cannot be used after it. May be called twice."""
@@ -223,16 +250,29 @@ class AUDetector:
         """What makes a source's scoring, and the model that its results name; opens the mode if it is not yet."""
         if mode == "clip" and lookahead is not None:
             raise ConfigError(f"lookahead belongs to mode='stream'; got {lookahead!r} in clip mode")
+        if mode == "stream":
+            scorer, info = self._scorer(lookahead)
+            return lambda clock: StreamScoring(scorer, self.config, clock), info
+        session, info = self._model(mode)
+        assert not isinstance(session, StreamGraphs)
+        clips = ClipModel(session, self.config)
+        return lambda clock: ClipScoring(clips, clock), info
+
+    def _scorer(self, lookahead: int | None) -> tuple[StreamScorer, ModelInfo]:
+        graphs, info = self._model("stream")
+        assert isinstance(graphs, StreamGraphs)
+        return StreamScorer(graphs, lookahead, self._ring_dtype), info
+
+    def _model(self, mode: Mode) -> tuple[Session | StreamGraphs, ModelInfo]:
         if mode not in self._opened:
             if self._opener is None:
                 raise ConfigError(f"this detector was made for {self.mode} mode; use AUDetector.from_pretrained")
             self._opened[mode] = self._opener(mode)
         model, info, _ = self._opened[mode]
-        if isinstance(model, StreamGraphs):
-            scorer = StreamScorer(model, lookahead, self._ring_dtype)
-            return lambda clock: StreamScoring(scorer, self.config, clock), info
-        clips = ClipModel(model, self.config)
-        return lambda clock: ClipScoring(clips, clock), info
+        return model, info
+
+    def _naming(self, info: ModelInfo) -> Naming:
+        return Naming(info, self.thresholds, self.config.preprocessing)
 
     def _run(
         self, source: Source, begin: Callable[[StageClock], Scoring], naming: Naming, images: bool, clock: StageClock
@@ -287,34 +327,6 @@ class AUDetector:
                 self._meshers[still] = FaceMesher(self._max_faces, still, self._face_model)
             self._meshers[still].reset()
         return self._meshers[still]
-
-
-def _open(folder: ModelFolder, backend: str, options: SessionOptions, mode: Mode) -> Opened:
-    model: Session | StreamGraphs
-    if mode == "stream":
-        model = StreamGraphs.open(folder, backend, options)
-        session, choice = model.encoder, model.choice
-    else:
-        session, choice = open_session(folder, backend, options)
-        model = session
-    config = folder.config
-    info = ModelInfo(
-        name=folder.path.resolve().name,
-        label_set=config.model.label_set.name,
-        backbone=config.model.backbone,
-        backend=session.backend,
-        device=session.device,
-        precision=session.precision,
-        trained=config.trained,
-        licence=config.licence,
-    )
-    return model, info, choice
-
-
-def _checked_mode(mode: object) -> Mode:
-    if mode not in get_args(Mode):
-        raise ConfigError(f"mode must be one of {', '.join(get_args(Mode))}; got {mode!r}")
-    return cast(Mode, mode)
 
 
 def _checked(thresholds: Mapping[str, float], codes: tuple[str, ...]) -> dict[str, float]:
