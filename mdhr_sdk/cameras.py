@@ -6,7 +6,7 @@ import logging
 import queue
 import threading
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import ExitStack
+from contextlib import ExitStack, closing
 from dataclasses import dataclass, field
 
 from .clock import StageClock
@@ -22,7 +22,7 @@ log = logging.getLogger("mdhr_sdk")
 
 @dataclass
 class _Reader:
-    """Reads one source in a thread of its own, one frame ahead of nobody: the next when the last one was used."""
+    """Reads one source in a thread of its own: the next frame when the last one was used."""
 
     number: int
     source: Source
@@ -104,51 +104,67 @@ def run_together(
     with ExitStack() as stack:
         readers = Readers(sources)
         stack.callback(readers.close)
-        waiting: dict[int, Waiting] = {}
-        broken: list[BaseException] = []
+
+        def begin(reader: _Reader) -> Waiting:
+            return Waiting(naming, stack.enter_context(closing(mesher(reader.still))), clock, images)
+
+        run = _Together(readers, streams, begin)
         try:
             while due := _timed(clock, readers):
                 check()
-                frames = {number: frame for number, frame in due.items() if frame is not None}
-                for number in frames.keys() - waiting.keys():
-                    own = mesher(readers.all[number].still)
-                    stack.callback(own.close)
-                    waiting[number] = Waiting(naming, own, clock, images)
-                crops = {number: (frame.index, waiting[number].take(frame)) for number, frame in frames.items()}
-                readers.used([*frames])
-                scores = streams.push(crops) if crops else {}
-                for number in due:
-                    yield from waiting[number].give(scores[number]) if number in scores else ()
-                    if number not in frames:
-                        yield from _ended(readers.all[number], streams, waiting, broken)
+                yield from run.step(due)
         except SupersededError:
             raise
         except MDHRError as error:  # the frames before it are scored before it shows
-            broken.insert(0, error)
+            run.broken.insert(0, error)
         except KeyboardInterrupt as stop:  # how cameras end: their last frames count too
             if not all(reader.live for reader in readers.all):
                 raise
-            broken.insert(0, stop)
-        for number, rest in waiting.items():
-            yield from rest.give(streams.flush(number))
-        if broken:
-            raise broken[0]
+            run.broken.insert(0, stop)
+        for reader in readers.all:
+            yield from run.end(reader)
+        if run.broken:
+            raise run.broken[0]
+
+
+@dataclass
+class _Together:
+    """The sources that have begun, and what broke on the way."""
+
+    readers: Readers
+    streams: SharedStreams
+    begin: Callable[[_Reader], Waiting]
+    waiting: dict[int, Waiting] = field(default_factory=dict)
+    broken: list[BaseException] = field(default_factory=list)
+
+    def step(self, due: dict[int, Frame | None]) -> Iterator[FrameResult]:
+        """Take what is due, the faces of all in one batch; None ends a source."""
+        crops = {}
+        for number, frame in due.items():
+            if frame is not None:
+                if number not in self.waiting:
+                    self.waiting[number] = self.begin(self.readers.all[number])
+                crops[number] = (frame.index, self.waiting[number].take(frame))
+        self.readers.used([*crops])
+        scores = self.streams.push(crops) if crops else {}
+        for number in due:
+            if number in scores:
+                yield from self.waiting[number].give(scores[number])
+                continue
+            reader = self.readers.all[number]
+            yield from self.end(reader)
+            if isinstance(reader.error, MDHRError):
+                log.warning("%s; the other sources go on", reader.error)
+                self.broken.append(reader.error)
+            elif reader.error is not None:
+                raise reader.error
+
+    def end(self, reader: _Reader) -> Iterator[FrameResult]:
+        """Score what still waits of a source."""
+        if reader.number in self.waiting:
+            yield from self.waiting.pop(reader.number).give(self.streams.flush(reader.number))
 
 
 def _timed(clock: StageClock, readers: Readers) -> dict[int, Frame | None]:
     with clock("read"):
         return readers.due()
-
-
-def _ended(
-    reader: _Reader, streams: SharedStreams, waiting: dict[int, Waiting], broken: list[BaseException]
-) -> Iterator[FrameResult]:
-    """Score what still waits of a source; the others go on, whatever ended it."""
-    if reader.number in waiting:
-        yield from waiting[reader.number].give(streams.flush(reader.number))
-    if reader.error is None:
-        return
-    if not isinstance(reader.error, MDHRError):
-        raise reader.error
-    log.warning("%s; the other sources go on", reader.error)
-    broken.append(reader.error)
