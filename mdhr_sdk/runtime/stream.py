@@ -171,6 +171,8 @@ class StreamScorer:
         chosen = list(dict.fromkeys(self._streams if keys is None else keys))
         if unknown := [key for key in chosen if key not in self._streams]:
             raise InputError(f"expected keys of open streams; got {unknown}; open are {list(self._streams)}")
+        if not chosen:
+            return []
         streams = {key: self._streams.pop(key) for key in chosen}
         rows = self.settings.finish([stream.ring for stream in streams.values()])
         return self._score(streams, dict(zip(streams, rows, strict=True)), 0)
@@ -181,8 +183,6 @@ class StreamScorer:
 
     def _score(self, streams: dict[Hashable, _Stream], rows: dict[Hashable, Rows], wait: int) -> list[StreamScore]:
         """Nodes of all rows in one batch, scores of all windows in another, then what is due `wait` frames later."""
-        if not streams:
-            return []
         nodes = self._nodes(list(rows.values()))
         windows: list[tuple[Hashable, Window]] = []
         start = 0

@@ -334,7 +334,7 @@ def test_more_faces_than_a_batch_holds(exported: ModelFolder, model: MDHR) -> No
 
 
 def test_one_call_of_the_kernel_takes_all_faces_a_step_further(
-    exported: ModelFolder, monkeypatch: pytest.MonkeyPatch
+    folder: ModelFolder, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     step, calls = rings.fuse_dynamics_step, []
 
@@ -343,7 +343,7 @@ def test_one_call_of_the_kernel_takes_all_faces_a_step_further(
         return step(maps, states, *more, **options)
 
     monkeypatch.setattr(rings, "fuse_dynamics_step", counted)
-    scorer = open_scorer(exported, "onnxruntime", SETTLED)
+    scorer = open_scorer(folder, "torch", SETTLED)
     for index in range(3):
         scorer.push({key: FRAMES[key][index] for key in "abc"})
     scorer.finish()
