@@ -98,7 +98,7 @@ def test_nothing_is_written_to_it(stand_in: Path) -> None:
         lambda: list(verify("edge")),
         lambda: build_engine("edge"),
         lambda: folder.update(licence="mine"),
-        lambda: folder.note("head.onnx", parity=None),
+        lambda: folder.note("head.onnx", "", parity=None),
         lambda: folder.writing("new.bin", {}).__enter__(),
     ):
         with pytest.raises(ModelFolderError, match="mdhr copy edge FOLDER"):
