@@ -195,8 +195,7 @@ class ModelFolder:
             digest: SHA-256 of the file that the facts are about.
 
         Raises:
-            ModelFolderError: the manifest does not vouch for such a file, or cannot be written; or the folder is
-                bundled.
+            ModelFolderError: the manifest does not vouch for such a file, cannot be written, or is of a bundled folder.
         """
         self.check_own()
         try:

@@ -25,6 +25,7 @@ from mdhr_sdk.deploy import EngineOptions, build_engine, export_graphs, verify
 from mdhr_sdk.errors import ModelFolderError
 from mdhr_sdk.folder import ModelFolder
 from mdhr_sdk.runtime.base import export_command
+from mdhr_sdk.scratch import LOCK
 
 REAL = bundled.ROOT / "edge"
 TIERS = tuple("AABCBBABCBAB")
@@ -49,7 +50,7 @@ def stand_in(tiny_onnx_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyP
 
 def state(folder: Path) -> dict[str, tuple[int, int, int]]:
     """What changes when anything in a folder is written."""
-    found = {path.name: path.stat() for path in folder.iterdir()}
+    found = {path.name: path.stat() for path in folder.iterdir() if path.name != LOCK}
     return {name: (stat.st_ino, stat.st_size, stat.st_mtime_ns) for name, stat in found.items()}
 
 
@@ -98,7 +99,7 @@ def test_nothing_is_written_to_it(stand_in: Path) -> None:
         lambda: list(verify("edge")),
         lambda: build_engine("edge"),
         lambda: folder.update(licence="mine"),
-        lambda: folder.note("head.onnx", "", parity=None),
+        lambda: folder.note("head.onnx", "0" * 64, parity=None),
         lambda: folder.writing("new.bin", {}).__enter__(),
     ):
         with pytest.raises(ModelFolderError, match="mdhr copy edge FOLDER"):

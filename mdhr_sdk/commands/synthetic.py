@@ -7,8 +7,6 @@ from pathlib import Path
 from typing import Annotated, Optional
 
 import typer
-from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 app = typer.Typer(no_args_is_help=True, help="Render labelled faces to train on (extra: synthetic).")
 
@@ -44,6 +42,9 @@ def make(
     plain: Annotated[bool, typer.Option("--plain", help="No hard cases: for ablations.")] = False,
 ) -> None:
     """Render clips with known action units, in the layout that `mdhr train` reads."""
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
     from ..errors import require
 
     for package, extra in (("numba", "synthetic"), ("torch", "train")):
