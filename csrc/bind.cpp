@@ -84,12 +84,13 @@ void run(const Work& work, int device, uintptr_t stream, int threads, Cpu cpu, [
 #endif
 
 void fuse_clip(const Sizes& sizes, bool channels_last, int dtype, const Addresses& data, const Sizes& batch_strides,
-               const Addresses& params, const Sizes& frame_strides, uintptr_t fused, const Addresses& means, int device,
-               uintptr_t stream, int threads) {
+               const Addresses& params, const Sizes& frame_strides, bool changes, uintptr_t fused,
+               const Addresses& means, int device, uintptr_t stream, int threads) {
     mdhr::Clip clip = {};
     clip.shape = shape(sizes, channels_last);
     const auto scales = static_cast<size_t>(clip.shape.scales);
     clip.maps = maps(data, batch_strides, frame_strides, dtype, scales);
+    clip.maps.changes = changes;
     clip.parameters = parameters(params);
     clip.fused = pointer<char>(fused);
     check(means.empty() || means.size() == scales, "means: expected none, or an address a scale");
@@ -98,19 +99,20 @@ void fuse_clip(const Sizes& sizes, bool channels_last, int dtype, const Addresse
 }
 
 void fuse_step(const Sizes& sizes, bool channels_last, int dtype, const Addresses& data, const Sizes& batch_strides,
-               const Addresses& params, const Addresses& state, uintptr_t fused, int device, uintptr_t stream,
-               int threads) {
+               const Addresses& params, const Addresses& states, int ring, uintptr_t fused, int device,
+               uintptr_t stream, int threads) {
     mdhr::Step step = {};
     step.shape = shape(sizes, channels_last);
     const auto scales = static_cast<size_t>(step.shape.scales);
     step.maps = maps(data, batch_strides, Sizes(scales), dtype, scales);
     step.parameters = parameters(params);
-    check(state.size() == 5, "state: expected the addresses of rows, counts, previous, ring and products");
-    step.rows = pointer<const int64_t>(state[0]);
-    step.counts = pointer<int64_t>(state[1]);
-    step.previous = pointer<float>(state[2]);
-    step.ring = pointer<float>(state[3]);
-    step.products = pointer<float>(state[4]);
+    check(states.size() == 4 * static_cast<size_t>(step.shape.batch),
+          "states: expected the addresses of count, previous, ring and products, state by state");
+    for (size_t i = 0; i < states.size(); i += 4)
+        step.states.push_back({pointer<int64_t>(states[i]), pointer<float>(states[i + 1]),
+                               pointer<char>(states[i + 2]), pointer<float>(states[i + 3])});
+    check(ring >= 0 && ring <= 2, "states: unknown dtype");
+    step.ring = static_cast<mdhr::DType>(ring);
     step.fused = pointer<float>(fused);
     run(step, device, stream, threads, mdhr::fuse_step, MDHR_CUDA_VERSION(fuse_step));
 }
@@ -165,6 +167,7 @@ PYBIND11_MODULE(_kernels, m) {
     m.def("fuse_step", &fuse_step);
     m.def("warp", &warp);
     m.def("dlpack", &dlpack);
+    m.def("scratch_bytes", &mdhr::scratch_bytes);
     m.def("max_threads", &omp_get_max_threads);
     m.def("instruction_set", &mdhr::instruction_set);
     m.def("instruction_sets", &mdhr::instruction_sets);

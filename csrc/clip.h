@@ -22,10 +22,13 @@ MDHR_INLINE const char* frame(const Clip& clip, int l, int b, int t) {
     return clip.maps.data[l] + b * clip.maps.batch_stride[l] + t * clip.maps.frame_stride[l];
 }
 
-// relu(scale * (after - before) + shift) for W elements, where `before` is at `map` and `after` a step further.
+// relu(scale * (after - before) + shift) for W elements, where `before` is at `map` and `after` a step further; or, of
+// `changes`, their difference is.
 template <int W, class S>
-MDHR_INLINE Float<W> difference(const char* map, int64_t step, int64_t there, Float<W> scale, Float<W> shift) {
-    return relu<W>((load<W, S>(map + step, there) - load<W, S>(map, there)) * scale + shift);
+MDHR_INLINE Float<W> difference(const char* map, int64_t step, bool changes, int64_t there, Float<W> scale,
+                                Float<W> shift) {
+    const Float<W> after = load<W, S>(map + step, there);
+    return relu<W>((changes ? after : after - load<W, S>(map, there)) * scale + shift);
 }
 
 // Floats of a task's `scratch`.
@@ -80,7 +83,7 @@ MDHR_INLINE void fuse_lanes(const Task& task, Window<W>& window, float* totals, 
         Float<W> before[2], scale[2], shift[2];
         for (int u = 0; u < 2; ++u) {
             affine(l, u, scale[u], shift[u]);
-            before[u] = load<W, S>(map + u * W * S::kSize, there - u * W);
+            before[u] = clip.maps.changes ? Float<W>{} : load<W, S>(map + u * W * S::kSize, there - u * W);
         }
         for (int j = 0; j < frames - 1; ++j) {
             map += step;
@@ -90,7 +93,7 @@ MDHR_INLINE void fuse_lanes(const Task& task, Window<W>& window, float* totals, 
             for (int u = 0; u < 2; ++u) {
                 const Float<W> after = load<W, S>(map + u * W * S::kSize, there - u * W);
                 write(window.row(j) + u * W, relu<W>((after - before[u]) * scale[u] + shift[u]));
-                before[u] = after;
+                if (!clip.maps.changes) before[u] = after;
             }
         }
         char* mean = clip.means[l];

@@ -52,7 +52,8 @@ MDHR_INLINE void products_of(const Task& task) {
                 // Lanes past the last position belong to the next channel; the next row is written over them.
                 for (int p = 0; p < s.positions; p += W) {
                     const int64_t e = static_cast<int64_t>(c0 + c) * s.positions + p;
-                    write(row + p, difference<W, S>(map + e * S::kSize, step, total - e, splat<W>(scale), splat<W>(shift)));
+                    write(row + p, difference<W, S>(map + e * S::kSize, step, clip.maps.changes, total - e,
+                                                    splat<W>(scale), splat<W>(shift)));
                 }
             }
         }
@@ -162,6 +163,8 @@ void fuse_channels_first(const Clip& clip, int threads) {
         }
     }
 }
+
+size_t scratch_bytes() { return Scratch::spare_bytes(); }
 
 void fuse_clip(const Clip& clip, int threads) {
     (clip.shape.channels_last ? fuse_channels_last : fuse_channels_first)(clip, threads);

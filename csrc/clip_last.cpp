@@ -33,8 +33,8 @@ MDHR_INLINE void products_of(const Task& task) {
                 float* row = task.block + static_cast<int64_t>(j) * kDepth - c0;
                 for (int c = c0; c < c0 + depth; c += W) {
                     const int64_t there = s.channels - c;
-                    write(row + c, difference<W, S>(map + c * S::kSize, step, there, load<W>(scale + c, there),
-                                                    load<W>(shift + c, there)));
+                    write(row + c, difference<W, S>(map + c * S::kSize, step, clip.maps.changes, there,
+                                                    load<W>(scale + c, there), load<W>(shift + c, there)));
                 }
             }
             const int64_t done = c0 + kDepth, bytes = depth * S::kSize;

@@ -15,8 +15,10 @@ constexpr int kLanes = 16;  // columns of a product; rows of scratch memory are 
 
 inline int64_t padded(int64_t count) { return (count + kLanes - 1) / kLanes * kLanes; }
 
-// Memory for `parts` threads or tasks, aligned to cache lines. Blocks are kept by the thread that asked for them: what
-// the system hands out anew at every call costs as much as a tenth of the work.
+constexpr size_t kSpareBytes = size_t{32} << 20;  // a ResNet-50's clips and steps need less
+
+// Memory for `parts` threads or tasks, aligned to cache lines. Blocks are kept by the thread that asked for them, up to
+// kSpareBytes: what the system hands out anew at every call costs as much as a tenth of the work.
 class Scratch {
   public:
     enum Content { kAnything, kZero };
@@ -26,12 +28,21 @@ class Scratch {
         if (content == kZero) std::memset(block_.data.get(), 0, sizeof(float) * static_cast<size_t>(stride_ * parts));
     }
     ~Scratch() {
-        if (spare().size() < 8) spare().push_back(std::move(block_));
+        auto& blocks = spare();
+        if (block_.bytes() <= kSpareBytes) blocks.push_back(std::move(block_));
+        while (blocks.size() > 8 || spare_bytes() > kSpareBytes) blocks.erase(blocks.begin());  // the oldest
     }
     Scratch(const Scratch&) = delete;
     Scratch& operator=(const Scratch&) = delete;
 
     float* part(int64_t index) const { return block_.data.get() + index * stride_; }
+
+    // What this thread keeps for its next call.
+    static size_t spare_bytes() {
+        size_t total = 0;
+        for (const Block& block : spare()) total += block.bytes();
+        return total;
+    }
 
   private:
     struct Free {
@@ -40,6 +51,7 @@ class Scratch {
     struct Block {
         std::unique_ptr<float, Free> data;
         size_t floats;
+        size_t bytes() const { return floats * sizeof(float); }
     };
 
     static std::vector<Block>& spare() {
@@ -52,7 +64,6 @@ class Scratch {
         for (auto block = blocks.begin(); block != blocks.end(); ++block)
             if (block->floats >= floats && (best == blocks.end() || block->floats < best->floats)) best = block;
         if (best == blocks.end()) {
-            if (blocks.size() >= 8) blocks.erase(blocks.begin());
             float* data = static_cast<float*>(std::aligned_alloc(64, (floats * sizeof(float) + 63) / 64 * 64));
             if (!data) throw std::bad_alloc();
             return {std::unique_ptr<float, Free>(data), floats};

@@ -1,6 +1,7 @@
 // What the kernels take: plain pointers and sizes, on the CPU or on a CUDA device. Nothing here knows Python or torch.
 #pragma once
 
+#include <cstddef>
 #include <cstdint>
 #include <vector>
 
@@ -25,6 +26,7 @@ struct Maps {
     int64_t batch_stride[kMaxScales];  // bytes
     int64_t frame_stride[kMaxScales];  // bytes
     DType dtype;
+    bool changes;  // frame t holds what changed since frame t - 1, and the first one nothing
 };
 
 // float32, contiguous. L scales, C channels, O squeezed channels a scale.
@@ -52,16 +54,21 @@ struct Clip {
     char* means[kMaxScales];   // the same for every scale, or null
 };
 
-// One step of many states. Rows of the state's arrays are chosen by `rows`; all are float32 and the caller's.
+// What a sequence has seen, in memory of the caller's.
+struct State {
+    int64_t* count;            // maps seen, on the CPU; 0 for a state that starts
+    float* previous;           // (L, C x P)
+    char* ring;                // (2k, L, C x P) normalised differences after ReLU
+    float* products;           // (2k, L, O x P) their squeezed channels
+};
+
+// One step of many states.
 struct Step {
     Shape shape;               // batch: states in this call; frames: 1
     Maps maps;                 // data null: a step without change, which ends a sequence
     Parameters parameters;
-    const int64_t* rows;       // (M) into the state's arrays
-    int64_t* counts;           // (N) maps seen; 0 for a state that starts
-    float* previous;           // (N, L, C x P)
-    float* ring;               // (N, 2k, L, C x P) normalised differences after ReLU
-    float* products;           // (N, 2k, L, O x P) their squeezed channels
+    std::vector<State> states; // (M)
+    DType ring;                // how the rings are stored
     float* fused;              // (M, C x P)
 };
 
@@ -82,6 +89,9 @@ struct Warp {
 void fuse_clip(const Clip& clip, int threads);
 void fuse_step(const Step& step, int threads);
 void warp(const Warp& warp, int threads);
+
+// Bytes of scratch memory that this thread keeps for its next call: 32 MiB at most.
+size_t scratch_bytes();
 
 // The instruction sets of this build that this processor has, the widest last.
 std::vector<const char*> instruction_sets();

@@ -15,7 +15,7 @@ import typer
 from . import __version__
 from .bundled import BUNDLED, DEFAULT, ModelNameWarning
 from .commands import synthetic
-from .errors import CheckpointError, MDHRError
+from .errors import CheckpointError, ConfigError, MDHRError
 
 app = typer.Typer(
     name="mdhr",
@@ -65,6 +65,10 @@ def detect(
     lookahead: Annotated[
         Optional[int], typer.Option(help="Frames that a frame waits for in stream mode, 0 to T - 1.")
     ] = None,
+    ring_dtype: Annotated[
+        Optional[str],
+        typer.Option(help="How stream mode keeps a face's last frames: float32, or float16 or bfloat16, half as big."),
+    ] = None,
     overlay: Annotated[bool, typer.Option(help="Write the annotated video or image.")] = True,
     calibrate_neutral: Annotated[
         Optional[str],
@@ -85,6 +89,8 @@ def detect(
     from .detector import AUDetector
     from .vision import list_sources
 
+    if ring_dtype is not None and mode is Mode.clip:
+        raise ConfigError(f"--ring-dtype belongs to --mode stream; got {ring_dtype} in clip mode")
     sources = list_sources(source, fps=fps, sequence=sequence)
     check_out(source, out)
     neutral_s = None if calibrate_neutral is None else read_seconds(calibrate_neutral)
@@ -98,6 +104,7 @@ def detect(
         max_faces=max_faces,
         face_model=face_model,
         all_aus=all_aus,
+        ring_dtype=ring_dtype or "float32",
     ) as detector:
         if model is None:
             typer.echo(f"no --model given: taking '{DEFAULT}', which comes with mdhr_sdk")

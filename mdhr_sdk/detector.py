@@ -5,20 +5,22 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, TypedDict, cast, get_args, overload
+from typing import TYPE_CHECKING, Any, Literal, TypedDict, overload
 
 from .baseline import NeutralBaseline
+from .cameras import run_together
 from .clock import StageClock
 from .config import FolderConfig
 from .errors import ConfigError, InputError, MDHRError, SourceError
 from .folder import ModelFolder
+from .modes import Mode, Opened, SupersededError, checked_mode, open_mode
 from .outputs import Results
 from .pipeline import Naming, Pipeline
 from .results import FrameResult, ModelInfo
-from .runtime import Session, SessionOptions, open_session
-from .runtime.stream import StreamScorer
+from .runtime import Session, SessionOptions
+from .runtime.stream import StreamScorer, check_ring_dtype
 from .runtime.stream_graphs import StreamGraphs
-from .scoring import ClipModel, ClipScoring, Scoring, StreamScoring
+from .scoring import ClipModel, ClipScoring, Scoring, SharedStreams, StreamScoring
 from .selection import select
 from .vision import TEMPLATES, FaceMesher, Source, list_sources
 
@@ -26,12 +28,7 @@ if TYPE_CHECKING:
     from typing_extensions import Unpack
 
 
-class SupersededError(InputError):
-    """A stream that is resumed after its detector went on to another source."""
-
-
-Mode = Literal["clip", "stream"]
-Opened = tuple[Session | StreamGraphs, ModelInfo, str]  # what runs a mode, as which model, and why so
+CLOSED = "this detector is closed; open a new one with AUDetector.from_pretrained"
 
 
 class Reading(TypedDict, total=False):
@@ -70,6 +67,7 @@ class AUDetector:
         max_faces: int = 10,
         face_model: str | Path | None = None,
         all_aus: bool = False,
+        ring_dtype: str = "float32",
         opener: Callable[[Mode], Opened] | None = None,
     ) -> None:
         if config.preprocessing.template not in TEMPLATES:
@@ -93,6 +91,7 @@ class AUDetector:
         self._clock = StageClock()
         self._closed = False
         self._max_faces = max_faces
+        self._ring_dtype = check_ring_dtype(ring_dtype)
         self._face_model = face_model
         self._meshers: dict[bool, FaceMesher] = {}
 
@@ -110,6 +109,7 @@ class AUDetector:
         max_faces: int = 10,
         face_model: str | Path | None = None,
         all_aus: bool = False,
+        ring_dtype: str = "float32",
     ) -> AUDetector:
         """Open a model folder.
 
@@ -127,22 +127,24 @@ class AUDetector:
             face_model: a MediaPipe `face_landmarker.task`, in place of the models in MediaPipe's wheel.
             all_aus: report AUs of reliability tier C too. They are off otherwise: results, tables and `codes` are
                 without them. A model whose AUs were never rated reports all.
+            ring_dtype: how a stream keeps a face's last frames: 'float32', or 'float16' or 'bfloat16' in little more
+                than half of the memory (see `mdhr_sdk.runtime.stream.StreamScorer`).
 
         Raises:
             ModelFolderError: the folder is missing, incomplete or not what its manifest says.
             BackendError: the backend or device cannot run here.
-            ConfigError: an unknown mode or code, or a threshold outside [0, 1] or of an AU that is off.
+            ConfigError: an unknown mode, code or ring_dtype, or a threshold outside [0, 1] or of an AU that is off.
         """
         model_folder = ModelFolder.open(folder)
         options = SessionOptions(device, threads, precision)
 
         def opener(wanted: Mode) -> Opened:
-            return _open(model_folder, backend, options, wanted)
+            return open_mode(model_folder, backend, options, wanted)
 
-        model, info, choice = opener(_checked_mode(mode))
+        model, info, choice = opener(checked_mode(mode))
         return cls(
             model_folder.config, model, info, choice=choice, thresholds=thresholds, max_faces=max_faces,
-            face_model=face_model, all_aus=all_aus, opener=opener,
+            face_model=face_model, all_aus=all_aus, ring_dtype=ring_dtype, opener=opener,
         )  # fmt: skip
 
     @property
@@ -197,19 +199,49 @@ class AUDetector:
                 `results`.
         """
         if self._closed:
-            raise InputError("this detector is closed; open a new one with AUDetector.from_pretrained")
+            raise InputError(CLOSED)
         sources = list_sources(source, fps=fps, sequence=sequence)
-        begin, info = self._scoring(self.mode if mode is None else _checked_mode(mode), lookahead)
-        if calibrate_neutral_s is not None:
-            info = replace(info, neutral_s=NeutralBaseline(calibrate_neutral_s).seconds)
+        begin, info = self._scoring(self.mode if mode is None else checked_mode(mode), lookahead)
+        naming = self._naming(info, calibrate_neutral_s)
         clock = self._clock = StageClock()  # also the token of this run
-        naming = Naming(info, self.thresholds, self.config.preprocessing, self._selection.places)
         frames = (result for one in sources for result in self._run(one, begin, naming, images, clock))
-        return frames if stream else self._collect(frames, sources, info)
+        return frames if stream else self._collect(frames, sources, naming.info)
 
     def stream(self, source: object, lookahead: int | None = None, **reading: Any) -> Iterator[FrameResult]:
         """Yield every frame of a source as it becomes due: `predict` with stream=True and mode='stream'."""
         return self.predict(source, True, mode="stream", lookahead=lookahead, **reading)
+
+    def stream_together(
+        self,
+        sources: list[object],
+        lookahead: int | None = None,
+        *,
+        fps: float | None = None,
+        sequence: bool | None = None,
+        images: bool = False,
+        calibrate_neutral_s: float | None = None,
+    ) -> Iterator[FrameResult]:
+        """Yield every frame of several sources as it becomes due, the faces of all that have one in one batch.
+
+        Each result is as `stream` gives it for its source alone, in order within the source, and tells by its `source`
+        which that is: `list_sources` keeps names apart. Every source is read in a thread of its own; files wait for
+        each other, cameras for none. A source that breaks off ends; the others go on, and its error comes last.
+
+        Args, Raises: as `predict`.
+        """
+        if self._closed:
+            raise InputError(CLOSED)
+        listed = list_sources(sources, fps=fps, sequence=sequence)
+        scorer, info = self._scorer(lookahead)
+        naming = self._naming(info, calibrate_neutral_s)
+        clock = self._clock = StageClock()
+        streams = SharedStreams(scorer, self.config, clock)
+
+        def mesher(still: bool) -> FaceMesher:
+            with clock("start"):
+                return FaceMesher(self._max_faces, still, self._face_model)
+
+        return run_together(listed, streams, naming, mesher, clock, images, lambda: self._check_current(clock))
 
     def close(self) -> None:
         """Free the session and the face models; the detector cannot be used after it. May be called twice."""
@@ -233,25 +265,38 @@ class AUDetector:
         """What makes a source's scoring, and the model that its results name; opens the mode if it is not yet."""
         if mode == "clip" and lookahead is not None:
             raise ConfigError(f"lookahead belongs to mode='stream'; got {lookahead!r} in clip mode")
+        if mode == "stream":
+            scorer, info = self._scorer(lookahead)
+            return lambda clock: StreamScoring(scorer, self.config, clock), info
+        session, info = self._model(mode)
+        assert not isinstance(session, StreamGraphs)
+        clips = ClipModel(session, self.config)
+        return lambda clock: ClipScoring(clips, clock), info
+
+    def _scorer(self, lookahead: int | None) -> tuple[StreamScorer, ModelInfo]:
+        graphs, info = self._model("stream")
+        assert isinstance(graphs, StreamGraphs)
+        return StreamScorer(graphs, lookahead, self._ring_dtype), info
+
+    def _model(self, mode: Mode) -> tuple[Session | StreamGraphs, ModelInfo]:
         if mode not in self._opened:
             if self._opener is None:
                 raise ConfigError(f"this detector was made for {self.mode} mode; use AUDetector.from_pretrained")
             self._opened[mode] = self._opener(mode)
         model, info, _ = self._opened[mode]
-        info = replace(info, off=self._selection.off)
-        if isinstance(model, StreamGraphs):
-            scorer = StreamScorer(model, lookahead)
-            return lambda clock: StreamScoring(scorer, self.config, clock), info
-        clips = ClipModel(model, self.config)
-        return lambda clock: ClipScoring(clips, clock), info
+        return model, replace(info, off=self._selection.off)
+
+    def _naming(self, info: ModelInfo, neutral_s: float | None) -> Naming:
+        if neutral_s is not None:
+            info = replace(info, neutral_s=NeutralBaseline(neutral_s).seconds)
+        return Naming(info, self.thresholds, self.config.preprocessing, self._selection.places)
 
     def _run(
         self, source: Source, begin: Callable[[StageClock], Scoring], naming: Naming, images: bool, clock: StageClock
     ) -> Iterator[FrameResult]:
         self._check_current(clock)
         with source:
-            if naming.info.neutral_s and source.info.still:
-                raise InputError(f"calibrate_neutral_s needs a video, and '{source.name}' is a still")
+            naming.check(source)
             pipeline = Pipeline(begin(clock), naming, self._mesher(source.info.still), clock, images)
             broken: BaseException | None = None
             try:
@@ -300,33 +345,3 @@ class AUDetector:
                 self._meshers[still] = FaceMesher(self._max_faces, still, self._face_model)
             self._meshers[still].reset()
         return self._meshers[still]
-
-
-def _open(folder: ModelFolder, backend: str, options: SessionOptions, mode: Mode) -> Opened:
-    model: Session | StreamGraphs
-    if mode == "stream":
-        model = StreamGraphs.open(folder, backend, options)
-        session, choice = model.encoder, model.choice
-    else:
-        session, choice = open_session(folder, backend, options)
-        model = session
-    config = folder.config
-    info = ModelInfo(
-        name=folder.path.resolve().name,
-        label_set=config.model.label_set.name,
-        backbone=config.model.backbone,
-        backend=session.backend,
-        device=session.device,
-        precision=session.precision,
-        trained=config.trained,
-        licence=config.licence,
-        trained_on=config.trained_on,
-        tiers=config.tiers,
-    )
-    return model, info, choice
-
-
-def _checked_mode(mode: object) -> Mode:
-    if mode not in get_args(Mode):
-        raise ConfigError(f"mode must be one of {', '.join(get_args(Mode))}; got {mode!r}")
-    return cast(Mode, mode)

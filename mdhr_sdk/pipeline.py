@@ -16,7 +16,7 @@ from .config import Preprocessing
 from .errors import InputError
 from .results import AUScore, Baseline, FaceResult, FrameResult, ModelInfo
 from .scoring import Scored, Scoring
-from .vision import CutDetector, Face, FaceMesher, Frame, Tracker, align
+from .vision import CutDetector, Face, FaceMesher, Frame, Source, Tracker, align
 
 
 @dataclass(frozen=True)
@@ -34,6 +34,11 @@ class Naming:
     thresholds: Mapping[str, float]
     preprocessing: Preprocessing
     places: tuple[int, ...] | None = None
+
+    def check(self, source: Source) -> None:
+        """Refuse an open source that has no neutral seconds, with InputError, where they are wanted."""
+        if self.info.neutral_s and source.info.still:
+            raise InputError(f"calibrate_neutral_s needs a video, and '{source.name}' is a still")
 
     def face(
         self, track_id: int, face: Face, probabilities: NDArray[np.float32], baseline: Baseline = "off"
@@ -64,16 +69,13 @@ class Pending:
     came_s: float  # of the clock that never goes back
 
 
-class Pipeline:
-    """One source: frames go in, and come out in the same order once all their faces are scored.
+class Waiting:
+    """The frames of one source that wait for scores: they come out in order, once all their faces are scored.
 
     A cut ends all tracks, so that no clip or stream holds frames of two scenes.
     """
 
-    def __init__(
-        self, scoring: Scoring, naming: Naming, mesher: FaceMesher, clock: StageClock, keep_images: bool
-    ) -> None:
-        self._scoring = scoring
+    def __init__(self, naming: Naming, mesher: FaceMesher, clock: StageClock, keep_images: bool) -> None:
         self._naming = naming
         self._mesher = mesher
         self._clock = clock
@@ -85,8 +87,8 @@ class Pipeline:
         self._scores: dict[tuple[int, int], NDArray[np.float32]] = {}  # (frame index, track id) -> (N,)
         self._newest = 0
 
-    def push(self, frame: Frame) -> Iterator[FrameResult]:
-        """Take the next frame; yields the results that are now complete, of this frame or earlier ones."""
+    def take(self, frame: Frame) -> dict[int, NDArray[np.uint8]]:
+        """Find the faces of the next frame; returns the crop of each track."""
         came_s, self._newest = time.perf_counter(), frame.index
         with self._clock("faces"):
             if self._cuts.is_cut(frame.image):
@@ -103,13 +105,10 @@ class Pipeline:
         faces = {track_id: faces[track_id] for track_id in crops}
         image = frame.image.copy() if self._keep_images else None  # its producer may reuse the buffer
         self._waiting.append(Pending(frame.source, frame.index, frame.timestamp_s, faces, image, came_s))
-        yield from self._finish(self._scoring.push(frame.index, crops))
+        return crops
 
-    def flush(self) -> Iterator[FrameResult]:
-        """The source has ended; yields the rest."""
-        yield from self._finish(self._scoring.flush())
-
-    def _finish(self, scores: Iterable[Scored]) -> Iterator[FrameResult]:
+    def give(self, scores: Iterable[Scored]) -> Iterator[FrameResult]:
+        """Take scores; yields the results that are now complete."""
         self._scores.update(((one.index, one.track_id), one.probabilities) for one in scores)
         while self._waiting:
             frame = self._waiting[0]
@@ -133,3 +132,22 @@ class Pipeline:
             delay_frames=self._newest - frame.index,
             delay_ms=1e3 * (time.perf_counter() - frame.came_s),
         )
+
+
+class Pipeline:
+    """One source: frames go in, and come out in the same order once all their faces are scored."""
+
+    def __init__(
+        self, scoring: Scoring, naming: Naming, mesher: FaceMesher, clock: StageClock, keep_images: bool
+    ) -> None:
+        self._scoring = scoring
+        self._waiting = Waiting(naming, mesher, clock, keep_images)
+
+    def push(self, frame: Frame) -> Iterator[FrameResult]:
+        """Take the next frame; yields the results that are now complete, of this frame or earlier ones."""
+        crops = self._waiting.take(frame)
+        yield from self._waiting.give(self._scoring.push(frame.index, crops))
+
+    def flush(self) -> Iterator[FrameResult]:
+        """The source has ended; yields the rest."""
+        yield from self._waiting.give(self._scoring.flush())

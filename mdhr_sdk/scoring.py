@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Protocol, cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,6 +17,7 @@ from .runtime.clips import Clip, ClipAssembler, Crop
 from .runtime.stream import StreamScore, StreamScorer
 from .vision import prepare
 
+Face = tuple[int, int]  # source, track
 MAX_BATCH = 8  # clips a call: bounds memory when many faces end together
 
 
@@ -87,35 +88,55 @@ class StreamScoring:
     """Every frame once, scored L frames later; a face that a frame lacks ends its stream, and begins another."""
 
     def __init__(self, scorer: StreamScorer, config: FolderConfig, clock: StageClock) -> None:
+        self._streams = SharedStreams(scorer, config, clock)
+
+    def push(self, index: int, crops: Mapping[int, Crop]) -> Iterator[Scored]:
+        yield from self._streams.push({0: (index, crops)})[0]
+
+    def flush(self) -> Iterator[Scored]:
+        yield from self._streams.flush(0)
+
+
+class SharedStreams:
+    """`StreamScoring` of several sources, told apart by a number: the faces of all go to the model in one batch."""
+
+    def __init__(self, scorer: StreamScorer, config: FolderConfig, clock: StageClock) -> None:
         self._scorer = scorer
         self._config = config
         self._clock = clock
-        self._began: dict[int, int] = {}  # track id -> source's number of its stream's first frame
+        self._began: dict[Face, int] = {}  # source's number of a stream's first frame
         scorer.discard()  # what an earlier source left when it was given up
 
-    def push(self, index: int, crops: Mapping[int, Crop]) -> Iterator[Scored]:
+    def push(self, frames: Mapping[int, tuple[int, Mapping[int, Crop]]]) -> dict[int, list[Scored]]:
+        """Take the next frame of some sources: source -> (index, crop (S, S, 3), uint8 BGR, of each track in it)."""
+        faces = {(source, track): crop for source, (_, crops) in frames.items() for track, crop in crops.items()}
         preprocessing = self._config.preprocessing
-        lost = [track_id for track_id in self._began if track_id not in crops]
         with self._clock("align"):
-            stacked = prepare(np.stack(list(crops.values())), preprocessing.mean, preprocessing.std) if crops else ()
+            stacked = prepare(np.stack(list(faces.values())), preprocessing.mean, preprocessing.std) if faces else ()
         with self._clock("model"):
-            scores = self._named(self._scorer.finish(lost))
-            for track_id in lost:
-                del self._began[track_id]
-            for track_id in crops:
-                self._began.setdefault(track_id, index)
-            scores += self._named(self._scorer.push(dict(zip(crops, stacked, strict=True))))
-        yield from scores
+            found = self._end([face for face in self._began if face[0] in frames and face not in faces])
+            for face in faces:
+                self._began.setdefault(face, frames[face[0]][0])
+            found += self._named(self._scorer.push(dict(zip(faces, stacked, strict=True))))
+        return {number: [scored for source, scored in found if source == number] for number in frames}
 
-    def flush(self) -> Iterator[Scored]:
+    def flush(self, source: int) -> list[Scored]:
+        """Nothing follows from this source."""
         with self._clock("model"):
-            scores = self._named(self._scorer.finish())
-        yield from scores
-        self._began.clear()
+            # A step that failed has ended its streams already.
+            found = self._end([cast(Face, key) for key in self._scorer.keys if cast(Face, key)[0] == source])
+        self._began = {face: index for face, index in self._began.items() if face[0] != source}
+        return [scored for _, scored in found]
 
-    def _named(self, scores: list[StreamScore]) -> list[Scored]:
+    def _end(self, faces: list[Face]) -> list[tuple[int, Scored]]:
+        found = self._named(self._scorer.finish(faces))
+        for face in faces:
+            del self._began[face]
+        return found
+
+    def _named(self, scores: list[StreamScore]) -> list[tuple[int, Scored]]:
         named = []
         for score in scores:
-            assert isinstance(score.key, int)
-            named.append(Scored(self._began[score.key] + score.frame, score.key, score.scores))
+            source, track = cast(Face, score.key)
+            named.append((source, Scored(self._began[source, track] + score.frame, track, score.scores)))
         return named

@@ -195,6 +195,8 @@ def test_one_bad_source_does_not_cost_the_others(
         (("--calibrate-neutral", "soon"), "--calibrate-neutral expects seconds, as in 2s; got 'soon'"),
         (("--calibrate-neutral", "0s"), "must be a number above 0"),
         (("--face-model", "none.task"), "none.task"),
+        (("--ring-dtype", "float16"), "--ring-dtype belongs to --mode stream"),
+        (("--mode", "stream", "--backend", "torch", "--ring-dtype", "int8"), "float32, float16, bfloat16"),
     ],
 )
 def test_bad_options_are_one_line(

@@ -46,10 +46,14 @@ class Judge:
             ExportError: an output has another shape than the model's.
         """
         pairs = [self._pair(session, graph, batch) for batch in batches]
-        thresholds = np.asarray(self.config.thresholds, np.float32)
-        if not self.config.trained:
-            thresholds = np.median(np.concatenate([wanted["scores"] for wanted, _ in pairs]), axis=(0, 1))
+        thresholds = self.thresholds([wanted["scores"] for wanted, _ in pairs])
         return report_on(session.precision, sum(batches), thresholds, pairs)
+
+    def thresholds(self, scores: Sequence[NDArray[Any]]) -> NDArray[Any]:
+        """Those of the folder; of an untrained model the medians of `scores`, each (B, T, N)."""
+        if self.config.trained:
+            return np.asarray(self.config.thresholds, np.float32)
+        return np.median(np.concatenate(scores), axis=(0, 1))
 
     def _pair(self, session: Session, graph: str, batch: int) -> tuple[Arrays, Arrays]:
         """What the weights answer, and what the session does."""

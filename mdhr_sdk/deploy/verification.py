@@ -11,18 +11,23 @@ from ..errors import BackendError, ExportError, MissingDependencyError, ModelFol
 from ..folder import ModelFolder
 from ..model import load_model
 from ..runtime import BACKENDS, Session, SessionOptions
-from ..runtime.base import artefact, parity_entry
+from ..runtime.base import artefact, no_artefact, parity_entry
 from ..runtime.cuda import cuda_device_count
+from ..runtime.stream_graphs import BESIDE, StreamGraphs
 from .calibration import calibration_clips, demo_clips
 from .parity import Judge
 from .report import ParityReport
+from .stream_parity import compare_streams
 from .view import export_view
+
+UNFIT = (BackendError, ExportError, MissingDependencyError, ModelFolderError)
 
 
 def verify(
     folder: str | Path, on: object = None, backends: Sequence[str] = ()
 ) -> Iterator[tuple[str, ParityReport | str]]:
-    """Run every exported graph and compare it with the weights; the manifest keeps what comes out.
+    """Run every exported graph and compare it with the weights; then streams of every encoder whose other graphs are
+    there. The manifest keeps what comes out.
 
     Each file is run by the backend that it was exported for, and by the others that take it, in every precision that
     they make of it: a bf16 that only the backend's arithmetic knows is judged like one that stands in a file. What
@@ -34,8 +39,9 @@ def verify(
         backends: some of `mdhr_sdk.runtime.BACKENDS`; empty for those that 'auto' would take.
 
     Yields:
-        File name, for another backend than the export's followed by ', BACKEND PRECISION'; and its report or why it
-        cannot run here. Of backends that were not named, those that cannot run are left out.
+        File name, for another backend than the export's followed by ', BACKEND PRECISION', for streams by ', stream at
+        lookahead L'; and its report or why it cannot run here. Of backends that were not named, those that cannot run
+        are left out. Streams are run by the backend that the encoder was exported for.
 
     Raises:
         BackendError: an unknown backend.
@@ -50,19 +56,23 @@ def verify(
     view = export_view(model, target.config.clip_length)
     judge = Judge(target.config, model, view, None if on is None else calibration_clips(on, target.config))
     of_int8 = judge
-    for name, entry in target.manifest.items():
-        options = entry.get("options", {})
-        if "graph" not in options:
-            continue
-        if options["precision"] == "int8" and of_int8.clips is None:
-            of_int8 = Judge(target.config, model, view, demo_clips(target.config))
+    made = [one for one in target.manifest.items() if "graph" in one[1].get("options", {})]
+    if judge.clips is None and any(entry["options"]["precision"] == "int8" for _, entry in made):
+        of_int8 = Judge(target.config, model, view, demo_clips(target.config))
+    streamed: list[tuple[str, _Run, Judge]] = []
+    for name, entry in made:
+        options, digest = entry["options"], entry["sha256"]
         one = of_int8 if options["precision"] == "int8" else judge
         for run in _runs(name, options["graph"], options["precision"], backends):
             try:
-                yield run.label, _compare(target, entry["sha256"], run, one)
-            except (BackendError, ExportError, MissingDependencyError, ModelFolderError) as error:
+                yield run.label, _compare(target, digest, run, one)
+            except UNFIT as error:
                 if run.own or backends or not isinstance(error, BackendError | MissingDependencyError):
                     yield run.label, str(error)
+            if run.own and run.graph == "encoder":
+                streamed.append((digest, run, one))
+    for digest, run, one in streamed:
+        yield from _compare_streams(target, digest, run, one)
 
 
 @dataclass(frozen=True)
@@ -86,7 +96,7 @@ class _Run:
 
 def _runs(name: str, graph: str, precision: str, backends: Sequence[str]) -> Iterator[_Run]:
     """The backend that a file was exported for first; it is missing in the run of a file that none knows."""
-    suffix = name.removeprefix(f"{graph}.").removeprefix(f"{precision}.")
+    suffix = _suffix(name, graph, precision)
     takers = [module for module in BACKENDS.values() if getattr(module, "SUFFIX", None) == suffix]
     if not takers:
         yield _Run(name, graph, precision, None, own=True)
@@ -109,6 +119,36 @@ def _compare(folder: ModelFolder, digest: str, run: _Run, judge: Judge) -> Parit
         session.close()
     folder.note(run.name, digest, **{run.entry: report.to_dict()})
     return report
+
+
+def _compare_streams(
+    folder: ModelFolder, digest: str, run: _Run, judge: Judge
+) -> Iterator[tuple[str, ParityReport | str]]:
+    suffix, small = _suffix(run.name, run.graph, run.precision), "fp32" if run.precision == "int8" else run.precision
+    others = [artefact(graph, small, suffix) for graph in BESIDE]
+    if not all(map(folder.has, (run.name, *others))):
+        return
+    try:
+        obstacles = (no_artefact(folder, one, "export it again") for one in (run.name, *others))
+        if reason := next(filter(None, obstacles), None):
+            raise BackendError(reason)
+        encoder = _open(folder, run)
+        graphs = StreamGraphs.beside(folder, encoder, SessionOptions(encoder.device, precision=run.precision))
+        try:
+            reports = compare_streams(judge, graphs)
+        finally:
+            graphs.close()
+        told = {str(lookahead): report.to_dict() for lookahead, report in reports.items()}
+        folder.note(run.name, digest, streams=told)
+    except UNFIT as error:
+        yield f"{run.name}, stream", str(error)
+        return
+    for lookahead, report in reports.items():
+        yield f"{run.name}, stream at lookahead {lookahead}", report
+
+
+def _suffix(name: str, graph: str, precision: str) -> str:
+    return name.removeprefix(f"{graph}.").removeprefix(f"{precision}.")
 
 
 def _open(folder: ModelFolder, run: _Run) -> Session:

@@ -169,7 +169,7 @@ def _at_address(view: View) -> np.ndarray:
 
 
 def numpy_dtype(dtype: str) -> np.dtype:
-    """NumPy's dtype; for bfloat16 that of ml_dtypes, which whoever has such arrays has."""
+    """NumPy's dtype; for bfloat16 that of ml_dtypes."""
     if dtype == "bfloat16":
-        return np.dtype(require("ml_dtypes", "export").bfloat16)
+        return np.dtype(require("ml_dtypes", "all").bfloat16)
     return np.dtype(dtype)

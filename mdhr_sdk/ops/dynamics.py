@@ -71,6 +71,7 @@ def fuse_dynamics(
     parameters: DynamicsParameters,
     k: int,
     *,
+    changes: bool = False,
     means: bool | Sequence[Any] = False,
     backend: Backend = "auto",
     out: Any | None = None,
@@ -88,6 +89,8 @@ def fuse_dynamics(
             or last (`np.moveaxis` or torch's channels_last), with any strides of B and T; other gaps are copied.
         parameters: for these L and C.
         k: frames on each side, at least 1.
+        changes: whether the maps hold, in frame t, what changed since frame t - 1, and in the first one nothing that
+            counts. Halves keep small changes where they would lose them in the difference of two large values.
         means: True to get the L means too; or L arrays to write them to, which CUDA needs.
         backend: 'compiled', 'reference' or 'auto'.
         out: where to write, like a map without gaps in B and T; CUDA needs it.
@@ -109,14 +112,14 @@ def fuse_dynamics(
     result = like_maps(views, views.shape, out, "out")
     pooled = [like_maps(views, views.shape, each, "means") for each in _wanted_means(means, len(views.views))]
     if extension is None:
-        values = reference.fuse_dynamics(on_cpu(views.views), on_cpu(arrays), k)
+        values = reference.fuse_dynamics(on_cpu(views.views), on_cpu(arrays), k, changes)
         for array, value in zip(on_cpu([result, *pooled]), values, strict=False):
             array[...] = value
     elif views.shape[0] > 0:
         strides = [view.strides[1] for view in views.views]
         targets = result.address, [view.address for view in pooled]
         shared = shared_arguments(views, arrays, views.shape[1], k)
-        call(extension.fuse_clip, *shared, strides, *targets, *where(extension, views, stream, threads))
+        call(extension.fuse_clip, *shared, strides, changes, *targets, *where(extension, views, stream, threads))
     fused = result.owner if out is None else out
     if means is False:
         return fused

@@ -11,10 +11,13 @@ from numpy.typing import NDArray
 Array = NDArray[np.float32]
 
 
-def fuse_dynamics(maps: Sequence[np.ndarray], parameters: Sequence[Array], k: int) -> tuple[Array, ...]:
+def fuse_dynamics(
+    maps: Sequence[np.ndarray], parameters: Sequence[Array], k: int, changes: bool = False
+) -> tuple[Array, ...]:
     """L maps (B, T, C, h, w) -> their weighted motion, and the L means that it is the sum of; each (B, T, C, h, w)."""
     scale, shift, *weights = parameters
-    differences = [np.diff(x.astype(np.float32), axis=1) for x in maps]
+    wide = [x.astype(np.float32) for x in maps]
+    differences = [x[:, 1:] if changes else np.diff(x, axis=1) for x in wide]
     means = [window_mean(activate(d, scale[i], shift[i]), k) for i, d in enumerate(differences)]
     return weighted_sum(means, adaptive_weights(means, weights)), *means
 
@@ -54,35 +57,26 @@ def _pointwise(weight: Array, bias: Array, x: Array) -> Array:
 
 
 def fuse_dynamics_step(
-    maps: Sequence[np.ndarray] | None,
-    parameters: Sequence[Array],
-    rows: NDArray[np.int64],
-    state: Sequence[np.ndarray],
+    maps: Sequence[np.ndarray] | None, parameters: Sequence[Array], state: Sequence[np.ndarray]
 ) -> Array:
-    """One step of the states `rows`; `state` is (counts, previous, ring, products) of `DynamicsState`, written to.
+    """One step of one state: counts, previous, ring and products of a `DynamicsState` of one row, written to.
 
-    previous (N, L, C, h, w), ring (N, 2k, L, C, h, w). Returns (M, C, h, w), NaN where no window is complete yet.
+    L maps (C, h, w) -> (C, h, w), NaN where no window is complete yet.
     """
     scale, shift, *weights = parameters
-    counts, previous, ring, products = state
-    slots = ring.shape[1]
-    fused = np.full((len(rows), *ring.shape[3:]), np.nan, np.float32)
-    for index, row in enumerate(rows):
-        if counts[row] == 0:
-            ring[row], products[row] = 0, 0
-        else:
-            ring[row, (counts[row] - 1) % slots] = 0
-            products[row, (counts[row] - 1) % slots] = 0
-        for level in range(ring.shape[2] if maps is not None else 0):
-            new = maps[level][index].astype(np.float32)  # type: ignore[index]
-            if counts[row] > 0:
-                active = activate(new - previous[row, level], scale[level], shift[level])
-                ring[row, (counts[row] - 1) % slots, level] = active
-                flat = active.reshape(len(active), -1)
-                products[row, (counts[row] - 1) % slots, level] = (weights[0][level] @ flat).reshape(products.shape[3:])
-            previous[row, level] = new
-        if counts[row] >= slots // 2:
-            means = list(ring[row].sum(axis=0, dtype=np.float32) / np.float32(slots))
-            fused[index] = weighted_sum(means, adaptive_weights(means, weights))
-        counts[row] += int(maps is not None or counts[row] > 0)
-    return fused
+    (count,), (previous,), (ring,), (products,) = state
+    slots = len(ring)
+    slot = (count - 1) % slots
+    cleared = slice(None) if count == 0 else slot
+    ring[cleared], products[cleared] = 0, 0
+    for level, new in enumerate(maps or ()):
+        if count > 0:
+            active = activate(new.astype(np.float32) - previous[level], scale[level], shift[level])
+            ring[slot, level] = active
+            products[slot, level] = (weights[0][level] @ active.reshape(len(active), -1)).reshape(products.shape[2:])
+        previous[level] = new
+    state[0][0] += int(maps is not None or count > 0)
+    if count < slots // 2:
+        return np.full(ring.shape[2:], np.nan, np.float32)
+    means = list(ring.astype(np.float32).sum(axis=0) / np.float32(slots))
+    return weighted_sum(means, adaptive_weights(means, weights))

@@ -126,6 +126,18 @@ def no_artefact(folder: ModelFolder, name: str, remedy: str, entry: str = "parit
     return folder.stale(name)
 
 
+def no_stream(folder: ModelFolder, encoder: str) -> str | None:
+    """Why streams do not run on an exported encoder although each of their graphs does; None if they do."""
+    streams = folder.manifest.get(encoder, {}).get("streams", {})
+    for lookahead, report in streams.items():
+        if report["failure"]:
+            return (
+                f"streams of {encoder} do not answer like the weights at lookahead {lookahead}: {report['failure']} "
+                "(export it again)"
+            )
+    return None
+
+
 def export_command(folder: ModelFolder, kind: str, graph: str, precision: str) -> str:
     """What a person types to make an artefact."""
     if graph in HEADS and precision == "int8":

@@ -15,14 +15,16 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import NamedTuple, Protocol
+from typing import NamedTuple, Protocol, cast
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ..config import FolderConfig
 from ..ops import DynamicsParameters, DynamicsState, fuse_dynamics, fuse_dynamics_step
+from ..ops.arrays import FLOATS, itemsize, numpy_dtype
 
+RING_DTYPES = FLOATS
 Array = NDArray[np.float32]
 
 
@@ -41,15 +43,10 @@ class Window(NamedTuple):
 
 
 class Ring(Protocol):
-    """One face's memory. Every `push` or `finish` is followed by one `windows` with the nodes of the rows it gave."""
+    """One face's memory; `RingSettings` pushes and finishes several at once.
 
-    def push(self, static: Array, maps: Sequence[Array]) -> Rows:
-        """Take the next frame: static (P, W), maps (C, h, w) a scale."""
-        ...
-
-    def finish(self) -> Rows:
-        """No frame follows."""
-        ...
+    Each time that is followed by one `windows` with the nodes of the rows that the ring gave.
+    """
 
     def windows(self, nodes: Array) -> Iterator[Window]:
         """The frames that can now be scored, in order."""
@@ -66,7 +63,7 @@ class RingSettings:
         k: frames on each side whose differences are averaged; 0 without MFD.
         reach: r.
         parameters: of the motion path; None without MFD.
-        dtype: of the maps that a `WindowRing` keeps.
+        dtype: how maps' differences are kept, one of `RING_DTYPES`; 'float32' is exact.
         threads: of the kernels.
     """
 
@@ -91,16 +88,31 @@ class RingSettings:
     def ring(self) -> Ring:
         return SettledRing(self) if self.settled else WindowRing(self)
 
+    def push(self, rings: Sequence[Ring], static: Array, maps: Sequence[Array]) -> list[Rows]:
+        """Give each of M rings its next frame: static (M, P, W), maps (M, C, h, w) a scale."""
+        if self.settled:
+            return _push_settled(self, cast(Sequence[SettledRing], rings), static, maps)
+        own = cast(Sequence[WindowRing], rings)
+        return [ring.push(static[i], [level[i] for level in maps]) for i, ring in enumerate(own)]
+
+    def finish(self, rings: Sequence[Ring]) -> list[Rows]:
+        """No frames follow for these rings."""
+        if self.settled:
+            return _finish_settled(self, cast(Sequence[SettledRing], rings))
+        return [ring.finish() for ring in cast(Sequence[WindowRing], rings)]
+
     def ring_bytes(self, config: FolderConfig) -> int:
         """Memory of one face, which does not grow."""
         model, side = config.model, config.model.input_size_px // 32
         scales, positions = len(model.scales) if model.mfd else 0, side * side
-        one_map = scales * (model.projection_width or 0) * positions
+        one_map, kept = scales * (model.projection_width or 0) * positions, itemsize(self.dtype)
+        before = 4 * one_map if self.settled or self.dtype != "float32" else 0
         static, nodes = positions * model.au_width, len(model.label_set.aus) * model.au_width
         if self.settled:
             squeezed = 2 * self.k * scales * model.weight_width * positions
-            return 4 * ((2 * self.k + 1) * one_map + squeezed + (self.k + 1) * static + (2 * self.reach + 1) * nodes)
-        return 2 * self.kept_frames * (np.dtype(self.dtype).itemsize * one_map + 4 * static)
+            exact = squeezed + (self.k + 1) * static + (2 * self.reach + 1) * nodes
+            return before + kept * 2 * self.k * one_map + 4 * exact
+        return before + 2 * self.kept_frames * (kept * one_map + 4 * static)
 
 
 class SettledRing:
@@ -108,36 +120,16 @@ class SettledRing:
 
     def __init__(self, settings: RingSettings) -> None:
         self._settings = settings
-        self._state: DynamicsState | None = None
-        self._statics: deque[Array] = deque(maxlen=settings.k + 1)
+        self.state: DynamicsState | None = None
+        self.statics: deque[Array] = deque(maxlen=settings.k + 1)  # the last frames'
         self._nodes: deque[Array] = deque(maxlen=2 * settings.reach + 1)
         self._related = 0  # frames whose nodes are known
-        self._ended = False
-
-    def push(self, static: Array, maps: Sequence[Array]) -> Rows:
-        self._statics.append(static.copy())  # which is a row of a batch
-        if self._settings.parameters is None:
-            return Rows(static[None], None)
-        if self._state is None:
-            channels, height, width = maps[0].shape
-            squeezed = self._settings.parameters.squeeze.shape[1]
-            self._state = DynamicsState.empty(1, len(maps), channels, (height, width), self._settings.k, squeezed)
-        motion, frames = self._step([level[None] for level in maps])
-        ready = int(frames[0] >= 0)
-        return Rows(self._statics[0][None][:ready], motion[:ready])
-
-    def finish(self) -> Rows:
-        self._ended = True
-        if self._settings.parameters is None:
-            return Rows(self._statics[-1][None][:0], None)
-        steps = [self._step(None) for _ in range(self._settings.k)]  # zeros beyond the end complete the last k frames
-        motion = np.concatenate([motion[frames >= 0] for motion, frames in steps])
-        return Rows(np.stack(self._statics)[len(self._statics) - len(motion) :], motion)
+        self.ended = False
 
     def windows(self, nodes: Array) -> Iterator[Window]:
         for one in nodes:
             yield from self._window(one)
-        if self._ended and self._nodes:
+        if self.ended and self._nodes:
             for _ in range(self._settings.reach):
                 yield from self._window(np.zeros_like(self._nodes[-1]))
 
@@ -150,18 +142,61 @@ class SettledRing:
         if frame >= 0:
             yield Window(frame, np.stack(self._nodes))
 
-    def _step(self, maps: Sequence[Array] | None) -> tuple[Array, NDArray[np.int64]]:
-        assert self._state is not None and self._settings.parameters is not None
-        return fuse_dynamics_step(maps, self._state, self._settings.parameters, threads=self._settings.threads)
+
+def _push_settled(
+    settings: RingSettings, rings: Sequence[SettledRing], static: Array, maps: Sequence[Array]
+) -> list[Rows]:
+    for ring, row in zip(rings, static, strict=True):
+        ring.statics.append(row.copy())  # not the batch
+    if settings.parameters is None:
+        return [Rows(row[None], None) for row in static]
+    for ring in rings:
+        if ring.state is None:
+            channels, *positions = maps[0].shape[1:]
+            size = (1, len(maps), channels, (positions[0], positions[1]), settings.k)
+            ring.state = DynamicsState.empty(*size, settings.parameters.squeeze.shape[1], dtype=settings.dtype)
+    motion, frames = _step(settings, rings, maps)
+    ends = np.arange(len(rings)) + (frames >= 0)
+    return [
+        Rows(ring.statics[0][None][: end - i], motion[i:end])
+        for i, (ring, end) in enumerate(zip(rings, ends, strict=True))
+    ]
+
+
+def _finish_settled(settings: RingSettings, rings: Sequence[SettledRing]) -> list[Rows]:
+    for ring in rings:
+        ring.ended = True
+    if settings.parameters is None:
+        return [Rows(ring.statics[-1][None][:0], None) for ring in rings]
+    steps = [_step(settings, rings, None) for _ in range(settings.k)]  # zeros beyond the end complete the last k frames
+    found = []
+    for i, ring in enumerate(rings):
+        motion = np.concatenate([motion[i : i + 1][frames[i : i + 1] >= 0] for motion, frames in steps])
+        found.append(Rows(np.stack(ring.statics)[len(ring.statics) - len(motion) :], motion))
+    return found
+
+
+def _step(
+    settings: RingSettings, rings: Sequence[SettledRing], maps: Sequence[Array] | None
+) -> tuple[Array, NDArray[np.int64]]:
+    """All rings one frame further by one call of the kernel."""
+    states = [ring.state for ring in rings if ring.state is not None]
+    assert settings.parameters is not None
+    return fuse_dynamics_step(maps, states, settings.parameters, threads=settings.threads)
 
 
 class WindowRing:
-    """The maps of the last frames, in arrays of twice that length: moved to the front when they are full."""
+    """The maps of the last frames, in arrays of twice that length: moved to the front when they are full.
+
+    Rings of halves keep what changed from frame to frame: rounded maps would differ by as much as they have in common.
+    """
 
     def __init__(self, settings: RingSettings) -> None:
         self._settings = settings
         self._statics: Array | None = None
-        self._maps: list[NDArray[np.floating]] = []
+        self._maps: list[NDArray[np.floating]] = []  # or their changes
+        self._before: list[Array] = []  # the newest maps, where changes are kept
+        self._changes = settings.dtype != "float32"
         self._first = 0  # frame number in slot 0
         self._seen = 0
         self._asked = range(0)  # frames to be scored
@@ -171,13 +206,17 @@ class WindowRing:
         slots = 2 * self._settings.kept_frames
         if self._statics is None:
             self._statics = np.empty((slots, *static.shape), np.float32)
-            self._maps = [np.empty((1, slots, *level.shape), self._settings.dtype) for level in maps]
+            self._maps = [np.empty((1, slots, *level.shape), numpy_dtype(self._settings.dtype)) for level in maps]
+            self._before = [level.copy() for level in maps if self._changes]
         if self._seen - self._first == slots:
             self._move_to_front(self._settings.kept_frames - 1)
         slot = self._seen - self._first
         self._statics[slot] = static
-        for own, level in zip(self._maps, maps, strict=True):
-            own[0, slot] = level
+        with np.errstate(over="ignore"):  # infinity is found where it has become motion
+            for i, level in enumerate(maps):
+                self._maps[i][0, slot] = level - self._before[i] if self._changes else level
+        for before, level in zip(self._before, maps, strict=False):
+            before[...] = level
         self._seen += 1
         frame = self._seen - 1 - self._settings.lookahead
         return self._rows(range(frame, frame + 1) if frame >= 0 else range(0))
@@ -205,7 +244,8 @@ class WindowRing:
             return Rows(static if asked else self._statics[:0], self._no_motion())
         low, high = max(oldest, self._related.start - k), min(newest, self._related.stop - 1 + k)
         part = [level[:, low - self._first : high + 1 - self._first] for level in self._maps]
-        motion = fuse_dynamics(part, self._settings.parameters, k, threads=self._settings.threads)[0]
+        threads = self._settings.threads
+        motion = fuse_dynamics(part, self._settings.parameters, k, changes=self._changes, threads=threads)[0]
         return Rows(static, motion[self._related.start - low : self._related.stop - low].astype(np.float32, copy=False))
 
     def _no_motion(self) -> Array | None:

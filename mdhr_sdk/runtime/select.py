@@ -10,7 +10,7 @@ from typing import Any
 from ..errors import BackendError
 from ..folder import ModelFolder
 from . import openvino_session, torch_session, torchscript_session
-from .base import GRAPHS, PRECISIONS, Session, SessionOptions
+from .base import GRAPHS, PRECISIONS, Session, SessionOptions, artefact, no_stream
 from .cuda import cuda_device_count
 from .onnxruntime_session import ONNXRUNTIME, ONNXRUNTIME_TENSORRT
 from .tensorrt_session import TENSORRT, TENSORRT_RTX
@@ -63,6 +63,8 @@ def open_session(
         obstacle = _unfit(module, concrete) or module.obstacle(folder, graph, concrete)
         small = small_options(concrete)
         obstacle = obstacle or next(filter(None, (module.obstacle(folder, other, small) for other in beside)), None)
+        if obstacle is None and beside and hasattr(module, "SUFFIX"):
+            obstacle = no_stream(folder, artefact(graph, concrete.precision, module.SUFFIX))
         if obstacle is None:
             try:
                 session = module.open_graph(folder, graph, concrete)

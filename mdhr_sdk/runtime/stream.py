@@ -17,11 +17,10 @@ from numpy.typing import NDArray
 from ..config import FolderConfig
 from ..errors import ConfigError, InputError
 from .base import Session, check_finite, check_inputs
-from .rings import Ring, RingSettings, Rows, Window
+from .rings import RING_DTYPES, Ring, RingSettings, Rows, Window
 from .stream_graphs import StreamGraphs
 
 MAX_BATCH = 16  # frames a call: bounds memory when many faces come together
-RING_DTYPES = ("float32", "float16")
 Array = NDArray[np.float32]
 
 
@@ -55,6 +54,17 @@ def default_lookahead(config: FolderConfig) -> int:
     return settled if 2 * settled < config.clip_length else config.clip_length // 2
 
 
+def check_ring_dtype(dtype: str) -> str:
+    """`dtype`, if it is one of `RING_DTYPES`.
+
+    Raises:
+        ConfigError: it is not.
+    """
+    if dtype not in RING_DTYPES:
+        raise ConfigError(f"ring_dtype must be one of {', '.join(RING_DTYPES)}; got {dtype!r}")
+    return dtype
+
+
 class StreamScorer:
     """Scores any number of streams, one face each, in batches. Streams come and go, and never mix.
 
@@ -70,8 +80,8 @@ class StreamScorer:
 
         Args:
             lookahead: L, 0 to T - 1; None for `default_lookahead`.
-            ring_dtype: 'float32', or 'float16' for the maps that are kept where the window's edge matters; that halves
-                their memory and costs accuracy, since what counts are small differences of these maps.
+            ring_dtype: how differences of frames are kept: 'float32', exact; or 'float16' or 'bfloat16' in little more
+                than half of the memory, each difference rounded once, to 11 or 8 bits.
 
         Raises:
             ConfigError: a lookahead out of range, or a dtype that there is not.
@@ -84,8 +94,7 @@ class StreamScorer:
             or not 0 <= lookahead < config.clip_length
         ):
             raise ConfigError(f"lookahead must be an integer from 0 to {config.clip_length - 1}; got {lookahead!r}")
-        if ring_dtype not in RING_DTYPES:
-            raise ConfigError(f"ring_dtype must be one of {', '.join(RING_DTYPES)}; got {ring_dtype!r}")
+        check_ring_dtype(ring_dtype)
         self.graphs = graphs
         self.lookahead = int(lookahead)
         model = config.model
@@ -93,11 +102,6 @@ class StreamScorer:
             lookahead, config.clip_length, model.k if model.mfd else 0, model.temporal_reach, graphs.parameters,
             ring_dtype, graphs.threads,
         )  # fmt: skip
-        if self.settings.settled and ring_dtype != "float32":
-            raise ConfigError(
-                f"ring_dtype='{ring_dtype}' is for lookaheads whose windows' edges matter; at {lookahead} what "
-                "is kept are differences, in float32 only"
-            )
         self.stream_bytes = self.settings.ring_bytes(config)
         self._streams: dict[Hashable, _Stream] = {}
 
@@ -149,10 +153,10 @@ class StreamScorer:
             )
         streams = {key: self._streams.setdefault(key, _Stream(self.settings.ring())) for key in keys}
         try:
-            rows = {key: streams[key].ring.push(static[i], [level[i] for level in maps]) for i, key in enumerate(keys)}
+            rows = self.settings.push([stream.ring for stream in streams.values()], static, maps)
             for stream in streams.values():
                 stream.seen += 1
-            return self._score(streams, rows, self.lookahead)
+            return self._score(streams, dict(zip(keys, rows, strict=True)), self.lookahead)
         except BaseException:  # also Ctrl-C: what was half pushed would be scored as another frame
             for key in keys:
                 del self._streams[key]
@@ -167,8 +171,11 @@ class StreamScorer:
         chosen = list(dict.fromkeys(self._streams if keys is None else keys))
         if unknown := [key for key in chosen if key not in self._streams]:
             raise InputError(f"expected keys of open streams; got {unknown}; open are {list(self._streams)}")
+        if not chosen:
+            return []
         streams = {key: self._streams.pop(key) for key in chosen}
-        return self._score(streams, {key: stream.ring.finish() for key, stream in streams.items()}, 0)
+        rows = self.settings.finish([stream.ring for stream in streams.values()])
+        return self._score(streams, dict(zip(streams, rows, strict=True)), 0)
 
     def discard(self) -> None:
         """Forget all streams without scoring their last frames."""
@@ -176,8 +183,6 @@ class StreamScorer:
 
     def _score(self, streams: dict[Hashable, _Stream], rows: dict[Hashable, Rows], wait: int) -> list[StreamScore]:
         """Nodes of all rows in one batch, scores of all windows in another, then what is due `wait` frames later."""
-        if not streams:
-            return []
         nodes = self._nodes(list(rows.values()))
         windows: list[tuple[Hashable, Window]] = []
         start = 0

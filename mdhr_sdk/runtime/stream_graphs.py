@@ -12,6 +12,8 @@ from .base import Session, SessionOptions
 from .dynamics_weights import read_parameters
 from .select import open_beside, open_session
 
+BESIDE = ("relations", "temporal")
+
 
 @dataclass(frozen=True, eq=False)
 class StreamGraphs:
@@ -40,8 +42,13 @@ class StreamGraphs:
             BackendError, ModelFolderError: as `open_session`; or the model has another fusion than the released one.
         """
         options = options or SessionOptions()
+        encoder, choice = open_session(folder, backend, options, "encoder", BESIDE)
+        return cls.beside(folder, encoder, options, choice)
+
+    @classmethod
+    def beside(cls, folder: ModelFolder, encoder: Session, options: SessionOptions, choice: str = "") -> StreamGraphs:
+        """Open the small graphs where and how an open encoder runs, which is closed with them, or if that fails."""
         with ExitStack() as opened:
-            encoder, choice = open_session(folder, backend, options, "encoder", ("relations", "temporal"))
             opened.callback(encoder.close)
             relations = open_beside(folder, encoder, options, "relations")
             opened.callback(relations.close)

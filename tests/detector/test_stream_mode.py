@@ -123,6 +123,18 @@ def test_a_stream_that_is_given_up_leaves_nothing_to_the_next(folder: Path, foot
         np.testing.assert_array_equal(probabilities(list(detector.stream(footage[:12]))), whole)
 
 
+@pytest.mark.parametrize("lookahead", [0, LOOKAHEAD])
+def test_rings_of_halves_score_nearly_alike(folder: Path, footage: np.ndarray, lookahead: int) -> None:
+    exact, *halves = (
+        AUDetector.from_pretrained(folder, "torch", "cpu", mode="stream", ring_dtype=dtype)
+        for dtype in ("float32", "float16", "bfloat16")
+    )
+    wanted = probabilities(list(exact.stream(footage, lookahead)))
+    for detector, bound in zip(halves, (2e-4, 2e-3), strict=True):
+        difference = np.abs(probabilities(list(detector.stream(footage, lookahead))) - wanted).max()
+        assert 0 < difference < bound
+
+
 def test_what_does_not_fit_is_refused(folder: Path) -> None:
     with AUDetector.from_pretrained(folder, "torch", "cpu") as detector:
         with pytest.raises(ConfigError, match="belongs to mode='stream'"):
@@ -133,6 +145,8 @@ def test_what_does_not_fit_is_refused(folder: Path) -> None:
             detector.predict("0", True, mode="live")  # type: ignore[call-overload]
     with pytest.raises(ConfigError, match="clip, stream"):
         AUDetector.from_pretrained(folder, mode="live")  # type: ignore[arg-type]
+    with pytest.raises(ConfigError, match="ring_dtype must be one of float32, float16, bfloat16"):
+        AUDetector.from_pretrained(folder, ring_dtype="int8")
     with pytest.raises(BackendError, match=r"no encoder\.onnx .*mdhr export"):
         AUDetector.from_pretrained(folder, "onnxruntime", mode="stream")
     with pytest.raises(ConfigError, match="from_pretrained"):

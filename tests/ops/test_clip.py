@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from mdhr_sdk.errors import BackendError, InputError
 from mdhr_sdk.ops import DynamicsParameters, fuse_dynamics
+from mdhr_sdk.ops.arrays import numpy_dtype
 from ops_cases import channels_last, clip_maps, parameters, slow_dynamics
 
 SHAPES = st.tuples(st.integers(1, 3), st.integers(2, 64), st.integers(1, 70), st.integers(1, 7), st.integers(1, 7))
@@ -243,3 +244,21 @@ def test_a_device_that_is_not_there_is_an_error_of_ours(compiled: None):
     hint = "without CUDA; MDHR_CUDA=1" if "no CUDA" in extension_status() else "CUDA: .*check the driver"
     with pytest.raises(BackendError, match=hint):
         fuse_dynamics([pretended(m) for m in given["maps"]], p, 2, out=pretended(given["maps"][0]))
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float16", "bfloat16"])
+@pytest.mark.parametrize("last", [False, True], ids=["first", "last"])
+@pytest.mark.parametrize("frames", [1, 2, 19])
+def test_changes_between_frames_stand_for_the_frames(backend: str, frames: int, last: bool, dtype: str):
+    rng = np.random.default_rng(8)
+    p, k = parameters(rng, 3, 35), 3
+    changes = [m.astype(numpy_dtype(dtype)) for m in clip_maps(rng, 3, (2, frames, 35, 3, 3))]
+    maps = [np.cumsum(m.astype(np.float64), axis=1) for m in changes]
+    for array in changes:
+        array[:, 0] = np.nan  # the first frame's change says nothing
+    wanted, wanted_means = slow_dynamics(maps, p, k)
+    given_changes = channels_last(changes) if last else changes
+    got, means = fuse_dynamics(given_changes, p, k, changes=True, means=True, backend=backend)
+    relative = {"float32": 1e-5, "float16": 2**-10, "bfloat16": 2**-7}[dtype]
+    for one, want in zip([got, *means], [wanted, *wanted_means], strict=True):
+        agree(one.astype(np.float32), want, relative)

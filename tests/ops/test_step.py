@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 
 import numpy as np
 import pytest
@@ -156,6 +157,7 @@ def test_the_result_goes_where_one_wants_it(backend: str):
 
 
 STATE = DynamicsState.empty(2, 2, 5, (3, 3), 1)
+OTHER = DynamicsState.empty(1, 2, 5, (3, 3), 1, dtype="float16")
 THREE = STATE.products[:, :, :, :3].copy()
 
 
@@ -187,6 +189,9 @@ def good(**changes) -> dict:
         pytest.param({"state": dataclasses.replace(STATE, ring=STATE.ring.astype(np.float64))}, "float32", id="dtype"),
         pytest.param({"parameters": parameters(np.random.default_rng(0), 2, 5, 3)}, "for 3 squeezed channels", id="O"),
         pytest.param({"parameters": parameters(np.random.default_rng(0), 2, 6)}, "scale as", id="C"),
+        pytest.param({"state": []}, "a DynamicsState or several", id="no state"),
+        pytest.param({"state": [STATE, STATE]}, "different states", id="one state twice"),
+        pytest.param({"state": [STATE, OTHER]}, "of one shape", id="states of two kinds"),
         pytest.param({"threads": 0}, "threads", id="threads"),
         pytest.param({"out": np.zeros((2, 5, 3, 3))}, "out as float32", id="out"),
     ],
@@ -203,6 +208,11 @@ def test_a_state_of_nothing_is_refused(sizes: tuple):
         DynamicsState.empty(*sizes)
 
 
+def test_a_ring_of_another_dtype_is_refused():
+    with pytest.raises(InputError, match="float32, float16, bfloat16; got 'int8'"):
+        DynamicsState.empty(1, 2, 5, (3, 3), 1, dtype="int8")
+
+
 def test_a_state_that_would_write_elsewhere_is_refused(backend: str):
     rng = np.random.default_rng(6)
     p, maps = parameters(rng, 2, 5), clip_maps(rng, 2, (1, 5, 2, 2))
@@ -214,3 +224,46 @@ def test_a_state_that_would_write_elsewhere_is_refused(backend: str):
     state.ring.flags.writeable = False
     with pytest.raises(InputError, match="read-only"):
         fuse_dynamics_step(maps, state, p, backend=backend)
+
+
+@RELAXED
+@given(
+    st.lists(st.integers(1, 3), min_size=1, max_size=4),
+    st.tuples(st.integers(1, 40), st.integers(1, 4), st.integers(1, 4)),
+    st.sampled_from(["float32", "float16", "bfloat16"]),
+    st.booleans(),
+    st.integers(0, 2**32 - 1),
+)
+def test_states_of_one_call_are_those_of_calls_of_their_own(backend, sizes, shape, dtype, last, seed):
+    rng = np.random.default_rng(seed)
+    p, k, total = parameters(rng, 2, shape[0], 5), 2, sum(sizes)
+    make = functools.partial(filled_with_nan, scales=2, channels=shape[0], positions=shape[1:], k=k, squeezed=5)
+    pairs = [[make(size, channels_last=last, dtype=dtype) for size in sizes] for _ in range(2)]
+    starts = np.cumsum([0, *sizes])
+    for step in range(8):
+        maps = clip_maps(rng, 2, (total, *shape)) if step < 6 else None
+        together, numbers = fuse_dynamics_step(maps, pairs[0], p, backend=backend)
+        for one, start, stop in zip(pairs[1], starts, starts[1:], strict=False):
+            own = maps and [m[start:stop] for m in maps]
+            alone, frames = fuse_dynamics_step(own, one, p, backend=backend)
+            np.testing.assert_array_equal(together[start:stop], alone)
+            np.testing.assert_array_equal(numbers[start:stop], frames)
+    row = int(rng.integers(total))
+    maps = clip_maps(rng, 2, (1, *shape))
+    fuse_dynamics_step(maps, pairs[0], p, rows=[row], backend=backend)
+    counts = np.concatenate([state.counts for state in pairs[0]])
+    assert counts.tolist() == [9 if index == row else 8 for index in range(total)]
+
+
+@pytest.mark.parametrize(("dtype", "step"), [("float16", 2.0**-11), ("bfloat16", 2.0**-8)])
+@pytest.mark.parametrize("last", [False, True], ids=["first", "last"])
+def test_a_ring_of_halves_rounds_each_difference_once(backend: str, dtype: str, step: float, last: bool):
+    rng = np.random.default_rng(7)
+    maps, k = clip_maps(rng, 3, (2, 30, 37, 3, 5)), 4
+    p = parameters(rng, 3, 37)
+    state = filled_with_nan(2, 3, 37, (3, 5), k, channels_last=last, dtype=dtype)
+    assert state.ring.itemsize == 2 and state.previous.itemsize == state.products.itemsize == 4
+    got, wanted = stream(channels_last(maps) if last else maps, p, k, state, backend), slow_dynamics(maps, p, k)[0]
+    # All terms of the sums are positive, so the sum's relative error is at most that of a term.
+    np.testing.assert_allclose(got, wanted, rtol=step + 1e-5, atol=1e-6)
+    assert np.abs(got / wanted - 1).max() > step / 100
