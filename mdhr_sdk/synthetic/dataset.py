@@ -29,6 +29,7 @@ from ..folder import sha256
 from ..training.files import remove_leftovers, write_whole
 from ..training.lists import Fold, FrameList, frame_list, write_fold
 from ..training.spec import DatasetSpec, RawLayout
+from ..training.workers import KILLED
 from .clips import ClipOptions
 from .kit import FaceKit
 from .making import Maker, Task, read_record, settings_text
@@ -155,10 +156,7 @@ def _made(
             for future in wait(pending, return_when=FIRST_COMPLETED).done:
                 yield pending.pop(future).name, future.result()
     except BrokenProcessPool:
-        raise DataError(
-            "a worker process was killed (out of memory?); run the same command again, perhaps with fewer --workers: "
-            "what is done stays done"
-        ) from None
+        raise DataError(KILLED) from None
     finally:
         pool.shutdown(wait=True, cancel_futures=True)
 

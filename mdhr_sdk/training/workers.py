@@ -19,6 +19,10 @@ from .crops import CropJob, Mesher, cut_video
 MakeMesher = Callable[[], Mesher]
 Outcome = tuple[CropJob, dict[int, str] | str]
 PERIOD_S = 0.2
+KILLED = (
+    "a worker process was killed (out of memory?); run the same command again, perhaps with fewer --workers: what is "
+    "done stays done"
+)
 
 _own: dict[str, Any] = {}  # of a worker process: its mesher, and what it shares with the others
 
@@ -55,10 +59,7 @@ def cut_all(
             for future in done:
                 yield pending.pop(future), future.result()
     except BrokenProcessPool:
-        raise DataError(
-            "a worker process was killed (out of memory?); run the same command again, perhaps with fewer --workers: "
-            "what is done stays done"
-        ) from None
+        raise DataError(KILLED) from None
     finally:
         stop.set()
         pool.shutdown(cancel_futures=True)

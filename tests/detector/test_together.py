@@ -121,7 +121,7 @@ def test_tiers_and_the_neutral_seconds_of_each_source_count_as_alone(meshers: li
     videos = [video([{0}] * 9), video([{1, 2}] * 3 + [{1}] * 9)]
     wanted = [list(detector.stream(one, 3, calibrate_neutral_s=0.12)) for one in videos]
     together = of_each(list(detector.stream_together(videos, 3, calibrate_neutral_s=0.12)))
-    found = [frame for own in together.values() for frame in own]
+    found = [frame for i in range(len(videos)) for frame in together[f"array[{i}]"]]
     for frame, alone in zip(found, [frame for own in wanted for frame in own], strict=True):
         assert [(face.aus, face.baseline) for face in frame.faces] == [(f.aus, f.baseline) for f in alone.faces]
         assert frame.model == alone.model and frame.model.off == ("AU02", "AU25") and frame.model.neutral_s == 0.12
@@ -169,10 +169,10 @@ def test_a_source_that_breaks_off_does_not_end_the_others(detector: AUDetector) 
 
 def test_one_that_cannot_be_opened_is_told_after_the_others(detector: AUDetector, tmp_path: Any) -> None:
     (tmp_path / "no.mp4").write_bytes(b"no video")
-    results = []
+    results, threads = [], threading.active_count()
     with pytest.raises(SourceError, match=r"no\.mp4"):
         results.extend(detector.stream_together([tmp_path / "no.mp4", video([{1}] * 3)], 0))
-    assert threading.active_count() == ACTIVE
+    assert threading.active_count() == threads
 
 
 def test_a_model_that_fails_gives_the_frames_before_it(detector: AUDetector) -> None:
@@ -186,10 +186,11 @@ def test_a_model_that_fails_gives_the_frames_before_it(detector: AUDetector) -> 
 
 
 def test_given_up_halfway_it_leaves_no_thread_and_no_stream(detector: AUDetector, meshers: list[FakeMesher]) -> None:
+    threads = threading.active_count()
     begun = detector.stream_together([video([{0}] * 9), camera(video([{1}] * 9))], 0)
     next(begun)
     begun.close()  # type: ignore[attr-defined]
-    assert threading.active_count() == ACTIVE and all(mesher.closed for mesher in meshers)
+    assert threading.active_count() == threads and all(mesher.closed for mesher in meshers)
     again = list(detector.stream(video([{2}] * 9), 0))
     assert [len(frame.faces) for frame in again] == [1] * 9
 
@@ -202,6 +203,3 @@ def test_only_one_run_at_a_time(detector: AUDetector) -> None:
         list(begun)
     with pytest.raises(ConfigError, match="from 0 to 6"):
         detector.stream_together([video([{0}])], 7)
-
-
-ACTIVE = threading.active_count()

@@ -113,17 +113,8 @@ def test_bad_amounts_are_refused(bad: dict[str, int]) -> None:
 
 def test_the_command_says_what_it_made(kit_file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(making, "FaceMesher", ToyMesher)
-    words = [
-        "synthetic",
-        "make",
-        str(kit_file),
-        "--out",
-        str(tmp_path / "out"),
-        "--persons",
-        "6",
-        "--test-persons",
-        "2",
-    ]
+    words = ["synthetic", "make", str(kit_file), "--out", str(tmp_path / "out"), "--persons", str(PERSONS)]
+    words += ["--test-persons", "2", "--spacing", "0.2", "--seed", "2"]
     words += ["--frames", "3", "--size", "64", "--crop", "48", "--workers", "1"]
     result = CliRunner().invoke(app, words)
     assert result.exit_code == 0, result.output

@@ -1,0 +1,94 @@
+"""Rings in half precision: what they cost, what they hold, and what they cannot."""
+
+from __future__ import annotations
+
+import dataclasses
+import tracemalloc
+
+import numpy as np
+import pytest
+
+from mdhr_sdk.errors import BackendError
+from mdhr_sdk.folder import ModelFolder
+from mdhr_sdk.model import MDHR, load_model
+from mdhr_sdk.ops import DynamicsParameters
+from mdhr_sdk.runtime.rings import RingSettings
+from streams import SETTLED, K, T, expected, folder_of, open_scorer, streamed, video
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> ModelFolder:
+    return folder_of(tmp_path_factory.mktemp("rings") / "small")
+
+
+@pytest.fixture(scope="module")
+def model(folder: ModelFolder) -> MDHR:
+    return load_model(folder)
+
+
+@pytest.mark.parametrize(("dtype", "bound"), [("float16", 2e-4), ("bfloat16", 2e-3)])
+@pytest.mark.parametrize("lookahead", [0, 2, SETTLED, T - 1])
+def test_a_ring_of_halves_costs_little_and_takes_half(
+    folder: ModelFolder, model: MDHR, lookahead: int, dtype: str, bound: float
+) -> None:
+    whole, half = (open_scorer(folder, "torch", lookahead, ring_dtype=name) for name in ("float32", dtype))
+    assert half.stream_bytes < whole.stream_bytes
+    frames = video(2 * T + 3)
+    scores = [score.scores for score in streamed(half, frames)]
+    difference = np.abs(scores - expected(model, frames, lookahead)).max()
+    assert 0 < difference < bound
+
+
+@pytest.mark.parametrize(
+    ("lookahead", "dtype", "megabytes"),
+    [(7, "float32", 18.5), (7, "float16", 10.5), (0, "float32", 27.3), (0, "bfloat16", 16.1)],
+)
+def test_a_face_of_a_resnet_50_takes_what_the_readme_says(
+    folder: ModelFolder, lookahead: int, dtype: str, megabytes: float
+) -> None:
+    model = dataclasses.replace(
+        folder.config.model, input_size_px=224, projection_width=2048, au_width=512, weight_width=16
+    )
+    preprocessing = dataclasses.replace(folder.config.preprocessing, size_px=224)
+    config = dataclasses.replace(folder.config, model=model, preprocessing=preprocessing)
+    said = RingSettings(lookahead, 16, 5, 2, None, dtype).ring_bytes(config)
+    assert round(said / 1e6, 1) == megabytes
+
+
+def test_what_a_ring_of_halves_cannot_hold_is_told(folder: ModelFolder) -> None:
+    for lookahead in (0, SETTLED):
+        scorer = open_scorer(folder, "torch", lookahead, ring_dtype="float16")
+        features = scorer.graphs.encoder.run({"frames": video(1)})
+        scorer.push_features([0], features)
+        far = {name: array + (1e9 if name != "static" else 0) for name, array in features.items()}
+        with pytest.raises(BackendError, match="NaN or infinity"):
+            for _ in range(T):
+                scorer.push_features([0], far)
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float16", "bfloat16"])
+@pytest.mark.parametrize("lookahead", [0, SETTLED])
+def test_a_ring_holds_what_it_says(folder: ModelFolder, lookahead: int, dtype: str) -> None:
+    channels, width = 1024, 16
+    wide = dataclasses.replace(folder.config.model, projection_width=channels)
+    ones = np.ones((4, channels), np.float32)
+    squeeze = np.ones((4, wide.weight_width, channels), np.float32)
+    more = (
+        np.ones((4, wide.weight_width), np.float32),
+        np.ones((4, 4 * wide.weight_width), np.float32),
+        ones[:, 0].copy(),
+    )
+    settings = RingSettings(lookahead, T, K, 2, DynamicsParameters(ones, ones, squeeze, *more), dtype)
+    said = settings.ring_bytes(dataclasses.replace(folder.config, model=wide))
+    static, level = np.ones((4, width), np.float32), np.ones((channels, 2, 2), np.float32)
+    settings.push([settings.ring()], static[None], [level[None]] * 4)  # what is loaded late is no ring's
+    tracemalloc.start()
+    rings = [settings.ring() for _ in range(20)]
+    for ring in rings:
+        for _ in range(3 * T):
+            (rows,) = settings.push([ring], static[None], [level[None]] * 4)
+            nodes = np.zeros((len(rows.static), 12, width), np.float32)
+            list(ring.windows(nodes))
+    held, _ = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert 0.95 * said < held / len(rings) < 1.1 * said
