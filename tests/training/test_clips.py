@@ -159,7 +159,7 @@ def test_the_same_seed_epoch_and_index_give_the_same_clip(frames: FrameList, roo
 
 def test_workers_that_stay_learn_of_the_next_epoch(frames: FrameList, root: Path) -> None:
     dataset = clips(frames, root)
-    loader = DataLoader(dataset, batch_size=2, num_workers=2, persistent_workers=True)
+    loader = DataLoader(dataset, batch_size=2, num_workers=2, persistent_workers=True, multiprocessing_context="spawn")
     for epoch in (0, 1, 4):
         dataset.set_epoch(epoch)
         (batch,) = loader
