@@ -74,9 +74,11 @@ def test_two_processes_have_the_gradient_of_one_with_the_whole_batch(tmp_path: P
     assert two.returncode == 0, two.stderr
     ours, theirs = np.load(tmp_path / "two.gradient.npz"), np.load(tmp_path / "compare.gradient.npz")
     assert set(ours.files) == set(theirs.files) and len(ours.files) > 60
+    # Some gradients are zero but for rounding, which is that of the largest ones.
+    rounding = np.finfo(np.float32).eps * max(np.abs(theirs[name]).max() for name in theirs.files)
     for name in theirs.files:
         scale = np.abs(theirs[name]).max()
-        np.testing.assert_allclose(ours[name], theirs[name], atol=1e-4 * scale + 1e-9, rtol=0, err_msg=name)
+        np.testing.assert_allclose(ours[name], theirs[name], atol=1e-4 * scale + rounding, rtol=0, err_msg=name)
     first, second = (Predictions.load(tmp_path / name / "epoch_0001.npz") for name in ("compare", "two"))
     assert first.scores.shape == second.scores.shape == (4 * T, 3)
     np.testing.assert_allclose(first.scores, second.scores, atol=0.02)
