@@ -59,8 +59,10 @@ class Row:
     stream_mb: float
 
 
-def candidates(folder: ModelFolder, backends: list[str], precisions: list[str], threads: int) -> list[Candidate]:
-    """Those that can run all graphs of a stream here.
+def candidates(
+    folder: ModelFolder, backends: list[str], precisions: list[str], threads: int, graph: str = "encoder"
+) -> list[Candidate]:
+    """Those that can run `graph` here; whatever runs the encoder runs the rest of a stream.
 
     Raises:
         BackendError: none can, or an unknown name.
@@ -74,11 +76,11 @@ def candidates(folder: ModelFolder, backends: list[str], precisions: list[str], 
         for precision in precisions or module.PRECISIONS:
             if "cpu" not in module.DEVICES or precision not in module.PRECISIONS:
                 continue
-            reason = module.obstacle(folder, "encoder", SessionOptions("cpu", threads, precision))
+            reason = module.obstacle(folder, graph, SessionOptions("cpu", threads, precision))
             found += [Candidate(backend, precision)] if reason is None else []
             reasons += [] if reason is None else [f"{backend} {precision}: {reason}"]
     if not found:
-        raise BackendError(f"no backend can stream '{folder.path}' on this CPU: {'; '.join(reasons)}")
+        raise BackendError(f"no backend can run {graph} of '{folder.path}' on this CPU: {'; '.join(reasons)}")
     return found
 
 

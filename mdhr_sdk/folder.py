@@ -12,6 +12,7 @@ import hashlib
 import json
 import re
 import shutil
+import tempfile
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -19,7 +20,7 @@ from typing import Any
 from .bundled import is_bundled, model_path
 from .config import FolderConfig
 from .errors import ConfigError, ModelFolderError
-from .scratch import LOCK, locked, scratch
+from .scratch import LOCK, PREFIX, locked, scratch
 
 CONFIG = "config.json"
 MANIFEST = "manifest.json"
@@ -85,21 +86,20 @@ class ModelFolder:
         """
         self.check_free(path)
         target = Path(path).resolve()
-        building = target.with_name(f".{target.name}.part")
         try:
-            shutil.rmtree(building, ignore_errors=True)
-            building.mkdir(parents=True)
-            files = self.manifest
-            for name in filter(self.has, files):
-                _check_plain(name)
-                (building / name).write_bytes(_verified(self.path, name, files))
-            for name in filter(self.has, (CARD, MANIFEST)):
-                shutil.copyfile(self.path / name, building / name)
-            building.replace(target)
+            target.parent.mkdir(parents=True, exist_ok=True)
+            with tempfile.TemporaryDirectory(prefix=PREFIX, dir=target.parent) as own:
+                building = Path(own) / target.name
+                building.mkdir()
+                files = self.manifest
+                for name in filter(self.has, files):
+                    _check_plain(name)
+                    (building / name).write_bytes(_verified(self.path, name, files))
+                for name in filter(self.has, (CARD, MANIFEST)):
+                    shutil.copyfile(self.path / name, building / name)
+                building.replace(target)
         except OSError as error:
             raise ModelFolderError(f"model folder '{path}' cannot be made: {error.strerror or error}") from None
-        finally:
-            shutil.rmtree(building, ignore_errors=True)
         return ModelFolder(target, self.config)
 
     @staticmethod

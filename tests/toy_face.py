@@ -7,9 +7,9 @@ from pathlib import Path
 
 import numpy as np
 
-from mdhr_sdk.synthetic.kit import MATERIALS, SHELLS
+from mdhr_sdk.synthetic.kit import MATERIALS
 from mdhr_sdk.synthetic.muscles import SHAPES
-from mdhr_sdk.synthetic.pack import EXTRA
+from mdhr_sdk.synthetic.pack import EXTRA, PARTS
 
 PAIRS = (
     "browDown", "browInnerUp", "browOuterUp", "cheekPuff", "cheekSquint", "eyeBlink", "eyeLookDown", "eyeLookIn",
@@ -44,9 +44,9 @@ def toy_arrays(rng: np.random.Generator) -> tuple[dict[str, np.ndarray], dict[st
         balls[f"eye_socket_{side}"] = (centre, (1.4, 1.4, 1.0), 4, 6)
         balls[f"eyeball_{side}"] = (centre, (1.2, 1.2, 1.2), 6, 8)
         balls[f"eyelashes_{side}"] = ((centre[0], 4.4, 9.6), (1.2, 0.2, 0.2), 4, 6)
-    for name in sorted(SHELLS):
+    for name in sorted(set(PARTS) - set(MATERIALS)):  # thin shells before the eyes
         balls[name] = ((eyes["left"] if "left" in name else eyes["right"]), (0.5, 0.5, 0.5), 4, 5)
-    assert set(balls) == set(MATERIALS) | SHELLS
+    assert set(balls) == set(PARTS)
     points, uvs, triangles, regions, ranges, start = [], [], [], [], {}, 0
     for index, (name, ball) in enumerate(balls.items()):
         own, uv, faces = _ball(*ball)

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
 from ..training.datasets import dataset
 from ..training.prepare import Prepared, PrepareOptions, prepare
+from .progress import cores, counted
 
 MOST_VIDEOS = 10
 
@@ -24,14 +23,11 @@ def run_prepare(
         ConfigError, DataError: see `mdhr_sdk.training.prepare`.
     """
     spec = dataset(name)
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    options = PrepareOptions(size_px=size_px, face_model=face_model, workers=workers or cores, partial=partial)
-    console, progress_to = Console(markup=False, emoji=False, highlight=False), Console(stderr=True)
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-    with Progress(*columns, console=progress_to, transient=True, disable=not progress_to.is_terminal) as bar:
-        task = bar.add_task("frames", total=None)
-        done = prepare(spec, raw, out, options, lambda frames, total: bar.update(task, completed=frames, total=total))
+    options = PrepareOptions(size_px=size_px, face_model=face_model, workers=workers or cores(), partial=partial)
+    with counted("frames") as moved:
+        done = prepare(spec, raw, out, options, moved)
 
+    console = Console(markup=False, emoji=False, highlight=False)
     console.print(_fold_table(spec.name, done))
     for fold, counts in enumerate(done.folds, 1):
         if isinstance(counts, str):

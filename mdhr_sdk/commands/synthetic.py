@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 from typing import Annotated, Optional
 
@@ -42,24 +41,18 @@ def make(
     plain: Annotated[bool, typer.Option("--plain", help="No hard cases: for ablations.")] = False,
 ) -> None:
     """Render clips with known action units, in the layout that `mdhr train` reads."""
-    from rich.console import Console
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
-
     from ..errors import require
 
     for package, extra in (("numba", "synthetic"), ("torch", "train")):
         require(package, extra)
     from ..synthetic.clips import ClipOptions
     from ..synthetic.dataset import MakeOptions, make_dataset
+    from .progress import cores, counted
 
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     clip = ClipOptions(frames, spacing, size, hard_cases=not plain)
-    options = MakeOptions(persons, test_persons, clips, clip, crop, seed, workers or cores)
-    progress_to = Console(stderr=True)
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-    with Progress(*columns, console=progress_to, transient=True, disable=not progress_to.is_terminal) as bar:
-        task = bar.add_task("persons", total=None)
-        made = make_dataset(facekit, out, options, lambda done, total: bar.update(task, completed=done, total=total))
+    options = MakeOptions(persons, test_persons, clips, clip, crop, seed, workers or cores())
+    with counted("persons") as moved:
+        made = make_dataset(facekit, out, options, moved)
     share = 100 * made.found / made.frames
     typer.echo(f"{made.frames:,} frames of {sum(made.persons):,} people; FaceMesh found {share:.2f} % of the faces")
     typer.echo("share of training frames: " + ", ".join(f"{au} {100 * rate:.0f} %" for au, rate in made.rates.items()))

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..errors import ConfigError
-from .kit import FaceKit, Floats
+from .kit import Floats
 from .motion import Motion, clip_motion
 from .muscles import INDEX, LIP_GAP_AT_1_CM, OCCURS_FROM
 from .occluders import Occluder, draw_occluder, glasses_points, hidden_units, put_before, put_glasses
@@ -135,10 +135,4 @@ def _facts(person: Person, scene: Scene, motion: Motion, occluder: Occluder | No
         "shadow": round(float(scene.lights.shadow), 2),
         "brightness": round(float(scene.lights.sky.mean() + scene.lights.colours[0].mean()), 2),
         "case": motion.case,
-        "yaw_deg": round(float(np.rad2deg(motion.poses_rad[:, 0]).mean()), 1),
     }
-
-
-def make_renderer(kit: FaceKit, options: ClipOptions) -> Renderer:
-    """The renderer that `render_clip` wants for these options."""
-    return Renderer(kit, options.size_px)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,11 +20,7 @@ MATERIALS = {
     "eye_socket_right": EYE_SOCKET, "gums_tongue": GUMS, "teeth": TEETH, "eyeball_left": EYEBALL,
     "eyeball_right": EYEBALL, "eyelashes_left": LASHES, "eyelashes_right": LASHES,
 }  # fmt: skip
-# Parts that are not drawn: thin shells before the eyes, which need true transparency to look right.
-SHELLS = {
-    "iris_left", "iris_right", "lacrimal_left", "lacrimal_right", "eye_blend_left", "eye_blend_right",
-    "eye_occlusion_left", "eye_occlusion_right",
-}  # fmt: skip
+EAR_BEGINS_CM, EAR_TOP_CM = 7.3, 5.5  # ears are farther out than the one and below the other
 NEEDED = {
     "neutral": 2, "tris": 2, "tri_uv": 2, "uv": 2, "tri_region": 1, "vert_region": 1, "region_names": 1, "expr": 3,
     "expr_names": 1, "expr_extra": 3, "expr_extra_names": 1, "ident": 3, "landmarks68": 1, "ao": 1, "vert_uv": 2,
@@ -76,8 +73,8 @@ class FaceKit:
         arrays = _read(Path(path))
         regions = [str(name) for name in arrays["region_names"]]
         names = [str(name) for name in (*arrays["expr_names"], *arrays["expr_extra_names"])]
+        # Not drawn: thin shells before the eyes, which need true transparency to look right.
         material = np.array([MATERIALS.get(name, -1) for name in regions])[arrays["tri_region"]]
-        material[np.isin(arrays["tri_region"], [i for i, name in enumerate(regions) if name in SHELLS])] = -1
         drawn = np.argsort(np.where(material < 0, 99, material == LASHES), kind="stable")[: int((material >= 0).sum())]
         vertices, uvs, material = arrays["tris"][drawn], arrays["tri_uv"][drawn], material[drawn]
         key = (vertices.astype(np.int64) * len(arrays["uv"]) + uvs) * len(MATERIALS) + material[:, None]
@@ -98,6 +95,11 @@ class FaceKit:
             eye_centres=_eye_centres(arrays, regions),
             landmark_uv=arrays["vert_uv"][arrays["landmarks68"]].astype(np.float32),
         )
+
+
+def behind_hairline(y: Any, z: Any, shift_cm: float) -> Any:
+    """Centimetres behind (positive) the hairline of places of the neutral head; `shift_cm` moves it down."""
+    return 0.68 * (y - 10) - 0.73 * (z - 9) + shift_cm
 
 
 def _eye_centres(arrays: dict[str, NDArray], regions: list[str]) -> Floats:

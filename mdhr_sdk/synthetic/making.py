@@ -104,9 +104,10 @@ def read_record(task: Task) -> list[dict[str, Any]] | None:
         return None
     try:
         rows = json.loads(task.record.read_text(encoding="utf-8"))
-        assert isinstance(rows, list) and all(isinstance(row, dict) and "labels" in row for row in rows)
-    except (OSError, ValueError, AssertionError) as error:
+    except (OSError, ValueError) as error:
         raise DataError(f"'{task.record}' is damaged ({error}); remove it and run again") from None
+    if not isinstance(rows, list) or not all(isinstance(row, dict) and "labels" in row for row in rows):
+        raise DataError(f"'{task.record}' is damaged (expected a list of frames); remove it and run again")
     return rows
 
 

@@ -21,13 +21,8 @@ ACTIONS: tuple[dict[int, float], ...] = (
     {10: 1, 17: 0.7}, {10: 1, 25: 0.6}, {10: 0.9, 6: 0.6, 7: 0.5}, {14: 1}, {14: 0.9, 12: 0.5}, {15: 1, 17: 0.9},
     {17: 0.9, 24: 0.9}, {17: 1}, {23: 1}, {24: 1}, {24: 0.9, 14: 0.7}, {7: 0.9}, {2: 1}, {25: 0.8, 26: 0.8}, {26: 0.9},
 )  # fmt: skip
-HARD = (
-    "none",
-    "toothy",
-    "talking",
-    "closed eyes",
-    "squint",
-)  # cases that a detector gets wrong without having seen them
+# Cases that a detector gets wrong without having seen them.
+HARD = ("none", "toothy", "talking", "closed eyes", "squint")
 REST = (
     "browDown", "browInnerUp", "browOuterUp", "mouthSmile", "mouthFrown", "cheekSquint", "eyeSquint", "mouthPress",
     "mouthStretch", "mouthDimple", "mouthLowerDown", "noseSneer",

@@ -145,9 +145,11 @@ def _mesh(path: Path) -> tuple[NDArray[np.float64], Floats, Ints, Ints]:
 def _indices(path: Path) -> dict[str, Any]:
     try:
         meta = json.loads("\n".join(_lines(path)))
-        assert isinstance(meta["expressions"], list) and len(meta["idx_to_landmark_verts"]) == 68
-    except (ValueError, KeyError, TypeError, AssertionError):
-        raise DataError(f"'{path}' does not list expressions and 68 landmarks; clone ICT-FaceKit again") from None
+        complete = isinstance(meta["expressions"], list) and len(meta["idx_to_landmark_verts"]) == 68
+    except (ValueError, KeyError, TypeError):
+        complete = False
+    if not complete:
+        raise DataError(f"'{path}' does not list expressions and 68 landmarks; clone ICT-FaceKit again")
     return meta
 
 

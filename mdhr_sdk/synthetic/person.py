@@ -7,13 +7,12 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from .kit import HEAD, SKIN, FaceKit, Floats
+from .kit import EAR_BEGINS_CM, EAR_TOP_CM, HEAD, SKIN, FaceKit, Floats, behind_hairline
 from .motion import rest_weights
 from .skin import Colours, draw_colours, paint_skin
 from .wrinkles import MASKS, paint_wrinkles
 
 TEXTURE_PX = 448
-EAR_BEGINS_CM, EAR_TOP_CM = 7.3, 5.5
 
 
 @dataclass(frozen=True)
@@ -49,7 +48,7 @@ class Person:
         wrinkles: (S, S, 8) uint8, see `paint_wrinkles`.
         wrinkle_gain, wrinkles_at_rest: see `wrinkle_strengths`.
         colours, hair: of skin, hair and eyes.
-        lips_inside, teeth, cloth: square-root colours.
+        teeth, cloth: square-root colours.
         iris_radius_cm: size of the iris.
         gloss: strength and exponent of the skin's shine.
         relief: how much the texture's height bends the normals.
@@ -68,7 +67,6 @@ class Person:
     wrinkles_at_rest: Floats
     colours: Colours
     hair: Hair
-    lips_inside: Floats
     teeth: Floats
     cloth: Floats
     iris_radius_cm: float
@@ -99,7 +97,6 @@ class Person:
             wrinkles_at_rest=(old * rng.uniform(0, 1, len(MASKS)) + 0.12 * np.eye(len(MASKS))[5]).astype(np.float32),
             colours=colours,
             hair=hair,
-            lips_inside=np.array((0.42, 0.16, 0.15), np.float32),
             teeth=np.clip(np.array((0.88, 0.85, 0.78)) * rng.uniform(0.85, 1.05), 0, 1).astype(np.float32),
             cloth=rng.uniform(0.1, 0.9, 3).astype(np.float32),
             iris_radius_cm=rng.uniform(0.58, 0.68),
@@ -118,18 +115,14 @@ def _draw_hair(rng: np.random.Generator) -> Hair:
     return Hair(fringe, rng.uniform(0.4, 2.2), rng.uniform(-6, 0), rng.uniform(0.1, 1.6), rng.random() < 0.4, bald)
 
 
-def hairline(points: Floats, hair: Hair) -> Floats:
-    """(n,) centimetres behind (positive) the hairline of points of the neutral head."""
-    return 0.68 * (points[:, 1] - 10) - 0.73 * (points[:, 2] - 9) + hair.shift_cm
-
-
 def _hair_offset(kit: FaceKit, hair: Hair, rng: np.random.Generator) -> Floats:
     if hair.bald:
         return np.zeros_like(kit.neutral)
     skull = np.zeros(len(kit.neutral), bool)
     skull[kit.corner_vertex[np.isin(kit.corner_material, (SKIN, HEAD))]] = True
     ears = (np.abs(kit.neutral[:, 0]) > EAR_BEGINS_CM) & (kit.neutral[:, 1] < EAR_TOP_CM)
-    depth = np.clip((hairline(kit.neutral, hair) + 0.1) / 2.5, 0, 1)
+    behind = behind_hairline(kit.neutral[:, 1], kit.neutral[:, 2], hair.shift_cm)
+    depth = np.clip((behind + 0.1) / 2.5, 0, 1)
     depth *= np.clip((kit.neutral[:, 1] - hair.lowest_cm) / 2, 0, 1) * (skull & ~ears)
     outward = kit.neutral - np.array((0, 3, 1), np.float32)
     outward /= np.linalg.norm(outward, axis=1, keepdims=True)

@@ -166,7 +166,7 @@ def look_of(person: Person) -> Look:
     return Look(
         float(hair.shift_cm), float(hair.ragged_cm), float(hair.lowest_cm), bool(hair.bald), person.colours.skin**2,
         person.colours.hair**2, person.colours.iris**2, float(person.iris_radius_cm), person.teeth**2,
-        person.lips_inside, person.cloth**2, float(person.gloss[0]), float(person.gloss[1]), float(person.relief),
+        person.cloth**2, float(person.gloss[0]), float(person.gloss[1]), float(person.relief),
     )  # fmt: skip
 
 

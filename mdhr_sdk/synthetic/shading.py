@@ -6,11 +6,27 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from .kit import EYE_SOCKET, EYEBALL, GUMS, HEAD, SKIN, SOCKET, TEETH, Floats, Ints
+from .kit import (
+    EAR_BEGINS_CM,
+    EAR_TOP_CM,
+    EYE_SOCKET,
+    EYEBALL,
+    GUMS,
+    HEAD,
+    SKIN,
+    SOCKET,
+    TEETH,
+    Floats,
+    Ints,
+)
+from .kit import behind_hairline as plain_behind_hairline
 from .raster import FAR, compiled
+
+behind_hairline = compiled(plain_behind_hairline)
 
 UV, CANONICAL, AMBIENT, FROM_EYE, STATIC = 0, 2, 5, 6, 9  # columns of a corner's fixed values
 ALBEDO, NORMAL, PLACE, HEIGHT, SHINE, GLOSS, OCCLUSION, CHANNELS = 0, 3, 6, 9, 10, 11, 12, 13
+INNER_LIPS = (0.42, 0.16, 0.15)  # linear red, green, blue
 SHADOW_PX, SHADOW_CM, SHADOW_BIAS_CM = 224, 36.0, 0.3
 
 
@@ -26,7 +42,6 @@ class Look(NamedTuple):
     iris: Floats
     iris_radius: float
     teeth: Floats
-    lips_inside: Floats
     cloth: Floats
     shine: float
     gloss: float
@@ -104,11 +119,11 @@ def _skin(values: Floats, texture: Any, wrinkles: Any, strengths: Floats, out: F
 def _hair(values: Floats, on_face: bool, look: Look, out: Floats) -> None:
     """Hair over the surface that `out` holds, where it grows."""
     x, y, z = values[CANONICAL], values[CANONICAL + 1], values[CANONICAL + 2]
-    behind = 0.68 * (y - 10) - 0.73 * (z - 9) + look.hair_shift
+    behind = behind_hairline(y, z, look.hair_shift)
     if look.bald or behind < -0.5 * look.hair_ragged - 0.3 or y < look.hair_lowest - 0.6:
         return
     behind += (value_noise(6 * x, 1.5 * y, 1.5 * z) - 0.5) * look.hair_ragged
-    ear = step(7.3, 7.9, abs(x)) if on_face and y < 5.5 else 0.0
+    ear = step(EAR_BEGINS_CM, EAR_BEGINS_CM + 0.6, abs(x)) if on_face and y < EAR_TOP_CM else 0.0
     cover = step(-0.25, 0.35, behind) * step(look.hair_lowest - 0.5, look.hair_lowest + 0.5, y) * (1 - ear)
     strand = 0.6 * value_noise(9 * x, 2.5 * y, 3 * z) + 0.5 * value_noise(22 * x, 5 * y, 6 * z)
     for c in range(3):
@@ -151,7 +166,7 @@ def _inside(values: Floats, material: int, look: Look, out: Floats) -> None:
     out[OCCLUSION] = 1.0
     for c in range(3):
         if material == SOCKET:
-            out[ALBEDO + c] = look.lips_inside[c] * (0.05 + 0.45 * step(6.0, 10.0, z))
+            out[ALBEDO + c] = INNER_LIPS[c] * (0.05 + 0.45 * step(6.0, 10.0, z))
         elif material == GUMS:
             out[ALBEDO + c] = (0.55, 0.2, 0.2)[c] * (0.12 + 0.63 * step(5.0, 9.8, z))
         elif material == TEETH:

@@ -26,7 +26,6 @@ IRISES = np.array(
      (0.30, 0.38, 0.50)]
 )  # fmt: skip
 BROWS = ((17, 18, 19, 20, 21), (26, 25, 24, 23, 22))  # landmarks from temple to nose
-MOUTH, UPPER_LIP, LOWER_LIP = range(48, 60), (48, 49, 50, 51, 52, 53, 54), (48, 59, 58, 57, 56, 55, 54)
 
 
 @dataclass(frozen=True)

@@ -5,13 +5,12 @@ from __future__ import annotations
 import itertools
 from collections.abc import Callable
 
-import cv2
 import numpy as np
 from numpy.typing import NDArray
 
 from .kit import Floats
 from .muscles import INDEX
-from .paint import Spots, curve, noise, stroke
+from .paint import Spots, blurred, curve, noise, stroke
 
 MASKS = ("inner brow", "outer brow", "glabella", "nose", "eye corner", "nasolabial", "chin", "dimple")
 Maps = NDArray[np.uint8]
@@ -36,7 +35,7 @@ def paint_wrinkles(rng: np.random.Generator, size: int) -> Maps:
     masks[6] += dents * Spots(size)(0.5, 0.305, 0.05, 0.03)
     blur = size / 512 * 1.6
     for index, mask in enumerate(masks):
-        masks[index] = cv2.GaussianBlur(mask, (0, 0), blur * (1.8 if index in (5, 6) else 1))
+        masks[index] = blurred(mask, blur * (1.8 if index in (5, 6) else 1))
     return np.ascontiguousarray((np.clip(masks, 0, 1) * 255).astype(np.uint8).transpose(1, 2, 0))
 
 

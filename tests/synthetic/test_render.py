@@ -48,7 +48,8 @@ def test_a_shadow_map_holds_the_nearest_depth() -> None:
     points = np.array([(2, 2, 5), (20, 2, 5), (2, 20, 5), (0, 0, 3), (23, 0, 3), (0, 23, 9)], np.float32)
     depth = np.full((SIDE, SIDE), FAR, np.float32)
     rasterise_depth(points, np.arange(6, dtype=np.int32).reshape(2, 3), 2, depth)
-    assert depth[3, 15] < 5 < depth[15, 3] + 1e-3 or depth[15, 3] == pytest.approx(5, abs=0.3)
+    assert depth[3, 15] == pytest.approx(3.913, abs=1e-3)
+    assert depth[15, 3] == pytest.approx(5, abs=1e-3)
     assert depth[23, 23] == FAR
 
 

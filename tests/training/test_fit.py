@@ -17,6 +17,7 @@ from safetensors.torch import load_file
 
 import mdhr_sdk
 from mdhr_sdk.errors import ConfigError, TrainingError
+from mdhr_sdk.model import save_model
 from mdhr_sdk.training.fit import fit, score, starting_model
 from mdhr_sdk.training.predictions import Predictions
 from patterns import LABELS, Clips, T, fold_data, settings
@@ -141,6 +142,18 @@ def test_frozen_parts_stay_as_they_are(tmp_path: Path) -> None:
     same = {key for key in before if torch.equal(before[key], after[key])}
     assert {key for key in before if key.startswith("encoder.backbone")} <= same
     assert not {key for key in before if key.startswith("head.score")} & same
+
+
+def test_a_model_goes_on_at_another_input_size_but_not_as_another_architecture(tmp_path: Path) -> None:
+    earlier = starting_model(settings(), LABELS)
+    save_model(earlier, tmp_path / "earlier")
+    start = f"start.folder={tmp_path / 'earlier'}"
+    larger = starting_model(settings(start, "model.input_size_px=96"), LABELS)
+    assert larger.config.input_size_px == 96
+    for name, values in earlier.state_dict().items():
+        torch.testing.assert_close(larger.state_dict()[name], values, rtol=0, atol=0)
+    with pytest.raises(ConfigError, match="but the settings describe"):
+        starting_model(settings(start, "model.au_width=32"), LABELS)
 
 
 @pytest.mark.parametrize(

@@ -8,7 +8,11 @@ import pytest
 
 from mdhr_sdk.aus import label_set
 from mdhr_sdk.errors import ConfigError
+from mdhr_sdk.folder import ModelFolder
+from mdhr_sdk.model import MDHR
 from mdhr_sdk.training.settings import read_settings
+
+ROOT = Path(__file__).resolve().parents[2]
 
 
 def test_the_paper_is_the_default() -> None:
@@ -70,6 +74,12 @@ def test_refuses_what_cannot_be(text: str, message: str, tmp_path: Path) -> None
 def test_refuses_words_that_change_nothing(word: str) -> None:
     with pytest.raises(ConfigError):
         read_settings(None, [word])
+
+
+@pytest.mark.parametrize("recipe", sorted((ROOT / "docs" / "recipes").glob("*.yaml")), ids=lambda path: path.stem)
+def test_recipes_in_the_documentation_make_the_bundled_architecture(recipe: Path) -> None:
+    model = MDHR(read_settings(recipe).model_config(label_set("synthetic"))).config
+    assert model == ModelFolder.open(ROOT / "mdhr_sdk" / "models" / "edge").config.model
 
 
 def test_a_missing_file_is_named(tmp_path: Path) -> None:
