@@ -111,9 +111,9 @@ class Renderer:
         return view.points[self.kit.landmarks, :2] / np.float32(self.side / self.size)
 
     def lip_gap_cm(self, view: View) -> float:
-        """Mean distance between the inner edges of the lips."""
+        """How far the lips are apart on average, upwards in the face: lips that are pressed past each other are not."""
         marks = view.vertices[self.kit.landmarks]
-        return float(np.linalg.norm(marks[UPPER_LIP] - marks[LOWER_LIP], axis=1).mean())
+        return float(np.maximum(marks[UPPER_LIP, 1] - marks[LOWER_LIP, 1], 0).mean())
 
     def _draw(self, view: View, first: int, last: int, clear: bool) -> None:
         if clear:
