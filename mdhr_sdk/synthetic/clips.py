@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -79,6 +79,8 @@ def render_clip(renderer: Renderer, person: Person, clip: int, options: ClipOpti
     """
     kit, rng = renderer.kit, np.random.default_rng((person.seed, 2, clip))
     scene, occluder = Scene.draw(rng, renderer.size), draw_occluder(rng, person.colours.skin)
+    if not options.wear:
+        person, occluder = replace(person, glasses=None), None
     times_s = np.arange(options.frames) * options.spacing_s
     motion = clip_motion(kit, rng, times_s, person.rest, person.lid, options.hard_cases)
     views = [
@@ -89,15 +91,16 @@ def render_clip(renderer: Renderer, person: Person, clip: int, options: ClipOpti
     intensities = motion.intensities.copy()
     intensities[:, INDEX[25]] = np.clip([renderer.lip_gap_cm(v) / LIP_GAP_AT_1_CM for v in views], 0, 1.15)
     labels = (intensities >= OCCURS_FROM).astype(np.int8)
+    labels[(labels[:, INDEX[25]] == 1) & (labels[:, INDEX[24]] == 1), INDEX[24]] = UNKNOWN  # one excludes the other
     frames = []
     for index, view in enumerate(views):
-        picture = renderer.picture(person, scene, view, intensities[index], motion.poses_rad[index])
-        if options.wear:
-            picture = _with_glasses(renderer, person, scene, picture, motion.poses_rad[index])
-            if occluder is not None:
-                light = float(np.sqrt(scene.lights.sky.mean() + 0.6 * scene.lights.colours.mean()))
-                picture, mask = put_before(picture, occluder, marks[index], float(times_s[index]), light, rng)
-                labels[index, hidden_units(mask, marks[index])] = UNKNOWN
+        picture = renderer.picture(person, scene, view, motion.halves[index], motion.poses_rad[index])
+        picture = _with_glasses(renderer, person, scene, picture, motion.poses_rad[index])
+        mask = np.zeros(picture.shape[:2], np.float32)
+        if occluder is not None:
+            light = float(np.sqrt(scene.lights.sky.mean() + 0.6 * scene.lights.colours.mean()))
+            picture, mask = put_before(picture, occluder, marks[index], float(times_s[index]), light, rng)
+        labels[index, hidden_units(mask, marks[index])] = UNKNOWN
         frames.append(_seen(picture, scene, marks, index, options, rng))
     return SyntheticClip(
         np.stack(frames), intensities, labels, marks, motion.poses_rad, _facts(person, scene, motion, occluder)

@@ -40,12 +40,14 @@ class Motion:
     Attributes:
         weights: (T, E) of the expression shapes.
         intensities: (T, 15) in the order of `AUS`, 0 to about 1.1; that of AU25 as intended, not as measured.
+        halves: (T, 2, 15) the same of the left and the right half of the face, AU26 as intended.
         poses_rad: (T, 3) yaw (to the subject's left), pitch (down) and roll of the head.
         case: which of `HARD` was played, or ''.
     """
 
     weights: Floats
     intensities: Floats
+    halves: Floats
     poses_rad: Floats
     case: str
 
@@ -95,15 +97,15 @@ def clip_motion(
     if case == "talking":
         _talk(kit, rng, weights, times_s)
     lids = _lids(rng, times_s, span_s, case)
-    for side, curve in (("L", left), ("R", right)):
-        shut = lids + lid * (1 - 0.5 * np.clip(curve[:, INDEX[7]], 0, 1))
+    for side in "LR":
         column = weights[:, kit.shape[f"eyeBlink_{side}"]]
-        column[:] = np.clip(column + shut, 0, 1)
+        column[:] = np.clip(column + lids + lid, 0, 1)
     _look(kit, rng, weights, times_s)
     _nuisance(kit, rng, weights, times_s, span_s)
     intensities = 0.5 * np.maximum(left, right) + 0.25 * (left + right)
     intensities[:, INDEX[26]] = np.clip(weights[:, kit.shape["jawOpen"]] / JAW_AT_1, 0, 1.15)
-    return Motion(weights.astype(np.float32), intensities.astype(np.float32), _poses(rng, times_s), case)
+    halves = np.stack([left, right], axis=1)
+    return Motion(*(x.astype(np.float32) for x in (weights, intensities, halves)), _poses(rng, times_s), case)
 
 
 def _action_curves(rng: np.random.Generator, times_s: Doubles, span_s: float, case: str) -> tuple[Doubles, Doubles]:
@@ -141,7 +143,8 @@ def _actions(rng: np.random.Generator, case: str) -> list[dict[int, float]]:
 
 def _yield_to_antagonists(half: Doubles) -> None:
     """AUs that pull against each other cannot both be strong; lips that part are neither pressed nor tight."""
-    apart = np.clip(half[:, INDEX[25]] + half[:, INDEX[26]], 0, 1)
+    parting = {25: 1.0, 26: 1.0, 10: 0.75, 9: 0.6}  # the upper lip's rise opens the mouth too
+    apart = np.clip(sum(share * half[:, INDEX[au]] for au, share in parting.items()), 0, 1)
     half[:, INDEX[24]] *= 1 - apart
     half[:, INDEX[23]] *= 1 - np.maximum(0.8 * apart, 0.7 * np.clip(half[:, INDEX[24]], 0, 1))
     half[:, INDEX[15]] *= 1 - 0.7 * np.clip(half[:, INDEX[12]], 0, 1)

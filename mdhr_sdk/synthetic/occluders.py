@@ -102,10 +102,11 @@ def put_before(
 
 
 def hidden_units(mask: Floats, marks: Floats) -> NDArray[np.bool_]:
-    """(15,) whether each AU's landmarks are mostly behind the mask."""
-    limit = len(mask) - 1
-    columns, rows = (np.clip(np.round(marks[:, axis]), 0, limit).astype(int) for axis in (0, 1))
-    behind = mask[rows, columns] > 0.5
+    """(15,) whether each AU's landmarks (68, 2) are mostly behind the mask (S, S) or outside the picture."""
+    places = np.round(marks).astype(int)
+    inside = ((places >= 0) & (places < len(mask))).all(axis=1)
+    columns, rows = np.where(inside[:, None], places, 0).T
+    behind = ~inside | (mask[rows, columns] > 0.5)
     return np.array([behind[list(SEEN_AT[au])].mean() >= HIDDEN_FROM for au in AUS])
 
 

@@ -45,7 +45,7 @@ class Person:
         vertices: (V, 3) the resting shape without expression, centimetres.
         hair_offset: (V, 3) how far hair pushes the head's surface out.
         texture: (S, S, 4) uint8, see `paint_skin`.
-        wrinkles: (S, S, 8) uint8, see `paint_wrinkles`.
+        wrinkles: (S, S, 9) uint8, see `paint_wrinkles`.
         wrinkle_gain, wrinkles_at_rest: see `wrinkle_strengths`.
         colours, hair: of skin, hair and eyes.
         teeth, cloth: square-root colours.

@@ -75,20 +75,20 @@ class Renderer:
         placed = (vertices + person.hair_offset - PIVOT) @ turn.T
         return View(vertices, placed, project(placed, camera, self.side))
 
-    def picture(self, person: Person, scene: Scene, view: View, intensities: Floats, pose_rad: Floats) -> Floats:
+    def picture(self, person: Person, scene: Scene, view: View, halves: Floats, pose_rad: Floats) -> Floats:
         """(S, S, 3) red, green, blue in [0, 1], display-referred, before the sensor.
 
         Args:
             person, scene: who and where.
             view: of `view`.
-            intensities: (15,) of the AUs, which fold the skin.
+            halves: (2, 15) intensities of the AUs in the left and the right half, which fold the skin.
             pose_rad: (3,) as given to `view`.
         """
         kit = self.kit
         self._draw(view, 0, kit.lashes_from, clear=True)
         vertex_normals(view.vertices, self._vertex_triangles, self._normals)
         moving = np.concatenate([view.placed, self._normals @ rotation(*pose_rad).T], axis=1)
-        strengths = wrinkle_strengths(intensities, person.wrinkle_gain, person.wrinkles_at_rest)
+        strengths = wrinkle_strengths(halves, person.wrinkle_gain, person.wrinkles_at_rest)
         light, look, triangles = light_of(scene.lights, scene.camera), look_of(person), kit.triangles
         surfaces(
             self._shown, self._where, triangles, kit.corner_vertex, kit.corner_material, self._static, moving,

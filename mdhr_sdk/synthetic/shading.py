@@ -104,10 +104,11 @@ def _sample(image: Any, u: float, v: float, channel: int) -> float:
 @compiled
 def _skin(values: Floats, texture: Any, wrinkles: Any, strengths: Floats, out: Floats) -> None:
     u, v = values[UV], values[UV + 1]
-    fold = 0.0
-    for channel in range(len(strengths)):
-        if strengths[channel] > 0.01:
-            fold += strengths[channel] * _sample(wrinkles, u, v, channel)
+    left, fold = min(max(0.5 + values[CANONICAL], 0.0), 1.0), 0.0  # the halves meet within a centimetre
+    for channel in range(strengths.shape[1]):
+        strength = left * strengths[0, channel] + (1 - left) * strengths[1, channel]
+        if strength > 0.01:
+            fold += strength * _sample(wrinkles, u, v, channel)
     dark = 1 - 0.42 * min(max(fold, 0.0), 1.0)
     for c in range(3):
         colour = _sample(texture, u, v, c)

@@ -1,4 +1,4 @@
-"""Folds of the skin that come and go with action units: eight masks in UV space, and how strong each AU makes them."""
+"""Folds of the skin that come and go with action units: nine masks in UV space, and how strong each AU makes them."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ from .kit import Floats
 from .muscles import INDEX
 from .paint import Spots, blurred, curve, noise, stroke
 
-MASKS = ("inner brow", "outer brow", "glabella", "nose", "eye corner", "nasolabial", "chin", "dimple")
+MASKS = ("inner brow", "outer brow", "glabella", "nose", "eye corner", "nasolabial", "chin", "dimple", "under eye")
 Maps = NDArray[np.uint8]
 Fold = Callable[..., None]  # (mask, points, width, depth)
 
 
 def paint_wrinkles(rng: np.random.Generator, size: int) -> Maps:
-    """(size, size, 8) uint8: where each kind of fold lies on this person's face."""
+    """(size, size, 9) uint8: where each kind of fold lies on this person's face."""
     masks = np.zeros((len(MASKS), size, size), np.float32)
 
     def fold(mask: int, points: list[tuple[float, float]], width: float, depth: float = 1.0) -> None:
@@ -62,23 +62,22 @@ def _one_side(rng: np.random.Generator, fold: Fold, side: int) -> None:
         tilt = np.sin(-0.5 + 0.33 * k + rng.normal(0, 0.06))
         rays = [(0.195, 0.716 + 0.01 * tilt), (0.225, 0.714 + 0.035 * tilt), (0.25, 0.71 + 0.06 * tilt)]
         fold(4, [(0.5 + side * u, v) for u, v in rays], 0.004, 0.8)
-    fold(4, [(0.5 + side * 0.095, 0.692), (0.5 + side * 0.14, 0.678), (0.5 + side * 0.19, 0.69)], 0.008, 0.7)
+    fold(8, [(0.5 + side * 0.095, 0.692), (0.5 + side * 0.14, 0.678), (0.5 + side * 0.19, 0.69)], 0.008, 0.7)
     cheek = ((0.078, 0.575), (0.11, 0.53), (0.135, 0.47), (0.145, 0.42))
     fold(5, [(0.5 + side * u, v) for u, v in cheek], 0.008)
     fold(7, [(0.5 + side * u, v) for u, v in ((0.122, 0.475), (0.130, 0.445), (0.122, 0.415))], 0.007)
 
 
 def wrinkle_strengths(intensities: Floats, gain: float, at_rest: Floats) -> Floats:
-    """(8,) how deep each mask's folds are.
+    """(2, 9) how deep each mask's folds are in the left and the right half of the face.
 
     Args:
-        intensities: (15,) of the action units.
+        intensities: (2, 15) of the action units, left and right.
         gain: how much this person's skin folds.
-        at_rest: (8,) folds that never go, as of an older face; they say nothing of an AU.
+        at_rest: (9,) folds that never go, as of an older face; they say nothing of an AU.
     """
-    au = {number: float(intensities[index]) for number, index in INDEX.items()}
-    cheek = max(0.9 * au[12], 0.8 * au[10], 0.9 * au[9], 0.7 * au[6], 0.4 * au[15])
-    moving = np.array(
-        [au[1], au[2], au[4] + 0.5 * au[9], au[9], max(au[6], 0.6 * au[7] + 0.3 * au[12]), cheek, au[17], au[14]]
-    )
+    au = {number: intensities[:, index] for number, index in INDEX.items()}
+    cheek = np.max([0.9 * au[12], 0.8 * au[10], 0.9 * au[9], 0.7 * au[6], 0.4 * au[15]], axis=0)
+    under_eye = np.maximum(au[6], 0.6 * au[7])  # crow's feet are AU6's alone
+    moving = np.stack([au[1], au[2], au[4] + 0.5 * au[9], au[9], au[6], cheek, au[17], au[14], under_eye], axis=1)
     return (gain * moving + at_rest).astype(np.float32)

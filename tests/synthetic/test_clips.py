@@ -94,6 +94,41 @@ def test_what_is_behind_something_is_unknown() -> None:
     assert {12, 14, 15, 23, 24, 25} <= hidden and not hidden & {1, 2, 4, 6, 7, 9}
 
 
+def test_what_is_outside_the_picture_is_unknown() -> None:
+    marks = np.full((68, 2), 5.0, np.float32)
+    marks[[57, 66, 8], 1] = 40  # the jaw
+    hidden = {
+        au for au, covered in zip(AUS, hidden_units(np.zeros((32, 32), np.float32), marks), strict=True) if covered
+    }
+    assert hidden == {17, 26}
+
+
+def test_lips_that_part_are_not_pressed(kit: FaceKit) -> None:
+    renderer, both = Renderer(kit, 64), 0
+    for seed in range(12):
+        labels = render_clip(renderer, Person.draw(kit, seed), 0, ClipOptions(6, 0.3, 64)).labels
+        both += int(((labels[:, INDEX[24]] == 1) & (labels[:, INDEX[25]] == 1)).sum())
+    assert both == 0
+    for motion in motions(kit, 200):
+        upper = np.clip(motion.halves[..., INDEX[10]], 0, 1)
+        assert (motion.halves[..., INDEX[24]] <= 1.5 * (1 - 0.75 * upper) + 1e-5).all()
+
+
+def test_lids_never_open_further_than_at_rest(kit: FaceKit) -> None:
+    for motion in motions(kit, 200):
+        for side in "LR":
+            assert motion.weights[:, kit.shape[f"eyeBlink_{side}"]].min() >= 0.1 - 1e-6
+
+
+def test_facts_tell_what_is_worn(kit: FaceKit) -> None:
+    renderer = Renderer(kit, 64)
+    people = [Person.draw(kit, seed) for seed in range(12)]
+    for wear, expected in ((True, {True, False}), (False, {False})):
+        clips = [render_clip(renderer, person, 0, ClipOptions(1, 0.3, 64, wear=wear)) for person in people]
+        assert {clip.facts["glasses"] for clip in clips} == expected
+        assert wear or not any(clip.facts["occluder"] for clip in clips)
+
+
 @pytest.mark.parametrize("bad", [{"frames": 0}, {"spacing_s": 0}, {"size_px": 8}])
 def test_bad_options_are_refused(bad: dict[str, float]) -> None:
     with pytest.raises(ConfigError, match="expected at least 1 frame"):

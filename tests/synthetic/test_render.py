@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mdhr_sdk.synthetic.kit import FaceKit
+from mdhr_sdk.synthetic.muscles import INDEX
 from mdhr_sdk.synthetic.person import Person
 from mdhr_sdk.synthetic.raster import FAR, blend_shapes, rasterise, rasterise_depth, vertex_normals
 from mdhr_sdk.synthetic.render import Renderer, project, rotation
 from mdhr_sdk.synthetic.scene import Camera, Scene
 from mdhr_sdk.synthetic.shading import value_noise
+from mdhr_sdk.synthetic.wrinkles import MASKS, wrinkle_strengths
 
 SIDE = 24
 
@@ -100,10 +104,47 @@ def test_a_picture_has_a_face_before_a_background(kit: FaceKit) -> None:
     scene = Scene.draw(np.random.default_rng(1), 96)
     weights, pose = np.zeros(len(kit.shape), np.float32), np.zeros(3, np.float32)
     view = renderer.view(person, scene.camera, weights, pose)
-    picture = renderer.picture(person, scene, view, np.zeros(15, np.float32), pose)
+    picture = renderer.picture(person, scene, view, np.zeros((2, 15), np.float32), pose)
     assert picture.shape == (96, 96, 3)
     assert np.isfinite(picture).all() and picture.min() >= 0 and picture.max() <= 1
     nose = renderer.landmarks(view)[30].astype(int)
     changed = np.abs(picture - scene.background).max(axis=2)
     assert changed[nose[1], nose[0]] > 0.01
     np.testing.assert_allclose(picture[0, 0], scene.background[0, 0], atol=1e-6)
+
+
+def test_lips_are_apart_upwards_only(kit: FaceKit) -> None:
+    kit = replace(kit, landmarks=np.arange(68, dtype=np.int32))  # the toy's share vertices
+    renderer, scene = Renderer(kit, 64), Scene.draw(np.random.default_rng(1), 64)
+    view = renderer.view(
+        Person.draw(kit, 3), scene.camera, np.zeros(len(kit.shape), np.float32), np.zeros(3, np.float32)
+    )
+    for moved, gap in (((0, 1.2, 0), 1.2), ((0, -0.5, 0), 0), ((0.8, 0, 0.8), 0)):  # apart, past each other, aside
+        view.vertices[[61, 62, 63]] = view.vertices[[67, 66, 65]] + np.array(moved, np.float32)
+        assert renderer.lip_gap_cm(view) == pytest.approx(gap, abs=1e-5)
+
+
+def test_skin_folds_in_the_half_that_moves(kit: FaceKit) -> None:
+    halves = np.zeros((2, 15), np.float32)
+    halves[0, INDEX[14]], halves[1, INDEX[12]], halves[1, INDEX[7]] = 1, 1, 1
+    left, right = wrinkle_strengths(halves, 0.5, np.zeros(len(MASKS), np.float32))
+    assert dict(zip(MASKS, left, strict=True))["dimple"] == 0.5 and left.sum() == 0.5
+    deep = {name for name, depth in zip(MASKS, right, strict=True) if depth > 0}
+    assert deep == {"nasolabial", "under eye"}  # crow's feet are neither AU12's nor AU7's
+
+    renderer, person = Renderer(kit, 96), Person.draw(kit, 3)
+    scene = Scene.draw(np.random.default_rng(1), 96)
+    view = renderer.view(person, scene.camera, np.zeros(len(kit.shape), np.float32), np.zeros(3, np.float32))
+    smooth, folded = (
+        renderer.picture(person, scene, view, h, np.zeros(3, np.float32)) for h in (np.zeros_like(halves), halves)
+    )
+    changed = np.abs(folded - smooth).max(axis=2) > 0.02
+    middle = int(renderer.landmarks(view)[30, 0])
+    halves[:] = halves[::-1]
+    mirrored = (
+        np.abs(renderer.picture(person, scene, view, halves, np.zeros(3, np.float32)) - smooth).max(axis=2) > 0.02
+    )
+    assert changed[:, :middle].sum() != changed[:, middle:].sum()
+    assert (changed[:, :middle].sum() > changed[:, middle:].sum()) != (
+        mirrored[:, :middle].sum() > mirrored[:, middle:].sum()
+    )
