@@ -33,8 +33,8 @@ SHAPES: dict[int, dict[str, float]] = {
     26: {},
 }
 JAW_AT_1 = 0.42  # jawOpen at AU26 of intensity 1; 1.0 would be AU27
-LIP_GAP_AT_1_CM = 1.15  # measured between the lips at AU25 of intensity 1
-OCCURS_FROM = 0.3  # intensity from which an AU counts as present: 0.35 cm of lip gap for AU25
+LIP_GAP_AT_1_CM = 0.7  # between the lips at AU25 of intensity 1
+OCCURS_FROM = 0.3  # intensity from which an AU counts as present; AU25 from 2 mm on, which shows the teeth
 
 
 def side_weights(kit: FaceKit) -> tuple[Floats, Floats]:
