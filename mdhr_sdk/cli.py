@@ -240,7 +240,7 @@ def evaluate(
     fold: Annotated[
         Optional[list[int]], typer.Option(help="Folds, as in --fold 1 2 3; a run's own by default.")
     ] = None,
-    against: Annotated[Optional[Path], typer.Option(help="Another run, to test the difference.")] = None,
+    against: Annotated[Optional[str], typer.Option(help="Another run, or model, to test the difference.")] = None,
     out: Annotated[Optional[Path], typer.Option(help="Folder for JSON and predictions.")] = None,
 ) -> None:
     """Judge a run under four protocols side by side, or a model folder at its thresholds."""

@@ -69,7 +69,10 @@ def test_the_paper_preset_from_images_to_results(
     capsys.readouterr()
     assert mdhr(monkeypatch, "evaluate", model, config, "--fold", 1) == 2  # whom fold 1 tests, fold 2 trains on
     assert "was trained on 2 of the subjects that fold 1 tests (anna, ben)" in capsys.readouterr().err
-    assert mdhr(monkeypatch, "evaluate", model, config, "--fold", 2, "--out", tmp_path / "again") == 0
+    assert (
+        mdhr(monkeypatch, "evaluate", model, config, "--fold", 2, "--out", tmp_path / "again", "--against", model) == 0
+    )
+    assert "difference of F1" in capsys.readouterr().out
     saved = Predictions.load(tmp_path / "again" / "predictions_fold2.npz")
     epoch = int(settings.provenance.split("epoch ")[1].split()[0])
     trained = Predictions.load(run / "fold2" / f"epoch_{epoch:04d}.npz")

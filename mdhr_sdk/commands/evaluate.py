@@ -21,9 +21,11 @@ if TYPE_CHECKING:
 
 
 def run_evaluate(
-    given: str | Path, words: Sequence[str], folds: Sequence[int], against: Path | None, out: Path | None
+    given: str | Path, words: Sequence[str], folds: Sequence[int], against: str | Path | None, out: Path | None
 ) -> None:
     """Judge a run, or a model folder on the test frames of a configuration; print, and write to `out`.
+
+    What it is judged against is of the same kind, and is given the same folds and configuration.
 
     Raises:
         ConfigError: a model folder without a configuration and a fold.
@@ -34,19 +36,21 @@ def run_evaluate(
     from ..training.evaluation import SETTINGS, evaluate_run
 
     config, numbers, changes = sorted_words(words, folds)
-    folder = Path(given)
-    if given not in BUNDLED and (folder / SETTINGS).is_file():
-        results = evaluate_run(folder, numbers)
-        predictions = _last_predictions(folder, results)
-    else:
-        results, predictions = _of_model(given, config, changes, numbers)
+
+    def judged(one: str | Path, numbers: Sequence[int]) -> tuple[Any, dict[int, Any]]:
+        if one not in BUNDLED and (Path(one) / SETTINGS).is_file():
+            found = evaluate_run(Path(one), numbers)
+            return found, _last_predictions(Path(one), found)
+        return _of_model(one, config, changes, numbers)
+
+    results, predictions = judged(given, numbers)
     console = Console(markup=False)
-    console.print(result_table(str(folder), results))
+    console.print(result_table(str(given), results))
     comparison = None
     if against is not None:
-        others = evaluate_run(against, [fold.fold for fold in results[0].folds])
-        comparison = compare(list(predictions.values()), list(_last_predictions(against, others).values()))
-        console.print(comparison_table(str(folder), str(against), comparison))
+        _, others = judged(against, [fold.fold for fold in results[0].folds])
+        comparison = compare(list(predictions.values()), list(others.values()))
+        console.print(comparison_table(str(given), str(against), comparison))
     if out is not None:
         _write(out, results, comparison, predictions)
 
@@ -71,14 +75,16 @@ def result_table(title: str, results: Sequence[Result]) -> Table:
 
 
 def comparison_table(first: str, second: str, comparison: Comparison) -> Table:
-    """The three tests, with what each takes for independent."""
+    """The difference and three tests, with what each takes for independent."""
     ours, theirs = map(_percent, comparison.f1)
+    difference, low, high = (f"{100 * getattr(comparison.difference, name):+.1f}" for name in ("value", "low", "high"))
     table = Table("test", "statistic", "p", title=f"{first} (F1 {ours}) against {second} (F1 {theirs}), threshold 0.5")
     tests = (
         ("paired t, F1 of each subject", comparison.subjects),
         ("paired t, error of each frame, as the paper (frames taken for independent)", comparison.frames),
         ("McNemar, decisions (frames taken for independent)", comparison.decisions),
     )
+    table.add_row(f"difference of F1; 95 %, subjects drawn anew: {low} to {high}", difference, "")
     for name, test in tests:
         table.add_row(name, f"{test.statistic:.3g}", f"{test.p_value:.3g}")
     return table
@@ -90,7 +96,9 @@ def as_json(results: Sequence[Result], comparison: Comparison | None) -> dict[st
     if comparison is not None:
         tests = {name: vars(getattr(comparison, name)) for name in ("subjects", "frames", "decisions")}
         figures = {name: {key: defined(value) for key, value in test.items()} for name, test in tests.items()}
-        found["comparison"] = {"f1": [defined(value) for value in comparison.f1], **figures}
+        difference = {name: defined(value) for name, value in vars(comparison.difference).items()}
+        shares = [defined(value) for value in comparison.f1]
+        found["comparison"] = {"f1": shares, "difference_95": difference, **figures}
     return found
 
 

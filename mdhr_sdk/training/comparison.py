@@ -11,7 +11,7 @@ from ..errors import InputError
 from .evaluation import HALF, decide
 from .metrics import Floats, mean
 from .predictions import Predictions
-from .statistics import TestResult, by_subject, mcnemar, paired_t_test
+from .statistics import Interval, TestResult, bootstrap_difference, by_subject, mcnemar, paired_t_test
 
 
 @dataclass(frozen=True)
@@ -20,6 +20,7 @@ class Comparison:
 
     Attributes:
         f1: mean over folds of mean F1, of each.
+        difference: of the two, with the 95 % interval over subjects drawn anew.
         subjects: paired t-test on F1 a subject, the one whose units are independent.
         frames: paired t-test on errors |score - label| of single frames, as in the paper's supplement table 6;
             frames of a video are alike, so its p is too small.
@@ -27,6 +28,7 @@ class Comparison:
     """
 
     f1: tuple[float, float]
+    difference: Interval
     subjects: TestResult
     frames: TestResult
     decisions: TestResult
@@ -46,6 +48,7 @@ def compare(first: Sequence[Predictions], second: Sequence[Predictions]) -> Comp
     known = labels >= 0
     return Comparison(
         (ours.f1, theirs.f1),
+        bootstrap_difference(ours.counts, theirs.counts),
         paired_t_test(*_defined(ours.by_subject, theirs.by_subject)),
         paired_t_test(np.abs(ours.scores - labels)[known], np.abs(theirs.scores - labels)[known]),
         mcnemar(ours.decided, theirs.decided, labels),
@@ -56,7 +59,7 @@ class _Parts:
     def __init__(self, predictions: Sequence[Predictions]) -> None:
         decided = [decide(one, [HALF] * len(one.frames.codes)) for one in predictions]
         pairs = list(zip(decided, predictions, strict=True))
-        counts = [by_subject(d, one.frames.labels, one.frames.subjects) for d, one in pairs]
+        self.counts = counts = [by_subject(d, one.frames.labels, one.frames.subjects) for d, one in pairs]
         self.decided = np.concatenate(decided)
         self.scores = np.concatenate([one.scores for one in predictions]).astype(np.float64)
         self.by_subject: Floats = np.array([mean(row) for fold in counts for row in fold.f1])

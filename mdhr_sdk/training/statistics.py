@@ -55,17 +55,49 @@ def bootstrap_f1(
     Raises:
         InputError: no fold, or one without a subject.
     """
-    if not folds or any(fold.tp.ndim != 2 or not len(fold.tp) for fold in folds):
+    return _bootstrap([(fold,) for fold in folds], (1.0,), level, repeats, seed, batch)
+
+
+def bootstrap_difference(
+    first: Sequence[Counts], second: Sequence[Counts], level: float = 0.95, repeats: int = 2000, seed: int = 0
+) -> Interval:
+    """Percentile interval of the first model's mean F1 minus the second's, both on the same drawn subjects.
+
+    Args:
+        first, second: as for `bootstrap_f1`, the same subjects in the same order.
+
+    Raises:
+        InputError: no fold, or one without a subject, or folds of other subjects.
+    """
+    if [fold.tp.shape for fold in first] != [fold.tp.shape for fold in second]:
+        raise InputError("the bootstrap of a difference needs the same folds and subjects of both models")
+    return _bootstrap(list(zip(first, second, strict=True)), (1.0, -1.0), level, repeats, seed)
+
+
+def _bootstrap(
+    folds: Sequence[tuple[Counts, ...]],
+    signs: tuple[float, ...],
+    level: float,
+    repeats: int,
+    seed: int,
+    batch: int = 500,
+) -> Interval:
+    """Interval of the mean over folds of the sum of `signs` times each model's mean F1."""
+    if not folds or any(model.tp.ndim != 2 or not len(model.tp) for fold in folds for model in fold):
         raise InputError("the bootstrap needs counts of at least one subject in every fold")
+
+    def figure(fold: tuple[Counts, ...], times: NDArray[np.int64]) -> Floats:
+        return sum((sign * _macro(model, times) for sign, model in zip(signs, fold, strict=True)), np.zeros(len(times)))
+
     rng = np.random.default_rng(seed)
-    values = np.zeros(repeats)
+    values, value = np.zeros(repeats), 0.0
     for fold in folds:
+        subjects = len(fold[0].tp)
         for first in range(0, repeats, batch):
             rows = min(batch, repeats - first)
-            subjects = len(fold.tp)
             times = rng.multinomial(subjects, np.full(subjects, 1 / subjects), size=rows)
-            values[first : first + rows] += _macro(fold, times) / len(folds)
-    value = float(np.mean([_macro(fold, np.ones((1, len(fold.tp)), np.int64))[0] for fold in folds]))
+            values[first : first + rows] += figure(fold, times) / len(folds)
+        value += float(figure(fold, np.ones((1, subjects), np.int64))[0]) / len(folds)
     low, high = np.nanquantile(values, [(1 - level) / 2, (1 + level) / 2])
     return Interval(value, float(low), float(high))
 

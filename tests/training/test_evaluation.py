@@ -28,7 +28,7 @@ from mdhr_sdk.training.fit import FoldData
 from mdhr_sdk.training.metrics import count
 from mdhr_sdk.training.predictions import Frames, Predictions
 from mdhr_sdk.training.settings import Settings, read_settings
-from mdhr_sdk.training.statistics import TestResult
+from mdhr_sdk.training.statistics import Interval, TestResult
 from mdhr_sdk.training.subjects import check_subjects
 from patterns import T, fold_data, settings
 
@@ -96,12 +96,19 @@ def test_figures_that_are_no_numbers_are_null(tmp_path: Path) -> None:
     """Errors that differ by a constant have no deviation: t is infinite; one known subject leaves no interval."""
     one = predictions(0)
     infinite = TestResult(float("inf"), 0.0)
-    nowhere = Comparison((0.5, float("nan")), infinite, TestResult(float("nan"), float("nan")), infinite)
+    nowhere = Comparison(
+        (0.5, float("nan")),
+        Interval(0.1, float("nan"), 0.2),
+        infinite,
+        TestResult(float("nan"), float("nan")),
+        infinite,
+    )
     results = [Result(LAST, one.frames.codes, (judge(one, (0.5,) * 3),))]
     content = json.loads(json.dumps(as_json(results, nowhere), allow_nan=False))
     assert content["comparison"]["subjects"] == {"statistic": None, "p_value": 0.0}
     assert content["comparison"]["frames"] == {"statistic": None, "p_value": None}
     assert content["comparison"]["f1"] == [0.5, None]
+    assert content["comparison"]["difference_95"] == {"value": 0.1, "low": None, "high": 0.2}
 
 
 @hypothesis_settings(max_examples=60, deadline=None)
@@ -146,6 +153,7 @@ def test_two_models_on_the_same_frames() -> None:
     good, bad = predictions(0, noise=0.2), predictions(1, noise=0.8)
     result = compare([good, good], [bad, bad])
     assert result.f1[0] > result.f1[1] and result.frames.p_value < 0.01 and result.decisions.p_value < 0.01
+    assert result.difference.value == pytest.approx(result.f1[0] - result.f1[1]) and result.difference.low > 0
     assert compare([good], [good]).subjects.p_value == 1
     with pytest.raises(InputError, match="same frames"):
         compare([good], [predictions(0, rows=50)])

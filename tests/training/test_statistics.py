@@ -8,7 +8,7 @@ from scipy import stats
 
 from mdhr_sdk.errors import InputError
 from mdhr_sdk.training.metrics import count
-from mdhr_sdk.training.statistics import bootstrap_f1, by_subject, mcnemar, paired_t_test
+from mdhr_sdk.training.statistics import bootstrap_difference, bootstrap_f1, by_subject, mcnemar, paired_t_test
 
 
 def decisions(seed: int, rows: int = 300, aus: int = 3, right: float = 0.8) -> tuple[np.ndarray, np.ndarray]:
@@ -40,6 +40,23 @@ def test_the_bootstrap_is_that_of_a_slow_loop() -> None:
     assert (fast.low, fast.high) == pytest.approx((low, high), abs=0.01)
     assert fast == bootstrap_f1([fold], repeats=4000)
     assert bootstrap_f1([fold, fold], repeats=4000).high - fast.value < fast.high - fast.value
+
+
+def test_a_difference_is_bootstrapped_in_pairs() -> None:
+    labels, subjects = decisions(1)[1], [f"F{row // 30}" for row in range(300)]
+    first, second = (decisions(seed)[0] for seed in (1, 2))
+    counts = [[by_subject(one, labels, subjects)] for one in (first, second)]
+    fast = bootstrap_difference(*counts, repeats=4000)
+    rng, slow = np.random.default_rng(5), []
+    for _ in range(1000):
+        rows = np.concatenate([np.arange(30) + 30 * s for s in rng.integers(0, 10, 10)])
+        slow.append(count(first[rows], labels[rows]).f1_macro - count(second[rows], labels[rows]).f1_macro)
+    assert fast.value == pytest.approx(count(first, labels).f1_macro - count(second, labels).f1_macro, abs=1e-12)
+    assert (fast.low, fast.high) == pytest.approx(tuple(np.quantile(slow, [0.025, 0.975])), abs=0.015)
+    same = bootstrap_difference(counts[0], counts[0])
+    assert (same.value, same.low, same.high) == (0, 0, 0)
+    with pytest.raises(InputError, match="same folds and subjects"):
+        bootstrap_difference(counts[0], [by_subject(first[:60], labels[:60], subjects[:60])])
 
 
 def test_paired_t_is_the_textbooks() -> None:
