@@ -1,0 +1,59 @@
+"""benchmarks/curve.py on a data set of a few small images."""
+
+from __future__ import annotations
+
+import dataclasses
+from pathlib import Path
+
+import pytest
+
+from curve import Row, curve, table, variants, with_people
+from mdhr_sdk.errors import ConfigError
+from mdhr_sdk.training.datasets import dataset
+from mdhr_sdk.training.folds import augmentation
+from mdhr_sdk.training.lists import read_fold
+from mdhr_sdk.training.settings import read_settings
+from tiny_tree import write_tree
+
+
+def test_fewer_people_are_the_first_with_weights_of_their_own(tmp_path: Path) -> None:
+    settings = read_settings(write_tree(tmp_path / "data"))
+    fewer = with_people(settings, 2, tmp_path / "list")
+    spec = dataset(settings.data.dataset)
+    all_of_them, kept = (read_fold(Path(s.data.lists), spec, 1) for s in (settings, fewer))
+    assert list(dict.fromkeys(all_of_them.train.subjects))[:2] == list(dict.fromkeys(kept.train.subjects))
+    assert kept.test.paths == all_of_them.test.paths
+    assert kept.train.weights is not None and not (kept.train.weights == all_of_them.train.weights).all()
+    assert with_people(settings, None, tmp_path / "none") is settings
+    with pytest.raises(ConfigError, match="--people 9: the lists have 4"):
+        with_people(settings, 9, tmp_path / "list")
+
+
+def test_variants_change_one_thing_each(tmp_path: Path) -> None:
+    base = read_settings(write_tree(tmp_path / "data"))
+    plain = dataclasses.replace(base, data=dataclasses.replace(base.data, lists="plain"))
+    recipe, bare, without, few, many = variants(base, plain, [3, 2])
+    assert recipe.settings is base and without.settings is plain
+    assert (few.people, many.people) == (2, 3) and many.settings is base
+    changed = augmentation(bare.settings)
+    assert (changed.flip, changed.scale, changed.contrast) == (0.0, 1.0, (1.0, 1.0))
+    assert dataclasses.replace(bare.settings, augmentation=base.augmentation) == base
+
+
+@pytest.mark.slow
+def test_every_variant_is_trained_judged_and_kept(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    config = write_tree(tmp_path / "data")
+    out = tmp_path / "runs"
+    for _ in range(2):  # the second time nothing is trained
+        curve(config, ["trainer.batch_size=2"], out, [3], None, clips=4, video=None, json=tmp_path / "curve.json")
+        shown = capsys.readouterr().out
+        assert all(name in shown for name in ("the recipe", "without augmentation", "3 people"))
+    assert (out / "3-people" / "run" / "fold1" / "model" / "config.json").is_file()
+
+
+def test_a_table_leaves_out_the_video_that_was_not_there(capsys: pytest.CaptureFixture[str]) -> None:
+    from report import console
+
+    console.print(table([Row("a", 0.5, 0.4, 0.6, 0.9), Row("b", 0.5, 0.4, 0.6, 0.9, 0.81, 0.12)]))
+    shown = capsys.readouterr().out
+    assert "40.0 to 60.0" in shown and "0.81" in shown
