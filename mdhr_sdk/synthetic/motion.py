@@ -104,8 +104,8 @@ def clip_motion(
     _nuisance(kit, rng, weights, times_s, span_s)
     intensities = 0.5 * np.maximum(left, right) + 0.25 * (left + right)
     intensities[:, INDEX[26]] = np.clip(weights[:, kit.shape["jawOpen"]] / JAW_AT_1, 0, 1.15)
-    halves = np.stack([left, right], axis=1)
-    return Motion(*(x.astype(np.float32) for x in (weights, intensities, halves)), _poses(rng, times_s), case)
+    halves = np.stack([left, right], axis=1).astype(np.float32)
+    return Motion(weights.astype(np.float32), intensities.astype(np.float32), halves, _poses(rng, times_s), case)
 
 
 def _action_curves(rng: np.random.Generator, times_s: Doubles, span_s: float, case: str) -> tuple[Doubles, Doubles]:
