@@ -21,8 +21,8 @@ ACTIONS: tuple[dict[int, float], ...] = (
     {10: 1, 17: 0.7}, {10: 1, 25: 0.6}, {10: 0.9, 6: 0.6, 7: 0.5}, {14: 1}, {14: 0.9, 12: 0.5}, {15: 1, 17: 0.9},
     {17: 0.9, 24: 0.9}, {17: 1}, {23: 1}, {24: 1}, {24: 0.9, 14: 0.7}, {7: 0.9}, {2: 1}, {25: 0.8, 26: 0.8}, {26: 0.9},
 )  # fmt: skip
-# Cases that a detector gets wrong without having seen them.
-HARD = ("none", "toothy", "talking", "closed eyes", "squint")
+# Cases that a detector gets wrong without having seen them, and the share of clips that each has.
+HARD = {"none": 0.06, "toothy": 0.12, "talking": 0.06, "closed eyes": 0.04, "squint": 0.06}
 REST = (
     "browDown", "browInnerUp", "browOuterUp", "mouthSmile", "mouthFrown", "cheekSquint", "eyeSquint", "mouthPress",
     "mouthStretch", "mouthDimple", "mouthLowerDown", "noseSneer",
@@ -90,7 +90,7 @@ def clip_motion(
         hard_cases: whether cases of `HARD` are among the clips.
     """
     span_s = max(float(times_s[-1] - times_s[0]), 1.0)
-    case = str(rng.choice(HARD)) if hard_cases and rng.random() < 0.3 else ""
+    case = str(rng.choice(["", *HARD], p=[1 - sum(HARD.values()), *HARD.values()])) if hard_cases else ""
     left, right = _action_curves(rng, times_s, span_s, case)
     weights = _au_weights(kit, left, right) + rest
     _part_lips(kit, rng, weights, left, right, case)
@@ -131,7 +131,7 @@ def _actions(rng: np.random.Generator, case: str) -> list[dict[int, float]]:
     if case in ("none", "closed eyes"):
         return []
     if case == "toothy":
-        return [{12: rng.uniform(0.6, 1), 25: rng.uniform(0.7, 1), 6: rng.choice([0, 0.7])}]
+        return [{12: rng.uniform(0.6, 1), 25: rng.uniform(0.7, 1), 6: rng.choice([0, 0.4, 0.8])}]
     if case == "squint":
         return [{7: 1.0}]
     if case == "talking":
@@ -167,8 +167,8 @@ def _part_lips(
     """AU25 in one of its many forms. A toothy smile bares the upper teeth without AU10."""
     lower, upper, jaw = rng.uniform(0.15, 0.75), rng.uniform(0, 0.35), rng.uniform(0.0, 0.1)
     if case == "toothy":
-        upper = rng.uniform(0.25, 0.7)
-    with_smile = rng.uniform(0, 0.3)
+        upper = rng.uniform(0.15, 0.55)
+    with_smile = rng.uniform(0, 0.5)
     for side, half in (("L", left), ("R", right)):
         parted = half[:, INDEX[25]]
         weights[:, kit.shape[f"mouthLowerDown_{side}"]] += lower * parted
