@@ -22,7 +22,7 @@ ACTIONS: tuple[dict[int, float], ...] = (
     {17: 0.9, 24: 0.9}, {17: 1}, {23: 1}, {24: 1}, {24: 0.9, 14: 0.7}, {7: 0.9}, {2: 1}, {25: 0.8, 26: 0.8}, {26: 0.9},
 )  # fmt: skip
 # Cases that a detector gets wrong without having seen them, and the share of clips that each has.
-HARD = {"none": 0.06, "toothy": 0.12, "talking": 0.06, "closed eyes": 0.04, "squint": 0.06}
+HARD = {"none": 0.06, "toothy": 0.16, "talking": 0.06, "closed eyes": 0.04, "squint": 0.06}
 REST = (
     "browDown", "browInnerUp", "browOuterUp", "mouthSmile", "mouthFrown", "cheekSquint", "eyeSquint", "mouthPress",
     "mouthStretch", "mouthDimple", "mouthLowerDown", "noseSneer",
@@ -166,13 +166,14 @@ def _part_lips(
 ) -> None:
     """AU25 in one of its many forms. A toothy smile bares the upper teeth without AU10."""
     lower, upper, jaw = rng.uniform(0.15, 0.75), rng.uniform(0, 0.35), rng.uniform(0.0, 0.1)
+    with_smile, stretch = rng.uniform(0, 0.6), 0.0
     if case == "toothy":
-        upper = rng.uniform(0.15, 0.55)
-    with_smile = rng.uniform(0, 0.5)
+        lower, with_smile, stretch = rng.uniform(0.3, 0.95), rng.uniform(0.4, 1.1), rng.uniform(0, 0.5)
     for side, half in (("L", left), ("R", right)):
-        parted = half[:, INDEX[25]]
+        parted, smile = half[:, INDEX[25]], half[:, INDEX[12]]
         weights[:, kit.shape[f"mouthLowerDown_{side}"]] += lower * parted
-        weights[:, kit.shape[f"mouthUpperUp_{side}"]] += (upper + with_smile * half[:, INDEX[12]]) * parted
+        weights[:, kit.shape[f"mouthStretch_{side}"]] += stretch * smile * parted
+        weights[:, kit.shape[f"mouthUpperUp_{side}"]] += (upper + with_smile * smile) * parted
         weights[:, kit.shape["jawOpen"]] += jaw * parted / 2
 
 
