@@ -73,8 +73,8 @@ class DataSettings:
 
 @dataclass(frozen=True)
 class StartSettings:
-    """Where the weights start: ImageNet in the backbone, or a model folder, or the name of a model that
-    comes with the package (then `model` must describe the same)."""
+    """Where the weights start: ImageNet in the backbone, or a model folder or the name of a bundled model (then `model`
+    must describe the same)."""
 
     pretrained: bool = True
     folder: str | None = None
