@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import multiprocessing
 import os
 import signal
@@ -53,7 +54,8 @@ def spread(
     stop = context.Event()
     pool = ProcessPoolExecutor(min(workers, len(jobs)), context, _start, (work, tuple(shared), stop))
     try:
-        pending = {pool.submit(_run, job): job for job in jobs}
+        with _interrupts_held_back():
+            pending = {pool.submit(_run, job): job for job in jobs}
         while pending:
             done, _ = wait(pending, PERIOD_S, FIRST_COMPLETED)
             tick()
@@ -72,6 +74,19 @@ def check_stopped() -> None:
         raise _StoppedError
 
 
+@contextlib.contextmanager
+def _interrupts_held_back() -> Iterator[None]:
+    """Ctrl-C reaches this process when the block ends, and never the processes that are started in it."""
+    if not hasattr(signal, "pthread_sigmask"):  # Windows: from `_start` on
+        yield
+        return
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
 def _start(work: Callable[..., Any], shared: tuple[Any, ...], stop: Any) -> None:
     # Nothing here may fail: the pool would not say how. What can fail is made by `work`, with the first job.
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches every process; the main one decides
@@ -88,4 +103,5 @@ def _end_with_parent() -> None:
 
 
 def _run(job: Any) -> Any:
+    check_stopped()
     return _own["work"](job, *_own["shared"])
