@@ -36,8 +36,9 @@ ROOT = Path(__file__).resolve().parents[2]
 CLIP, PERSONS = ClipOptions(3, 0.2, 64), 14  # with seed 2 every action unit occurs
 OPTIONS = MakeOptions(PERSONS, 2, 2, CLIP, 48, seed=2)
 INTERRUPTED = """
-import sys
+import os, sys
 from pathlib import Path
+(Path(os.environ["PIDS"]) / f"starting.{os.getpid()}").touch()  # workers begin with it too
 from mdhr_sdk.synthetic.clips import ClipOptions
 from mdhr_sdk.synthetic.dataset import MakeOptions, make_dataset
 from toy_mesher import SlowToyMesher
@@ -237,11 +238,12 @@ def test_workers_end_with_the_run_and_in_silence(
     try:
         while process.poll() is None and time.monotonic() < deadline:
             pids = children.read_text().split()  # two workers, and the one that multiprocessing keeps its semaphores by
-            if len(pids) == 3 and len(list(tmp_path.glob("worker.*"))) == (2 if at_work else 0):
+            signs = tmp_path.glob("worker.*" if at_work else "starting.*")
+            if len(pids) == 3 and len(list(signs)) == (2 if at_work else 3):
                 break
             time.sleep(0.02)
         assert process.poll() is None and len(pids) == 3, (tmp_path / "errors").read_text()
-        time.sleep(0.2)  # into what they import, or into a frame
+        time.sleep(0.1)  # into what they import, or into a frame
         if blow == signal.SIGINT:
             os.killpg(process.pid, blow)  # as a terminal does
         else:
