@@ -7,36 +7,38 @@ The output folder:
     dataset.yaml    the description for `mdhr train` and `mdhr evaluate`
     truth.csv       a row a frame: intensities, labels, and facts of person and scene
     sheet.jpg       some of the crops with their AUs
-    synthetic.json  options and the face model's hash; another kind is never mixed in
+    synthetic.json  generator, options and the face model's hash; another kind is never mixed in
     progress/       one file for each person that is done
+    .lock           held by the run that fills the folder; a second one is refused
 """
 
 from __future__ import annotations
 
-import multiprocessing
+import contextlib
+import errno
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import FIRST_COMPLETED, ProcessPoolExecutor, wait
-from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import cv2
 import numpy as np
 
 from ..errors import ConfigError, DataError, require
 from ..folder import sha256
+from ..scratch import locked
 from ..training.files import remove_leftovers, write_whole
 from ..training.lists import Fold, FrameList, frame_list, write_fold
-from ..training.spec import DatasetSpec, RawLayout
-from ..training.workers import KILLED
+from ..training.pool import spread
+from ..training.spec import DatasetSpec, Part, RawLayout
+from ..training.workers import MakeMesher
 from .clips import ClipOptions
 from .kit import FaceKit
-from .making import Maker, Task, read_record, settings_text
+from .making import Maker, Task, check_settings, read_record
 from .muscles import LABELS
-from .sheet import contact_sheet
+from .sheet import contact_sheet, write_truth
 
-SETTINGS, DESCRIPTION, PREFIX = "synthetic.json", "dataset.yaml", "synthetic"
+DESCRIPTION, PREFIX = "dataset.yaml", "synthetic"
+WRITTEN = ("img", "list", "progress")  # folders of many files; of all others nothing is ever removed
 PERSONS_A_SEED = 1_000_000  # the first half of a seed's persons are for training, the second half for testing
 RAW = RawLayout(labels="labels/{subject}_{task}.csv", pictures=("img/{subject}/{task}",), unknown=9)
 
@@ -81,7 +83,7 @@ class Made:
     Attributes:
         persons: to train on, and to test on.
         frames: rendered.
-        found: of them, with a face that FaceMesh found.
+        found: of them, with a face that FaceMesh found where it is.
         rates: AU code -> share of the training frames in which it occurs.
     """
 
@@ -92,7 +94,11 @@ class Made:
 
 
 def make_dataset(
-    facekit: Path, out: Path, options: MakeOptions, progress: Callable[[int, int], None] = lambda done, total: None
+    facekit: Path,
+    out: Path,
+    options: MakeOptions,
+    progress: Callable[[int, int], None] = lambda done, total: None,
+    make_mesher: MakeMesher | None = None,
 ) -> Made:
     """Render the persons that are missing and write lists, description, table and sheet.
 
@@ -104,24 +110,43 @@ def make_dataset(
         out: the folder to fill.
         options: how much, and of what kind.
         progress: called with the persons done and the persons to do.
+        make_mesher: makes what finds faces in place of `FaceMesher`; picklable.
 
     Raises:
-        DataError: no face model, a folder of another kind, or nothing can be written.
+        DataError: no face model, a folder of another kind or that another run fills, nothing can be written, a worker
+            was killed, or the persons are too few to train on: what is made stays.
     """
     require("numba", "synthetic")
     kit = FaceKit.load(facekit)
-    text = settings_text(sha256(facekit), options.clip, clips=options.clips, crop_px=options.crop_px, seed=options.seed)
-    _check_settings(out, text)
-    remove_leftovers(out)
-    train, test = _tasks(out, options)
-    tasks = [*train, *test]
-    records = {task.name: rows for task in tasks if (rows := read_record(task)) is not None}
-    missing = [task for task in tasks if task.name not in records]
-    progress(len(records), len(tasks))
-    for name, rows in _made(kit, facekit, missing, options):
-        records[name] = rows
+    kind = {"clips": options.clips, "crop_px": options.crop_px, "seed": options.seed}
+    with _alone_in(out):
+        check_settings(out, sha256(facekit), options.clip, **kind)
+        for name in WRITTEN:
+            remove_leftovers(out / name)
+        train, test = _tasks(out, options)
+        tasks = [*train, *test]
+        records = {task.name: rows for task in tasks if (rows := read_record(task)) is not None}
+        missing = [task for task in tasks if task.name not in records]
         progress(len(records), len(tasks))
-    return _write(out, options, train, test, records)
+        for task, rows in _made(kit, facekit, missing, options, make_mesher):
+            records[task.name] = rows
+            progress(len(records), len(tasks))
+        return _write(out, options, train, test, records)
+
+
+@contextlib.contextmanager
+def _alone_in(out: Path) -> Iterator[None]:
+    with contextlib.ExitStack() as stack:
+        try:
+            out.mkdir(parents=True, exist_ok=True)
+            stack.enter_context(locked(out, wait_s=0))
+        except OSError as error:
+            if error.errno == errno.EAGAIN:
+                raise DataError(
+                    f"another run is filling '{out}'; wait for it, end it, or take another folder"
+                ) from None
+            raise DataError(f"'{out}' cannot be written: {error.strerror or error}; take another folder") from None
+        yield
 
 
 def _tasks(out: Path, options: MakeOptions) -> tuple[list[Task], list[Task]]:
@@ -134,39 +159,19 @@ def _tasks(out: Path, options: MakeOptions) -> tuple[list[Task], list[Task]]:
     return halves[0], halves[1]
 
 
-def _check_settings(out: Path, text: str) -> None:
-    path = out / SETTINGS
-    if path.is_file() and path.read_text(encoding="utf-8") != text:
-        raise DataError(f"'{out}' was made with other options (see {SETTINGS}); take them again, or another folder")
-    write_whole(path, text.encode())
-
-
 def _made(
-    kit: FaceKit, facekit: Path, tasks: Sequence[Task], options: MakeOptions
-) -> Iterator[tuple[str, list[dict[str, Any]]]]:
+    kit: FaceKit, facekit: Path, tasks: Sequence[Task], options: MakeOptions, make_mesher: MakeMesher | None
+) -> Iterator[tuple[Task, list[dict[str, Any]]]]:
     if options.workers == 1 or len(tasks) < 2:
-        maker = Maker(kit, options.clip)
-        yield from ((task.name, maker.make(task)) for task in tasks)
-        return
-    context = multiprocessing.get_context("spawn")  # MediaPipe's threads do not survive a fork
-    pool = ProcessPoolExecutor(min(options.workers, len(tasks)), context, _start, (facekit, options.clip))
-    try:
-        pending = {pool.submit(_work, task): task for task in tasks}
-        while pending:
-            for future in wait(pending, return_when=FIRST_COMPLETED).done:
-                yield pending.pop(future).name, future.result()
-    except BrokenProcessPool:
-        raise DataError(KILLED) from None
-    finally:
-        pool.shutdown(wait=True, cancel_futures=True)
+        maker = Maker(kit, options.clip, make_mesher)
+        yield from ((task, maker.make(task)) for task in tasks)
+    else:
+        yield from spread(_work, tasks, options.workers, (facekit, options.clip, make_mesher))
 
 
-def _start(facekit: Path, clip: ClipOptions) -> None:
-    cv2.setNumThreads(1)
-    _own["maker"] = Maker(FaceKit.load(facekit), clip)
-
-
-def _work(task: Task) -> list[dict[str, Any]]:
+def _work(task: Task, facekit: Path, clip: ClipOptions, make_mesher: MakeMesher | None) -> list[dict[str, Any]]:
+    if "maker" not in _own:
+        _own["maker"] = Maker(FaceKit.load(facekit), clip, make_mesher)
     return _own["maker"].make(task)
 
 
@@ -174,19 +179,20 @@ def _write(
     out: Path, options: MakeOptions, train: list[Task], test: list[Task], records: dict[str, list[dict[str, Any]]]
 ) -> Made:
     yaml = require("yaml", "train")
+    rows = [row for task in (*train, *test) for row in records[task.name]]
+    write_truth(out, rows)
+    contact_sheet(out, rows, out / "sheet.jpg")
     folds = (tuple(task.name for task in test),)
     spec = DatasetSpec(LABELS, folds, "{subject}/{task}/{frame}.jpg", RAW, PREFIX, "path")
     description = {
         "name": PREFIX, "aus": LABELS.name, "folds": [list(folds[0])],
         "raw": {"labels": RAW.labels, "pictures": list(RAW.pictures)},
     }  # fmt: skip
+    parts: tuple[tuple[Part, list[Task]], ...] = (("train", train), ("test", test))
     halves = [_half(spec, part, [r for task in tasks for r in records[task.name] if r["found"]])
-              for part, tasks in (("train", train), ("test", test))]  # fmt: skip
+              for part, tasks in parts]  # fmt: skip
     write_fold(out / "list", spec, 1, Fold(*halves))
     write_whole(out / DESCRIPTION, yaml.safe_dump(description, sort_keys=False).encode())
-    rows = [row for task in (*train, *test) for row in records[task.name]]
-    _write_truth(out, rows)
-    contact_sheet(out, rows, out / "sheet.jpg")
     rates = ((halves[0].labels == 1).sum(axis=0) / np.maximum((halves[0].labels >= 0).sum(axis=0), 1)).tolist()
     return Made(
         (options.persons, options.test_persons),
@@ -196,29 +202,13 @@ def _write(
     )
 
 
-def _half(spec: DatasetSpec, part: Any, rows: Sequence[dict[str, Any]]) -> FrameList:
-    name = spec.list_file(part, "paths", 1)
+def _half(spec: DatasetSpec, part: Part, rows: Sequence[dict[str, Any]]) -> FrameList:
+    name, remedy = spec.list_file(part, "paths", 1), "run again with more --{}persons (what is made stays)"
     if not rows:
-        raise DataError(f"{name}: FaceMesh found no face in any frame; is this the right face model?")
+        more = remedy.format("test-" if part == "test" else "")
+        raise DataError(f"{name}: no face was found in any frame; is this the right face model? or {more}")
     labels = np.array([row["labels"] for row in rows], np.int8)
+    absent = [code for code, shown in zip(LABELS.codes, (labels == 1).any(axis=0), strict=True) if not shown]
+    if part == "train" and absent:
+        raise DataError(f"no training frame shows {', '.join(absent)}: {remedy.format('')}")
     return frame_list(spec, name, [row["path"] for row in rows], labels, part == "train")
-
-
-def _write_truth(out: Path, rows: Sequence[dict[str, Any]]) -> None:
-    import pandas as pd
-
-    codes = LABELS.codes
-    table = pd.DataFrame(
-        [
-            {
-                "path": row["path"],
-                "found": row["found"],
-                **row["clip"],
-                "yaw_deg": row["yaw_deg"],
-                **{f"{code}_intensity": value for code, value in zip(codes, row["intensities"], strict=True)},
-                **dict(zip(codes, row["labels"], strict=True)),
-            }
-            for row in rows
-        ]
-    )
-    write_whole(out / "truth.csv", table.to_csv(index=False).encode())

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import zipfile
+import zlib
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -117,9 +119,11 @@ def _read(path: Path) -> dict[str, NDArray]:
     if not path.is_file():
         raise DataError(f"no packed face model at '{path}'; {remedy}")
     try:
+        if not zipfile.is_zipfile(path):
+            raise ValueError("not an .npz file, or not a whole one")
         with np.load(path, allow_pickle=False) as file:
             arrays = {name: file[name] for name in NEEDED if name in file.files}
-    except (OSError, ValueError, EOFError, KeyError) as error:
+    except (OSError, ValueError, EOFError, KeyError, zipfile.BadZipFile, zlib.error) as error:
         raise DataError(f"'{path}' is not a packed face model ({error}); {remedy}") from None
     missing = [name for name, sides in NEEDED.items() if name not in arrays or arrays[name].ndim != sides]
     if missing:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -12,15 +13,23 @@ import numpy as np
 
 from ..errors import DataError
 from ..training.files import write_whole
-from ..vision import FaceMesher, align
+from ..training.pool import check_stopped
+from ..training.workers import MakeMesher
+from ..vision import DEFAULT_TEMPLATE, TEMPLATES, Face, FaceMesher, align
 from .clips import ClipOptions, SyntheticClip, render_clip
-from .kit import FaceKit
+from .kit import FaceKit, Floats
+from .muscles import AUS
 from .person import Person
 from .render import Renderer
 
+GENERATOR = 2  # raise it whenever the same seed gives other pictures or labels
+SETTINGS = "synthetic.json"
 JPEG_QUALITY = 95
 STILLS_FROM_S = 0.2  # frames farther apart than this are no video: each is searched for its face alone
 STILL_STEP = 10  # between the numbers of such frames, so that no clip is made of them
+ALIGNED_BY = list(TEMPLATES[DEFAULT_TEMPLATE].landmarks)  # of the mesh: corners of the eyes, base of the nose
+TRUE = [36, 39, 42, 45, 33]  # the same among the 68 landmarks
+FAR_OFF = 0.25  # eye distances from its true place within which a point of a mesh must lie
 
 
 @dataclass(frozen=True)
@@ -50,11 +59,17 @@ class Task:
 
 
 class Maker:
-    """Renders, finds faces and cuts crops; one a process."""
+    """Renders, finds faces and cuts crops; one a process.
 
-    def __init__(self, kit: FaceKit, options: ClipOptions) -> None:
+    Args:
+        kit: the face model.
+        options: what kind of clips.
+        make_mesher: makes what finds faces, in place of `FaceMesher`.
+    """
+
+    def __init__(self, kit: FaceKit, options: ClipOptions, make_mesher: MakeMesher | None = None) -> None:
         self._renderer = Renderer(kit, options.size_px)
-        self._mesher = FaceMesher(1, options.spacing_s > STILLS_FROM_S)
+        self._mesher = make_mesher() if make_mesher else FaceMesher(1, options.spacing_s > STILLS_FROM_S)
 
     def make(self, task: Task) -> list[dict[str, Any]]:
         """Write the crops of a person; returns a row a frame, and keeps them in `task.record`.
@@ -65,6 +80,7 @@ class Maker:
         person = Person.draw(self._renderer.kit, task.seed)
         rows = []
         for number in range(task.clips):
+            check_stopped()
             clip = render_clip(self._renderer, person, number, task.options)
             self._mesher.reset()
             rows += self._cut(task, number, clip)
@@ -75,16 +91,17 @@ class Maker:
         step = STILL_STEP if task.options.spacing_s > STILLS_FROM_S else 1
         rows = []
         for index, frame in enumerate(clip.frames):
-            faces = self._mesher.find(frame)
+            check_stopped()
+            face = _true_face(self._mesher.find(frame), clip.landmarks_px[index])
             path = f"{task.name}/{number}/{index * step}.jpg"
-            if faces:
-                crop = align(frame, faces[0].landmarks_px, size_px=task.crop_px)
+            if face is not None:
+                crop = align(frame, face.landmarks_px, size_px=task.crop_px)
                 coded = cv2.imencode(".jpg", crop, [cv2.IMWRITE_JPEG_QUALITY, JPEG_QUALITY])[1]
                 write_whole(task.out / "img" / path, coded.tobytes())
             rows.append(
                 {
                     "path": path,
-                    "found": bool(faces),
+                    "found": face is not None,
                     "labels": clip.labels[index].tolist(),
                     "intensities": np.round(clip.intensities[index], 3).tolist(),
                     "yaw_deg": round(float(np.rad2deg(clip.poses_rad[index, 0])), 1),
@@ -94,23 +111,59 @@ class Maker:
         return rows
 
 
-def read_record(task: Task) -> list[dict[str, Any]] | None:
-    """What an earlier run made of a task; None if it is not done.
+def _true_face(faces: Sequence[Face], landmarks_px: Floats) -> Face | None:
+    """Of the faces found the one that is where the face is; a mesh on an ear or a hand gives no crop."""
+    true = landmarks_px[TRUE]
+    eyes_px = np.linalg.norm(true[:2].mean(axis=0) - true[2:4].mean(axis=0))
+    for face in faces:
+        off_px = np.linalg.norm(face.landmarks_px[ALIGNED_BY, :2] - true, axis=1)
+        if off_px.max() <= FAR_OFF * eyes_px:
+            return face
+    return None
 
-    Raises:
-        DataError: the record is damaged.
-    """
-    if not task.record.is_file():
-        return None
+
+def read_record(task: Task) -> list[dict[str, Any]] | None:
+    """What an earlier run made of a task; None if it is not done, or if something of it is missing or damaged."""
     try:
         rows = json.loads(task.record.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise DataError(f"'{task.record}' is damaged ({error}); remove it and run again") from None
-    if not isinstance(rows, list) or not all(isinstance(row, dict) and "labels" in row for row in rows):
-        raise DataError(f"'{task.record}' is damaged (expected a list of frames); remove it and run again")
-    return rows
+    except (OSError, ValueError):
+        return None
+    frames = task.clips * task.options.frames
+    whole = isinstance(rows, list) and len(rows) == frames and all(_is_whole(row, task.out / "img") for row in rows)
+    return rows if whole else None
 
 
-def settings_text(kit_sha256: str, options: ClipOptions, **more: Any) -> str:
-    """What all persons of a folder must share, as JSON."""
-    return json.dumps({"facekit_sha256": kit_sha256, **asdict(options), **more}, indent=2) + "\n"
+def _is_whole(row: Any, images: Path) -> bool:
+    match row:
+        case {"path": str(path), "found": bool(found), "labels": [*labels], "intensities": [*intensities],
+              "yaw_deg": float(), "clip": dict()}:  # fmt: skip
+            return (
+                len(labels) == len(intensities) == len(AUS)
+                and all(label in (-1, 0, 1) for label in labels)
+                and all(isinstance(intensity, float) for intensity in intensities)
+                and (not found or (images / path).is_file())
+            )
+    return False
+
+
+def check_settings(out: Path, kit_sha256: str, options: ClipOptions, **more: Any) -> None:
+    """Note what all persons of a folder must share; refuse a folder of another kind.
+
+    Raises:
+        DataError: the folder was made by another generator, with other options or another face model, or its note
+            cannot be read or written.
+    """
+    path, settings = out / SETTINGS, {"generator": GENERATOR, "facekit_sha256": kit_sha256, **asdict(options), **more}
+    try:
+        earlier = json.loads(path.read_text(encoding="utf-8")) if path.exists() else settings
+        generator = earlier.get("generator", 1)
+    except (OSError, ValueError, AttributeError) as error:
+        raise DataError(f"'{path}' cannot be read ({error}); take a new folder") from None
+    if generator != GENERATOR:
+        raise DataError(
+            f"'{out}' was made by generator {generator} and this is generator {GENERATOR}: the same seed gives other "
+            "pictures or labels; take a new folder"
+        )
+    if earlier != settings:
+        raise DataError(f"'{out}' was made with other options (see {SETTINGS}); take them again, or another folder")
+    write_whole(path, (json.dumps(settings, indent=2) + "\n").encode())

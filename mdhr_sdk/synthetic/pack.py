@@ -127,19 +127,23 @@ def _points(path: Path) -> NDArray[np.float64]:
 
 def _mesh(path: Path) -> tuple[NDArray[np.float64], Floats, Ints, Ints]:
     """Vertices, texture coordinates, and for every triangle its three of each; polygons are cut into fans."""
-    vertices, uvs = [], []
-    lines = _lines(path)
-    uv = np.array([line.split()[1:3] for line in lines if line.startswith("vt ")], np.float32)
-    for line in lines:
-        if line.startswith("f "):
-            corners = [[int(word) - 1 for word in corner.split("/")[:2]] for corner in line.split()[1:]]
-            for second, third in itertools.pairwise(corners[1:]):
-                vertices.append((corners[0][0], second[0], third[0]))
-                uvs.append((corners[0][1], second[1], third[1]))
-    points = _points(path)
-    if not vertices or np.max(vertices) >= len(points) or np.max(uvs) >= len(uv):
+    points, lines = _points(path), _lines(path)
+    try:
+        uv = np.array([line.split()[1:3] for line in lines if line.startswith("vt ")], np.float32)
+        corners = np.array([triangle for line in lines if line.startswith("f ") for triangle in _fan(line)], np.int64)
+        whole = uv.shape[1:] == (2,) and corners.shape[1:] == (3, 2) and corners.min() >= 0
+        whole = whole and bool((corners.max(axis=(0, 1)) < (len(points), len(uv))).all())
+    except (ValueError, OverflowError):
+        whole = False
+    if not whole:
         raise DataError(f"'{path}' is no mesh with texture coordinates; clone ICT-FaceKit again")
-    return points, uv, np.array(vertices, np.int32), np.array(uvs, np.int32)
+    return points, uv, corners[..., 0].astype(np.int32), corners[..., 1].astype(np.int32)
+
+
+def _fan(line: str) -> list[list[list[int]]]:
+    """The triangles of a polygon: of each corner vertex and texture coordinate, from 0."""
+    first, *others = [[int(word) - 1 for word in corner.split("/")[:2]] for corner in line.split()[1:]]
+    return [[first, second, third] for second, third in itertools.pairwise(others)]
 
 
 def _indices(path: Path) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""A contact sheet: some crops of a data set with the action units that their labels name."""
+"""A data set to look at: a table of all that is true of it, and a sheet of some crops with their action units."""
 
 from __future__ import annotations
 
@@ -9,8 +9,9 @@ from typing import Any
 import cv2
 import numpy as np
 
+from ..errors import DataError
 from ..training.files import write_whole
-from .muscles import AUS
+from .muscles import AUS, LABELS
 
 COLUMNS, ROWS, TILE_PX, YELLOW = 10, 6, 128, (0, 255, 255)
 
@@ -22,15 +23,49 @@ def contact_sheet(folder: Path, rows: Sequence[dict[str, Any]], path: Path) -> N
         folder: of the data set.
         rows: as `Maker.make` returns them.
         path: the file to write.
+
+    Raises:
+        DataError: a crop cannot be read, or the sheet not be written.
     """
     found = [row for row in rows if row["found"]]
     chosen = [found[i] for i in np.linspace(0, len(found) - 1, min(COLUMNS * ROWS, len(found))).astype(int)]
     tiles = np.zeros((ROWS * COLUMNS, TILE_PX, TILE_PX, 3), np.uint8)
     for tile, row in zip(tiles, chosen, strict=False):
         crop = cv2.imread(str(folder / "img" / row["path"]))
+        if crop is None:
+            raise DataError(f"'{folder / 'img' / row['path']}' is no picture; remove it and run again")
         tile[:] = cv2.resize(crop, (TILE_PX, TILE_PX), interpolation=cv2.INTER_AREA)
         text = " ".join(str(au) for au, label in zip(AUS, row["labels"], strict=True) if label == 1)
         cv2.putText(tile, text + " ?" * (-1 in row["labels"]), (2, 10), 0, 0.32, YELLOW, 1, cv2.LINE_AA)
     sheet = tiles.reshape(ROWS, COLUMNS, TILE_PX, TILE_PX, 3).transpose(0, 2, 1, 3, 4)
     picture = sheet.reshape(ROWS * TILE_PX, COLUMNS * TILE_PX, 3)
     write_whole(path, cv2.imencode(".jpg", picture)[1].tobytes())
+
+
+def write_truth(folder: Path, rows: Sequence[dict[str, Any]]) -> None:
+    """Write truth.csv, a row a frame.
+
+    Args:
+        folder: of the data set.
+        rows: as `Maker.make` returns them.
+
+    Raises:
+        DataError: it cannot be written.
+    """
+    import pandas as pd
+
+    codes = LABELS.codes
+    table = pd.DataFrame(
+        [
+            {
+                "path": row["path"],
+                "found": row["found"],
+                **row["clip"],
+                "yaw_deg": row["yaw_deg"],
+                **{f"{code}_intensity": value for code, value in zip(codes, row["intensities"], strict=True)},
+                **dict(zip(codes, row["labels"], strict=True)),
+            }
+            for row in rows
+        ]
+    )
+    write_whole(folder / "truth.csv", table.to_csv(index=False).encode())

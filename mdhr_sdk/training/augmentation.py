@@ -19,7 +19,8 @@ class Augmentation:
         light: strength of an uneven light over the clip; 0.25 makes cheeks differ by about a quarter.
         blur: probability that the clip is shrunk, to no less than 0.35 of its side, and enlarged again.
         noise: greatest standard deviation of a grain that is new in every frame, as a share of full scale.
-        erase: probability of a plain patch over up to a third of each side.
+        erase: probability of a plain patch over up to a third of each side; labels stay as they are, also of AUs that
+            the patch hides.
     """
 
     scale: float = 256 / 224

@@ -19,6 +19,7 @@ from typing import Any, Literal, get_args
 
 from ..aus import LabelSet
 from ..aus import label_set as named_label_set
+from ..bundled import BUNDLED
 from ..config import ModelConfig
 from ..errors import ConfigError
 from .yaml_file import nearest, parsed_value, read_yaml, to_yaml
@@ -72,7 +73,8 @@ class DataSettings:
 
 @dataclass(frozen=True)
 class StartSettings:
-    """Where the weights start: ImageNet in the backbone, or a model folder (then `model` must describe the same)."""
+    """Where the weights start: ImageNet in the backbone, or a model folder or the name of a bundled model (then `model`
+    must describe the same)."""
 
     pretrained: bool = True
     folder: str | None = None
@@ -192,12 +194,12 @@ class Settings:
             raise ConfigError(f"model: {error}") from None
 
     def anywhere(self) -> Settings:
-        """The same with absolute paths, so that a run can go on from any working folder."""
+        """The same with absolute paths, so that a run can go on from any working folder; names stay names."""
         data, start = self.data, self.start
         own = {".yaml", ".yml", ".json"} & {Path(data.dataset).suffix.lower()}
         names = ("lists", "images", *(["dataset"] if own else []))
         paths: dict[str, Any] = {name: str(Path(getattr(data, name)).absolute()) for name in names}
-        folder = None if start.folder is None else str(Path(start.folder).absolute())
+        folder = start.folder if start.folder in (None, *BUNDLED) else str(Path(start.folder).absolute())
         return dataclasses.replace(
             self, data=dataclasses.replace(data, **paths), start=dataclasses.replace(start, folder=folder)
         )

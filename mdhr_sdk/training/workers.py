@@ -1,34 +1,20 @@
-"""Videos cut in parallel, by processes that end with the one that started them."""
+"""Videos cut in parallel."""
 
 from __future__ import annotations
 
+import functools
 import multiprocessing
-import os
-import signal
-import threading
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import FIRST_COMPLETED, ProcessPoolExecutor, wait
-from concurrent.futures.process import BrokenProcessPool
 from typing import Any
 
-import cv2
-
-from ..errors import DataError, MDHRError
+from ..errors import MDHRError
 from .crops import CropJob, Mesher, cut_video
+from .pool import check_stopped, spread
 
 MakeMesher = Callable[[], Mesher]
 Outcome = tuple[CropJob, dict[int, str] | str]
-PERIOD_S = 0.2
-KILLED = (
-    "a worker process was killed (out of memory?); run the same command again, perhaps with fewer --workers: what is "
-    "done stays done"
-)
 
-_own: dict[str, Any] = {}  # of a worker process: its mesher, and what it shares with the others
-
-
-class _StoppedError(Exception):
-    """The main process wants no more."""
+_own: dict[str, Mesher] = {}  # of a worker process
 
 
 def cut_all(
@@ -48,21 +34,8 @@ def cut_all(
     if workers == 1 or len(jobs) < 2:
         yield from _cut_here(jobs, make_mesher, progress)
         return
-    context = multiprocessing.get_context("spawn")  # MediaPipe's threads do not survive a fork
-    frames, stop = context.Value("q", 0), context.Event()
-    pool = ProcessPoolExecutor(min(workers, len(jobs)), context, _start, (make_mesher, frames, stop))
-    try:
-        pending = {pool.submit(_work, job): job for job in jobs}
-        while pending:
-            done, _ = wait(pending, PERIOD_S, FIRST_COMPLETED)
-            progress(frames.value)
-            for future in done:
-                yield pending.pop(future), future.result()
-    except BrokenProcessPool:
-        raise DataError(KILLED) from None
-    finally:
-        stop.set()
-        pool.shutdown(cancel_futures=True)
+    frames = multiprocessing.get_context("spawn").Value("q", 0)
+    yield from spread(_work, jobs, workers, (make_mesher, frames), lambda: progress(frames.value))
 
 
 def _cut_here(jobs: Sequence[CropJob], make_mesher: MakeMesher, progress: Callable[[int], None]) -> Iterator[Outcome]:
@@ -89,29 +62,13 @@ def _cut(job: CropJob, mesher: Mesher, tick: Callable[[], None]) -> dict[int, st
         return str(error)
 
 
-def _start(make_mesher: MakeMesher, frames: Any, stop: Any) -> None:
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches every process; the main one decides
-    threading.Thread(target=_end_with_parent, daemon=True).start()
-    cv2.setNumThreads(1)
-    _own.update(mesher=make_mesher(), frames=frames, stop=stop)
+def _work(job: CropJob, make_mesher: MakeMesher, frames: Any) -> dict[int, str] | str:
+    if "mesher" not in _own:
+        _own["mesher"] = make_mesher()
+    return _cut(job, _own["mesher"], functools.partial(_tick, frames))
 
 
-def _end_with_parent() -> None:
-    parent = multiprocessing.parent_process()
-    if parent is not None:
-        parent.join()
-        os._exit(1)
-
-
-def _work(job: CropJob) -> dict[int, str] | str:
-    try:
-        return _cut(job, _own["mesher"], _tick)
-    except _StoppedError:
-        return "stopped"
-
-
-def _tick() -> None:
-    with _own["frames"].get_lock():
-        _own["frames"].value += 1
-    if _own["stop"].is_set():
-        raise _StoppedError
+def _tick(frames: Any) -> None:
+    with frames.get_lock():
+        frames.value += 1
+    check_stopped()

@@ -2,7 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import cv2
@@ -13,39 +21,62 @@ from typer.testing import CliRunner
 
 from mdhr_sdk.cli import app
 from mdhr_sdk.errors import ConfigError, DataError
+from mdhr_sdk.scratch import locked
 from mdhr_sdk.synthetic import making
 from mdhr_sdk.synthetic.clips import ClipOptions
 from mdhr_sdk.synthetic.dataset import MakeOptions, make_dataset
+from mdhr_sdk.synthetic.kit import FaceKit
 from mdhr_sdk.training.clips import ClipDataset
 from mdhr_sdk.training.datasets import dataset
 from mdhr_sdk.training.lists import read_fold
 from mdhr_sdk.vision.faces import Face
+from toy_mesher import PAIRS, NoMesher, ToyMesher
 
+ROOT = Path(__file__).resolve().parents[2]
 CLIP, PERSONS = ClipOptions(3, 0.2, 64), 14  # with seed 2 every action unit occurs
-
-
-class ToyMesher:
-    """Finds a face in the middle of every picture but the first of each clip."""
-
-    def __init__(self, *_: object) -> None:
-        self.reset()
-
-    def reset(self) -> None:
-        self.frames = 0
-
-    def find(self, image: np.ndarray) -> list[Face]:
-        self.frames += 1
-        marks = np.full((478, 3), 32.0, np.float32)
-        marks[[33, 133, 362, 263, 2], :2] = [(20, 26), (28, 26), (36, 26), (44, 26), (32, 40)]
-        return [Face(marks)] if self.frames > 1 else []
+OPTIONS = MakeOptions(PERSONS, 2, 2, CLIP, 48, seed=2)
+INTERRUPTED = """
+import os, sys
+from pathlib import Path
+(Path(os.environ["PIDS"]) / f"starting.{os.getpid()}").touch()  # workers begin with it too
+from mdhr_sdk.synthetic.clips import ClipOptions
+from mdhr_sdk.synthetic.dataset import MakeOptions, make_dataset
+from toy_mesher import SlowToyMesher
+if __name__ == "__main__":
+    kit, out = map(Path, sys.argv[1:])
+    try:
+        make_dataset(kit, out, MakeOptions(20, 1, 1, ClipOptions(4, 0.2, 64), 48, workers=2), make_mesher=SlowToyMesher)
+    except KeyboardInterrupt:
+        sys.exit(130)
+"""
 
 
 @pytest.fixture
-def made(kit_file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+def toy_mesher(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(making, "render_clip", making.render_clip)  # so that what a toy does to it is undone
     monkeypatch.setattr(making, "FaceMesher", ToyMesher)
-    result = make_dataset(kit_file, tmp_path / "out", MakeOptions(PERSONS, 2, 2, CLIP, 48, seed=2))
+
+
+@pytest.fixture(scope="module")
+def once(kit_file: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """The data set that the tests copy."""
+    out = tmp_path_factory.mktemp("made") / "out"
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(making, "render_clip", making.render_clip)
+        patch.setattr(making, "FaceMesher", ToyMesher)
+        result = make_dataset(kit_file, out, OPTIONS)
     assert (result.persons, result.frames, result.found) == ((PERSONS, 2), 96, 64)
-    return tmp_path / "out"
+    yield out
+
+
+@pytest.fixture
+def made(once: Path, tmp_path: Path, toy_mesher: None) -> Path:
+    return shutil.copytree(once, tmp_path / "out")
+
+
+def files(folder: Path, *names: str) -> dict[str, bytes]:
+    paths = [path for name in names for path in (folder / name).rglob("*") if path.is_file()]
+    return {str(path.relative_to(folder)): path.read_bytes() for path in paths}
 
 
 def test_training_reads_it(made: Path) -> None:
@@ -83,7 +114,7 @@ def test_it_goes_on_where_it_stopped(made: Path, kit_file: Path) -> None:
     before, times = crop.read_bytes(), {p: p.stat().st_mtime_ns for p in (made / "img").rglob("*.jpg")}
     crop.unlink()
     (made / "progress" / "P002000003.json").unlink()
-    make_dataset(kit_file, made, MakeOptions(PERSONS, 2, 2, CLIP, 48, seed=2))
+    make_dataset(kit_file, made, OPTIONS)
     assert crop.read_bytes() == before
     untouched = [p for p in times if "P002000003" not in str(p)]
     assert all(p.stat().st_mtime_ns == times[p] for p in untouched)
@@ -99,10 +130,166 @@ def test_two_kinds_are_not_mixed(made: Path, kit_file: Path) -> None:
         make_dataset(kit_file, made, MakeOptions(PERSONS, 2, 2, ClipOptions(3, 0.08, 64), 48, seed=2))
 
 
-def test_a_damaged_record_is_named(made: Path, kit_file: Path) -> None:
-    (made / "progress" / "P002000002.json").write_text('{"half"')
-    with pytest.raises(DataError, match=r"P002000002\.json' is damaged"):
-        make_dataset(kit_file, made, MakeOptions(PERSONS, 2, 2, CLIP, 48, seed=2))
+@pytest.mark.parametrize("note", ["{", "[]", None])
+def test_a_folder_of_another_generator_is_refused(note: str | None, made: Path, kit_file: Path) -> None:
+    path = made / "synthetic.json"
+    settings = json.loads(path.read_text())
+    assert settings.pop("generator") == making.GENERATOR >= 2
+    path.write_text(json.dumps(settings) if note is None else note)
+    message = "was made by generator 1 .* take a new folder" if note is None else "cannot be read .* take a new folder"
+    with pytest.raises(DataError, match=message):
+        make_dataset(kit_file, made, OPTIONS)
+
+
+def test_two_runs_are_kept_apart(made: Path, kit_file: Path) -> None:
+    begun = time.monotonic()
+    with locked(made), pytest.raises(DataError, match="another run is filling"):
+        make_dataset(kit_file, made, OPTIONS)
+    assert time.monotonic() - begun < 50  # it does not wait for the other
+    make_dataset(kit_file, made, OPTIONS)
+
+
+def test_only_what_a_killed_run_left_is_removed(made: Path, kit_file: Path) -> None:
+    (made / "mine").mkdir()
+    kept = [made / ".mine.part", made / "mine" / ".notes.part"]
+    left = [made / name / ".file.1.part" for name in ("img", "list", "progress", "img/P002000000")]
+    for path in (*kept, *left):
+        path.touch()
+    make_dataset(kit_file, made, OPTIONS)
+    assert all(path.exists() for path in kept) and not any(path.exists() for path in left)
+
+
+def test_a_file_in_place_of_the_folder_is_said(kit_file: Path, tmp_path: Path) -> None:
+    (tmp_path / "out").touch()
+    with pytest.raises(DataError, match="out' cannot be written"):
+        make_dataset(kit_file, tmp_path / "out", OPTIONS)
+
+
+def change(key: str, value: object) -> Callable[[Path], None]:
+    def damage(out: Path) -> None:
+        path = out / "progress" / "P002000002.json"
+        rows = json.loads(path.read_text())
+        rows[4][key] = value
+        path.write_text(json.dumps(rows))
+
+    return damage
+
+
+def record(text: str) -> Callable[[Path], object]:
+    return lambda out: (out / "progress" / "P002000002.json").write_text(text)
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [
+        record('{"half"'), record("[]"), change("labels", [0] * 14), change("labels", [2] * 15), change("found", None),
+        change("intensities", ["high"] * 15), change("clip", "P1"), change("yaw_deg", None),
+        lambda out: (out / "img" / "P002000002" / "1" / "1.jpg").unlink(),
+    ],
+)  # fmt: skip
+def test_a_person_that_is_not_whole_is_made_anew(
+    damage: Callable[[Path], object], once: Path, made: Path, kit_file: Path
+) -> None:
+    damage(made)
+    make_dataset(kit_file, made, OPTIONS)
+    everything = ("img", "list", "progress")
+    assert files(made, *everything) == files(once, *everything)
+
+
+def test_a_damaged_crop_is_named(made: Path, kit_file: Path) -> None:
+    (made / "img" / "P002000000" / "0" / "1.jpg").write_bytes(b"")
+    with pytest.raises(DataError, match=r"1\.jpg' is no picture; remove it and run again"):
+        make_dataset(kit_file, made, OPTIONS)
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_however_many_work_the_bytes_are_the_same_and_stay_where_people_are_too_few_to_train_on(
+    workers: int, once: Path, tmp_path: Path, kit_file: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(making, "render_clip", making.render_clip)
+    options, out = MakeOptions(2, 1, 2, CLIP, 48, seed=2, workers=workers), tmp_path / "out"
+    with pytest.raises(DataError, match=r"no training frame shows AU\d.* more --persons \(what is made stays\)"):
+        make_dataset(kit_file, out, options, make_mesher=ToyMesher)
+    parts = files(out, "img", "progress")
+    assert len(parts) == 12 + 3 and parts.items() <= files(once, "img", "progress").items()
+    assert len(pd.read_csv(out / "truth.csv")) == 18 and cv2.imread(str(out / "sheet.jpg")).std() > 5
+
+
+def test_what_a_worker_lacks_is_said(tmp_path: Path, kit_file: Path) -> None:
+    options = MakeOptions(2, 1, 1, CLIP, 48, workers=2)
+    with pytest.raises(ConfigError, match="there is no such mesher"):
+        make_dataset(kit_file, tmp_path / "out", options, make_mesher=NoMesher)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("blow", "at_work"), [(signal.SIGINT, False), (signal.SIGINT, True), (signal.SIGKILL, True)]
+)  # fmt: skip
+def test_workers_end_with_the_run_and_in_silence(
+    blow: signal.Signals, at_work: bool, kit_file: Path, tmp_path: Path
+) -> None:
+    script = tmp_path / "script.py"
+    script.write_text(INTERRUPTED)
+    environment = {**os.environ, "PYTHONPATH": f"{ROOT}{os.pathsep}{ROOT / 'tests'}", "PIDS": str(tmp_path)}
+    words, deadline = [sys.executable, str(script), str(kit_file), str(tmp_path / "out")], time.monotonic() + 120
+    with (tmp_path / "errors").open("w") as errors:
+        process = subprocess.Popen(words, env=environment, stderr=errors, start_new_session=True)
+    children = Path(f"/proc/{process.pid}/task/{process.pid}/children")
+    try:
+        while process.poll() is None and time.monotonic() < deadline:
+            pids = children.read_text().split()  # two workers, and the one that multiprocessing keeps its semaphores by
+            signs = tmp_path.glob("worker.*" if at_work else "starting.*")
+            if len(pids) == 3 and len(list(signs)) == (2 if at_work else 3):
+                break
+            time.sleep(0.02)
+        assert process.poll() is None and len(pids) == 3, (tmp_path / "errors").read_text()
+        time.sleep(0.1)  # into what they import, or into a frame
+        if blow == signal.SIGINT:
+            os.killpg(process.pid, blow)  # as a terminal does
+        else:
+            process.kill()
+        code = process.wait(timeout=120)
+        while any(alive(int(pid)) for pid in pids) and time.monotonic() < deadline:
+            time.sleep(0.02)
+        assert not any(alive(int(pid)) for pid in pids)
+        assert code == (130 if blow == signal.SIGINT else -signal.SIGKILL)
+        assert "Traceback" not in (tmp_path / "errors").read_text()
+    finally:
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL)
+
+
+class Elsewhere(ToyMesher):
+    """Finds a face that is off its place by a share of the eye distance, then what `then` says of the true one."""
+
+    share, with_the_true_one = 0.0, False
+
+    def find(self, image: np.ndarray) -> list[Face]:
+        true = super().find(image)
+        if not true:
+            return []
+        mesh = true[0].landmarks_px.copy()
+        right, left = mesh[[33, 133], :2].mean(axis=0), mesh[[362, 263], :2].mean(axis=0)
+        mesh[2, 1] += self.share * np.linalg.norm(left - right)
+        return [Face(mesh), *true] if self.with_the_true_one else [Face(mesh)]
+
+
+@pytest.mark.parametrize(("share", "both", "found"), [(0.2, False, 4), (-0.3, False, 0), (0.3, True, 4)])
+def test_a_mesh_on_something_else_is_no_face(
+    share: float, both: bool, found: int, once: Path, kit_file: Path, tmp_path: Path, toy_mesher: None
+) -> None:
+    mesher = type("Off", (Elsewhere,), {"share": share, "with_the_true_one": both})
+    task = making.Task(2_000_000, "P002000000", 2, CLIP, 48, tmp_path)
+    rows = making.Maker(FaceKit.load(kit_file), CLIP, mesher).make(task)
+    assert sum(row["found"] for row in rows) == found == len(files(tmp_path, "img"))
+    if both:  # it is the true one that is cropped
+        assert files(tmp_path, "img").items() <= files(once, "img").items()
+
+
+def test_landmarks_of_mesh_and_model_name_the_same_points(kit: FaceKit) -> None:
+    assert dict(zip(making.ALIGNED_BY, making.TRUE, strict=True)) == PAIRS
+    x = kit.neutral[kit.landmarks[[36, 39, 33, 42, 45]], 0]  # grows to the subject's left
+    assert (np.diff(x) > 0).all()
 
 
 @pytest.mark.parametrize("bad", [{"persons": 0}, {"seed": -1}, {"workers": 0}, {"persons": 600_000}])
@@ -111,8 +298,7 @@ def test_bad_amounts_are_refused(bad: dict[str, int]) -> None:
         MakeOptions(**{"persons": 1, "test_persons": 1, **bad})
 
 
-def test_the_command_says_what_it_made(kit_file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(making, "FaceMesher", ToyMesher)
+def test_the_command_says_what_it_made(kit_file: Path, tmp_path: Path, toy_mesher: None) -> None:
     words = ["synthetic", "make", str(kit_file), "--out", str(tmp_path / "out"), "--persons", str(PERSONS)]
     words += ["--test-persons", "2", "--spacing", "0.2", "--seed", "2"]
     words += ["--frames", "3", "--size", "64", "--crop", "48", "--workers", "1"]
@@ -121,3 +307,11 @@ def test_the_command_says_what_it_made(kit_file: Path, tmp_path: Path, monkeypat
     assert "96 frames of 16 people" in result.output and "66.67 %" in result.output
     note = json.loads((tmp_path / "out" / "synthetic.json").read_text())
     assert note["frames"] == 3 and len(note["facekit_sha256"]) == 64
+
+
+def alive(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    return Path(f"/proc/{pid}/stat").read_text().split()[2] != "Z"

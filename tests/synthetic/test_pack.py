@@ -10,7 +10,7 @@ import pytest
 from mdhr_sdk.errors import DataError
 from mdhr_sdk.synthetic.kit import LASHES, FaceKit
 from mdhr_sdk.synthetic.pack import pack
-from toy_face import write_clone
+from toy_face import write_clone, write_kit
 
 
 def test_a_clone_comes_back_as_it_was(tmp_path: Path) -> None:
@@ -36,6 +36,10 @@ def _cut(path: Path) -> None:
     path.write_text("\n".join(path.read_text().splitlines()[:50]))
 
 
+def _add(path: Path, line: str) -> None:
+    path.write_text(f"{path.read_text()}{line}\n")
+
+
 @pytest.mark.parametrize(
     ("damage", "message"),
     [
@@ -55,6 +59,18 @@ def test_a_damaged_clone_is_refused(tmp_path: Path, damage, message: str) -> Non
     assert not list(tmp_path.glob("*.npz")) and not list(tmp_path.glob(".*"))
 
 
+@pytest.mark.parametrize(
+    "line",
+    ["f 1//3 2//3 3//3", "f 1 2 3", "f 1/1 2/2 3", "f 0/1 1/1 2/1", "f 1/1 2/0 3/1", "f -1/-1 -2/-2 -3/-3",
+     "f 99999999999999999999/1 1/1 2/1", "f ", "f a b c", "vt half 1", "vt 0.5"],
+)  # fmt: skip
+def test_a_mesh_of_another_form_is_refused(tmp_path: Path, line: str) -> None:
+    _, ranges = write_clone(tmp_path / "clone")
+    _add(tmp_path / "clone" / "FaceXModel" / "generic_neutral_mesh.obj", line)
+    with pytest.raises(DataError, match=r"generic_neutral_mesh\.obj' is no mesh .* clone ICT-FaceKit again"):
+        pack(tmp_path / "clone", tmp_path / "kit.npz", ranges)
+
+
 def test_another_model_is_refused(tmp_path: Path) -> None:
     write_clone(tmp_path / "clone")
     with pytest.raises(DataError, match="expected 26719 vertices"):
@@ -67,4 +83,25 @@ def test_what_is_no_face_model_is_refused(tmp_path: Path, content: bytes | None)
     if content is not None:
         path.write_bytes(content)
     with pytest.raises(DataError, match="mdhr synthetic pack"):
+        FaceKit.load(path)
+
+
+@pytest.mark.parametrize("share", [0.01, 0.5, 0.999])
+def test_a_face_model_that_was_cut_off_is_refused(tmp_path: Path, share: float) -> None:
+    content = write_kit(tmp_path / "whole.npz").read_bytes()
+    (tmp_path / "kit.npz").write_bytes(content[: int(share * len(content))])
+    with pytest.raises(DataError, match=r"is not a packed face model .* mdhr synthetic pack"):
+        FaceKit.load(tmp_path / "kit.npz")
+
+
+@pytest.mark.parametrize("write", [np.savez, np.savez_compressed, np.save])
+def test_a_damaged_face_model_is_refused(tmp_path: Path, write) -> None:
+    path = tmp_path / "kit.npz"
+    with np.load(write_kit(tmp_path / "whole.npz")) as arrays, path.open("wb") as file:
+        write(file, arrays["expr"]) if write is np.save else write(file, **arrays)
+    content = bytearray(path.read_bytes())
+    middle = len(content) // 2
+    content[middle : middle + 64] = bytes(255 - byte for byte in content[middle : middle + 64])
+    path.write_bytes(content)
+    with pytest.raises(DataError, match=r"is not a packed face model .* mdhr synthetic pack"):
         FaceKit.load(path)

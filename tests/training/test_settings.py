@@ -84,6 +84,13 @@ def test_recipes_in_the_documentation_make_the_bundled_architecture(recipe: Path
     assert dataclasses.replace(model, input_size_px=bundled.input_size_px) == bundled
 
 
+def test_a_bundled_model_to_start_from_stays_a_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "edge").mkdir()  # another model, of the same name
+    for given, kept in (("edge", "edge"), ("./edge", str(tmp_path / "edge")), ("mine", str(tmp_path / "mine"))):
+        assert read_settings(None, [f"start.folder={given}"]).anywhere().start.folder == kept
+
+
 def test_a_missing_file_is_named(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match=r"none\.yaml"):
         read_settings(tmp_path / "none.yaml")

@@ -1,0 +1,107 @@
+"""Jobs spread over processes that end with the one that started them."""
+
+from __future__ import annotations
+
+import contextlib
+import multiprocessing
+import os
+import signal
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import FIRST_COMPLETED, ProcessPoolExecutor, wait
+from concurrent.futures.process import BrokenProcessPool
+from typing import Any, TypeVar
+
+import cv2
+
+from ..errors import DataError
+
+Job = TypeVar("Job")
+Result = TypeVar("Result")
+PERIOD_S = 0.2
+KILLED = (
+    "a worker process was killed (out of memory?); run the same command again, perhaps with fewer --workers: what is "
+    "done stays done"
+)
+
+_own: dict[str, Any] = {}  # of a worker process
+
+
+class _StoppedError(Exception):
+    """The main process wants no more."""
+
+
+def spread(
+    work: Callable[..., Result],
+    jobs: Sequence[Job],
+    workers: int,
+    shared: Sequence[Any],
+    tick: Callable[[], None] = lambda: None,
+) -> Iterator[tuple[Job, Result]]:
+    """Yield each job with what `work(job, *shared)` gave, as they become done; an error of `work` is raised here.
+
+    Args:
+        work: a function of a module; what takes long calls `check_stopped` now and then.
+        jobs: what is to be done; picklable.
+        workers: processes.
+        shared: sent to each process once, as it starts: settings, and values in shared memory.
+        tick: called a few times a second.
+
+    Raises:
+        DataError: a worker was killed.
+    """
+    context = multiprocessing.get_context("spawn")  # MediaPipe's threads do not survive a fork
+    stop = context.Event()
+    pool = ProcessPoolExecutor(min(workers, len(jobs)), context, _start, (work, tuple(shared), stop))
+    try:
+        with _interrupts_held_back():
+            pending = {pool.submit(_run, job): job for job in jobs}
+        while pending:
+            done, _ = wait(pending, PERIOD_S, FIRST_COMPLETED)
+            tick()
+            for future in done:
+                yield pending.pop(future), future.result()
+    except BrokenProcessPool:
+        raise DataError(KILLED) from None
+    finally:
+        stop.set()
+        pool.shutdown(cancel_futures=True)
+
+
+def check_stopped() -> None:
+    """End the job that this worker process is at, if the main process wants no more; elsewhere do nothing."""
+    if "stop" in _own and _own["stop"].is_set():
+        raise _StoppedError
+
+
+@contextlib.contextmanager
+def _interrupts_held_back() -> Iterator[None]:
+    """Ctrl-C reaches this process when the block ends, and never the processes that are started in it."""
+    if not hasattr(signal, "pthread_sigmask"):  # Windows: from `_start` on
+        yield
+        return
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
+def _start(work: Callable[..., Any], shared: tuple[Any, ...], stop: Any) -> None:
+    # Nothing here may fail: the pool would not say how. What can fail is made by `work`, with the first job.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches every process; the main one decides
+    threading.Thread(target=_end_with_parent, daemon=True).start()
+    cv2.setNumThreads(1)
+    _own.update(work=work, shared=shared, stop=stop)
+
+
+def _end_with_parent() -> None:
+    parent = multiprocessing.parent_process()
+    if parent is not None:
+        parent.join()
+        os._exit(1)
+
+
+def _run(job: Any) -> Any:
+    check_stopped()
+    return _own["work"](job, *_own["shared"])
