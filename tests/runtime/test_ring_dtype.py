@@ -61,7 +61,7 @@ def test_what_a_ring_of_halves_cannot_hold_is_told(folder: ModelFolder) -> None:
         features = scorer.graphs.encoder.run({"frames": video(1)})
         scorer.push_features([0], features)
         far = {name: array + (1e9 if name != "static" else 0) for name, array in features.items()}
-        with pytest.raises(BackendError, match="NaN or infinity .*ring_dtype='float16' cannot hold it"):
+        with pytest.raises(BackendError, match=r"NaN or infinity .*ring_dtype='float16' cannot hold it"):
             for _ in range(T):
                 scorer.push_features([0], far)
 
