@@ -126,14 +126,22 @@ def no_artefact(folder: ModelFolder, name: str, remedy: str, entry: str = "parit
     return folder.stale(name)
 
 
-def no_stream(folder: ModelFolder, encoder: str) -> str | None:
-    """Why streams do not run on an exported encoder although each of their graphs does; None if they do."""
-    streams = folder.manifest.get(encoder, {}).get("streams", {})
+def stream_entry(backend: str, precision: str) -> str:
+    """Where the manifest keeps how streams of an encoder answer in a backend."""
+    return f"streams_in_{backend}_{precision}"
+
+
+def no_stream(folder: ModelFolder, encoder: str, backend: str, precision: str) -> str | None:
+    """Why streams do not run on an exported encoder in a backend although each of their graphs does.
+
+    None if they do, and where they were never compared there.
+    """
+    streams = folder.manifest.get(encoder, {}).get(stream_entry(backend, precision), {})
     for lookahead, report in streams.items():
         if report["failure"]:
             return (
-                f"streams of {encoder} do not answer like the weights at lookahead {lookahead}: {report['failure']} "
-                "(export it again)"
+                f"streams of {encoder} do not answer like the weights in {backend} {precision} at lookahead "
+                f"{lookahead}: {report['failure']} (export it again)"
             )
     return None
 
