@@ -307,7 +307,7 @@ def _read(folder: Path, name: str) -> bytes:
     try:
         return _verified(folder, name, _manifest(folder))
     except ModelFolderError:
-        if is_bundled(folder):  # which nobody writes to
+        if not (folder / LOCK).exists():  # nobody ever wrote here, nor is anything to be left here
             raise
     try:
         with locked(folder):

@@ -206,6 +206,13 @@ def test_a_reader_between_file_and_manifest_waits_for_the_writer(folder: ModelFo
     assert found == ["the manifest", True]
 
 
+def test_a_reader_leaves_nothing_in_a_folder_that_nobody_writes_to(tmp_path: Path):
+    (tmp_path / "config.json").write_text('{"model_type": "of another library"}')
+    with pytest.raises(ModelFolderError, match=r"does not vouch for config\.json"):
+        ModelFolder.open(tmp_path)
+    assert [path.name for path in tmp_path.iterdir()] == ["config.json"]
+
+
 def test_a_reader_of_a_folder_that_cannot_be_locked_looks_again(folder: ModelFolder, monkeypatch: pytest.MonkeyPatch):
     def locked(_: Path) -> None:
         raise PermissionError(errno.EROFS, "Read-only file system")
