@@ -7,6 +7,7 @@ tells the frame and the slot; an empty one is black. So a crop shows which face 
 from __future__ import annotations
 
 import threading
+import weakref
 from collections.abc import Iterable, Mapping, Sequence, Set
 from pathlib import Path
 from typing import Any, ClassVar
@@ -65,7 +66,7 @@ class FakeMesher:
 
     made: ClassVar[list[FakeMesher]] = []
     _looked: ClassVar[threading.Condition] = threading.Condition()
-    _last: ClassVar[list[Any]] = []  # pictures that were looked at
+    _last: ClassVar[list[weakref.ref[np.ndarray]]] = []  # pictures that were looked at
 
     def __init__(self, max_faces: int = 10, still: bool = False, model_file: str | Path | None = None) -> None:
         self.given = (max_faces, still, model_file)
@@ -77,7 +78,7 @@ class FakeMesher:
         assert not self.closed
         self.found += 1
         with self._looked:
-            self._last[:] = [*self._last[-99:], image]
+            self._last[:] = [*self._last[-99:], weakref.ref(image)]
             self._looked.notify_all()
         middles = image[SLOT // 2, SLOT // 2 :: SLOT, 0]
         return [Face(mesh(slot)) for slot, value in reversed(list(enumerate(middles))) if value > 0]
@@ -86,7 +87,7 @@ class FakeMesher:
     def wait_until_found(cls, image: np.ndarray) -> bool:
         """Wait until a mesher has looked at this very picture; False if none did in half a minute."""
         with cls._looked:
-            return cls._looked.wait_for(lambda: any(one is image for one in cls._last), 30)
+            return cls._looked.wait_for(lambda: any(one() is image for one in cls._last), 30)
 
     def reset(self) -> None:
         self.resets += 1
