@@ -36,7 +36,7 @@ sanitize: $(VENV)/installed-dev
 clean:
 	rm -rf $(VENV) demo-output models build *.egg-info
 
-$(VENV)/installed-%: pyproject.toml setup.py
+$(VENV)/installed-%: pyproject.toml setup.py $(wildcard csrc/*)
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --upgrade pip
 	$(BIN)/python -m pip install --quiet -e '.$(if $(filter-out light,$*),[$*])'

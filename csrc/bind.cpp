@@ -161,8 +161,12 @@ void warp(const Sizes& image, uintptr_t to_image, uintptr_t taps, int crops, int
 
 }  // namespace
 
+// One more whenever a function here takes or means something else; mdhr_sdk/ops/extension.py names the one it calls.
+constexpr int kAbi = 1;
+
 PYBIND11_MODULE(_kernels, m) {
     m.doc() = "Compiled kernels of mdhr_sdk; use them through mdhr_sdk.ops.";
+    m.attr("abi") = kAbi;
     m.def("fuse_clip", &fuse_clip);
     m.def("fuse_step", &fuse_step);
     m.def("warp", &warp);

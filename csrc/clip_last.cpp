@@ -40,7 +40,8 @@ MDHR_INLINE void products_of(const Task& task) {
             const int64_t done = c0 + kDepth, bytes = depth * S::kSize;
             const char* next = done < s.channels ? frame(clip, l, task.batch, 0) + start + done * S::kSize
                                : l + 1 < s.scales ? frame(clip, l + 1, task.batch, 0) + start : nullptr;
-            Ahead ahead(next, bytes, clip.maps.frame_stride[done < s.channels ? l : l + 1], s.frames);
+            const int64_t stride = next ? clip.maps.frame_stride[done < s.channels ? l : l + 1] : 0;
+            Ahead ahead(next, bytes, stride, s.frames);
             for (int64_t o = 0; o < wide; o += kLanes)
                 product<W, kDepth>(s.frames - 1, task.block, 1, task.packed + (l * s.channels + c0) * wide + o, wide,
                            depth, task.squeezed + l * at.scale_stride + o, wide, ahead);

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, TypedDict, overload
 
 from .baseline import NeutralBaseline
-from .cameras import run_together
+from .cameras import few_enough, run_together
 from .clock import StageClock
 from .config import FolderConfig
 from .errors import ConfigError, InputError, MDHRError, SourceError
@@ -225,13 +225,14 @@ class AUDetector:
 
         Each result is as `stream` gives it for its source alone, in order within the source, and tells by its `source`
         which that is: `list_sources` keeps names apart. Every source is read in a thread of its own; files wait for
-        each other, cameras for none. A source that breaks off ends; the others go on, and its error comes last.
+        each other, cameras for none, and of a camera or live stream the newest frame is taken: what came meanwhile is
+        passed over, and not counted. A source that breaks off ends; the others go on, and its error comes last.
 
-        Args, Raises: as `predict`.
+        Args, Raises: as `predict`; InputError also for more than 64 sources.
         """
         if self._closed:
             raise InputError(CLOSED)
-        listed = list_sources(sources, fps=fps, sequence=sequence)
+        listed = few_enough(list_sources(sources, fps=fps, sequence=sequence))
         scorer, info = self._scorer(lookahead)
         naming = self._naming(info, calibrate_neutral_s)
         clock = self._clock = StageClock()

@@ -93,6 +93,18 @@ class BackendError(MDHRError):
     """A backend, device or precision that was asked for and cannot run here."""
 
 
+class NotFiniteError(BackendError):
+    """A model that answered NaN or infinity: its weights are broken, or its precision is too low.
+
+    Attributes:
+        keys: of a step of several streams, those that it answered so, which are ended.
+        scores: of the same step, the `StreamScore`s of the other streams, which go on.
+    """
+
+    keys: tuple[Any, ...] = ()
+    scores: tuple[Any, ...] = ()
+
+
 class ExportError(MDHRError):
     """A graph that cannot be made, or that does not answer like the weights it came from."""
 

@@ -13,6 +13,7 @@ import json
 import re
 import shutil
 import tempfile
+import time
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -20,12 +21,13 @@ from typing import Any
 from .bundled import is_bundled, model_path
 from .config import FolderConfig
 from .errors import ConfigError, ModelFolderError
-from .scratch import LOCK, PREFIX, locked, scratch
+from .scratch import LOCK, PREFIX, locked, scratch, written
 
 CONFIG = "config.json"
 MANIFEST = "manifest.json"
 CARD = "MODEL_CARD.md"
 WEIGHTS = "model.safetensors"
+AGAIN_S = 0.1
 
 
 class ModelFolder:
@@ -53,11 +55,7 @@ class ModelFolder:
             raise ModelFolderError(f"model folder '{path}' {what}; make one with: mdhr init FOLDER")
         if not (path / CONFIG).is_file():
             raise ModelFolderError(f"'{path}' is not a model folder: it has no {CONFIG}; see: mdhr init --help")
-        try:
-            text = _verified(path, CONFIG, _manifest(path))
-            return cls(path, FolderConfig.from_json(text.decode("utf-8")))
-        except (ConfigError, UnicodeDecodeError) as error:
-            raise ModelFolderError(f"'{path / CONFIG}' cannot be read: {error}") from None
+        return cls(path, _config(path, _read(path, CONFIG)))
 
     @classmethod
     def create(cls, path: str | Path, config: FolderConfig) -> ModelFolder:
@@ -97,6 +95,7 @@ class ModelFolder:
                     (building / name).write_bytes(_verified(self.path, name, files))
                 for name in filter(self.has, (CARD, MANIFEST)):
                     shutil.copyfile(self.path / name, building / name)
+                (target / LOCK).unlink(missing_ok=True)  # all that it may hold; with it, it could not be replaced
                 building.replace(target)
         except OSError as error:
             raise ModelFolderError(f"model folder '{path}' cannot be made: {error.strerror or error}") from None
@@ -145,8 +144,8 @@ class ModelFolder:
         files = self.manifest
         if name not in files:
             return None
-        entry, weights = files[name], files.get(WEIGHTS, {}).get("sha256")
-        if entry.get("source_sha256", weights) != weights:
+        entry = files[name]
+        if not _of_these_weights(entry, files):
             return f"{name} was made from other weights than {WEIGHTS}; export it again"
         if entry.get("config_sha256", self._graph_digest()) != self._graph_digest():
             return f"{name} was made for another architecture, input or clip length than {CONFIG} says; export it again"
@@ -165,27 +164,31 @@ class ModelFolder:
             raise ModelFolderError(f"'{self.path}' has no {name}; {remedy}")
         if reason := self.stale(name):
             raise ModelFolderError(f"'{self.path}': {reason}")
-        before = self.manifest
-        try:
-            return _verified(self.path, name, before)
-        except ModelFolderError:
-            if self.manifest == before:
-                raise
-            return _verified(self.path, name, self.manifest)  # it was replaced while it was read
+        return _read(self.path, name)
 
     def update(self, **changes: Any) -> ModelFolder:
         """Change fields of `config.json`, as in `folder.update(thresholds=(0.4, ...))`, and seal it again.
 
+        Returns:
+            The folder with what `config.json` now says: fields that others changed meanwhile stay as they made them.
+
         Raises:
             ConfigError: an unknown field or a bad value.
-            ModelFolderError: the folder cannot be written.
+            ModelFolderError: the folder cannot be written, or its `config.json` is damaged.
         """
+        self.check_own()
         try:
-            config = dataclasses.replace(self.config, **changes)
-        except TypeError as error:
-            raise ConfigError(f"{CONFIG} has no such field: {error}") from None
-        with self.writing(CONFIG, {"tool": "mdhr_sdk"}) as temporary:
-            temporary.write_text(config.to_json(), encoding="utf-8")
+            with scratch(self.path) as own, locked(self.path):
+                config = _config(self.path, _verified(self.path, CONFIG, self.manifest))
+                try:
+                    config = dataclasses.replace(config, **changes)
+                except TypeError as error:
+                    raise ConfigError(f"{CONFIG} has no such field: {error}") from None
+                temporary = own / CONFIG
+                temporary.write_text(config.to_json(), encoding="utf-8")
+                self._commit(temporary, _entry(temporary, {"tool": "mdhr_sdk"}))
+        except OSError as error:
+            raise self._unwritten(CONFIG, error) from error
         return ModelFolder(self.path, config)
 
     def note(self, name: str, digest: str, **facts: Any) -> None:
@@ -204,10 +207,10 @@ class ModelFolder:
                 if files.get(name, {}).get("sha256") != digest:
                     raise ModelFolderError(f"'{self.path}': {name} was replaced or removed meanwhile; try again")
                 files = {**files, name: {**files[name], **facts}}
-                with _written(self.path / MANIFEST, _json(files)) as manifest:
+                with written(self.path / MANIFEST, _json(files)) as manifest:
                     manifest.replace(self.path / MANIFEST)
         except OSError as error:
-            raise ModelFolderError(f"'{self.path / MANIFEST}' cannot be written: {error.strerror or error}") from error
+            raise self._unwritten(MANIFEST, error) from error
 
     def _graph_digest(self) -> str:
         """SHA-256 of what exported graphs depend on: not thresholds, licence or provenance."""
@@ -220,7 +223,8 @@ class ModelFolder:
         """Write artefact `name` whole or not at all: yields a temporary path; `made` goes to the manifest.
 
         Raises:
-            ModelFolderError: the folder cannot be written, or is bundled; an earlier artefact stays as it was.
+            ModelFolderError: the folder cannot be written, or is bundled, or no longer holds the weights of
+                `made["source_sha256"]`; an earlier artefact stays as it was.
         """
         self.check_own()
         _check_plain(name)
@@ -228,17 +232,28 @@ class ModelFolder:
             with scratch(self.path) as own:
                 temporary = own / name
                 yield temporary
-                temporary.chmod(0o644)
-                entry = {**made, "bytes": temporary.stat().st_size, "sha256": sha256(temporary)}
+                entry = _entry(temporary, made)
                 if name not in (CONFIG, WEIGHTS):
                     entry["config_sha256"] = self._graph_digest()
                 with locked(self.path):
-                    files = {**self.manifest, name: entry}
-                    with _written(self.path / MANIFEST, _json(files)) as manifest:
-                        temporary.replace(self.path / name)
-                        manifest.replace(self.path / MANIFEST)
+                    self._commit(temporary, entry)
         except OSError as error:
-            raise ModelFolderError(f"'{self.path / name}' cannot be written: {error.strerror or error}") from error
+            raise self._unwritten(name, error) from error
+
+    def _commit(self, temporary: Path, entry: Mapping[str, Any]) -> None:
+        """Move a finished file into the folder under its own name, and let the manifest vouch for it; locked."""
+        name, files = temporary.name, self.manifest
+        if not _of_these_weights(entry, files):
+            raise ModelFolderError(
+                f"'{self.path}': {WEIGHTS} was replaced while {name} was made from the one before, and {name} is not "
+                "kept; make it again"
+            )
+        with written(self.path / MANIFEST, _json({**files, name: entry})) as manifest:
+            temporary.replace(self.path / name)
+            manifest.replace(self.path / MANIFEST)
+
+    def _unwritten(self, name: str, error: OSError) -> ModelFolderError:
+        return ModelFolderError(f"'{self.path / name}' cannot be written: {error.strerror or error}")
 
 
 def _check_plain(name: str) -> None:
@@ -264,6 +279,44 @@ def _json(files: Mapping[str, Any]) -> str:
     return json.dumps({"files": files}, indent=2) + "\n"
 
 
+def _entry(path: Path, made: Mapping[str, Any]) -> dict[str, Any]:
+    """What the manifest says of a finished file."""
+    path.chmod(0o644)
+    return {**made, "bytes": path.stat().st_size, "sha256": sha256(path)}
+
+
+def _of_these_weights(entry: Mapping[str, Any], files: Mapping[str, Mapping[str, Any]]) -> bool:
+    """Whether an artefact was made from the weights that a manifest names; what does not say so was."""
+    weights = files.get(WEIGHTS, {}).get("sha256")
+    return bool(entry.get("source_sha256", weights) == weights)
+
+
+def _config(folder: Path, content: bytes) -> FolderConfig:
+    try:
+        return FolderConfig.from_json(content.decode("utf-8"))
+    except (ConfigError, UnicodeDecodeError) as error:
+        raise ModelFolderError(f"'{folder / CONFIG}' cannot be read: {error}") from None
+
+
+def _read(folder: Path, name: str) -> bytes:
+    """The bytes that the manifest vouches for.
+
+    A writer replaces a file and the manifest one after the other. Where they disagree, they are read again while
+    nobody writes; where the folder cannot be locked, as on a medium that is read-only, a moment later.
+    """
+    try:
+        return _verified(folder, name, _manifest(folder))
+    except ModelFolderError:
+        if not (folder / LOCK).exists():  # nobody ever wrote here, nor is anything to be left here
+            raise
+    try:
+        with locked(folder):
+            return _verified(folder, name, _manifest(folder))
+    except OSError:
+        time.sleep(AGAIN_S)
+        return _verified(folder, name, _manifest(folder))
+
+
 def _verified(folder: Path, name: str, manifest: dict[str, dict[str, Any]]) -> bytes:
     """Read once, so that what is used is what was checked."""
     expected = manifest.get(name, {}).get("sha256")
@@ -287,14 +340,3 @@ def sha256(path: Path) -> str:
         while block := file.read(1 << 20):
             digest.update(block)
     return digest.hexdigest()
-
-
-@contextlib.contextmanager
-def _written(path: Path, text: str) -> Iterator[Path]:
-    """A file beside `path` that holds `text`, for the block to move there; nothing of it stays behind."""
-    temporary = path.with_name(f".{path.name}.part")
-    try:
-        temporary.write_text(text, encoding="utf-8")
-        yield temporary
-    finally:
-        temporary.unlink(missing_ok=True)

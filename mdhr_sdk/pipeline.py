@@ -66,7 +66,7 @@ class Pending:
     timestamp_s: float
     faces: dict[int, Face]
     image: NDArray[np.uint8] | None
-    came_s: float  # of the clock that never goes back
+    read_s: float  # as in `Frame`
 
 
 class Waiting:
@@ -89,7 +89,7 @@ class Waiting:
 
     def take(self, frame: Frame) -> dict[int, NDArray[np.uint8]]:
         """Find the faces of the next frame; returns the crop of each track."""
-        came_s, self._newest = time.perf_counter(), frame.index
+        self._newest = frame.index
         with self._clock("faces"):
             if self._cuts.is_cut(frame.image):
                 self._tracker.reset()
@@ -104,7 +104,7 @@ class Waiting:
             }
         faces = {track_id: faces[track_id] for track_id in crops}
         image = frame.image.copy() if self._keep_images else None  # its producer may reuse the buffer
-        self._waiting.append(Pending(frame.source, frame.index, frame.timestamp_s, faces, image, came_s))
+        self._waiting.append(Pending(frame.source, frame.index, frame.timestamp_s, faces, image, frame.read_s))
         return crops
 
     def give(self, scores: Iterable[Scored]) -> Iterator[FrameResult]:
@@ -116,6 +116,10 @@ class Waiting:
                 return
             self._waiting.popleft()
             yield self._result(frame)
+
+    def close(self) -> None:
+        """Close the face finder: no frames follow, and those that wait can still be given."""
+        self._mesher.close()
 
     def _result(self, frame: Pending) -> FrameResult:
         scores = {track_id: self._scores.pop((frame.index, track_id)) for track_id in frame.faces}
@@ -130,7 +134,7 @@ class Waiting:
             self._naming.info,
             frame.image,
             delay_frames=self._newest - frame.index,
-            delay_ms=1e3 * (time.perf_counter() - frame.came_s),
+            delay_ms=1e3 * (time.perf_counter() - frame.read_s),
         )
 
 

@@ -95,8 +95,8 @@ class FaceResult:
     """One face in one frame.
 
     Attributes:
-        track_id: stays with a face until it is missing for more than a second or the scene is cut; 0, 1, ... in order
-            of appearance.
+        track_id: stays with a face until it is missing, or time jumps, for more than a second, or the scene is cut;
+            0, 1, ... in order of appearance.
         box_px: x0, y0, x1, y1 in pixels of the frame.
         landmarks_px: (478, 3) float32, MediaPipe's mesh; x and y in pixels, z on the same scale.
         aus: by code ('AU12'), in the model's order. `face["AU12"]` is the short way.
@@ -135,8 +135,8 @@ class FrameResult:
         faces: by track id; empty when no face was found.
         model: which model scored it.
         image: (H, W, 3) uint8 BGR when images were asked for, else None.
-        delay_frames: frames of the source that were read after this one before it was scored.
-        delay_ms: time from reading the frame to its result, in milliseconds.
+        delay_frames: frames of the source that were taken after this one before it was scored.
+        delay_ms: time from reading the frame to its result, in milliseconds, with what it waited for its turn.
     """
 
     source: str

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Protocol, cast
 
@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from .clock import StageClock
 from .config import FolderConfig
+from .errors import NotFiniteError
 from .runtime import Session
 from .runtime.base import check_finite
 from .runtime.clips import Clip, ClipAssembler, Crop
@@ -105,38 +106,53 @@ class SharedStreams:
         self._config = config
         self._clock = clock
         self._began: dict[Face, int] = {}  # source's number of a stream's first frame
+        self._scored: list[tuple[int, Scored]] = []  # and not given out, if a later face of the step failed
         scorer.discard()  # what an earlier source left when it was given up
 
     def push(self, frames: Mapping[int, tuple[int, Mapping[int, Crop]]]) -> dict[int, list[Scored]]:
-        """Take the next frame of some sources: source -> (index, crop (S, S, 3), uint8 BGR, of each track in it)."""
+        """Take the next frame of some sources: source -> (index, crop (S, S, 3), uint8 BGR, of each track in it).
+
+        Where the model fails, `flush` gives what was scored before, and ends the streams that are left.
+        """
         faces = {(source, track): crop for source, (_, crops) in frames.items() for track, crop in crops.items()}
         preprocessing = self._config.preprocessing
         with self._clock("align"):
             stacked = prepare(np.stack(list(faces.values())), preprocessing.mean, preprocessing.std) if faces else ()
         with self._clock("model"):
-            found = self._end([face for face in self._began if face[0] in frames and face not in faces])
+            left = [face for face in self._began if face[0] in frames and face not in faces]
             for face in faces:
                 self._began.setdefault(face, frames[face[0]][0])
-            found += self._named(self._scorer.push(dict(zip(faces, stacked, strict=True))))
-        return {number: [scored for source, scored in found if source == number] for number in frames}
+            self._keep(lambda: self._scorer.push(dict(zip(faces, stacked, strict=True))))
+            self._end(left)
+        return {number: self._given(number) for number in frames}
 
     def flush(self, source: int) -> list[Scored]:
         """Nothing follows from this source."""
         with self._clock("model"):
             # A step that failed has ended its streams already.
-            found = self._end([cast(Face, key) for key in self._scorer.keys if cast(Face, key)[0] == source])
+            self._end([cast(Face, key) for key in self._scorer.keys if cast(Face, key)[0] == source])
         self._began = {face: index for face, index in self._began.items() if face[0] != source}
-        return [scored for _, scored in found]
+        return self._given(source)
 
-    def _end(self, faces: list[Face]) -> list[tuple[int, Scored]]:
-        found = self._named(self._scorer.finish(faces))
+    def _end(self, faces: list[Face]) -> None:
+        self._keep(lambda: self._scorer.finish(faces))
         for face in faces:
             del self._began[face]
-        return found
 
-    def _named(self, scores: list[StreamScore]) -> list[tuple[int, Scored]]:
-        named = []
+    def _keep(self, step: Callable[[], Iterable[StreamScore]]) -> None:
+        """Hold what a step scores, also one that gave no numbers for some of its faces, until it is given out."""
+        try:
+            self._hold(step())
+        except NotFiniteError as error:
+            self._hold(error.scores)
+            raise
+
+    def _hold(self, scores: Iterable[StreamScore]) -> None:
         for score in scores:
             source, track = cast(Face, score.key)
-            named.append((source, Scored(self._began[source, track] + score.frame, track, score.scores)))
-        return named
+            self._scored.append((source, Scored(self._began[source, track] + score.frame, track, score.scores)))
+
+    def _given(self, source: int) -> list[Scored]:
+        given = [scored for number, scored in self._scored if number == source]
+        self._scored = [(number, scored) for number, scored in self._scored if number != source]
+        return given

@@ -58,3 +58,14 @@ def scratch(folder: Path) -> Iterator[Path]:
     finally:
         alive.release()
         shutil.rmtree(own, ignore_errors=True)
+
+
+@contextlib.contextmanager
+def written(path: Path, text: str) -> Iterator[Path]:
+    """A file beside `path` that holds `text`, for the block to move there; nothing of it stays behind."""
+    temporary = path.with_name(f".{path.name}.part")
+    try:
+        temporary.write_text(text, encoding="utf-8")
+        yield temporary
+    finally:
+        temporary.unlink(missing_ok=True)

@@ -6,6 +6,8 @@ tells the frame and the slot; an empty one is black. So a crop shows which face 
 
 from __future__ import annotations
 
+import threading
+import weakref
 from collections.abc import Iterable, Mapping, Sequence, Set
 from pathlib import Path
 from typing import Any, ClassVar
@@ -63,6 +65,8 @@ class FakeMesher:
     """Stands for `FaceMesher`; finds a face in every slot that is not black, from right to left."""
 
     made: ClassVar[list[FakeMesher]] = []
+    _looked: ClassVar[threading.Condition] = threading.Condition()
+    _last: ClassVar[list[weakref.ref[np.ndarray]]] = []  # pictures that were looked at
 
     def __init__(self, max_faces: int = 10, still: bool = False, model_file: str | Path | None = None) -> None:
         self.given = (max_faces, still, model_file)
@@ -73,8 +77,17 @@ class FakeMesher:
     def find(self, image: np.ndarray) -> list[Face]:
         assert not self.closed
         self.found += 1
+        with self._looked:
+            self._last[:] = [*self._last[-99:], weakref.ref(image)]
+            self._looked.notify_all()
         middles = image[SLOT // 2, SLOT // 2 :: SLOT, 0]
         return [Face(mesh(slot)) for slot, value in reversed(list(enumerate(middles))) if value > 0]
+
+    @classmethod
+    def wait_until_found(cls, image: np.ndarray) -> bool:
+        """Wait until a mesher has looked at this very picture; False if none did in half a minute."""
+        with cls._looked:
+            return cls._looked.wait_for(lambda: any(one() is image for one in cls._last), 30)
 
     def reset(self) -> None:
         self.resets += 1

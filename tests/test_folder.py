@@ -139,6 +139,31 @@ def test_update_seals_again_and_keeps_the_graphs_that_do_not_depend_on_it(folder
         folder.update(threshold=0.5)
 
 
+def test_update_keeps_what_another_changed_meanwhile(folder: ModelFolder):
+    other = ModelFolder.open(folder.path)
+    folder.update(licence="MIT", provenance="mine")
+    told = other.update(thresholds=(0.4,) * 8, licence="BSD")
+    assert told.config == ModelFolder.open(folder.path).config
+    assert (told.config.licence, told.config.provenance, told.config.thresholds) == ("BSD", "mine", (0.4,) * 8)
+    (folder.path / "config.json").write_text("{}")
+    with pytest.raises(ModelFolderError, match=r"config\.json' has other bytes"):
+        other.update(licence="MIT")
+
+
+def test_a_graph_is_not_kept_whose_weights_were_replaced_while_it_was_made(folder: ModelFolder):
+    with folder.writing("model.safetensors", {}) as path:
+        path.write_bytes(b"weights")
+    digest, before = folder.manifest["model.safetensors"]["sha256"], folder.read("graph.onnx")
+    with (
+        pytest.raises(ModelFolderError, match=r"safetensors was replaced while graph\.onnx was made .* make it again"),
+        folder.writing("graph.onnx", {"source_sha256": digest}) as path,
+    ):
+        path.write_bytes(b"of the old weights")
+        with folder.writing("model.safetensors", {}) as weights:
+            weights.write_bytes(b"new weights")
+    assert folder.read("graph.onnx") == before and "source_sha256" not in folder.manifest["graph.onnx"]
+
+
 def test_an_artefact_comes_with_how_it_was_made(folder: ModelFolder):
     assert folder.read("graph.onnx") == b"first"
     digest = hashlib.sha256(b"first").hexdigest()
@@ -282,3 +307,9 @@ def test_names_that_lead_elsewhere_are_refused(folder: ModelFolder, name: str):
 def test_a_copied_folder_is_as_good(folder: ModelFolder, tmp_path: Path):
     shutil.copytree(folder.path, tmp_path / "copy")
     assert ModelFolder.open(tmp_path / "copy").read("graph.onnx") == b"first"
+
+
+def test_a_folder_is_copied_onto_one_that_holds_only_a_lock(folder: ModelFolder, tmp_path: Path):
+    (tmp_path / "copy").mkdir()
+    (tmp_path / "copy" / LOCK).touch()
+    assert folder.copy(tmp_path / "copy").read("graph.onnx") == b"first"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from typing import Any
 
 import numpy as np
@@ -89,6 +90,13 @@ def test_frames_without_faces_come_at_once():
 def test_a_frame_waits_for_all_its_faces_and_holds_back_those_after_it():
     out = run([{0}, {0, 1}, {0, 1}, {0, 1}, {1}, set()], FakeSession())
     assert [pushed for pushed, _ in out] == [4, 5, 5, 5, 5, 6]
+
+
+def test_the_delay_is_counted_from_when_the_frame_was_read():
+    clock = StageClock()
+    pipeline = Pipeline(ClipScoring(ClipModel(FakeSession(), CONFIG), clock), naming(), FakeMesher(), clock, False)
+    (result,) = pipeline.push(Frame(picture(0, set()), 0, 0.0, "made up", read_s=time.perf_counter() - 100))
+    assert result.delay_ms >= 100_000, "however long it waited for its turn"
 
 
 def test_a_track_keeps_its_number_over_a_short_gap():

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import stat
 import subprocess
 import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -15,7 +16,7 @@ import pytest
 from mdhr_sdk.aus import label_set
 from mdhr_sdk.config import FolderConfig, ModelConfig
 from mdhr_sdk.errors import ModelFolderError
-from mdhr_sdk.folder import ModelFolder
+from mdhr_sdk.folder import AGAIN_S, ModelFolder
 from mdhr_sdk.scratch import LOCK, PREFIX, locked, scratch
 
 WRITES = """
@@ -175,3 +176,55 @@ def test_reading_takes_no_lock(folder: ModelFolder) -> None:
     (folder.path / LOCK).unlink()
     assert ModelFolder.open(folder.path).read("graph.onnx") == b"graph" and folder.manifest
     assert not (folder.path / LOCK).exists()
+
+
+def replaced_halfway(
+    folder: ModelFolder, patch: pytest.MonkeyPatch, licence: str, read: Callable[[], object]
+) -> list[object]:
+    """What a reader gets that comes after a writer has replaced `config.json`, and before it did the manifest."""
+    replace, found = Path.replace, []
+    reader = threading.Thread(target=lambda: found.append(read()))
+
+    def slow(path: Path, target: Path) -> Path:
+        if path.name.startswith(".manifest"):
+            reader.start()
+            reader.join(0.5)
+            found.append("the manifest")
+        return replace(path, target)
+
+    with patch.context() as during:
+        during.setattr(Path, "replace", slow)
+        folder.update(licence=licence)
+    reader.join(30)
+    return found
+
+
+def test_a_reader_between_file_and_manifest_waits_for_the_writer(folder: ModelFolder, monkeypatch: pytest.MonkeyPatch):
+    found = replaced_halfway(folder, monkeypatch, "MIT", lambda: ModelFolder.open(folder.path).config.licence)
+    assert found == ["the manifest", "MIT"]
+    found = replaced_halfway(folder, monkeypatch, "BSD", lambda: b"BSD" in folder.read("config.json"))
+    assert found == ["the manifest", True]
+
+
+def test_a_reader_leaves_nothing_in_a_folder_that_nobody_writes_to(tmp_path: Path):
+    (tmp_path / "config.json").write_text('{"model_type": "of another library"}')
+    with pytest.raises(ModelFolderError, match=r"does not vouch for config\.json"):
+        ModelFolder.open(tmp_path)
+    assert [path.name for path in tmp_path.iterdir()] == ["config.json"]
+
+
+def test_a_reader_of_a_folder_that_cannot_be_locked_looks_again(folder: ModelFolder, monkeypatch: pytest.MonkeyPatch):
+    def locked(_: Path) -> None:
+        raise PermissionError(errno.EROFS, "Read-only file system")
+
+    with folder.writing("graph.onnx", {}) as path:
+        path.write_bytes(b"first")
+    graph, waits = folder.path / "graph.onnx", []
+    monkeypatch.setattr("mdhr_sdk.folder.locked", locked)
+    graph.write_bytes(b"other")
+    monkeypatch.setattr("mdhr_sdk.folder.time.sleep", lambda s: (waits.append(s), graph.write_bytes(b"first")))
+    assert folder.read("graph.onnx") == b"first" and waits == [AGAIN_S]
+    monkeypatch.setattr("mdhr_sdk.folder.time.sleep", waits.append)
+    graph.write_bytes(b"other")
+    with pytest.raises(ModelFolderError, match=r"graph\.onnx' has other bytes"):
+        folder.read("graph.onnx")

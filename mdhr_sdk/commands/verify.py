@@ -21,7 +21,8 @@ def run_verify(model: str | Path, on: str | None, backends: Sequence[str]) -> No
     """Compare and print a table.
 
     Raises:
-        ExportError: an artefact differs by more than its precision may cost, all were looked at; or there is none.
+        ExportError: an artefact is broken or differs by more than its precision may cost, all were looked at; or there
+            is none. What cannot run on this machine is told, and no error.
     """
     for module in ("torch", "timm", "safetensors"):
         require(module, "export")
@@ -32,14 +33,15 @@ def run_verify(model: str | Path, on: str | None, backends: Sequence[str]) -> No
     for column in ("run by", *COLUMNS):
         table.add_column(column)
     failed = []
-    for name, report in verify(model, on, backends):
+    for name, outcome in verify(model, on, backends):
         file, _, run_by = name.partition(", ")
-        if not isinstance(report, ParityReport):
-            table.add_row(file, run_by or "as exported", *[""] * 5, f"not run: {report}")
-            continue
-        table.add_row(file, run_by or "as exported", *_cells(report))
-        if report.failure:
-            failed.append(f"{name}: {report.failure}")
+        if isinstance(outcome, ParityReport):
+            cells = _cells(outcome)
+        else:
+            cells = ("",) * 5 + (f"not run: {outcome}" if isinstance(outcome, str) else "broken",)
+        table.add_row(file, run_by or "as exported", *cells)
+        if not isinstance(outcome, str) and outcome.failure:
+            failed.append(f"{name}: {outcome.failure}")
     if not table.row_count:
         raise ExportError(f"'{model}' has no exported graph to compare; make some with: mdhr export {model}")
     Console(markup=False).print(table)

@@ -11,6 +11,7 @@ __all__ = [
     "DEFAULT_GRAPHS",
     "FORMATS",
     "LIMITS",
+    "Broken",
     "EngineOptions",
     "EngineReport",
     "Judge",
@@ -26,7 +27,7 @@ if TYPE_CHECKING:
     from .engines import EngineReport, build_engine
     from .export import DEFAULT_GRAPHS, FORMATS, export_graphs
     from .parity import Judge
-    from .report import LIMITS, ParityReport
+    from .report import LIMITS, Broken, ParityReport
     from .verification import verify
     from .view import export_view
 
@@ -35,7 +36,7 @@ _HOMES = {
     "engines": ("EngineReport", "build_engine"),
     "export": ("DEFAULT_GRAPHS", "FORMATS", "export_graphs"),
     "parity": ("Judge",),
-    "report": ("LIMITS", "ParityReport"),
+    "report": ("LIMITS", "Broken", "ParityReport"),
     "verification": ("verify",),
     "view": ("export_view",),
 }

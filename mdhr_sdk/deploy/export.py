@@ -17,9 +17,9 @@ from torch import nn
 
 from ..config import FolderConfig
 from ..errors import ExportError, require
-from ..folder import WEIGHTS, ModelFolder
-from ..model import load_model
+from ..folder import ModelFolder
 from ..model.graphs import build_graph
+from ..model.weights import load_with_digest
 from ..runtime import Session, SessionOptions
 from ..runtime.base import GRAPHS, HEADS, artefact, graph_specs
 from ..runtime.onnxruntime_session import SUFFIX as ONNX
@@ -74,7 +74,8 @@ def export_graphs(
 
     Raises:
         ExportError: a graph cannot be made or does not answer like the model; an earlier file stays as it was.
-        ModelFolderError: the folder has no usable weights, or cannot be written.
+        ModelFolderError: the folder has no usable weights, or cannot be written; or its weights were replaced
+            meanwhile, of which no graph is kept that was made from the ones before.
         SourceError: `calibrate` cannot be read, or shows too few faces.
         MissingDependencyError: the extra 'export' is not installed.
     """
@@ -82,13 +83,13 @@ def export_graphs(
     check_request(kind, graphs, precision, calibrate)
     target = ModelFolder.open(folder)
     target.check_own()
-    model = load_model(target)
+    model, weights = load_with_digest(target)
     view = export_view(model, target.config.clip_length)
     clips = None if calibrate is None else calibration_clips(calibrate, target.config)
     judge = Judge(target.config, model, view, None if clips is None else clips[1::2])
     form, reports = FORMATS[kind], {}
     for graph in graphs:
-        name, made = artefact(graph, precision, form.suffix), provenance(target, kind, graph, precision)
+        name, made = artefact(graph, precision, form.suffix), provenance(target, weights, kind, graph, precision)
         with target.writing(name, made) as part:
             module = _module(judge, graph, precision)
             if precision == "fp16":
@@ -204,12 +205,12 @@ def check_request(kind: str, graphs: Sequence[str], precision: str, calibrate: o
         raise ExportError("int8 needs footage to measure ranges on; add --calibrate VIDEO_OR_FOLDER with faces")
 
 
-def provenance(target: ModelFolder, kind: str, graph: str, precision: str) -> dict[str, Any]:
-    """What the manifest says of an artefact: from which weights, how, with which tools, on what."""
+def provenance(target: ModelFolder, weights: str, kind: str, graph: str, precision: str) -> dict[str, Any]:
+    """What the manifest says of an artefact: from which weights (SHA-256), how, with which tools, on what."""
     form, length = FORMATS[kind], target.config.clip_length
     return {
         "tool": f"mdhr export --format {kind}",
-        "source_sha256": target.manifest[WEIGHTS]["sha256"],
+        "source_sha256": weights,
         "options": {"graph": graph, "precision": precision, "clip_length": length, **form.options},
         "versions": {name: require(name, "export").__version__ for name in form.tools},
         "device": f"{platform.system()} {platform.machine()}, {torch.get_num_threads()} threads",

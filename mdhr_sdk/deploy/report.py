@@ -84,6 +84,24 @@ class ParityReport:
         )
 
 
+@dataclass(frozen=True)
+class Broken:
+    """An artefact that is wrong, not only different: damaged, stale, of another shape, or answering NaN.
+
+    Attributes:
+        failure: what is wrong with it.
+    """
+
+    failure: str
+
+    def to_dict(self) -> dict[str, Any]:
+        """For the manifest, where it counts like the failure of a `ParityReport`."""
+        return asdict(self)
+
+    def __str__(self) -> str:
+        return self.failure
+
+
 def report_on(precision: str, clips: int, thresholds: NDArray[Any], pairs: list[Pair]) -> ParityReport:
     """Count what differs.
 

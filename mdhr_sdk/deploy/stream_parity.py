@@ -9,12 +9,13 @@ import torch
 from numpy.typing import NDArray
 
 from ..config import FolderConfig
+from ..errors import NotFiniteError
 from ..model import MDHR
 from ..model.dynamics import difference
 from ..runtime.stream import StreamScore, StreamScorer, default_lookahead
 from ..runtime.stream_graphs import StreamGraphs
 from .parity import Judge
-from .report import ParityReport, report_on
+from .report import Broken, ParityReport, report_on
 
 STREAMS = 2
 LATER = 3  # frames that the second stream begins after the first
@@ -26,22 +27,27 @@ def stream_lookaheads(config: FolderConfig) -> tuple[int, ...]:
     return tuple(dict.fromkeys((0, default_lookahead(config))))
 
 
-def compare_streams(judge: Judge, graphs: StreamGraphs) -> dict[int, ParityReport]:
+def compare_streams(judge: Judge, graphs: StreamGraphs) -> dict[int, ParityReport | Broken]:
     """Stream two videos side by side, 2 T - 1 frames each, and run the model in every window anew.
 
     Returns:
-        Lookahead -> report on the scores; their limits are those of the encoder's precision.
+        Lookahead -> report on the scores, whose limits are those of the encoder's precision; or, where there are none
+        because the streams answered NaN or infinity, that.
     """
     clip, frames = judge.probe(STREAMS, bytes_in=False)
     length = judge.config.clip_length
     there_and_back = [*range(length), *range(length - 2, -1, -1)]
     videos, tensors = clip[:, there_and_back], frames[:, there_and_back]
     features = _encoded(graphs, videos)
-    reports = {}
+    reports: dict[int, ParityReport | Broken] = {}
     for lookahead in stream_lookaheads(judge.config):
         scorer = StreamScorer(graphs, lookahead)
-        due = [score for keys, own in features for score in scorer.push_features(keys, own)]
-        got = _rows([*due, *scorer.finish()], len(there_and_back))
+        try:
+            due = [score for keys, own in features for score in scorer.push_features(keys, own)]
+            got = _rows([*due, *scorer.finish()], len(there_and_back))
+        except NotFiniteError as error:
+            reports[lookahead] = Broken(str(error))
+            continue
         wanted = np.stack([in_windows(judge.model, video, lookahead, length) for video in tensors])
         reports[lookahead] = report_on(
             graphs.encoder.precision, STREAMS, judge.thresholds([wanted]), [({"scores": wanted}, {"scores": got})]

@@ -7,31 +7,32 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from ..errors import BackendError, ExportError, MissingDependencyError, ModelFolderError
+from ..errors import BackendError, ExportError, MissingDependencyError, ModelFolderError, NotFiniteError
 from ..folder import ModelFolder
 from ..model import load_model
 from ..runtime import BACKENDS, Session, SessionOptions
-from ..runtime.base import artefact, no_artefact, parity_entry
+from ..runtime.base import artefact, no_artefact, parity_entry, stream_entry
 from ..runtime.cuda import cuda_device_count
 from ..runtime.stream_graphs import BESIDE, StreamGraphs
 from .calibration import calibration_clips, demo_clips
 from .parity import Judge
-from .report import ParityReport
+from .report import Broken, ParityReport
 from .stream_parity import compare_streams
 from .view import export_view
 
+BROKEN = (ExportError, ModelFolderError, NotFiniteError)
 UNFIT = (BackendError, ExportError, MissingDependencyError, ModelFolderError)
+Outcome = ParityReport | Broken | str
 
 
-def verify(
-    folder: str | Path, on: object = None, backends: Sequence[str] = ()
-) -> Iterator[tuple[str, ParityReport | str]]:
+def verify(folder: str | Path, on: object = None, backends: Sequence[str] = ()) -> Iterator[tuple[str, Outcome]]:
     """Run every exported graph and compare it with the weights; then streams of every encoder whose other graphs are
     there. The manifest keeps what comes out.
 
     Each file is run by the backend that it was exported for, and by the others that take it, in every precision that
-    they make of it: a bf16 that only the backend's arithmetic knows is judged like one that stands in a file. What
-    fails stays where it is and is not used any more, until it is exported or verified again.
+    they make of it: a bf16 that only the backend's arithmetic knows is judged like one that stands in a file. So are
+    streams, in every backend and precision that the encoder could be compared in. What fails stays where it is and is
+    not used any more so, until it is exported or verified again.
 
     Args:
         on: footage with faces to compare on. Without it random pictures in motion are taken, for int8, whose ranges
@@ -40,12 +41,12 @@ def verify(
 
     Yields:
         File name, for another backend than the export's followed by ', BACKEND PRECISION', for streams by ', stream at
-        lookahead L'; and its report or why it cannot run here. Of backends that were not named, those that cannot run
-        are left out. Streams are run by the backend that the encoder was exported for.
+        lookahead L'; and its report, what is broken about it, or as text why it cannot run here. Of backends that were
+        not named, those that cannot run are left out.
 
     Raises:
         BackendError: an unknown backend.
-        ModelFolderError: the folder or its weights cannot be used.
+        ModelFolderError: the folder or its weights cannot be used, or what came out cannot be noted.
         SourceError: `on` cannot be read, or shows too few faces.
     """
     if unknown := [name for name in backends if name not in BACKENDS]:
@@ -62,17 +63,27 @@ def verify(
     streamed: list[tuple[str, _Run, Judge]] = []
     for name, entry in made:
         options, digest = entry["options"], entry["sha256"]
+        if wrong := _wrong(target, name):
+            yield name, wrong
+            continue
         one = of_int8 if options["precision"] == "int8" else judge
         for run in _runs(name, options["graph"], options["precision"], backends):
-            try:
-                yield run.label, _compare(target, digest, run, one)
-            except UNFIT as error:
-                if run.own or backends or not isinstance(error, BackendError | MissingDependencyError):
-                    yield run.label, str(error)
-            if run.own and run.graph == "encoder":
+            outcome = _compare(target, digest, run, one)
+            if run.own or backends or not isinstance(outcome, str):
+                yield run.label, outcome
+            if isinstance(outcome, ParityReport) and run.graph == "encoder":
                 streamed.append((digest, run, one))
     for digest, run, one in streamed:
         yield from _compare_streams(target, digest, run, one)
+
+
+def _wrong(folder: ModelFolder, name: str) -> Broken | str | None:
+    """What is wrong with a file before anything runs it; as text that it is gone, which someone may have wanted."""
+    try:
+        folder.read(name)
+    except ModelFolderError as error:
+        return Broken(str(error)) if folder.has(name) else str(error)
+    return None
 
 
 @dataclass(frozen=True)
@@ -108,43 +119,49 @@ def _runs(name: str, graph: str, precision: str, backends: Sequence[str]) -> Ite
                 yield _Run(name, graph, computed, module, own)
 
 
-def _compare(folder: ModelFolder, digest: str, run: _Run, judge: Judge) -> ParityReport:
-    session = _open(folder, run)
+def _compare(folder: ModelFolder, digest: str, run: _Run, judge: Judge) -> Outcome:
+    """How a file answers, noted in the manifest; as text why this machine cannot tell."""
+    outcome: ParityReport | Broken
     try:
-        report = judge.compare(session, run.graph)
-    except ExportError as error:  # an output of another shape
-        folder.note(run.name, digest, **{run.entry: {"failure": str(error)}})
-        raise
-    finally:
-        session.close()
-    folder.note(run.name, digest, **{run.entry: report.to_dict()})
-    return report
+        session = _open(folder, run)
+        try:
+            outcome = judge.compare(session, run.graph)
+        finally:
+            session.close()
+    except BROKEN as error:  # no graph, or an output of another shape
+        outcome = Broken(str(error))
+    except (BackendError, MissingDependencyError) as error:
+        return str(error)
+    folder.note(run.name, digest, **{run.entry: outcome.to_dict()})
+    return outcome
 
 
-def _compare_streams(
-    folder: ModelFolder, digest: str, run: _Run, judge: Judge
-) -> Iterator[tuple[str, ParityReport | str]]:
+def _compare_streams(folder: ModelFolder, digest: str, run: _Run, judge: Judge) -> Iterator[tuple[str, Outcome]]:
+    """As `_compare`, for streams of an encoder in one backend; nothing where a graph that they need is missing."""
     suffix, small = _suffix(run.name, run.graph, run.precision), "fp32" if run.precision == "int8" else run.precision
-    others = [artefact(graph, small, suffix) for graph in BESIDE]
-    if not all(map(folder.has, (run.name, *others))):
+    backend = run.backend.NAME
+    files = {run.name: run.precision, **{artefact(graph, small, suffix): small for graph in BESIDE}}
+    if not all(map(folder.has, files)):
         return
+    outcomes: dict[int, ParityReport | Broken]
     try:
-        obstacles = (no_artefact(folder, one, "export it again") for one in (run.name, *others))
+        entries = {name: parity_entry(backend, precision) for name, precision in files.items()}
+        obstacles = (no_artefact(folder, name, "export it again", entry) for name, entry in entries.items())
         if reason := next(filter(None, obstacles), None):
             raise BackendError(reason)
         encoder = _open(folder, run)
         graphs = StreamGraphs.beside(folder, encoder, SessionOptions(encoder.device, precision=run.precision))
         try:
-            reports = compare_streams(judge, graphs)
+            outcomes = compare_streams(judge, graphs)
         finally:
             graphs.close()
-        told = {str(lookahead): report.to_dict() for lookahead, report in reports.items()}
-        folder.note(run.name, digest, streams=told)
-    except UNFIT as error:
-        yield f"{run.name}, stream", str(error)
+    except UNFIT as error:  # which the graph's own row tells
+        yield f"{run.label}, stream", str(error)
         return
-    for lookahead, report in reports.items():
-        yield f"{run.name}, stream at lookahead {lookahead}", report
+    told = {str(lookahead): outcome.to_dict() for lookahead, outcome in outcomes.items()}
+    folder.note(run.name, digest, **{stream_entry(backend, run.precision): told})
+    for lookahead, outcome in outcomes.items():
+        yield f"{run.label}, stream at lookahead {lookahead}", outcome
 
 
 def _suffix(name: str, graph: str, precision: str) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import shutil
 from collections.abc import Sequence
 from pathlib import Path
@@ -109,14 +110,18 @@ def load_model(folder: str | Path | ModelFolder) -> MDHR:
         ModelFolderError: the folder is incomplete, or its files are not those of its manifest.
         CheckpointError: the weights do not fit `config.json`; the message names every key.
     """
-    source = folder if isinstance(folder, ModelFolder) else ModelFolder.open(folder)
-    path = source.path / WEIGHTS
+    return load_with_digest(folder if isinstance(folder, ModelFolder) else ModelFolder.open(folder))[0]
+
+
+def load_with_digest(source: ModelFolder) -> tuple[MDHR, str]:
+    """As `load_model`, and the SHA-256 of the file that the weights were read from, which may be replaced later."""
+    path, content = source.path / WEIGHTS, source.read(WEIGHTS)
     try:
-        tensors = load(source.read(WEIGHTS))
+        tensors = load(content)
     except SafetensorError as error:
         raise ModelFolderError(f"'{path}' is not a safetensors file: {error}") from None
     model = MDHR(source.config.model)
     needed = {key: tensor.shape for key, tensor in model.state_dict().items()}
     check_fit(f"'{path}'", source.config.model, {key: tensor.shape for key, tensor in tensors.items()}, needed)
     model.load_state_dict(tensors)
-    return model.eval()
+    return model.eval(), hashlib.sha256(content).hexdigest()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import importlib
+import logging
 import os
 from collections.abc import Callable
 from types import ModuleType
@@ -13,6 +14,8 @@ from ..errors import BackendError, InputError
 
 Backend = Literal["auto", "compiled", "reference"]
 REBUILD = "with a C++17 compiler present run: pip install -e . in the mdhr_sdk checkout"
+ABI = 1  # of csrc/bind.cpp
+log = logging.getLogger("mdhr_sdk")
 
 
 @functools.cache
@@ -22,7 +25,7 @@ def _load() -> ModuleType | str:
     before = os.environ.get("OMP_WAIT_POLICY")
     os.environ.setdefault("OMP_WAIT_POLICY", "passive")
     try:
-        return importlib.import_module("mdhr_sdk._kernels")
+        extension = importlib.import_module("mdhr_sdk._kernels")
     except ModuleNotFoundError:
         return "not built"
     except ImportError as error:
@@ -30,6 +33,11 @@ def _load() -> ModuleType | str:
     finally:
         if before is None:
             del os.environ["OMP_WAIT_POLICY"]
+    if getattr(extension, "abi", None) == ABI:
+        return extension
+    stale = "built from other sources than these"
+    log.warning("the compiled kernels (%s) are %s; %s", extension.__file__, stale, REBUILD)
+    return stale
 
 
 def extension_status() -> str:

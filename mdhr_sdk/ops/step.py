@@ -36,7 +36,8 @@ class DynamicsState:
         previous: (N, L, C, h, w) float32: the last maps.
         ring: (N, 2k, L, C, h, w) float32, float16 or bfloat16: differences after BatchNorm and ReLU, difference j in
             slot j modulo 2k. Halves are rounded once, when a difference comes in; sums are float32 all the same.
-        products: (N, 2k, L, O, h, w) float32: the same, squeezed; channels first always.
+        products: (N, 2k, L, O, h, w) float32: the same, squeezed; channels first always. Beside a ring of halves they
+            are made from the exact differences on the CPU, from the rounded ones on CUDA (csrc/step.cu has the bound).
     """
 
     counts: NDArray[np.int64]

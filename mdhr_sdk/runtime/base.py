@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..config import FolderConfig
-from ..errors import BackendError, InputError
+from ..errors import InputError, NotFiniteError
 from ..folder import ModelFolder
 
 Arrays = Mapping[str, NDArray[Any]]
@@ -126,14 +126,22 @@ def no_artefact(folder: ModelFolder, name: str, remedy: str, entry: str = "parit
     return folder.stale(name)
 
 
-def no_stream(folder: ModelFolder, encoder: str) -> str | None:
-    """Why streams do not run on an exported encoder although each of their graphs does; None if they do."""
-    streams = folder.manifest.get(encoder, {}).get("streams", {})
+def stream_entry(backend: str, precision: str) -> str:
+    """Where the manifest keeps how streams of an encoder answer in a backend."""
+    return f"streams_in_{backend}_{precision}"
+
+
+def no_stream(folder: ModelFolder, encoder: str, backend: str, precision: str) -> str | None:
+    """Why streams do not run on an exported encoder in a backend although each of their graphs does.
+
+    None if they do, and where they were never compared there.
+    """
+    streams = folder.manifest.get(encoder, {}).get(stream_entry(backend, precision), {})
     for lookahead, report in streams.items():
         if report["failure"]:
             return (
-                f"streams of {encoder} do not answer like the weights at lookahead {lookahead}: {report['failure']} "
-                "(export it again)"
+                f"streams of {encoder} do not answer like the weights in {backend} {precision} at lookahead "
+                f"{lookahead}: {report['failure']} (export it again)"
             )
     return None
 
@@ -194,13 +202,25 @@ def check_finite(session: Session, *arrays: NDArray[Any]) -> None:
     """Refuse numbers that a model in order does not give.
 
     Raises:
-        BackendError: NaN or infinity among them.
+        NotFiniteError: NaN or infinity among them.
     """
-    if not all(np.isfinite(array).all() for array in arrays):
-        raise BackendError(
-            f"the model answered NaN or infinity in {session.backend} {session.precision} on {session.device}; "
-            "its weights are broken, or its precision is too low: try another backend or folder"
-        )
+    if not finite(*arrays):
+        raise NotFiniteError(not_finite(session))
+
+
+def finite(*arrays: NDArray[Any]) -> bool:
+    """Whether there is neither NaN nor infinity."""
+    return all(bool(np.isfinite(array).all()) for array in arrays)
+
+
+def not_finite(session: Session, ring_dtype: str = "float32") -> str:
+    """What `NotFiniteError` says; a ring of halves may be the cause, too."""
+    ring = "" if ring_dtype == "float32" else f", or ring_dtype='{ring_dtype}' cannot hold it"
+    remedy = "" if ring_dtype == "float32" else "ring_dtype='float32', "
+    return (
+        f"the model answered NaN or infinity in {session.backend} {session.precision} on {session.device}; its weights "
+        f"are broken, or its precision is too low{ring}: try {remedy}another backend or folder"
+    )
 
 
 def check_inputs(specs: tuple[TensorSpec, ...], inputs: Arrays) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -32,18 +33,20 @@ def read_parameters(folder: ModelFolder, scaled: bool) -> DynamicsParameters:
             f"a stream needs fusion='adaptive' of at least two scales; this model has fusion='{model.fusion}' of "
             f"{len(model.scales)}: use clip mode"
         )
-    folder.read(WEIGHTS)  # compares it with the manifest
-    safetensors = require("safetensors", "all")
+    error_type = require("safetensors", "all").SafetensorError
+    content = folder.read(WEIGHTS)  # compared with the manifest, and not read again
     try:
-        with safetensors.safe_open(folder.path / WEIGHTS, "np") as tensors:
-            return _parameters(tensors, len(model.scales), scaled)
-    except safetensors.SafetensorError as error:
-        raise ModelFolderError(f"'{folder.path / WEIGHTS}' does not fit its config.json: {error}") from None
+        tensors = require("safetensors.numpy", "all").load(content)
+        return _parameters(tensors, len(model.scales), scaled)
+    except KeyError as error:
+        raise ModelFolderError(f"'{folder.path / WEIGHTS}' does not fit its config.json: no tensor {error}") from None
+    except error_type as error:
+        raise ModelFolderError(f"'{folder.path / WEIGHTS}' is not a safetensors file: {error}") from None
 
 
-def _parameters(tensors: Any, scales: int, scaled: bool) -> DynamicsParameters:
+def _parameters(tensors: Mapping[str, NDArray[Any]], scales: int, scaled: bool) -> DynamicsParameters:
     def get(name: str) -> Array:
-        return tensors.get_tensor(f"{HEAD}.{name}").astype(np.float32)
+        return tensors[f"{HEAD}.{name}"].astype(np.float32)
 
     def affine(norm: str, bias: Array) -> tuple[Array, Array]:
         """BatchNorm of x + bias as x * scale + shift."""

@@ -71,7 +71,11 @@ class OpenVINOSession:
         if self._model is None:
             raise InputError("this session is closed; open a new one")
         check_inputs(self.inputs, inputs)
-        found = self._model(dict(inputs))
+        try:
+            found = self._model(dict(inputs))
+        except RuntimeError as error:
+            reason = " ".join(str(error).split())[:200]
+            raise BackendError(f"openvino failed on {self.device}: {reason}; try a smaller batch") from None
         return {spec.name: found[spec.name].copy() for spec in self.outputs}
 
     def close(self) -> None:

@@ -244,9 +244,11 @@ class WindowRing:
             return Rows(static if asked else self._statics[:0], self._no_motion())
         low, high = max(oldest, self._related.start - k), min(newest, self._related.stop - 1 + k)
         part = [level[:, low - self._first : high + 1 - self._first] for level in self._maps]
+        if self._changes:  # the fused motion comes in the maps' dtype, and is not to be rounded a second time
+            part = [level.astype(np.float32) for level in part]
         threads = self._settings.threads
         motion = fuse_dynamics(part, self._settings.parameters, k, changes=self._changes, threads=threads)[0]
-        return Rows(static, motion[self._related.start - low : self._related.stop - low].astype(np.float32, copy=False))
+        return Rows(static, motion[self._related.start - low : self._related.stop - low])
 
     def _no_motion(self) -> Array | None:
         return self._maps[0][0, :0].astype(np.float32) if self._maps else None

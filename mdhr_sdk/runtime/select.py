@@ -64,7 +64,8 @@ def open_session(
         small = small_options(concrete)
         obstacle = obstacle or next(filter(None, (module.obstacle(folder, other, small) for other in beside)), None)
         if obstacle is None and beside and hasattr(module, "SUFFIX"):
-            obstacle = no_stream(folder, artefact(graph, concrete.precision, module.SUFFIX))
+            file = artefact(graph, concrete.precision, module.SUFFIX)
+            obstacle = no_stream(folder, file, name, concrete.precision)
         if obstacle is None:
             try:
                 session = module.open_graph(folder, graph, concrete)

@@ -15,8 +15,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..config import FolderConfig
-from ..errors import ConfigError, InputError
-from .base import Session, check_finite, check_inputs
+from ..errors import ConfigError, InputError, NotFiniteError
+from .base import Session, check_inputs, finite, not_finite
 from .rings import RING_DTYPES, Ring, RingSettings, Rows, Window
 from .stream_graphs import StreamGraphs
 
@@ -121,8 +121,10 @@ class StreamScorer:
 
         Raises:
             InputError: a frame of another shape or dtype, or one that is not finite.
-            BackendError: the backend fails, or the model answers NaN or infinity. Streams that had taken their frame
-                are then ended, without their last scores, which could be wrong.
+            BackendError: the backend fails. Streams that had taken their frame are then ended, without their last
+                scores, which could be wrong.
+            NotFiniteError: the model answers NaN or infinity for some streams, the error's `keys`. Only these are
+                ended; what is due of the others, which go on, lies in the error's `scores`.
         """
         if not frames:
             return []
@@ -139,7 +141,7 @@ class StreamScorer:
 
         Raises:
             InputError: a key comes twice, or the features are not the encoder's.
-            BackendError: as `push`.
+            BackendError, NotFiniteError: as `push`.
         """
         if not keys:
             return []
@@ -157,6 +159,8 @@ class StreamScorer:
             for stream in streams.values():
                 stream.seen += 1
             return self._score(streams, dict(zip(keys, rows, strict=True)), self.lookahead)
+        except NotFiniteError:
+            raise
         except BaseException:  # also Ctrl-C: what was half pushed would be scored as another frame
             for key in keys:
                 del self._streams[key]
@@ -167,6 +171,7 @@ class StreamScorer:
 
         Raises:
             InputError: there is no such stream.
+            BackendError, NotFiniteError: as `push`; all of these streams are ended.
         """
         chosen = list(dict.fromkeys(self._streams if keys is None else keys))
         if unknown := [key for key in chosen if key not in self._streams]:
@@ -183,34 +188,53 @@ class StreamScorer:
 
     def _score(self, streams: dict[Hashable, _Stream], rows: dict[Hashable, Rows], wait: int) -> list[StreamScore]:
         """Nodes of all rows in one batch, scores of all windows in another, then what is due `wait` frames later."""
+        # Not left to the graphs: some backends make numbers of NaN.
+        good = {key: own for key, own in rows.items() if finite(*(array for array in own if array is not None))}
+        windows = self._windows(streams, good)
+        if windows:
+            stacked = np.stack([window.nodes for _, window in windows])
+            scores = _in_batches(self.graphs.temporal, {"nodes": stacked})["scores"]
+            for (key, window), row in zip(windows, scores, strict=True):
+                if finite(row):
+                    streams[key].held.append((window.frame, np.clip(row, 0.0, 1.0)))
+                else:
+                    good.pop(key, None)
+        due = []
+        for key in good:
+            stream = streams[key]
+            while stream.held and stream.seen - 1 - stream.held[0][0] >= wait:
+                frame, row = stream.held.popleft()
+                due.append(StreamScore(key, frame, row, stream.seen - 1 - frame))
+        if broken := tuple(key for key in streams if key not in good):
+            raise self._ended(broken, due)
+        return due
+
+    def _ended(self, broken: tuple[Hashable, ...], due: list[StreamScore]) -> NotFiniteError:
+        """Forget streams whose answers are no numbers."""
+        for key in broken:
+            self._streams.pop(key, None)
+        names = ", ".join(map(str, broken))
+        error = NotFiniteError(f"stream {names}: {not_finite(self.graphs.encoder, self.settings.dtype)}")
+        error.keys, error.scores = broken, tuple(due)
+        return error
+
+    def _windows(self, streams: dict[Hashable, _Stream], rows: dict[Hashable, Rows]) -> list[tuple[Hashable, Window]]:
+        """The windows that the nodes of these rows complete."""
         nodes = self._nodes(list(rows.values()))
         windows: list[tuple[Hashable, Window]] = []
         start = 0
         for key, own in rows.items():
             windows += [(key, one) for one in streams[key].ring.windows(nodes[start : start + len(own.static)])]
             start += len(own.static)
-        if windows:
-            stacked = np.stack([window.nodes for _, window in windows])
-            scores = _in_batches(self.graphs.temporal, {"nodes": stacked})["scores"]
-            check_finite(self.graphs.encoder, scores)
-            for (key, window), row in zip(windows, np.clip(scores, 0.0, 1.0), strict=True):
-                streams[key].held.append((window.frame, row.copy()))  # not the batch
-        due = []
-        for key, stream in streams.items():
-            while stream.held and stream.seen - 1 - stream.held[0][0] >= wait:
-                frame, row = stream.held.popleft()
-                due.append(StreamScore(key, frame, row, stream.seen - 1 - frame))
-        return due
+        return windows
 
     def _nodes(self, rows: list[Rows]) -> Array:
-        static = np.concatenate([own.static for own in rows])
-        if len(static) == 0:
+        if sum(len(own.static) for own in rows) == 0:
             model = self.graphs.config.model
             return np.empty((0, len(model.label_set.aus), model.au_width), np.float32)
-        inputs = {"static": static}
+        inputs = {"static": np.concatenate([own.static for own in rows])}
         if self.settings.parameters is not None:
             inputs["motion"] = np.concatenate([own.motion for own in rows if own.motion is not None])
-        check_finite(self.graphs.encoder, *inputs.values())  # some backends make numbers of NaN
         return _in_batches(self.graphs.relations, inputs)["nodes"]
 
 

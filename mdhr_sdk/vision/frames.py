@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Generator, Iterator
 from contextlib import AbstractContextManager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal, NamedTuple
 
 import numpy as np
@@ -28,12 +29,14 @@ class Frame:
         timestamp_s: the container's presentation time; position / fps for arrays and image sequences; seconds since
             opening for cameras and live streams; 0 for stills.
         source: name of the source.
+        read_s: when it was read, by `time.perf_counter`.
     """
 
     image: Image
     index: int
     timestamp_s: float
     source: str
+    read_s: float = field(default_factory=time.perf_counter)
 
 
 @dataclass(frozen=True)

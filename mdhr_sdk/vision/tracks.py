@@ -28,11 +28,12 @@ class _Track:
 class Tracker:
     """Matches the faces of a frame to the last boxes of the known tracks, the best overlap first.
 
-    Ids count up from 0 and are never used twice. A face of one frame keeps its id in the next, however far apart in
-    time the two are; one that is missing in between keeps it for `max_gap_s` seconds.
+    Ids count up from 0 and are never used twice. A face that frames lack keeps its id for `max_gap_s` seconds. One of
+    the frame before keeps it, unless the time between the two is a gap: longer than `max_gap_s`, and than twice the
+    step before it, so that a source of a frame every ten seconds has tracks too.
 
     Args:
-        max_gap_s: longest time in seconds from a face's last frame to its next, where frames without it lie between.
+        max_gap_s: longest time in seconds from a face's last frame to its next.
         min_iou: least intersection over union of a face and a track's last box, in (0, 1].
 
     Raises:
@@ -50,6 +51,7 @@ class Tracker:
         self._next_id = 0
         self._updates = 0
         self._now_s = -math.inf
+        self._step_s = math.inf  # between the last two updates
 
     def update(self, faces: Sequence[Boxed], timestamp_s: float) -> list[int]:
         """Return the track id of each face, in the order of `faces`.
@@ -67,7 +69,10 @@ class Tracker:
             raise InputError(
                 f"expected a time of {self._now_s:g} s or later; got {timestamp_s!r}; call reset() for a new source"
             )
-        self._now_s = timestamp_s
+        step_s, before_s = timestamp_s - self._now_s, self._step_s
+        self._now_s, self._step_s = timestamp_s, step_s
+        if step_s > max(self._max_gap_s, 2 * before_s):
+            self._tracks.clear()
         self._tracks = {i: track for i, track in self._tracks.items() if self._alive(track)}
         self._updates += 1
         boxes = [face.box_px for face in faces]
@@ -82,7 +87,7 @@ class Tracker:
     def reset(self) -> None:
         """Forget all tracks, as for a new source or after a cut; counting goes on."""
         self._tracks.clear()
-        self._now_s = -math.inf
+        self._now_s, self._step_s = -math.inf, math.inf
 
     def _alive(self, track: _Track) -> bool:
         """Whether the track was seen in the update before this one, or not too long ago."""

@@ -91,6 +91,23 @@ def test_a_graph_that_answers_otherwise_is_not_kept(
     assert {path.name: path.read_bytes() for path in folder.iterdir()} == before
 
 
+def test_a_graph_of_weights_that_were_replaced_meanwhile_is_not_kept(
+    tiny_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = ModelFolder.open(shutil.copytree(tiny_folder, tmp_path / "model"))
+    weights = folder.read("model.safetensors")
+
+    def meanwhile(model, frames):  # type: ignore[no-untyped-def]
+        with folder.writing("model.safetensors", {"tool": "another process"}) as path:
+            path.write_bytes(weights.replace(b"{", b"{ ", 1)[:-1] + b"!")
+        return export_view(model, frames)
+
+    monkeypatch.setattr(export, "export_view", meanwhile)
+    with pytest.raises(ModelFolderError, match=r"safetensors was replaced while temporal\.onnx was made"):
+        export_graphs(folder.path, graphs=["temporal"])
+    assert "temporal.onnx" not in folder.manifest and not folder.has("temporal.onnx")
+
+
 def test_parity_counts_what_differs(exported: ModelFolder) -> None:
     model = load_model(exported)
     session, _ = open_session(exported, "onnxruntime", CPU)

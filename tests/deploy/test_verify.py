@@ -16,7 +16,7 @@ from onnx import numpy_helper
 from typer.testing import CliRunner
 
 from mdhr_sdk.cli import app
-from mdhr_sdk.deploy import LIMITS, ParityReport, verify
+from mdhr_sdk.deploy import LIMITS, Broken, Judge, ParityReport, verify
 from mdhr_sdk.errors import BackendError, ExportError, ModelFolderError
 from mdhr_sdk.folder import ModelFolder, sha256
 from mdhr_sdk.runtime import BACKENDS, SessionOptions, open_session
@@ -130,6 +130,48 @@ def test_what_cannot_run_is_told_and_the_rest_is_compared(folder: Path) -> None:
     told = dict(verify(folder))
     assert "no backend of this version runs clip.fp16.tflite" in str(told["clip.fp16.tflite"])
     assert isinstance(told["head.onnx"], ParityReport) and not told["head.onnx"].failure
+
+
+def refused(folder: Path, *more: str) -> str:
+    """What `mdhr verify` fails with."""
+    result = CliRunner().invoke(app, ["verify", str(folder), "--backend", "onnxruntime", *more])
+    assert isinstance(result.exception, ExportError) and "broken" in result.stdout and "not run" not in result.stdout
+    return str(result.exception)
+
+
+def test_a_damaged_graph_fails(folder: Path) -> None:
+    with (folder / "head.onnx").open("ab") as file:
+        file.write(b"!")
+    assert "head.onnx' has other bytes than manifest.json says" in refused(folder)
+    assert isinstance(dict(verify(folder, backends=["openvino"]))["head.onnx"], Broken), "whichever is to run it"
+
+
+def test_a_graph_of_other_weights_fails_and_one_that_is_gone_is_told(folder: Path) -> None:
+    manifest = json.loads((folder / "manifest.json").read_text())
+    manifest["files"]["head.onnx"]["source_sha256"] = "0" * 64
+    (folder / "manifest.json").write_text(json.dumps(manifest))
+    assert "head.onnx was made from other weights than model.safetensors" in refused(folder)
+    (folder / "head.onnx").unlink()
+    result = CliRunner().invoke(app, ["verify", str(folder)])
+    assert result.exit_code == 0 and "not run" in result.stdout
+
+
+def test_a_graph_that_cannot_be_loaded_fails_and_is_noted(folder: Path) -> None:
+    (folder / "head.onnx").write_bytes(b"no graph")
+    manifest = json.loads((folder / "manifest.json").read_text())
+    manifest["files"]["head.onnx"]["sha256"] = sha256(folder / "head.onnx")
+    (folder / "manifest.json").write_text(json.dumps(manifest))
+    assert "onnxruntime cannot load" in refused(folder)
+    assert "cannot load" in ModelFolder.open(folder).manifest["head.onnx"]["parity"]["failure"]
+
+
+def test_outputs_of_another_shape_fail_and_are_noted(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def compare(*_: object) -> ParityReport:
+        raise ExportError("output 'scores' must have the shape (2, 4, 12); the graph gives (2, 4, 8)")
+
+    monkeypatch.setattr(Judge, "compare", compare)
+    assert "the graph gives (2, 4, 8)" in refused(folder)
+    assert "(2, 4, 8)" in ModelFolder.open(folder).manifest["head.onnx"]["parity"]["failure"]
 
 
 def test_a_file_that_is_exported_anew_meanwhile_is_not_noted_as_compared(folder: Path) -> None:

@@ -8,20 +8,25 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import onnx
 import pytest
 import torch
+from onnx import numpy_helper
+from typer.testing import CliRunner
 
 from conftest import smooth_clips
-from mdhr_sdk.deploy import ParityReport, export_graphs, verify
+from mdhr_sdk.cli import app
+from mdhr_sdk.deploy import Broken, Judge, ParityReport, export_graphs, verification, verify
 from mdhr_sdk.deploy.stream_parity import in_windows, stream_lookaheads
-from mdhr_sdk.errors import BackendError
-from mdhr_sdk.folder import ModelFolder
+from mdhr_sdk.errors import BackendError, ExportError
+from mdhr_sdk.folder import ModelFolder, sha256
 from mdhr_sdk.model import MDHR, build_mdhr, calibrate, save_model
-from mdhr_sdk.runtime import SessionOptions, open_session, rings
+from mdhr_sdk.runtime import BACKENDS, SessionOptions, open_session, rings
 from mdhr_sdk.runtime.stream_graphs import BESIDE, StreamGraphs
 
 T, SETTLED = 7, 3  # of k = 1
 CPU = SessionOptions("cpu", threads=1)
+BF16 = SessionOptions("cpu", precision="bf16")
 
 
 def small_model() -> MDHR:
@@ -46,15 +51,55 @@ def folder(exported: Path, tmp_path: Path) -> Path:
     return Path(shutil.copytree(exported, tmp_path / "model"))
 
 
-def test_streams_are_compared_at_the_edge_and_inside_and_noted(folder: Path) -> None:
-    told = dict(verify(folder))
-    noted = json.loads((folder / "manifest.json").read_text())["files"]["encoder.onnx"]["streams"]
-    assert stream_lookaheads(ModelFolder.open(folder).config) == (0, SETTLED) and set(noted) == {"0", str(SETTLED)}
-    for lookahead in (0, SETTLED):
-        report = told[f"encoder.onnx, stream at lookahead {lookahead}"]
-        assert isinstance(report, ParityReport) and not report.failure and 0 < report.max_score < 1e-5
-        assert report.decisions > 0 and report.to_dict() == noted[str(lookahead)]
-    StreamGraphs.open(ModelFolder.open(folder), "onnxruntime", CPU).close()
+OWN = "streams_in_onnxruntime_fp32"
+
+
+def entry(folder: Path, name: str = "encoder.onnx") -> dict[str, Any]:
+    return ModelFolder.open(folder).manifest[name]
+
+
+def vouch(path: Path) -> None:
+    """Let the manifest vouch for a file as it now is."""
+    manifest = json.loads((path.parent / "manifest.json").read_text())
+    manifest["files"][path.name]["sha256"] = sha256(path)
+    (path.parent / "manifest.json").write_text(json.dumps(manifest))
+
+
+def test_streams_are_compared_at_the_edge_and_inside_and_noted_backend_by_backend(folder: Path) -> None:
+    pytest.importorskip("openvino")
+    told = dict(verify(folder, backends=["onnxruntime", "openvino"]))
+    opened = ModelFolder.open(folder)
+    runs = {"encoder.onnx": OWN, "encoder.onnx, openvino fp32": "streams_in_openvino_fp32"}
+    if BACKENDS["openvino"].obstacle(opened, "encoder", BF16) is None:
+        runs["encoder.onnx, openvino bf16"] = "streams_in_openvino_bf16"
+    assert stream_lookaheads(opened.config) == (0, SETTLED)
+    assert sorted(name for name in entry(folder) if "streams" in name) == sorted(runs.values())
+    for label, key in runs.items():
+        for lookahead in (0, SETTLED):
+            report = told[f"{label}, stream at lookahead {lookahead}"]
+            assert isinstance(report, ParityReport) and not report.failure and report.decisions > 0
+            assert 0 < report.max_score < (5e-2 if "bf16" in label else 1e-5)
+            assert report.to_dict() == entry(folder)[key][str(lookahead)]
+    StreamGraphs.open(opened, "onnxruntime", CPU).close()
+
+
+def test_streams_that_fail_in_one_backend_are_refused_there_only(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    pytest.importorskip("openvino")
+
+    def differs(judge: Judge, graphs: StreamGraphs) -> dict[int, ParityReport | Broken]:
+        assert graphs.encoder.precision in ("fp32", "bf16") and graphs.relations.backend == graphs.encoder.backend
+        found = ParityReport(graphs.encoder.precision, 1, 0, 0, 0, 0, 0, 0, 0, 0)
+        return {0: Broken("no numbers") if graphs.encoder.backend == "openvino" else found}
+
+    monkeypatch.setattr(verification, "compare_streams", differs)
+    told = dict(verify(folder, backends=["onnxruntime", "openvino"]))
+    assert told["encoder.onnx, openvino fp32, stream at lookahead 0"] == Broken("no numbers")
+    opened = ModelFolder.open(folder)
+    with pytest.raises(BackendError, match=r"encoder\.onnx do not .* in openvino fp32 at lookahead 0: no numbers"):
+        StreamGraphs.open(opened, "openvino", CPU)
+    graphs = StreamGraphs.open(opened, "onnxruntime", CPU)
+    assert graphs.choice == "onnxruntime fp32 on cpu"
+    graphs.close()
 
 
 def test_rings_that_answer_something_else_are_found_and_used_no_more(
@@ -68,33 +113,68 @@ def test_rings_that_answer_something_else_are_found_and_used_no_more(
 
     with monkeypatch.context() as patch:
         patch.setattr(rings, "fuse_dynamics_step", louder)  # what only the settled rings call
-        told = dict(verify(folder))
+        told = dict(verify(folder, backends=["onnxruntime"]))
     failures = {name: report.failure for name, report in told.items() if isinstance(report, ParityReport)}
     assert [name for name, failure in failures.items() if failure] == [f"encoder.onnx, stream at lookahead {SETTLED}"]
     opened = ModelFolder.open(folder)
     with pytest.raises(BackendError, match=r"streams of encoder\.onnx do not .* at lookahead 3: max_score is"):
         StreamGraphs.open(opened, "onnxruntime", CPU)
     graphs = StreamGraphs.open(opened, "auto", CPU)
-    assert graphs.encoder.backend == "torch" and "streams of encoder.onnx do not" in graphs.choice
+    assert graphs.encoder.backend != "onnxruntime" and "streams of encoder.onnx do not" in graphs.choice
     graphs.close()
     session, _ = open_session(opened, "onnxruntime", CPU, "encoder")  # for what is no stream
     session.close()
-    assert not any(report.failure for _, report in verify(folder) if isinstance(report, ParityReport)), "anew"
+    again = verify(folder, backends=["onnxruntime"])
+    assert not any(report.failure for _, report in again if isinstance(report, ParityReport)), "anew"
+
+
+def test_streams_without_numbers_fail_and_take_the_place_of_an_earlier_note(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    opened, step = ModelFolder.open(folder), rings.fuse_dynamics_step
+    opened.note("encoder.onnx", entry(folder)["sha256"], **{OWN: {"0": {"failure": ""}, "3": {"failure": ""}}})
+
+    def broken(*arguments: Any, **options: Any) -> Any:
+        motion, frames = step(*arguments, **options)
+        return motion * np.float32(np.nan), frames
+
+    monkeypatch.setattr(rings, "fuse_dynamics_step", broken)
+    result = CliRunner().invoke(app, ["verify", str(folder), "--backend", "onnxruntime"])
+    assert isinstance(result.exception, ExportError) and "broken" in result.stdout
+    assert f"encoder.onnx, stream at lookahead {SETTLED}: stream 0" in str(result.exception)
+    assert "NaN or infinity" in entry(folder)[OWN][str(SETTLED)]["failure"] and not entry(folder)[OWN]["0"]["failure"]
+    with pytest.raises(BackendError, match=r"at lookahead 3: stream 0.* NaN or infinity"):
+        StreamGraphs.open(opened, "onnxruntime", CPU)
 
 
 def test_without_the_small_graphs_there_is_no_stream_to_judge(folder: Path) -> None:
     (folder / "temporal.onnx").unlink()
-    assert not [name for name, _ in verify(folder) if "stream" in name]
+    told = dict(verify(folder, backends=["onnxruntime"]))
+    assert not [name for name in told if "stream" in name] and "no temporal.onnx" in str(told["temporal.onnx"])
 
 
 def test_a_small_graph_that_differs_is_why_there_is_no_stream(folder: Path) -> None:
-    opened = ModelFolder.open(folder)
-    opened.note("relations.onnx", opened.manifest["relations.onnx"]["sha256"], parity={"failure": "max_score is 1"})
-    manifest = json.loads((folder / "manifest.json").read_text())
-    (folder / "relations.onnx").write_bytes(b"no graph")
-    (folder / "manifest.json").write_text(json.dumps(manifest))
-    told = dict(verify(folder))
-    assert "relations.onnx" in str(told["encoder.onnx, stream"])
+    """It loads and runs: only what it answers is wrong."""
+    path = folder / "temporal.onnx"
+    model = onnx.load(path)
+    (added,) = (node.input[1] for node in model.graph.node if node.op_type == "Add")  # the convolution's bias
+    bias = next(tensor for tensor in model.graph.initializer if tensor.name == added)
+    bias.CopyFrom(numpy_helper.from_array(numpy_helper.to_array(bias) + 0.5, bias.name))
+    onnx.save(model, path)
+    vouch(path)
+    told = dict(verify(folder, backends=["onnxruntime"]))
+    found = told["temporal.onnx"]
+    assert isinstance(found, ParityReport) and "max_score is" in found.failure
+    assert "temporal.onnx does not answer like the weights: max_score is" in str(told["encoder.onnx, stream"])
+
+
+def test_a_small_graph_that_is_damaged_is_why_there_is_no_stream(folder: Path) -> None:
+    """Nothing was ever noted of it: its bytes alone are wrong."""
+    with (folder / "relations.onnx").open("ab") as file:
+        file.write(b"!")
+    told = dict(verify(folder, backends=["onnxruntime"]))
+    assert isinstance(told["relations.onnx"], Broken) and not entry(folder, "relations.onnx")["parity"]["failure"]
+    assert "relations.onnx' has other bytes" in str(told["encoder.onnx, stream"])
 
 
 @pytest.mark.parametrize("lookahead", [0, SETTLED, T - 1])

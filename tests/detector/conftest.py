@@ -22,6 +22,7 @@ def session() -> FakeSession:
 def meshers(monkeypatch: pytest.MonkeyPatch) -> list[FakeMesher]:
     """Every face finder that detectors make."""
     monkeypatch.setattr(FakeMesher, "made", [])
+    monkeypatch.setattr(FakeMesher, "_last", [])
     monkeypatch.setattr("mdhr_sdk.detector.FaceMesher", FakeMesher)
     return FakeMesher.made
 

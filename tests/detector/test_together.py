@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import contextlib
 import dataclasses
 import threading
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -13,86 +12,20 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from fakes import CODES, CONFIG, INFO, FakeMesher, picture, values, video
+from fake_streams import STREAMING, camera, of_each, streaming
+from fakes import FakeMesher, picture, values, video
 from mdhr_sdk import AUDetector
-from mdhr_sdk.config import FolderConfig
 from mdhr_sdk.detector import SupersededError
-from mdhr_sdk.errors import BackendError, ConfigError, InputError, SourceError
+from mdhr_sdk.errors import BackendError, ConfigError, InputError, NotFiniteError, SourceError
 from mdhr_sdk.results import FrameResult
-from mdhr_sdk.runtime.base import graph_specs
 from mdhr_sdk.runtime.stream import MAX_BATCH
-from mdhr_sdk.runtime.stream_graphs import StreamGraphs
-from mdhr_sdk.vision import Source
-from mdhr_sdk.vision.frames import Opened
-from ops_cases import parameters
 
-STREAMING = dataclasses.replace(
-    CONFIG, model=dataclasses.replace(CONFIG.model, k=1, projection_width=2), clip_length=7
-)  # which has one lookahead without edges, 3
-PARAMETERS = parameters(np.random.default_rng(0), 4, 2)
 PATTERNS = st.lists(st.frozensets(st.integers(0, 2)), min_size=1, max_size=12)
-
-
-class FakeGraph:
-    """The grey level of a crop goes through as features and, with its motion, node; scores tell all around a frame."""
-
-    backend, device, precision = "fake", "cpu", "fp32"
-
-    def __init__(self, graph: str) -> None:
-        self.graph = graph
-        self.inputs, self.outputs = graph_specs(STREAMING, graph, STREAMING.clip_length)
-        self.batches: list[int] = []
-        self.fails = False
-
-    def run(self, inputs: Mapping[str, np.ndarray]) -> dict[str, Any]:
-        value = inputs[self.inputs[0].name]
-        self.batches.append(len(value))
-        if self.fails:
-            raise BackendError("out of memory")
-        if self.graph == "encoder":
-            mean, std = (np.reshape(v, (3, 1, 1)) for v in (CONFIG.preprocessing.mean, CONFIG.preprocessing.std))
-            levels = np.rint((value * std + mean)[:, 0, 32, 32] * 255)
-            return {spec.name: self._filled(spec.name, levels) for spec in self.outputs}
-        if self.graph == "relations":
-            value = value + inputs["motion"][:, :1, 0, :1]
-            logits = {spec.name: self._filled(spec.name, value[:, 0, 0]) for spec in self.outputs[1:]}
-            return {"nodes": self._filled("nodes", value[:, 0, 0]), **logits}
-        around = value[:, :, 0, 0] @ (7.0 ** np.arange(value.shape[1]))
-        return {"scores": ((around[:, None] + 13 * np.arange(len(CODES))) % 101 / 100).astype(np.float32)}
-
-    def _filled(self, name: str, levels: np.ndarray) -> np.ndarray:
-        (spec,) = (spec for spec in self.outputs if spec.name == name)
-        shape = (len(levels), *(n or 0 for n in spec.shape[1:]))
-        return np.broadcast_to(levels.reshape(-1, *[1] * (len(shape) - 1)), shape).astype(np.float32)
-
-    def close(self) -> None:
-        pass
 
 
 @pytest.fixture
 def detector(meshers: list[FakeMesher], no_cuts: None) -> AUDetector:
-    return make()
-
-
-def make(config: FolderConfig = STREAMING) -> AUDetector:
-    graphs = StreamGraphs(config, *map(FakeGraph, ("encoder", "relations", "temporal")), PARAMETERS, "", 1)
-    return AUDetector(config, graphs, INFO)
-
-
-def of_each(frames: list[FrameResult]) -> dict[str, list[FrameResult]]:
-    return {name: [one for one in frames if one.source == name] for name in dict.fromkeys(f.source for f in frames)}
-
-
-def camera(frames: Any, name: str = "camera", breaks: bool = False) -> Source:
-    """A live source that shows these frames and ends as cameras do, by breaking off."""
-
-    def shown() -> Iterator[tuple[np.ndarray, float]]:
-        for index, image in enumerate(frames):
-            yield image, index / 25
-        if breaks:
-            raise SourceError(f"{name} stopped")
-
-    return Source(name, "camera", lambda: contextlib.nullcontext(Opened(25.0, None, True, shown())))
+    return streaming()
 
 
 @settings(max_examples=30, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
@@ -117,7 +50,7 @@ def test_no_source_changes_what_another_gives(
 
 
 def test_tiers_and_the_neutral_seconds_of_each_source_count_as_alone(meshers: list[FakeMesher], no_cuts: None) -> None:
-    detector = make(dataclasses.replace(STREAMING, reliability=("A", "C", "B", "A", "B", "A", "C", "A")))
+    detector = streaming(dataclasses.replace(STREAMING, reliability=("A", "C", "B", "A", "B", "A", "C", "A")))
     videos = [video([{0}] * 9), video([{1, 2}] * 3 + [{1}] * 9)]
     wanted = [list(detector.stream(one, 3, calibrate_neutral_s=0.12)) for one in videos]
     together = of_each(list(detector.stream_together(videos, 3, calibrate_neutral_s=0.12)))
@@ -185,9 +118,51 @@ def test_a_model_that_fails_gives_the_frames_before_it(detector: AUDetector) -> 
     assert [frame.index for frame in results] == [0, 0, 1, 1, 2, 2]
 
 
+@pytest.mark.parametrize("together", [True, False])
+def test_what_was_scored_before_a_failure_is_given_also_of_a_face_that_left_then(
+    detector: AUDetector, together: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pattern = [{0, 1}] * 6 + [{0}] * 3
+    wanted = values(detector.stream(video(pattern[:6]), 3))
+    encoder = detector._opened["stream"][0].encoder  # type: ignore[union-attr]
+    encoder.batches.clear()
+    run, results = encoder.run, []
+
+    def fails_at_the_seventh(inputs: Any) -> Any:
+        encoder.fails = len(encoder.batches) == 6
+        return run(inputs)
+
+    monkeypatch.setattr(encoder, "run", fails_at_the_seventh)
+    with pytest.raises(BackendError, match="out of memory"):
+        begun = detector.stream_together([video(pattern)], 3) if together else detector.stream(video(pattern), 3)
+        for frame in begun:
+            results.append(frame)
+    assert values(results) == wanted
+
+
+def test_a_face_that_is_no_number_ends_the_run_after_what_was_scored(
+    detector: AUDetector, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    encoder = detector._opened["stream"][0].encoder  # type: ignore[union-attr]
+    run, results = encoder.run, []
+
+    def broken(inputs: Any) -> Any:
+        features = run(inputs)
+        if len(encoder.batches) == 3:
+            features["static"][1] = np.nan  # the second source's face
+        return features
+
+    monkeypatch.setattr(encoder, "run", broken)
+    monkeypatch.setattr(encoder, "_filled", lambda name, levels: np.array(type(encoder)._filled(encoder, name, levels)))
+    with pytest.raises(NotFiniteError, match=r"stream \(1, 0\): .* NaN or infinity"):
+        for frame in detector.stream_together([video([{0}] * 6), video([{1}] * 6)], 0):
+            results.append(frame)
+    assert {name: len(own) for name, own in of_each(results).items()} == {"array[0]": 3, "array[1]": 2}
+
+
 def test_given_up_halfway_it_leaves_no_thread_and_no_stream(detector: AUDetector, meshers: list[FakeMesher]) -> None:
     threads = threading.active_count()
-    begun = detector.stream_together([video([{0}] * 9), camera(video([{1}] * 9))], 0)
+    begun = detector.stream_together([video([{0}] * 9), camera(video([{1}] * 9), hasty=True)], 0)
     next(begun)
     begun.close()  # type: ignore[attr-defined]
     assert threading.active_count() == threads and all(mesher.closed for mesher in meshers)

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
+from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -10,8 +13,9 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from mdhr_sdk.errors import BackendError, InputError
-from mdhr_sdk.ops import DynamicsParameters, fuse_dynamics
+from mdhr_sdk.ops import DynamicsParameters, extension, fuse_dynamics
 from mdhr_sdk.ops.arrays import numpy_dtype
+from mdhr_sdk.ops.maps import MAX_SCALES
 from ops_cases import channels_last, clip_maps, parameters, slow_dynamics
 
 SHAPES = st.tuples(st.integers(1, 3), st.integers(2, 64), st.integers(1, 70), st.integers(1, 7), st.integers(1, 7))
@@ -48,6 +52,17 @@ def test_the_shape_of_a_resnet_50(backend: str, frames: int, last: bool):
     if frames > 16:
         maps = [m[..., :1, :3] for m in maps]  # the slow answer takes seconds otherwise
     agree(fuse_dynamics(channels_last(maps) if last else maps, p, 5, backend=backend), slow_dynamics(maps, p, 5)[0])
+
+
+@pytest.mark.parametrize("last", [False, True], ids=["first", "last"])
+@pytest.mark.parametrize("channels", [3, 300])
+def test_as_many_scales_as_there_may_be(backend: str, channels: int, last: bool):
+    """The sanitizers (`make sanitize`) see whether anything is read beyond the last one."""
+    rng = np.random.default_rng(channels)
+    maps, p = clip_maps(rng, MAX_SCALES, (2, 5, channels, 2, 2)), parameters(rng, MAX_SCALES, channels)
+    agree(fuse_dynamics(channels_last(maps) if last else maps, p, 2, backend=backend), slow_dynamics(maps, p, 2)[0])
+    with pytest.raises(InputError, match="the maps of 1 to 8 scales; got 9"):
+        fuse_dynamics([*maps, maps[0]], p, 2, backend=backend)
 
 
 def test_a_window_longer_than_the_clip_is_the_whole_clip(backend: str):
@@ -207,13 +222,36 @@ def test_a_read_only_result_is_refused(backend: str):
 
 
 def test_what_is_asked_for_and_missing_is_an_error(monkeypatch: pytest.MonkeyPatch):
-    from mdhr_sdk.ops import extension, extension_status
+    from mdhr_sdk.ops import extension_status
 
     monkeypatch.setattr(extension, "_load", lambda: "not built")
     with pytest.raises(BackendError, match=r"not built; .*pip install -e"):
         fuse_dynamics(**good(backend="compiled"))
     assert fuse_dynamics(**good()).shape == (1, 4, 5, 3, 3)
     assert "not built" in extension_status() and "pip install -e" in extension_status()
+
+
+@pytest.mark.parametrize("abi", [None, 0, extension.ABI + 1])
+def test_an_extension_of_other_sources_is_not_called(
+    abi: int | None, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+):
+    """Its functions may take other arguments, or mean something else by them."""
+    stale = SimpleNamespace(__file__="_kernels.so", **({} if abi is None else {"abi": abi}))
+    monkeypatch.setattr(extension.importlib, "import_module", lambda name: stale)
+    monkeypatch.setattr(extension, "_load", functools.cache(extension._load.__wrapped__))
+    with pytest.raises(BackendError, match=r"kernels are built from other sources than these; .* pip install -e"):
+        fuse_dynamics(**good(backend="compiled"))
+    assert fuse_dynamics(**good()).shape == (1, 4, 5, 3, 3), "by the reference"
+    assert extension.extension_status().startswith("built from other sources than these; the NumPy reference is used")
+    (told,) = caplog.messages
+    assert "_kernels.so" in told and "pip install -e" in told
+
+
+def test_the_extension_is_of_these_sources(compiled: None):
+    from mdhr_sdk import _kernels
+
+    source = (Path(__file__).parents[2] / "csrc" / "bind.cpp").read_text(encoding="utf-8")
+    assert _kernels.abi == extension.ABI and f"kAbi = {extension.ABI};" in source
 
 
 def test_tensors_of_pytorch_come_without_a_copy(backend: str):

@@ -72,8 +72,8 @@ def folder(tmp_path: Path) -> ModelFolder:
 def ort(gpu_machine: Callable[..., FakeTensorRT], monkeypatch: pytest.MonkeyPatch) -> Callable[..., FakeOrt]:
     """A machine with a GPU, and an ONNX Runtime with these providers, all of which start if not said otherwise."""
 
-    def make(*available: str, starting: tuple[str, ...] | None = None) -> FakeOrt:
-        gpu_machine()
+    def make(*available: str, starting: tuple[str, ...] | None = None, devices: int = 1) -> FakeOrt:
+        gpu_machine("10.3.0", *[("Orin", "8.7")] * devices)
         every = (*available, CPU)
         fake = FakeOrt(every, every if starting is None else (*starting, CPU))
         monkeypatch.setitem(sys.modules, "onnxruntime", fake)
@@ -113,12 +113,22 @@ def test_tensorrt_rounds_what_the_graph_rounds_and_keeps_no_engine(
     }
 
 
-def test_the_second_device_is_that_of_both_providers(folder: ModelFolder, ort: Callable[..., FakeOrt]) -> None:
+@pytest.mark.parametrize(("device", "number"), [("cuda", "0"), ("cuda:0", "0"), ("cuda:1", "1")])
+def test_the_device_is_that_of_both_providers(
+    folder: ModelFolder, ort: Callable[..., FakeOrt], device: str, number: str
+) -> None:
+    fake = ort(TENSORRT, CUDA, devices=2)
+    session, line = open_session(folder, "onnxruntime-tensorrt", SessionOptions(device, precision="fp16"))
+    assert session.device == device and line == f"onnxruntime-tensorrt fp16 on {device}"
+    given = fake.sessions[0].given
+    assert {provider: options["device_id"] for provider, options in given.items()} == {TENSORRT: number, CUDA: number}
+
+
+def test_a_second_device_that_is_not_there_is_an_error(folder: ModelFolder, ort: Callable[..., FakeOrt]) -> None:
     fake = ort(TENSORRT, CUDA)
     with pytest.raises(BackendError, match="device 'cuda:1' was asked for and there are 1 CUDA devices"):
         open_session(folder, "onnxruntime-tensorrt", SessionOptions("cuda:1", precision="fp16"))
-    open_session(folder, "onnxruntime-tensorrt", SessionOptions("cuda:0", precision="fp16"))
-    assert {options["device_id"] for options in fake.sessions[0].given.values()} == {"0"}
+    assert fake.sessions == []
 
 
 def test_fp32_that_tensorrt_would_round_is_an_error_with_the_remedy(

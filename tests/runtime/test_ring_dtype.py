@@ -26,7 +26,7 @@ def model(folder: ModelFolder) -> MDHR:
     return load_model(folder)
 
 
-@pytest.mark.parametrize(("dtype", "bound"), [("float16", 2e-4), ("bfloat16", 2e-3)])
+@pytest.mark.parametrize(("dtype", "bound"), [("float16", 6e-5), ("bfloat16", 5e-4)])
 @pytest.mark.parametrize("lookahead", [0, 2, SETTLED, T - 1])
 def test_a_ring_of_halves_costs_little_and_takes_half(
     folder: ModelFolder, model: MDHR, lookahead: int, dtype: str, bound: float
@@ -61,7 +61,7 @@ def test_what_a_ring_of_halves_cannot_hold_is_told(folder: ModelFolder) -> None:
         features = scorer.graphs.encoder.run({"frames": video(1)})
         scorer.push_features([0], features)
         far = {name: array + (1e9 if name != "static" else 0) for name, array in features.items()}
-        with pytest.raises(BackendError, match="NaN or infinity"):
+        with pytest.raises(BackendError, match=r"NaN or infinity .*ring_dtype='float16' cannot hold it"):
             for _ in range(T):
                 scorer.push_features([0], far)
 

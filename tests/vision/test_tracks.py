@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from dataclasses import dataclass
+from itertools import pairwise
 
 import pytest
 from hypothesis import given, settings
@@ -74,11 +75,28 @@ def test_a_face_keeps_its_id_while_it_moves_and_over_a_gap():
     assert tracker.update([box(46)], 1.3) == [2], "unseen for longer than 1 s"
 
 
-@given(st.lists(st.floats(0, 1e6), max_size=8), st.floats(0, 2))
-@settings(max_examples=50, deadline=None)
-def test_a_face_of_every_frame_is_one_track_whatever_the_times(times_s, gap_s):
-    tracker = Tracker(gap_s)
-    assert all(tracker.update([box(0), box(40)], at_s) == [0, 1] for at_s in sorted(times_s))
+@given(st.lists(st.floats(0, 10), min_size=1, max_size=8), st.floats(0, 2))
+@settings(max_examples=100, deadline=None)
+def test_a_face_of_every_frame_is_one_track_between_gaps(steps_s, gap_s):
+    tracker, now_s, times_s = Tracker(gap_s), 0.0, [0.0]
+    for step_s in steps_s:
+        now_s += step_s
+        times_s.append(now_s)
+    ids = [tracker.update([box(0), box(40)], at_s) for at_s in times_s]
+    taken = [after - before for before, after in pairwise(times_s)]
+    first = 0
+    for index, (step_s, before_s) in enumerate(zip(taken, [float("inf"), *taken[:-1]], strict=True)):
+        if step_s > gap_s and step_s > 2 * before_s:
+            first += 2
+        assert ids[index + 1] == [first, first + 1]
+
+
+def test_a_face_beyond_a_gap_of_time_is_a_new_track_though_no_frame_lacked_it():
+    tracker = Tracker(max_gap_s=1.0)
+    times_s = [0.0, 0.04, 0.08, 1.08, 2.5, 2.54, 60.0, 60.04]
+    assert [tracker.update([box(0)], at_s) for at_s in times_s] == [[0], [0], [0], [0], [0], [0], [1], [1]], (
+        "1 s is none, nor is 1.4 s after a step of 1 s"
+    )
 
 
 def test_at_a_tenth_of_a_frame_a_second_a_face_keeps_its_id_until_a_frame_misses_it():
@@ -88,12 +106,14 @@ def test_at_a_tenth_of_a_frame_a_second_a_face_keeps_its_id_until_a_frame_misses
     assert ids == [[0, 1], [0, 1], [1], [2, 1], [], [3]]
 
 
-def test_a_camera_that_stalls_keeps_ids_also_after_an_earlier_gap():
+def test_a_camera_that_stalls_begins_new_tracks_and_a_new_source_has_a_pace_of_its_own():
     tracker = Tracker(max_gap_s=1.0)
     times_s = [0.0, 0.1, 0.2, 30.0, 30.0]
     clip = [[box(0)], [], [box(0)], [box(0)], []]
-    assert [tracker.update(faces, at) for faces, at in zip(clip, times_s, strict=True)] == [[0], [], [0], [0], []]
-    assert tracker.update([box(0)], 60.0) == [1], "missed in the frame before, though that had the same time"
+    assert [tracker.update(faces, at) for faces, at in zip(clip, times_s, strict=True)] == [[0], [], [0], [1], []]
+    assert tracker.update([box(0)], 60.0) == [2]
+    tracker.reset()
+    assert [tracker.update([box(0)], 10.0 * index) for index in range(3)] == [[3]] * 3
 
 
 def test_the_best_overlap_wins():
