@@ -15,9 +15,10 @@ import sys
 import warnings
 from pathlib import Path
 
+import numpy as np
 import pytest
 
-from mdhr_sdk import bundled, cli
+from mdhr_sdk import AUDetector, bundled, cli
 from mdhr_sdk.aus import label_set
 from mdhr_sdk.bundled import ModelNameWarning
 from mdhr_sdk.commands.engine import run_build
@@ -239,3 +240,19 @@ def test_detect_takes_it_when_no_model_is_named(
     assert "no --model given" not in capsys.readouterr().out
     assert mdhr(monkeypatch, "doctor", "./edge") == 2
     assert state(stand_in) == before
+
+
+@pytest.mark.skipif(not REAL.is_dir(), reason="this copy has no bundled weights")
+def test_it_reads_what_the_bundled_clip_is_known_to_show(demo_path: Path) -> None:
+    """Which AUs were rendered when is known; the clip is by another renderer than the one it learnt from."""
+    shown = {(30, 44): (1, 2), (75, 95): (4,), (130, 152): (6, 12, 25), (180, 192): (25, 26), (224, 232): (9, 25),
+             (272, 282): (17,)}  # fmt: skip
+    with AUDetector.from_pretrained("edge", "onnxruntime", max_faces=1) as detector:
+        table = detector.predict(demo_path).to_dataframe()
+        numbers = [int(code[2:]) for code in detector.codes]
+    scores = table[[f"{code}_probability" for code in detector.codes]].to_numpy(float)
+    for (first, last), present in shown.items():
+        means = dict(zip(numbers, scores[first:last].mean(axis=0), strict=True))
+        assert all(means[au] > 0.5 for au in present), (first, means)
+    at_rest = np.concatenate([scores[first:last] for first, last in ((0, 20), (100, 112), (160, 172), (292, 310))])
+    assert at_rest.max() < 0.45
