@@ -59,6 +59,7 @@ def toy_arrays(rng: np.random.Generator) -> tuple[dict[str, np.ndarray], dict[st
     face = slice(*ranges["face"])
     marks = _landmarks()
     nearest = np.array([np.argmin(np.linalg.norm(neutral[face] - mark, axis=1)) for mark in marks], np.int32)
+    neutral[nearest[62], 1] = -3.5  # the lips nearly touch, and the jaw parts them
     arrays = {
         "neutral": neutral.astype(np.float32), "tris": tris, "tri_uv": tris, "uv": np.concatenate(uvs).astype("f4"),
         "vert_uv": np.concatenate(uvs).astype("f4"), "tri_region": region[tris].max(axis=1), "vert_region": region,

@@ -206,7 +206,7 @@ def test_a_run_does_not_go_on_with_other_data_or_settings(tmp_path: Path) -> Non
     (run / "settings.yaml").write_text(text.replace("learning_rate: 0.001", "learning_rate: 0.002"))
     with pytest.raises(TrainingError, match=r"settings.yaml' was changed since the run was started"):
         runs.train(run, data_of)
-    (run / "settings.yaml").write_text(text.replace("workers: 0", "workers: 1").replace(str(Path.cwd()), "/moved"))
+    (run / "settings.yaml").write_text(text.replace("log_every: 1", "log_every: 2").replace(str(Path.cwd()), "/moved"))
     (folder,) = runs.train(run, data_of)  # killed between the last checkpoint and the model folder
     assert load_model(folder).config.label_set.name == "mine"
     assert not (run / "fold1" / "unfinished").exists()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import types
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,7 @@ import torch
 from pytorch_lightning.accelerators import CPUAccelerator, CUDAAccelerator
 from torch import nn
 from torch.nn.modules.batchnorm import _BatchNorm
+from torch.utils.data import DataLoader
 
 from mdhr_sdk.errors import ConfigError, DataError, TrainingError
 from mdhr_sdk.model import build_mdhr
@@ -83,7 +85,9 @@ class Unreadable(Clips):
         raise DataError("no picture a.jpg; prepare the data again")
 
 
-def test_an_error_in_a_loaders_process_is_one_line(tmp_path: Path) -> None:
+def test_an_error_in_a_loaders_process_is_one_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    # a process that by now holds every native library does not survive a fork
+    monkeypatch.setattr("mdhr_sdk.training.fit.DataLoader", partial(DataLoader, multiprocessing_context="spawn"))
     chosen, data = settings("data.workers=1"), fold_data()
     object.__setattr__(data, "train", Unreadable(10))
     with pytest.raises(DataError) as error:
