@@ -20,7 +20,7 @@ from rich.table import Table
 
 from mdhr_sdk import AUDetector
 from mdhr_sdk.cli import run_app
-from mdhr_sdk.errors import ConfigError
+from mdhr_sdk.errors import ConfigError, InputError
 from mdhr_sdk.folder import ModelFolder
 from mdhr_sdk.training import runs
 from mdhr_sdk.training.augmentation import Augmentation
@@ -102,24 +102,28 @@ def train(variant: Variant, clips: int, folder: Path) -> ModelFolder:
     settings = with_people(variant.settings.anywhere(), variant.people, folder / "list")
     epochs = max(1, round(clips / len(data_of(settings, 1, False).train)))
     trainer = dataclasses.replace(settings.trainer, epochs=epochs, validate_every=epochs)
-    data = dataclasses.replace(settings.data, held_out=0.0)
+    settings = dataclasses.replace(settings, trainer=trainer, data=dataclasses.replace(settings.data, held_out=0.0))
     if not (folder / "run").is_dir():
-        runs.start(dataclasses.replace(settings, trainer=trainer, data=data), folder / "run", [1])
+        runs.start(settings, folder / "run", [1])
+    elif read_settings(folder / "run" / "settings.yaml").portable().to_yaml() != settings.portable().to_yaml():
+        raise ConfigError(f"'{folder}' was trained with other settings or --clips; take them again, or another --out")
     (path,) = runs.train(folder / "run", data_of)
     return ModelFolder.open(path)
 
 
-def judge(name: str, model: ModelFolder, config: Path, words: Sequence[str], video: Path | None, smile: slice) -> Row:
+def judge(name: str, model: ModelFolder, config: Path, words: Sequence[str], video: Path | None, smile: range) -> Row:
     """A trained model on the recipe's test frames and on the video."""
     (result,), _ = score_folder(model, config, words, [1])
     figures = (result.f1, result.interval.low, result.interval.high, result.area)
     if video is None:
         return Row(name, *figures)
     with AUDetector.from_pretrained(model.path, "torch", "cpu", max_faces=1) as detector:
-        frames = [frame.faces[0].aus for frame in detector.predict(video).frames if frame.faces]
-    smiling = np.mean([[aus[code].probability for code in SMILE] for aus in frames[smile]])
-    quiet = np.max([[aus[code].probability for code in QUIET] for aus in frames])
-    return Row(name, *figures, float(smiling), float(quiet))
+        found = {frame.index: frame.faces[0].aus for frame in detector.predict(video).frames if frame.faces}
+    smiling = [[aus[code].probability for code in SMILE] for index, aus in found.items() if index in smile]
+    if not smiling:
+        raise InputError(f"'{video}' shows no face in the frames {smile.start} to {smile.stop - 1} of --smile")
+    quiet = np.max([[aus[code].probability for code in QUIET] for aus in found.values()])
+    return Row(name, *figures, float(np.mean(smiling)), float(quiet))
 
 
 def table(rows: Sequence[Row]) -> Table:
@@ -152,10 +156,12 @@ def curve(
     warnings.simplefilter("ignore")
     changes = words or []
     base = read_settings(config, changes)
+    if video is not None and not (video.is_file() and smile[0] < smile[1]):
+        raise InputError(f"--video needs a file and --smile two rising numbers; got '{video}' and {smile}")
     rows: list[Row] = []
     for variant in variants(base, None if plain is None else read_settings(plain, changes), people or []):
         model = train(variant, clips, out / variant.name.replace(" ", "-").replace(",", ""))
-        rows.append(judge(variant.name, model, config, changes, video, slice(*smile)))
+        rows.append(judge(variant.name, model, config, changes, video, range(*smile)))
         console.print(table(rows[-1:]))
     console.print(table(rows))
     if json is not None:

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from curve import Row, curve, table, variants, with_people
-from mdhr_sdk.errors import ConfigError
+from mdhr_sdk.errors import ConfigError, InputError
 from mdhr_sdk.training.datasets import dataset
 from mdhr_sdk.training.folds import augmentation
 from mdhr_sdk.training.lists import read_fold
@@ -44,11 +44,16 @@ def test_variants_change_one_thing_each(tmp_path: Path) -> None:
 def test_every_variant_is_trained_judged_and_kept(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     config = write_tree(tmp_path / "data")
     out = tmp_path / "runs"
-    for _ in range(2):  # the second time nothing is trained
-        curve(config, ["trainer.batch_size=2"], out, [3], None, clips=4, video=None, json=tmp_path / "curve.json")
-        shown = capsys.readouterr().out
-        assert all(name in shown for name in ("the recipe", "without augmentation", "3 people"))
-    assert (out / "3-people" / "run" / "fold1" / "model" / "config.json").is_file()
+    curve(config, ["trainer.batch_size=2"], out, [3], None, clips=4, video=None, json=tmp_path / "curve.json")
+    shown = capsys.readouterr().out
+    assert all(name in shown for name in ("the recipe", "without augmentation", "3 people"))
+    weights = (out / "3-people" / "run" / "fold1" / "model" / "model.safetensors").stat().st_mtime_ns
+    curve(config, ["trainer.batch_size=2"], out, [3], None, clips=4, video=None, json=None)
+    assert (out / "3-people" / "run" / "fold1" / "model" / "model.safetensors").stat().st_mtime_ns == weights
+    with pytest.raises(ConfigError, match="other settings or --clips"):
+        curve(config, ["trainer.batch_size=2"], out, [3], None, clips=40, video=None, json=None)
+    with pytest.raises(InputError, match="--video needs a file"):
+        curve(config, [], out, [], None, clips=4, video=tmp_path / "none.mp4", json=None)
 
 
 def test_a_table_leaves_out_the_video_that_was_not_there(capsys: pytest.CaptureFixture[str]) -> None:

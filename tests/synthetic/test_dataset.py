@@ -30,6 +30,7 @@ from mdhr_sdk.training.clips import ClipDataset
 from mdhr_sdk.training.datasets import dataset
 from mdhr_sdk.training.lists import read_fold
 from mdhr_sdk.vision.faces import Face
+from processes import alive
 from toy_mesher import PAIRS, NoMesher, ToyMesher
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -307,11 +308,3 @@ def test_the_command_says_what_it_made(kit_file: Path, tmp_path: Path, toy_meshe
     assert "96 frames of 16 people" in result.output and "66.67 %" in result.output
     note = json.loads((tmp_path / "out" / "synthetic.json").read_text())
     assert note["frames"] == 3 and len(note["facekit_sha256"]) == 64
-
-
-def alive(pid: int) -> bool:
-    try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return False
-    return Path(f"/proc/{pid}/stat").read_text().split()[2] != "Z"

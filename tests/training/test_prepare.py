@@ -20,6 +20,7 @@ from mdhr_sdk.training.datasets import DATASETS
 from mdhr_sdk.training.lists import read_fold
 from mdhr_sdk.training.prepare import Prepared, PrepareOptions, prepare
 from mdhr_sdk.vision import DEFAULT_TEMPLATE, FaceMesher, align, list_sources
+from processes import alive
 from raw_trees import SlowWholeFrame, WholeFrame, rebuild, text, write_bp4d, write_disfa
 from sample_lists import make_list, small_fold
 
@@ -229,14 +230,6 @@ def test_killed_at_any_moment_it_goes_on_to_the_same_crops(seconds: float, tmp_p
     prepare(BP4D, raw, tmp_path / "whole", PART, make_mesher=SlowWholeFrame)
     assert 0 < broken < len(crops(out)) == 300 and crops(out) == crops(tmp_path / "whole")
     assert not list(out.rglob(".*.part"))
-
-
-def alive(pid: int) -> bool:
-    try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return False
-    return Path(f"/proc/{pid}/stat").read_text().split()[2] != "Z"
 
 
 def test_a_damaged_picture_is_named_once_the_others_are_done(tmp_path: Path) -> None:
