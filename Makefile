@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV ?= .venv
 BIN = $(VENV)/bin
 
-# Training apart from the rest: a process that holds every native library and still forks has died in it.
+# Training apart from the rest: late in one long run, processes of the tests have died without a word.
 PYTEST = -n 2 --dist worksteal --max-worker-restart 0
 TRAINING = tests/training tests/synthetic tests/test_end_to_end.py
 

@@ -25,7 +25,6 @@ from mdhr_sdk.folder import ModelFolder
 from mdhr_sdk.training import runs
 from mdhr_sdk.training.augmentation import Augmentation
 from mdhr_sdk.training.datasets import dataset
-from mdhr_sdk.training.fit import FoldData
 from mdhr_sdk.training.folds import fold_data
 from mdhr_sdk.training.frames import Fold, frame_list
 from mdhr_sdk.training.lists import read_fold, write_fold
@@ -95,19 +94,15 @@ def with_people(settings: Settings, count: int | None, folder: Path) -> Settings
 
 def train(variant: Variant, clips: int, folder: Path) -> ModelFolder:
     """Train for `clips` clips, or go on; the settings' own number of epochs is not looked at."""
-
-    def data_of(settings: Settings, fold: int, inner: bool) -> FoldData:
-        return fold_data(settings, fold, inner)
-
     settings = with_people(variant.settings.anywhere(), variant.people, folder / "list")
-    epochs = max(1, round(clips / len(data_of(settings, 1, False).train)))
+    epochs = max(1, round(clips / len(fold_data(settings, 1).train)))
     trainer = dataclasses.replace(settings.trainer, epochs=epochs, validate_every=epochs)
     settings = dataclasses.replace(settings, trainer=trainer, data=dataclasses.replace(settings.data, held_out=0.0))
     if not (folder / "run").is_dir():
         runs.start(settings, folder / "run", [1])
     elif read_settings(folder / "run" / "settings.yaml").portable().to_yaml() != settings.portable().to_yaml():
         raise ConfigError(f"'{folder}' was trained with other settings or --clips; take them again, or another --out")
-    (path,) = runs.train(folder / "run", data_of)
+    (path,) = runs.train(folder / "run", fold_data)
     return ModelFolder.open(path)
 
 

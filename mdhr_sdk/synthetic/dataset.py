@@ -162,6 +162,8 @@ def _tasks(out: Path, options: MakeOptions) -> tuple[list[Task], list[Task]]:
 def _made(
     kit: FaceKit, facekit: Path, tasks: Sequence[Task], options: MakeOptions, make_mesher: MakeMesher | None
 ) -> Iterator[tuple[Task, list[dict[str, Any]]]]:
+    if not tasks:
+        return
     if options.workers == 1 or len(tasks) < 2:
         maker = Maker(kit, options.clip, make_mesher)
         yield from ((task, maker.make(task)) for task in tasks)
