@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F  # noqa: N812  torch's own name for it
 
 from mdhr_sdk.folder import ModelFolder
-from mdhr_sdk.model import load_model
+from mdhr_sdk.model import MDHR, load_model
 from mdhr_sdk.model.graphs import build_graph
 from mdhr_sdk.runtime import SessionOptions, open_session
 from mdhr_sdk.runtime.base import Arrays, graph_specs
@@ -36,14 +36,19 @@ class PooledMean(nn.Module):
         return pooled.transpose(1, 2).unflatten(2, differences.shape[2:])
 
 
+def pooled_as_released(model: MDHR) -> MDHR:
+    """The model with the pooling of the released code in place of its own; the numbers stay the same."""
+    if model.head.dynamics is not None:
+        mean: Any = PooledMean(model.config.k)
+        model.head.dynamics.window_mean = mean
+    return model
+
+
 def released_session(folder: ModelFolder, graph: str, options: SessionOptions) -> TorchModuleSession:
     """A graph of the folder's weights; `MDHR.forward`, which 'clip' runs, takes differences before convolutions."""
 
     def load(device: str) -> nn.Module:
-        model = load_model(folder)
-        if model.head.dynamics is not None:
-            mean: Any = PooledMean(model.config.k)
-            model.head.dynamics.window_mean = mean
+        model = pooled_as_released(load_model(folder))
         return build_graph(model, folder.config.preprocessing, graph).to(device)
 
     return TorchModuleSession(graph_specs(folder.config, graph, frames=None), options, load)

@@ -6,6 +6,11 @@
     AU15  low  time: a bar that lights up in every fifth frame of its stretch, so that five frames tell and three do not
     AU17  low  motion: as AU02
 
+With --far two AUs alone, on pictures so large that the rows of AU12's region cannot see AU01's patch:
+
+    AU01  up   appearance: as above
+    AU12  low  co-occurrence, out of sight: occurs with AU01, and only the graph can bring word of it
+
 Small networks from random weights, on the CPU in minutes: it says which part carries which kind of evidence, not how
 well faces are read.
 """
@@ -16,6 +21,7 @@ import logging
 import tempfile
 import time
 import warnings
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, Optional
@@ -27,6 +33,7 @@ from rich.table import Table
 
 from mdhr_sdk.aus import LabelSet, RegionGroup, RegionLayout
 from mdhr_sdk.cli import run_app
+from mdhr_sdk.errors import ConfigError
 from mdhr_sdk.training.evaluation import judge
 from mdhr_sdk.training.fit import FoldData, epoch_stem, fit
 from mdhr_sdk.training.predictions import Frames, Predictions
@@ -38,6 +45,9 @@ LAYOUT = RegionLayout((RegionGroup("up", "up", (1, 2)), RegionGroup("low", "low"
 LABELS = LabelSet("patterns", (1, 2, 12, 15, 17), LAYOUT)
 KINDS = ("appearance", "motion", "co-occurrence", "time", "motion")
 T, SIZE, PATCH = 12, 64, 20
+FAR_LABELS = LabelSet("far", (1, 12), RegionLayout((RegionGroup("up", "up", (1,)), RegionGroup("low", "low", (12,)))))
+FAR_KINDS = ("appearance", "co-occurrence, out of sight")
+FAR_T, FAR_SIZE = 4, 224
 VARIANTS: dict[str, dict[str, Any]] = {
     "full model": {},
     "without MFD": {"mfd": False},
@@ -57,32 +67,53 @@ class Patterns:
 
     clips: int
     seed: int
+    label_set = LABELS
+    frames, size = T, SIZE
+    with_au01 = 2  # column of AU12, which goes with AU01
 
     def __len__(self) -> int:
         return self.clips
 
     def labels(self, rng: np.random.Generator) -> np.ndarray:
-        """(T, 5) int8: stretches of half a clip on average; AU12 goes with AU01."""
-        flips = rng.random((T, 5)) < 2 / T
-        flips[0] = rng.random(5) < 0.5
+        """(T, N) int8: stretches of half a clip on average; AU12 goes with AU01."""
+        count = len(self.label_set.aus)
+        flips = rng.random((self.frames, count)) < 2 / self.frames
+        flips[0] = rng.random(count) < 0.5
         labels = (np.cumsum(flips, axis=0) % 2).astype(np.int8)
-        labels[:, 2] = labels[:, 0]
+        labels[:, self.with_au01] = labels[:, 0]
         return labels
 
-    def __getitem__(self, index: tuple[int, int]) -> dict[str, torch.Tensor]:
-        rng = np.random.default_rng((self.seed, *index))
-        labels = self.labels(rng)
-        frames = np.broadcast_to(rng.normal(0, 0.2, (SIZE, SIZE)), (T, SIZE, SIZE)).copy()
+    def draw(self, frames: np.ndarray, labels: np.ndarray, rng: np.random.Generator) -> None:
+        """Add to frames (T, size, size) what the labels say."""
         frames[:, 4 : 4 + PATCH, 4 : 4 + PATCH] += _stripes(labels[:, 0], rng)
         frames[:, 4 : 4 + PATCH, 40 : 40 + PATCH] += _drifting(labels[:, 1], rng)
         flashes = labels[:, 3] * (np.arange(T) % 5 == rng.integers(5))
         frames[:, 40 : 40 + PATCH, 4 : 4 + PATCH] += 2.0 * flashes[:, None, None]
         frames[:, 40 : 40 + PATCH, 40 : 40 + PATCH] += _drifting(labels[:, 4], rng)
-        frames += rng.normal(0, 0.05, frames.shape)
+
+    def __getitem__(self, index: tuple[int, int]) -> dict[str, torch.Tensor]:
+        rng = np.random.default_rng((self.seed, *index))
+        labels, shape = self.labels(rng), (self.frames, self.size, self.size)
+        frames = np.broadcast_to(rng.normal(0, 0.2, shape[1:]), shape).copy()
+        self.draw(frames, labels, rng)
+        frames += rng.normal(0, 0.05, shape)
         clip = np.repeat(frames[:, None].astype(np.float32), 3, axis=1)
-        rows = np.arange(index[1] * T, (index[1] + 1) * T)
-        arrays = {"clip": clip, "labels": labels, "regions": region_classes(labels, LAYOUT, LABELS.aus), "rows": rows}
+        rows = np.arange(index[1] * self.frames, (index[1] + 1) * self.frames)
+        regions = region_classes(labels, self.label_set.layout, self.label_set.aus)
+        arrays = {"clip": clip, "labels": labels, "regions": regions, "rows": rows}
         return {name: torch.from_numpy(array) for name, array in arrays.items()}
+
+
+@dataclass
+class FarPatterns(Patterns):
+    """AU01's patch at the top of a picture whose lower rows cannot see it."""
+
+    label_set = FAR_LABELS
+    frames, size = FAR_T, FAR_SIZE
+    with_au01 = 1
+
+    def draw(self, frames: np.ndarray, labels: np.ndarray, rng: np.random.Generator) -> None:
+        frames[:, 4 : 4 + PATCH, 4 : 4 + PATCH] += _stripes(labels[:, 0], rng)
 
 
 def _stripes(upright: np.ndarray, rng: np.random.Generator) -> np.ndarray:
@@ -99,36 +130,40 @@ def _drifting(moves: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     return np.stack([noise[:, place : place + PATCH] for place in places])
 
 
-def data(seed: int, videos: int, tests: int) -> FoldData:
+def data(seed: int, videos: int, tests: int, patterns: type[Patterns] = Patterns) -> FoldData:
     """Training clips of one seed; the test clips are the same for every seed."""
-    train, test = Patterns(videos, seed), Patterns(tests, 10_000)
+    train, test = patterns(videos, seed), patterns(tests, 10_000)
     labels, seen = (
         np.concatenate([clips[0, index]["labels"].numpy() for index in range(len(clips))]) for clips in (test, train)
     )
-    names = tuple(f"{row // T:03d}" for row in range(len(labels)))
-    frames = Frames(LABELS.codes, labels, names, tuple(map(str, range(len(labels)))), np.arange(0, len(labels), T))
-    return FoldData(LABELS, train, test, frames, au_weights(seen))  # the first epoch stands for all
+    length, label_set = patterns.frames, patterns.label_set
+    names = tuple(f"{row // length:03d}" for row in range(len(labels)))
+    starts = np.arange(0, len(labels), length)
+    frames = Frames(label_set.codes, labels, names, tuple(map(str, range(len(labels)))), starts)
+    return FoldData(label_set, train, test, frames, au_weights(seen))  # the first epoch stands for all
 
 
-def f1(variant: str, seed: int, epochs: int, videos: int, tests: int) -> list[float]:
+def f1(
+    variant: str, seed: int, epochs: int, videos: int, tests: int, patterns: type[Patterns] = Patterns
+) -> list[float]:
     """F1 of each AU after the last epoch, at threshold 0.5."""
     words = {
-        "model": {"backbone": "test_resnet", "input_size_px": SIZE, "projection_width": 32, "au_width": 32, "k": 1,
-                  "region_loss_weight": 0.1, **VARIANTS[variant]},
+        "model": {"backbone": "test_resnet", "input_size_px": patterns.size, "projection_width": 32, "au_width": 32,
+                  "k": 1, "region_loss_weight": 0.1, **VARIANTS[variant]},
         "optimiser": {"learning_rate": 2e-3},
         "trainer": {"epochs": epochs, "validate_every": epochs, "seed": seed, "accelerator": "cpu", "progress": False},
-        "data": {"clip_length": T, "workers": 0},
+        "data": {"clip_length": patterns.frames, "workers": 0},
         "start": {"pretrained": False},
     }  # fmt: skip
     changes = [f"{section}={values}" for section, values in words.items()]
     with tempfile.TemporaryDirectory() as folder:
-        fit(read_settings(None, changes), data(seed, videos, tests), Path(folder))
+        fit(read_settings(None, changes), data(seed, videos, tests, patterns), Path(folder))
         predictions = Predictions.load(epoch_stem(Path(folder), epochs).with_suffix(".npz"))
-    return judge(predictions, (0.5,) * len(LABELS.aus)).counts.f1.tolist()
+    return judge(predictions, (0.5,) * len(patterns.label_set.aus)).counts.f1.tolist()
 
 
-def print_table(results: dict[str, list[list[float]]]) -> None:
-    table = Table("", *(f"{code}\n{kind}" for code, kind in zip(LABELS.codes, KINDS, strict=True)), "mean")
+def print_table(results: dict[str, list[list[float]]], codes: Sequence[str], kinds: Sequence[str]) -> None:
+    table = Table("", *(f"{code}\n{kind}" for code, kind in zip(codes, kinds, strict=True)), "mean")
     for name, seeds in results.items():
         values = np.array(seeds)
         columns = np.column_stack([values, values.mean(axis=1)])
@@ -144,22 +179,27 @@ def main(
     videos: Annotated[int, typer.Option(help="Training clips an epoch.")] = 40,
     tests: Annotated[int, typer.Option(help="Test clips.")] = 100,
     only: Annotated[Optional[list[str]], typer.Option(help="Variants; all if not given.")] = None,
+    far: Annotated[bool, typer.Option("--far", help="The two AUs that are out of each other's sight.")] = False,
     json: Annotated[Optional[Path], typer.Option(help="Write the figures there.")] = None,
 ) -> None:
     """Train every variant with every seed and print their F1 a class of evidence."""
     check_json(json)
+    if unknown := sorted(set(only or ()) - set(VARIANTS)):
+        raise ConfigError(f"no variant '{unknown[0]}'; there are: {', '.join(VARIANTS)}")
+    patterns, kinds = (FarPatterns, FAR_KINDS) if far else (Patterns, KINDS)
     logging.getLogger("pytorch_lightning").setLevel(logging.ERROR)
     warnings.simplefilter("ignore")
     results: dict[str, list[list[float]]] = {}
     for variant in only or VARIANTS:
         for seed in range(seeds):
             start = time.perf_counter()
-            results.setdefault(variant, []).append(f1(variant, seed, epochs, videos, tests))
+            results.setdefault(variant, []).append(f1(variant, seed, epochs, videos, tests, patterns))
             words = " ".join(f"{100 * value:.1f}" for value in results[variant][-1])
             console.print(f"{variant}, seed {seed}: {words} ({time.perf_counter() - start:.0f} s)")
-    print_table(results)
+    codes = patterns.label_set.codes
+    print_table(results, codes, kinds)
     if json is not None:
-        write_json(json, {"aus": LABELS.codes, "kinds": KINDS, "epochs": epochs, "videos": videos, "f1": results})
+        write_json(json, {"aus": codes, "kinds": kinds, "epochs": epochs, "videos": videos, "f1": results})
 
 
 if __name__ == "__main__":

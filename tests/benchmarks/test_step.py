@@ -1,0 +1,57 @@
+"""The benchmark of a training step, small."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import torch
+
+import step
+from mdhr_sdk.model import build_mdhr
+from mdhr_sdk.training.settings import read_settings
+from released import PooledMean, pooled_as_released
+
+Command = Callable[..., tuple[int, str, str]]
+TINY = (
+    "model.backbone=test_resnet", "model.input_size_px=64", "model.au_width=16", "model.projection_width=16",
+    "data.dataset=disfa", "data.clip_length=4", "data.workers=0", "trainer.batch_size=2", "start.pretrained=false",
+    "trainer.accelerator=cpu",
+)  # fmt: skip
+
+
+def test_every_row_has_a_time_for_every_counted_step() -> None:
+    rows = {name: read_settings(None, (*TINY, *step.ROWS[name])) for name in (step.RELEASED, "paper")}
+    found = step.measure(rows, steps=2, warm_up=1, rounds=2)
+    assert [row.name for row in found] == [step.RELEASED, "paper"]
+    assert all(len(row.memory_s) == len(row.files_s) == 4 and min(row.memory_s + row.files_s) > 0 for row in found)
+    assert step.speed_table(found, frames=8).row_count == 2
+
+
+def test_the_baseline_answers_as_the_model() -> None:
+    torch.manual_seed(0)
+    model = build_mdhr("disfa", "test_resnet", input_size_px=64, au_width=16, projection_width=16).eval()
+    clip = torch.randn(1, 5, 3, 64, 64)
+    with torch.no_grad():
+        ours = model(clip).scores
+        assert isinstance(pooled_as_released(model).head.dynamics.window_mean, PooledMean)  # type: ignore[union-attr]
+        torch.testing.assert_close(model(clip).scores, ours, rtol=0, atol=1e-6)
+
+
+def test_the_command_says_what_was_measured(command: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    speed = step.Speed("paper", (2.0, 1.0, 3.0), (4.0, 4.0, 4.0))
+    monkeypatch.setattr(step, "measure", lambda rows, *_: [speed])
+    code, out, err = command(step.app, "--only", "paper", "--batch-size", 2, "--json", tmp_path / "step.json")
+    words = re.sub(r"\s+", " ", out)
+    assert (code, err) == (0, "") and "2 clips of 16 frames" in words
+    assert "16.0" in words and "8.0" in words and "50 %" in words  # 32 frames in 2 s, fed in 4 s
+    content = json.loads((tmp_path / "step.json").read_text())
+    assert content["frames_a_step"] == 32 and content["rows"][0]["memory_s"] == [2.0, 1.0, 3.0]
+
+
+def test_an_unknown_row_is_one_line(command: Command) -> None:
+    code, out, err = command(step.app, "--only", "fast")
+    assert (code, out) == (2, "") and "no row 'fast'" in err and "paper" in err
