@@ -1,13 +1,16 @@
-"""Frames a second of a training step, beside the released one, and whether the loader keeps up with it."""
+"""Frames a second and memory of a training step, beside the released one, and whether the loader keeps up with it."""
 
 from __future__ import annotations
 
 import logging
+import sys
 import tempfile
 import time
 import warnings
 from collections.abc import Iterator
+from concurrent.futures import ProcessPoolExecutor
 from dataclasses import asdict, dataclass
+from multiprocessing import get_context
 from pathlib import Path
 from statistics import median
 from typing import Annotated, Any, Optional, cast
@@ -43,10 +46,11 @@ ROWS: dict[str, tuple[str, ...]] = {
     "bf16-mixed, frozen backbone": ("trainer.precision=bf16-mixed", "optimiser.freeze=[encoder.backbone]"),
 }
 NOTE = (
-    "A step is forward, loss, backward and AdamW; median over all rounds, rows in turns, the first steps of each not "
-    "counted. memory: one batch over and over. files: aligned faces of the bundled clip read, augmented and collated "
-    "by worker processes on the same machine; 100 % means that the step never waits. released: differences before "
-    "convolutions, average pooling, contiguous layout, fp32; the same loss and optimiser."
+    "A step is forward, loss, backward and AdamW; median over all rounds, rows in turns, each in a process of its own, "
+    "its first steps not counted, one batch over and over. From files: aligned faces of the bundled clip read, "
+    "augmented and collated by worker processes on the same machine; 100 % means that the step never waits. released: "
+    "differences before convolutions, average pooling, contiguous layout, fp32; the same loss and optimiser. Peak: "
+    "what PyTorch had allocated of a GPU's memory; on a CPU all that the process held, libraries too."
 )
 
 app = typer.Typer(add_completion=False, rich_markup_mode=None)
@@ -54,11 +58,12 @@ app = typer.Typer(add_completion=False, rich_markup_mode=None)
 
 @dataclass(frozen=True)
 class Speed:
-    """Seconds a step, one a counted step, fed from memory and from files."""
+    """One row: seconds of every counted step, fed from memory and from files, and the most memory that was held."""
 
     name: str
     memory_s: tuple[float, ...]
     files_s: tuple[float, ...]
+    peak_bytes: int
 
 
 class Clock(pl.Callback):
@@ -87,8 +92,10 @@ class OneBatch:
         return self.clip
 
 
-def step_seconds(settings: Settings, source: Any, steps: int, warm_up: int, released: bool) -> list[float]:
-    """Train from random weights on `source` and time the steps after the first `warm_up`."""
+def timed(settings: Settings, source: Any, steps: int, warm_up: int, released: bool) -> tuple[list[float], int]:
+    """Train from random weights on `source`: seconds of the steps after the first `warm_up`, and peak memory, bytes."""
+    logging.getLogger("pytorch_lightning").setLevel(logging.ERROR)
+    warnings.simplefilter("ignore")
     torch.manual_seed(0)
     dataset, chosen = DATASETS[settings.data.dataset], settings.trainer
     model = MDHR(settings.model_config(dataset.label_set))
@@ -109,7 +116,16 @@ def step_seconds(settings: Settings, source: Any, steps: int, warm_up: int, rele
         use_distributed_sampler=False, callbacks=[clock],
     )  # fmt: skip
     trainer.fit(MDHRTraining(model, settings, [1.0] * len(dataset.label_set.aus), plan), loader)
-    return np.diff(clock.ends[warm_up - 1 :]).tolist()
+    device = trainer.strategy.root_device
+    peak = torch.cuda.max_memory_allocated(device) if device.type == "cuda" else _peak_rss()
+    return np.diff(clock.ends[warm_up - 1 :]).tolist(), peak
+
+
+def _peak_rss() -> int:
+    import resource  # not on Windows
+
+    held = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return held if sys.platform == "darwin" else 1024 * held
 
 
 def sources(settings: Settings, folder: Path, videos: int) -> tuple[OneBatch, ClipDataset]:
@@ -130,19 +146,30 @@ def sources(settings: Settings, folder: Path, videos: int) -> tuple[OneBatch, Cl
 def measure(rows: dict[str, Settings], steps: int, warm_up: int, rounds: int) -> list[Speed]:
     """All rows in turns, from memory and from files."""
     base = next(iter(rows.values()))
-    found: dict[str, tuple[list[float], list[float]]] = {name: ([], []) for name in rows}
+    found: dict[str, list[tuple[list[float], int]]] = {name: [] for name in rows}
     with tempfile.TemporaryDirectory() as folder:
         feeds = sources(base, Path(folder), base.trainer.batch_size * (steps + warm_up))
         for _ in range(rounds):
             for name, settings in rows.items():
-                for own, feed in zip(found[name], feeds, strict=True):
-                    own += step_seconds(settings, feed, steps, warm_up, name == RELEASED)
-    return [Speed(name, tuple(memory), tuple(files)) for name, (memory, files) in found.items()]
+                # memory that an earlier row left behind would make starting the workers slow
+                for feed in feeds:
+                    with ProcessPoolExecutor(1, get_context("spawn")) as process:
+                        turn = process.submit(timed, settings, feed, steps, warm_up, name == RELEASED)
+                        found[name].append(turn.result())
+    return [_speed(name, turns) for name, turns in found.items()]
+
+
+def _speed(name: str, turns: list[tuple[list[float], int]]) -> Speed:
+    """The turns of a row, from memory and from files by turns."""
+    memory, files = (tuple(x for seconds, _ in turns[first::2] for x in seconds) for first in (0, 1))
+    return Speed(name, memory, files, max(peak for _, peak in turns[::2]))
 
 
 def speed_table(found: list[Speed], frames: int) -> Table:
     """Every row beside the first, frames a step given."""
-    table = Table("", "frames/s", "slowest", "fastest", f"x {found[0].name}", "from files", "of the step's speed")
+    table = Table(
+        "", "frames/s", "slowest", "fastest", f"x {found[0].name}", "from files", "of the step's speed", "peak, GiB"
+    )
     for column in table.columns[1:]:
         column.justify = "right"
     base = median(found[0].memory_s)
@@ -150,7 +177,7 @@ def speed_table(found: list[Speed], frames: int) -> Table:
         seconds, fed = median(row.memory_s), median(row.files_s)
         numbers = (frames / x for x in (seconds, max(row.memory_s), min(row.memory_s)))
         words = (*(f"{x:,.1f}" for x in numbers), f"{base / seconds:.2f}", f"{frames / fed:,.1f}")
-        table.add_row(row.name, *words, f"{100 * seconds / fed:.0f} %")
+        table.add_row(row.name, *words, f"{100 * seconds / fed:.0f} %", f"{row.peak_bytes / 2**30:.2f}")
     return table
 
 
@@ -184,8 +211,6 @@ def step(
     if unknown := sorted(set(only or ()) - set(rows)):
         raise ConfigError(f"no row '{unknown[0]}' here; there are: {', '.join(rows)}")
     rows = {name: settings for name, settings in rows.items() if name in (only or rows)}
-    logging.getLogger("pytorch_lightning").setLevel(logging.ERROR)
-    warnings.simplefilter("ignore")
     machine = describe_machine()
     for line in machine.lines():
         console.print(line)
