@@ -231,6 +231,8 @@ def test_bad_data_stops_early_in_one_line(
         (("ablate", "nothing", "trainer.epochs=1"), "unknown study 'nothing'"),
         (("ablate", "regions", "trainer.epochs=1", "--json", "none/x.json"), "--json needs a file in a folder that"),
         (("evaluate", "none"), "does not exist"),
+        (("evaluate", "edge"), "'edge' is a model folder; say what to judge it on: mdhr evaluate edge CONFIG --fold 1"),
+        (("evaluate", "edge", "none.yaml"), "CONFIG --fold 1"),
     ],
 )
 def test_bad_words_are_one_line(

@@ -13,11 +13,14 @@ from rich.table import Table
 
 from ..bundled import BUNDLED
 from ..errors import ConfigError, OutputError
+from ..folder import ModelFolder
 from .train import defined, require_training, sorted_words
 
 if TYPE_CHECKING:
     from ..training.comparison import Comparison
     from ..training.evaluation import Result
+
+_NO_FRAMES = "'{}' is a model folder; say what to judge it on: mdhr evaluate {} CONFIG --fold 1{}"
 
 
 def run_evaluate(
@@ -33,12 +36,17 @@ def run_evaluate(
     """
     require_training()
     from ..training.comparison import compare
-    from ..training.evaluation import SETTINGS, evaluate_run
+    from ..training.evaluation import evaluate_run
 
     config, numbers, changes = sorted_words(words, folds)
+    for one in [given] if against is None else [given, against]:  # before anything is computed
+        if not _is_run(one):
+            ModelFolder.open(one)
+            if (config is None and not changes) or not (numbers or _is_run(given)):
+                raise ConfigError(_NO_FRAMES.format(one, given, "" if against is None else f" --against {against}"))
 
     def judged(one: str | Path, numbers: Sequence[int]) -> tuple[Any, dict[int, Any]]:
-        if one not in BUNDLED and (Path(one) / SETTINGS).is_file():
+        if _is_run(one):
             found = evaluate_run(Path(one), numbers)
             return found, _last_predictions(Path(one), found)
         return _of_model(one, config, changes, numbers)
@@ -132,17 +140,17 @@ def _result_json(result: Result) -> dict[str, Any]:
     }
 
 
+def _is_run(one: str | Path) -> bool:
+    from ..training.evaluation import SETTINGS
+
+    return one not in BUNDLED and (Path(one) / SETTINGS).is_file()
+
+
 def _of_model(folder: str | Path, config: Path | None, changes: Sequence[str], folds: Sequence[int]) -> tuple[Any, Any]:
     """A model folder scored on test frames, at its own thresholds."""
-    from ..folder import ModelFolder
     from ..training.scoring import score_folder
 
-    model = ModelFolder.open(folder)
-    if not folds or (config is None and not changes):
-        raise ConfigError(
-            f"'{folder}' is a model folder; say what to judge it on: mdhr evaluate {folder} CONFIG --fold 1"
-        )
-    return score_folder(model, config, changes, folds)
+    return score_folder(ModelFolder.open(folder), config, changes, folds)
 
 
 def _last_predictions(folder: Path, results: Sequence[Result]) -> dict[int, Any]:

@@ -17,7 +17,7 @@ from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
 from mdhr_sdk.aus import label_set
-from mdhr_sdk.commands.evaluate import as_json
+from mdhr_sdk.commands.evaluate import as_json, run_evaluate
 from mdhr_sdk.errors import ConfigError, InputError, TrainingError
 from mdhr_sdk.folder import ModelFolder
 from mdhr_sdk.model import load_model
@@ -90,6 +90,15 @@ def test_a_run_without_all_its_folds_is_judged_only_on_those_named(tmp_path: Pat
     (folder / "record.json").write_text("{}")
     with pytest.raises(InputError, match=r"record.json' is not what mdhr train wrote .* --fold 1 2 3"):
         evaluate_run(folder)
+
+
+def test_a_run_against_a_model_needs_frames_for_it_before_anything_is_judged(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder = run_folder(tmp_path)
+    with pytest.raises(ConfigError, match=r"'edge' is a model folder; .* CONFIG --fold 1 --against edge"):
+        run_evaluate(folder, (), (), "edge", None)
+    assert capsys.readouterr().out == ""
 
 
 def test_figures_that_are_no_numbers_are_null(tmp_path: Path) -> None:
