@@ -4,7 +4,7 @@ VENV ?= .venv
 BIN = $(VENV)/bin
 
 # Training apart from the rest: late in one long run, processes of the tests have died without a word.
-PYTEST = -n 2 --dist worksteal --max-worker-restart 0
+PYTEST = -n 2 --dist worksteal --max-worker-restart 0 --durations 15
 TRAINING = tests/training tests/synthetic tests/test_end_to_end.py
 
 .PHONY: demo test lint kernels sanitize clean
