@@ -12,7 +12,7 @@ from concurrent.futures import ProcessPoolExecutor
 from dataclasses import asdict, dataclass
 from multiprocessing import get_context
 from pathlib import Path
-from statistics import median
+from statistics import mean, median
 from typing import Annotated, Any, Optional, cast
 
 import numpy as np
@@ -108,10 +108,12 @@ def timed(settings: Settings, source: Any, steps: int, warm_up: int, released: b
         source,
         batch_sampler=BlockBatches(plan, 0),
         num_workers=0 if isinstance(source, OneBatch) else settings.data.workers,
+        prefetch_factor=None if isinstance(source, OneBatch) else 1,  # a full queue hides a slow loader
         pin_memory=torch.cuda.is_available(),
     )
     trainer = pl.Trainer(
-        accelerator=chosen.accelerator, devices=1, precision=chosen.precision, max_steps=steps + warm_up, max_epochs=1,
+        accelerator=chosen.accelerator, devices=1, precision=cast(Any, chosen.precision), max_epochs=1,
+        max_steps=steps + warm_up,
         logger=False, enable_checkpointing=False, enable_progress_bar=False, enable_model_summary=False,
         use_distributed_sampler=False, callbacks=[clock],
     )  # fmt: skip
@@ -174,7 +176,7 @@ def speed_table(found: list[Speed], frames: int) -> Table:
         column.justify = "right"
     base = median(found[0].memory_s)
     for row in found:
-        seconds, fed = median(row.memory_s), median(row.files_s)
+        seconds, fed = median(row.memory_s), mean(row.files_s)  # workers deliver in bursts
         numbers = (frames / x for x in (seconds, max(row.memory_s), min(row.memory_s)))
         words = (*(f"{x:,.1f}" for x in numbers), f"{base / seconds:.2f}", f"{frames / fed:,.1f}")
         table.add_row(row.name, *words, f"{100 * seconds / fed:.0f} %", f"{row.peak_bytes / 2**30:.2f}")
@@ -198,15 +200,18 @@ def step(
     label_set: Annotated[str, typer.Option(help="bp4d or disfa.")] = "bp4d",
     batch_size: Annotated[Optional[int], typer.Option(min=1, help="Clips; 8 as in the paper, 1 on a CPU.")] = None,
     workers: Annotated[int, typer.Option(min=1, help="Processes that load clips.")] = 2,
-    steps: Annotated[int, typer.Option(min=1, help="Steps a row, a feed and a round.")] = 3,
-    warm_up: Annotated[int, typer.Option(min=1, help="Steps before them.")] = 1,
-    rounds: Annotated[int, typer.Option(min=1, help="How often all rows take turns.")] = 2,
+    steps: Annotated[Optional[int], typer.Option(help="Steps a row and feed; 40, 8 on a CPU.")] = None,
+    warm_up: Annotated[int, typer.Option(min=1, help="Steps before them.")] = 2,
+    rounds: Annotated[int, typer.Option(min=1, help="How often all rows take turns.")] = 1,
     only: Annotated[Optional[list[str]], typer.Option(help="Rows; all if not given.")] = None,
     json: Annotated[Optional[Path], typer.Option(help="Write everything to this file.")] = None,
 ) -> None:
     """How fast a training step is, and whether files keep up with it."""
     check_json(json)
     clips = batch_size or (8 if torch.cuda.is_available() else 1)
+    steps = (40 if torch.cuda.is_available() else 8) if steps is None else steps
+    if steps < 2 * workers:
+        raise ConfigError(f"--steps {steps}: the first batches were loaded before; take at least {2 * workers}")
     rows = dict(chosen_rows(backbone, label_set, clips, workers))
     if unknown := sorted(set(only or ()) - set(rows)):
         raise ConfigError(f"no row '{unknown[0]}' here; there are: {', '.join(rows)}")

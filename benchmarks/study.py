@@ -167,9 +167,14 @@ def print_table(results: dict[str, list[list[float]]], codes: Sequence[str], kin
     for name, seeds in results.items():
         values = np.array(seeds)
         columns = np.column_stack([values, values.mean(axis=1)])
-        table.add_row(name, *(f"{100 * c.mean():.1f} ± {100 * c.std():.1f}" for c in columns.T))
+        table.add_row(name, *(_with_deviation(100 * column) for column in columns.T))
     table.title = f"F1 in percent, mean ± deviation over {len(next(iter(results.values())))} seeds"
     console.print(table)
+
+
+def _with_deviation(values: np.ndarray) -> str:
+    """Mean and sample deviation over seeds; one seed has none."""
+    return f"{values.mean():.1f} ± {values.std(ddof=1):.1f}" if len(values) > 1 else f"{values.mean():.1f}"
 
 
 @app.command()

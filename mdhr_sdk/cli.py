@@ -227,8 +227,7 @@ def train(
     """
     from .commands.train import run_train
 
-    for folder in run_train(words or [], fold or [], out, resume):
-        typer.echo(folder)
+    run_train(words or [], fold or [], out, resume)
 
 
 @app.command()

@@ -19,7 +19,7 @@ import torch
 import mdhr_sdk
 from fakes import write_video
 from mdhr_sdk import cli
-from mdhr_sdk.commands.train import all_folds
+from mdhr_sdk.commands.train import all_folds, sorted_words
 from mdhr_sdk.config import Preprocessing
 from mdhr_sdk.errors import ConfigError, DataError
 from mdhr_sdk.folder import ModelFolder
@@ -68,7 +68,7 @@ def test_the_paper_preset_from_images_to_results(
 
     capsys.readouterr()
     assert mdhr(monkeypatch, "evaluate", model, config, "--fold", 1) == 2  # whom fold 1 tests, fold 2 trains on
-    assert "was trained on 2 of the subjects that fold 1 tests (anna, ben)" in capsys.readouterr().err
+    assert "was trained on 2 of the subjects (anna, ben) that fold 1 tests" in capsys.readouterr().err
     assert (
         mdhr(monkeypatch, "evaluate", model, config, "--fold", 2, "--out", tmp_path / "again", "--against", model) == 0
     )
@@ -230,7 +230,8 @@ def test_bad_data_stops_early_in_one_line(
         (("train", "--resume", "none"), "holds no run"),
         (("ablate", "nothing", "trainer.epochs=1"), "unknown study 'nothing'"),
         (("ablate", "regions", "trainer.epochs=1", "--json", "none/x.json"), "--json needs a file in a folder that"),
-        (("evaluate", "none"), "does not exist"),
+        (("evaluate", "none"), "'none' does not exist; name the folder of a run (mdhr train) or of a model"),
+        (("evaluate", "edge", "--fold", "1", "x.yaml", "--against", "none"), "'none' does not exist; name the folder"),
         (("evaluate", "edge"), "'edge' is a model folder; say what to judge it on: mdhr evaluate edge CONFIG --fold 1"),
         (("evaluate", "edge", "none.yaml"), "CONFIG --fold 1"),
     ],
@@ -243,6 +244,25 @@ def test_bad_words_are_one_line(
     assert mdhr(monkeypatch, *words) == 2
     error = capsys.readouterr().err
     assert error.count("\n") == 1 and error.startswith("error: ") and message in error, error
+
+
+def test_weights_that_cannot_be_fetched_leave_no_run_behind(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def offline(*_: object, **__: object) -> None:
+        raise OSError("no route to host")
+
+    config = write_tree(tmp_path / "data")
+    monkeypatch.setattr("timm.create_model", offline)
+    words = ("train", config, "start.pretrained=true", "data.held_out=0", "--fold", 1, "--out", tmp_path / "run")
+    assert mdhr(monkeypatch, *words) == 2
+    error = capsys.readouterr().err
+    assert error.count("\n") == 1 and "start.pretrained=false" in error, error
+    assert not (tmp_path / "run").exists()
+
+
+def test_a_fold_given_twice_counts_once() -> None:
+    assert sorted_words(["2", "1"], [1]) == (None, (1, 2), ())
 
 
 @pytest.mark.slow

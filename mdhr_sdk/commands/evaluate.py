@@ -41,6 +41,8 @@ def run_evaluate(
     config, numbers, changes = sorted_words(words, folds)
     for one in [given] if against is None else [given, against]:  # before anything is computed
         if not _is_run(one):
+            if one not in BUNDLED and not Path(one).is_dir():
+                raise ConfigError(f"'{one}' does not exist; name the folder of a run (mdhr train) or of a model")
             ModelFolder.open(one)
             if (config is None and not changes) or not (numbers or _is_run(given)):
                 raise ConfigError(_NO_FRAMES.format(one, given, "" if against is None else f" --against {against}"))
@@ -61,6 +63,7 @@ def run_evaluate(
         console.print(comparison_table(str(given), str(against), comparison))
     if out is not None:
         _write(out, results, comparison, predictions)
+        console.print(f"wrote {out / 'evaluation.json'} and the predictions of each fold beside it", soft_wrap=True)
 
 
 def result_table(title: str, results: Sequence[Result]) -> Table:
@@ -94,7 +97,7 @@ def comparison_table(first: str, second: str, comparison: Comparison) -> Table:
     )
     table.add_row(f"difference of F1; 95 %, subjects drawn anew: {low} to {high}", difference, "")
     for name, test in tests:
-        table.add_row(name, f"{test.statistic:.3g}", f"{test.p_value:.3g}")
+        table.add_row(name, *("-" if math.isnan(x) else f"{x:.3g}" for x in (test.statistic, test.p_value)))
     return table
 
 

@@ -9,7 +9,7 @@ from rich.table import Table
 
 from ..training.datasets import dataset
 from ..training.prepare import Prepared, PrepareOptions, prepare
-from .progress import cores, counted
+from .progress import cores, counted, interruptible
 
 MOST_VIDEOS = 10
 
@@ -24,7 +24,7 @@ def run_prepare(
     """
     spec = dataset(name)
     options = PrepareOptions(size_px=size_px, face_model=face_model, workers=workers or cores(), partial=partial)
-    with counted("frames") as moved:
+    with interruptible("the same command"), counted("frames") as moved:
         done = prepare(spec, raw, out, options, moved)
 
     console = Console(markup=False, emoji=False, highlight=False)
@@ -37,6 +37,9 @@ def run_prepare(
         console.print(f"left out: {count:,} frames, {reason}")
     for video, frames in sorted(done.left_out.items(), key=lambda item: -len(item[1]))[:MOST_VIDEOS]:
         console.print(f"  {video}: {len(frames):,}")
+    if done.skipped:
+        some = ", ".join(f"{video}: {count:,}" for video, count in list(done.skipped.items())[:MOST_VIDEOS])
+        console.print(f"no row in the label tables, between a video's first and last: {some}; clips end there")
     console.print(f"wrote {out / 'img'}, {out / 'list'} and {out / 'left_out.csv'}", soft_wrap=True)
 
 

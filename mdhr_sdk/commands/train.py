@@ -12,6 +12,7 @@ from rich.console import Console
 from rich.table import Table
 
 from ..errors import ConfigError, OutputError, require
+from .progress import interruptible
 
 if TYPE_CHECKING:
     from ..training.settings import Settings
@@ -37,7 +38,8 @@ def sorted_words(words: Sequence[str], folds: Sequence[int]) -> Words:
     if len(files) > 1:
         raise ConfigError(f"expected one configuration file, then key=value words; got {', '.join(files)}")
     more = tuple(int(word) for word in words if folds and word.isdigit())
-    return (Path(files[0]) if files else None), (*folds, *more), tuple(word for word in words if "=" in word)
+    each = tuple(dict.fromkeys((*folds, *more)))  # a fold given twice would count twice
+    return (Path(files[0]) if files else None), each, tuple(word for word in words if "=" in word)
 
 
 def run_train(words: Sequence[str], folds: Sequence[int], out: Path | None, resume: Path | None) -> list[Path]:
@@ -48,7 +50,8 @@ def run_train(words: Sequence[str], folds: Sequence[int], out: Path | None, resu
     """
     require_training()
     from ..training import runs
-    from ..training.folds import fold_data
+    from ..training.datasets import dataset
+    from ..training.fit import starting_model
 
     config, numbers, changes = sorted_words(words, folds)
     if resume is not None:
@@ -59,22 +62,43 @@ def run_train(words: Sequence[str], folds: Sequence[int], out: Path | None, resu
         raise ConfigError("expected CONFIG and --out RUN for a new run, or --resume RUN")
     settings = _settings(config, changes)
     numbers = numbers or all_folds(settings)
-    for fold in numbers:  # a bad list of the last fold is found now, not after days
-        for inner in (False, True)[: 2 if settings.data.held_out else 1]:
-            fold_data(settings, fold, inner)
+    _check_folds(settings, numbers)
+    starting_model(settings, dataset(settings.data.dataset).label_set)  # weights that cannot be had leave no run behind
     runs.start(settings, out, numbers)
     return _trained(out, ())
+
+
+def _check_folds(settings: Settings, folds: Sequence[int]) -> None:
+    """Find a bad list of the last fold now, not after days."""
+    from ..training.folds import fold_data
+    from ..training.runs import check_data
+
+    for fold in folds:
+        for inner in (False, True)[: 2 if settings.data.held_out else 1]:
+            check_data(settings, fold_data(settings, fold, inner), fold)
 
 
 def _trained(out: Path, folds: Sequence[int]) -> list[Path]:
     from ..training import runs
     from ..training.folds import fold_data
+    from ..training.record import read_record
 
-    try:
-        return runs.train(out, fold_data, folds)
-    except KeyboardInterrupt:
-        Console(markup=False, highlight=False).print(f"interrupted; go on with: mdhr train --resume {out}")
-        raise
+    with interruptible(f"mdhr train --resume {out}"):
+        made = runs.train(out, fold_data, folds, tell)
+    missing = [fold for fold in read_record(out)["folds"] if not (out / f"fold{fold}" / "model").is_dir()]
+    ways = f"evaluate with: mdhr evaluate {out}"
+    if missing:
+        ways = f"folds still to train: {', '.join(map(str, missing))}, with: mdhr train --resume {out}"
+    tell(f"wrote {', '.join(map(str, made))}; {ways}")
+    return made
+
+
+def tell(line: str) -> None:
+    """A line of progress, by the process that writes files."""
+    from ..training.runs import is_first_process
+
+    if is_first_process():
+        Console(markup=False, highlight=False, emoji=False).print(line, soft_wrap=True)
 
 
 def run_ablation(name: str, words: Sequence[str], folds: Sequence[int], out: Path, json_path: Path | None) -> None:
@@ -85,7 +109,8 @@ def run_ablation(name: str, words: Sequence[str], folds: Sequence[int], out: Pat
         OutputError: the JSON file cannot be written; a missing folder is found before training.
     """
     require_training()
-    from ..training.ablations import study
+    from ..training.ablations import study, with_changes
+    from ..training.datasets import dataset
     from ..training.runs import is_first_process
 
     chosen = study(name)
@@ -94,11 +119,18 @@ def run_ablation(name: str, words: Sequence[str], folds: Sequence[int], out: Pat
     config, numbers, changes = sorted_words(words, folds)
     base = _settings(config, changes).anywhere()
     numbers = numbers or all_folds(base)
+    labels = dataset(base.data.dataset).label_set
+    for variant in chosen.variants:  # as bad lists, found before anything is trained
+        with_changes(base, variant.model).model_config(labels)
+    _check_folds(base, numbers)
     rows = []
-    table = Table("", "F1 last epoch", "95 %", "paper, BP4D", title=f"{chosen.title} · {base.data.dataset}")
-    for place, variant in enumerate(chosen.variants):
-        folder = out / f"{place + 1:02d}"
-        figure, low, high = _ablated(base, variant.model, folder, numbers)
+    name_of_data = Path(base.data.dataset).stem
+    table = Table("", "F1 last epoch", "95 %", "paper, BP4D", title=f"{chosen.title} · {name_of_data}")
+    for place, variant in enumerate(chosen.variants, 1):
+        tell(f"{variant.name}: {place} of {len(chosen.variants)}, folds {', '.join(map(str, numbers))}")
+        folder = out / f"{place:02d}"
+        with interruptible("the same command"):
+            figure, low, high = _ablated(base, variant.model, folder, numbers)
         figures = {"f1": defined(figure), "low": defined(low), "high": defined(high)}
         rows.append({"name": variant.name, **figures, "paper": variant.published})
         paper = "" if variant.published is None else f"{variant.published:.1f}"
@@ -116,19 +148,19 @@ def run_ablation(name: str, words: Sequence[str], folds: Sequence[int], out: Pat
 
 def _ablated(base: Settings, model: dict, folder: Path, folds: Sequence[int]) -> tuple[float, float, float]:
     """F1 of one row and its interval; a row that was started with the same settings goes on."""
-    import dataclasses
-
     from ..training import runs
-    from ..training.evaluation import LAST, RECORD, SETTINGS, evaluate_run
+    from ..training.ablations import with_changes
+    from ..training.evaluation import LAST, SETTINGS, evaluate_run
     from ..training.folds import fold_data
+    from ..training.record import RECORD
     from ..training.settings import read_settings
 
-    settings = dataclasses.replace(base, model={**base.model, **model})
+    settings = with_changes(base, model)
     if not (folder / RECORD).is_file():  # what `start` writes last
         runs.start(settings, folder, folds)
     elif read_settings(folder / SETTINGS).to_yaml() != settings.to_yaml():
         raise ConfigError(f"'{folder}' was started with other settings; take the same, or another --out")
-    runs.train(folder, fold_data, folds)
+    runs.train(folder, fold_data, folds, tell)
     result = next(result for result in evaluate_run(folder, folds) if result.protocol == LAST)
     interval = result.interval
     return result.f1, interval.low, interval.high

@@ -6,10 +6,12 @@ text; for single layers and pairs in table 4 our copy does not say which figure 
 
 from __future__ import annotations
 
+import dataclasses
 from dataclasses import dataclass, field
 from typing import Any
 
 from ..errors import ConfigError
+from .settings import Settings
 
 
 @dataclass(frozen=True)
@@ -98,6 +100,11 @@ STUDIES: dict[str, Study] = {
         (Variant("released", {}), Variant("paper", {"regions": "paper"})),
     ),
 }
+
+
+def with_changes(base: Settings, model: dict[str, Any]) -> Settings:
+    """Settings of a row."""
+    return dataclasses.replace(base, model={**base.model, **model})
 
 
 def study(name: str) -> Study:

@@ -135,7 +135,12 @@ class ClipDataset(Dataset[Item]):
 
 
 def normalised(clips: Tensor, mean: Sequence[float], std: Sequence[float]) -> Tensor:
-    """(..., S, S, 3) uint8 BGR to (..., 3, S, S) float32 RGB, (x / 255 - mean) / std, on the tensor's device."""
+    """(..., S, S, 3) uint8 BGR to (..., 3, S, S) float32 RGB, (x / 255 - mean) / std, on the tensor's device.
+
+    Clips that are floats already stay as they are.
+    """
+    if clips.is_floating_point():
+        return clips
     planes = torch.stack([clips[..., channel] for channel in (2, 1, 0)], dim=-3).float()
     scale = torch.tensor([1 / (255 * s) for s in std], device=clips.device).view(3, 1, 1)
     shift = torch.tensor([m / s for m, s in zip(mean, std, strict=True)], device=clips.device).view(3, 1, 1)

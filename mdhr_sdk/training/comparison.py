@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -21,7 +22,8 @@ class Comparison:
     Attributes:
         f1: mean over folds of mean F1, of each.
         difference: of the two, with the 95 % interval over subjects drawn anew.
-        subjects: paired t-test on F1 a subject, the one whose units are independent.
+        subjects: paired t-test on F1 a subject (over the AUs that occur in that subject), the one whose units are
+            independent; NaN with fewer than two subjects.
         frames: paired t-test on errors |score - label| of single frames, as in the paper's supplement table 6;
             frames of a video are alike, so its p is too small.
         decisions: McNemar's test on decisions, with the same reservation.
@@ -49,7 +51,7 @@ def compare(first: Sequence[Predictions], second: Sequence[Predictions]) -> Comp
     return Comparison(
         (ours.f1, theirs.f1),
         bootstrap_difference(ours.counts, theirs.counts),
-        paired_t_test(*_defined(ours.by_subject, theirs.by_subject)),
+        _over_subjects(ours.by_subject, theirs.by_subject),
         paired_t_test(np.abs(ours.scores - labels)[known], np.abs(theirs.scores - labels)[known]),
         mcnemar(ours.decided, theirs.decided, labels),
     )
@@ -66,6 +68,7 @@ class _Parts:
         self.f1 = mean([fold.pooled().f1_macro for fold in counts])
 
 
-def _defined(first: Floats, second: Floats) -> tuple[Floats, Floats]:
-    both = ~(np.isnan(first) | np.isnan(second))
-    return first[both], second[both]
+def _over_subjects(first: Floats, second: Floats) -> TestResult:
+    """Subjects in whom no AU occurs have no F1 in either model."""
+    pairs = np.column_stack([first, second])[~np.isnan(first)]
+    return paired_t_test(*pairs.T) if len(pairs) > 1 else TestResult(math.nan, math.nan)

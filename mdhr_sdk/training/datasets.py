@@ -17,6 +17,7 @@ Then `mdhr prepare mylab.yaml --raw FOLDER --out OUT`. All further keys are the 
 
 from __future__ import annotations
 
+import dataclasses
 import json
 from dataclasses import dataclass
 from pathlib import Path
@@ -25,6 +26,7 @@ from typing import Any
 from ..aus import REGIONS, LabelSet, RegionGroup, RegionLayout, label_set
 from ..errors import ConfigError, require
 from .spec import DatasetSpec, FrameName, RawLayout, check, fields
+from .yaml_file import nearest
 
 __all__ = ["DATASETS", "DatasetSpec", "FrameName", "OwnDataset", "RawLayout", "dataset"]
 
@@ -144,6 +146,10 @@ def dataset(name: str | Path) -> DatasetSpec:
 
     try:
         return dacite.from_dict(OwnDataset, _read(path), dacite.Config(strict=True)).spec()
+    except dacite.UnexpectedDataError as error:
+        known = [f.name for kind in (OwnDataset, RawLayout) for f in dataclasses.fields(kind)]
+        key = sorted(error.keys)[0]
+        raise ConfigError(f"'{path}' has a key '{key}' that no data set has; {nearest(key, known)}") from None
     except (dacite.DaciteError, TypeError, ValueError, AttributeError) as error:
         raise ConfigError(
             f"'{path}' describes no data set: {error}; names that look like numbers want quotes"

@@ -5,12 +5,10 @@ Everything is computed from the predictions on disk, so that it can be done agai
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,12 +17,12 @@ from ..errors import InputError
 from .events import EventCounts, count_events
 from .metrics import Counts, Floats, area_under_curve, count, mean
 from .predictions import Predictions
+from .record import read_record
 from .settings import read_settings
 from .statistics import Interval, bootstrap_f1, by_subject
 
 HALF = 0.5
 SETTINGS = "settings.yaml"
-RECORD = "record.json"
 HELD_OUT = "held_out"  # folder of the inner run in a fold's
 
 
@@ -196,22 +194,6 @@ def evaluate_run(folder: Path, folds: Sequence[int] = ()) -> list[Result]:
             judged.setdefault(protocol, []).append(result)
     whole = [(protocol, results) for protocol, results in judged.items() if len(results) == len(numbers)]
     return [Result(protocol, codes, tuple(results)) for protocol, results in whole]
-
-
-def read_record(folder: Path) -> dict[str, Any]:
-    """What a run was started with: at least 'folds' and 'settings', a digest.
-
-    Raises:
-        InputError: it cannot be read.
-    """
-    try:
-        record = json.loads((folder / RECORD).read_text(encoding="utf-8"))
-        return {**record, "folds": [int(fold) for fold in record["folds"]], "settings": str(record["settings"])}
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise InputError(
-            f"'{folder / RECORD}' is not what mdhr train wrote ({error!r}); restore it, or judge folds by name: "
-            "--fold 1 2 3"
-        ) from None
 
 
 def _all_folds(folder: Path) -> list[int]:

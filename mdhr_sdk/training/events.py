@@ -26,11 +26,11 @@ class EventCounts:
 
     @property
     def f1(self) -> Floats:
-        """Harmonic mean of the shares found, one an AU; NaN where there is no event on either side."""
+        """Harmonic mean of the shares found, one an AU; NaN where the labels have no event, whatever is predicted."""
         both = 2 * self.predicted_found * self.true_found
         whole = self.predicted_found * self.true + self.true_found * self.predicted
         with np.errstate(invalid="ignore", divide="ignore"):
-            return np.where(self.predicted + self.true == 0, np.nan, np.where(whole > 0, both / whole, 0.0))
+            return np.where(self.true == 0, np.nan, np.where(whole > 0, both / whole, 0.0))
 
     @property
     def f1_macro(self) -> float:

@@ -10,9 +10,17 @@ from pathlib import Path
 from ..errors import DataError, MDHRError, OutputError
 
 
+def settle(path: Path) -> None:
+    """Wait until a file is on the disk: renamed before that, it can be empty after a loss of power."""
+    with path.open("rb+") as file:
+        os.fsync(file.fileno())
+
+
 @contextlib.contextmanager
-def writing_whole(path: Path, failure: type[MDHRError] = OutputError) -> Iterator[Path]:
+def writing_whole(path: Path, failure: type[MDHRError] = OutputError, settled: bool = True) -> Iterator[Path]:
     """A path beside `path` to write to, this process's own; it takes its place if the block ends well.
+
+    With `settled` that holds after a loss of power too, and takes some milliseconds.
 
     Raises:
         OutputError: something cannot be written; or `failure`.
@@ -20,6 +28,8 @@ def writing_whole(path: Path, failure: type[MDHRError] = OutputError) -> Iterato
     temporary = path.with_name(f".{path.name}.{os.getpid()}.part")
     try:
         yield temporary
+        if settled:
+            settle(temporary)
         temporary.replace(path)
     except OSError as error:
         reason = error.strerror or error
@@ -35,7 +45,7 @@ def write_whole(path: Path, content: bytes) -> None:
     Raises:
         DataError: it cannot be written.
     """
-    with writing_whole(path, DataError) as temporary:
+    with writing_whole(path, DataError, settled=False) as temporary:
         path.parent.mkdir(parents=True, exist_ok=True)
         temporary.write_bytes(content)
 

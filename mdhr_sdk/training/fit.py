@@ -8,9 +8,9 @@ FOLDER/logs/                     CSV and TensorBoard
 
 from __future__ import annotations
 
-import contextlib
 import dataclasses
 import warnings
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, cast
@@ -20,13 +20,14 @@ import pytorch_lightning as pl
 import torch
 from numpy.typing import NDArray
 from safetensors.torch import save_file
+from torch import Tensor
 from torch.utils.data import DataLoader
 
 from ..aus import LabelSet
-from ..errors import ConfigError, TrainingError
+from ..errors import CheckpointError, ConfigError, TrainingError
 from ..folder import ModelFolder
 from ..model import MDHR, load_model
-from .files import writing_whole
+from .files import settle, writing_whole
 from .launch import check_processes, make_trainer, plain_errors, synchronised
 from .metrics import count
 from .module import MDHRTraining
@@ -46,6 +47,7 @@ class FoldData:
         frames: the validation frames.
         weights: (N,) w_n of eq. 10, from the training labels.
         trained_on: the training frames, held-out subjects left out; None for clips that are no frames of a list.
+        prepare: from clips as the sources give them, on the device, to the model's input.
     """
 
     label_set: LabelSet
@@ -54,6 +56,7 @@ class FoldData:
     frames: Frames
     weights: NDArray[np.float64]
     trained_on: Frames | None = None
+    prepare: Callable[[Tensor], Tensor] = lambda clip: clip
 
 
 def fit(settings: Settings, data: FoldData, folder: Path) -> None:
@@ -77,7 +80,7 @@ def fit(settings: Settings, data: FoldData, folder: Path) -> None:
     torch.manual_seed(chosen.seed)
     model = synchronised(starting_model(settings, data.label_set, resumed), settings, trainer)
     model = model.to(memory_format=cast(Any, torch.channels_last))  # convolutions of small networks: 1.4 times as fast
-    module = MDHRTraining(model, settings, data.weights.tolist(), plan)
+    module = MDHRTraining(model, settings, data.weights.tolist(), plan, data.prepare)
     batches = BlockBatches(plan, trainer.global_rank)
     workers = settings.data.workers
     loader: Any = DataLoader(
@@ -100,10 +103,14 @@ def starting_model(settings: Settings, label_set: LabelSet, resumed: bool = Fals
     Raises:
         ConfigError: `start.folder` holds another architecture than the settings describe; the input size may differ
             where no weight depends on it.
+        CheckpointError: the pretrained weights cannot be fetched.
     """
     config = settings.model_config(label_set)
     if settings.start.folder is None or resumed:
-        return MDHR(config, settings.start.pretrained and not resumed)
+        try:
+            return MDHR(config, settings.start.pretrained and not resumed)
+        except CheckpointError as error:
+            raise CheckpointError(f"{error}: start.pretrained=false, or start.folder=MODEL") from None
     earlier, model = load_model(ModelFolder.open(settings.start.folder)), MDHR(config)
     same = dataclasses.replace(earlier.config, input_size_px=config.input_size_px) == model.config
     if same:
@@ -133,16 +140,16 @@ class Keeper(pl.Callback):
         building = self.folder / f".{CHECKPOINT}.part"
         trainer.save_checkpoint(building, weights_only=False)  # with the optimiser's state
         if trainer.is_global_zero:
+            settle(building)
             building.replace(self.folder / CHECKPOINT)
         trainer.strategy.barrier("checkpoint")
 
     def _validate(self, trainer: pl.Trainer, module: MDHRTraining, epochs: int) -> None:
-        autocast = trainer.precision_plugin.forward_context()
         module.eval()
         if trainer.world_size > 1:  # norms that are not synchronised have seen other clips in every process
             for buffer in module.judged.buffers():
                 torch.distributed.broadcast(buffer, 0)
-        scores = score(module.judged, self.data, self.settings, module.device, trainer.global_rank, autocast)
+        scores = score(module.judged, self.data, self.settings, module.device, trainer.global_rank)
         module.train()
         predictions = Predictions(self.data.frames, scores)
         figure = count(scores >= 0.5, self.data.frames.labels).f1_macro
@@ -155,10 +162,10 @@ class Keeper(pl.Callback):
             predictions.save(stem.with_suffix(".npz"))
 
 
-def score(
-    model: MDHR, data: FoldData, settings: Settings, device: torch.device, rank: int = 0, autocast: Any = None
-) -> NDArray[np.float32]:
+def score(model: MDHR, data: FoldData, settings: Settings, device: torch.device, rank: int = 0) -> NDArray[np.float32]:
     """Scores (n, N) of all validation frames, in list order; the clips are shared between the processes.
+
+    In 32 bits, whatever the training's precision: what is judged is the model as it is saved.
 
     Raises:
         TrainingError: a frame was scored by no clip, or by more than one.
@@ -171,9 +178,9 @@ def score(
     loader: Any = DataLoader(cast(Any, data.validation), batch_sampler=keys, num_workers=settings.data.workers)
     rows, aus = data.frames.labels.shape
     filled = torch.zeros(rows, aus + 1, device=device)  # the last column counts
-    with torch.no_grad(), plain_errors(), autocast or contextlib.nullcontext():
+    with torch.no_grad(), plain_errors():
         for batch in loader:
-            scores = model(batch["clip"].to(device)).scores.float()
+            scores = model(data.prepare(batch["clip"].to(device))).scores.float()
             frame = batch["rows"].to(device)
             known = frame >= 0
             filled.index_add_(0, frame[known], torch.nn.functional.pad(scores[known], (0, 1), value=1.0))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Collection
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,7 @@ import numpy as np
 from ..config import ModelConfig, Preprocessing
 from ..errors import ConfigError
 from .augment import Augmentation
-from .clips import ClipDataset
+from .clips import ClipDataset, normalised
 from .datasets import dataset
 from .fit import FoldData
 from .lists import FrameList, check_pictures, read_fold
@@ -24,7 +25,7 @@ from .settings import Settings
 def fold_data(
     settings: Settings, fold: int, inner: bool = False, preprocessing: Preprocessing | None = None
 ) -> FoldData:
-    """The training and validation halves of a fold, normalised as `preprocessing` says (for ImageNet if None).
+    """The training and validation halves of a fold, to be normalised as `preprocessing` says (for ImageNet if None).
 
     With `inner` the test half is left alone: `data.held_out` of the training subjects are validated on, and the
     others trained on.
@@ -49,6 +50,7 @@ def fold_data(
         _frames(validation, codes),
         au_weights(train.labels, codes),
         _frames(train, codes),
+        partial(normalised, mean=shown.mean, std=shown.std),
     )
 
 
@@ -87,6 +89,7 @@ def _clips(
         train=train,
         seed=settings.trainer.seed,
         augmentation=augmentation(settings) if train else None,
+        as_bytes=True,
     )
 
 
@@ -102,7 +105,7 @@ def augmentation(settings: Settings) -> Augmentation:
         raise ConfigError(f"unknown setting 'augmentation.{unknown[0]}'; known: {', '.join(known)}")
     try:
         return Augmentation(**values)
-    except TypeError as error:
+    except (TypeError, ValueError) as error:
         raise ConfigError(f"augmentation: {error}") from None
 
 

@@ -8,6 +8,7 @@ import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any, cast
 
 import pytorch_lightning as pl
 import torch
@@ -58,14 +59,14 @@ def _trainer(settings: Settings, plan: Plan, folder: Path, keeper: pl.Callback) 
             accelerator=chosen.accelerator,
             devices=chosen.devices,
             strategy="ddp" if chosen.devices > 1 else "auto",
-            precision=chosen.precision,
+            precision=cast(Any, chosen.precision),
             max_epochs=len(plan.blocks),
             accumulate_grad_batches=optimiser.accumulate,
             gradient_clip_val=optimiser.clip_norm,
             deterministic=chosen.deterministic,
             log_every_n_steps=chosen.log_every,
             logger=[CSVLogger(folder, "logs", version), TensorBoardLogger(folder, "logs", version)],
-            callbacks=[keeper, *([RichProgressBar()] if chosen.progress else [])],
+            callbacks=[keeper, *([Bar()] if chosen.progress else [])],
             enable_progress_bar=chosen.progress,
             enable_checkpointing=False,
             enable_model_summary=False,
@@ -74,6 +75,13 @@ def _trainer(settings: Settings, plan: Plan, folder: Path, keeper: pl.Callback) 
         )
     except (pl.utilities.exceptions.MisconfigurationException, RuntimeError, ValueError) as error:
         raise ConfigError(f"trainer: {error}") from None
+
+
+class Bar(RichProgressBar):
+    """Lightning's, without the number of its log."""
+
+    def get_metrics(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> Any:
+        return {name: value for name, value in super().get_metrics(trainer, pl_module).items() if name != "v_num"}
 
 
 def synchronised(model: MDHR, settings: Settings, trainer: pl.Trainer) -> MDHR:
@@ -95,7 +103,7 @@ def plain_errors() -> Iterator[None]:
 
     Raises:
         KeyboardInterrupt: Lightning's way to end on Ctrl-C and SIGTERM.
-        TrainingError: the GPU's memory is too small.
+        TrainingError: the GPU's memory is too small, or a loader's process has died.
         MDHRError: one from a loader's process, without the text of that process's traceback.
     """
     try:
@@ -106,6 +114,14 @@ def plain_errors() -> Iterator[None]:
         raise TrainingError(
             f"the GPU's memory is too small ({str(error).splitlines()[0]}); take preset: small-gpu, a smaller "
             "trainer.batch_size with optimiser.accumulate, or optimiser.freeze=[encoder.backbone]"
+        ) from None
+    except RuntimeError as error:
+        if "DataLoader worker" not in str(error):
+            raise
+        raise TrainingError(
+            f"a process that loads clips has ended ({str(error).splitlines()[0]}); shared memory may be too small "
+            "(in Docker: --shm-size=2g) or memory: take fewer data.workers, 0 for none, or a smaller "
+            "trainer.batch_size; go on with --resume"
         ) from None
     except MDHRError as error:
         _, wrapped, message = str(error).rpartition(f"\n{type(error).__module__}.{type(error).__qualname__}: ")

@@ -93,7 +93,9 @@ def _read_half(folder: Path, dataset: DatasetSpec, part: Part, fold: int) -> Fra
     paths_file, labels_file = find("paths"), find("label")
     if paths_file is None or labels_file is None:
         wanted = dataset.list_file(part, "label" if paths_file else "paths", fold)
-        raise DataError(f"'{folder}' has no {wanted} (or {wanted}.gz); make lists with: mdhr prepare {dataset.name}")
+        raise DataError(
+            f"'{folder}' has no {wanted} (or {wanted}.gz); make lists with mdhr prepare, and name its list/"
+        )
     paths = _rows(paths_file)
     labels = _labels(labels_file, dataset.label_set.codes)
     _same_length(labels_file, len(labels), paths_file, paths)

@@ -36,8 +36,11 @@ class Counts:
 
     @property
     def f1(self) -> Floats:
-        """2 TP / (2 TP + FP + FN), one an AU; NaN where an AU neither occurs nor is predicted."""
-        return _ratio(2 * self.tp, 2 * self.tp + self.fp + self.fn)
+        """2 TP / (2 TP + FP + FN), one an AU; NaN where an AU never occurs, whatever is predicted.
+
+        Which AUs make a mean is so for the labels alone to say: two models on the same frames have the same.
+        """
+        return np.where(self.tp + self.fn > 0, _ratio(2 * self.tp, 2 * self.tp + self.fp + self.fn), np.nan)
 
     @property
     def accuracy(self) -> Floats:

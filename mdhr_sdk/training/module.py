@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, cast
 
 import numpy as np
@@ -42,11 +42,19 @@ class MDHRTraining(pl.LightningModule):
     Args:
         weights: (N,) w_n of eq. 10.
         plan: the batches of the run; its length sets the cosine's.
+        prepare: from clips as the loader gives them, on the device, to the model's input.
     """
 
-    def __init__(self, model: MDHR, settings: Settings, weights: Sequence[float], plan: Plan) -> None:
+    def __init__(
+        self,
+        model: MDHR,
+        settings: Settings,
+        weights: Sequence[float],
+        plan: Plan,
+        prepare: Callable[[Tensor], Tensor] = lambda clip: clip,
+    ) -> None:
         super().__init__()
-        self.model, self.plan, self.settings = model, plan, settings
+        self.model, self.plan, self.settings, self.prepare = model, plan, settings, prepare
         optimiser = settings.optimiser
         self.still = freeze(model, optimiser)
         self.average: AveragedModel | None = None
@@ -74,19 +82,20 @@ class MDHRTraining(pl.LightningModule):
 
     def on_train_batch_start(self, batch: Batch, batch_idx: int) -> None:
         epoch, first, _ = self.plan.blocks[self.trainer.current_epoch]
+        self._batch = batch_idx
         # for layers that draw at random, as stochastic depth: the same after an interruption
         place = np.random.SeedSequence((self.settings.trainer.seed, epoch, first + batch_idx, self.global_rank))
         torch.manual_seed(int(place.generate_state(1)[0]))
 
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
-        output = self.model(batch["clip"])
+        output = self.model(self.prepare(batch["clip"]))
         main = asymmetric_loss(output.scores, batch["labels"], self.au_weights)
         regions = region_loss(output.region_logits, batch["regions"]) if output.region_logits else ()
         factors = (1.0, *[self.model.config.region_loss_weight] * len(regions))
         loss, means = self._over_processes((main, *regions), factors)
         value = sum(factor * float(mean) for factor, mean in zip(factors, means, strict=True))
         if not math.isfinite(value):
-            self._stop(batch_idx, value)
+            self._stop(f"the loss is {value}", batch_idx)
         self.log("loss/aus", means[0])
         if regions:
             self.log("loss/regions", means[1:].mean())
@@ -110,10 +119,21 @@ class MDHRTraining(pl.LightningModule):
         loss = torch.stack([factor * t.total * self.trainer.world_size / n for factor, t, n in shares]).sum()
         return loss, sums[0] / numbers
 
-    def _stop(self, batch_idx: int, value: float) -> None:
+    def on_before_optimizer_step(self, optimizer: Any) -> None:
+        """A finite loss can have a gradient that is not, and one such step would spoil the next checkpoint.
+
+        In fp16 such gradients are expected: the scaler of the loss leaves the step out.
+        """
+        if self.settings.trainer.precision == "16-mixed":
+            return
+        gradients = [p.grad for p in self.parameters() if p.grad is not None]
+        if not torch.isfinite(torch.nn.utils.get_total_norm(gradients)):
+            self._stop("a gradient is not finite", self._batch)
+
+    def _stop(self, what: str, batch_idx: int) -> None:
         epoch, first, _ = self.plan.blocks[self.trainer.current_epoch]
         raise TrainingError(
-            f"the loss is {value} in epoch {epoch}, batch {first + batch_idx}, step {self.global_step}; lower "
+            f"{what} in epoch {epoch}, batch {first + batch_idx}, step {self.global_step}; lower "
             "optimiser.learning_rate, set optimiser.clip_norm=1, take bf16-mixed instead of 16-mixed, and look for "
             "broken images; the last checkpoint is from before it"
         )

@@ -14,7 +14,7 @@ from __future__ import annotations
 import functools
 from collections import Counter
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -46,12 +46,14 @@ class Prepared:
         listed: frames in the lists.
         left_out: for each video that lacks frames, their reasons by number.
         folds: for each fold the frames to train on and to test; a text says why there are no lists.
+        skipped: frames between a video's first and last that its label table has no row of, for videos with such.
     """
 
     videos: int
     listed: int
     left_out: LeftOut
     folds: tuple[tuple[int, int] | str, ...]
+    skipped: dict[str, int] = field(default_factory=dict)
 
     @property
     def reasons(self) -> Counter[str]:
@@ -179,7 +181,15 @@ def _write_lists(
     uncoded = {video.name: dict.fromkeys(video.uncoded, NOT_CODED) for video in videos}
     both = {video.name: {**uncoded[video.name], **left_out[video.name]} for video in videos}
     listed = sum(len(paths) for subject in rows.values() for paths, _ in subject)
-    return Prepared(len(videos), listed, {name: frames for name, frames in both.items() if frames}, tuple(folds))
+    skipped = {video.name: count for video in videos if (count := _skipped(video))}
+    return Prepared(
+        len(videos), listed, {name: frames for name, frames in both.items() if frames}, tuple(folds), skipped
+    )
+
+
+def _skipped(video: RawVideo) -> int:
+    numbers = {*video.numbers.tolist(), *video.uncoded}
+    return max(numbers) - min(numbers) + 1 - len(numbers) if numbers else 0
 
 
 def _write_report(dataset: DatasetSpec, videos: Sequence[RawVideo], prepared: Prepared, out: Path) -> None:

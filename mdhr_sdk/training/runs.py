@@ -1,7 +1,7 @@
 """A run of several folds: a folder that is trained, resumed, and ends in one model folder a fold.
 
 RUN/settings.yaml      all settings
-RUN/record.json        folds, settings' digest, versions and machine that the run was started with
+RUN/record.json        folds, settings' digest, and versions and machine that the run was started and resumed with
 RUN/fold1/             see `mdhr_sdk.training.fit`
 RUN/fold1/data.json    digests of the frames and labels that it must go on with
 RUN/fold1/held_out/    the inner run, with `data.held_out` above 0
@@ -11,31 +11,29 @@ RUN/fold1/model/       the model folder
 from __future__ import annotations
 
 import hashlib
-import importlib.metadata
 import json
 import os
-import platform
 import shutil
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-import torch
 from safetensors.torch import load_file
 
 from .. import __version__
 from ..errors import ConfigError, OutputError, TrainingError
+from ..folder import ModelFolder
 from ..model import MDHR, save_model
-from .evaluation import HALF, HELD_OUT, RECORD, SETTINGS, Choice, choose, read_record
+from .evaluation import HALF, HELD_OUT, SETTINGS, Choice, choose
 from .files import writing_whole
 from .fit import FoldData, epoch_stem, fit
 from .launch import check_processes
 from .predictions import Frames
+from .record import RECORD, note_surroundings, read_record, surroundings, write_record
 from .settings import Settings, read_settings
-from .subjects import note_subjects
+from .subjects import check_start, note_subjects
 
 DataOf = Callable[[Settings, int, bool], FoldData]  # settings, fold, inner run
-PACKAGES = ("torch", "timm", "pytorch-lightning", "numpy", "opencv-contrib-python")
 SEEN = "data.json"
 PATIENCE_S = 600  # the first process may still be looking for a million pictures
 
@@ -53,23 +51,26 @@ def start(settings: Settings, out: Path, folds: Sequence[int]) -> None:
         _wait_for(out / RECORD)
         return
     settings = settings.anywhere()
-    if out.exists() and (not out.is_dir() or any(out.iterdir())):
+    if settings.optimiser.freeze_norms and settings.start.folder is None:
+        raise ConfigError(
+            "optimiser.freeze_norms keeps statistics that the head of a new model does not have; set start.folder, or "
+            "freeze the backbone alone: optimiser.freeze=[encoder.backbone]"
+        )
+    if out.exists() and (not out.is_dir() or any(map(_is_foreign, out.iterdir()))):
         raise ConfigError(f"'{out}' exists and is not an empty folder; go on with: mdhr train --resume {out}")
-    record = {
-        "folds": list(folds),
-        "seed": settings.trainer.seed,
-        "settings": _hash(settings.portable().to_yaml().encode()),
-        "versions": {"mdhr_sdk": __version__, "python": platform.python_version(), **_versions()},
-        "machine": platform.platform(),
-        "device": torch.cuda.get_device_name() if torch.cuda.is_available() else "cpu",
-    }
+    digest = _hash(settings.portable().to_yaml().encode())
+    record = {"folds": list(folds), "seed": settings.trainer.seed, "settings": digest, "starts": [surroundings()]}
     try:
         out.mkdir(parents=True, exist_ok=True)
         (out / SETTINGS).write_text(settings.to_yaml(), encoding="utf-8")
     except OSError as error:
         raise OutputError(f"'{out}' cannot be written: {error.strerror or error}") from None
-    with writing_whole(out / RECORD) as path:  # last, for it is what other processes wait for
-        path.write_text(json.dumps(record, indent=2) + "\n", encoding="utf-8")
+    write_record(out, record)  # last, for it is what other processes wait for
+
+
+def _is_foreign(path: Path) -> bool:
+    """Not of a start that was killed before it wrote its record."""
+    return path.name != SETTINGS and not (path.name.startswith(".") and path.suffix == ".part")
 
 
 def _wait_for(record: Path) -> None:
@@ -83,12 +84,15 @@ def _wait_for(record: Path) -> None:
         time.sleep(0.1)
 
 
-def train(out: Path, data_of: DataOf, folds: Sequence[int] = ()) -> list[Path]:
+def train(
+    out: Path, data_of: DataOf, folds: Sequence[int] = (), tell: Callable[[str], None] = lambda line: None
+) -> list[Path]:
     """Train a started run's folds, each from where it stopped; returns their model folders.
 
     Args:
         data_of: makes a fold's data, as `mdhr_sdk.training.folds.fold_data`.
         folds: those to train; all that the run was started with if empty.
+        tell: takes a line before each training: which fold, and on whom it is validated.
 
     Raises:
         TrainingError: there is no run in `out`, or its data or settings changed; see also `fit`.
@@ -101,25 +105,46 @@ def train(out: Path, data_of: DataOf, folds: Sequence[int] = ()) -> list[Path]:
         raise TrainingError(
             f"'{out / SETTINGS}' was changed since the run was started; put it back, or start a new run with it"
         )
+    if is_first_process():
+        note_surroundings(out, record)
     numbers = folds or record["folds"]
-    return [_train_fold(settings, out / f"fold{fold}", fold, data_of) for fold in numbers]
+    return [_train_fold(settings, out / f"fold{fold}", fold, data_of, tell) for fold in numbers]
 
 
-def _train_fold(settings: Settings, folder: Path, fold: int, data_of: DataOf) -> Path:
+def _train_fold(settings: Settings, folder: Path, fold: int, data_of: DataOf, tell: Callable[[str], None]) -> Path:
     target = folder / "model"
     if target.is_dir():
         return target
     if settings.data.held_out:
         inner = data_of(settings, fold, True)
+        check_data(settings, inner, fold)
         _check_same(folder / HELD_OUT, inner)
+        tell(_heading(fold, inner, settings, "held-out training subjects, to choose epoch and thresholds"))
         fit(settings, inner, folder / HELD_OUT)
     data = data_of(settings, fold, False)
+    check_data(settings, data, fold)
     _check_same(folder, data)
+    tell(_heading(fold, data, settings, "the test fold"))
     fit(settings, data, folder)
     if is_first_process():
         choice = choose(folder / HELD_OUT) if settings.data.held_out else None
         _save(settings, data, folder, fold, choice)
     return target
+
+
+def _heading(fold: int, data: FoldData, settings: Settings, judged: str) -> str:
+    clips = f"{len(data.train):,} clips an epoch, {settings.trainer.epochs} epochs"
+    return f"fold {fold}: {clips}; validated on {judged} ({len(set(data.frames.subjects))} subjects)"
+
+
+def check_data(settings: Settings, data: FoldData, fold: int) -> None:
+    """Make sure that the weights a run starts from have not seen whom it is validated on.
+
+    Raises:
+        ConfigError: they have.
+    """
+    if settings.start.folder is not None:
+        check_start(ModelFolder.open(settings.start.folder), data.label_set.name, fold, data.frames.subjects)
 
 
 def _save(settings: Settings, data: FoldData, folder: Path, fold: int, choice: Choice | None) -> None:
@@ -143,7 +168,8 @@ def _save(settings: Settings, data: FoldData, folder: Path, fold: int, choice: C
         licence=f"that of the training data ({data.label_set.name}) and of the starting weights",
     )
     if data.trained_on is not None:
-        note_subjects(made, data.label_set.name, fold, data.trained_on.subjects)
+        start = None if settings.start.folder is None else ModelFolder.open(settings.start.folder)
+        note_subjects(made, data.label_set.name, fold, data.trained_on.subjects, start)
     building.replace(folder / "model")  # whole: a folder of that name ends the fold
 
 
@@ -188,13 +214,3 @@ def _digest(frames: Frames | None, *more: object) -> str:
 
 def _hash(content: bytes) -> str:
     return hashlib.sha256(content).hexdigest()
-
-
-def _versions() -> dict[str, str]:
-    found = {}
-    for name in PACKAGES:
-        try:
-            found[name] = importlib.metadata.version(name)
-        except importlib.metadata.PackageNotFoundError:
-            continue
-    return found

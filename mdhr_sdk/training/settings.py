@@ -38,7 +38,7 @@ PRESETS: dict[str, dict[str, Any]] = {
     },
     # the paper's clips and steps on 8 GB: two clips at a time, activations computed twice instead of kept
     "small-gpu": {
-        "optimiser": {"accumulate": 4, "freeze_norms": True},
+        "optimiser": {"accumulate": 4},
         "trainer": {"batch_size": 2, "precision": "bf16-mixed", "activation_checkpointing": True},
     },
 }
@@ -89,7 +89,8 @@ class OptimiserSettings:
         rates: factor on the learning rate for parameters whose name starts so; the longest such start counts.
             {'encoder.backbone': 0.1} trains the backbone at a tenth.
         freeze: starts of names of parameters that stay as they are; their BatchNorm statistics too.
-        freeze_norms: all BatchNorm layers use and keep the statistics they start with.
+        freeze_norms: all BatchNorm layers use and keep the statistics they start with: for `start.folder`, since the
+            head of a new model has none worth keeping.
         ema: decay of the running mean of the weights that is judged and saved; None for the weights themselves.
         clip_norm: largest norm of a step's gradient; None for any.
         accumulate: batches a step. Each batch's mean loss is divided by this number, however many of its labels are
@@ -142,7 +143,7 @@ class TrainerSettings:
     seed: int = 0
     devices: int = 1
     accelerator: str = "auto"
-    precision: Precision = "32-true"
+    precision: str = "32-true"
     checkpoint_batches: int | None = None
     activation_checkpointing: bool = False
     sync_norms: bool = True
@@ -225,7 +226,7 @@ def read_settings(path: str | Path | None = None, changes: Iterable[str] = ()) -
     """
     content = read_yaml(Path(path)) if path is not None else {}
     preset = content.pop("preset", "paper")
-    if preset not in PRESETS:
+    if not isinstance(preset, str) or preset not in PRESETS:
         raise ConfigError(f"unknown preset '{preset}'; known: {', '.join(PRESETS)}")
     merged = _merged(_merged(PRESETS["paper"], PRESETS[preset]), content)
     for change in changes:
@@ -245,6 +246,9 @@ def from_mapping(content: Mapping[str, Any]) -> Settings:
         default = getattr(_DEFAULTS, name)
         if dataclasses.is_dataclass(default):
             _check_keys(name, part, [f.name for f in dataclasses.fields(default)])
+            for f in dataclasses.fields(default):  # True is an int, and 1 epoch, to Python
+                if isinstance(part.get(f.name), bool) and f.type != "bool":
+                    raise ConfigError(f"{name}.{f.name} must be {f.type}; got {str(part[f.name]).lower()}")
     hooks: Any = {float: lambda v: float(v) if isinstance(v, int) and not isinstance(v, bool) else v}
     try:
         return dacite.from_dict(Settings, dict(content), dacite.Config(strict=True, cast=[tuple], type_hooks=hooks))

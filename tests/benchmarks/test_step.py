@@ -18,7 +18,7 @@ from released import PooledMean, pooled_as_released
 Command = Callable[..., tuple[int, str, str]]
 TINY = (
     "model.backbone=test_resnet", "model.input_size_px=64", "model.au_width=16", "model.projection_width=16",
-    "data.dataset=disfa", "data.clip_length=4", "data.workers=0", "trainer.batch_size=2", "start.pretrained=false",
+    "data.dataset=disfa", "data.clip_length=4", "data.workers=1", "trainer.batch_size=2", "start.pretrained=false",
     "trainer.accelerator=cpu",
 )  # fmt: skip
 
@@ -56,3 +56,8 @@ def test_the_command_says_what_was_measured(command: Command, tmp_path: Path, mo
 def test_an_unknown_row_is_one_line(command: Command) -> None:
     code, out, err = command(step.app, "--only", "fast")
     assert (code, out) == (2, "") and "no row 'fast'" in err and "paper" in err
+
+
+def test_too_few_steps_would_only_measure_what_was_loaded_before(command: Command) -> None:
+    code, out, err = command(step.app, "--steps", 3, "--workers", 2)
+    assert (code, out) == (2, "") and "take at least 4" in err

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+import io
 import json
 import shutil
 import time
@@ -11,17 +13,20 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import sklearn.metrics as sk
 import torch
 from hypothesis import given
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
+from rich.console import Console
+from scipy.stats import ttest_rel
 
 from mdhr_sdk.aus import label_set
-from mdhr_sdk.commands.evaluate import as_json, run_evaluate
+from mdhr_sdk.commands.evaluate import as_json, comparison_table, run_evaluate
 from mdhr_sdk.errors import ConfigError, InputError, TrainingError
 from mdhr_sdk.folder import ModelFolder
 from mdhr_sdk.model import load_model
-from mdhr_sdk.training import runs
+from mdhr_sdk.training import record, runs
 from mdhr_sdk.training.comparison import Comparison, compare
 from mdhr_sdk.training.evaluation import BEST, LAST, NESTED, TUNED, Result, best_threshold, choose, evaluate_run, judge
 from mdhr_sdk.training.fit import FoldData
@@ -164,8 +169,46 @@ def test_two_models_on_the_same_frames() -> None:
     assert result.f1[0] > result.f1[1] and result.frames.p_value < 0.01 and result.decisions.p_value < 0.01
     assert result.difference.value == pytest.approx(result.f1[0] - result.f1[1]) and result.difference.low > 0
     assert compare([good], [good]).subjects.p_value == 1
+    alone = dataclasses.replace(good, frames=dataclasses.replace(good.frames, subjects=("F0",) * 60))
+    one = compare([alone], [alone])
+    assert np.isnan(one.subjects.p_value) and one.decisions.p_value == 1
+    assert " - " in _printed(comparison_table("a", "b", one))
     with pytest.raises(InputError, match="same frames"):
         compare([good], [predictions(0, rows=50)])
+
+
+def test_a_false_alarm_where_nothing_occurs_takes_no_au_from_a_mean() -> None:
+    """A better model with one false frame in an AU that the subject never shows must not lose against a worse one."""
+    rng = np.random.default_rng(0)
+    labels = rng.integers(0, 2, (400, 2)).astype(np.int8)
+    subjects = tuple(f"F{row // 40}" for row in range(400))
+    labels[:, 1] *= rng.random(400) < 0.02  # hardly ever
+    better = np.where(rng.random((400, 2)) < 0.9, labels, 1 - labels) * [1, 0] + [0, 1] * (rng.random((400, 1)) < 0.05)
+    worse = np.where(rng.random((400, 2)) < 0.7, labels, 1 - labels) * [1, 0]
+    frames = Frames(("AU01", "AU04"), labels, subjects, tuple(map(str, range(400))), np.arange(0, 400, 40))
+    ours, theirs = (Predictions(frames, one.astype(np.float32)) for one in (better, worse))
+    result = compare([ours], [theirs])
+    assert result.subjects.statistic > 3 and result.subjects.p_value < 0.01
+    slow = [
+        [
+            np.mean(
+                [
+                    sk.f1_score(labels[mine, au], one[mine, au], zero_division=0)
+                    for au in (0, 1)
+                    if labels[mine, au].any()
+                ]
+            )
+            for one in (better > 0.5, worse > 0.5)
+        ]
+        for mine in (np.array(subjects) == name for name in dict.fromkeys(subjects))
+    ]
+    assert result.subjects.statistic == pytest.approx(ttest_rel(*np.array(slow).T).statistic)
+
+
+def _printed(table: object) -> str:
+    console = Console(record=True, width=200, file=io.StringIO())
+    console.print(table)
+    return console.export_text()
 
 
 def data_of(chosen: Settings, fold: int, inner: bool) -> FoldData:
@@ -230,10 +273,72 @@ def test_a_model_folder_says_whom_it_was_trained_on(tmp_path: Path) -> None:
     assert json.loads(folder.read("trained_on.json"))["subjects"] == [f"F{video:03d}" for video in range(6)]
     check_subjects(folder, "mine", 1, ("M001", "M002"))
     check_subjects(folder, "another", 1, ("F001",))
-    with pytest.raises(ConfigError, match=r"trained on 2 of the subjects that fold 1 tests \(F001, F004\).*--fold 2"):
+    with pytest.raises(ConfigError, match=r"trained on 2 of the subjects \(F001, F004\) that fold 1 tests.*--fold 2"):
         check_subjects(folder, "mine", 1, ("M001", "F004", "F001", "F001"))
     (path / "trained_on.json").unlink()
     check_subjects(folder, "mine", 1, ("F001",))
+
+
+def test_a_run_does_not_start_from_weights_that_have_seen_whom_it_is_judged_on(tmp_path: Path) -> None:
+    runs.start(settings("trainer.epochs=1"), tmp_path / "first", [1])
+    (first,) = runs.train(tmp_path / "first", data_of)
+
+    def swapped(chosen: Settings, fold: int, inner: bool) -> FoldData:
+        data = data_of(chosen, fold, inner)
+        assert data.trained_on is not None
+        return dataclasses.replace(data, frames=data.trained_on)
+
+    word = f"start.folder={first}"
+    runs.start(settings("trainer.epochs=1", word), tmp_path / "leak", [1])
+    with pytest.raises(ConfigError, match=r"start.folder '.*first/fold1/model' was trained on 6 of .*data.held_out=0"):
+        runs.train(tmp_path / "leak", swapped)
+    assert not list((tmp_path / "leak").rglob("*.ckpt"))
+
+    runs.start(settings("trainer.epochs=1", word), tmp_path / "second", [1])
+    (second,) = runs.train(tmp_path / "second", lambda *asked: _others(data_of(*asked)))
+    noted = json.loads(ModelFolder.open(second).read("trained_on.json"))
+    assert noted["subjects"] == ["N000"] and noted["earlier"][0]["subjects"][0] == "F000"
+    with pytest.raises(ConfigError, match=r"1 of the subjects \(F003\)"):  # whom the first had seen, not the second
+        check_subjects(ModelFolder.open(second), "mine", 1, ("F003", "M001"))
+
+
+def _others(data: FoldData) -> FoldData:
+    assert data.trained_on is not None
+    names = ("N000",) * len(data.trained_on.subjects)
+    return dataclasses.replace(data, trained_on=dataclasses.replace(data.trained_on, subjects=names))
+
+
+def test_a_start_that_was_killed_can_be_made_again(tmp_path: Path) -> None:
+    run = tmp_path / "run"
+    runs.start(settings(), run, [1])
+    (run / "record.json").rename(run / ".record.json.77.part")
+    runs.start(settings(), run, [1])
+    assert (run / "record.json").is_file()
+    with pytest.raises(ConfigError, match=r"not an empty folder"):
+        runs.start(settings(), run, [1])
+
+
+def test_a_run_that_goes_on_with_other_versions_says_so(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    run = tmp_path / "run"
+    runs.start(settings(), run, [1])
+    now = record.surroundings()
+    assert now["torch"] == torch.__version__.split("+")[0] and record.read_record(run)["starts"] == [now]
+    record.note_surroundings(run, record.read_record(run))
+    assert not caplog.records
+    monkeypatch.setattr(record, "surroundings", lambda: {**now, "torch": "9.9"})
+    for _ in range(2):  # said once
+        record.note_surroundings(run, record.read_record(run))
+    assert [one.getMessage() for one in caplog.records] == [
+        f"'{run}' goes on with torch {now['torch']} -> 9.9: its figures are of neither alone"
+    ]
+    assert [one["torch"] for one in record.read_record(run)["starts"]] == [now["torch"], "9.9"]
+
+
+def test_norms_of_an_untrained_head_are_not_frozen(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match=r"freeze_norms keeps statistics .* set start.folder"):
+        runs.start(settings("optimiser.freeze_norms=true"), tmp_path / "run", [1])
 
 
 def test_other_processes_wait_until_the_first_has_made_the_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

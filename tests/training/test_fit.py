@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import itertools
 import os
 import signal
 import subprocess
@@ -18,6 +19,7 @@ from safetensors.torch import load_file
 import mdhr_sdk
 from mdhr_sdk.errors import ConfigError, TrainingError
 from mdhr_sdk.model import save_model
+from mdhr_sdk.training import module
 from mdhr_sdk.training.fit import fit, score, starting_model
 from mdhr_sdk.training.predictions import Predictions
 from patterns import LABELS, Clips, T, fold_data, settings
@@ -177,3 +179,32 @@ def test_a_damaged_checkpoint_is_named(tmp_path: Path) -> None:
     (folder / "last.ckpt").write_bytes(b"nothing")
     with pytest.raises(TrainingError, match=r"last\.ckpt' cannot be read"):
         fit(settings(), fold_data(), folder)
+
+
+@pytest.mark.parametrize("clip", ["null", "1.0"])
+def test_a_gradient_that_is_not_finite_spoils_no_checkpoint(
+    clip: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """In the last batch before a checkpoint, with a finite loss; a run that goes on finds weights that are numbers."""
+    words, steps = settings("trainer.epochs=2", f"optimiser.clip_norm={clip}"), itertools.count()
+
+    class Spoiling(torch.autograd.Function):
+        @staticmethod
+        def forward(ctx: Any, scores: torch.Tensor) -> torch.Tensor:
+            ctx.factor = torch.inf if next(steps) == 5 else 1.0  # three batches an epoch: the last of the second
+            return scores.clone()
+
+        @staticmethod
+        def backward(ctx: Any, gradient: torch.Tensor) -> torch.Tensor:
+            return gradient * ctx.factor
+
+    with monkeypatch.context() as patch:
+        loss = module.asymmetric_loss
+        patch.setattr(module, "asymmetric_loss", lambda scores, *rest: loss(Spoiling.apply(scores), *rest))
+        with pytest.raises(TrainingError, match=r"a gradient is not finite in epoch 1, batch 2, step 5; lower"):
+            fit(words, fold_data(), tmp_path)
+    saved = torch.load(tmp_path / "last.ckpt", weights_only=True)
+    assert saved["global_step"] == 3
+    assert all(torch.isfinite(x).all() for x in saved["state_dict"].values() if x.is_floating_point())
+    fit(words, fold_data(), tmp_path)
+    assert (tmp_path / "epoch_0002.npz").is_file()

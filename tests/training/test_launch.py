@@ -17,7 +17,7 @@ from torch.utils.data import DataLoader
 from mdhr_sdk.errors import ConfigError, DataError, TrainingError
 from mdhr_sdk.model import build_mdhr
 from mdhr_sdk.training.fit import fit, score
-from mdhr_sdk.training.launch import check_processes, synchronised
+from mdhr_sdk.training.launch import check_processes, plain_errors, synchronised
 from mdhr_sdk.training.module import MDHRTraining
 from mdhr_sdk.training.order import Plan
 from patterns import Clips, fold_data, settings
@@ -98,3 +98,15 @@ def test_an_error_in_a_loaders_process_is_one_line(tmp_path: Path, monkeypatch: 
     with pytest.raises(DataError) as error:
         score(model, data, chosen, torch.device("cpu"))
     assert str(error.value) == "no picture a.jpg; prepare the data again"
+
+
+def test_a_dead_loader_is_one_line_with_the_remedy() -> None:
+    with (
+        pytest.raises(
+            TrainingError, match=r"\(DataLoader worker \(pid 7\) .*\); shared memory may be too small .*workers"
+        ),
+        plain_errors(),
+    ):
+        raise RuntimeError("DataLoader worker (pid 7) is killed by signal: Bus error.\nmore")
+    with pytest.raises(RuntimeError, match="else"), plain_errors():
+        raise RuntimeError("something else")

@@ -57,7 +57,7 @@ def test_ratios_are_those_of_scikit_learn(seed: int, rows: int, aus: int, unknow
     for au in range(aus):
         known = labels[:, au] >= 0
         truth, decided = labels[known, au], predicted[known, au].astype(int)
-        if truth.any() or decided.any():
+        if truth.any():  # scikit-learn gives 0 to a false alarm where nothing occurs; here such an AU has no F1
             assert ours.f1[au] == pytest.approx(sk.f1_score(truth, decided), abs=1e-12)
         else:
             assert np.isnan(ours.f1[au])
@@ -139,7 +139,7 @@ def test_events_are_those_of_a_slow_loop(seed: int, rows: int, overlap: float) -
         got = [ours.predicted[au], ours.predicted_found[au], ours.true[au], ours.true_found[au]]
         assert got == list(expected)
         precision, recall = expected[1] / max(expected[0], 1), expected[3] / max(expected[2], 1)
-        if expected[0] + expected[2] == 0:
+        if expected[2] == 0:
             assert np.isnan(ours.f1[au])
         else:
             f1 = 2 * precision * recall / (precision + recall) if precision + recall else 0

@@ -70,7 +70,7 @@ def test_a_lab_prepares_its_own_videos(
     assert run(capsys, monkeypatch, *words)[:2] == (0, stdout)
     monkeypatch.chdir(out)  # where the settings' defaults find what was made
     data = fold_data(read_settings(None, [f"data.dataset={lab / 'mylab.yaml'}", "model.input_size_px=64"]), 1)
-    assert data.train[0]["clip"].shape == (16, 3, 64, 64) and set(data.frames.subjects) == {"ben"}
+    assert data.prepare(data.train[0]["clip"]).shape == (16, 3, 64, 64) and set(data.frames.subjects) == {"ben"}
 
 
 def test_frames_without_a_face_are_reported(
@@ -128,3 +128,17 @@ def test_bad_input_is_one_line(
 def test_preparing_needs_no_pytorch() -> None:
     code = "import sys, mdhr_sdk.commands.prepare; sys.exit('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+def test_rows_that_a_label_table_skips_are_told(
+    lab: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    raw = tmp_path / "raw"
+    shutil.copytree(lab, raw)
+    table = raw / "labels" / "anna_smile.csv"
+    rows = table.read_text().splitlines()
+    table.write_text("\n".join(rows[:6] + rows[8:]) + "\n")  # without frames 5 and 6
+    words = ("prepare", raw / "mylab.yaml", "--raw", raw, "--out", tmp_path / "out", "--size", 64, "--workers", 1)
+    code, out, _ = run(capsys, monkeypatch, *words)
+    assert code == 0 and "22 frames of 2 videos are listed" in out
+    assert "no row in the label tables, between a video's first and last: anna/smile: 2; clips end there" in out

@@ -11,6 +11,7 @@ from mdhr_sdk.aus import label_set
 from mdhr_sdk.errors import ConfigError
 from mdhr_sdk.folder import ModelFolder
 from mdhr_sdk.model import MDHR
+from mdhr_sdk.training.folds import augmentation
 from mdhr_sdk.training.settings import read_settings
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -58,6 +59,9 @@ def test_file_and_words_over_the_preset(tmp_path: Path) -> None:
         ("trainer: {batch_size: 8, devices: 3}", "multiple of devices 3"),
         ("trainer: 5", "trainer must be a mapping"),
         ("preset: papr", "unknown preset 'papr'"),
+        ("preset: [paper]", "unknown preset"),
+        ("trainer: {epochs: true}", "trainer.epochs must be int; got true"),
+        ("trainer: {precision: bf15}", "precision must be one of .*'bf16-mixed'"),
         ("data: [", "is not YAML"),
         ("- 1", "must hold a mapping"),
         ("optimiser: {ema: 2.0}", "ema must be None or in"),
@@ -69,6 +73,12 @@ def test_refuses_what_cannot_be(text: str, message: str, tmp_path: Path) -> None
     path.write_text(text)
     with pytest.raises(ConfigError, match=message):
         read_settings(path)
+
+
+@pytest.mark.parametrize("word", ["augmentation.brightness=[1]", "augmentation.brightness=5", "augmentation.dim=1"])
+def test_refuses_augmentation_that_cannot_be(word: str) -> None:
+    with pytest.raises(ConfigError, match="augmentation"):
+        augmentation(read_settings(None, [word]))
 
 
 @pytest.mark.parametrize("word", ["epochs", "=3", "trainer.epoch=3", "trainer.epochs=[", "trainer.epochs=x"])
