@@ -150,7 +150,8 @@ def measure(rows: dict[str, Settings], steps: int, warm_up: int, rounds: int) ->
     base = next(iter(rows.values()))
     found: dict[str, list[tuple[list[float], int]]] = {name: [] for name in rows}
     with tempfile.TemporaryDirectory() as folder:
-        feeds = sources(base, Path(folder), base.trainer.batch_size * (steps + warm_up))
+        batches = steps + warm_up + 2  # more than are asked for: workers that end would slow the last step
+        feeds = sources(base, Path(folder), base.trainer.batch_size * batches)
         for _ in range(rounds):
             for name, settings in rows.items():
                 # memory that an earlier row left behind would make starting the workers slow
@@ -179,7 +180,8 @@ def speed_table(found: list[Speed], frames: int) -> Table:
         seconds, fed = median(row.memory_s), mean(row.files_s)  # workers deliver in bursts
         numbers = (frames / x for x in (seconds, max(row.memory_s), min(row.memory_s)))
         words = (*(f"{x:,.1f}" for x in numbers), f"{base / seconds:.2f}", f"{frames / fed:,.1f}")
-        table.add_row(row.name, *words, f"{100 * seconds / fed:.0f} %", f"{row.peak_bytes / 2**30:.2f}")
+        share = mean(row.memory_s) / fed
+        table.add_row(row.name, *words, f"{100 * share:.0f} %", f"{row.peak_bytes / 2**30:.2f}")
     return table
 
 
