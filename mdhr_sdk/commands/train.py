@@ -71,11 +71,14 @@ def run_train(words: Sequence[str], folds: Sequence[int], out: Path | None, resu
 def _check_folds(settings: Settings, folds: Sequence[int]) -> None:
     """Find a bad list of the last fold now, not after days."""
     from ..training.folds import fold_data
-    from ..training.runs import check_data
+    from ..training.runs import start_note
+    from ..training.subjects import check_start
 
+    start = start_note(settings)
     for fold in folds:
         for inner in (False, True)[: 2 if settings.data.held_out else 1]:
-            check_data(settings, fold_data(settings, fold, inner), fold)
+            data = fold_data(settings, fold, inner)
+            check_start(start, data.label_set.name, fold, data.frames.subjects)
 
 
 def _trained(out: Path, folds: Sequence[int]) -> list[Path]:

@@ -4,6 +4,7 @@ RUN/settings.yaml      all settings
 RUN/record.json        folds, settings' digest, and versions and machine that the run was started and resumed with
 RUN/fold1/             see `mdhr_sdk.training.fit`
 RUN/fold1/data.json    digests of the frames and labels that it must go on with
+RUN/fold1/start.json   whom the weights that it started from have seen
 RUN/fold1/held_out/    the inner run, with `data.held_out` above 0
 RUN/fold1/model/       the model folder
 """
@@ -25,16 +26,16 @@ from ..errors import ConfigError, OutputError, TrainingError
 from ..folder import ModelFolder
 from ..model import MDHR, save_model
 from .evaluation import HALF, HELD_OUT, SETTINGS, Choice, choose
-from .files import writing_whole
+from .files import write_whole, writing_whole
 from .fit import FoldData, epoch_stem, fit
 from .launch import check_processes
 from .predictions import Frames
 from .record import RECORD, note_surroundings, read_record, surroundings, write_record
 from .settings import Settings, read_settings
-from .subjects import check_start, note_subjects
+from .subjects import Note, check_start, note_subjects, noted
 
 DataOf = Callable[[Settings, int, bool], FoldData]  # settings, fold, inner run
-SEEN = "data.json"
+SEEN, START = "data.json", "start.json"
 PATIENCE_S = 600  # the first process may still be looking for a million pictures
 
 
@@ -115,20 +116,21 @@ def _train_fold(settings: Settings, folder: Path, fold: int, data_of: DataOf, te
     target = folder / "model"
     if target.is_dir():
         return target
+    start = _kept_note(settings, folder)
     if settings.data.held_out:
         inner = data_of(settings, fold, True)
-        check_data(settings, inner, fold)
+        check_start(start, inner.label_set.name, fold, inner.frames.subjects)
         _check_same(folder / HELD_OUT, inner)
         tell(_heading(fold, inner, settings, "held-out training subjects, to choose epoch and thresholds"))
         fit(settings, inner, folder / HELD_OUT)
     data = data_of(settings, fold, False)
-    check_data(settings, data, fold)
+    check_start(start, data.label_set.name, fold, data.frames.subjects)
     _check_same(folder, data)
     tell(_heading(fold, data, settings, "the test fold"))
     fit(settings, data, folder)
     if is_first_process():
         choice = choose(folder / HELD_OUT) if settings.data.held_out else None
-        _save(settings, data, folder, fold, choice)
+        _save(settings, data, folder, fold, choice, start)
     return target
 
 
@@ -137,17 +139,23 @@ def _heading(fold: int, data: FoldData, settings: Settings, judged: str) -> str:
     return f"fold {fold}: {clips}; validated on {judged} ({len(set(data.frames.subjects))} subjects)"
 
 
-def check_data(settings: Settings, data: FoldData, fold: int) -> None:
-    """Make sure that the weights a run starts from have not seen whom it is validated on.
-
-    Raises:
-        ConfigError: they have.
-    """
-    if settings.start.folder is not None:
-        check_start(ModelFolder.open(settings.start.folder), data.label_set.name, fold, data.frames.subjects)
+def start_note(settings: Settings) -> Note:
+    """Whom the weights that a run starts from have seen, as far as it is known."""
+    return {} if settings.start.folder is None else noted(ModelFolder.open(settings.start.folder))
 
 
-def _save(settings: Settings, data: FoldData, folder: Path, fold: int, choice: Choice | None) -> None:
+def _kept_note(settings: Settings, folder: Path) -> Note:
+    """The same, kept beside the fold: a run that goes on needs no longer what it started from."""
+    path = folder / START
+    if path.is_file():
+        return dict(json.loads(path.read_text(encoding="utf-8")))
+    note = start_note(settings)
+    if is_first_process():
+        write_whole(path, json.dumps(note).encode())
+    return note
+
+
+def _save(settings: Settings, data: FoldData, folder: Path, fold: int, choice: Choice | None, start: Note) -> None:
     """The model folder: the chosen epoch with its thresholds, or the last epoch with 0.5."""
     epoch = choice.epoch if choice else settings.trainer.epochs
     thresholds = choice.thresholds if choice else (HALF,) * len(data.label_set.aus)
@@ -168,7 +176,6 @@ def _save(settings: Settings, data: FoldData, folder: Path, fold: int, choice: C
         licence=f"that of the training data ({data.label_set.name}) and of the starting weights",
     )
     if data.trained_on is not None:
-        start = None if settings.start.folder is None else ModelFolder.open(settings.start.folder)
         note_subjects(made, data.label_set.name, fold, data.trained_on.subjects, start)
     building.replace(folder / "model")  # whole: a folder of that name ends the fold
 

@@ -12,16 +12,29 @@ from ..folder import ModelFolder
 TRAINED_ON = "trained_on.json"
 
 
-def note_subjects(
-    folder: ModelFolder, dataset: str, fold: int, subjects: Iterable[str], start: ModelFolder | None = None
-) -> None:
-    """Write the training subjects, held out or not, into a model folder, with those of the model it started from.
+Note = dict[str, Any]
+
+
+def noted(folder: ModelFolder) -> Note:
+    """What `note_subjects` wrote into a folder; empty if nothing is known of it.
 
     Raises:
-        ModelFolderError: it cannot be written, or `start`'s note is not what its manifest says.
+        ModelFolderError: it is not what the manifest says.
     """
-    before = {} if start is None else _noted(start)
-    earlier = [*before.pop("earlier", []), *([before] if before else [])]
+    return dict(json.loads(folder.read(TRAINED_ON))) if folder.has(TRAINED_ON) else {}
+
+
+def note_subjects(folder: ModelFolder, dataset: str, fold: int, subjects: Iterable[str], start: Note) -> None:
+    """Write the training subjects, held out or not, into a model folder, with those of the model it started from.
+
+    Args:
+        start: what was noted of that model.
+
+    Raises:
+        ModelFolderError: it cannot be written.
+    """
+    own = {key: value for key, value in start.items() if key != "earlier"}
+    earlier = [*start.get("earlier", []), *([own] if own else [])]
     content = {"dataset": dataset, "fold": fold, "subjects": sorted(set(subjects)), "earlier": earlier}
     with folder.writing(TRAINED_ON, {"tool": "mdhr train"}) as path:
         path.write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
@@ -34,36 +47,34 @@ def check_subjects(folder: ModelFolder, dataset: str, fold: int, tested: Iterabl
         ConfigError: somebody was.
         ModelFolderError: the folder's note is not what its manifest says.
     """
-    if both := _both(folder, dataset, tested):
+    note = noted(folder)
+    if both := _both(note, dataset, tested):
         raise ConfigError(
             f"'{folder.path}' was trained on {_some(both)} that fold {fold} tests: its figures would mean nothing; "
-            f"judge it on its own fold: --fold {_noted(folder)['fold']}"
+            f"judge it on its own fold: --fold {note['fold']}"
         )
 
 
-def check_start(folder: ModelFolder, dataset: str, fold: int, judged: Iterable[str]) -> None:
+def check_start(start: Note, dataset: str, fold: int, judged: Iterable[str]) -> None:
     """Make sure that a run does not start from weights that have seen whom it will be judged on, or choose by.
 
+    Args:
+        start: what was noted of the model it starts from.
+
     Raises:
-        ConfigError, ModelFolderError: as for `check_subjects`.
+        ConfigError: they have.
     """
-    if both := _both(folder, dataset, judged):
+    if both := _both(start, dataset, judged):
         raise ConfigError(
-            f"start.folder '{folder.path}' was trained on {_some(both)} that fold {fold} is validated on: its figures "
+            f"the model of start.folder was trained on {_some(both)} that fold {fold} is validated on: its figures "
             "would mean nothing; start from a model of the same fold (and set data.held_out=0, for such a model has "
             "seen all training subjects), or from other weights"
         )
 
 
-def _noted(folder: ModelFolder) -> dict[str, Any]:
-    """What `note_subjects` wrote; empty if nothing is known."""
-    return dict(json.loads(folder.read(TRAINED_ON))) if folder.has(TRAINED_ON) else {}
-
-
-def _both(folder: ModelFolder, dataset: str, tested: Iterable[str]) -> list[str]:
-    noted = _noted(folder)
-    notes = [noted, *noted.get("earlier", [])] if noted else []
-    seen = {subject for note in notes if note["dataset"] == dataset for subject in note["subjects"]}
+def _both(note: Note, dataset: str, tested: Iterable[str]) -> list[str]:
+    notes = [note, *note.get("earlier", [])] if note else []
+    seen = {subject for one in notes if one["dataset"] == dataset for subject in one["subjects"]}
     return sorted(seen & set(tested))
 
 
