@@ -1,0 +1,39 @@
+"""Two models on the same frames: which AUs count is for the labels to say."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import sklearn.metrics as sk
+from scipy.stats import ttest_rel
+
+from mdhr_sdk.training.comparison import compare
+from mdhr_sdk.training.predictions import Frames, Predictions
+
+
+def test_a_false_alarm_where_nothing_occurs_takes_no_au_from_a_mean() -> None:
+    """A better model with one false frame in an AU that the subject never shows must not lose against a worse one."""
+    rng = np.random.default_rng(0)
+    labels = rng.integers(0, 2, (400, 2)).astype(np.int8)
+    subjects = tuple(f"F{row // 40}" for row in range(400))
+    labels[:, 1] *= rng.random(400) < 0.02  # hardly ever
+    better = np.where(rng.random((400, 2)) < 0.9, labels, 1 - labels) * [1, 0] + [0, 1] * (rng.random((400, 1)) < 0.05)
+    worse = np.where(rng.random((400, 2)) < 0.7, labels, 1 - labels) * [1, 0]
+    frames = Frames(("AU01", "AU04"), labels, subjects, tuple(map(str, range(400))), np.arange(0, 400, 40))
+    ours, theirs = (Predictions(frames, one.astype(np.float32)) for one in (better, worse))
+    result = compare([ours], [theirs])
+    assert result.subjects.statistic > 3 and result.subjects.p_value < 0.01
+    slow = [
+        [
+            np.mean(
+                [
+                    sk.f1_score(labels[mine, au], one[mine, au], zero_division=0)
+                    for au in (0, 1)
+                    if labels[mine, au].any()
+                ]
+            )
+            for one in (better > 0.5, worse > 0.5)
+        ]
+        for mine in (np.array(subjects) == name for name in dict.fromkeys(subjects))
+    ]
+    assert result.subjects.statistic == pytest.approx(ttest_rel(*np.array(slow).T).statistic)
