@@ -22,8 +22,8 @@ class Comparison:
     Attributes:
         f1: mean over folds of mean F1, of each.
         difference: of the two, with the 95 % interval over subjects drawn anew.
-        subjects: paired t-test on F1 a subject (over the AUs that occur in that subject), the one whose units are
-            independent; NaN with fewer than two subjects.
+        subjects: paired t-test on F1 a subject, whose units are independent; over the AUs that occur in that subject,
+            so blind to false alarms in others; NaN with fewer than two subjects.
         frames: paired t-test on errors |score - label| of single frames, as in the paper's supplement table 6;
             frames of a video are alike, so its p is too small.
         decisions: McNemar's test on decisions, with the same reservation.

@@ -148,7 +148,10 @@ def _kept_note(settings: Settings, folder: Path) -> Note:
     """The same, kept beside the fold: a run that goes on needs no longer what it started from."""
     path = folder / START
     if path.is_file():
-        return dict(json.loads(path.read_text(encoding="utf-8")))
+        try:
+            return dict(json.loads(path.read_text(encoding="utf-8")))
+        except (OSError, ValueError, TypeError) as error:
+            raise TrainingError(f"'{path}' cannot be read ({error}); start a new run") from None
     note = start_note(settings)
     if is_first_process():
         write_whole(path, json.dumps(note).encode())
