@@ -60,7 +60,12 @@ class Row:
 
 
 def candidates(
-    folder: ModelFolder, backends: list[str], precisions: list[str], threads: int, graph: str = "encoder"
+    folder: ModelFolder,
+    backends: list[str],
+    precisions: list[str],
+    threads: int,
+    graph: str = "encoder",
+    device: str = "cpu",
 ) -> list[Candidate]:
     """Those that can run `graph` here; whatever runs the encoder runs the rest of a stream.
 
@@ -74,18 +79,24 @@ def candidates(
     for backend in backends or BACKENDS:
         module = BACKENDS[backend]
         for precision in precisions or module.PRECISIONS:
-            if "cpu" not in module.DEVICES or precision not in module.PRECISIONS:
+            if device.partition(":")[0] not in module.DEVICES or precision not in module.PRECISIONS:
                 continue
-            reason = module.obstacle(folder, graph, SessionOptions("cpu", threads, precision))
+            reason = module.obstacle(folder, graph, SessionOptions(device, threads, precision))
             found += [Candidate(backend, precision)] if reason is None else []
             reasons += [] if reason is None else [f"{backend} {precision}: {reason}"]
     if not found:
-        raise BackendError(f"no backend can run {graph} of '{folder.path}' on this CPU: {'; '.join(reasons)}")
+        raise BackendError(f"no backend can run {graph} of '{folder.path}' on '{device}' here: {'; '.join(reasons)}")
     return found
 
 
 def requests(
-    folder: ModelFolder, chosen: list[Candidate], lookahead: int, faces: int, threads: int, scratch: Path
+    folder: ModelFolder,
+    chosen: list[Candidate],
+    lookahead: int,
+    faces: int,
+    threads: int,
+    scratch: Path,
+    device: str = "cpu",
 ) -> dict[tuple[Candidate, str], dict[str, Any]]:
     """What every worker is told; one a candidate and part, and the baseline's window."""
     length = folder.config.clip_length
@@ -93,7 +104,7 @@ def requests(
     np.savez(scratch / "clip.npz", clip=demo[None, :length])
     np.savez(scratch / "encoder.npz", frames=np.repeat(demo[:1], faces, axis=0))
     np.savez(scratch / "stream.npz", frames=demo)
-    common = {"folder": str(folder.path), "device": "cpu", "threads": threads, "lookahead": lookahead, "faces": faces}
+    common = {"folder": str(folder.path), "device": device, "threads": threads, "lookahead": lookahead, "faces": faces}
     made = {}
     for candidate in (BASELINE, *chosen):
         own = {**common, "backend": candidate.backend, "precision": candidate.precision}
@@ -176,6 +187,7 @@ def streaming(
         Optional[int], typer.Option(help="Frames; the least without edge effects if not given.")
     ] = None,
     faces: Annotated[int, typer.Option(min=1, help="Faces a step.")] = 1,
+    device: Annotated[str, typer.Option(help="'cpu', 'cuda' or 'cuda:1', also of the baseline.")] = "cpu",
     threads: Annotated[Optional[int], typer.Option(help="CPU threads; as many as usable cores if not given.")] = None,
     rounds: Annotated[int, typer.Option(min=1, help="Turns of each.")] = 7,
     seconds: Annotated[float, typer.Option(help="Least length of a turn.")] = 0.5,
@@ -186,13 +198,14 @@ def streaming(
     machine, folder = describe_machine(), ModelFolder.open(model)
     threads = usable_cores() if threads is None else threads
     lookahead = default_lookahead(folder.config) if lookahead is None else lookahead
-    chosen = candidates(folder, backend or [], precision or [], threads)
+    chosen = candidates(folder, backend or [], precision or [], threads, device=device)
     console.print("\n".join([*machine.lines(), *([f"warning: {machine.warning}"] if machine.warning else [])]))
     console.print(
-        f"{folder.path}: T = {folder.config.clip_length}, lookahead {lookahead}, faces {faces}, threads {threads}"
+        f"{folder.path}: T = {folder.config.clip_length}, lookahead {lookahead}, faces {faces}, "
+        f"device {device}, threads {threads}"
     )
     with tempfile.TemporaryDirectory() as scratch:
-        asked = requests(folder, chosen, lookahead, faces, threads, Path(scratch))
+        asked = requests(folder, chosen, lookahead, faces, threads, Path(scratch), device)
         ready, turns = measure(asked, rounds, seconds)
     if (BASELINE, "clip") not in turns:
         raise BackendError("the baseline needs PyTorch: pip install 'mdhr-sdk[torch]'")
@@ -200,8 +213,11 @@ def streaming(
     released = median(np.concatenate(turns[BASELINE, "clip"]))
     console.print(table(rows))
     console.print(f"released: eager PyTorch in the released order on the window of T frames, {released:.0f} ms a face")
+    for place in dict.fromkeys(ready[one, "stream"]["place"] for one in chosen if (one, "stream") in turns):
+        console.print(f"rings on {place}")
     if json is not None:
         content = {"machine": asdict(machine), "lookahead": lookahead, "faces": faces, "threads": threads}
+        content |= {"device": device}
         write_json(json, {**content, "released_ms": released, "rows": [asdict(one) for one in rows]})
 
 

@@ -105,7 +105,7 @@ def stream(request: Answer) -> tuple[Answer, Run]:
 
     for _ in range(WARM_UP_RUNS + graphs.config.clip_length):
         run()
-    return {"stream_bytes": scorer.stream_bytes}, run
+    return {"stream_bytes": scorer.stream_bytes, "place": scorer.place}, run
 
 
 def features(request: Answer) -> tuple[Answer, None]:

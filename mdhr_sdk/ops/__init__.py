@@ -9,7 +9,7 @@ from __future__ import annotations
 from .arrays import DeviceArray
 from .crops import warp_crops
 from .dynamics import DynamicsParameters, fuse_dynamics
-from .extension import extension_status
+from .extension import extension_status, has_cuda_kernels
 from .step import DynamicsState, fuse_dynamics_step
 
 __all__ = [
@@ -19,5 +19,6 @@ __all__ = [
     "extension_status",
     "fuse_dynamics",
     "fuse_dynamics_step",
+    "has_cuda_kernels",
     "warp_crops",
 ]

@@ -48,6 +48,12 @@ def extension_status() -> str:
     return f"compiled: {extension.instruction_set()}, {'CUDA' if extension.cuda else 'no CUDA'}"
 
 
+def has_cuda_kernels() -> bool:
+    """Whether the extension was built, and with CUDA."""
+    extension = _load()
+    return not isinstance(extension, str) and bool(extension.cuda)
+
+
 def call(kernel: Callable[..., Any], *arguments: Any) -> Any:
     """Run a function of the extension.
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -196,6 +196,11 @@ def graph_specs(
     if base == "encoder":
         return (TensorSpec("frames", picture[0], (None, *picture[1])),), features
     return features, scores
+
+
+def joined(parts: Sequence[Arrays]) -> dict[str, NDArray[Any]]:
+    """What several runs gave, as one run of all rows."""
+    return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
 
 
 def check_finite(session: Session, *arrays: NDArray[Any]) -> None:

@@ -59,11 +59,16 @@ def cuda_free_bytes(index: int = 0) -> int | None:
     return free.value if known else None
 
 
+def device_number(device: str) -> int:
+    """1 of 'cuda:1'; 0 of 'cuda'."""
+    return int(device.partition(":")[2] or 0)
+
+
 def no_device(device: str) -> str | None:
     """Why 'cuda' or 'cuda:N' is not there; None if it is."""
     if cuda_device_count() == 0:
         return "this machine has no CUDA device that the NVIDIA driver offers"
-    if cuda_device(int(device.partition(":")[2] or 0)) is None:
+    if cuda_device(device_number(device)) is None:
         return f"device '{device}' was asked for and there are {cuda_device_count()} CUDA devices, counted from 0"
     return None
 

@@ -26,9 +26,11 @@ class DeviceMemory(Protocol):
     """One device, one stream of it, and what was allocated. Every method but `close` belongs into `active()`.
 
     Attributes:
+        number: the device's, from 0.
         stream: the stream's handle, as TensorRT takes it.
     """
 
+    number: int
     stream: int
 
     def active(self) -> contextlib.AbstractContextManager[None]:
@@ -93,7 +95,7 @@ class CudaBindings:
 
     def __init__(self, runtime: Any, index: int) -> None:
         self._runtime = runtime
-        self._index = index
+        self.number = index
         self._held: list[tuple[str, Any]] = []  # function that frees it, handle
         self._release = weakref.finalize(self, _free_all, runtime, index, self._held)
         with self.active():
@@ -102,7 +104,7 @@ class CudaBindings:
 
     @contextlib.contextmanager
     def active(self) -> Iterator[None]:
-        self._call("cudaSetDevice", self._index)
+        self._call("cudaSetDevice", self.number)
         yield
 
     def host(self, shape: tuple[int, ...], dtype: DTypeLike) -> NDArray[Any]:

@@ -2,17 +2,23 @@
 
 from __future__ import annotations
 
+import contextlib
 import importlib.util
 import os
+from collections.abc import Collection, Iterator
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 from numpy.typing import NDArray
 
 from ..errors import BackendError, InputError, ModelFolderError, require
 from ..folder import ModelFolder
+from ..ops import DeviceArray
+from ..ops.arrays import CPU
 from .base import Arrays, SessionOptions, artefact, check_inputs, export_command, graph_specs, no_artefact, parity_entry
-from .cuda import no_device
+from .cuda import device_number, no_device
+from .kept import Part, check_kept
 
 SUFFIX = "onnx"
 CUDA, TENSORRT = "CUDAExecutionProvider", "TensorrtExecutionProvider"
@@ -117,12 +123,38 @@ class OnnxRuntimeSession:
         self._check_graph(file)
 
     def run(self, inputs: Arrays) -> dict[str, NDArray[Any]]:
+        names = [spec.name for spec in self.outputs]
+        with self._running(inputs):
+            return dict(zip(names, self._session.run(names, dict(inputs)), strict=True))
+
+    def run_kept(self, inputs: Arrays, kept: Collection[str]) -> Iterator[Part]:
+        """See `KeepingSession`: one part."""
+        kind, number = self.device.partition(":")[0], device_number(self.device)
+        check_kept(self.outputs, kept)
+        with self._running(inputs):
+            binding = self._session.io_binding()
+            for name, array in inputs.items():
+                binding.bind_cpu_input(name, np.ascontiguousarray(array))
+            for spec in self.outputs:
+                binding.bind_output(spec.name, *((kind, number) if spec.name in kept else ()))
+            self._session.run_with_iobinding(binding)
+            binding.synchronize_outputs()
+        values = dict(zip([spec.name for spec in self.outputs], binding.get_outputs(), strict=True))
+        arrays = {name: value.numpy() for name, value in values.items() if name not in kept}
+        where = number if kind == "cuda" else CPU
+        left = {
+            name: DeviceArray(values[name].data_ptr(), tuple(values[name].shape()), "float32", where) for name in kept
+        }
+        yield Part(slice(0, len(inputs[self.inputs[0].name])), arrays, left)  # memory that lives as long as `values`
+
+    @contextlib.contextmanager
+    def _running(self, inputs: Arrays) -> Iterator[None]:
+        """The inputs checked, and ONNX Runtime's errors as ours."""
         if self._session is None:
             raise InputError("this session is closed; open a new one")
         check_inputs(self.inputs, inputs)
-        names = [spec.name for spec in self.outputs]
         try:
-            return dict(zip(names, self._session.run(names, dict(inputs)), strict=True))
+            yield
         except Exception as error:  # onnxruntime's own exception types share no base
             reason = str(error).splitlines()[0]
             raise BackendError(f"onnxruntime failed on {self.device}: {reason}; try a smaller batch") from None

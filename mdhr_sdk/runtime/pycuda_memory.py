@@ -15,7 +15,7 @@ class PyCuda:
     """`DeviceMemory` through pycuda, in the primary context, which TensorRT uses too."""
 
     def __init__(self, driver: Any, index: int) -> None:
-        self._driver = driver
+        self._driver, self.number = driver, index
         self._allocations: list[Any] = []
         try:
             driver.init()

@@ -23,6 +23,7 @@ from numpy.typing import NDArray
 from ..config import FolderConfig
 from ..ops import DynamicsParameters, DynamicsState, fuse_dynamics, fuse_dynamics_step
 from ..ops.arrays import FLOATS, itemsize, numpy_dtype
+from .device_dynamics import DeviceDynamics, Map
 
 RING_DTYPES = FLOATS
 Array = NDArray[np.float32]
@@ -65,6 +66,7 @@ class RingSettings:
         parameters: of the motion path; None without MFD.
         dtype: how maps' differences are kept, one of `RING_DTYPES`; 'float32' is exact.
         threads: of the kernels.
+        device: where settled rings lie instead of the host; None for the host.
     """
 
     lookahead: int
@@ -74,6 +76,7 @@ class RingSettings:
     parameters: DynamicsParameters | None
     dtype: str = "float32"
     threads: int | None = None
+    device: DeviceDynamics | None = None
 
     @property
     def settled(self) -> bool:
@@ -88,12 +91,12 @@ class RingSettings:
     def ring(self) -> Ring:
         return SettledRing(self) if self.settled else WindowRing(self)
 
-    def push(self, rings: Sequence[Ring], static: Array, maps: Sequence[Array]) -> list[Rows]:
+    def push(self, rings: Sequence[Ring], static: Array, maps: Sequence[Map]) -> list[Rows]:
         """Give each of M rings its next frame: static (M, P, W), maps (M, C, h, w) a scale."""
         if self.settled:
             return _push_settled(self, cast(Sequence[SettledRing], rings), static, maps)
-        own = cast(Sequence[WindowRing], rings)
-        return [ring.push(static[i], [level[i] for level in maps]) for i, ring in enumerate(own)]
+        own, here = cast(Sequence[WindowRing], rings), cast(Sequence[Array], maps)
+        return [ring.push(static[i], [level[i] for level in here]) for i, ring in enumerate(own)]
 
     def finish(self, rings: Sequence[Ring]) -> list[Rows]:
         """No frames follow for these rings."""
@@ -144,14 +147,16 @@ class SettledRing:
 
 
 def _push_settled(
-    settings: RingSettings, rings: Sequence[SettledRing], static: Array, maps: Sequence[Array]
+    settings: RingSettings, rings: Sequence[SettledRing], static: Array, maps: Sequence[Map]
 ) -> list[Rows]:
     for ring, row in zip(rings, static, strict=True):
         ring.statics.append(row.copy())  # not the batch
     if settings.parameters is None:
         return [Rows(row[None], None) for row in static]
     for ring in rings:
-        if ring.state is None:
+        if ring.state is None and settings.device is not None:
+            ring.state = settings.device.state_of(ring)
+        elif ring.state is None:
             channels, *positions = maps[0].shape[1:]
             size = (1, len(maps), channels, (positions[0], positions[1]), settings.k)
             ring.state = DynamicsState.empty(*size, settings.parameters.squeeze.shape[1], dtype=settings.dtype)
@@ -177,10 +182,12 @@ def _finish_settled(settings: RingSettings, rings: Sequence[SettledRing]) -> lis
 
 
 def _step(
-    settings: RingSettings, rings: Sequence[SettledRing], maps: Sequence[Array] | None
+    settings: RingSettings, rings: Sequence[SettledRing], maps: Sequence[Map] | None
 ) -> tuple[Array, NDArray[np.int64]]:
     """All rings one frame further by one call of the kernel."""
     states = [ring.state for ring in rings if ring.state is not None]
+    if settings.device is not None:
+        return settings.device.step(maps, states)
     assert settings.parameters is not None
     return fuse_dynamics_step(maps, states, settings.parameters, threads=settings.threads)
 

@@ -8,15 +8,18 @@ scored in the window of its last frame.
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Hashable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Hashable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import cast
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ..config import FolderConfig
 from ..errors import ConfigError, InputError, NotFiniteError
-from .base import Session, check_inputs, finite, not_finite
+from .base import Session, check_inputs, finite, joined, not_finite
+from .device_dynamics import Map, place_rings
+from .kept import KeepingSession
 from .rings import RING_DTYPES, Ring, RingSettings, Rows, Window
 from .stream_graphs import StreamGraphs
 
@@ -72,7 +75,8 @@ class StreamScorer:
         graphs: what it runs; the caller's to close.
         lookahead: L, in frames.
         settings: what the streams' rings share.
-        stream_bytes: memory that a stream holds at most.
+        place: where rings, and features on the way to them, lie: 'cuda:0', or 'the host', and why not on a device.
+        stream_bytes: memory that a stream holds at most, there.
     """
 
     def __init__(self, graphs: StreamGraphs, lookahead: int | None = None, ring_dtype: str = "float32") -> None:
@@ -98,10 +102,12 @@ class StreamScorer:
         self.graphs = graphs
         self.lookahead = int(lookahead)
         model = config.model
-        self.settings = RingSettings(
+        settings = RingSettings(
             lookahead, config.clip_length, model.k if model.mfd else 0, model.temporal_reach, graphs.parameters,
             ring_dtype, graphs.threads,
         )  # fmt: skip
+        self.place, device = place_rings(settings, graphs)
+        self.settings = replace(settings, device=device)
         self.stream_bytes = self.settings.ring_bytes(config)
         self._streams: dict[Hashable, _Stream] = {}
 
@@ -134,6 +140,8 @@ class StreamScorer:
         stacked = np.stack(list(frames.values()))
         if not np.isfinite(stacked).all():
             raise InputError("expected finite frames; got NaN or infinity")
+        if self.settings.device is not None:
+            return self._push(list(frames), self._kept_features(stacked))
         return self.push_features(list(frames), _in_batches(self.graphs.encoder, {"frames": stacked}))
 
     def push_features(self, keys: Sequence[Hashable], features: Mapping[str, Array]) -> list[StreamScore]:
@@ -153,18 +161,34 @@ class StreamScorer:
                 f"expected different keys, and a row of the features for each; got {len(keys)} keys and "
                 f"{len(static)} rows"
             )
-        streams = {key: self._streams.setdefault(key, _Stream(self.settings.ring())) for key in keys}
+        return self._push(keys, [(static, maps)])
+
+    def _push(self, keys: Sequence[Hashable], parts: Iterable[tuple[Array, Sequence[Map]]]) -> list[StreamScore]:
+        """The features of all keys, in their order, in one part or more."""
+        streams: dict[Hashable, _Stream] = {}
+        rows: list[Rows] = []
         try:
-            rows = self.settings.push([stream.ring for stream in streams.values()], static, maps)
+            for static, maps in parts:
+                some = keys[len(streams) : len(streams) + len(static)]
+                streams |= {key: self._streams.setdefault(key, _Stream(self.settings.ring())) for key in some}
+                rows += self.settings.push([streams[key].ring for key in some], static, maps)
             for stream in streams.values():
                 stream.seen += 1
             return self._score(streams, dict(zip(keys, rows, strict=True)), self.lookahead)
         except NotFiniteError:
             raise
         except BaseException:  # also Ctrl-C: what was half pushed would be scored as another frame
-            for key in keys:
+            for key in streams:
                 del self._streams[key]
             raise
+
+    def _kept_features(self, frames: Array) -> Iterator[tuple[Array, Sequence[Map]]]:
+        """Static tokens on the host, maps on the encoder's device until the next part."""
+        encoder = cast(KeepingSession, self.graphs.encoder)
+        static, *maps = (spec.name for spec in encoder.outputs)
+        for start in range(0, len(frames), MAX_BATCH):
+            for part in encoder.run_kept({"frames": frames[start : start + MAX_BATCH]}, maps):
+                yield part.arrays[static], [part.kept[name] for name in maps]
 
     def finish(self, keys: Iterable[Hashable] | None = None) -> list[StreamScore]:
         """End streams, all of them by default: returns the scores of their last L frames, and forgets them.
@@ -244,4 +268,4 @@ def _in_batches(session: Session, inputs: Mapping[str, Array]) -> dict[str, Arra
         session.run({name: np.ascontiguousarray(array[start : start + MAX_BATCH]) for name, array in inputs.items()})
         for start in range(0, count, MAX_BATCH)
     ]
-    return parts[0] if len(parts) == 1 else {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
+    return parts[0] if len(parts) == 1 else joined(parts)

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ..errors import BackendError
+from ..ops import DeviceArray
 from .base import TensorSpec
 from .device_memory import DeviceMemory
 from .toolchains import Toolchain, last_error, trt_logger
@@ -46,6 +47,7 @@ class Engine:
         self.inputs: dict[str, NDArray[Any]] = {}
         self.outputs: dict[str, NDArray[Any]] = {}
         self._addresses: dict[str, int] = {}
+        self._kept: frozenset[str] = frozenset()
         self._batch = 0
         self._static = False
         self._replay: Callable[[], None] | None = None
@@ -64,6 +66,19 @@ class Engine:
                     f"set_tensor_address of '{spec.name}'",
                 )
         return least, best, most
+
+    def keep(self, names: Collection[str]) -> None:
+        """From now on, leave these outputs on the device: `execute` does not bring them down."""
+        if self._kept != frozenset(names):
+            self._kept = frozenset(names)
+            self._batch, self._replay = 0, None  # a graph holds the copies that it was made with
+
+    def on_device(self, name: str, batch: int) -> DeviceArray:
+        """The first rows of an output where TensorRT wrote them, valid until the next `execute`."""
+        array = self.outputs[name]
+        return DeviceArray(
+            self._addresses[name], (batch, *array.shape[1:]), array.dtype.name, device=self._memory.number
+        )
 
     def execute(self, batch: int) -> None:
         """Run the first `batch` rows of `inputs` into `outputs`, and wait.
@@ -132,7 +147,8 @@ class Engine:
             self._memory.upload(self._addresses[name], array[:batch])
         self._done(self._context.execute_async_v3(self._memory.stream), "execute_async_v3")
         for name, array in self.outputs.items():
-            self._memory.download(array[:batch], self._addresses[name])
+            if name not in self._kept:
+                self._memory.download(array[:batch], self._addresses[name])
 
     def _capture(self) -> None:
         try:

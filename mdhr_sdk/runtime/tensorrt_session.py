@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 import contextlib
+from collections.abc import Collection, Iterator
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 from numpy.typing import NDArray
 
 from ..errors import BackendError, InputError, ModelFolderError
 from ..folder import ModelFolder
-from .base import Arrays, SessionOptions, artefact, check_inputs, graph_specs, no_artefact
-from .cuda import no_device
+from .base import Arrays, SessionOptions, artefact, check_inputs, graph_specs, joined, no_artefact
+from .cuda import device_number, no_device
 from .device_memory import memory_obstacle, open_memory
+from .kept import Part, check_kept
 from .tensorrt_engine import Engine
 from .toolchains import TOOLCHAINS, Toolchain, foreign
 
@@ -57,7 +58,7 @@ class TensorRTBackend:
         """Why the engine is of another machine; None if it is of this one."""
         name = artefact(graph, options.precision, self.SUFFIX)
         made = folder.manifest.get(name, {}).get("target") or {}
-        reason = foreign(made, self._chain, _index(options.device))
+        reason = foreign(made, self._chain, device_number(options.device))
         build = build_command(folder, self._chain, graph, options.precision)
         return reason and f"{name} cannot run here: {reason} ({build})"
 
@@ -89,7 +90,7 @@ class TensorRTSession:
         self.backend, self.device, self.precision = chain.backend, options.device, options.precision
         self.inputs, self.outputs = graph_specs(folder.config, graph, folder.config.clip_length)
         content = path.read_bytes() if path else folder.read(name)
-        self._memory = open_memory(_index(options.device))
+        self._memory = open_memory(device_number(options.device))
         self._engine: Engine | None = None
         try:
             with self._memory.active():
@@ -101,21 +102,30 @@ class TensorRTSession:
             raise
 
     def run(self, inputs: Arrays) -> dict[str, NDArray[Any]]:
+        parts = [part.arrays for part in self.run_kept(inputs, ())]
+        return parts[0] if len(parts) == 1 else joined(parts)
+
+    def run_kept(self, inputs: Arrays, kept: Collection[str]) -> Iterator[Part]:
+        """See `KeepingSession`: a part is a batch of the engine."""
         if self._engine is None:
             raise InputError("this session is closed; open a new one")
         check_inputs(self.inputs, inputs)
         total, least, most = len(inputs[self.inputs[0].name]), self.batch[0], self.batch[-1]
-        found = {name: np.empty((total, *array.shape[1:]), array.dtype) for name, array in self._engine.outputs.items()}
+        check_kept(self.outputs, kept)
+        self._engine.keep(kept)
+        for start in range(0, total, most):
+            rows = slice(start, min(start + most, total))
+            yield self._run_part(self._engine, inputs, rows, max(rows.stop - start, least), kept)
+
+    def _run_part(self, engine: Engine, inputs: Arrays, rows: slice, batch: int, kept: Collection[str]) -> Part:
+        count = rows.stop - rows.start
         with self._memory.active():
-            for start in range(0, total, most):
-                count = min(most, total - start)
-                for name, pinned in self._engine.inputs.items():
-                    pinned[:count] = inputs[name][start : start + count]
-                    pinned[count:least] = pinned[count - 1]
-                self._engine.execute(max(count, least))
-                for name, array in found.items():
-                    array[start : start + count] = self._engine.outputs[name][:count]
-        return found
+            for name, pinned in engine.inputs.items():
+                pinned[:count] = inputs[name][rows]
+                pinned[count:batch] = pinned[count - 1]
+            engine.execute(batch)
+        arrays = {name: array[:count].copy() for name, array in engine.outputs.items() if name not in kept}
+        return Part(rows, arrays, {name: engine.on_device(name, count) for name in kept})
 
     def close(self) -> None:
         engine, self._engine = self._engine, None
@@ -136,7 +146,3 @@ def build_command(folder: ModelFolder, chain: Toolchain, graph: str, precision: 
     """What a person types to make an engine."""
     words = f"python export/build_engine.py {folder.path} --graph {graph} --precision {precision}"
     return words if chain.name == "tensorrt" else f"{words} --toolchain {chain.name}"
-
-
-def _index(device: str) -> int:
-    return int(device.partition(":")[2] or 0)

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from ..errors import InputError, install_hint, require
 from .base import Arrays, SessionOptions, TensorSpec, check_inputs
+from .cuda import device_number
 
 
 def torch_obstacle(options: SessionOptions, *modules: str) -> str | None:
@@ -22,7 +23,7 @@ def torch_obstacle(options: SessionOptions, *modules: str) -> str | None:
         count = require("torch", "torch").cuda.device_count()
         if count == 0:
             return f"device '{options.device}' was asked for and torch finds no CUDA device"
-        if int(options.device.partition(":")[2] or 0) >= count:
+        if device_number(options.device) >= count:
             return f"device '{options.device}' was asked for and torch finds {count} CUDA devices, counted from 0"
     return None
 

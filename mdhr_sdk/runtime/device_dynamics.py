@@ -1,0 +1,172 @@
+"""The motion path of streams on a CUDA device: maps stay where the encoder leaves them, and so does every ring.
+
+Of a step's features only the static tokens and the fused motion come to the host; of a ResNet-50's maps, four times as
+large as that motion, nothing does.
+"""
+
+from __future__ import annotations
+
+import weakref
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..config import FolderConfig
+from ..ops import DeviceArray, DynamicsParameters, DynamicsState, fuse_dynamics_step, has_cuda_kernels
+from ..ops.arrays import itemsize
+from .base import Session
+from .cuda import device_number
+from .device_memory import DeviceMemory, memory_obstacle, open_memory
+from .kept import KeepingSession
+
+if TYPE_CHECKING:
+    from .rings import RingSettings
+    from .stream_graphs import StreamGraphs
+
+ROOM = 16  # states a call
+Map = NDArray[np.float32] | DeviceArray
+
+
+@dataclass(frozen=True)
+class Sizes:
+    """Of one face's ring: L scales, C channels, (h, w) positions, k, squeezed channels, and the ring's dtype."""
+
+    scales: int
+    channels: int
+    positions: tuple[int, int]
+    k: int
+    squeezed: int
+    dtype: str
+
+    @property
+    def shapes(self) -> dict[str, tuple[tuple[int, ...], str]]:
+        """Shape and dtype of what a `DynamicsState` of one row holds."""
+        inner = (self.scales, self.channels, *self.positions)
+        products = (1, 2 * self.k, self.scales, self.squeezed, *self.positions)
+        return {
+            "previous": ((1, *inner), "float32"),
+            "ring": ((1, 2 * self.k, *inner), self.dtype),
+            "products": (products, "float32"),
+        }
+
+
+def device_obstacle(encoder: Session) -> str | None:
+    """Why an encoder's maps must come to the host; None if streams can leave them on its device."""
+    if not encoder.device.startswith("cuda"):
+        return f"the encoder runs on '{encoder.device}'"
+    if not isinstance(encoder, KeepingSession):
+        return f"{encoder.backend} gives its outputs to the host"
+    if not has_cuda_kernels():
+        return "the kernels were built without CUDA (MDHR_CUDA=1 and nvcc, then install again)"
+    return memory_obstacle()
+
+
+def place_rings(settings: RingSettings, graphs: StreamGraphs) -> tuple[str, DeviceDynamics | None]:
+    """Where rings lie, in words, and the device's part of them if that is a device.
+
+    Raises:
+        BackendError: the device is there, and its memory cannot be used.
+    """
+    if settings.parameters is None:
+        return "the host: there are no maps", None
+    if not settings.settled:
+        return f"the host: lookahead {settings.lookahead} relates frames more than once", None
+    if obstacle := device_obstacle(graphs.encoder):
+        return f"the host: {obstacle}", None
+    number = device_number(graphs.encoder.device)
+    return f"cuda:{number}", DeviceDynamics(number, graphs.config, settings.parameters, settings.k, settings.dtype)
+
+
+class DeviceDynamics:
+    """Rings on one device, and the kernel that brings them one frame further.
+
+    A ring that is forgotten leaves its memory to the next one.
+    """
+
+    def __init__(self, index: int, config: FolderConfig, parameters: DynamicsParameters, k: int, dtype: str) -> None:
+        """Bring the parameters to CUDA device `index`.
+
+        Raises:
+            BackendError: the device or its memory cannot be used.
+        """
+        model, side = config.model, config.model.input_size_px // 32
+        positions, squeezed = (side, side), parameters.squeeze.shape[1]
+        self._sizes = Sizes(len(model.scales), model.projection_width or 0, positions, k, squeezed, dtype)
+        self._memory: DeviceMemory = open_memory(index)
+        self._free: list[DynamicsState] = []
+        frame = (ROOM, self._sizes.channels, *positions)
+        with self._memory.active():
+            self._parameters = DynamicsParameters(
+                **{name: self._sent(array) for name, array in vars(parameters).items()}
+            )
+            self._motion = self._memory.host(frame, np.float32)
+            self._fused = self._memory.device(self._motion.nbytes)
+            self._staging: list[tuple[NDArray[Any], int]] = []
+
+    def state_of(self, ring: object) -> DynamicsState:
+        """Memory for a ring, for as long as that lives."""
+        if self._free:
+            state = self._free.pop()
+            state.counts[:] = 0
+        else:
+            with self._memory.active():
+                arrays = {name: self._array(*shape) for name, shape in self._sizes.shapes.items()}
+            state = DynamicsState(np.zeros(1, np.int64), **arrays)
+        weakref.finalize(ring, self._free.append, state).atexit = False
+        return state
+
+    def step(
+        self, maps: Sequence[Map] | None, states: Sequence[DynamicsState]
+    ) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
+        """As `fuse_dynamics_step`, the motion on the host; maps may lie on the host or on the device."""
+        parts = []
+        with self._memory.active():
+            for first in range(0, len(states), ROOM):
+                some = states[first : first + ROOM]
+                own = None if maps is None else self._on_device(maps, slice(first, first + len(some)))
+                parts.append(self._step(own, some))
+        return np.concatenate([motion for motion, _ in parts]), np.concatenate([frames for _, frames in parts])
+
+    def _step(
+        self, maps: Sequence[DeviceArray] | None, states: Sequence[DynamicsState]
+    ) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
+        motion = self._motion[: len(states)]
+        fused = DeviceArray(self._fused, motion.shape, "float32", self._memory.number)
+        _, frames = fuse_dynamics_step(maps, states, self._parameters, out=fused, stream=self._memory.stream)
+        self._memory.download(motion, self._fused)
+        self._memory.synchronize()
+        return motion.copy(), frames
+
+    def _on_device(self, maps: Sequence[Map], rows: slice) -> list[DeviceArray]:
+        return [self._rows(level, rows) if isinstance(level, DeviceArray) else self._staged(i, level[rows])
+                for i, level in enumerate(maps)]  # fmt: skip
+
+    def _rows(self, level: DeviceArray, rows: slice) -> DeviceArray:
+        row_bytes = int(np.prod(level.shape[1:])) * itemsize(level.dtype)
+        shape = (rows.stop - rows.start, *level.shape[1:])
+        return DeviceArray(level.address + rows.start * row_bytes, shape, level.dtype, level.device)
+
+    def _staged(self, scale: int, level: NDArray[np.float32]) -> DeviceArray:
+        """A map that came from the host."""
+        while len(self._staging) <= scale:
+            pinned = self._memory.host(self._motion.shape, np.float32)
+            self._staging.append((pinned, self._memory.device(pinned.nbytes)))
+        pinned, address = self._staging[scale]
+        pinned[: len(level)] = level
+        self._memory.upload(address, pinned[: len(level)])
+        return DeviceArray(address, level.shape, "float32", self._memory.number)
+
+    def _sent(self, array: NDArray[np.float32]) -> DeviceArray:
+        pinned = self._memory.host(array.shape, array.dtype)
+        pinned[...] = array
+        sent = self._array(array.shape, "float32")
+        self._memory.upload(sent.address, pinned)
+        self._memory.synchronize()
+        return sent
+
+    def _array(self, shape: tuple[int, ...], dtype: str) -> DeviceArray:
+        address = self._memory.device(int(np.prod(shape)) * itemsize(dtype))
+        return DeviceArray(address, shape, dtype, self._memory.number)
