@@ -35,7 +35,7 @@ sanitize: $(VENV)/installed-dev
 	cp -r csrc mdhr_sdk tests setup.py pyproject.toml README.md LICENSE $(SANITIZED) && rm -f $(SANITIZED)/mdhr_sdk/*.so
 	cd $(SANITIZED) && MDHR_CUDA=0 MDHR_SANITIZE=1 $(abspath $(BIN))/python setup.py --quiet build_ext --inplace
 	cd $(SANITIZED) && LD_PRELOAD="$$(gcc -print-file-name=libasan.so) $$(gcc -print-file-name=libubsan.so)" \
-		ASAN_OPTIONS=detect_leaks=0 UBSAN_OPTIONS=print_stacktrace=1 PYTHONPATH=. \
+		ASAN_OPTIONS=detect_leaks=0 UBSAN_OPTIONS=print_stacktrace=1 PYTHONPATH=. MDHR_SANITIZED=$(abspath $(SANITIZED)) \
 		$(abspath $(BIN))/python -m pytest tests/ops -p no:cacheprovider -m "not slow"
 
 clean:

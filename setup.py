@@ -83,7 +83,7 @@ def kernels() -> Pybind11Extension:
         extra_compile_args=FLAGS + sanitize,
         extra_link_args=["-fopenmp", *sanitize],
     )
-    extension.optional = os.environ.get("MDHR_CUDA") != "1"
+    extension.optional = os.environ.get("MDHR_CUDA") != "1" and not sanitize
     return extension
 
 

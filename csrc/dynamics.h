@@ -161,7 +161,8 @@ MDHR_INLINE void product(int rows, const float* left, int64_t left_stride, const
                          int depth, float* out, int64_t out_stride, Ahead& ahead) {
     const int blocks = (rows + kRows<W> - 1) / kRows<W>;
     for (int block = 0; block < blocks; ++block) {
-        const int first = rows * block / blocks, count = rows * (block + 1) / blocks - first;
+        const int64_t first = static_cast<int64_t>(rows) * block / blocks;
+        const int count = static_cast<int>(static_cast<int64_t>(rows) * (block + 1) / blocks - first);
         product_rows<W, kRows<W>, kStride>(count, left + first * kStride, left_stride, right, right_stride, depth,
                                   out + first * out_stride, out_stride, ahead);
     }

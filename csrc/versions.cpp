@@ -6,12 +6,26 @@
 
 namespace mdhr {
 
+#if defined(__x86_64__) && defined(__GNUC__)
+// Feature by feature: GCC 11 and Clang 14 do not know the levels x86-64-v3 and v4 by name here.
+static bool has_avx2() {
+    return __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma") && __builtin_cpu_supports("bmi") &&
+           __builtin_cpu_supports("bmi2");
+}
+
+static bool has_avx512() {
+    return __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
+           __builtin_cpu_supports("avx512cd") && __builtin_cpu_supports("avx512dq") &&
+           __builtin_cpu_supports("avx512vl");
+}
+#endif
+
 std::vector<const char*> instruction_sets() {
 #if defined(__x86_64__) && defined(__GNUC__)
     std::vector<const char*> sets = {"sse2"};
-    if (!__builtin_cpu_supports("x86-64-v3")) return sets;
+    if (!has_avx2()) return sets;
     sets.push_back("avx2");
-    if (__builtin_cpu_supports("x86-64-v4")) sets.push_back("avx512");
+    if (has_avx512()) sets.push_back("avx512");
     return sets;
 #elif defined(__aarch64__)
     return {"neon"};

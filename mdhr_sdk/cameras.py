@@ -200,10 +200,9 @@ class _Together:
                 crops[number] = (frame.index, self.waiting[number].take(frame))
         self.readers.used([*crops])
         scores = self.streams.push(crops) if crops else {}
-        for number in due:
-            if number in scores:
-                yield from self.waiting[number].give(scores[number])
-                continue
+        for number, scored in scores.items():  # before any end, which can fail
+            yield from self.waiting[number].give(scored)
+        for number in [one for one in due if one not in scores]:
             reader = self.readers.all[number]
             yield from self.end(reader)
             if reader.passed_over:

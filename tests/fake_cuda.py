@@ -35,11 +35,13 @@ class FakeCuda:
         log: what was asked of it, in order.
         fail: function name -> error of its next call.
         free_bytes: memory of every device that nobody uses.
+        pools: whether they can allocate in a stream's order.
     """
 
     def __init__(self, *devices: tuple[str, str]) -> None:
         self.devices = list(devices)
         self.free_bytes = 3 << 30  # 0: the driver refuses to say
+        self.pools = True
         self.log: list[str] = []
         self.fail: dict[str, CudaError] = {}
         self.current: int | None = None
@@ -125,7 +127,8 @@ class FakeDriver:
         return 0
 
     def cuDeviceGetAttribute(self, value: Any, attribute: int, handle: Any) -> int:  # noqa: N802
-        value._obj.value = int(self._cuda.devices[handle.value][1].split(".")[attribute - 75])
+        version = self._cuda.devices[handle.value][1].split(".")
+        value._obj.value = self._cuda.pools if attribute == 115 else int(version[attribute - 75])
         return 0
 
     def cuDevicePrimaryCtxRetain(self, context: Any, handle: Any) -> int:  # noqa: N802

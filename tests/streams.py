@@ -44,12 +44,12 @@ def video(frames: int, seed: int = 3) -> np.ndarray:
 
 
 @torch.inference_mode()
-def expected(model: MDHR, frames: np.ndarray, lookahead: int) -> np.ndarray:
+def expected(model: MDHR, frames: np.ndarray, lookahead: int, length: int = T) -> np.ndarray:
     """Frame by frame, what the clip model says in the window that ends `lookahead` frames later, or at the end."""
     rows = []
     for frame in range(len(frames)):
         newest = min(frame + lookahead, len(frames) - 1)
-        oldest = max(0, newest - T + 1)
+        oldest = max(0, newest - length + 1)
         rows.append(model(torch.from_numpy(frames[None, oldest : newest + 1])).scores[0, frame - oldest])
     return torch.stack(rows).numpy()
 

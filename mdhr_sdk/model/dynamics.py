@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Sequence
 
 import torch
@@ -194,7 +195,8 @@ class FacialDynamics(nn.Module):
         released = isinstance(self.fusion, AdaptiveFusion) and type(self.window_mean) is WindowMean
         exporting = torch.compiler.is_exporting() or torch.jit.is_tracing() or torch.jit.is_scripting()
         inference = not (self.training or torch.is_grad_enabled() or exporting)
-        return released and inference and maps[0].dtype in _DTYPES and _SERVED.get(maps[0].device.type, False)
+        place = maps[0].device
+        return released and inference and maps[0].dtype in _DTYPES and _served(place.type, place.index)
 
 
 def _affine(norm: nn.Module, bias: Tensor | float = 0.0) -> tuple[Tensor, Tensor]:
@@ -213,8 +215,8 @@ def _affine_convolution(conv: nn.Module, norm: nn.Module) -> tuple[Tensor, Tenso
 
 
 _FUSED = register()
+_served = torch.compiler.assume_constant_result(functools.cache(usable))  # not asked before there is such a tensor
 _DTYPES = (torch.float32, torch.float16, torch.bfloat16)
-_SERVED = {device: usable(device) for device in ("cpu", "cuda")}
 
 
 def _weighted_sum(weights: Tensor, means: Sequence[Tensor]) -> Tensor:

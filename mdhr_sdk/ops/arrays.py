@@ -108,7 +108,7 @@ def cuda_extension(view: View) -> Any:
 def _by_dlpack(array: Any, name: str) -> View:
     extension = choose("auto")
     if extension is None:  # without it only the reference runs, on the CPU
-        return view_of(_as_numpy(array, name), name)
+        return _by_pointer(array, name) if hasattr(array, "data_ptr") else view_of(_as_numpy(array, name), name)
     try:
         cuda = array.__dlpack_device__()[0] in _DLPACK_CUDA
         capsule = array.__dlpack__(stream=-1) if cuda else array.__dlpack__()  # -1: the caller orders the streams
@@ -120,6 +120,17 @@ def _by_dlpack(array: Any, name: str) -> View:
     if kind not in _DLPACK_CPU + _DLPACK_CUDA:
         raise InputError(f"expected {name} on the CPU or on CUDA; got DLPack device type {kind}")
     return View(address, shape, strides, dtype, number if kind in _DLPACK_CUDA else CPU, capsule)
+
+
+def _by_pointer(tensor: Any, name: str) -> View:
+    """A tensor of PyTorch: NumPy reads DLPack only for reading, and no bfloat16."""
+    if tensor.requires_grad or tensor.device.type != "cpu":
+        raise InputError(
+            f"expected {name} on the CPU and without a gradient; got one on {tensor.device}; detach or copy it"
+        )
+    strides = tuple(step * tensor.element_size() for step in tensor.stride())
+    dtype = str(tensor.dtype).removeprefix("torch.")
+    return View(tensor.data_ptr(), tuple(tensor.shape), strides, dtype, CPU, tensor)
 
 
 def _as_numpy(array: Any, name: str) -> np.ndarray:

@@ -12,8 +12,9 @@ from ..errors import InputError
 from . import reference_crops
 from .arrays import CPU, FLOATS, View, contiguous_strides, itemsize, numpy_dtype, on_cpu, view_of
 from .dynamics import check_counts
-from .extension import Backend, call, choose
+from .extension import Backend, call, choose, kernel_threads
 
+MOST_PX = 2**14 - 1
 MAX_TAPS = 64
 
 
@@ -59,6 +60,8 @@ def warp_crops(
     to_image, taps = _to_image(matrices)
     gain, offset = _normalisation(mean, std)
     check_counts(size_px, threads, "size_px")
+    if size_px > MOST_PX:
+        raise InputError(f"expected size_px of at most {MOST_PX}; got {size_px}")
     if dtype not in FLOATS:
         raise InputError(f"unknown dtype {dtype!r}; expected one of {', '.join(FLOATS)}")
     shape = (len(taps), size_px, size_px, 3) if channels_last else (len(taps), 3, size_px, size_px)
@@ -73,8 +76,9 @@ def warp_crops(
         numbers = [float(x) for x in gain], [float(x) for x in offset]
         target = (channels_last, FLOATS.index(dtype), result.address, image.device, stream)
         pointers = to_image.ctypes.data, taps.ctypes.data
-        threads = threads or extension.max_threads()
-        call(extension.warp, where, *pointers, len(taps), size_px, *numbers, *target, threads)
+        call(
+            extension.warp, where, *pointers, len(taps), size_px, *numbers, *target, kernel_threads(extension, threads)
+        )
     return result.owner if out is None else out
 
 

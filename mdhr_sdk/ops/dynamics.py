@@ -11,7 +11,7 @@ import numpy as np
 from ..errors import InputError
 from . import reference
 from .arrays import CPU, FLOATS, View, contiguous_strides, on_cpu, view_of
-from .extension import Backend, call, choose
+from .extension import MOST_THREADS, Backend, call, choose, kernel_threads
 from .maps import MapViews, like_maps, view_maps
 
 
@@ -60,8 +60,11 @@ class DynamicsParameters:
             if view.shape != shape or view.dtype != "float32" or view.device != maps.device:
                 where = "the CPU" if maps.device == CPU else f"cuda:{maps.device}"
                 raise InputError(f"expected {name} as float32 {shape} on {where} for these maps; got {view}")
-            if view.strides != contiguous_strides(shape, 4):
-                raise InputError(f"expected {name} without gaps; got strides {view.strides}; make it contiguous")
+            if view.strides != contiguous_strides(shape, 4) or view.address % 4:
+                raise InputError(
+                    f"expected {name} aligned and without gaps; got strides {view.strides} at address {view.address}; "
+                    "copy it"
+                )
             views.append(view)
         return views
 
@@ -137,14 +140,17 @@ def shared_arguments(maps: MapViews, parameters: list[View], frames: int, k: int
 
 def where(extension: Any, maps: MapViews, stream: int, threads: int | None) -> tuple[int, int, int]:
     """Device, stream and threads: what all kernels end with."""
-    return maps.device, stream, threads or extension.max_threads()
+    return maps.device, stream, kernel_threads(extension, threads)
+
+
+MOST = 2**28 - 1  # of any size: csrc counts them as int
 
 
 def check_counts(k: int, threads: int | None, name: str = "k") -> None:
-    """k (or what `name` says), and the number of threads where one is given, are integers >= 1, or InputError."""
-    for what, value in ((name, k), ("threads", 1 if threads is None else threads)):
-        if not isinstance(value, int | np.integer) or isinstance(value, bool) or value < 1:
-            raise InputError(f"expected {what} to be an integer of at least 1; got {value!r}")
+    """k (or what `name` says), and the number of threads where one is given, are integers in range, or InputError."""
+    for what, value, most in ((name, k, MOST), ("threads", 1 if threads is None else threads, MOST_THREADS)):
+        if not isinstance(value, int | np.integer) or isinstance(value, bool) or not 1 <= value <= most:
+            raise InputError(f"expected {what} to be an integer from 1 to {most}; got {value!r}")
 
 
 def _wanted_means(means: bool | Sequence[Any], scales: int) -> list[Any]:

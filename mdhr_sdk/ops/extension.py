@@ -15,6 +15,8 @@ from ..errors import BackendError, InputError
 Backend = Literal["auto", "compiled", "reference"]
 REBUILD = "with a C++17 compiler present run: pip install -e . in the mdhr_sdk checkout"
 ABI = 1  # of csrc/bind.cpp
+OLDEST_CUDA = (8, 0)  # compute capability that setup.py builds for
+MOST_THREADS = 1024  # more are a mistake, and OpenMP ends the process where it cannot start one
 log = logging.getLogger("mdhr_sdk")
 
 
@@ -46,6 +48,33 @@ def extension_status() -> str:
     if isinstance(extension, str):
         return f"{extension}; the NumPy reference is used; {REBUILD}"
     return f"compiled: {extension.instruction_set()}, {'CUDA' if extension.cuda else 'no CUDA'}"
+
+
+class _Process:
+    """What OpenMP has done in this process, and whether it may do it again."""
+
+    threads = 1
+    forked = False
+
+    @classmethod
+    def after_fork(cls) -> None:
+        cls.forked = cls.forked or cls.threads > 1
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_Process.after_fork)
+
+
+def kernel_threads(extension: Any, threads: int | None) -> int:
+    """Threads for a kernel: as asked, or OpenMP's own choice.
+
+    One in a process that was forked from one whose kernels had more: those do not outlive a fork, and OpenMP would wait
+    for them for ever.
+    """
+    if _Process.forked:
+        return 1
+    _Process.threads = max(_Process.threads, threads or extension.max_threads())
+    return threads or int(extension.max_threads())
 
 
 def has_cuda_kernels() -> bool:

@@ -70,6 +70,10 @@ class DynamicsState:
         for name, size in (("states", states), ("scales", scales), ("channels", channels), ("squeezed", squeezed)):
             check_counts(size, None, name)
         check_counts(k, None)
+        if len(positions) != 2:
+            raise InputError(f"expected positions as (h, w); got {positions!r}")
+        for side in positions:
+            check_counts(side, None, "positions")
         inner = (scales, channels, *positions)
         previous = empty((states, *inner), "float32", channels_last)
         ring = empty((states, 2 * k, *inner), dtype, channels_last)
@@ -187,6 +191,8 @@ def _check_state(state: DynamicsState) -> _Places:
             f"expected counts (N,), previous (N, L, C, h, w) and ring (N, 2k, L, C, h, w), none of them empty; "
             f"got {counts.shape}, {previous.shape} and {shape}; see DynamicsState.empty"
         )
+    if any(view.address % itemsize(view.dtype) for view in (previous, ring, products)) or counts.ctypes.data % 8:
+        raise InputError("expected a state whose arrays are aligned to their elements; see DynamicsState.empty")
     if (counts < 0).any():
         raise InputError(f"expected counts of at least 0; got {counts.min()}")
     arrays = (counts, state.previous, state.ring, state.products)

@@ -11,8 +11,10 @@ from collections.abc import Sequence
 from typing import Any
 
 from ..errors import require
+from .arrays import CPU, View
 from .dynamics import DynamicsParameters, fuse_dynamics
-from .extension import choose
+from .extension import OLDEST_CUDA, choose
+from .maps import dense
 
 NAME = "mdhr::fuse_dynamics"
 SCHEMA = (
@@ -50,21 +52,22 @@ def register() -> Any:
     return torch.ops.mdhr.fuse_dynamics.default
 
 
-def usable(device_type: str) -> bool:
-    """Whether the compiled kernel can run on tensors of this device type, 'cpu' or 'cuda'."""
+def usable(device_type: str, index: int | None = None) -> bool:
+    """Whether the compiled kernel can run on tensors of this device, 'cpu' or 'cuda' and its number."""
     extension = choose("auto")
     if extension is None or device_type == "cpu":
         return extension is not None
-    cuda = require("torch", "torch").cuda
-    # 8.0 is the oldest that setup.py builds for
-    return bool(extension.cuda and cuda.is_available() and cuda.get_device_capability() >= (8, 0))
+    if device_type != "cuda" or not extension.cuda:
+        return False
+    return bool(require("torch", "torch").cuda.get_device_capability(index) >= OLDEST_CUDA)
 
 
 def _like(torch: Any, one: Any) -> Any:
     """An empty result in the layout that the kernel gives for such maps."""
     batch, frames, channels, height, width = one.shape
-    last = one[0, 0].is_contiguous() is False and one[0, 0].movedim(0, -1).is_contiguous()
-    if not last:
+    strides = tuple(step * one.element_size() for step in one.stride()[2:])
+    frame = View(0, (channels, height, width), strides, str(one.dtype).removeprefix("torch."), CPU, None)
+    if dense(frame, False) or not dense(frame, True):
         return torch.empty(one.shape, dtype=one.dtype, device=one.device)
     shape = (batch, frames, height, width, channels)
     return torch.empty(shape, dtype=one.dtype, device=one.device).movedim(-1, 2)

@@ -9,14 +9,20 @@ from dataclasses import dataclass
 from typing import Any
 
 MAJOR, MINOR = 75, 76  # CU_DEVICE_ATTRIBUTE_COMPUTE_CAPABILITY_*
+POOLS = 115  # CU_DEVICE_ATTRIBUTE_MEMORY_POOLS_SUPPORTED
 
 
 @dataclass(frozen=True)
 class CudaDevice:
-    """A device as its driver names it; the compute capability reads '8.7'."""
+    """A device as its driver names it; the compute capability reads '8.7'.
+
+    Attributes:
+        memory_pools: whether it can allocate in a stream's order, as our kernels do; some virtual GPUs cannot.
+    """
 
     name: str
     compute_capability: str
+    memory_pools: bool = True
 
 
 @functools.cache
@@ -33,13 +39,14 @@ def cuda_device_count() -> int:
 def cuda_device(index: int = 0) -> CudaDevice | None:
     """A device, counted from 0; None if there is none of that number."""
     driver = _driver()
-    handle, values, name = ctypes.c_int(0), [ctypes.c_int(0), ctypes.c_int(0)], ctypes.create_string_buffer(256)
+    handle, values, name = ctypes.c_int(0), [ctypes.c_int(0) for _ in range(3)], ctypes.create_string_buffer(256)
     if driver is None or driver.cuDeviceGet(ctypes.byref(handle), index) != 0:
         return None
     failed = driver.cuDeviceGetName(name, len(name), handle)
-    for attribute, value in zip((MAJOR, MINOR), values, strict=True):
+    for attribute, value in zip((MAJOR, MINOR, POOLS), values, strict=True):
         failed |= driver.cuDeviceGetAttribute(ctypes.byref(value), attribute, handle)
-    return None if failed else CudaDevice(name.value.decode(errors="replace"), ".".join(str(v.value) for v in values))
+    major, minor, pools = (value.value for value in values)
+    return None if failed else CudaDevice(name.value.decode(errors="replace"), f"{major}.{minor}", bool(pools))
 
 
 def cuda_free_bytes(index: int = 0) -> int | None:

@@ -17,8 +17,9 @@ from numpy.typing import NDArray
 from ..config import FolderConfig
 from ..ops import DeviceArray, DynamicsParameters, DynamicsState, fuse_dynamics_step, has_cuda_kernels
 from ..ops.arrays import itemsize
+from ..ops.extension import OLDEST_CUDA
 from .base import Session
-from .cuda import device_number
+from .cuda import cuda_device, device_number
 from .device_memory import DeviceMemory, memory_obstacle, open_memory
 from .kept import KeepingSession
 
@@ -61,6 +62,11 @@ def device_obstacle(encoder: Session) -> str | None:
         return f"{encoder.backend} gives its outputs to the host"
     if not has_cuda_kernels():
         return "the kernels were built without CUDA (MDHR_CUDA=1 and nvcc, then install again)"
+    device = cuda_device(device_number(encoder.device))
+    if device is None or tuple(map(int, device.compute_capability.split("."))) < OLDEST_CUDA:
+        return f"the kernels need compute capability {'.'.join(map(str, OLDEST_CUDA))}; the device is {device}"
+    if not device.memory_pools:
+        return f"{device.name} cannot allocate memory in a stream's order, as the kernels do"
     return memory_obstacle()
 
 

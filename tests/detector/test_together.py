@@ -18,7 +18,7 @@ from mdhr_sdk import AUDetector
 from mdhr_sdk.detector import SupersededError
 from mdhr_sdk.errors import BackendError, ConfigError, InputError, NotFiniteError, SourceError
 from mdhr_sdk.results import FrameResult
-from mdhr_sdk.runtime.stream import MAX_BATCH
+from mdhr_sdk.runtime.stream import MAX_BATCH, StreamScorer
 
 PATTERNS = st.lists(st.frozensets(st.integers(0, 2)), min_size=1, max_size=12)
 
@@ -138,6 +138,23 @@ def test_what_was_scored_before_a_failure_is_given_also_of_a_face_that_left_then
         for frame in begun:
             results.append(frame)
     assert values(results) == wanted
+
+
+def test_where_the_end_of_one_source_fails_the_others_lose_nothing_that_was_scored(
+    detector: AUDetector, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    finish, results = StreamScorer.finish, []
+
+    def fails(self: Any, keys: Any = None) -> Any:
+        if keys:  # the first source's, at its end
+            raise BackendError("out of memory")
+        return finish(self, keys)
+
+    monkeypatch.setattr(StreamScorer, "finish", fails)
+    with pytest.raises(BackendError, match="out of memory"):
+        for frame in detector.stream_together([video([{0}] * 4), video([{1}] * 9)], 2):
+            results.append(frame)
+    assert {name: len(own) for name, own in of_each(results).items()} == {"array[0]": 2, "array[1]": 3}
 
 
 def test_a_face_that_is_no_number_ends_the_run_after_what_was_scored(

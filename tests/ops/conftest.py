@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import os
 from collections.abc import Iterator
 
 import pytest
@@ -11,6 +12,9 @@ try:
     kernels = importlib.import_module("mdhr_sdk._kernels")
 except ImportError:
     kernels = None
+
+if wanted := os.environ.get("MDHR_SANITIZED"):  # else an installed build without sanitizers would pass for one with
+    assert kernels is not None and kernels.__file__.startswith(wanted), f"the kernels under test are {kernels}"
 
 COMPILED = [f"compiled, {name}" for name in kernels.instruction_sets()] if kernels else ["compiled"]
 

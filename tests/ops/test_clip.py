@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import dataclasses
 import functools
+import os
+import subprocess
+import sys
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -179,6 +182,9 @@ def replaced(name: str, value: object) -> DynamicsParameters:
     return dataclasses.replace(good()["parameters"], **{name: value})
 
 
+MISALIGNED = np.zeros(41, np.uint8)[1:].view(np.float32).reshape(2, 5)
+
+
 @pytest.mark.parametrize(
     ("changes", "hint"),
     [
@@ -197,10 +203,13 @@ def replaced(name: str, value: object) -> DynamicsParameters:
         pytest.param({"parameters": replaced("shift", np.zeros((2, 5)))}, "shift as float32.*float64", id="shift"),
         pytest.param({"parameters": replaced("weigh", np.zeros((2, 64), np.float32)[:, ::2])}, "gaps", id="gaps"),
         pytest.param({"parameters": replaced("weigh_bias", None)}, "weigh_bias.*got NoneType", id="none"),
-        pytest.param({"k": 0}, "k to be an integer of at least 1; got 0", id="k 0"),
+        pytest.param({"k": 0}, "k to be an integer from 1 to 268435455; got 0", id="k 0"),
         pytest.param({"k": 1.5}, "k to be an integer", id="k 1.5"),
         pytest.param({"k": True}, "k to be an integer", id="k True"),
-        pytest.param({"threads": 0}, "threads to be an integer of at least 1", id="no threads"),
+        pytest.param({"threads": 0}, "threads to be an integer from 1 to 1024", id="no threads"),
+        pytest.param({"threads": 1025}, "from 1 to 1024; got 1025", id="more threads than there can be"),
+        pytest.param({"k": 2**28}, "from 1 to 268435455", id="k beyond int"),
+        pytest.param({"parameters": replaced("scale", MISALIGNED)}, "scale aligned", id="misaligned"),
         pytest.param({"means": shaped(1, 4, 5, 3, 3)[:1]}, "True, False or 2 arrays; got 1", id="one mean"),
         pytest.param({"out": np.zeros((1, 4, 5, 3, 4), np.float32)}, "out as float32", id="out shape"),
         pytest.param({"out": np.zeros((1, 4, 5, 3, 3))}, "out as float32", id="out dtype"),
@@ -300,3 +309,31 @@ def test_changes_between_frames_stand_for_the_frames(backend: str, frames: int, 
     relative = {"float32": 1e-5, "float16": 2**-10, "bfloat16": 2**-7}[dtype]
     for one, want in zip([got, *means], [wanted, *wanted_means], strict=True):
         agree(one.astype(np.float32), want, relative)
+
+
+def test_a_clip_of_very_many_frames_overflows_nothing(backend: str):
+    rng = np.random.default_rng(8)
+    maps, p = clip_maps(rng, 1, (1, 140_000, 2, 1, 2)), parameters(rng, 1, 2)
+    wanted = fuse_dynamics(maps, p, 2, backend="reference")
+    for layout in (maps, channels_last(maps)):
+        np.testing.assert_allclose(fuse_dynamics(layout, p, 2, backend=backend), wanted, rtol=1e-4, atol=1e-5)
+
+
+FORKED = """
+import multiprocessing, numpy as np
+from mdhr_sdk.ops import warp_crops
+
+def crops(_):
+    image, matrices = np.zeros((64, 64, 3), np.uint8), np.array([[[1.0, 0, 0], [0, 1, 0]]] * 8)
+    return warp_crops(image, matrices, 32, (0, 0, 0), (1, 1, 1), backend="compiled", threads=2).shape
+
+assert crops(0) == (8, 3, 32, 32)
+with multiprocessing.get_context("fork").Pool(2) as pool:
+    print(pool.map(crops, range(2)))
+"""
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork here")
+def test_processes_that_are_forked_after_kernels_ran_do_not_wait_for_ever(compiled: None):
+    done = subprocess.run([sys.executable, "-c", FORKED], capture_output=True, text=True, timeout=60)
+    assert done.stdout.strip() == str([(8, 3, 32, 32)] * 2), done.stderr

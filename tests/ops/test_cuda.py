@@ -64,34 +64,53 @@ def test_nan_and_infinity_pass_on(poison: float):
     assert np.array_equal(np.isnan(out.cpu().numpy()), np.isnan(wanted))
 
 
+@pytest.mark.parametrize("dtype", ["float32", "float16", "bfloat16"])
+def test_clips_of_changes(dtype: str):
+    rng = np.random.default_rng(6)
+    maps, p = clip_maps(rng, 3, (2, 9, 20, 3, 4)), parameters(rng, 3, 20)
+    tensors = [cuda(np.diff(m, axis=1, prepend=m[:, :1])).to(getattr(torch, dtype)) for m in maps]
+    wanted = slow_dynamics([t.double().cpu().numpy().cumsum(axis=1) for t in tensors], p, 3)[0]
+    out = torch.empty_like(tensors[0])
+    fuse_dynamics(tensors, on_cuda(p), 3, changes=True, out=out)
+    relative = {"float32": 1e-5, "float16": 2**-10, "bfloat16": 2**-7}[dtype]
+    np.testing.assert_allclose(out.float().cpu().numpy(), wanted, rtol=relative, atol=1e-5)
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float16", "bfloat16"])
+@pytest.mark.parametrize("ring", ["float32", "float16", "bfloat16"])
 @pytest.mark.parametrize("last", [False, True], ids=["first", "last"])
-def test_steps(last: bool):
+def test_steps(last: bool, ring: str, dtype: str):
     rng = np.random.default_rng(2)
-    k, p = 2, parameters(rng, 3, 40)
-    maps = clip_maps(rng, 3, (40, 9, 40, 3, 5))
+    k, p, kind = 2, parameters(rng, 3, 40), getattr(torch, dtype)
+    maps = [torch.from_numpy(m).to(kind).float().numpy() for m in clip_maps(rng, 3, (40, 9, 40, 3, 5))]
     wanted = slow_dynamics(maps, p, k)[0]
     host = DynamicsState.empty(40, 3, 40, (3, 5), k, channels_last=last)
-    state = DynamicsState(host.counts, *(cuda(a).fill_(torch.nan) for a in (host.previous, host.ring, host.products)))
+    places = (cuda(a).fill_(torch.nan) for a in (host.previous, host.ring, host.products))
+    previous, slots, products = places
+    state = DynamicsState(host.counts, previous, slots.to(getattr(torch, ring)), products)
     for t in range(9 + k):
         new = [m[:, t].copy() for m in maps] if t < 9 else None
-        tensors = new and [cuda(m) for m in (channels_last(new) if last else new)]
+        tensors = new and [cuda(m).to(kind) for m in (channels_last(new) if last else new)]
         out = cuda(channels_last([maps[0][:, 0]])[0] if last else maps[0][:, 0].copy())
         _, frames = fuse_dynamics_step(tensors, state, on_cuda(p), out=out)
-        if t >= k:
-            np.testing.assert_allclose(out.cpu().numpy(), wanted[:, frames[0]], rtol=1e-5, atol=1e-6)
+        if t >= k:  # a ring of halves rounds every difference once
+            near = {"float32": 1e-6, "float16": 4e-3, "bfloat16": 3e-2}[ring]
+            np.testing.assert_allclose(out.cpu().numpy(), wanted[:, frames[0]], rtol=1e-5, atol=near)
         else:
             assert out.isnan().all()
 
 
+@pytest.mark.parametrize("dtype", ["float32", "float16", "bfloat16"])
 @pytest.mark.parametrize("last", [False, True], ids=["first", "last"])
-def test_crops(last: bool):
+def test_crops(last: bool, dtype: str):
     image = np.random.default_rng(0).integers(0, 256, (60, 70, 3), dtype=np.uint8)
     matrices = np.array([[[0.9, 0.1, 3], [-0.1, 0.9, -5]], [[0.4, 0, 2], [0, 0.4, 4]]] * 10)
     arguments = (matrices, 33, (0.4, 0.5, 0.6), (0.2, 0.3, 0.4))
     wanted = warp_crops(image, *arguments, backend="reference", channels_last=last)
-    out = torch.empty(wanted.shape, device="cuda")
-    warp_crops(cuda(image), *arguments, out=out, channels_last=last)
-    np.testing.assert_allclose(out.cpu().numpy(), wanted, rtol=1e-5, atol=2e-5)
+    out = torch.empty(wanted.shape, dtype=getattr(torch, dtype), device="cuda")
+    warp_crops(cuda(image), *arguments, out=out, channels_last=last, dtype=dtype)
+    relative = {"float32": 1e-5, "float16": 2**-10, "bfloat16": 2**-7}[dtype]
+    np.testing.assert_allclose(out.float().cpu().numpy(), wanted, rtol=relative, atol=2e-5)
 
 
 def test_raw_pointers_and_other_streams():

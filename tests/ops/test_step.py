@@ -202,10 +202,25 @@ def test_other_inputs_are_refused(backend: str, changes: dict, hint: str):
     assert STATE.counts.tolist() == [0, 0]
 
 
-@pytest.mark.parametrize("sizes", [(0, 2, 5, (3, 3), 1), (2, 0, 5, (3, 3), 1), (2, 2, 5, (3, 3), 0)])
+@pytest.mark.parametrize(
+    "sizes", [(0, 2, 5, (3, 3), 1), (2, 0, 5, (3, 3), 1), (2, 2, 5, (3, 3), 0), (2, 2, 5, (0, 3), 1)]
+)
 def test_a_state_of_nothing_is_refused(sizes: tuple):
-    with pytest.raises(InputError, match="at least 1; got 0"):
+    with pytest.raises(InputError, match="from 1 to 268435455; got 0"):
         DynamicsState.empty(*sizes)
+
+
+def test_positions_are_two():
+    with pytest.raises(InputError, match=r"positions as \(h, w\); got \(3,\)"):
+        DynamicsState.empty(1, 2, 5, (3,), 1)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("name", ["counts", "previous", "ring", "products"])
+def test_a_state_that_is_not_aligned_is_refused(backend: str, name: str):
+    array = getattr(STATE, name)
+    memory = np.zeros(array.nbytes + 1, np.uint8)[1:].view(array.dtype).reshape(array.shape)
+    with pytest.raises(InputError, match="aligned to their elements"):
+        fuse_dynamics_step(**good(state=dataclasses.replace(STATE, **{name: memory}), backend=backend))
 
 
 def test_a_ring_of_another_dtype_is_refused():

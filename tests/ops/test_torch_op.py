@@ -4,11 +4,20 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 
-from mdhr_sdk.ops import fuse_dynamics
+from mdhr_sdk.errors import InputError
+from mdhr_sdk.ops import (
+    DynamicsParameters,
+    DynamicsState,
+    extension,
+    fuse_dynamics,
+    fuse_dynamics_step,
+    torch_op,
+)
 from ops_cases import channels_last, clip_maps, parameters, slow_dynamics
 
 torch = pytest.importorskip("torch")
@@ -44,6 +53,48 @@ def test_the_operator_answers_like_the_definition(operator, last: bool):
     got = operator(*given)
     np.testing.assert_allclose(got.numpy(), wanted, rtol=1e-5, atol=1e-6)
     assert got.stride() == maps[0].stride()
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float16, torch.bfloat16])
+@pytest.mark.parametrize("last", [False, True], ids=["first", "last"])
+def test_without_the_extension_the_reference_serves_tensors(operator, monkeypatch, last: bool, dtype):
+    given = arguments(last, dtype)
+    wanted = operator(*given)
+    monkeypatch.setattr(extension, "_load", lambda: "not built")
+    got = operator(*given)
+    assert got.dtype == dtype and got.stride() == wanted.stride()
+    torch.testing.assert_close(got.float(), wanted.float(), rtol=2**-7, atol=1e-5)
+    with pytest.raises(InputError, match="without a gradient"):
+        maps, *arrays, k = given
+        fuse_dynamics([m.float().requires_grad_() for m in maps], DynamicsParameters(*arrays), k)
+
+
+def test_without_the_extension_a_state_may_be_of_tensors(monkeypatch):
+    rng = np.random.default_rng(2)
+    maps, p, k = clip_maps(rng, 2, (1, 6, 8, 2, 2)), parameters(rng, 2, 8), 1
+    wanted = slow_dynamics(maps, p, k)[0]
+    monkeypatch.setattr(extension, "_load", lambda: "not built")
+    host = DynamicsState.empty(1, 2, 8, (2, 2), k)
+    state = DynamicsState(host.counts, *map(torch.from_numpy, (host.previous, host.ring, host.products)))
+    for t in range(6):
+        got, frames = fuse_dynamics_step([torch.from_numpy(m[:, t].copy()) for m in maps], state, p)
+        if t >= k:
+            np.testing.assert_allclose(got, wanted[:, frames[0]], rtol=1e-5, atol=1e-6)
+
+
+@pytest.mark.parametrize("last", [False, True], ids=["first", "last"])
+def test_a_batch_of_none_gives_none(operator, last: bool):
+    maps, *others = arguments(last)
+    got = operator([m[:0] for m in maps], *others)
+    assert got.shape == (0, *maps[0].shape[1:])
+
+
+def test_importing_the_model_asks_no_gpu_and_each_is_asked_for_itself(monkeypatch):
+    code = "import torch; torch.cuda.get_device_capability = None; import mdhr_sdk.model"
+    subprocess.run([sys.executable, "-c", code], check=True)
+    monkeypatch.setattr(torch.cuda, "get_device_capability", lambda index: {0: (7, 5), 1: (9, 0)}[index])
+    monkeypatch.setattr(torch_op, "choose", lambda backend: SimpleNamespace(cuda=True))
+    assert [torch_op.usable("cuda", index) for index in (0, 1)] == [False, True]
 
 
 def test_the_compiled_graph_holds_the_operator_and_answers_the_same(operator):
@@ -134,7 +185,5 @@ def test_importing_the_ops_loads_no_torch():
 
 def test_numpy_and_torch_give_the_same_bits(compiled, operator):
     maps, *arrays, k = arguments()
-    from mdhr_sdk.ops import DynamicsParameters
-
     wanted = fuse_dynamics([m.numpy() for m in maps], DynamicsParameters(*(a.numpy() for a in arrays)), k)
     assert np.array_equal(operator(maps, *arrays, k).numpy(), wanted)

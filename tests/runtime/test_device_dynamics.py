@@ -19,6 +19,7 @@ from mdhr_sdk.folder import ModelFolder
 from mdhr_sdk.model import load_model
 from mdhr_sdk.ops.arrays import CPU, on_cpu, view_of
 from mdhr_sdk.runtime import SessionOptions, device_dynamics, open_session, tensorrt_session
+from mdhr_sdk.runtime.cuda import CudaDevice
 from mdhr_sdk.runtime.kept import KeepingSession
 from mdhr_sdk.runtime.stream import StreamScorer
 from mdhr_sdk.runtime.stream_graphs import StreamGraphs
@@ -161,6 +162,8 @@ def test_a_step_that_fails_ends_its_streams_and_no_others(machine) -> None:
     [
         (0, {}, "lookahead 0 relates frames more than once"),
         (SETTLED, {"has_cuda_kernels": lambda: False}, "built without CUDA"),
+        (SETTLED, {"cuda_device": lambda _: CudaDevice("T4", "7.5")}, "need compute capability 8.0; the device is"),
+        (SETTLED, {"cuda_device": lambda _: CudaDevice("vGPU", "8.0", False)}, "vGPU cannot allocate"),
         (SETTLED, {"memory_obstacle": lambda: "no cuda-bindings"}, "no cuda-bindings"),
     ],
 )

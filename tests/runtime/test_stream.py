@@ -17,11 +17,11 @@ from hypothesis import strategies as st
 
 from mdhr_sdk.errors import BackendError, ConfigError, InputError
 from mdhr_sdk.folder import ModelFolder
-from mdhr_sdk.model import MDHR, load_model
+from mdhr_sdk.model import MDHR, load_model, save_model
 from mdhr_sdk.runtime import rings
 from mdhr_sdk.runtime.stream import MAX_BATCH, StreamScore, StreamScorer, default_lookahead
 from mdhr_sdk.runtime.stream_graphs import StreamGraphs
-from streams import SETTLED, SIZE, K, T, expected, folder_of, open_scorer, streamed, video
+from streams import SETTLED, SIZE, K, T, expected, folder_of, open_scorer, small_model, streamed, video
 
 
 @pytest.fixture(scope="module")
@@ -50,6 +50,17 @@ def test_every_lookahead_is_the_clip_models_window(folder: ModelFolder, model: M
     assert [score.frame for score in scores] == list(range(len(frames)))
     assert [score.delay_frames for score in scores] == [min(lookahead, len(frames) - 1 - i) for i in range(len(frames))]
     np.testing.assert_allclose([score.scores for score in scores], expected(model, frames, lookahead), atol=1e-5)
+
+
+@pytest.mark.parametrize("lookahead", [SETTLED, SETTLED + 1, SETTLED + 2])
+def test_scores_that_are_known_before_they_are_due_are_held(tmp_path: Path, model: MDHR, lookahead: int) -> None:
+    """With T = 11 three lookaheads leave no edge; at the later two, rings know scores a frame or two early."""
+    save_model(small_model(), tmp_path / "long", clip_length=11)
+    frames = video(25)
+    scores = streamed(open_scorer(ModelFolder.open(tmp_path / "long"), "torch", lookahead), frames)
+    assert [score.delay_frames for score in scores] == [min(lookahead, 24 - i) for i in range(25)]
+    wanted = expected(model, frames, lookahead, length=11)
+    np.testing.assert_allclose([score.scores for score in scores], wanted, atol=1e-5)
 
 
 @pytest.mark.parametrize("lookahead", [0, SETTLED, T - 1])
