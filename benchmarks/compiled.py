@@ -48,10 +48,20 @@ def torchscript(module: nn.Module, clip: Tensor) -> Callable[[Tensor], tuple[Ten
 
 
 def aotinductor(module: nn.Module, clip: Tensor) -> Callable[[Tensor], tuple[Tensor, ...]]:
-    """A compiled package of the graph, for this batch."""
+    """A compiled package of the graph, for this batch.
+
+    Raises:
+        BackendError: this machine cannot compile it, as without g++.
+    """
+    from torch._dynamo.exc import BackendCompilerFailed
+    from torch._inductor.exc import InvalidCxxCompiler
+
     with tempfile.TemporaryDirectory() as scratch:
         path = str(Path(scratch) / "clip.pt2")
-        torch._inductor.aoti_compile_and_package(torch.export.export(module, (clip,)), package_path=path)
+        try:
+            torch._inductor.aoti_compile_and_package(torch.export.export(module, (clip,)), package_path=path)
+        except (BackendCompilerFailed, InvalidCxxCompiler) as error:
+            raise BackendError(" ".join(str(error).split())[:200]) from None
         return torch._inductor.aoti_load_package(path)
 
 
@@ -74,20 +84,28 @@ def as_cuda_graph(function: Callable[[Tensor], tuple[Tensor, ...]], clip: Tensor
     return run
 
 
-def runs(folder: ModelFolder, precision: str, clip: Tensor) -> dict[str, Run]:
-    """Name -> what is timed; the first is the reference, the weights in fp32 in eager PyTorch."""
+def runs(folder: ModelFolder, precision: str, clip: Tensor) -> tuple[dict[str, Run], dict[str, str]]:
+    """Name -> what is timed; the first is the reference, the weights in fp32 in eager PyTorch.
+
+    And name -> why it cannot be made here.
+    """
     model = load_model(folder)
     view = export_view(model, folder.config.clip_length)
     view = half_view(view, cached=False) if precision == "fp16" else view
     module = build_graph(view, folder.config.preprocessing, "clip", DTYPES[precision]).to(clip.device)
     found: dict[str, Run] = {"eager fp32, as the weights": lambda: reference(clip).scores}
     reference = model.to(clip.device)
+    missing: dict[str, str] = {}
     for name, compile_it in (("TorchScript", torchscript), ("AOTInductor", aotinductor)):
-        function = compile_it(module, clip)
+        try:
+            function = compile_it(module, clip)
+        except BackendError as error:
+            missing[f"{name} {precision}"] = str(error)
+            continue
         found[f"{name} {precision}"] = lambda function=function: function(clip)[0]  # type: ignore[misc]
         if clip.is_cuda:
             found[f"{name} {precision}, CUDA graph"] = as_cuda_graph(function, clip)
-    return found
+    return found, missing
 
 
 def timed_ms(run: Run, cuda: bool) -> float:
@@ -120,13 +138,23 @@ def compiled(
     crops = demo_clips(folder.config)
     clip = torch.from_numpy(as_input(crops[np.arange(batch) % len(crops)], folder.config)).to(device)
     with torch.inference_mode():
-        found = runs(folder, precision, clip)
+        found, missing = runs(folder, precision, clip)
         scores = {name: run().float().cpu() for name, run in found.items()}
         times: dict[str, list[float]] = {name: [] for name in found}
         for _ in range(rounds):
             for name, run in found.items():
                 times[name].append(timed_ms(run, clip.is_cuda))
+    if missing:
+        console.print(reasons(missing))
     report(scores, times, precision)
+
+
+def reasons(missing: dict[str, str]) -> Table:
+    """What could not be made here."""
+    table = Table("not measured", "reason")
+    for name, reason in missing.items():
+        table.add_row(name, reason)
+    return table
 
 
 def report(scores: dict[str, Tensor], times: dict[str, list[float]], precision: str) -> None:

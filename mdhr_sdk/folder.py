@@ -11,9 +11,6 @@ import dataclasses
 import hashlib
 import json
 import re
-import shutil
-import tempfile
-import time
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -21,13 +18,22 @@ from typing import Any
 from .bundled import is_bundled, model_path
 from .config import FolderConfig
 from .errors import ConfigError, ModelFolderError
-from .scratch import LOCK, PREFIX, locked, scratch, written
+from .manifest import (
+    MANIFEST,
+    Files,
+    changing,
+    manifest_text,
+    new_manifest,
+    read_manifest,
+    read_vouched,
+    sha256,
+    verified,
+)
+from .scratch import LOCK, scratch, settle
 
 CONFIG = "config.json"
-MANIFEST = "manifest.json"
 CARD = "MODEL_CARD.md"
 WEIGHTS = "model.safetensors"
-AGAIN_S = 0.1
 
 
 class ModelFolder:
@@ -55,7 +61,7 @@ class ModelFolder:
             raise ModelFolderError(f"model folder '{path}' {what}; make one with: mdhr init FOLDER")
         if not (path / CONFIG).is_file():
             raise ModelFolderError(f"'{path}' is not a model folder: it has no {CONFIG}; see: mdhr init --help")
-        return cls(path, _config(path, _read(path, CONFIG)))
+        return cls(path, _config(path, read_vouched(path, CONFIG)))
 
     @classmethod
     def create(cls, path: str | Path, config: FolderConfig) -> ModelFolder:
@@ -86,20 +92,29 @@ class ModelFolder:
         target = Path(path).resolve()
         try:
             target.parent.mkdir(parents=True, exist_ok=True)
-            with tempfile.TemporaryDirectory(prefix=PREFIX, dir=target.parent) as own:
-                building = Path(own) / target.name
+            with scratch(target.parent, f".{target.name}.part-", shared=False) as own, contextlib.ExitStack() as stack:
+                building = own / target.name
                 building.mkdir()
-                files = self.manifest
-                for name in filter(self.has, files):
-                    _check_plain(name)
-                    (building / name).write_bytes(_verified(self.path, name, files))
-                for name in filter(self.has, (CARD, MANIFEST)):
-                    shutil.copyfile(self.path / name, building / name)
+                if (self.path / LOCK).exists():  # somebody writes there; what cannot be locked nobody writes to
+                    with contextlib.suppress(OSError):
+                        stack.enter_context(changing(self.path))
+                self._copy_into(building)
                 (target / LOCK).unlink(missing_ok=True)  # all that it may hold; with it, it could not be replaced
                 building.replace(target)
         except OSError as error:
             raise ModelFolderError(f"model folder '{path}' cannot be made: {error.strerror or error}") from None
         return ModelFolder(target, self.config)
+
+    def _copy_into(self, building: Path) -> None:
+        files = {name: entry for name, entry in self.manifest.items() if self.has(name)}
+        for name in files:
+            _check_plain(name)
+            (building / name).write_bytes(verified(self.path, name, files))
+        if self.has(CARD):
+            (building / CARD).write_bytes((self.path / CARD).read_bytes())
+        (building / MANIFEST).write_text(manifest_text(files), encoding="utf-8")
+        for path in building.iterdir():
+            settle(path)
 
     @staticmethod
     def check_free(path: str | Path) -> None:
@@ -113,9 +128,9 @@ class ModelFolder:
             raise ModelFolderError(f"'{path}' exists and is not an empty folder; name a new folder or remove it")
 
     @property
-    def manifest(self) -> dict[str, dict[str, Any]]:
+    def manifest(self) -> Files:
         """File name -> how it was made, with 'sha256' and 'bytes'; empty without `manifest.json`."""
-        return _manifest(self.path)
+        return read_manifest(self.path)
 
     @property
     def bundled(self) -> bool:
@@ -164,7 +179,7 @@ class ModelFolder:
             raise ModelFolderError(f"'{self.path}' has no {name}; {remedy}")
         if reason := self.stale(name):
             raise ModelFolderError(f"'{self.path}': {reason}")
-        return _read(self.path, name)
+        return read_vouched(self.path, name)
 
     def update(self, **changes: Any) -> ModelFolder:
         """Change fields of `config.json`, as in `folder.update(thresholds=(0.4, ...))`, and seal it again.
@@ -178,8 +193,8 @@ class ModelFolder:
         """
         self.check_own()
         try:
-            with scratch(self.path) as own, locked(self.path):
-                config = _config(self.path, _verified(self.path, CONFIG, self.manifest))
+            with scratch(self.path) as own, changing(self.path):
+                config = _config(self.path, verified(self.path, CONFIG, self.manifest))
                 try:
                     config = dataclasses.replace(config, **changes)
                 except TypeError as error:
@@ -202,12 +217,12 @@ class ModelFolder:
         """
         self.check_own()
         try:
-            with locked(self.path):
+            with changing(self.path):
                 files = self.manifest
                 if files.get(name, {}).get("sha256") != digest:
                     raise ModelFolderError(f"'{self.path}': {name} was replaced or removed meanwhile; try again")
                 files = {**files, name: {**files[name], **facts}}
-                with written(self.path / MANIFEST, _json(files)) as manifest:
+                with new_manifest(self.path, files) as manifest:
                     manifest.replace(self.path / MANIFEST)
         except OSError as error:
             raise self._unwritten(MANIFEST, error) from error
@@ -235,7 +250,7 @@ class ModelFolder:
                 entry = _entry(temporary, made)
                 if name not in (CONFIG, WEIGHTS):
                     entry["config_sha256"] = self._graph_digest()
-                with locked(self.path):
+                with changing(self.path):
                     self._commit(temporary, entry)
         except OSError as error:
             raise self._unwritten(name, error) from error
@@ -248,7 +263,8 @@ class ModelFolder:
                 f"'{self.path}': {WEIGHTS} was replaced while {name} was made from the one before, and {name} is not "
                 "kept; make it again"
             )
-        with written(self.path / MANIFEST, _json({**files, name: entry})) as manifest:
+        settle(temporary)
+        with new_manifest(self.path, {**files, name: entry}) as manifest:
             temporary.replace(self.path / name)
             manifest.replace(self.path / MANIFEST)
 
@@ -260,23 +276,6 @@ def _check_plain(name: str) -> None:
     """A manifest is anybody's text, and its names become paths."""
     if re.search(r"[/\\]|^\.|^$", name):
         raise ModelFolderError(f"an artefact must have a plain file name; got '{name}'")
-
-
-def _manifest(folder: Path) -> dict[str, dict[str, Any]]:
-    path = folder / MANIFEST
-    if not path.is_file():
-        return {}
-    try:
-        files = json.loads(path.read_text(encoding="utf-8"))["files"]
-    except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
-        raise ModelFolderError(f"'{path}' cannot be read ({error}); make the folder again") from None
-    if not isinstance(files, dict) or not all(isinstance(entry, dict) for entry in files.values()):
-        raise ModelFolderError(f"'{path}' must hold an object of files and does not; make the folder again")
-    return files
-
-
-def _json(files: Mapping[str, Any]) -> str:
-    return json.dumps({"files": files}, indent=2) + "\n"
 
 
 def _entry(path: Path, made: Mapping[str, Any]) -> dict[str, Any]:
@@ -296,47 +295,3 @@ def _config(folder: Path, content: bytes) -> FolderConfig:
         return FolderConfig.from_json(content.decode("utf-8"))
     except (ConfigError, UnicodeDecodeError) as error:
         raise ModelFolderError(f"'{folder / CONFIG}' cannot be read: {error}") from None
-
-
-def _read(folder: Path, name: str) -> bytes:
-    """The bytes that the manifest vouches for.
-
-    A writer replaces a file and the manifest one after the other. Where they disagree, they are read again while
-    nobody writes; where the folder cannot be locked, as on a medium that is read-only, a moment later.
-    """
-    try:
-        return _verified(folder, name, _manifest(folder))
-    except ModelFolderError:
-        if not (folder / LOCK).exists():  # nobody ever wrote here, nor is anything to be left here
-            raise
-    try:
-        with locked(folder):
-            return _verified(folder, name, _manifest(folder))
-    except OSError:
-        time.sleep(AGAIN_S)
-        return _verified(folder, name, _manifest(folder))
-
-
-def _verified(folder: Path, name: str, manifest: dict[str, dict[str, Any]]) -> bytes:
-    """Read once, so that what is used is what was checked."""
-    expected = manifest.get(name, {}).get("sha256")
-    if expected is None:
-        raise ModelFolderError(f"{MANIFEST} of '{folder}' does not vouch for {name}; make it again with mdhr")
-    try:
-        content = (folder / name).read_bytes()
-    except OSError as error:
-        raise ModelFolderError(f"'{folder / name}' cannot be read: {error.strerror or error}") from None
-    if hashlib.sha256(content).hexdigest() != expected:
-        raise ModelFolderError(
-            f"'{folder / name}' has other bytes than {MANIFEST} says (SHA-256): damaged or replaced; make it again"
-        )
-    return content
-
-
-def sha256(path: Path) -> str:
-    """Hex SHA-256 of a file."""
-    digest = hashlib.sha256()
-    with path.open("rb") as file:
-        while block := file.read(1 << 20):
-            digest.update(block)
-    return digest.hexdigest()

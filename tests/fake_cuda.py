@@ -248,7 +248,7 @@ class FakeRuntime(ModuleType):
 
 
 class FakePyCuda(ModuleType):
-    """`pycuda.driver`, as far as it goes without graphs: what an older JetPack has."""
+    """`pycuda.driver`; without `graphs` what an older JetPack has."""
 
     class Error(Exception):
         """Base of pycuda's own errors."""
@@ -258,6 +258,7 @@ class FakePyCuda(ModuleType):
         self._cuda = cuda
         self.pushed = 0
         self.detached = 0
+        self.graphs = True
 
     def init(self) -> None:
         pass
@@ -268,7 +269,7 @@ class FakePyCuda(ModuleType):
         return _PyCudaContext(self)
 
     def Stream(self) -> Any:  # noqa: N802
-        return _PyCudaStream(self)
+        return (_PyCudaGraphStream if self.graphs else _PyCudaStream)(self)
 
     def pagelocked_empty(self, shape: tuple[int, ...], dtype: Any) -> np.ndarray:
         assert self.pushed
@@ -311,15 +312,47 @@ class _PyCudaContext:
 class _PyCudaStream:
     def __init__(self, driver: FakePyCuda) -> None:
         assert driver.pushed
-        self._cuda = driver._cuda
+        self._cuda, self._error = driver._cuda, driver.Error
         self.handle = self._cuda.number()
         self._cuda.streams[self.handle] = []
 
     def synchronize(self) -> None:
-        self._cuda.wait(self.handle)
+        if error := self._cuda.wait(self.handle):
+            raise self._error(f"cuStreamSynchronize failed: {error.name}")
 
     def __del__(self) -> None:
         self._cuda.streams.pop(self.handle, None)
+
+
+class _PyCudaGraphStream(_PyCudaStream):
+    def begin_capture(self) -> None:
+        if self.handle in self._cuda.recording:
+            raise self._error("cuStreamBeginCapture failed: stream is capturing")
+        assert not self._cuda.streams[self.handle]
+        self._cuda.recording[self.handle] = []
+
+    def end_capture(self) -> _PyCudaGraph:
+        if self.handle not in self._cuda.recording:
+            raise self._error("cuStreamEndCapture failed: stream is not capturing")
+        recorded = self._cuda.recording.pop(self.handle)
+        if self.handle in self._cuda.broken:
+            self._cuda.broken.remove(self.handle)
+            raise self._error("cuStreamEndCapture failed: cudaErrorStreamCaptureInvalidated")
+        return _PyCudaGraph(self._cuda, recorded)
+
+
+class _PyCudaGraph:
+    """Also what it is instantiated to: both are freed with their Python objects."""
+
+    def __init__(self, cuda: FakeCuda, recorded: list[Callable[[], None]]) -> None:
+        self._cuda, self._recorded = cuda, recorded
+
+    def instantiate(self) -> _PyCudaGraph:
+        return self
+
+    def launch(self, stream: _PyCudaStream) -> None:
+        for work in self._recorded:
+            self._cuda.queue(stream.handle, work)
 
 
 class _PyCudaAllocation:

@@ -207,6 +207,31 @@ def test_a_damaged_manifest_is_refused(folder: ModelFolder, text: str):
         folder.read("graph.onnx")
 
 
+@pytest.mark.parametrize(
+    ("said", "wrong"),
+    [
+        ({"sha256": 5}, "a 'sha256' that is no text"),
+        ({"options": []}, "a 'options' that is no object"),
+        ({"parity": "x"}, "a 'parity' that is no object"),
+        ({"parity_in_openvino_fp32": 1}, "a 'parity_in_openvino_fp32' that is no object"),
+        ({"target": "Orin"}, "a 'target' that is no object"),
+        ({"streams_in_openvino_fp32": {"0": "x"}}, "'streams_in_openvino_fp32' that holds something else than objects"),
+        ({"options": {"graph": "clip"}}, "'options' whose graph or precision is no text"),
+    ],
+)
+def test_an_entry_that_is_damaged_is_named(folder: ModelFolder, said: dict[str, Any], wrong: str):
+    entry = {**folder.manifest["graph.onnx"], **said}
+    (folder.path / "manifest.json").write_text(json.dumps({"files": {"graph.onnx": entry}}))
+    with pytest.raises(ModelFolderError, match=f"of graph.onnx it says .*{wrong}; take that entry out of it"):
+        folder.read("graph.onnx")
+
+
+def test_an_entry_may_leave_out_what_it_does_not_know(folder: ModelFolder):
+    entry = {**folder.manifest["graph.onnx"], "options": None, "parity": None, "streams_in_openvino_fp32": None}
+    (folder.path / "manifest.json").write_text(json.dumps({"files": {"graph.onnx": entry}}))
+    assert folder.read("graph.onnx") == b"first"
+
+
 def test_a_manifest_entry_without_a_digest_vouches_for_nothing(folder: ModelFolder):
     (folder.path / "manifest.json").write_text(json.dumps({"files": {"graph.onnx": {"bytes": 5}}}))
     with pytest.raises(ModelFolderError, match="vouch"):

@@ -12,7 +12,8 @@ import mdhr_sdk
 
 ROOT = Path(mdhr_sdk.__file__).parent
 FLOORS = (
-    {"aus", "results", "errors", "config", "baseline", "bundled", "selection", "folder", "scratch", "clock"},
+    {"aus", "results", "errors", "config", "baseline", "bundled", "selection", "clock"}
+    | {"folder", "manifest", "scratch"},
     {"ops", "vision", "outputs"},
     {"model"},
     {"runtime"},

@@ -16,7 +16,8 @@ import pytest
 from mdhr_sdk.aus import label_set
 from mdhr_sdk.config import FolderConfig, ModelConfig
 from mdhr_sdk.errors import ModelFolderError
-from mdhr_sdk.folder import AGAIN_S, ModelFolder
+from mdhr_sdk.folder import ModelFolder
+from mdhr_sdk.manifest import AGAIN_S
 from mdhr_sdk.scratch import LOCK, PREFIX, locked, scratch
 
 WRITES = """
@@ -38,6 +39,27 @@ with ModelFolder.open(sys.argv[1]).writing("graph.onnx", {}) as path:
     print("writing", flush=True)
     time.sleep(600)
 """
+
+KILLED = """
+import os, sys
+from pathlib import Path
+from mdhr_sdk.folder import ModelFolder
+replace = Path.replace
+def dies(path, target):
+    if path.name == sys.argv[2]:
+        os._exit(9)
+    return replace(path, target)
+Path.replace = dies
+folder = ModelFolder.open(sys.argv[1])
+"""
+WRITES_ONE = (
+    KILLED
+    + """
+with folder.writing("graph.onnx", {"by": "the killed"}) as path:
+    path.write_bytes(b"new")
+"""
+)
+COPIES = KILLED + "folder.copy(sys.argv[3])"
 
 
 @pytest.fixture
@@ -90,6 +112,89 @@ def test_a_writer_that_was_killed_leaves_nothing_for_long(folder: ModelFolder, h
     with folder.writing("other.bin", {}) as path:
         path.write_bytes(b"again")
     assert left_behind(folder) == [] and folder.read("other.bin") == b"again"
+
+
+def killed(code: str, folder: ModelFolder, *words: str | Path) -> None:
+    """Run `code` with the folder and `words`, of which the first names what it dies instead of moving."""
+    assert subprocess.run([sys.executable, "-c", code, folder.path, *words], check=False).returncode == 9
+
+
+@pytest.mark.parametrize("name", ["graph.onnx", ".manifest.json.part"])
+@pytest.mark.parametrize("first", [True, False])
+def test_a_writer_that_was_killed_between_file_and_manifest_is_made_good(
+    folder: ModelFolder, name: str, first: bool
+) -> None:
+    if not first:
+        with folder.writing("graph.onnx", {"by": "another"}) as path:
+            path.write_bytes(b"old")
+    killed(WRITES_ONE, folder, name)
+    if name == "graph.onnx" and first:
+        with pytest.raises(ModelFolderError, match=r"no graph\.onnx"):
+            folder.read("graph.onnx")
+    else:
+        moved = name != "graph.onnx"
+        assert folder.read("graph.onnx") == (b"new" if moved else b"old")
+        assert folder.manifest["graph.onnx"]["by"] == ("the killed" if moved else "another")
+    with folder.writing("other.bin", {}) as path:
+        path.write_bytes(b"other")
+    assert left_behind(folder) == [] and folder.read("other.bin") == b"other"
+
+
+@pytest.mark.parametrize(
+    "change", [lambda f: f.update(licence="MIT"), lambda f: f.note("config.json", digest(f), by="me")]
+)
+def test_whoever_writes_next_makes_it_good_first(folder: ModelFolder, change: Callable[[ModelFolder], None]) -> None:
+    killed(WRITES_ONE, folder, ".manifest.json.part")
+    assert "graph.onnx" not in folder.manifest
+    change(folder)
+    assert folder.manifest["graph.onnx"]["by"] == "the killed" and folder.read("graph.onnx") == b"new"
+
+
+def digest(folder: ModelFolder) -> str:
+    return str(folder.manifest["config.json"]["sha256"])
+
+
+def test_half_a_manifest_is_left_alone(folder: ModelFolder) -> None:
+    before = folder.manifest
+    (folder.path / ".manifest.json.part").write_text('{"files": {"config.json": ')
+    (folder.path / "config.json").write_text("{}")
+    with pytest.raises(ModelFolderError, match=r"config\.json' has other bytes"):
+        ModelFolder.open(folder.path)
+    assert folder.manifest == before
+
+
+def test_a_copy_that_was_killed_leaves_nothing_for_long(folder: ModelFolder, tmp_path: Path) -> None:
+    own, another = tmp_path / "copies" / "mine[1]", tmp_path / "copies" / "other"
+    killed(COPIES, folder, own.name, own)
+    killed(COPIES, folder, another.name, another)
+    assert len(list(own.parent.iterdir())) == 2 and not own.exists()
+    folder.copy(own)
+    assert sorted(path.name[:6] for path in own.parent.iterdir()) == [".other", "mine[1"]
+    folder.copy(another)
+    assert sorted(path.name for path in own.parent.iterdir()) == ["mine[1]", "other"]
+
+
+def test_a_copy_vouches_for_the_files_that_it_holds(folder: ModelFolder, monkeypatch: pytest.MonkeyPatch) -> None:
+    """While the files are copied, another process notes something and adds a file, or would like to."""
+    read_bytes, threads = Path.read_bytes, list[threading.Thread]()
+
+    def writes() -> None:
+        with folder.writing("graph.onnx", {}) as path:
+            path.write_bytes(b"graph")
+
+    def read_late(path: Path) -> bytes:
+        if path.parent == folder.path and not threads:
+            threads.append(threading.Thread(target=writes))
+            threads[0].start()
+            threads[0].join(0.3)
+        return read_bytes(path)
+
+    with monkeypatch.context() as during:
+        during.setattr(Path, "read_bytes", read_late)
+        made = folder.copy(folder.path.with_name("copy"))
+    threads[0].join(30)
+    assert list(made.manifest) == ["config.json"] and not made.has("graph.onnx")
+    assert folder.read("graph.onnx") == b"graph"
 
 
 def test_the_same_file_can_be_written_by_two_at_once_and_the_last_one_counts(
@@ -220,11 +325,11 @@ def test_a_reader_of_a_folder_that_cannot_be_locked_looks_again(folder: ModelFol
     with folder.writing("graph.onnx", {}) as path:
         path.write_bytes(b"first")
     graph, waits = folder.path / "graph.onnx", []
-    monkeypatch.setattr("mdhr_sdk.folder.locked", locked)
+    monkeypatch.setattr("mdhr_sdk.manifest.locked", locked)
     graph.write_bytes(b"other")
-    monkeypatch.setattr("mdhr_sdk.folder.time.sleep", lambda s: (waits.append(s), graph.write_bytes(b"first")))
+    monkeypatch.setattr("mdhr_sdk.manifest.time.sleep", lambda s: (waits.append(s), graph.write_bytes(b"first")))
     assert folder.read("graph.onnx") == b"first" and waits == [AGAIN_S]
-    monkeypatch.setattr("mdhr_sdk.folder.time.sleep", waits.append)
+    monkeypatch.setattr("mdhr_sdk.manifest.time.sleep", waits.append)
     graph.write_bytes(b"other")
     with pytest.raises(ModelFolderError, match=r"graph\.onnx' has other bytes"):
         folder.read("graph.onnx")

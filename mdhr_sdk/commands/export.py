@@ -11,10 +11,10 @@ from ..errors import require
 def run_export(
     model: str | Path, kind: str, graphs: Sequence[str], precision: str, calibrate: str | None
 ) -> Iterator[str]:
-    """Export, and say of each file how large it is and how it compares with the weights."""
+    """Export, and say of each file as soon as it is kept how large it is and how it compares with the weights."""
     for module in ("torch", "timm", "safetensors"):
         require(module, "export")
-    from ..deploy import export_graphs
+    from ..deploy import export_each
 
-    for path, report in export_graphs(model, kind, graphs, precision, calibrate).items():
+    for path, report in export_each(model, kind, graphs, precision, calibrate):
         yield f"{path}: {path.stat().st_size / 1e6:.1f} MB; {report}"

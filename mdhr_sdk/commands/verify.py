@@ -2,51 +2,86 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from rich.console import Console
 from rich.table import Table
 
-from ..errors import ExportError, require
+from ..errors import BackendError, ExportError, ModelFolderError, require
 
 if TYPE_CHECKING:
     from ..deploy import ParityReport
+    from ..deploy.verification import Outcome
 
 COLUMNS = ("mean |Δscore|", "max", "flips", "region flips", "others, relative", "verdict")
 
 
 def run_verify(model: str | Path, on: str | None, backends: Sequence[str]) -> None:
-    """Compare and print a table.
+    """Compare and print a table: whatever ends it, of all that was compared.
 
     Raises:
         ExportError: an artefact is broken or differs by more than its precision may cost, all were looked at; or there
-            is none. What cannot run on this machine is told, and no error.
+            is none. What cannot run on this machine is told, and no error ...
+        BackendError: ... but where `backends` were named and nothing at all could run.
+        ModelFolderError: the folder cannot be used, or what came out cannot be noted in it.
     """
     for module in ("torch", "timm", "safetensors"):
         require(module, "export")
-    from ..deploy import ParityReport, verify
+    from ..deploy import verify
+
+    found: dict[str, Outcome] = {}
+    unnoted = ""
+    try:
+        for name, outcome in verify(model, on, backends):
+            found[name] = outcome
+    except ModelFolderError as error:
+        if not found:
+            raise
+        unnoted = str(error)
+    finally:
+        if found:
+            Console(markup=False).print(_table(model, found))
+    failed = "; ".join(f"{name}: {it.failure}" for name, it in found.items() if not isinstance(it, str) and it.failure)
+    if unnoted:
+        raise ModelFolderError(f"{failed}; {unnoted}" if failed else unnoted)
+    if failed:
+        raise ExportError(f"{failed}; they are not used so until they are exported again")
+    reasons = [outcome for outcome in found.values() if isinstance(outcome, str)]
+    if backends and reasons and len(reasons) == len(found):
+        raise BackendError(f"nothing could be compared in {', '.join(backends)}: {reasons[0]}")
+    if not found:
+        raise ExportError(_nothing(model, backends))
+
+
+def _nothing(model: str | Path, backends: Sequence[str]) -> str:
+    """Why there is no row."""
+    from ..deploy.verification import exported
+    from ..folder import ModelFolder
+
+    if graphs := exported(ModelFolder.open(model)):
+        return (
+            f"{', '.join(backends)} runs none of what '{model}' has, which is {', '.join(graphs)}; see: mdhr export -h"
+        )
+    return f"'{model}' has no exported graph to compare; make some with: mdhr export {model}"
+
+
+def _table(model: str | Path, found: Mapping[str, Outcome]) -> Table:
+    from ..deploy import ParityReport
 
     table = Table(title=f"{model}: exported graphs against the weights")
     table.add_column("file", no_wrap=True)
     for column in ("run by", *COLUMNS):
         table.add_column(column)
-    failed = []
-    for name, outcome in verify(model, on, backends):
+    for name, outcome in found.items():
         file, _, run_by = name.partition(", ")
         if isinstance(outcome, ParityReport):
             cells = _cells(outcome)
         else:
             cells = ("",) * 5 + (f"not run: {outcome}" if isinstance(outcome, str) else "broken",)
         table.add_row(file, run_by or "as exported", *cells)
-        if not isinstance(outcome, str) and outcome.failure:
-            failed.append(f"{name}: {outcome.failure}")
-    if not table.row_count:
-        raise ExportError(f"'{model}' has no exported graph to compare; make some with: mdhr export {model}")
-    Console(markup=False).print(table)
-    if failed:
-        raise ExportError(f"{'; '.join(failed)}; they are not used so until they are exported again")
+    return table
 
 
 def _cells(report: ParityReport) -> tuple[str, ...]:

@@ -17,6 +17,7 @@ __all__ = [
     "Judge",
     "ParityReport",
     "build_engine",
+    "export_each",
     "export_graphs",
     "export_view",
     "verify",
@@ -25,7 +26,7 @@ __all__ = [
 if TYPE_CHECKING:
     from .engine_plan import EngineOptions
     from .engines import EngineReport, build_engine
-    from .export import DEFAULT_GRAPHS, FORMATS, export_graphs
+    from .export import DEFAULT_GRAPHS, FORMATS, export_each, export_graphs
     from .parity import Judge
     from .report import LIMITS, Broken, ParityReport
     from .verification import verify
@@ -34,7 +35,7 @@ if TYPE_CHECKING:
 _HOMES = {
     "engine_plan": ("EngineOptions",),
     "engines": ("EngineReport", "build_engine"),
-    "export": ("DEFAULT_GRAPHS", "FORMATS", "export_graphs"),
+    "export": ("DEFAULT_GRAPHS", "FORMATS", "export_each", "export_graphs"),
     "parity": ("Judge",),
     "report": ("LIMITS", "Broken", "ParityReport"),
     "verification": ("verify",),

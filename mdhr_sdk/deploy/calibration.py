@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import itertools
-from collections.abc import Iterator
+from collections.abc import Generator, Sequence
 from importlib.resources import as_file, files
+from typing import TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,11 +17,16 @@ from ..runtime.clips import Clip, ClipAssembler
 from ..vision import FaceMesher, Source, Tracker, align, list_sources, prepare
 
 CLIPS = 8  # half to measure ranges on, half to judge by
-READ = 64  # clips read at most, of which CLIPS evenly spread ones are kept
+READ = 64  # clips read of one source at most; several share them, and at most as many sources are read
+LEAST = 2  # clips read of a source however many there are: it may be the only one with a face
+T = TypeVar("T")
 
 
 def calibration_clips(source: object, config: FolderConfig) -> NDArray[np.uint8]:
-    """(n, T, S, S, 3) uint8 BGR aligned crops, 2 <= n <= 8: full clips of a face, spread over the footage.
+    """(n, T, S, S, 3) uint8 BGR aligned crops, 2 <= n <= 8: full clips of a face, spread over the sources.
+
+    Read are the first clips of every source: 64 of a single one, of more than 32 two each; of more than 64 sources,
+    64 evenly spread ones are taken.
 
     Args:
         source: whatever `AUDetector.predict` takes.
@@ -27,14 +34,17 @@ def calibration_clips(source: object, config: FolderConfig) -> NDArray[np.uint8]
     Raises:
         SourceError: it cannot be read, or has fewer than two clips of T frames with a face.
     """
-    found = list(itertools.islice((clip for one in list_sources(source) for clip in _clips(one, config)), READ))
+    found: list[Clip] = []
+    sources = _spread(list_sources(source), READ)
+    for one in sources:
+        with contextlib.closing(_clips(one, config)) as clips:
+            found += itertools.islice(clips, max(LEAST, READ // len(sources)))
     if len(found) < 2:
         raise SourceError(
             f"expected footage with a face in at least 2 x {config.clip_length} consecutive frames; found {len(found)} "
             f"such clips in {source!r}; give a longer video, or several"
         )
-    picked = np.unique(np.linspace(0, len(found) - 1, min(CLIPS, len(found))).round().astype(int))
-    return np.stack([np.stack(found[index].crops) for index in picked])
+    return np.stack([np.stack(clip.crops) for clip in _spread(found, CLIPS)])
 
 
 def demo_clips(config: FolderConfig) -> NDArray[np.uint8]:
@@ -49,7 +59,12 @@ def as_input(clips: NDArray[np.uint8], config: FolderConfig) -> NDArray[np.float
     return frames.reshape(*clips.shape[:2], *frames.shape[1:])
 
 
-def _clips(source: Source, config: FolderConfig) -> Iterator[Clip]:
+def _spread(items: Sequence[T], most: int) -> list[T]:
+    """At most so many, evenly spread from the first to the last."""
+    return [items[i] for i in np.unique(np.linspace(0, len(items) - 1, min(most, len(items))).round().astype(int))]
+
+
+def _clips(source: Source, config: FolderConfig) -> Generator[Clip, None, None]:
     """Full clips of every face; shorter ones are left out."""
     assembler, tracker = ClipAssembler(config.clip_length), Tracker()
     with source, FaceMesher(still=source.info.still) as mesher:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import hashlib
 import importlib.util
 import json
 import logging
@@ -11,7 +12,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from ..errors import ModelFolderError
+from .. import __version__
+from ..errors import ExportError, ModelFolderError
 from ..folder import WEIGHTS, ModelFolder
 from ..runtime import SessionOptions
 from ..runtime.cuda import cuda_device_count
@@ -71,6 +73,8 @@ def build_engine(folder: str | Path, options: EngineOptions | None = None) -> En
     if plan.up_to_date(target) and (entry.get("parity") or unproven):
         return _report(target, plan, entry, built=False, unproven="" if entry.get("parity") else unproven)
     onnx = target.read(plan.source)
+    if hashlib.sha256(onnx).hexdigest() != plan.onnx_sha256:
+        raise ExportError(f"{plan.source} was exported anew just now; build the engine again")
     started = time.perf_counter()
     built = build_serialized(plan, target.config, onnx, _timing_cache(target))
     seconds = time.perf_counter() - started
@@ -105,7 +109,7 @@ def _provenance(target: ModelFolder, plan: EnginePlan, seconds: float) -> dict[s
         "key": plan.key,
         "target": dataclasses.asdict(plan.target),
         "options": {**dataclasses.asdict(plan.options), "clip_length": target.config.clip_length},
-        "versions": {plan.options.toolchain: plan.target.version},
+        "versions": {"mdhr_sdk": __version__, plan.options.toolchain: plan.target.version},
         "device": plan.target.device or "compute capability " + ", ".join(plan.target.compute_capabilities),
         "build_s": round(seconds, 3),
         "parity": None,

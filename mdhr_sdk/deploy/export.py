@@ -5,7 +5,7 @@ from __future__ import annotations
 import io
 import platform
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,6 +15,7 @@ import torch
 from numpy.typing import NDArray
 from torch import nn
 
+from .. import __version__
 from ..config import FolderConfig
 from ..errors import ExportError, require
 from ..folder import ModelFolder
@@ -79,15 +80,27 @@ def export_graphs(
         SourceError: `calibrate` cannot be read, or shows too few faces.
         MissingDependencyError: the extra 'export' is not installed.
     """
+    return dict(export_each(folder, kind, graphs, precision, calibrate))
+
+
+def export_each(
+    folder: str | Path,
+    kind: str = "onnx",
+    graphs: Sequence[str] = (),
+    precision: str = "fp32",
+    calibrate: object = None,
+) -> Iterator[tuple[Path, ParityReport]]:
+    """`export_graphs` one by one: yields each file and its report as soon as it is kept."""
     graphs = tuple(dict.fromkeys(graphs)) or default_graphs(precision)
     check_request(kind, graphs, precision, calibrate)
     target = ModelFolder.open(folder)
     target.check_own()
+    check_length(target.config, kind, graphs)
     model, weights = load_with_digest(target)
     view = export_view(model, target.config.clip_length)
     clips = None if calibrate is None else calibration_clips(calibrate, target.config)
     judge = Judge(target.config, model, view, None if clips is None else clips[1::2])
-    form, reports = FORMATS[kind], {}
+    form = FORMATS[kind]
     for graph in graphs:
         name, made = artefact(graph, precision, form.suffix), provenance(target, weights, kind, graph, precision)
         with target.writing(name, made) as part:
@@ -99,8 +112,8 @@ def export_graphs(
             else:
                 form.trace(module, target.config, graph, part)
             session = form.session(target, graph, SessionOptions("cpu", precision=precision), part)
-            reports[target.path / name] = gate(judge, session, graph, made)
-    return reports
+            report = gate(judge, session, graph, made)
+        yield target.path / name, report
 
 
 def default_graphs(precision: str) -> tuple[str, ...]:
@@ -205,6 +218,20 @@ def check_request(kind: str, graphs: Sequence[str], precision: str, calibrate: o
         raise ExportError("int8 needs footage to measure ranges on; add --calibrate VIDEO_OR_FOLDER with faces")
 
 
+def check_length(config: FolderConfig, kind: str, graphs: Sequence[str]) -> None:
+    """Refuse ONNX graphs of differences where a clip has none: ONNX Runtime takes no empty products.
+
+    Raises:
+        ExportError: says what can be exported.
+    """
+    whole = [graph for graph in graphs if graph in ("clip", "clip_u8", "head")]
+    if kind == "onnx" and whole and config.model.mfd and config.clip_length == 1:
+        raise ExportError(
+            f"the {whole[0]} graph of a model with dynamics needs clips of 2 frames or more in ONNX; this folder's "
+            "clip_length is 1: export the encoder, relations and temporal, or to torchscript"
+        )
+
+
 def provenance(target: ModelFolder, weights: str, kind: str, graph: str, precision: str) -> dict[str, Any]:
     """What the manifest says of an artefact: from which weights (SHA-256), how, with which tools, on what."""
     form, length = FORMATS[kind], target.config.clip_length
@@ -212,6 +239,6 @@ def provenance(target: ModelFolder, weights: str, kind: str, graph: str, precisi
         "tool": f"mdhr export --format {kind}",
         "source_sha256": weights,
         "options": {"graph": graph, "precision": precision, "clip_length": length, **form.options},
-        "versions": {name: require(name, "export").__version__ for name in form.tools},
+        "versions": {"mdhr_sdk": __version__, **{name: require(name, "export").__version__ for name in form.tools}},
         "device": f"{platform.system()} {platform.machine()}, {torch.get_num_threads()} threads",
     }

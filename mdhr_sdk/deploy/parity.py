@@ -47,7 +47,13 @@ class Judge:
         """
         pairs = [self._pair(session, graph, batch) for batch in batches]
         thresholds = self.thresholds([wanted["scores"] for wanted, _ in pairs])
-        return report_on(session.precision, sum(batches), thresholds, pairs)
+        return report_on(session.precision, self.distinct(batches), thresholds, pairs)
+
+    def distinct(self, batches: Sequence[int]) -> int:
+        """How many different clips `probe` gives at these batches."""
+        if self.clips is None:
+            return sum(batches)
+        return len({int(index) for batch in batches for index in _turn(batch, len(self.clips))})
 
     def thresholds(self, scores: Sequence[NDArray[Any]]) -> NDArray[Any]:
         """Those of the folder; of an untrained model the medians of `scores`, each (B, T, N)."""
@@ -117,11 +123,16 @@ class Judge:
             clip = probe_clip(self.config, batch)
             crops = np.clip(128 + 50 * np.moveaxis(clip, 2, -1), 0, 255).astype(np.uint8)
         else:
-            crops = self.clips[(np.arange(batch) + batch) % len(self.clips)]
+            crops = self.clips[_turn(batch, len(self.clips))]
             clip = as_input(crops, self.config)
         if not bytes_in:
             return clip, torch.from_numpy(clip)
         return crops, torch.from_numpy(as_input(crops, self.config))
+
+
+def _turn(batch: int, clips: int) -> NDArray[np.int_]:
+    """Which of so many clips make a batch: another beginning at each, so that all get their turn."""
+    return (np.arange(batch) + batch) % clips
 
 
 def probe_clip(config: FolderConfig, batch: int) -> NDArray[np.float32]:

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..config import FolderConfig
-from ..errors import require
+from ..errors import ExportError, require
 from .calibration import as_input
 
 OPERATORS = ("Conv", "Gemm", "MatMul")
@@ -55,16 +55,31 @@ def quantise(exact: Path, path: Path, config: FolderConfig, graph: str, clips: N
 
 
 def encoder_layers(graph: Any) -> list[str]:
-    """Names of the nodes that multiply by a weight and that nothing of the head comes before, in the graph's order."""
+    """Names of the nodes that multiply by a weight and that nothing of the head comes before, in the graph's order.
+
+    The head is known by the names of its weights, where constant folding left them; a product that it renamed is the
+    head's if it comes after the last node that reads something named as the encoder's.
+
+    Raises:
+        ExportError: nothing is named as the encoder's.
+    """
+    own = [i for i, node in enumerate(graph.node) if any(_is_of("encoder", name) for name in node.input)]
+    if not own:
+        raise ExportError("the graph names nothing as its encoder's, so int8 does not know what to round; take fp16")
     weights = {tensor.name for tensor in graph.initializer if len(tensor.dims) >= 2}
     behind: set[str] = set()  # tensors that depend on the head
     found = []
-    for node in graph.node:
-        if any(name in behind or name.removeprefix("model.").startswith("head.") for name in node.input):
+    for node in graph.node[: own[-1] + 1]:
+        if any(name in behind or _is_of("head", name) for name in node.input):
             behind.update(node.output)
         elif node.op_type in OPERATORS and len(node.input) > 1 and node.input[1] in weights:
             found.append(node.name)
     return found
+
+
+def _is_of(part: str, tensor: str) -> bool:
+    """Whether a weight of the model bears the name of that part of it."""
+    return tensor.removeprefix("model.").startswith(f"{part}.")
 
 
 def _reader(tools: Any, config: FolderConfig, graph: str, clips: NDArray[np.uint8]) -> Any:

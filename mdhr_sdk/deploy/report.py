@@ -47,7 +47,9 @@ class ParityReport:
 
     Attributes:
         precision: whose limits hold.
-        clips: clips compared.
+        clips: how many different clips were compared.
+        runs: how often one of them was run: each counts at every batch that it is in, and so do its decisions and
+            regions.
         max_score, mean_score: absolute differences of the scores; an encoder's are those that the fp32 head makes of
             its features.
         decision_flips: decisions that change, of the scores further than 0.01 from their threshold. The scores of an
@@ -62,6 +64,7 @@ class ParityReport:
 
     precision: str
     clips: int
+    runs: int
     max_score: float
     mean_score: float
     decision_flips: int
@@ -73,13 +76,17 @@ class ParityReport:
     failure: str = ""
 
     def to_dict(self) -> dict[str, Any]:
-        """For JSON, which knows no infinity: None stands for it."""
-        return {name: None if value == math.inf else value for name, value in asdict(self).items()}
+        """For JSON, which knows neither NaN nor infinity: None stands for them."""
+        facts = asdict(self)
+        return {
+            name: None if isinstance(fact, float) and not math.isfinite(fact) else fact for name, fact in facts.items()
+        }
 
     def __str__(self) -> str:
+        clips = f"{self.clips} clips" + (f" in {self.runs} runs" if self.runs != self.clips else "")
         return (
-            f"scores differ by {self.mean_score:.1e} on average and {self.max_score:.1e} at most over {self.clips} "
-            f"clips, {self.decision_flips} of {self.decisions} decisions flip, {self.region_flips} of {self.regions} "
+            f"scores differ by {self.mean_score:.1e} on average and {self.max_score:.1e} at most over {clips}, "
+            f"{self.decision_flips} of {self.decisions} decisions flip, {self.region_flips} of {self.regions} "
             f"region classes; other outputs by {self.feature:.1e} of their largest value"
         )
 
@@ -107,7 +114,7 @@ def report_on(precision: str, clips: int, thresholds: NDArray[Any], pairs: list[
 
     Args:
         precision: whose `LIMITS` hold.
-        clips: how many clips the pairs are about.
+        clips: how many different clips the pairs are about.
         thresholds: one an AU.
 
     Raises:
@@ -138,6 +145,7 @@ def report_on(precision: str, clips: int, thresholds: NDArray[Any], pairs: list[
     report = ParityReport(
         precision=precision,
         clips=clips,
+        runs=sum(len(wanted["scores"]) for wanted, _ in pairs),
         max_score=float(all_errors.max()),
         mean_score=float(all_errors.mean()),
         decision_flips=flips,

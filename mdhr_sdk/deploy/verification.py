@@ -11,7 +11,7 @@ from ..errors import BackendError, ExportError, MissingDependencyError, ModelFol
 from ..folder import ModelFolder
 from ..model import load_model
 from ..runtime import BACKENDS, Session, SessionOptions
-from ..runtime.base import artefact, no_artefact, parity_entry, stream_entry
+from ..runtime.base import GRAPHS, artefact, no_artefact, parity_entry, stream_entry
 from ..runtime.cuda import cuda_device_count
 from ..runtime.stream_graphs import BESIDE, StreamGraphs
 from .calibration import calibration_clips, demo_clips
@@ -46,7 +46,8 @@ def verify(folder: str | Path, on: object = None, backends: Sequence[str] = ()) 
 
     Raises:
         BackendError: an unknown backend.
-        ModelFolderError: the folder or its weights cannot be used, or what came out cannot be noted.
+        ModelFolderError: the folder or its weights cannot be used; or, after all was compared, something that came
+            out could not be noted.
         SourceError: `on` cannot be read, or shows too few faces.
     """
     if unknown := [name for name in backends if name not in BACKENDS]:
@@ -57,24 +58,31 @@ def verify(folder: str | Path, on: object = None, backends: Sequence[str] = ()) 
     view = export_view(model, target.config.clip_length)
     judge = Judge(target.config, model, view, None if on is None else calibration_clips(on, target.config))
     of_int8 = judge
-    made = [one for one in target.manifest.items() if "graph" in one[1].get("options", {})]
-    if judge.clips is None and any(entry["options"]["precision"] == "int8" for _, entry in made):
+    made = exported(target)
+    if judge.clips is None and any(entry["options"]["precision"] == "int8" for entry in made.values()):
         of_int8 = Judge(target.config, model, view, demo_clips(target.config))
-    streamed: list[tuple[str, _Run, Judge]] = []
-    for name, entry in made:
-        options, digest = entry["options"], entry["sha256"]
+    streamed: list[tuple[_Run, Judge]] = []
+    notes = _Notes(target)
+    for name, entry in made.items():
+        options = entry["options"]
         if wrong := _wrong(target, name):
             yield name, wrong
             continue
         one = of_int8 if options["precision"] == "int8" else judge
-        for run in _runs(name, options["graph"], options["precision"], backends):
-            outcome = _compare(target, digest, run, one)
+        for run in _runs(name, entry, backends):
+            outcome = _compare(target, run, one, notes)
             if run.own or backends or not isinstance(outcome, str):
                 yield run.label, outcome
             if isinstance(outcome, ParityReport) and run.graph == "encoder":
-                streamed.append((digest, run, one))
-    for digest, run, one in streamed:
-        yield from _compare_streams(target, digest, run, one)
+                streamed.append((run, one))
+    for run, one in streamed:
+        yield from _compare_streams(target, run, one, notes)
+    notes.check()
+
+
+def exported(folder: ModelFolder) -> dict[str, dict[str, Any]]:
+    """The manifest's entries of graphs, by file name."""
+    return {name: entry for name, entry in folder.manifest.items() if "graph" in (entry.get("options") or {})}
 
 
 def _wrong(folder: ModelFolder, name: str) -> Broken | str | None:
@@ -91,6 +99,7 @@ class _Run:
     """A file in a backend, which computes it in `precision`; `own` for the one that its export was judged in."""
 
     name: str
+    digest: str
     graph: str
     precision: str
     backend: Any
@@ -105,21 +114,41 @@ class _Run:
         return "parity" if self.own else parity_entry(self.backend.NAME, self.precision)
 
 
-def _runs(name: str, graph: str, precision: str, backends: Sequence[str]) -> Iterator[_Run]:
+@dataclass
+class _Notes:
+    """What came out, kept in the manifest; what cannot be kept there is no reason not to tell it."""
+
+    folder: ModelFolder
+    failure: str = ""
+
+    def keep(self, run: _Run, entry: str, fact: dict[str, Any]) -> None:
+        try:
+            self.folder.note(run.name, run.digest, **{entry: fact})
+        except ModelFolderError as error:
+            self.failure = self.failure or str(error)
+
+    def check(self) -> None:
+        if self.failure:
+            raise ModelFolderError(f"not all that was compared could be noted: {self.failure}")
+
+
+def _runs(name: str, entry: dict[str, Any], backends: Sequence[str]) -> list[_Run]:
     """The backend that a file was exported for first; it is missing in the run of a file that none knows."""
+    graph, precision, digest = entry["options"]["graph"], entry["options"]["precision"], entry["sha256"]
     suffix = _suffix(name, graph, precision)
     takers = [module for module in BACKENDS.values() if getattr(module, "SUFFIX", None) == suffix]
-    if not takers:
-        yield _Run(name, graph, precision, None, own=True)
-    for module in takers:
-        for computed in module.PRECISIONS:
-            own = module is takers[0] and computed == precision
-            wanted = module.NAME in backends if backends else module.AUTO
-            if wanted and artefact(graph, computed, suffix) == name:
-                yield _Run(name, graph, computed, module, own)
+    found = [
+        _Run(name, digest, graph, computed, module, own=module is takers[0] and computed == precision)
+        for module in takers
+        for computed in module.PRECISIONS
+        if (module.NAME in backends if backends else module.AUTO)
+        and graph in GRAPHS
+        and artefact(graph, computed, suffix) == name
+    ]
+    return found or ([] if takers and backends else [_Run(name, digest, graph, precision, None, own=True)])
 
 
-def _compare(folder: ModelFolder, digest: str, run: _Run, judge: Judge) -> Outcome:
+def _compare(folder: ModelFolder, run: _Run, judge: Judge, notes: _Notes) -> Outcome:
     """How a file answers, noted in the manifest; as text why this machine cannot tell."""
     outcome: ParityReport | Broken
     try:
@@ -132,11 +161,11 @@ def _compare(folder: ModelFolder, digest: str, run: _Run, judge: Judge) -> Outco
         outcome = Broken(str(error))
     except (BackendError, MissingDependencyError) as error:
         return str(error)
-    folder.note(run.name, digest, **{run.entry: outcome.to_dict()})
+    notes.keep(run, run.entry, outcome.to_dict())
     return outcome
 
 
-def _compare_streams(folder: ModelFolder, digest: str, run: _Run, judge: Judge) -> Iterator[tuple[str, Outcome]]:
+def _compare_streams(folder: ModelFolder, run: _Run, judge: Judge, notes: _Notes) -> Iterator[tuple[str, Outcome]]:
     """As `_compare`, for streams of an encoder in one backend; nothing where a graph that they need is missing."""
     suffix, small = _suffix(run.name, run.graph, run.precision), "fp32" if run.precision == "int8" else run.precision
     backend = run.backend.NAME
@@ -159,7 +188,7 @@ def _compare_streams(folder: ModelFolder, digest: str, run: _Run, judge: Judge) 
         yield f"{run.label}, stream", str(error)
         return
     told = {str(lookahead): outcome.to_dict() for lookahead, outcome in outcomes.items()}
-    folder.note(run.name, digest, **{stream_entry(backend, run.precision): told})
+    notes.keep(run, stream_entry(backend, run.precision), told)
     for lookahead, outcome in outcomes.items():
         yield f"{run.label}, stream at lookahead {lookahead}", outcome
 

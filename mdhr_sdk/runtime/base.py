@@ -136,12 +136,12 @@ def no_stream(folder: ModelFolder, encoder: str, backend: str, precision: str) -
 
     None if they do, and where they were never compared there.
     """
-    streams = folder.manifest.get(encoder, {}).get(stream_entry(backend, precision), {})
+    streams = folder.manifest.get(encoder, {}).get(stream_entry(backend, precision)) or {}
     for lookahead, report in streams.items():
-        if report["failure"]:
+        if failure := report.get("failure"):
             return (
                 f"streams of {encoder} do not answer like the weights in {backend} {precision} at lookahead "
-                f"{lookahead}: {report['failure']} (export it again)"
+                f"{lookahead}: {failure} (export it again)"
             )
     return None
 

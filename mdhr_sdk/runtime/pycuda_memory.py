@@ -63,11 +63,14 @@ class PyCuda:
             raise BackendError("this pycuda knows no CUDA graphs")
         try:
             self._stream.begin_capture()
-            record()
+            try:
+                record()
+            except BaseException:
+                with contextlib.suppress(self._driver.Error):
+                    self._stream.end_capture()  # the stream is usable again, the graph is not
+                raise
             runnable = self._stream.end_capture().instantiate()
         except self._driver.Error as error:
-            with contextlib.suppress(self._driver.Error):
-                self._stream.end_capture()
             raise BackendError(f"CUDA: capture failed: {error}") from None
         return lambda: runnable.launch(self._stream)
 

@@ -8,12 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from ..errors import DataError, MDHRError, OutputError
-
-
-def settle(path: Path) -> None:
-    """Wait until a file is on the disk: renamed before that, it can be empty after a loss of power."""
-    with path.open("rb+") as file:
-        os.fsync(file.fileno())
+from ..scratch import settle
 
 
 @contextlib.contextmanager

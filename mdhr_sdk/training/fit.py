@@ -27,7 +27,8 @@ from ..aus import LabelSet
 from ..errors import CheckpointError, ConfigError, TrainingError
 from ..folder import ModelFolder
 from ..model import MDHR, load_model
-from .files import settle, writing_whole
+from ..scratch import settle
+from .files import writing_whole
 from .launch import check_processes, make_trainer, plain_errors, synchronised
 from .metrics import count
 from .module import MDHRTraining

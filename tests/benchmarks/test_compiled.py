@@ -21,11 +21,23 @@ def test_both_answer_like_the_weights(tiny_folder: Path) -> None:
     folder = ModelFolder.open(tiny_folder)
     clip = torch.from_numpy(probe_clip(folder.config, batch=2))
     with torch.inference_mode():
-        found = {name: run() for name, run in runs(folder, "fp32", clip).items()}
+        made, missing = runs(folder, "fp32", clip)
+        found = {name: run() for name, run in made.items()}
+    assert not missing
     wanted = found.pop("eager fp32, as the weights")
     assert list(found) == ["TorchScript fp32", "AOTInductor fp32"]
     for scores in found.values():
         torch.testing.assert_close(scores, wanted, atol=LIMITS["fp32"].max_score, rtol=0)
+
+
+def test_without_a_compiler_the_rest_is_measured_and_the_reason_told(
+    command, tiny_folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(torch._inductor.config.cpp, "cxx", (None, "no-such-compiler"))
+    code, out, err = command(app, tiny_folder, "--rounds", "1")
+    told = " ".join(out.split())
+    assert code == 0 and not err and "No working C++ compiler" in told
+    assert "TorchScript fp32" in told and "AOTInductor fp32" in told
 
 
 def test_what_differs_is_named(capsys: pytest.CaptureFixture[str]) -> None:

@@ -12,8 +12,9 @@ from pathlib import Path
 import onnx
 import pytest
 
+import mdhr_sdk
 from fake_tensorrt import FakeTensorRT
-from mdhr_sdk.deploy import EngineOptions, build_engine
+from mdhr_sdk.deploy import EngineOptions, build_engine, engines
 from mdhr_sdk.deploy.engines import TIMING_CACHE
 from mdhr_sdk.errors import ExportError, ModelFolderError
 from mdhr_sdk.folder import ModelFolder, sha256
@@ -71,7 +72,10 @@ def test_the_manifest_says_how_it_was_made(head_folder: Path, gpu_machine: Machi
     entry = listed["head.engine"]
     assert entry["source_sha256"] == listed["model.safetensors"]["sha256"]
     assert entry["onnx_sha256"] == listed["head.onnx"]["sha256"]
-    assert entry["key"] == report.plan.key and entry["versions"] == {"tensorrt": "10.3.0"}
+    assert entry["key"] == report.plan.key and entry["versions"] == {
+        "mdhr_sdk": mdhr_sdk.__version__,
+        "tensorrt": "10.3.0",
+    }
     assert entry["target"]["device"] == entry["device"] == "Orin"
     assert (entry["options"]["batch_min"], entry["options"]["batch_max"], entry["options"]["clip_length"]) == (1, 4, 4)
     assert entry["parity"]["failure"] == "" and entry["parity"]["clips"] == 11
@@ -93,6 +97,22 @@ def test_nothing_is_built_again_that_did_not_change(head_folder: Path, gpu_machi
     assert build_engine(head_folder, EngineOptions("head", batch_opt=2, batch_max=5)).built
     trt.__version__ = "10.4.0"
     assert build_engine(head_folder, EngineOptions("head", batch_opt=2, batch_max=5)).built
+
+
+def test_a_graph_that_is_exported_anew_after_the_plan_is_not_built(
+    head_folder: Path, gpu_machine: Machine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    trt, plan_engine = gpu_machine(), engines.plan_engine
+
+    def plans(folder, options):  # type: ignore[no-untyped-def]
+        plan = plan_engine(folder, options)
+        replace_onnx(head_folder, b"another graph")
+        return plan
+
+    monkeypatch.setattr(engines, "plan_engine", plans)
+    with pytest.raises(ExportError, match=r"head\.onnx was exported anew just now; build the engine again"):
+        build_engine(head_folder, HEAD)
+    assert not trt.networks and not (head_folder / "head.engine").exists()
 
 
 def test_a_damaged_engine_is_built_again(head_folder: Path, gpu_machine: Machine) -> None:

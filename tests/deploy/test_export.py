@@ -13,8 +13,11 @@ import numpy as np
 import onnx
 import pytest
 import torch
+from typer.testing import CliRunner
 
+import mdhr_sdk
 from conftest import smooth_clips
+from mdhr_sdk.cli import app
 from mdhr_sdk.deploy import LIMITS, Judge, export, export_graphs
 from mdhr_sdk.deploy.onnx_graphs import OPSET, check_graph
 from mdhr_sdk.deploy.parity import probe_clip
@@ -40,6 +43,7 @@ def test_manifest_says_how_each_was_made(exported: ModelFolder) -> None:
         assert entry["options"] == {"graph": graph, "precision": "fp32", "opset": OPSET, "clip_length": 4}
         assert entry["parity"]["failure"] == "" and entry["parity"]["clips"] == 11
         assert {"torch", "onnx", "onnxruntime"} <= set(entry["versions"])
+        assert entry["versions"]["mdhr_sdk"] == mdhr_sdk.__version__
 
 
 @pytest.mark.parametrize("graph", ["clip", "encoder", "head", "relations", "temporal"])
@@ -89,6 +93,37 @@ def test_a_graph_that_answers_otherwise_is_not_kept(
     with pytest.raises(ExportError, match=r"the temporal graph in fp32 was not kept: max_score is"):
         export_graphs(folder, graphs=["temporal"])
     assert {path.name: path.read_bytes() for path in folder.iterdir()} == before
+
+
+@pytest.mark.parametrize("error", [ExportError("of another shape"), KeyboardInterrupt()])
+def test_what_was_kept_before_another_failed_was_told(
+    tiny_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, error: BaseException
+) -> None:
+    folder, compare = shutil.copytree(tiny_folder, tmp_path / "model"), Judge.compare
+
+    def fails(judge, session, graph, batches):  # type: ignore[no-untyped-def]
+        if graph == "relations":
+            raise error
+        return compare(judge, session, graph, batches)
+
+    monkeypatch.setattr(Judge, "compare", fails)
+    words = [word for graph in ("temporal", "relations", "head") for word in ("--graph", graph)]
+    result = CliRunner().invoke(app, ["export", str(folder), *words])
+    assert result.exit_code != 0 and result.stdout.count("\n") == 1 and "temporal.onnx: 0.0 MB; " in result.stdout
+    assert {name for name in ModelFolder.open(folder).manifest if name.endswith("onnx")} == {"temporal.onnx"}
+
+
+def test_clips_of_one_frame_have_no_dynamics_in_onnx(tmp_path: Path) -> None:
+    size = {"input_size_px": 64, "projection_width": 16, "au_width": 8, "weight_width": 4}
+    model = build_mdhr("disfa", "test_resnet", **size)
+    calibrate(model, smooth_clips(0, batch=8, size=64))
+    folder = save_model(model, tmp_path / "still", clip_length=1)
+    with pytest.raises(
+        ExportError, match=r"the clip graph .* 2 frames or more in ONNX; this folder's clip_length is 1"
+    ):
+        export_graphs(folder.path)
+    assert set(folder.manifest) == {"config.json", "model.safetensors"}
+    assert len(export_graphs(folder.path, graphs=["relations"])) == 1
 
 
 def test_a_graph_of_weights_that_were_replaced_meanwhile_is_not_kept(

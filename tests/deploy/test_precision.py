@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import json
 import math
+from collections.abc import Generator
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import onnx
@@ -11,15 +14,15 @@ import pytest
 import torch
 from onnx import TensorProto
 
-from mdhr_sdk.config import Preprocessing
-from mdhr_sdk.deploy import LIMITS, export_graphs, export_view
+from mdhr_sdk.config import FolderConfig, Preprocessing
+from mdhr_sdk.deploy import LIMITS, Judge, calibration, export_graphs, export_view
 from mdhr_sdk.deploy.calibration import calibration_clips, demo_clips
 from mdhr_sdk.deploy.half import half_view
-from mdhr_sdk.deploy.quantise import encoder_layers
+from mdhr_sdk.deploy.quantise import OPERATORS, encoder_layers
 from mdhr_sdk.deploy.report import report_on
 from mdhr_sdk.errors import BackendError, ExportError, SourceError
 from mdhr_sdk.folder import ModelFolder
-from mdhr_sdk.model import build_mdhr, calibrate, load_model
+from mdhr_sdk.model import build_mdhr, calibrate, load_model, save_model
 from mdhr_sdk.model.graphs import build_graph
 from mdhr_sdk.runtime import SessionOptions, open_session
 from reference import clip as reference_clip
@@ -123,6 +126,26 @@ def test_nothing_of_the_head_is_rounded(tiny_onnx_folder: Path) -> None:
     assert "backbone" in found[0]
 
 
+def test_a_head_whose_weights_were_renamed_is_not_rounded(tmp_path: Path) -> None:
+    """Without dynamics and extractors a product of the head's comes before anything that bears its name."""
+    torch.manual_seed(0)
+    size = {"input_size_px": 64, "projection_width": 16, "au_width": 16, "weight_width": 4}
+    model = build_mdhr("disfa", "test_resnet", mfd=False, extractors=False, **size)
+    calibrate(model, reference_clip(2, 4, 64))
+    folder = save_model(model, tmp_path / "model", clip_length=4)
+    export_graphs(folder.path, graphs=["clip"])
+    graph = graph_of(folder, "clip.onnx")
+    own = [
+        node.name for node in graph.node if node.op_type in OPERATORS and any("encoder." in name for name in node.input)
+    ]
+    assert encoder_layers(graph) == own and len(own) == 16
+    for node in graph.node:
+        for index, name in enumerate(node.input):
+            node.input[index] = name.replace("encoder.", "renamed.")
+    with pytest.raises(ExportError, match="names nothing as its encoder's"):
+        encoder_layers(graph)
+
+
 def test_sessions_run_what_was_asked_for(rounded: ModelFolder) -> None:
     frames = np.random.default_rng(0).standard_normal((3, 3, 96, 96), dtype=np.float32)
     with torch.inference_mode():
@@ -164,6 +187,27 @@ def test_calibration_takes_full_clips_of_faces(tiny_folder: Path, demo_path: Pat
     assert len({clip.tobytes() for clip in clips}) == 8
 
 
+def footage(monkeypatch: pytest.MonkeyPatch, clips: list[int], config: FolderConfig) -> list[int]:
+    """From which source each calibration clip comes, of sources with so many clips each."""
+
+    def clips_of(source: int, _: object) -> Generator[SimpleNamespace, None, None]:
+        for _ in range(clips[source]):
+            yield SimpleNamespace(crops=np.full((4, 8, 8, 3), source, np.uint8))
+
+    monkeypatch.setattr(calibration, "list_sources", lambda sources: sources)
+    monkeypatch.setattr(calibration, "_clips", clips_of)
+    return [int(clip[0, 0, 0, 0]) for clip in calibration_clips(range(len(clips)), config)]
+
+
+def test_calibration_takes_clips_of_every_source(tiny_folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    config = ModelFolder.open(tiny_folder).config
+    assert footage(monkeypatch, [110] * 2, config) == [0] * 4 + [1] * 4
+    assert footage(monkeypatch, [110] * 8, config) == list(range(8))
+    assert footage(monkeypatch, [110] * 250, config)[-1] > 200, "and of many, of the last ones too"
+    assert footage(monkeypatch, [0] * 40 + [9], config) == [40, 40], "where only one shows a face"
+    assert len(footage(monkeypatch, [3], config)) == 3
+
+
 def test_footage_without_faces_is_refused(tiny_folder: Path) -> None:
     config = ModelFolder.open(tiny_folder).config
     with pytest.raises(SourceError, match="2 x 4 consecutive frames; found 0"):
@@ -181,3 +225,24 @@ def test_differences_are_counted_as_by_hand() -> None:
     )
     assert report.feature == pytest.approx(1 / 4)
     assert "flip_share is 0.33, more than 0.01" in report.failure
+
+
+def test_clips_that_come_again_are_counted_as_runs(tiny_folder: Path) -> None:
+    config = ModelFolder.open(tiny_folder).config
+    model = load_model(ModelFolder.open(tiny_folder))
+    clips = np.random.default_rng(0).integers(0, 255, (4, 4, 96, 96, 3), dtype=np.uint8)
+    for judge, batches in ((Judge(config, model, model, clips), (1, 2)), (Judge(config, model, model), (1, 2, 3, 5))):
+        shown = {clip.tobytes() for batch in batches for clip in judge.probe(batch, bytes_in=False)[0]}
+        assert judge.distinct(batches) == len(shown)
+    assert Judge(config, model, model, clips).distinct((1, 2, 3, 5)) == 4
+    scores = {"scores": np.zeros((2, 4, 12))}
+    report = report_on("fp32", 3, np.full(12, 0.5), [(scores, scores)] * 2)
+    assert (report.clips, report.runs, report.decisions) == (3, 4, 4 * 4 * 12)
+    assert "over 3 clips in 4 runs, 0 of 192 decisions flip" in str(report)
+
+
+def test_weights_that_are_not_finite_fail_and_are_valid_json() -> None:
+    wanted, got = {"scores": np.full((1, 2, 3), np.nan)}, {"scores": np.full((1, 2, 3), 0.5)}
+    report = report_on("fp32", 1, np.full(3, 0.5), [(wanted, got)])
+    told = json.loads(json.dumps(report.to_dict(), allow_nan=False))
+    assert told["max_score"] is None and "max_score is nan" in told["failure"] and told["runs"] == 1

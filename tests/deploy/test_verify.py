@@ -22,6 +22,7 @@ from mdhr_sdk.folder import ModelFolder, sha256
 from mdhr_sdk.runtime import BACKENDS, SessionOptions, open_session
 
 ROOT = Path(__file__).parents[2]
+WIDE = {"COLUMNS": "200"}
 
 
 @pytest.fixture
@@ -119,6 +120,83 @@ def test_backends_to_compare_in_can_be_named(folder: Path) -> None:
 def test_a_folder_without_exported_graphs_says_how_to_make_some(tiny_folder: Path) -> None:
     result = CliRunner().invoke(app, ["verify", str(tiny_folder)])
     assert isinstance(result.exception, ExportError) and f"mdhr export {tiny_folder}" in str(result.exception)
+
+
+def test_graphs_that_a_backend_does_not_run_are_not_denied(folder: Path) -> None:
+    result = CliRunner().invoke(app, ["verify", str(folder), "--backend", "torchscript"])
+    assert isinstance(result.exception, ExportError)
+    assert "torchscript runs none of what" in str(result.exception) and "which is head.onnx" in str(result.exception)
+
+
+def test_a_backend_that_was_named_and_runs_nothing_is_an_error(folder: Path) -> None:
+    if "TensorrtExecutionProvider" in onnxruntime.get_available_providers():
+        pytest.skip("the provider is here")
+    result = CliRunner().invoke(app, ["verify", str(folder), "--backend", "onnxruntime-tensorrt"], env=WIDE)
+    assert isinstance(result.exception, BackendError) and "needs TensorrtExecutionProvider" in str(result.exception)
+    assert "not run" in result.stdout
+    both = ["--backend", "onnxruntime-tensorrt", "--backend", "onnxruntime"]
+    assert CliRunner().invoke(app, ["verify", str(folder), *both]).exit_code == 0, "something ran"
+
+
+@pytest.mark.parametrize(
+    ("name", "options"),
+    [("head.fp8.onnx", {"graph": "head", "precision": "fp8"}), ("tail.onnx", {"graph": "tail", "precision": "fp32"})],
+)
+def test_what_a_later_version_wrote_is_told(folder: Path, name: str, options: dict[str, str]) -> None:
+    shutil.copy(folder / "head.onnx", folder / name)
+    manifest = json.loads((folder / "manifest.json").read_text())
+    manifest["files"][name] = {"sha256": sha256(folder / name), "options": options}
+    (folder / "manifest.json").write_text(json.dumps(manifest))
+    told = dict(verify(folder))
+    assert f"no backend of this version runs {name}" in str(told[name]) and "head.onnx" in told
+    assert list(dict(verify(folder, backends=["onnxruntime"]))) == ["head.onnx"]
+
+
+def test_an_entry_without_a_digest_is_broken(folder: Path) -> None:
+    manifest = json.loads((folder / "manifest.json").read_text())
+    del manifest["files"]["head.onnx"]["sha256"]
+    (folder / "manifest.json").write_text(json.dumps(manifest))
+    assert "does not vouch for head.onnx" in refused(folder)
+
+
+@pytest.mark.parametrize("command", ["verify", "doctor"])
+def test_a_damaged_manifest_is_one_line(folder: Path, command: str) -> None:
+    manifest = json.loads((folder / "manifest.json").read_text())
+    manifest["files"]["head.onnx"]["parity"] = "x"
+    (folder / "manifest.json").write_text(json.dumps(manifest))
+    result = CliRunner().invoke(app, [command, str(folder)])
+    assert isinstance(result.exception, ModelFolderError) and "of head.onnx it says" in str(result.exception)
+
+
+def test_what_cannot_be_noted_is_told_all_the_same(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def note(*_: object, **__: object) -> None:
+        raise ModelFolderError("'manifest.json' cannot be written: Read-only file system")
+
+    before = (folder / "manifest.json").read_bytes()
+    words = ["verify", str(folder), "--backend", "onnxruntime"]
+    monkeypatch.setattr(ModelFolder, "note", note)
+    result = CliRunner().invoke(app, words, env=WIDE)
+    assert isinstance(result.exception, ModelFolderError) and "equal" in result.stdout
+    assert str(result.exception).startswith("not all that was compared could be noted: ")
+    shift_scores(folder)
+    result = CliRunner().invoke(app, words, env=WIDE)
+    assert isinstance(result.exception, ModelFolderError) and "differs" in result.stdout
+    assert "head.onnx: max_score is" in str(result.exception) and "Read-only" in str(result.exception)
+    assert b"max_score is" not in before and b"max_score is" not in (folder / "manifest.json").read_bytes()
+
+
+def test_what_was_compared_before_an_interrupt_is_printed(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    pytest.importorskip("openvino")
+    compare = Judge.compare
+
+    def interrupted(judge, session, graph):  # type: ignore[no-untyped-def]
+        if session.backend == "openvino":
+            raise KeyboardInterrupt
+        return compare(judge, session, graph)
+
+    monkeypatch.setattr(Judge, "compare", interrupted)
+    result = CliRunner().invoke(app, ["verify", str(folder)])
+    assert result.exit_code != 0 and "equal" in result.stdout
 
 
 def test_what_cannot_run_is_told_and_the_rest_is_compared(folder: Path) -> None:

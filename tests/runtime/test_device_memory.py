@@ -94,8 +94,9 @@ def test_pycudas_errors_are_ours(gpu_machine) -> None:
     memory.close()
 
 
-def test_a_graph_repeats_what_was_recorded(gpu_machine) -> None:
-    fake = gpu_machine().cuda
+@pytest.mark.parametrize("package", PACKAGES)
+def test_a_graph_repeats_what_was_recorded(gpu_machine, package: str) -> None:
+    fake = gpu_machine(package=package).cuda
     memory = open_memory(0)
     with memory.active():
         there, back = memory.host((4,), np.float32), memory.host((4,), np.float32)
@@ -117,19 +118,32 @@ def test_a_graph_repeats_what_was_recorded(gpu_machine) -> None:
     assert fake.left == 0
 
 
-def test_a_recording_that_fails_leaves_the_stream_usable(gpu_machine) -> None:
-    gpu_machine()
+@pytest.mark.parametrize("package", PACKAGES)
+@pytest.mark.parametrize("error", [BackendError, KeyboardInterrupt])
+def test_a_recording_that_fails_leaves_the_stream_usable(gpu_machine, package: str, error: type[BaseException]) -> None:
+    fake = gpu_machine(package=package).cuda
     memory = open_memory(0)
     with memory.active():
 
         def broken() -> None:
-            raise BackendError("no")
+            raise error("no")
 
-        with pytest.raises(BackendError, match="no"):
+        with pytest.raises(error, match="no"):
             memory.capture(broken)
         with pytest.raises(BackendError, match="cudaErrorStreamCaptureUnsupported"):
             memory.capture(memory.synchronize)
         memory.synchronize()
+        memory.capture(lambda: None)()
+    assert not fake.recording and not fake.broken
+    memory.close()
+
+
+def test_an_old_pycuda_has_no_graphs_and_says_so(gpu_machine) -> None:
+    gpu_machine(package="pycuda.driver")
+    sys.modules["pycuda.driver"].graphs = False
+    memory = open_memory(0)
+    with pytest.raises(BackendError, match="knows no CUDA graphs"), memory.active():
+        memory.capture(lambda: None)
     memory.close()
 
 
