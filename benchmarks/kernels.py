@@ -20,6 +20,7 @@ import numpy as np
 import torch
 from torch.nn import functional as F  # noqa: N812
 
+from machine import describe_machine
 from mdhr_sdk.ops import DynamicsParameters, extension_status, fuse_dynamics, fuse_dynamics_step, warp_crops
 from mdhr_sdk.ops.step import DynamicsState
 from mdhr_sdk.vision import align, crop_matrix, prepare
@@ -178,7 +179,8 @@ def show(title: str, times: Times, base: str, size: int | None = None) -> None:
     best = {name: min(values) for name, values in times.items()}
     for name, values in times.items():
         line = f"  {name:18} {best[name] * 1e3:8.2f} ms (median {np.median(values) * 1e3:.2f})"
-        line += f", {best[base] / best[name]:5.1f} x"
+        states = int(name.removeprefix("step, ")) if name.startswith("step, ") else 1
+        line += f", {states * best[base] / best[name]:5.1f} x" + (" a state" if states > 1 else "")
         if size and "copy" in best and name.startswith(("fused", "copy")):
             moved = size // 2 if "fp16" in name else size
             line += (
@@ -218,6 +220,8 @@ def main() -> None:
     cv2.setNumThreads(arguments.threads)
     about = machine(arguments.threads)
     print("\n".join(f"{name}: {value}" for name, value in about.items()))
+    if warning := describe_machine().warning:
+        print(f"warning: {warning}")
     with torch.no_grad():
         clip, size = dynamics(arguments.batch, 16, arguments.repeats, arguments.threads)
     show(f"Dynamics of a clip, B = {arguments.batch}, T = 16, C = 2048, k = 5", clip, "eager", size)

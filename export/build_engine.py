@@ -31,7 +31,7 @@ def build(
     batch_max: Annotated[int, typer.Option(help="Largest batch; more runs in parts.")] = OWN.batch_max,
     workspace_mib: Annotated[int, typer.Option(help="Most scratch memory of a layer, in MiB.")] = OWN.workspace_mib,
     compute_capability: Annotated[
-        list[str], typer.Option(help="Of rtx: such as 8.6; may be given again. All from 8.0 on if not given.")
+        list[str], typer.Option(help="Of rtx: such as 8.6; may be given again. Desktop ones from 8.0 on if not given.")
     ] = [],
     optimization_level: Annotated[int, typer.Option(help="0 (built fast) to 5 (runs fast).")] = OWN.optimization_level,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Print what would be built, and build nothing.")] = False,

@@ -15,13 +15,14 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from .bundled import is_bundled, model_path
+from .bundled import BUNDLED, is_bundled, model_path
 from .config import FolderConfig
 from .errors import ConfigError, ModelFolderError
 from .manifest import (
     MANIFEST,
     Files,
     changing,
+    findings,
     manifest_text,
     new_manifest,
     read_manifest,
@@ -58,7 +59,11 @@ class ModelFolder:
         path = model_path(path)
         if not path.is_dir():
             what = "is a file, not a folder" if path.exists() else "does not exist"
-            raise ModelFolderError(f"model folder '{path}' {what}; make one with: mdhr init FOLDER")
+            ours = ", ".join(map(repr, BUNDLED))
+            remedy = f"{ours} comes with mdhr_sdk (see mdhr copy), and mdhr init FOLDER makes an untrained model"
+            if path.is_file():
+                remedy = f"give the folder it lies in, '{path.parent}'"
+            raise ModelFolderError(f"model folder '{path}' {what}; {remedy}")
         if not (path / CONFIG).is_file():
             raise ModelFolderError(f"'{path}' is not a model folder: it has no {CONFIG}; see: mdhr init --help")
         return cls(path, _config(path, read_vouched(path, CONFIG)))
@@ -258,6 +263,8 @@ class ModelFolder:
     def _commit(self, temporary: Path, entry: Mapping[str, Any]) -> None:
         """Move a finished file into the folder under its own name, and let the manifest vouch for it; locked."""
         name, files = temporary.name, self.manifest
+        if files.get(name, {}).get("sha256") == entry["sha256"]:
+            entry = {**entry, **findings(files[name])}
         if not _of_these_weights(entry, files):
             raise ModelFolderError(
                 f"'{self.path}': {WEIGHTS} was replaced while {name} was made from the one before, and {name} is not "

@@ -87,9 +87,16 @@ def verified(folder: Path, name: str, files: Mapping[str, Mapping[str, Any]]) ->
         raise ModelFolderError(f"'{folder / name}' cannot be read: {error.strerror or error}") from None
     if hashlib.sha256(content).hexdigest() != expected:
         raise ModelFolderError(
-            f"'{folder / name}' has other bytes than {MANIFEST} says (SHA-256): damaged or replaced; make it again"
+            f"'{folder / name}' has other bytes than {MANIFEST} says (SHA-256): damaged or replaced; "
+            f"{_remedy(folder, name)}"
         )
     return content
+
+
+def _remedy(folder: Path, name: str) -> str:
+    if name.endswith((".safetensors", ".json")):
+        return "take the folder anew from where it came"
+    return f"make it again (mdhr export {folder}, or export/build_engine.py), or take another backend"
 
 
 def sha256(path: Path) -> str:
@@ -99,6 +106,18 @@ def sha256(path: Path) -> str:
         while block := file.read(1 << 20):
             digest.update(block)
     return digest.hexdigest()
+
+
+def findings(entry: Mapping[str, Any]) -> dict[str, Any]:
+    """What comparisons found of a file's bytes beyond what its making compares; the same bytes made anew keep it."""
+    return {key: fact for key, fact in entry.items() if key.startswith(FOUND) or (key == "parity" and failed_on(fact))}
+
+
+def failed_on(fact: Any) -> str | None:
+    """The footage on which a comparison failed, or one of several under a key; None if none did."""
+    reports = [fact, *fact.values()] if isinstance(fact, dict) else []
+    failed = (one for one in reports if isinstance(one, dict) and one.get("failure"))
+    return next((one["on"] for one in failed if one.get("on")), None)
 
 
 def _finish(folder: Path) -> None:

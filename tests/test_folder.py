@@ -74,7 +74,7 @@ def test_create_without_room_can_be_tried_again(tmp_path: Path, monkeypatch: pyt
 
 
 def test_open_says_what_is_wrong(tmp_path: Path):
-    with pytest.raises(ModelFolderError, match="does not exist; make one with: mdhr init"):
+    with pytest.raises(ModelFolderError, match=r"'edge' comes with mdhr_sdk .*, and mdhr init FOLDER makes"):
         ModelFolder.open(tmp_path / "none")
     with pytest.raises(ModelFolderError, match=r"no config\.json"):
         ModelFolder.open(tmp_path)

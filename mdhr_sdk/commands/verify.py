@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from ..deploy import ParityReport
     from ..deploy.verification import Outcome
 
+WIDTH = 150
 COLUMNS = ("mean |Δscore|", "max", "flips", "region flips", "others, relative", "verdict")
 
 
@@ -42,12 +43,14 @@ def run_verify(model: str | Path, on: str | None, backends: Sequence[str]) -> No
         unnoted = str(error)
     finally:
         if found:
-            Console(markup=False).print(_table(model, found))
+            console = Console(markup=False)
+            console.width = max(console.width, WIDTH)  # cells cut to a narrow terminal or pipe say nothing
+            console.print(_table(model, found))
     failed = "; ".join(f"{name}: {it.failure}" for name, it in found.items() if not isinstance(it, str) and it.failure)
     if unnoted:
         raise ModelFolderError(f"{failed}; {unnoted}" if failed else unnoted)
     if failed:
-        raise ExportError(f"{failed}; they are not used so until they are exported again")
+        raise ExportError(f"{failed}; they are not used so until they pass")
     reasons = [outcome for outcome in found.values() if isinstance(outcome, str)]
     if backends and reasons and len(reasons) == len(found):
         raise BackendError(f"nothing could be compared in {', '.join(backends)}: {reasons[0]}")

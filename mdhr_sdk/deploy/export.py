@@ -153,7 +153,20 @@ def trace_torchscript(module: nn.Module, config: FolderConfig, graph: str, path:
         warnings.simplefilter("ignore")
         content = io.BytesIO()  # PyTorch's own file writer ends the process when the disk is full
         torch.jit.save(torch.jit.freeze(torch.jit.trace(module, examples(inputs), check_trace=False)), content)
-    path.write_bytes(content.getbuffer())
+    path.write_bytes(_without_sources(content).getbuffer())
+
+
+def _without_sources(content: io.BytesIO) -> io.BytesIO:
+    """The same archive without its notes of which line of which file, by its path on this machine, made a node."""
+    content.seek(0)
+    archive, out = torch._C.PyTorchFileReader(content), io.BytesIO()
+    writer = torch._C.PyTorchFileWriter(out)
+    for name in archive.get_all_records():
+        if not name.endswith(".debug_pkl") and name not in (".data/version", "version", ".data/serialization_id"):
+            record = archive.get_record(name)
+            writer.write_record(name, record, len(record))
+    writer.write_end_of_file()
+    return out
 
 
 FORMATS = {

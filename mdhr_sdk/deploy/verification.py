@@ -9,6 +9,7 @@ from typing import Any
 
 from ..errors import BackendError, ExportError, MissingDependencyError, ModelFolderError, NotFiniteError
 from ..folder import ModelFolder
+from ..manifest import failed_on
 from ..model import load_model
 from ..runtime import BACKENDS, Session, SessionOptions
 from ..runtime.base import GRAPHS, artefact, no_artefact, parity_entry, stream_entry
@@ -62,7 +63,7 @@ def verify(folder: str | Path, on: object = None, backends: Sequence[str] = ()) 
     if judge.clips is None and any(entry["options"]["precision"] == "int8" for entry in made.values()):
         of_int8 = Judge(target.config, model, view, demo_clips(target.config))
     streamed: list[tuple[_Run, Judge]] = []
-    notes = _Notes(target)
+    notes = _Notes(target, None if on is None else str(on))
     for name, entry in made.items():
         options = entry["options"]
         if wrong := _wrong(target, name):
@@ -119,9 +120,17 @@ class _Notes:
     """What came out, kept in the manifest; what cannot be kept there is no reason not to tell it."""
 
     folder: ModelFolder
+    on: str | None
     failure: str = ""
 
+    def fact(self, outcome: ParityReport | Broken) -> dict[str, Any]:
+        """What the manifest says of an outcome, and of which footage that is."""
+        return outcome.to_dict() | ({} if self.on is None else {"on": self.on})
+
     def keep(self, run: _Run, entry: str, fact: dict[str, Any]) -> None:
+        """Not without footage what says less than a failure on some."""
+        if self.on is None and failed_on(self.folder.manifest.get(run.name, {}).get(entry)):
+            return
         try:
             self.folder.note(run.name, run.digest, **{entry: fact})
         except ModelFolderError as error:
@@ -161,7 +170,7 @@ def _compare(folder: ModelFolder, run: _Run, judge: Judge, notes: _Notes) -> Out
         outcome = Broken(str(error))
     except (BackendError, MissingDependencyError) as error:
         return str(error)
-    notes.keep(run, run.entry, outcome.to_dict())
+    notes.keep(run, run.entry, notes.fact(outcome))
     return outcome
 
 
@@ -187,7 +196,7 @@ def _compare_streams(folder: ModelFolder, run: _Run, judge: Judge, notes: _Notes
     except UNFIT as error:  # which the graph's own row tells
         yield f"{run.label}, stream", str(error)
         return
-    told = {str(lookahead): outcome.to_dict() for lookahead, outcome in outcomes.items()}
+    told = {str(lookahead): notes.fact(outcome) for lookahead, outcome in outcomes.items()}
     notes.keep(run, stream_entry(backend, run.precision), told)
     for lookahead, outcome in outcomes.items():
         yield f"{run.label}, stream at lookahead {lookahead}", outcome

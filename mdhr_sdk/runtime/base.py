@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from ..config import FolderConfig
 from ..errors import InputError, NotFiniteError
 from ..folder import ModelFolder
+from ..manifest import failed_on
 
 Arrays = Mapping[str, NDArray[Any]]
 
@@ -122,8 +123,14 @@ def no_artefact(folder: ModelFolder, name: str, remedy: str, entry: str = "parit
         return f"the folder has no {name} ({remedy})"
     for kept in ("parity", entry):
         if failure := (folder.manifest.get(name, {}).get(kept) or {}).get("failure"):
-            return f"{name} does not answer like the weights: {failure} (export it again)"
+            return f"{name} does not answer like the weights: {failure} ({_again(folder, name, kept)})"
     return folder.stale(name)
+
+
+def _again(folder: ModelFolder, name: str, kept: str) -> str:
+    """What lifts a failure that the manifest keeps."""
+    on = failed_on(folder.manifest[name][kept])
+    return f"take another, or compare again: mdhr verify {folder.path}{f' --on {on}' if on else ''}"
 
 
 def stream_entry(backend: str, precision: str) -> str:

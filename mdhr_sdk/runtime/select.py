@@ -11,7 +11,7 @@ from ..errors import BackendError
 from ..folder import ModelFolder
 from . import openvino_session, torch_session, torchscript_session
 from .base import GRAPHS, PRECISIONS, Session, SessionOptions, artefact, no_stream
-from .cuda import cuda_device_count
+from .cuda import cuda_device_count, no_device
 from .onnxruntime_session import ONNXRUNTIME, ONNXRUNTIME_TENSORRT
 from .tensorrt_session import TENSORRT, TENSORRT_RTX
 
@@ -57,6 +57,8 @@ def open_session(
     """
     options = options or SessionOptions()
     _check(backend, options, graph)
+    if options.device.startswith("cuda") and (reason := no_device(options.device)):
+        raise BackendError(f"nothing can run on device '{options.device}': {reason}; take 'cpu' or 'auto'")
     passed_over: dict[str, None] = {}
     for name, concrete in _attempts(backend, options):
         module = BACKENDS[name]

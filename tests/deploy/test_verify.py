@@ -16,7 +16,7 @@ from onnx import numpy_helper
 from typer.testing import CliRunner
 
 from mdhr_sdk.cli import app
-from mdhr_sdk.deploy import LIMITS, Broken, Judge, ParityReport, verify
+from mdhr_sdk.deploy import LIMITS, Broken, Judge, ParityReport, export_graphs, verify
 from mdhr_sdk.errors import BackendError, ExportError, ModelFolderError
 from mdhr_sdk.folder import ModelFolder, sha256
 from mdhr_sdk.runtime import BACKENDS, SessionOptions, open_session
@@ -51,6 +51,7 @@ def shift_scores(folder: Path) -> None:
 def test_a_good_folder_is_equal_and_says_so(folder: Path) -> None:
     result = CliRunner().invoke(app, ["verify", str(folder)])
     assert result.exit_code == 0 and "head.onnx" in result.stdout and "equal" in result.stdout
+    assert max(map(len, result.stdout.splitlines())) > 80 and "…" not in result.stdout, "cut for a narrow terminal"
 
 
 def test_what_differs_is_named_noted_and_used_no_more(folder: Path) -> None:
@@ -61,11 +62,26 @@ def test_what_differs_is_named_noted_and_used_no_more(folder: Path) -> None:
     assert isinstance(result.exception, ExportError) and "head.onnx: max_score is" in str(result.exception)
     assert (folder / "head.onnx").exists(), "it is the user's file"
     with pytest.raises(
-        BackendError, match=r"head.onnx does not answer like the weights: max_score is .*export it again"
+        BackendError, match=r"head.onnx does not answer like the weights: max_score is .*compare again: mdhr verify"
     ):
         open_session(ModelFolder.open(folder), "onnxruntime", SessionOptions("cpu"), "head")
     again = dict(verify(folder))["head.onnx"]
     assert isinstance(again, ParityReport) and again.failure, "looked at anew, whatever was noted"
+
+
+def test_a_failure_on_footage_outlives_comparisons_without_it_and_the_same_bytes_made_anew(folder: Path) -> None:
+    """A subtle face can show what pictures in motion do not."""
+    target = ModelFolder.open(folder)
+    digest = target.manifest["head.onnx"]["sha256"]
+    failed = {**target.manifest["head.onnx"]["parity"], "failure": "max_score is 0.5", "on": "face.mp4"}
+    target.note("head.onnx", digest, parity=failed, parity_in_openvino_bf16=failed)
+    report = dict(verify(folder, backends=["onnxruntime"]))["head.onnx"]
+    assert isinstance(report, ParityReport) and not report.failure
+    export_graphs(folder, graphs=["head"])
+    entry = ModelFolder.open(folder).manifest["head.onnx"]
+    assert entry["sha256"] == digest and entry["parity"] == entry["parity_in_openvino_bf16"] == failed
+    with pytest.raises(BackendError, match=r"0\.5 \(take another, or compare again: mdhr verify .* --on face\.mp4"):
+        open_session(ModelFolder.open(folder), "onnxruntime", HEAD, "head")
 
 
 HEAD = SessionOptions("cpu", precision="fp32")
