@@ -40,6 +40,14 @@ def test_pictures_and_extras_exist() -> None:
     assert used and used <= declared
 
 
+def test_the_snippet_of_the_graphs_runs(tmp_path: Path) -> None:
+    text = (ROOT / "docs" / "graphs.md").read_text(encoding="utf-8")
+    (code,) = re.findall(r"^```python\n(.*?)^```", text, re.DOTALL | re.MULTILINE)
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    done = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, env=environment, capture_output=True, text=True)
+    assert done.returncode == 0 and done.stdout.startswith("(1, 2, 4, 6"), done.stderr
+
+
 @pytest.mark.slow
 def test_every_snippet_runs_in_order(tmp_path: Path, demo_path: Path) -> None:
     assets = tmp_path / "mdhr_sdk" / "assets"
