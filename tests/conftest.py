@@ -15,7 +15,8 @@ import pytest
 from filelock import FileLock
 
 import mdhr_sdk
-from fake_cuda import FakeCuda, FakeDriver, FakePyCuda, FakeRuntime
+from fake_cuda import FakeCuda, FakeDriver, FakeRuntime
+from fake_pycuda import FakePyCuda
 from fake_tensorrt import FakeTensorRT
 from mdhr_sdk.runtime import cuda
 
