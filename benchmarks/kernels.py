@@ -9,9 +9,9 @@ from __future__ import annotations
 
 import argparse
 import json
-import platform
 import time
 from collections.abc import Callable, Mapping
+from dataclasses import asdict
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -189,24 +189,6 @@ def show(title: str, times: Times, base: str, size: int | None = None) -> None:
         print(line)
 
 
-def machine(threads: int) -> dict[str, Any]:
-    names = [line.split(":")[1].strip() for line in _cpuinfo() if line.startswith("model name")]
-    load = Path("/proc/loadavg").read_text().split()[0] if Path("/proc/loadavg").exists() else "unknown"
-    return {
-        "processor": names[0] if names else platform.processor(),
-        "kernels": extension_status(),
-        "threads": threads,
-        "load": load,
-        "torch": torch.__version__,
-        "numpy": np.__version__,
-    }
-
-
-def _cpuinfo() -> list[str]:
-    path = Path("/proc/cpuinfo")
-    return path.read_text().splitlines() if path.exists() else []
-
-
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--threads", type=int, default=2)
@@ -218,10 +200,9 @@ def main() -> None:
     import cv2
 
     cv2.setNumThreads(arguments.threads)
-    about = machine(arguments.threads)
-    print("\n".join(f"{name}: {value}" for name, value in about.items()))
-    if warning := describe_machine().warning:
-        print(f"warning: {warning}")
+    about = describe_machine()
+    print("\n".join([*about.lines(), *([f"warning: {about.warning}"] if about.warning else [])]))
+    print(f"kernels: {extension_status()}; threads: {arguments.threads}")
     with torch.no_grad():
         clip, size = dynamics(arguments.batch, 16, arguments.repeats, arguments.threads)
     show(f"Dynamics of a clip, B = {arguments.batch}, T = 16, C = 2048, k = 5", clip, "eager", size)
@@ -230,7 +211,8 @@ def main() -> None:
     crop = crops(arguments.repeats, arguments.threads)
     show("4 crops of 224 x 224 from 1280 x 720", crop, "OpenCV + NumPy")
     if arguments.json:
-        arguments.json.write_text(json.dumps({"machine": about, "seconds": {**clip, **steps, **crop}}, indent=2) + "\n")
+        told = {"machine": asdict(about), "kernels": extension_status(), "threads": arguments.threads}
+        arguments.json.write_text(json.dumps({**told, "seconds": {**clip, **steps, **crop}}, indent=2) + "\n")
 
 
 if __name__ == "__main__":

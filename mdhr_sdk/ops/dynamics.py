@@ -98,7 +98,8 @@ def fuse_dynamics(
         backend: 'compiled', 'reference' or 'auto'.
         out: where to write, like a map without gaps in B and T; CUDA needs it.
         stream: for CUDA, the cudaStream_t to queue the work on; inputs must be ready in its order. 0 is the default.
-        threads: CPU threads of the kernel; None for OpenMP's own choice.
+        threads: CPU threads of the kernel; None for OpenMP's own choice. In a process forked from one whose kernels had
+            several it is always one, since OpenMP does not outlive a fork.
 
     Returns:
         (B, T, C, h, w) in the maps' dtype and layout, which is `out` where that is given; with `means` the pair of

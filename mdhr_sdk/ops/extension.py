@@ -73,8 +73,9 @@ def kernel_threads(extension: Any, threads: int | None) -> int:
     """
     if _Process.forked:
         return 1
-    _Process.threads = max(_Process.threads, threads or extension.max_threads())
-    return threads or int(extension.max_threads())
+    threads = threads or int(extension.max_threads())
+    _Process.threads = max(_Process.threads, threads)
+    return threads
 
 
 def has_cuda_kernels() -> bool:

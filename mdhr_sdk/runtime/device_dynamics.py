@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import weakref
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -29,29 +28,6 @@ if TYPE_CHECKING:
 
 ROOM = 16  # states a call
 Map = NDArray[np.float32] | DeviceArray
-
-
-@dataclass(frozen=True)
-class Sizes:
-    """Of one face's ring: L scales, C channels, (h, w) positions, k, squeezed channels, and the ring's dtype."""
-
-    scales: int
-    channels: int
-    positions: tuple[int, int]
-    k: int
-    squeezed: int
-    dtype: str
-
-    @property
-    def shapes(self) -> dict[str, tuple[tuple[int, ...], str]]:
-        """Shape and dtype of what a `DynamicsState` of one row holds."""
-        inner = (self.scales, self.channels, *self.positions)
-        products = (1, 2 * self.k, self.scales, self.squeezed, *self.positions)
-        return {
-            "previous": ((1, *inner), "float32"),
-            "ring": ((1, 2 * self.k, *inner), self.dtype),
-            "products": (products, "float32"),
-        }
 
 
 def device_obstacle(encoder: Session) -> str | None:
@@ -99,11 +75,11 @@ class DeviceDynamics:
             BackendError: the device or its memory cannot be used.
         """
         model, side = config.model, config.model.input_size_px // 32
-        positions, squeezed = (side, side), parameters.squeeze.shape[1]
-        self._sizes = Sizes(len(model.scales), model.projection_width or 0, positions, k, squeezed, dtype)
+        sizes = len(model.scales), model.projection_width or 0, (side, side), k, parameters.squeeze.shape[1]
+        self._like = DynamicsState.empty(1, *sizes, dtype=dtype)  # never written to, so that it takes no memory
         self._memory: DeviceMemory = open_memory(index)
         self._free: list[DynamicsState] = []
-        frame = (ROOM, self._sizes.channels, *positions)
+        frame = (ROOM, *self._like.previous.shape[2:])
         with self._memory.active():
             self._parameters = DynamicsParameters(
                 **{name: self._sent(array) for name, array in vars(parameters).items()}
@@ -119,8 +95,8 @@ class DeviceDynamics:
             state.counts[:] = 0
         else:
             with self._memory.active():
-                arrays = {name: self._array(*shape) for name, shape in self._sizes.shapes.items()}
-            state = DynamicsState(np.zeros(1, np.int64), **arrays)
+                likes = (self._like.previous, self._like.ring, self._like.products)
+                state = DynamicsState(np.zeros(1, np.int64), *(self._array(a.shape, a.dtype.name) for a in likes))
         weakref.finalize(ring, self._free.append, state).atexit = False
         return state
 
