@@ -11,9 +11,10 @@ from numpy.typing import NDArray
 from .kit import FaceKit, Floats
 from .paint import blurred, noise
 from .person import Person
-from .raster import FAR, blend_shapes, rasterise, rasterise_depth, vertex_normals
+from .raster import FAR, blend_shapes, f32, rasterise, rasterise_depth, vertex_normals
 from .scene import PIVOT, Camera, Lights, Scene
-from .shading import CHANNELS, SHADOW_CM, SHADOW_PX, STATIC, Light, Look, empty_shadows, illuminate, surfaces
+from .shading import SHADOW_CM, SHADOW_PX, Light, empty_shadows, illuminate
+from .surface import CHANNELS, STATIC, Look, surfaces
 from .wrinkles import wrinkle_strengths
 
 SUPERSAMPLING = 1.25
@@ -94,10 +95,10 @@ class Renderer:
             self._shown, self._where, triangles, kit.corner_vertex, kit.corner_material, self._static, moving,
             person.texture, person.wrinkles, strengths, look, self._surface,
         )  # fmt: skip
-        pixel_cm = scene.camera.height_cm / self.side
+        relief = f32(person.relief * self.side / scene.camera.height_cm)
         illuminate(
-            self._shown, kit.corner_material, triangles, self._surface, self._shadows(view, light), light, look.relief,
-            pixel_cm, self._lit,
+            self._shown, kit.corner_material, triangles, self._surface, self._shadows(view, light), light, relief,
+            self._lit,
         )  # fmt: skip
         self._lashes(person, view)
         lit = cv2.resize(self._lit, (self.size, self.size), interpolation=cv2.INTER_AREA)
@@ -120,7 +121,7 @@ class Renderer:
             self._depth[:] = FAR
         self._shown[:] = -1
         points = view.points[self.kit.corner_vertex]
-        rasterise(points, self.kit.triangles, first, last, self._depth, self._shown, self._where)
+        rasterise(points, self.kit.triangles, first, last, not clear, self._depth, self._shown, self._where)
 
     def _shadows(self, view: View, light: Light) -> Floats:
         shadows = empty_shadows()
@@ -164,9 +165,9 @@ def look_of(person: Person) -> Look:
     """A person's constants for shading, colours made linear."""
     hair = person.hair
     return Look(
-        float(hair.shift_cm), float(hair.ragged_cm), float(hair.lowest_cm), bool(hair.bald), person.colours.skin**2,
-        person.colours.hair**2, person.colours.iris**2, float(person.iris_radius_cm), person.teeth**2,
-        person.cloth**2, float(person.gloss[0]), float(person.gloss[1]), float(person.relief),
+        f32(hair.shift_cm), f32(hair.ragged_cm), f32(hair.lowest_cm), bool(hair.bald), person.colours.skin**2,
+        person.colours.hair**2, person.colours.iris**2, f32(person.iris_radius_cm), person.teeth**2,
+        person.cloth**2, f32(person.gloss[0]), f32(person.gloss[1]),
     )  # fmt: skip
 
 
@@ -177,7 +178,7 @@ def light_of(lights: Lights, camera: Camera) -> Light:
     across /= np.linalg.norm(across)
     eye = np.array((-camera.shift[0] * camera.height_cm, -camera.shift[1] * camera.height_cm, camera.distance_cm))
     axes = (axis.astype(np.float32) for axis in (eye, across, np.cross(key, across)))
-    return Light(lights.directions, lights.colours, lights.sky, lights.ground, float(lights.shadow), *axes)
+    return Light(lights.directions, lights.colours, lights.sky, lights.ground, f32(lights.shadow), *axes)
 
 
 def behind_head(person: Person, scene: Scene, pose_rad: Floats, size: int) -> NDArray[np.float32]:

@@ -15,26 +15,28 @@ from mdhr_sdk.synthetic.person import Person
 from mdhr_sdk.synthetic.raster import FAR, blend_shapes, rasterise, rasterise_depth, vertex_normals
 from mdhr_sdk.synthetic.render import Renderer, project, rotation
 from mdhr_sdk.synthetic.scene import Camera, Scene
-from mdhr_sdk.synthetic.shading import value_noise
+from mdhr_sdk.synthetic.surface import value_noise
 from mdhr_sdk.synthetic.wrinkles import MASKS, wrinkle_strengths
 
 SIDE = 24
 
 
 @settings(max_examples=30, deadline=None)
-@given(st.integers(0, 2**32 - 1), st.integers(1, 12))
-def test_every_pixel_shows_the_nearest_triangle_over_its_centre(seed: int, count: int) -> None:
+@given(st.integers(0, 2**32 - 1), st.integers(1, 12), st.booleans())
+def test_every_pixel_shows_the_nearest_triangle_over_its_centre(seed: int, count: int, both_sides: bool) -> None:
     rng = np.random.default_rng(seed)
     points = rng.uniform(-6, SIDE + 6, (3 * count, 3)).astype(np.float32)
     triangles = np.arange(3 * count, dtype=np.int32).reshape(-1, 3)
     depth, shown = np.full((SIDE, SIDE), FAR, np.float32), np.full((SIDE, SIDE), -1, np.int32)
     where = np.zeros((SIDE, SIDE, 2), np.float32)
-    rasterise(points, triangles, 0, count, depth, shown, where)
+    rasterise(points, triangles, 0, count, both_sides, depth, shown, where)
     for y in range(SIDE):
         for x in range(SIDE):
             best, sure = FAR, True
             for t in range(count):
                 a, b, c = points[triangles[t]].astype(np.float64)
+                if np.linalg.det(np.stack([b - a, c - a])[:, :2]) > 0 and not both_sides:
+                    continue  # y is downwards: it faces away
                 try:
                     w1, w2 = np.linalg.solve(np.stack([b - a, c - a], axis=1)[:2], np.array([x + 0.5, y + 0.5]) - a[:2])
                 except np.linalg.LinAlgError:
