@@ -18,6 +18,7 @@ from .render import Renderer, project, rotation
 from .scene import PIVOT, Scene, expose
 
 UNKNOWN = -1
+BROAD_SMILE = 0.5  # of AU12, from which the upper lip rises with it
 
 
 @dataclass(frozen=True)
@@ -54,7 +55,8 @@ class SyntheticClip:
     Attributes:
         frames: (T, S, S, 3) uint8 BGR.
         intensities: (T, 15) float32 in the order of `AUS`: 1 is the usual apex; AU25's is measured on the lips.
-        labels: (T, 15) int8: 1 where an AU occurs (intensity from 0.3 on), 0, or -1 where something hides it.
+        labels: (T, 15) int8: 1 where an AU occurs (intensity from 0.3 on), 0, or -1 where it is hidden, for AU24 where
+            lips part, and for AU10 in a broad smile.
         landmarks_px: (T, 68, 2) float32.
         poses_rad: (T, 3) yaw, pitch, roll.
         facts: of person and scene, for tables.
@@ -92,6 +94,8 @@ def render_clip(renderer: Renderer, person: Person, clip: int, options: ClipOpti
     intensities[:, INDEX[25]] = np.clip([renderer.lip_gap_cm(v) / LIP_GAP_AT_1_CM for v in views], 0, 1.15)
     labels = (intensities >= OCCURS_FROM).astype(np.int8)
     labels[(labels[:, INDEX[25]] == 1) & (labels[:, INDEX[24]] == 1), INDEX[24]] = UNKNOWN  # one excludes the other
+    broad = intensities[:, INDEX[12]] >= BROAD_SMILE
+    labels[broad & (labels[:, INDEX[10]] == 1), INDEX[10]] = UNKNOWN  # nobody can tell whether the smile alone did it
     frames = []
     for index, view in enumerate(views):
         picture = renderer.picture(person, scene, view, motion.halves[index], motion.poses_rad[index])

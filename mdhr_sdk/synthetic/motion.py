@@ -22,13 +22,15 @@ ACTIONS: tuple[dict[int, float], ...] = (
     {17: 0.9, 24: 0.9}, {17: 1}, {23: 1}, {24: 1}, {24: 0.9, 14: 0.7}, {7: 0.9}, {2: 1}, {25: 0.8, 26: 0.8}, {26: 0.9},
 )  # fmt: skip
 # Cases that a detector gets wrong without having seen them, and the share of clips that each has.
-HARD = {"none": 0.06, "toothy": 0.16, "talking": 0.06, "closed eyes": 0.04, "squint": 0.06}
+HARD = {"none": 0.06, "toothy": 0.22, "talking": 0.06, "closed eyes": 0.04, "squint": 0.06}
 REST = (
     "browDown", "browInnerUp", "browOuterUp", "mouthSmile", "mouthFrown", "cheekSquint", "eyeSquint", "mouthPress",
     "mouthStretch", "mouthDimple", "mouthLowerDown", "noseSneer",
 )  # fmt: skip
 NUISANCE = ("mouthPucker", "mouthFunnel", "mouthStretch", "cheekPuff", "jawLeft", "jawRight", "jawForward",
             "mouthLeft", "mouthRight", "eyeWide")  # fmt: skip
+# Shapes that come with AU12 in one person and not in another, and the most of each at intensity 1.
+SMILES_WITH = {"mouthStretch": 0.3, "mouthDimple": 0.25, "noseSneer": 0.15, "cheekSquint": 0.12, "mouthUpperUp": 0.2}
 ONE_SIDED = (2, 10, 12, 14, 15)
 YAW_LIMIT, PITCH_LIMIT = np.deg2rad(35), np.deg2rad(22)
 
@@ -93,6 +95,7 @@ def clip_motion(
     case = str(rng.choice(["", *HARD], p=[1 - sum(HARD.values()), *HARD.values()])) if hard_cases else ""
     left, right = _action_curves(rng, times_s, span_s, case)
     weights = _au_weights(kit, left, right) + rest
+    _smile(kit, rng, weights, left, right)
     _part_lips(kit, rng, weights, left, right, case)
     if case == "talking":
         _talk(kit, rng, weights, times_s)
@@ -112,7 +115,7 @@ def _action_curves(rng: np.random.Generator, times_s: Doubles, span_s: float, ca
     """(T, 15) intensities of the left and the right half."""
     left, right = np.zeros((2, len(times_s), len(AUS)))
     for action in _actions(rng, case):
-        shared, strength = pulse(rng, times_s, span_s), rng.uniform(0.35, 1.2)
+        shared, strength = pulse(rng, times_s, span_s), rng.uniform(0.7 if case == "toothy" else 0.35, 1.2)
         for au, usual in action.items():
             own = shared if rng.random() < 0.75 else pulse(rng, times_s, span_s)
             curve = np.clip(own * strength * usual * rng.uniform(0.75, 1.2), 0, 1.1)
@@ -161,20 +164,30 @@ def _au_weights(kit: FaceKit, left: Doubles, right: Doubles) -> Doubles:
     return weights
 
 
+def _smile(kit: FaceKit, rng: np.random.Generator, weights: Doubles, left: Doubles, right: Doubles) -> None:
+    """What else a person's smile moves, below what would count as an AU of its own."""
+    amounts = {name: rng.uniform(0, most) for name, most in SMILES_WITH.items()}
+    for side, half in (("L", left), ("R", right)):
+        for name, amount in amounts.items():
+            weights[:, kit.shape[f"{name}_{side}"]] += amount * half[:, INDEX[12]]
+
+
 def _part_lips(
     kit: FaceKit, rng: np.random.Generator, weights: Doubles, left: Doubles, right: Doubles, case: str
 ) -> None:
     """AU25 in one of its many forms. A toothy smile bares the upper teeth without AU10."""
     lower, upper, jaw = rng.uniform(0.15, 0.75), rng.uniform(0, 0.35), rng.uniform(0.0, 0.1)
-    with_smile, stretch = rng.uniform(0, 0.6), 0.0
+    with_smile, stretch, shrug = rng.uniform(0, 0.6), 0.0, 0.0
     if case == "toothy":
-        lower, with_smile, stretch = rng.uniform(0.3, 0.95), rng.uniform(0.4, 1.1), rng.uniform(0, 0.5)
+        lower, with_smile, stretch = rng.uniform(0.3, 1.1), rng.uniform(0.4, 1.1), rng.uniform(0, 0.6)
+        shrug = rng.uniform(0, 0.3)
     for side, half in (("L", left), ("R", right)):
         parted, smile = half[:, INDEX[25]], half[:, INDEX[12]]
         weights[:, kit.shape[f"mouthLowerDown_{side}"]] += lower * parted
         weights[:, kit.shape[f"mouthStretch_{side}"]] += stretch * smile * parted
         weights[:, kit.shape[f"mouthUpperUp_{side}"]] += (upper + with_smile * smile) * parted
         weights[:, kit.shape["jawOpen"]] += jaw * parted / 2
+        weights[:, kit.shape["mouthShrugUpper"]] += shrug * smile * parted / 2
 
 
 def _talk(kit: FaceKit, rng: np.random.Generator, weights: Doubles, times_s: Doubles) -> None:

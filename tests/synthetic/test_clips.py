@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 
 from mdhr_sdk.errors import ConfigError
-from mdhr_sdk.synthetic.clips import UNKNOWN, ClipOptions, render_clip
+from mdhr_sdk.synthetic.clips import BROAD_SMILE, UNKNOWN, ClipOptions, render_clip
 from mdhr_sdk.synthetic.kit import FaceKit
-from mdhr_sdk.synthetic.motion import YAW_LIMIT, clip_motion, pulse
-from mdhr_sdk.synthetic.muscles import AUS, INDEX, JAW_AT_1, OCCURS_FROM, side_weights
+from mdhr_sdk.synthetic.motion import SMILES_WITH, YAW_LIMIT, clip_motion, pulse
+from mdhr_sdk.synthetic.muscles import AUS, INDEX, JAW_AT_1, OCCURS_FROM, SHAPES, side_weights
 from mdhr_sdk.synthetic.occluders import hidden_units
 from mdhr_sdk.synthetic.person import Person
 from mdhr_sdk.synthetic.render import Renderer
@@ -53,6 +53,25 @@ def test_a_toothy_smile_is_no_upper_lip_raiser(kit: FaceKit) -> None:
         assert motion.intensities[:, [INDEX[9], INDEX[10]]].max() == 0
         shown = motion.halves[:, 0, INDEX[12]] * motion.halves[:, 0, INDEX[25]]
         assert (motion.weights[:, kit.shape["mouthUpperUp_L"]] >= 0.4 * shown - 1e-6).all()
+
+
+def test_what_a_smile_moves_besides_counts_as_no_action_unit() -> None:
+    for au, shapes in SHAPES.items():
+        for name in shapes.keys() & SMILES_WITH.keys():
+            assert SMILES_WITH[name] < OCCURS_FROM * shapes[name], (au, name)
+
+
+def test_a_raised_upper_lip_in_a_broad_smile_is_unknown(kit: FaceKit, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("mdhr_sdk.synthetic.motion.ACTIONS", ({12: 1.0, 10: 1.0},))
+    options, renderer, unknown = ClipOptions(4, 0.5, 64, wear=False, hard_cases=False), Renderer(kit, 64), 0
+    for seed in range(8):
+        clip = render_clip(renderer, Person.draw(kit, seed), 0, options)
+        raised, smile = (clip.intensities[:, INDEX[au]] for au in (10, 12))
+        broad = (raised >= OCCURS_FROM) & (smile >= BROAD_SMILE)
+        assert (clip.labels[broad, INDEX[10]] == UNKNOWN).all()
+        assert (clip.labels[~broad & (raised >= OCCURS_FROM), INDEX[10]] != 0).all()
+        unknown += int(broad.sum())
+    assert unknown > 4
 
 
 def test_faces_at_rest_and_with_closed_eyes_show_no_action_unit(kit: FaceKit) -> None:
