@@ -42,7 +42,7 @@ class Worth:
 def split(predictions: Predictions, least: int) -> Iterator[tuple[slice, int]]:
     """Rows of every video that begins with at least `least` frames without an AU and goes on; how many these are."""
     for rows in predictions.frames.runs:
-        active = (predictions.frames.labels[rows] > 0).any(axis=1)
+        active = (predictions.frames.labels[rows] != 0).any(axis=1)  # -1 may be one
         neutral = int(np.argmax(active)) if active.any() else len(active)
         if least <= neutral < len(active):
             yield rows, neutral

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from pathlib import Path
 from typing import Annotated, Optional
 
@@ -50,10 +51,15 @@ def make(
     from .progress import cores, counted
 
     clip = ClipOptions(frames, spacing, size, hard_cases=not plain)
-    options = MakeOptions(persons, test_persons, clips, clip, crop, seed, workers or cores())
+    options = MakeOptions(persons, test_persons, clips, clip, crop, seed, cores() if workers is None else workers)
+    start_s = time.monotonic()
     with counted("persons") as moved:
         made = make_dataset(facekit, out, options, moved)
-    share = 100 * made.found / made.frames
+    share, took_s = 100 * made.found / made.frames, time.monotonic() - start_s
     typer.echo(f"{made.frames:,} frames of {sum(made.persons):,} people; FaceMesh found {share:.2f} % of the faces")
+    if made.new:
+        typer.echo(
+            f"{made.new:,} of them in {took_s:.0f} s, {made.new / took_s:.1f} frames/s with {options.workers} workers"
+        )
     typer.echo("share of training frames: " + ", ".join(f"{au} {100 * rate:.0f} %" for au, rate in made.rates.items()))
     typer.echo(f"wrote {out / 'dataset.yaml'}, {out / 'list'}, {out / 'truth.csv'} and {out / 'sheet.jpg'}")

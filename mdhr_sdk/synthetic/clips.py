@@ -18,7 +18,15 @@ from .render import Renderer, project, rotation
 from .scene import PIVOT, Scene, expose
 
 UNKNOWN = -1
+MOST_FRAMES = 1000  # all of a clip's vertices are kept while it is made, 1 MB a frame
 BROAD_SMILE = 0.5  # of AU12, from which the upper lip rises with it
+BROW_RISE_CM = 0.05  # of the inner brows, from which AU1 can be seen
+
+
+def expect(what: str, value: float, low: float, high: float) -> None:
+    """Raise ConfigError unless a setting lies between two bounds."""
+    if not low <= value <= high:
+        raise ConfigError(f"{what}: expected {low:,} to {high:,}; got {value}")
 
 
 @dataclass(frozen=True)
@@ -42,10 +50,9 @@ class ClipOptions:
     degrade: bool = True
 
     def __post_init__(self) -> None:
-        if self.frames < 1 or not 0 < self.spacing_s < 60 or not 64 <= self.size_px <= 2048:
-            raise ConfigError(
-                f"expected at least 1 frame, a spacing in (0, 60) seconds and a size of 64 to 2048 pixels; got {self}"
-            )
+        expect("frames of a clip", self.frames, 1, MOST_FRAMES)
+        expect("seconds between frames", self.spacing_s, 0.001, 60)
+        expect("pixels of a picture's side", self.size_px, 64, 2048)
 
 
 @dataclass(frozen=True, eq=False)
@@ -55,8 +62,8 @@ class SyntheticClip:
     Attributes:
         frames: (T, S, S, 3) uint8 BGR.
         intensities: (T, 15) float32 in the order of `AUS`: 1 is the usual apex; AU25's is measured on the lips.
-        labels: (T, 15) int8: 1 where an AU occurs (intensity from 0.3 on), 0, or -1 where it is hidden, for AU24 where
-            lips part, and for AU10 in a broad smile.
+        labels: (T, 15) int8: 1 where an AU occurs (intensity from 0.3 on), 0, or -1 where nobody could tell: behind
+            something, AU24 where lips part, AU10 in a broad smile, AU1 where AU4 holds the brows down.
         landmarks_px: (T, 68, 2) float32.
         poses_rad: (T, 3) yaw, pitch, roll.
         facts: of person and scene, for tables.
@@ -92,10 +99,9 @@ def render_clip(renderer: Renderer, person: Person, clip: int, options: ClipOpti
     marks = np.stack([renderer.landmarks(view) for view in views])
     intensities = motion.intensities.copy()
     intensities[:, INDEX[25]] = np.clip([renderer.lip_gap_cm(v) / LIP_GAP_AT_1_CM for v in views], 0, 1.15)
-    labels = (intensities >= OCCURS_FROM).astype(np.int8)
-    labels[(labels[:, INDEX[25]] == 1) & (labels[:, INDEX[24]] == 1), INDEX[24]] = UNKNOWN  # one excludes the other
-    broad = intensities[:, INDEX[12]] >= BROAD_SMILE
-    labels[broad & (labels[:, INDEX[10]] == 1), INDEX[10]] = UNKNOWN  # nobody can tell whether the smile alone did it
+    resting = renderer.view(person, scene.camera, person.rest, np.zeros(3, np.float32))
+    rises_cm = np.array([renderer.brow_cm(view) for view in views]) - renderer.brow_cm(resting)
+    labels = _labels(intensities, rises_cm)
     frames = []
     for index, view in enumerate(views):
         picture = renderer.picture(person, scene, view, motion.halves[index], motion.poses_rad[index])
@@ -109,6 +115,21 @@ def render_clip(renderer: Renderer, person: Person, clip: int, options: ClipOpti
     return SyntheticClip(
         np.stack(frames), intensities, labels, marks, motion.poses_rad, _facts(person, scene, motion, occluder)
     )
+
+
+def _labels(intensities: Floats, rises_cm: Floats) -> NDArray[np.int8]:
+    """(T, 15) what occurs, and UNKNOWN for what the geometry of other AUs hides or forbids.
+
+    Args:
+        intensities: (T, 15).
+        rises_cm: (T,) of the inner brows above where they rest.
+    """
+    labels = (intensities >= OCCURS_FROM).astype(np.int8)
+    present, broad = labels == 1, intensities[:, INDEX[12]] >= BROAD_SMILE
+    labels[present[:, INDEX[24]] & present[:, INDEX[25]], INDEX[24]] = UNKNOWN
+    labels[present[:, INDEX[10]] & broad, INDEX[10]] = UNKNOWN  # the smile alone raises the lip as much
+    labels[present[:, INDEX[1]] & (rises_cm < BROW_RISE_CM), INDEX[1]] = UNKNOWN  # AU4 pulled harder
+    return labels
 
 
 def _with_glasses(renderer: Renderer, person: Person, scene: Scene, picture: Floats, pose_rad: Floats) -> Floats:

@@ -23,7 +23,7 @@ from typing import Any
 
 import numpy as np
 
-from ..errors import ConfigError, DataError, require
+from ..errors import DataError, require
 from ..folder import sha256
 from ..scratch import locked
 from ..training.files import remove_leftovers, write_whole
@@ -31,7 +31,7 @@ from ..training.lists import Fold, FrameList, frame_list, write_fold
 from ..training.pool import spread
 from ..training.spec import DatasetSpec, Part, RawLayout
 from ..training.workers import MakeMesher
-from .clips import ClipOptions
+from .clips import ClipOptions, expect
 from .kit import FaceKit
 from .making import Maker, Task, check_settings, read_record
 from .muscles import LABELS
@@ -68,12 +68,12 @@ class MakeOptions:
     workers: int = 1
 
     def __post_init__(self) -> None:
-        counts = (self.persons, self.test_persons, self.clips, self.crop_px, self.workers)
-        if min(counts) < 1 or max(self.persons, self.test_persons) > PERSONS_A_SEED // 2 or self.seed < 0:
-            raise ConfigError(
-                f"expected at least one person, test person, clip and worker, at most {PERSONS_A_SEED // 2:,} persons, "
-                f"and a seed from 0; got {self}"
-            )
+        expect("persons", self.persons, 1, PERSONS_A_SEED // 2)
+        expect("test persons", self.test_persons, 1, PERSONS_A_SEED // 2)
+        expect("clips of a person", self.clips, 1, 1000)
+        expect("pixels of a crop's side", self.crop_px, 32, 1024)
+        expect("seed", self.seed, 0, 2**32)
+        expect("workers", self.workers, 1, 1024)
 
 
 @dataclass(frozen=True)
@@ -82,13 +82,15 @@ class Made:
 
     Attributes:
         persons: to train on, and to test on.
-        frames: rendered.
+        frames: rendered, now or by an earlier run.
+        new: of them, by this one.
         found: of them, with a face that FaceMesh found where it is.
         rates: AU code -> share of the training frames in which it occurs.
     """
 
     persons: tuple[int, int]
     frames: int
+    new: int
     found: int
     rates: dict[str, float]
 
@@ -131,7 +133,7 @@ def make_dataset(
         for task, rows in _made(kit, facekit, missing, options, make_mesher):
             records[task.name] = rows
             progress(len(records), len(tasks))
-        return _write(out, options, train, test, records)
+        return _write(out, options, train, test, records, sum(len(records[task.name]) for task in missing))
 
 
 @contextlib.contextmanager
@@ -165,8 +167,8 @@ def _made(
     if not tasks:
         return
     if options.workers == 1 or len(tasks) < 2:
-        maker = Maker(kit, options.clip, make_mesher)
-        yield from ((task, maker.make(task)) for task in tasks)
+        with contextlib.closing(Maker(kit, options.clip, make_mesher)) as maker:
+            yield from ((task, maker.make(task)) for task in tasks)
     else:
         yield from spread(_work, tasks, options.workers, (facekit, options.clip, make_mesher))
 
@@ -178,7 +180,12 @@ def _work(task: Task, facekit: Path, clip: ClipOptions, make_mesher: MakeMesher 
 
 
 def _write(
-    out: Path, options: MakeOptions, train: list[Task], test: list[Task], records: dict[str, list[dict[str, Any]]]
+    out: Path,
+    options: MakeOptions,
+    train: list[Task],
+    test: list[Task],
+    records: dict[str, list[dict[str, Any]]],
+    new: int,
 ) -> Made:
     yaml = require("yaml", "train")
     rows = [row for task in (*train, *test) for row in records[task.name]]
@@ -199,6 +206,7 @@ def _write(
     return Made(
         (options.persons, options.test_persons),
         len(rows),
+        new,
         sum(row["found"] for row in rows),
         dict(zip(LABELS.codes, rates, strict=True)),
     )

@@ -23,10 +23,24 @@ MATERIALS = {
     "eyeball_right": EYEBALL, "eyelashes_left": LASHES, "eyelashes_right": LASHES,
 }  # fmt: skip
 EAR_BEGINS_CM, EAR_TOP_CM = 7.3, 5.5  # ears are farther out than the one and below the other
-NEEDED = {
-    "neutral": 2, "tris": 2, "tri_uv": 2, "uv": 2, "tri_region": 1, "vert_region": 1, "region_names": 1, "expr": 3,
-    "expr_names": 1, "expr_extra": 3, "expr_extra_names": 1, "ident": 3, "landmarks68": 1, "ao": 1, "vert_uv": 2,
+# What a packed file must hold: kind of the numbers (f real, i whole, U text) and sides; sides of one letter agree.
+NEEDED: dict[str, tuple[str, tuple[str | int, ...]]] = {
+    "neutral": ("f", ("V", 3)), "tris": ("i", ("F", 3)), "tri_uv": ("i", ("F", 3)), "uv": ("f", ("U", 2)),
+    "tri_region": ("i", ("F",)), "vert_region": ("i", ("V",)), "region_names": ("U", ("R",)),
+    "expr": ("f", ("E", "V", 3)), "expr_names": ("U", ("E",)), "expr_extra": ("f", ("X", "V", 3)),
+    "expr_extra_names": ("U", ("X",)), "ident": ("f", ("I", "V", 3)), "landmarks68": ("i", (68,)),
+    "ao": ("f", ("V",)), "vert_uv": ("f", ("V", 2)),
 }  # fmt: skip
+POINTS_INTO = {"tris": "V", "tri_uv": "U", "tri_region": "R", "vert_region": "R", "landmarks68": "V"}
+ONE_SHAPE = (
+    "jawForward", "jawLeft", "jawOpen", "jawRight", "mouthClose", "mouthFunnel", "mouthLeft", "mouthPucker",
+    "mouthRight", "mouthRollLower", "mouthRollUpper", "mouthShrugLower", "mouthShrugUpper",
+)  # fmt: skip
+TWO_SIDED = (
+    "browDown", "browInnerUp", "browOuterUp", "cheekPuff", "cheekRaiser", "cheekSquint", "eyeBlink", "eyeLookDown",
+    "eyeLookIn", "eyeLookOut", "eyeLookUp", "eyeSquint", "eyeWide", "mouthDimple", "mouthFrown", "mouthLowerDown",
+    "mouthPress", "mouthSmile", "mouthStretch", "mouthUpperUp", "noseSneer",
+)  # fmt: skip
 
 
 @dataclass(frozen=True, eq=False)
@@ -99,7 +113,7 @@ class FaceKit:
         )
 
 
-def behind_hairline(y: Any, z: Any, shift_cm: float) -> Any:
+def behind_hairline(y: Any, z: Any, shift_cm: Any) -> Any:
     """Centimetres behind (positive) the hairline of places of the neutral head; `shift_cm` moves it down."""
     return 0.68 * (y - 10) - 0.73 * (z - 9) + shift_cm
 
@@ -123,9 +137,31 @@ def _read(path: Path) -> dict[str, NDArray]:
             raise ValueError("not an .npz file, or not a whole one")
         with np.load(path, allow_pickle=False) as file:
             arrays = {name: file[name] for name in NEEDED if name in file.files}
-    except (OSError, ValueError, EOFError, KeyError, zipfile.BadZipFile, zlib.error) as error:
+        _check(arrays)
+    except (OSError, ValueError, EOFError, KeyError, MemoryError, zipfile.BadZipFile, zlib.error) as error:
         raise DataError(f"'{path}' is not a packed face model ({error}); {remedy}") from None
-    missing = [name for name, sides in NEEDED.items() if name not in arrays or arrays[name].ndim != sides]
-    if missing:
-        raise DataError(f"'{path}' is not a packed face model: it lacks {', '.join(missing)}; {remedy}")
     return arrays
+
+
+def _check(arrays: dict[str, NDArray]) -> None:
+    """Compiled code checks no index: what it is given must be right. Raises ValueError."""
+    if missing := [name for name in NEEDED if name not in arrays]:
+        raise ValueError(f"it lacks {', '.join(missing)}")
+    sides: dict[str | int, int] = {}
+    for name, (kind, wanted) in NEEDED.items():
+        array = arrays[name]
+        fits = len(wanted) == array.ndim and array.dtype.kind in {"f": "f", "i": "iu", "U": "U"}[kind]
+        if not fits or any(
+            length != (side if isinstance(side, int) else sides.setdefault(side, length))
+            for side, length in zip(wanted, array.shape, strict=True)
+        ):
+            raise ValueError(f"{name} is {array.dtype} of {array.shape}, not {kind} of {wanted}")
+        if kind == "f" and not np.isfinite(array).all():
+            raise ValueError(f"{name} has values that are no numbers")
+    for name, side in POINTS_INTO.items():
+        if arrays[name].size and not 0 <= arrays[name].min() <= arrays[name].max() < sides[side]:
+            raise ValueError(f"{name} points outside 0 to {sides[side] - 1}")
+    shapes = {*ONE_SHAPE, *(f"{name}_{side}" for name in TWO_SIDED for side in "LR")}
+    known = {str(name) for name in (*arrays["expr_names"], *arrays["expr_extra_names"])}
+    if missing := sorted((shapes - known) | (MATERIALS.keys() - {str(name) for name in arrays["region_names"]})):
+        raise ValueError(f"it lacks the shapes or regions {', '.join(missing)}")

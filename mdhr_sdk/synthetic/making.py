@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +23,7 @@ from .muscles import AUS
 from .person import Person
 from .render import Renderer
 
-GENERATOR = 3  # raise it whenever the same seed gives other pictures or labels
+GENERATOR = 4  # raise it whenever the same seed gives other pictures or labels
 SETTINGS = "synthetic.json"
 JPEG_QUALITY = 95
 STILLS_FROM_S = 0.2  # frames farther apart than this are no video: each is searched for its face alone
@@ -70,6 +71,10 @@ class Maker:
     def __init__(self, kit: FaceKit, options: ClipOptions, make_mesher: MakeMesher | None = None) -> None:
         self._renderer = Renderer(kit, options.size_px)
         self._mesher = make_mesher() if make_mesher else FaceMesher(1, options.spacing_s > STILLS_FROM_S)
+
+    def close(self) -> None:
+        """End the face finder; nothing can be made afterwards."""
+        self._mesher.close()
 
     def make(self, task: Task) -> list[dict[str, Any]]:
         """Write the crops of a person; returns a row a frame, and keeps them in `task.record`.
@@ -129,11 +134,11 @@ def read_record(task: Task) -> list[dict[str, Any]] | None:
     except (OSError, ValueError):
         return None
     frames = task.clips * task.options.frames
-    whole = isinstance(rows, list) and len(rows) == frames and all(_is_whole(row, task.out / "img") for row in rows)
+    whole = isinstance(rows, list) and len(rows) == frames and all(_is_whole(row, task) for row in rows)
     return rows if whole else None
 
 
-def _is_whole(row: Any, images: Path) -> bool:
+def _is_whole(row: Any, task: Task) -> bool:
     match row:
         case {"path": str(path), "found": bool(found), "labels": [*labels], "intensities": [*intensities],
               "yaw_deg": float(), "clip": dict()}:  # fmt: skip
@@ -141,9 +146,14 @@ def _is_whole(row: Any, images: Path) -> bool:
                 len(labels) == len(intensities) == len(AUS)
                 and all(label in (-1, 0, 1) for label in labels)
                 and all(isinstance(intensity, float) for intensity in intensities)
-                and (not found or (images / path).is_file())
+                and path.startswith(f"{task.name}/")
+                and (not found or _has_bytes(task.out / "img" / path))
             )
     return False
+
+
+def _has_bytes(path: Path) -> bool:
+    return path.is_file() and path.stat().st_size > 0  # a power cut can leave empty files
 
 
 def check_settings(out: Path, kit_sha256: str, options: ClipOptions, **more: Any) -> None:
@@ -153,7 +163,8 @@ def check_settings(out: Path, kit_sha256: str, options: ClipOptions, **more: Any
         DataError: the folder was made by another generator, with other options or another face model, or its note
             cannot be read or written.
     """
-    path, settings = out / SETTINGS, {"generator": GENERATOR, "facekit_sha256": kit_sha256, **asdict(options), **more}
+    made_by = {"generator": GENERATOR, "mediapipe": version("mediapipe"), "facekit_sha256": kit_sha256}
+    path, settings = out / SETTINGS, {**made_by, **asdict(options), **more}
     try:
         earlier = json.loads(path.read_text(encoding="utf-8")) if path.exists() else settings
         generator = earlier.get("generator", 1)

@@ -150,6 +150,7 @@ def _yield_to_antagonists(half: Doubles) -> None:
     apart = np.clip(sum(share * half[:, INDEX[au]] for au, share in parting.items()), 0, 1)
     half[:, INDEX[24]] *= 1 - apart
     half[:, INDEX[23]] *= 1 - np.maximum(0.8 * apart, 0.7 * np.clip(half[:, INDEX[24]], 0, 1))
+    half[:, INDEX[4]] *= 1 - 0.5 * np.clip(half[:, INDEX[1]], 0, 1)
     half[:, INDEX[15]] *= 1 - 0.7 * np.clip(half[:, INDEX[12]], 0, 1)
     half[:, INDEX[14]] *= 1 - 0.6 * np.clip(half[:, INDEX[12]], 0, 1)
     half[:, INDEX[17]] *= 1 - 0.8 * np.clip(half[:, INDEX[26]], 0, 1)

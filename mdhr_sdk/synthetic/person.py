@@ -13,6 +13,8 @@ from .skin import Colours, draw_colours, paint_skin
 from .wrinkles import MASKS, paint_wrinkles
 
 TEXTURE_PX = 448
+UPPER_LIP, LOWER_LIP = [61, 62, 63], [67, 66, 65]  # landmarks on the inner edges of the lips, facing each other
+RESTING_GAP_CM, AJAR = 0.03, 0.08  # lips that touch; the share of people whose lips do not meet at rest
 
 
 @dataclass(frozen=True)
@@ -87,9 +89,12 @@ class Person:
         if rng.random() < 0.18:
             glasses = (rng.uniform(0.02, 0.6, 3).astype(np.float32), rng.uniform(0.12, 0.4), rng.uniform(0, 0.15))
         old = max(0.0, rng.normal(0.05, 0.2))
+        vertices, rest = kit.neutral + np.tensordot(shape.astype(np.float32), kit.identities, 1), rest_weights(kit, rng)
+        if rng.random() >= AJAR:
+            close_lips(kit, vertices, rest)
         return cls(
             seed=seed,
-            vertices=kit.neutral + np.tensordot(shape.astype(np.float32), kit.identities, 1),
+            vertices=vertices,
             hair_offset=_hair_offset(kit, hair, rng),
             texture=paint_skin(kit, rng, colours, TEXTURE_PX),
             wrinkles=paint_wrinkles(rng, TEXTURE_PX),
@@ -104,9 +109,23 @@ class Person:
             relief=rng.uniform(0.3, 1.3),
             lashes=(rng.uniform(0, 0.12), rng.uniform(0.12, 0.5)),
             lid=rng.uniform(0.02, 0.3),
-            rest=rest_weights(kit, rng),
+            rest=rest,
             glasses=glasses,
         )
+
+
+def lip_gaps_cm(marks: Floats) -> Floats:
+    """(3,) how far the lips are apart at three places of the landmarks (68, 3); negative where they overlap."""
+    return marks[UPPER_LIP, 1] - marks[LOWER_LIP, 1]
+
+
+def close_lips(kit: FaceKit, vertices: Floats, rest: Floats) -> None:
+    """Change the resting shape (E,) of a person (V, 3) so that the lips meet."""
+    moved = kit.expressions[:, kit.landmarks]
+    gap_cm = lip_gaps_cm(vertices[kit.landmarks] + np.tensordot(rest, moved, 1)).mean()
+    closing_cm = -lip_gaps_cm(moved[kit.shape["mouthClose"]]).mean()
+    if gap_cm > RESTING_GAP_CM:
+        rest[kit.shape["mouthClose"]] += (gap_cm - RESTING_GAP_CM) / closing_cm
 
 
 def _draw_hair(rng: np.random.Generator) -> Hair:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from typing import TypeAlias
+import functools
+from collections.abc import Callable
+from typing import Any, TypeAlias, TypeVar, cast
 
 import numba
 import numpy as np
@@ -12,7 +14,16 @@ from .kit import Floats, Ints
 f32 = np.float32  # as in `f32(0.5)`: a plain 0.5 would turn all that it meets into double precision
 Single: TypeAlias = np.float32
 FAR = f32(1e9)
-compiled = numba.njit(cache=True, fastmath=True, nogil=True, error_model="numpy")
+Function = TypeVar("Function", bound=Callable[..., Any])
+
+
+def compiled(function: Function) -> Function:
+    """The function as machine code: no index is checked, and a division by zero gives what C gives."""
+    compile_: Any = functools.partial(numba.njit, fastmath=True, nogil=True, error_model="numpy")
+    try:
+        return cast(Function, compile_(cache=True)(function))
+    except RuntimeError:  # no folder can be written to keep it in: every process compiles it anew
+        return cast(Function, compile_()(function))
 
 
 @compiled

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from .kit import FaceKit, Floats
 from .paint import blurred, noise
-from .person import Person
+from .person import Person, lip_gaps_cm
 from .raster import FAR, blend_shapes, f32, rasterise, rasterise_depth, vertex_normals
 from .scene import PIVOT, Camera, Lights, Scene
 from .shading import SHADOW_CM, SHADOW_PX, Light, empty_shadows, illuminate
@@ -18,7 +18,7 @@ from .surface import CHANNELS, STATIC, Look, surfaces
 from .wrinkles import wrinkle_strengths
 
 SUPERSAMPLING = 1.25
-UPPER_LIP, LOWER_LIP = [61, 62, 63], [67, 66, 65]  # landmarks on the inner edges of the lips, facing each other
+INNER_BROWS = [20, 21, 22, 23]  # landmarks
 
 
 @dataclass(frozen=True, eq=False)
@@ -113,8 +113,11 @@ class Renderer:
 
     def lip_gap_cm(self, view: View) -> float:
         """How far the lips are apart on average, upwards in the face: lips that are pressed past each other are not."""
-        marks = view.vertices[self.kit.landmarks]
-        return float(np.maximum(marks[UPPER_LIP, 1] - marks[LOWER_LIP, 1], 0).mean())
+        return float(np.maximum(lip_gaps_cm(view.vertices[self.kit.landmarks]), 0).mean())
+
+    def brow_cm(self, view: View) -> float:
+        """How high the inner ends of the brows are in the face."""
+        return float(view.vertices[self.kit.landmarks[INNER_BROWS], 1].mean())
 
     def _draw(self, view: View, first: int, last: int, clear: bool) -> None:
         if clear:

@@ -22,7 +22,7 @@ from .kit import (
 from .kit import behind_hairline as plain_behind_hairline
 from .raster import Single, compiled, f32
 
-behind_hairline: Any = compiled(plain_behind_hairline)
+behind_hairline = compiled(plain_behind_hairline)
 
 UV, CANONICAL, AMBIENT, FROM_EYE, STATIC = 0, 2, 5, 6, 9  # columns of a corner's fixed values
 ALBEDO, NORMAL, PLACE, HEIGHT, SHINE, GLOSS, OCCLUSION, CHANNELS = 0, 3, 6, 9, 10, 11, 12, 13

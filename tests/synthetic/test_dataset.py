@@ -198,7 +198,7 @@ def test_a_person_that_is_not_whole_is_made_anew(
 
 
 def test_a_damaged_crop_is_named(made: Path, kit_file: Path) -> None:
-    (made / "img" / "P004000000" / "0" / "1.jpg").write_bytes(b"")
+    (made / "img" / "P004000000" / "0" / "1.jpg").write_bytes(b"no picture")
     with pytest.raises(DataError, match=r"1\.jpg' is no picture; remove it and run again"):
         make_dataset(kit_file, made, OPTIONS)
 
@@ -293,10 +293,40 @@ def test_landmarks_of_mesh_and_model_name_the_same_points(kit: FaceKit) -> None:
     assert (np.diff(x) > 0).all()
 
 
-@pytest.mark.parametrize("bad", [{"persons": 0}, {"seed": -1}, {"workers": 0}, {"persons": 600_000}])
-def test_bad_amounts_are_refused(bad: dict[str, int]) -> None:
-    with pytest.raises(ConfigError, match="expected at least one person"):
+@pytest.mark.parametrize(
+    ("bad", "message"),
+    [
+        ({"persons": 0}, "^persons: expected 1 to 500,000; got 0"),
+        ({"persons": 600_000}, "^persons: .* got 600000"),
+        ({"test_persons": 0}, "^test persons: "),
+        ({"seed": -1}, "^seed: expected 0 "),
+        ({"workers": 0}, "^workers: "),
+        ({"crop_px": 0}, "^pixels of a crop's side: "),
+        ({"clips": 0}, "^clips of a person: "),
+    ],
+)
+def test_bad_amounts_are_refused(bad: dict[str, int], message: str) -> None:
+    with pytest.raises(ConfigError, match=message):
         MakeOptions(**{"persons": 1, "test_persons": 1, **bad})
+
+
+def test_no_workers_is_not_all_cores(kit_file: Path, tmp_path: Path) -> None:
+    words = ["synthetic", "make", str(kit_file), "--out", str(tmp_path / "out"), "--workers", "0"]
+    result = CliRunner().invoke(app, words)
+    assert isinstance(result.exception, ConfigError) and "workers: expected 1" in str(result.exception)
+
+
+def test_a_record_is_held_against_its_task_and_its_pictures(made: Path, kit_file: Path) -> None:
+    record = sorted((made / "progress").glob("*.json"))[0]
+    task = making.Task(0, record.stem, 2, CLIP, 48, made)
+    rows = making.read_record(task)
+    assert rows is not None
+    other = making.Task(0, "P009999999", 2, CLIP, 48, made)
+    other.record.write_text(record.read_text())
+    assert making.read_record(other) is None
+    found = next(row for row in rows if row["found"])
+    (made / "img" / found["path"]).write_bytes(b"")  # as a power cut leaves it
+    assert making.read_record(task) is None
 
 
 def test_the_command_says_what_it_made(kit_file: Path, tmp_path: Path, toy_mesher: None) -> None:
@@ -306,5 +336,8 @@ def test_the_command_says_what_it_made(kit_file: Path, tmp_path: Path, toy_meshe
     result = CliRunner().invoke(app, words)
     assert result.exit_code == 0, result.output
     assert "96 frames of 16 people" in result.output and "66.67 %" in result.output
+    assert "96 of them in" in result.output and "frames/s with 1 workers" in result.output
+    again = CliRunner().invoke(app, words)
+    assert again.exit_code == 0 and "frames/s" not in again.output  # nothing was left to render
     note = json.loads((tmp_path / "out" / "synthetic.json").read_text())
     assert note["frames"] == 3 and len(note["facekit_sha256"]) == 64

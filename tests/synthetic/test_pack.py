@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import io
+import zipfile
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 from mdhr_sdk.errors import DataError
-from mdhr_sdk.synthetic.kit import LASHES, FaceKit
+from mdhr_sdk.synthetic.kit import LASHES, ONE_SHAPE, TWO_SIDED, FaceKit
+from mdhr_sdk.synthetic.motion import NUISANCE, REST, SMILES_WITH
+from mdhr_sdk.synthetic.muscles import SHAPES
 from mdhr_sdk.synthetic.pack import pack
 from toy_face import write_clone, write_kit
 
@@ -105,3 +109,50 @@ def test_a_damaged_face_model_is_refused(tmp_path: Path, write) -> None:
     path.write_bytes(content)
     with pytest.raises(DataError, match=r"is not a packed face model .* mdhr synthetic pack"):
         FaceKit.load(path)
+
+
+def _renamed(names: np.ndarray) -> np.ndarray:
+    return np.where(names == "browDown_L", "other", names)
+
+
+@pytest.mark.parametrize(
+    ("name", "change", "message"),
+    [
+        ("neutral", lambda a: np.where(np.arange(a.size).reshape(a.shape) == 4, np.nan, a), "neutral has values"),
+        ("neutral", lambda a: a.astype("U8"), "neutral is <U8"),
+        ("neutral", lambda a: a[:, :2], "neutral is .* not f of"),
+        ("tris", lambda a: a + 10**7, "tris points outside"),
+        ("tri_uv", lambda a: a - 1, "tri_uv points outside"),
+        ("landmarks68", lambda a: a + 10**6, "landmarks68 points outside"),
+        ("landmarks68", lambda a: a[:67], "landmarks68 is"),
+        ("expr", lambda a: a[:, :-1], "expr is"),
+        ("expr_names", _renamed, "browDown_L"),
+        ("region_names", lambda a: np.where(a == "teeth", "tusks", a), "teeth"),
+        ("ao", None, "it lacks ao"),
+    ],
+)
+def test_arrays_that_do_not_fit_are_refused(tmp_path: Path, name: str, change, message: str) -> None:
+    with np.load(write_kit(tmp_path / "whole.npz")) as file:
+        arrays = dict(file)
+    array = arrays.pop(name)
+    np.savez(tmp_path / "kit.npz", **arrays, **({name: change(array)} if change else {}))
+    with pytest.raises(DataError, match=rf"is not a packed face model \(.*{message}.* mdhr synthetic pack"):
+        FaceKit.load(tmp_path / "kit.npz")
+
+
+def test_a_header_that_claims_terabytes_is_refused(tmp_path: Path) -> None:
+    with np.load(write_kit(tmp_path / "whole.npz")) as file:
+        arrays = dict(file)
+    header = io.BytesIO()
+    np.lib.format.write_array_header_1_0(header, {"descr": "<f4", "fortran_order": False, "shape": (10**7, 10**6)})
+    np.savez(tmp_path / "kit.npz", **{name: array for name, array in arrays.items() if name != "neutral"})
+    with zipfile.ZipFile(tmp_path / "kit.npz", "a") as archive:
+        archive.writestr("neutral.npy", header.getvalue())
+    with pytest.raises(DataError, match="is not a packed face model"):
+        FaceKit.load(tmp_path / "kit.npz")
+
+
+def test_every_shape_that_is_used_is_asked_for() -> None:
+    known = {*ONE_SHAPE, *TWO_SIDED}
+    used = {name for shapes in SHAPES.values() for name in shapes}
+    assert used | {*REST, *NUISANCE, *SMILES_WITH} <= known

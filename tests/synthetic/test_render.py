@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from mdhr_sdk.synthetic.kit import FaceKit
 from mdhr_sdk.synthetic.muscles import INDEX
 from mdhr_sdk.synthetic.person import Person
-from mdhr_sdk.synthetic.raster import FAR, blend_shapes, rasterise, rasterise_depth, vertex_normals
+from mdhr_sdk.synthetic.raster import FAR, blend_shapes, compiled, f32, rasterise, rasterise_depth, vertex_normals
 from mdhr_sdk.synthetic.render import Renderer, project, rotation
 from mdhr_sdk.synthetic.scene import Camera, Scene
 from mdhr_sdk.synthetic.surface import value_noise
@@ -147,3 +147,17 @@ def test_skin_folds_in_the_half_that_moves(kit: FaceKit) -> None:
         sides = [changed[:, :middle].sum(), changed[:, middle:].sum()]
         left, right = sides if left_first else sides[::-1]
         assert (left > 2 * right) if half == 0 else (right > 2 * left)
+
+
+def test_functions_are_compiled_where_no_folder_can_keep_them(monkeypatch: pytest.MonkeyPatch) -> None:
+    from numba.core.caching import FunctionCache
+
+    def nowhere(*_: object) -> None:
+        raise RuntimeError("cannot cache function: no locator available for file")
+
+    monkeypatch.setattr(FunctionCache, "__init__", nowhere)
+
+    def plain(x: np.float32) -> np.float32:
+        return x + f32(0.5)
+
+    assert compiled(plain)(f32(1)) == f32(1.5)
