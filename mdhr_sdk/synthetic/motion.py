@@ -96,6 +96,7 @@ def clip_motion(
     left, right = _action_curves(rng, times_s, span_s, case)
     weights = _au_weights(kit, left, right) + rest
     _smile(kit, rng, weights, left, right)
+    _widen(kit, rng, weights, left, right)
     _part_lips(kit, rng, weights, left, right, case)
     if case == "talking":
         _talk(kit, rng, weights, times_s)
@@ -171,6 +172,13 @@ def _smile(kit: FaceKit, rng: np.random.Generator, weights: Doubles, left: Doubl
     for side, half in (("L", left), ("R", right)):
         for name, amount in amounts.items():
             weights[:, kit.shape[f"{name}_{side}"]] += amount * half[:, INDEX[12]]
+
+
+def _widen(kit: FaceKit, rng: np.random.Generator, weights: Doubles, left: Doubles, right: Doubles) -> None:
+    """Brows that go up as a whole often take the upper lids with them (AU5, which has no label here)."""
+    amount = rng.uniform(0.2, 0.9) if rng.random() < 0.6 else 0.0
+    for side, half in (("L", left), ("R", right)):
+        weights[:, kit.shape[f"eyeWide_{side}"]] += amount * np.minimum(half[:, INDEX[1]], half[:, INDEX[2]])
 
 
 def _part_lips(

@@ -16,7 +16,7 @@ from mdhr_sdk.synthetic.person import Person, lip_gaps_cm
 from mdhr_sdk.synthetic.render import Renderer
 
 TIMES = np.arange(50) * 0.04
-GOLDEN = (6.4475, 29.0, 34.3852, 78.36, 107.33, 107.59)
+GOLDEN = (6.4475, 30.0, 34.4633, 78.31, 107.28, 107.55)
 
 
 def motions(kit: FaceKit, count: int = 60):
@@ -96,7 +96,7 @@ def test_a_seed_of_this_generator_is_this_clip(kit: FaceKit) -> None:
     """Raise `GENERATOR` with these figures: a folder is gone on with only if it would get the same pictures."""
     clip = render_clip(Renderer(kit, 64), Person.draw(kit, 9), 1, ClipOptions(3, 0.2, 64))
     found = [float(np.abs(clip.intensities).sum()), float(np.abs(clip.labels).sum()), float(clip.landmarks_px.mean())]
-    assert GENERATOR == 4
+    assert GENERATOR == 5
     assert found == pytest.approx(GOLDEN[:3], abs=2e-3)
     assert clip.frames.mean(axis=(0, 1, 2)) == pytest.approx(GOLDEN[3:], abs=0.5)
 
