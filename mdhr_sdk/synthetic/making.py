@@ -175,6 +175,6 @@ def check_settings(out: Path, kit_sha256: str, options: ClipOptions, **more: Any
             f"'{out}' was made by generator {generator} and this is generator {GENERATOR}: the same seed gives other "
             "pictures or labels; take a new folder"
         )
-    if earlier != settings:
-        raise DataError(f"'{out}' was made with other options (see {SETTINGS}); take them again, or another folder")
+    if other := [f"{k}: {earlier.get(k)} there, {v} now" for k, v in settings.items() if earlier.get(k) != v]:
+        raise DataError(f"'{out}' was made with other options ({', '.join(other)}); take them again, or another folder")
     write_whole(path, (json.dumps(settings, indent=2) + "\n").encode())

@@ -42,6 +42,9 @@ def pack(clone: Path, out: Path, parts: dict[str, tuple[int, int]] | None = None
         DataError: a mesh is missing, damaged, or of another model.
     """
     parts, folder = parts or PARTS, clone / MODEL
+    if not folder.is_dir():
+        what = "does not exist" if not clone.exists() else f"has no folder {MODEL}"
+        raise DataError(f"'{clone}' {what}; clone ICT-FaceKit whole: git clone https://github.com/ICT-VGL/ICT-FaceKit")
     meta = _indices(folder / INDICES)
     neutral, uv, vertices, uvs = _mesh(folder / f"{NEUTRAL}.obj")
     wanted = 1 + max(last for _, last in parts.values())

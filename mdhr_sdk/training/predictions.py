@@ -72,7 +72,13 @@ class Predictions:
         Raises:
             InputError: there is no such file, or it holds something else.
         """
+        if not path.is_file():
+            raise InputError(
+                f"there is no file '{path}'; mdhr evaluate MODEL RECIPE.yaml --out FOLDER writes one a fold"
+            )
         try:
+            if not zipfile.is_zipfile(path):
+                raise ValueError("it is no .npz file, or not a whole one")
             with np.load(path, allow_pickle=False) as file:
                 texts = {name: tuple(file[name].tolist()) for name in ("codes", "subjects", "paths")}
                 frames = Frames(labels=file["labels"], starts=file["starts"], **texts)

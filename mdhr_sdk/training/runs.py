@@ -22,7 +22,7 @@ from pathlib import Path
 from safetensors.torch import load_file
 
 from .. import __version__
-from ..errors import ConfigError, OutputError, TrainingError
+from ..errors import ConfigError, ModelFolderError, OutputError, TrainingError
 from ..folder import ModelFolder
 from ..model import MDHR, save_model
 from .evaluation import HALF, HELD_OUT, SETTINGS, Choice, choose
@@ -141,7 +141,12 @@ def _heading(fold: int, data: FoldData, settings: Settings, judged: str) -> str:
 
 def start_note(settings: Settings) -> Note:
     """Whom the weights that a run starts from have seen, as far as it is known."""
-    return {} if settings.start.folder is None else noted(ModelFolder.open(settings.start.folder))
+    if settings.start.folder is None:
+        return {}
+    try:
+        return noted(ModelFolder.open(settings.start.folder))
+    except ModelFolderError as error:
+        raise ConfigError(f"start.folder: {error}; if it is of an earlier run, train that one first") from None
 
 
 def _kept_note(settings: Settings, folder: Path) -> Note:

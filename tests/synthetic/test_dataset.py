@@ -127,7 +127,7 @@ def test_more_people_are_added(made: Path, kit_file: Path) -> None:
 
 
 def test_two_kinds_are_not_mixed(made: Path, kit_file: Path) -> None:
-    with pytest.raises(DataError, match="other options"):
+    with pytest.raises(DataError, match=r"other options \(spacing_s: 0.2 there, 0.08 now\)"):
         make_dataset(kit_file, made, MakeOptions(PERSONS, 2, 2, ClipOptions(3, 0.08, 64), 48, seed=4))
 
 

@@ -75,6 +75,14 @@ def test_a_mesh_of_another_form_is_refused(tmp_path: Path, line: str) -> None:
         pack(tmp_path / "clone", tmp_path / "kit.npz", ranges)
 
 
+@pytest.mark.parametrize(("made", "message"), [(False, "does not exist"), (True, "has no folder")])
+def test_what_is_no_clone_is_named(tmp_path: Path, made: bool, message: str) -> None:
+    if made:
+        (tmp_path / "clone").mkdir()
+    with pytest.raises(DataError, match=rf"clone' {message}.*git clone"):
+        pack(tmp_path / "clone", tmp_path / "kit.npz")
+
+
 def test_another_model_is_refused(tmp_path: Path) -> None:
     write_clone(tmp_path / "clone")
     with pytest.raises(DataError, match="expected 26719 vertices"):

@@ -309,6 +309,11 @@ def test_a_run_that_goes_on_with_other_versions_says_so(
     assert [one["torch"] for one in record.read_record(run)["starts"]] == [now["torch"], "9.9"]
 
 
+def test_a_start_that_is_missing_is_named_as_the_settings_name_it(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match=r"^start\.folder: .*nothing.* earlier run, train that one first"):
+        runs.start_note(settings(f"start.folder={tmp_path / 'nothing'}"))
+
+
 def test_norms_of_an_untrained_head_are_not_frozen(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match=r"freeze_norms keeps statistics .* set start.folder"):
         runs.start(settings("optimiser.freeze_norms=true"), tmp_path / "run", [1])
