@@ -208,7 +208,9 @@ def gate(
         session.close()
     made[entry] = report.to_dict()
     if report.failure:
-        raise ExportError(f"the {graph} graph in {report.precision} was not kept: {report.failure}")
+        on_noise = "; that was on random pictures: judge it on faces with --calibrate FOOTAGE"
+        remedy = on_noise if judge.clips is None else ""
+        raise ExportError(f"the {graph} graph in {report.precision} was not kept: {report.failure}{remedy}")
     return report
 
 
