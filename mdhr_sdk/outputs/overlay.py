@@ -119,6 +119,7 @@ def _panel(image: Image, face: FaceResult, box: Box, taken: list[Box], style: _S
         x, y, covered = _place(extent, box, taken, limits)
         if not covered:
             break
+    x, y = round(x), round(y)  # the same panel in every frame, wherever the face moves, is drawn only once
     area = (x, y, x + extent[0], y + extent[1])
     drawing.fill(image, area, _DARK, 0.8 * size, 0.62)
     drawing.fill(image, (x, y, x + 0.35 * size, area[3]), style.colour(face), 0.17 * size)  # whose panel it is
