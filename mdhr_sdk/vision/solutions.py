@@ -27,6 +27,10 @@ class SolutionsEngine:
     The whole-frame mesh follows faces steadily and fast, but its detector sees only faces within about two metres.
     A full-range detector finds the others now and then; each is meshed in a close-up, and from then on in a close-up
     around its last mesh, until it is lost or the whole-frame mesh has it.
+
+    MediaPipe looks for further faces in every frame in which it follows fewer than it may. In a video with one face
+    that is a quarter of the work for nothing, so there is a second whole-frame mesh that follows one face at most: it
+    is used while no second face is known.
     """
 
     def __init__(self, solutions: Any, max_faces: int, still: bool) -> None:
@@ -35,10 +39,12 @@ class SolutionsEngine:
         mesh = solutions.face_mesh.FaceMesh
         with quiet:
             _provoke(mesh)
-            self._mesh = mesh(static_image_mode=still, max_num_faces=max_faces, refine_landmarks=True)
+            self._crowd = mesh(static_image_mode=still, max_num_faces=max_faces, refine_landmarks=True)
+            self._alone = mesh(max_num_faces=1, refine_landmarks=True) if max_faces > 1 and not still else self._crowd
             self._close_up = mesh(static_image_mode=True, max_num_faces=1, refine_landmarks=True)
             self._detector = solutions.face_detection.FaceDetection(model_selection=1)
-            for graph in (self._mesh, self._close_up, self._detector):
+            self._graphs = {self._crowd, self._alone, self._close_up, self._detector}
+            for graph in self._graphs:
                 graph.process(_BLANK)  # graphs start in the background; an answer means that one has
         self._forget()
 
@@ -51,23 +57,26 @@ class SolutionsEngine:
     def reset(self) -> None:
         if self._frames and not self._still:
             with quiet:
-                self._mesh.reset()
-                self._mesh.process(_BLANK)
+                for graph in {self._crowd, self._alone}:
+                    graph.reset()
+                    graph.process(_BLANK)
         self._forget()
 
     def close(self) -> None:
-        for graph in (self._mesh, self._close_up, self._detector):
+        for graph in self._graphs:
             graph.close()
 
     def _forget(self) -> None:
         self._frames = 0
+        self._whole = self._alone
         self._followed: list[Mesh] = []
 
     def _find(self, rgb: NDArray[np.uint8]) -> list[Mesh]:
-        meshes = _meshes(self._mesh, rgb)
+        meshes = _meshes(self._whole, rgb)
         candidates = [box_around(mesh) for mesh in self._followed]
         period = SEARCH_PERIOD if meshes or candidates else EMPTY_SEARCH_PERIOD
-        if self._still or self._frames % period == 0:
+        searches = self._still or self._frames % period == 0
+        if searches:
             candidates += _detections(self._detector, rgb)
         followed = []
         for box in candidates:
@@ -76,7 +85,15 @@ class SolutionsEngine:
                 meshes += found
                 followed += found
         self._followed = [] if self._still else followed
+        self._choose(len(meshes), searches)
         return meshes
+
+    def _choose(self, faces: int, searched: bool) -> None:
+        """Which mesh takes the next frame: the one for several faces until a search has found no second one."""
+        several = faces > 1 or (self._whole is self._crowd and not searched)
+        if (self._crowd if several else self._alone) is not self._whole:
+            self._whole.process(_BLANK)  # it forgets the faces that it followed
+            self._whole = self._crowd if several else self._alone
 
 
 @functools.cache

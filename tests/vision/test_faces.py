@@ -333,3 +333,15 @@ def test_a_missing_mediapipe_is_named_with_the_command(monkeypatch):
     monkeypatch.setattr(faces.importlib, "import_module", absent)
     with pytest.raises(MissingDependencyError, match=re.escape("pip install 'mediapipe>=0.10.14,<0.10.30'")):
         FaceMesher()
+
+
+def test_a_second_face_is_found_by_the_next_search_and_given_up_when_it_goes(demo_frames):
+    """With one face known the mesh for one is used: the same meshes, and a search every tenth frame for others."""
+    empty = np.full_like(demo_frames[0], 90)
+    seconds = [demo_frames[20] if 5 <= index < 25 else empty for index in range(35)]
+    with FaceMesher() as mesher, FaceMesher(max_faces=1) as single:
+        several = [mesher.find(np.hstack([demo_frames[i % 16], seconds[i]])) for i in range(35)]
+        alone = [single.find(np.hstack([demo_frames[i % 16], empty])) for i in range(5)]
+    assert [len(found) for found in several] == [1] * 10 + [2] * 15 + [1] * 10
+    for (face, *_), (same,) in zip(several, alone, strict=False):
+        np.testing.assert_array_equal(face.landmarks_px, same.landmarks_px)
