@@ -12,7 +12,7 @@ from dataclasses import dataclass, field, replace
 from .clock import StageClock
 from .errors import InputError, MDHRError
 from .modes import SupersededError
-from .pipeline import Naming, Waiting
+from .pipeline import Finder, Naming, Waiting
 from .results import FrameResult
 from .scoring import SharedStreams
 from .vision import FaceMesher, Frame, Source
@@ -157,8 +157,8 @@ def run_together(
         readers = Readers(sources, naming.check)
         stack.callback(readers.close)
 
-        def begin(reader: _Reader) -> Waiting:
-            return Waiting(naming, mesher(reader.still), clock, images)
+        def begin(reader: _Reader) -> tuple[Finder, Waiting]:
+            return Finder(naming, mesher(reader.still), clock, images), Waiting(naming)
 
         run = _Together(readers, streams, begin)
         stack.callback(run.close)
@@ -186,8 +186,8 @@ class _Together:
 
     readers: Readers
     streams: SharedStreams
-    begin: Callable[[_Reader], Waiting]
-    waiting: dict[int, Waiting] = field(default_factory=dict)
+    begin: Callable[[_Reader], tuple[Finder, Waiting]]
+    begun: dict[int, tuple[Finder, Waiting]] = field(default_factory=dict)
     broken: list[BaseException] = field(default_factory=list)
 
     def step(self, due: dict[int, Frame | None]) -> Iterator[FrameResult]:
@@ -195,13 +195,16 @@ class _Together:
         crops = {}
         for number, frame in due.items():
             if frame is not None:
-                if number not in self.waiting:
-                    self.waiting[number] = self.begin(self.readers.all[number])
-                crops[number] = (frame.index, self.waiting[number].take(frame))
+                if number not in self.begun:
+                    self.begun[number] = self.begin(self.readers.all[number])
+                finder, waiting = self.begun[number]
+                found = finder.find(frame)
+                waiting.take(found.frame)
+                crops[number] = (frame.index, found.crops)
         self.readers.used([*crops])
         scores = self.streams.push(crops) if crops else {}
         for number, scored in scores.items():  # before any end, which can fail
-            yield from self.waiting[number].give(scored)
+            yield from self.begun[number][1].give(scored)
         for number in [one for one in due if one not in scores]:
             reader = self.readers.all[number]
             yield from self.end(reader)
@@ -215,14 +218,15 @@ class _Together:
 
     def end(self, reader: _Reader) -> Iterator[FrameResult]:
         """Score what still waits of a source; its face finder is closed first."""
-        if (waiting := self.waiting.pop(reader.number, None)) is not None:
-            waiting.close()
+        if reader.number in self.begun:
+            finder, waiting = self.begun.pop(reader.number)
+            finder.close()
             yield from waiting.give(self.streams.flush(reader.number))
 
     def close(self) -> None:
         """Close the face finders of sources that have not ended."""
-        for waiting in self.waiting.values():
-            waiting.close()
+        for finder, _ in self.begun.values():
+            finder.close()
 
 
 def _timed(clock: StageClock, readers: Readers) -> dict[int, Frame | None]:

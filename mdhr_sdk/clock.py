@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 import time
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
@@ -11,10 +12,11 @@ Item = TypeVar("Item")
 
 
 class StageClock:
-    """Adds up the seconds spent in named stages."""
+    """Adds up the seconds spent in named stages, by several threads if need be."""
 
     def __init__(self) -> None:
         self.seconds: dict[str, float] = {}
+        self._lock = threading.Lock()
 
     @contextmanager
     def __call__(self, stage: str) -> Iterator[None]:
@@ -22,7 +24,8 @@ class StageClock:
         try:
             yield
         finally:
-            self.seconds[stage] = self.seconds.get(stage, 0.0) + time.perf_counter() - start
+            with self._lock:
+                self.seconds[stage] = self.seconds.get(stage, 0.0) + time.perf_counter() - start
 
     def each(self, stage: str, items: Iterable[Item]) -> Iterator[Item]:
         """The items, with the time it takes to get each."""

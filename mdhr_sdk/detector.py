@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import ExitStack
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, TypedDict, overload
 
@@ -17,6 +19,7 @@ from .modes import Mode, Opened, SupersededError, checked_mode, open_mode
 from .outputs import Results
 from .pipeline import Naming, Pipeline
 from .results import FrameResult, ModelInfo
+from .running import find_ahead, run
 from .runtime import Session, SessionOptions
 from .runtime.stream import StreamScorer, check_ring_dtype
 from .runtime.stream_graphs import StreamGraphs
@@ -94,6 +97,7 @@ class AUDetector:
         self._ring_dtype = check_ring_dtype(ring_dtype)
         self._face_model = face_model
         self._meshers: dict[bool, FaceMesher] = {}
+        self._ahead = ExitStack()  # ends the thread in which the current run finds faces
 
     @classmethod
     def from_pretrained(
@@ -149,7 +153,10 @@ class AUDetector:
 
     @property
     def timings_s(self) -> dict[str, float]:
-        """Seconds the last run spent in 'start' (of the face models), 'read', 'faces', 'align' and 'model'."""
+        """Seconds the last run spent in 'start' (of the face models), 'read', 'faces', 'align' and 'model'.
+
+        Of files, reading and finding faces go on beside the model, so the sum can be more than the run took.
+        """
         return dict(self._clock.seconds)
 
     @overload
@@ -247,6 +254,7 @@ class AUDetector:
     def close(self) -> None:
         """Free the session and the face models; the detector cannot be used after it. May be called twice."""
         self._closed = True
+        self._ahead.close()
         for model, _, _ in self._opened.values():
             model.close()
         for mesher in self._meshers.values():
@@ -296,25 +304,13 @@ class AUDetector:
         self, source: Source, begin: Callable[[StageClock], Scoring], naming: Naming, images: bool, clock: StageClock
     ) -> Iterator[FrameResult]:
         self._check_current(clock)
-        with source:
+        self._ahead.close()  # of a run that was given up, which would use the face models
+        with source, ExitStack() as self._ahead:
             naming.check(source)
             pipeline = Pipeline(begin(clock), naming, self._mesher(source.info.still), clock, images)
-            broken: BaseException | None = None
-            try:
-                for frame in clock.each("read", source):
-                    self._check_current(clock)
-                    yield from pipeline.push(frame)
-            except SupersededError:
-                raise
-            except MDHRError as error:  # the frames before it are scored before it shows
-                broken = error
-            except KeyboardInterrupt as stop:  # how a camera ends: its last frames count too
-                if not source.live:
-                    raise
-                broken = stop
-            yield from pipeline.flush()
-            if broken is not None:
-                raise broken
+            check = partial(self._check_current, clock)
+            found = self._ahead.enter_context(find_ahead(source, pipeline, clock, check))
+            yield from run(source, pipeline, found, check)
 
     def _check_current(self, clock: StageClock) -> None:
         if clock is not self._clock or self._closed:

@@ -69,8 +69,20 @@ class Pending:
     read_s: float  # as in `Frame`
 
 
-class Waiting:
-    """The frames of one source that wait for scores: they come out in order, once all their faces are scored.
+@dataclass(frozen=True)
+class Found:
+    """A frame whose faces were looked for.
+
+    Attributes:
+        crops: track id -> aligned crop (S, S, 3), uint8 BGR, of each face in it.
+    """
+
+    frame: Pending
+    crops: dict[int, NDArray[np.uint8]]
+
+
+class Finder:
+    """Finds the faces of one source's frames, follows them and cuts them out.
 
     A cut ends all tracks, so that no clip or stream holds frames of two scenes.
     """
@@ -80,16 +92,11 @@ class Waiting:
         self._mesher = mesher
         self._clock = clock
         self._keep_images = keep_images
-        self._baseline = NeutralBaseline(naming.info.neutral_s) if naming.info.neutral_s else None
         self._tracker = Tracker()
         self._cuts = CutDetector()
-        self._waiting: deque[Pending] = deque()
-        self._scores: dict[tuple[int, int], NDArray[np.float32]] = {}  # (frame index, track id) -> (N,)
-        self._newest = 0
 
-    def take(self, frame: Frame) -> dict[int, NDArray[np.uint8]]:
-        """Find the faces of the next frame; returns the crop of each track."""
-        self._newest = frame.index
+    def find(self, frame: Frame) -> Found:
+        """Take the next frame."""
         with self._clock("faces"):
             if self._cuts.is_cut(frame.image):
                 self._tracker.reset()
@@ -104,8 +111,27 @@ class Waiting:
             }
         faces = {track_id: faces[track_id] for track_id in crops}
         image = frame.image.copy() if self._keep_images else None  # its producer may reuse the buffer
-        self._waiting.append(Pending(frame.source, frame.index, frame.timestamp_s, faces, image, frame.read_s))
-        return crops
+        return Found(Pending(frame.source, frame.index, frame.timestamp_s, faces, image, frame.read_s), crops)
+
+    def close(self) -> None:
+        """Close the face models: no frames follow."""
+        self._mesher.close()
+
+
+class Waiting:
+    """The frames of one source that wait for scores: they come out in order, once all their faces are scored."""
+
+    def __init__(self, naming: Naming) -> None:
+        self._naming = naming
+        self._baseline = NeutralBaseline(naming.info.neutral_s) if naming.info.neutral_s else None
+        self._waiting: deque[Pending] = deque()
+        self._scores: dict[tuple[int, int], NDArray[np.float32]] = {}  # (frame index, track id) -> (N,)
+        self._newest = 0
+
+    def take(self, frame: Pending) -> None:
+        """Take the next frame."""
+        self._newest = frame.index
+        self._waiting.append(frame)
 
     def give(self, scores: Iterable[Scored]) -> Iterator[FrameResult]:
         """Take scores; yields the results that are now complete."""
@@ -116,10 +142,6 @@ class Waiting:
                 return
             self._waiting.popleft()
             yield self._result(frame)
-
-    def close(self) -> None:
-        """Close the face finder: no frames follow, and those that wait can still be given."""
-        self._mesher.close()
 
     def _result(self, frame: Pending) -> FrameResult:
         scores = {track_id: self._scores.pop((frame.index, track_id)) for track_id in frame.faces}
@@ -139,18 +161,22 @@ class Waiting:
 
 
 class Pipeline:
-    """One source: frames go in, and come out in the same order once all their faces are scored."""
+    """One source: frames go in, and come out in the same order once all their faces are scored.
+
+    `find` may run in another thread than the rest, some frames ahead of it.
+    """
 
     def __init__(
         self, scoring: Scoring, naming: Naming, mesher: FaceMesher, clock: StageClock, keep_images: bool
     ) -> None:
+        self.find = Finder(naming, mesher, clock, keep_images).find
         self._scoring = scoring
-        self._waiting = Waiting(naming, mesher, clock, keep_images)
+        self._waiting = Waiting(naming)
 
-    def push(self, frame: Frame) -> Iterator[FrameResult]:
-        """Take the next frame; yields the results that are now complete, of this frame or earlier ones."""
-        crops = self._waiting.take(frame)
-        yield from self._waiting.give(self._scoring.push(frame.index, crops))
+    def push(self, found: Found) -> Iterator[FrameResult]:
+        """Take what was found in the next frame; yields the results that are now complete, of it or earlier ones."""
+        self._waiting.take(found.frame)
+        yield from self._waiting.give(self._scoring.push(found.frame.index, found.crops))
 
     def flush(self) -> Iterator[FrameResult]:
         """The source has ended; yields the rest."""

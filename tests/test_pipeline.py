@@ -45,7 +45,7 @@ def run(pattern, session: Any, keep_images: bool = False, width: int = 3) -> lis
     results = []
     for index, slots in enumerate(pattern):
         frame = Frame(picture(index, slots, width), index, index / 25, "made up")
-        results += [(index + 1, result) for result in pipeline.push(frame)]
+        results += [(index + 1, result) for result in pipeline.push(pipeline.find(frame))]
     return results + [(len(pattern), result) for result in pipeline.flush()]
 
 
@@ -95,7 +95,8 @@ def test_a_frame_waits_for_all_its_faces_and_holds_back_those_after_it():
 def test_the_delay_is_counted_from_when_the_frame_was_read():
     clock = StageClock()
     pipeline = Pipeline(ClipScoring(ClipModel(FakeSession(), CONFIG), clock), naming(), FakeMesher(), clock, False)
-    (result,) = pipeline.push(Frame(picture(0, set()), 0, 0.0, "made up", read_s=time.perf_counter() - 100))
+    frame = Frame(picture(0, set()), 0, 0.0, "made up", read_s=time.perf_counter() - 100)
+    (result,) = pipeline.push(pipeline.find(frame))
     assert result.delay_ms >= 100_000, "however long it waited for its turn"
 
 

@@ -229,23 +229,22 @@ def _summary(outcomes: Sequence[Outcome]) -> Table:
     table.add_column("source", overflow="fold")
     for name in ("frames", "with face", "faces", "frames/s"):
         table.add_column(name, justify="right", no_wrap=True)
-    table.add_column("where the time went")
+    table.add_column("ms a frame")
     for outcome in outcomes:
         rate = outcome.frames / max(outcome.total_s, 1e-9)
         ended = " (failed)" if outcome.error else " (stopped)" if outcome.interrupted else ""
         name = Path(outcome.source.name).name + ended
         counts = (outcome.frames, outcome.with_face, len(outcome.tracks))
-        table.add_row(name, *map(str, counts), f"{rate:.1f}", _shares(outcome))
+        table.add_row(name, *map(str, counts), f"{rate:.1f}", _times(outcome))
     return table
 
 
-def _shares(outcome: Outcome) -> str:
-    spent = {stage: seconds for stage, seconds in outcome.timings_s.items() if seconds >= 0.005 * outcome.total_s}
-    rest = outcome.total_s - sum(outcome.timings_s.values())
-    if rest >= 0.005 * outcome.total_s:
-        spent["other"] = rest
-    longest = sorted(spent.items(), key=lambda item: -item[1])
-    return ", ".join(f"{stage} {100 * seconds / max(outcome.total_s, 1e-9):.0f} %" for stage, seconds in longest)
+def _times(outcome: Outcome) -> str:
+    """'start' once, the other stages a frame. A file's faces are found beside the rest, so they add up to more."""
+    frames = max(outcome.frames, 1)
+    spent = {stage: 1e3 * seconds / frames for stage, seconds in outcome.timings_s.items() if stage != "start"}
+    stages = [f"{stage} {ms:.1f}" for stage, ms in sorted(spent.items(), key=lambda item: -item[1]) if ms >= 0.05]
+    return ", ".join(stages) + f"; start {outcome.timings_s.get('start', 0.0):.1f} s"
 
 
 def _slim(result: FrameResult) -> FrameResult:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import threading
 import weakref
 from collections.abc import Iterator
 from pathlib import Path
@@ -203,3 +204,57 @@ def test_ctrl_c_before_the_last_source_is_open(detector: AUDetector):
 
     with pytest.raises(KeyboardInterrupt):
         detector.predict([interrupted(), picture(0, {0})])
+
+
+@pytest.fixture
+def film(tmp_path: Path) -> Path:
+    path = tmp_path / "film.avi"
+    writer = cv2.VideoWriter(str(path), cv2.CAP_FFMPEG, cv2.VideoWriter_fourcc(*"MJPG"), 25.0, (192, 64))
+    for index in range(60):
+        writer.write(picture(index % 5, {0}))
+    writer.release()
+    return path
+
+
+def finders() -> list[threading.Thread]:
+    return [thread for thread in threading.enumerate() if thread.name == "mdhr ahead"]
+
+
+def test_faces_of_a_file_are_found_ahead_until_it_is_left(detector: AUDetector, film: Path):
+    stream = detector.predict(film, stream=True)
+    next(stream)
+    assert len(finders()) == 1
+    stream.close()
+    assert finders() == []
+    assert len(detector.predict(film)) == 60 and finders() == []
+
+
+def test_a_file_that_is_given_up_finds_no_faces_beside_the_next_source(detector: AUDetector, film: Path):
+    given_up = detector.predict(film, stream=True)
+    next(given_up)
+    assert values(detector.predict(video(PATTERN))) == wanted(PATTERN)
+    assert finders() == []
+    with pytest.raises(SupersededError):
+        list(given_up)
+    left = detector.predict(film, stream=True)
+    next(left)
+    detector.close()
+    assert finders() == []
+    with pytest.raises(InputError, match="closed"):
+        list(left)
+
+
+def test_what_goes_wrong_while_faces_are_found_comes_after_the_frames_before(
+    detector: AUDetector, film: Path, monkeypatch: pytest.MonkeyPatch
+):
+    find, calls = FakeMesher.find, itertools.count()
+
+    def failing(mesher: FakeMesher, image: np.ndarray) -> list[Face]:
+        if next(calls) == 21:
+            raise InputError("frame 21 is none")
+        return find(mesher, image)
+
+    monkeypatch.setattr(FakeMesher, "find", failing)
+    with pytest.raises(InputError, match="frame 21 is none") as caught:
+        detector.predict(film)
+    assert len(caught.value.results) == 21
