@@ -22,7 +22,8 @@ ACTIONS: tuple[dict[int, float], ...] = (
     {17: 0.9, 24: 0.9}, {17: 1}, {23: 1}, {24: 1}, {24: 0.9, 14: 0.7}, {7: 0.9}, {2: 1}, {25: 0.8, 26: 0.8}, {26: 0.9},
 )  # fmt: skip
 # Cases that a detector gets wrong without having seen them, and the share of clips that each has.
-HARD = {"none": 0.06, "toothy": 0.22, "talking": 0.06, "closed eyes": 0.04, "squint": 0.06}
+HARD = {"none": 0.06, "toothy": 0.22, "talking": 0.06, "closed eyes": 0.04, "squint": 0.06, "surprise": 0.08}
+STRONG = ("toothy", "surprise")  # those that are never faint
 REST = (
     "browDown", "browInnerUp", "browOuterUp", "mouthSmile", "mouthFrown", "cheekSquint", "eyeSquint", "mouthPress",
     "mouthStretch", "mouthDimple", "mouthLowerDown", "noseSneer",
@@ -98,6 +99,8 @@ def clip_motion(
     _smile(kit, rng, weights, left, right)
     _widen(kit, rng, weights, left, right)
     _part_lips(kit, rng, weights, left, right, case)
+    if case == "surprise":
+        _surprise(kit, rng, weights, left, right)
     if case == "talking":
         _talk(kit, rng, weights, times_s)
     lids = _lids(rng, times_s, span_s, case)
@@ -116,7 +119,7 @@ def _action_curves(rng: np.random.Generator, times_s: Doubles, span_s: float, ca
     """(T, 15) intensities of the left and the right half."""
     left, right = np.zeros((2, len(times_s), len(AUS)))
     for action in _actions(rng, case):
-        shared, strength = pulse(rng, times_s, span_s), rng.uniform(0.7 if case == "toothy" else 0.35, 1.2)
+        shared, strength = pulse(rng, times_s, span_s), rng.uniform(0.7 if case in STRONG else 0.35, 1.2)
         for au, usual in action.items():
             own = shared if rng.random() < 0.75 else pulse(rng, times_s, span_s)
             curve = np.clip(own * strength * usual * rng.uniform(0.75, 1.2), 0, 1.1)
@@ -138,6 +141,8 @@ def _actions(rng: np.random.Generator, case: str) -> list[dict[int, float]]:
         return [{12: rng.uniform(0.6, 1), 25: rng.uniform(0.7, 1), 6: rng.choice([0, 0.4, 0.8])}]
     if case == "squint":
         return [{7: 1.0}]
+    if case == "surprise":
+        return [{1: 1.0, 2: 1.0, **rng.choice([{}, {25: 0.6}, {25: 0.8, 26: 1.0}], p=[0.4, 0.1, 0.5])}]
     if case == "talking":
         return [{int(rng.choice([1, 2, 4, 6, 12])): rng.uniform(0.4, 1)}] if rng.random() < 0.4 else []
     known = [dict(ACTIONS[rng.integers(len(ACTIONS))]) for _ in range(rng.integers(1, 4))]
@@ -179,6 +184,19 @@ def _widen(kit: FaceKit, rng: np.random.Generator, weights: Doubles, left: Doubl
     amount = rng.uniform(0.2, 0.9) if rng.random() < 0.6 else 0.0
     for side, half in (("L", left), ("R", right)):
         weights[:, kit.shape[f"eyeWide_{side}"]] += amount * np.minimum(half[:, INDEX[1]], half[:, INDEX[2]])
+
+
+def _surprise(kit: FaceKit, rng: np.random.Generator, weights: Doubles, left: Doubles, right: Doubles) -> None:
+    """Brows as high as they go, wide eyes, and a jaw that drops as far as it goes (AU27, which counts as AU26)."""
+    higher, wider, rounder = rng.uniform(0, 0.5), rng.uniform(0, 0.8), rng.uniform(0, 0.4)
+    drop = JAW_AT_1 * 0.5 * (left + right)[:, INDEX[26]]
+    weights[:, kit.shape["jawOpen"]] += rng.uniform(0, 1.3) * drop
+    weights[:, kit.shape["mouthFunnel"]] += rounder * drop
+    for side, half in (("L", left), ("R", right)):
+        raised = np.minimum(half[:, INDEX[1]], half[:, INDEX[2]])
+        weights[:, kit.shape[f"browOuterUp_{side}"]] += higher * raised
+        weights[:, kit.shape[f"browInnerUp_{side}"]] += 0.5 * higher * raised
+        weights[:, kit.shape[f"eyeWide_{side}"]] += wider * raised
 
 
 def _part_lips(

@@ -98,7 +98,7 @@ class Person:
             hair_offset=_hair_offset(kit, hair, rng),
             texture=paint_skin(kit, rng, colours, TEXTURE_PX),
             wrinkles=paint_wrinkles(rng, TEXTURE_PX),
-            wrinkle_gain=rng.uniform(0.2, 1.0),
+            wrinkle_gain=rng.uniform(0.0, 1.0),
             wrinkles_at_rest=(old * rng.uniform(0, 1, len(MASKS)) + 0.12 * np.eye(len(MASKS))[5]).astype(np.float32),
             colours=colours,
             hair=hair,

@@ -76,7 +76,7 @@ class SolutionsEngine:
         candidates = [box_around(mesh) for mesh in self._followed]
         period = SEARCH_PERIOD if meshes or candidates else EMPTY_SEARCH_PERIOD
         searches = self._still or self._frames % period == 0
-        if searches:
+        if searches and len(meshes) < self._max_faces:
             candidates += _detections(self._detector, rgb)
         followed = []
         for box in candidates:

@@ -85,6 +85,13 @@ def test_max_faces_is_a_limit(group):
         assert len(mesher.find(group)) == 2
 
 
+def test_nobody_is_searched_for_where_all_that_are_wanted_are_found(demo_frames, monkeypatch):
+    monkeypatch.setattr(solutions, "_detections", lambda *_: pytest.fail("searched"))
+    for still in (True, False):
+        with FaceMesher(max_faces=1, still=still) as mesher:
+            assert [len(mesher.find(image)) for image in demo_frames[:12]] == [1] * 12
+
+
 def test_nothing_is_found_where_nothing_is(video_mesher):
     noise = np.random.default_rng(0).integers(0, 256, (8, 240, 320, 3), np.uint8)
     video_mesher.reset()
