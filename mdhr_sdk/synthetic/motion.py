@@ -142,7 +142,8 @@ def _actions(rng: np.random.Generator, case: str) -> list[dict[int, float]]:
     if case == "squint":
         return [{7: 1.0}]
     if case == "surprise":
-        return [{1: 1.0, 2: 1.0, **rng.choice([{}, {25: 0.6}, {25: 0.8, 26: 1.0}], p=[0.4, 0.1, 0.5])}]
+        mouth: dict[int, float] = ({}, {25: 0.6}, {25: 0.8, 26: 1.0})[rng.choice(3, p=[0.4, 0.1, 0.5])]
+        return [{1: 1.0, 2: 1.0, **mouth}]
     if case == "talking":
         return [{int(rng.choice([1, 2, 4, 6, 12])): rng.uniform(0.4, 1)}] if rng.random() < 0.4 else []
     known = [dict(ACTIONS[rng.integers(len(ACTIONS))]) for _ in range(rng.integers(1, 4))]
