@@ -15,7 +15,7 @@ from .muscles import INDEX, LIP_GAP_AT_1_CM, OCCURS_FROM
 from .occluders import Occluder, draw_occluder, glasses_points, hidden_units, put_before, put_glasses
 from .person import Person
 from .render import Renderer, project, rotation
-from .scene import PIVOT, Scene, expose
+from .scene import PIVOT, Grain, Scene, expose
 
 UNKNOWN = -1
 MOST_FRAMES = 1000  # all of a clip's vertices are kept while it is made, 1 MB a frame
@@ -102,7 +102,7 @@ def render_clip(renderer: Renderer, person: Person, clip: int, options: ClipOpti
     resting = renderer.view(person, scene.camera, person.rest, np.zeros(3, np.float32))
     rises_cm = np.array([renderer.brow_cm(view) for view in views]) - renderer.brow_cm(resting)
     labels = _labels(intensities, rises_cm)
-    frames = []
+    frames, grain = [], Grain(np.random.default_rng((person.seed, 3, clip)), renderer.size)
     for index, view in enumerate(views):
         picture = renderer.picture(person, scene, view, motion.halves[index], motion.poses_rad[index])
         picture = _with_glasses(renderer, person, scene, picture, motion.poses_rad[index])
@@ -111,7 +111,7 @@ def render_clip(renderer: Renderer, person: Person, clip: int, options: ClipOpti
             light = float(np.sqrt(scene.lights.sky.mean() + 0.6 * scene.lights.colours.mean()))
             picture, mask = put_before(picture, occluder, marks[index], float(times_s[index]), light, rng)
         labels[index, hidden_units(mask, marks[index])] = UNKNOWN
-        frames.append(_seen(picture, scene, marks, index, options, rng))
+        frames.append(_seen(picture, scene, marks, index, options, grain))
     return SyntheticClip(
         np.stack(frames), intensities, labels, marks, motion.poses_rad, _facts(person, scene, motion, occluder)
     )
@@ -141,7 +141,7 @@ def _with_glasses(renderer: Renderer, person: Person, scene: Scene, picture: Flo
 
 
 def _seen(
-    picture: Floats, scene: Scene, marks: Floats, index: int, options: ClipOptions, rng: np.random.Generator
+    picture: Floats, scene: Scene, marks: Floats, index: int, options: ClipOptions, grain: Grain
 ) -> NDArray[np.uint8]:
     if not options.degrade:
         return (np.clip(picture, 0, 1)[..., ::-1] * 255 + 0.5).astype(np.uint8)
@@ -150,7 +150,7 @@ def _seen(
         other = max(index - 1, 0)
         moved = 0.5 * (marks[other + 1] - marks[other]).mean(axis=0)
         drift = (float(moved[0]), float(moved[1]))
-    return expose(picture, scene.sensor, drift, rng)
+    return expose(picture, scene.sensor, drift, grain.next())
 
 
 def _facts(person: Person, scene: Scene, motion: Motion, occluder: Occluder | None) -> dict[str, Any]:

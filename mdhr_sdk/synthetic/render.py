@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import lru_cache
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
 from .kit import FaceKit, Floats
-from .paint import blurred, noise
+from .paint import blurred, clipped, noise, powered
 from .person import Person, lip_gaps_cm
 from .raster import FAR, blend_shapes, f32, rasterise, rasterise_depth, vertex_normals
 from .scene import PIVOT, Camera, Lights, Scene
@@ -102,10 +103,10 @@ class Renderer:
         )  # fmt: skip
         self._lashes(person, view)
         lit = cv2.resize(self._lit, (self.size, self.size), interpolation=cv2.INTER_AREA)
-        alpha = np.clip(lit[..., 3:], 0, 1)
-        face = np.clip(lit[..., :3] / np.maximum(alpha, 1e-3), 0, 1) ** np.float32(1 / 2.2)
+        alpha = clipped(np.asarray(cv2.merge([lit[..., 3]] * 3), np.float32))
+        face = powered(clipped(np.ascontiguousarray(lit[..., :3]) / np.maximum(alpha, np.float32(1e-3))), 1 / 2.2)
         behind = behind_head(person, scene, pose_rad, self.size)
-        return face * alpha + behind * (1 - alpha)
+        return behind + alpha * (face - behind)
 
     def landmarks(self, view: View) -> Floats:
         """(68, 2) the usual landmarks in pixels of the picture."""
@@ -195,6 +196,11 @@ def behind_head(person: Person, scene: Scene, pose_rad: Floats, size: int) -> ND
     cv2.rectangle(mask, (x - int(8.8 * px), y), (x + int(8.8 * px), y + int(14 * px)), (1.0,), -1)
     mask = blurred(mask, 2)[..., None]
     light = float(scene.lights.sky.mean() + 0.4 * scene.lights.colours.mean())
-    strands = 1 + noise(np.random.default_rng(person.seed), size, 6, 0.25)[..., None]
-    colour = np.sqrt(np.clip(person.colours.hair**2 * light, 0, 1)) * strands
+    colour = np.sqrt(np.clip(person.colours.hair**2 * light, 0, 1)) * _strands(person.seed, size)
     return scene.background * (1 - mask) + mask * np.clip(colour, 0, 1).astype(np.float32)
+
+
+@lru_cache(maxsize=1)
+def _strands(seed: int, size: int) -> Floats:
+    """(S, S, 1) about 1: how bright a person's long hair is, the same in every frame."""
+    return 1 + noise(np.random.default_rng(seed), size, 6, 0.25)[..., None]

@@ -9,9 +9,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .kit import Floats
-from .paint import blurred, noise
+from .paint import blurred, clipped, noise, powered
 
 FACE_HEIGHT_CM = 19.0
+GRAIN_SHIFTS = 64  # pixels by which the noise of two frames may be shifted, down and across
 PIVOT = np.array((0, 1.5, 4.0), np.float32)  # about which the head turns, and at which the camera looks
 
 
@@ -144,16 +145,33 @@ def _sensor(rng: np.random.Generator, size: int) -> Sensor:
     )
 
 
-def expose(
-    picture: Floats, sensor: Sensor, drift_px: tuple[float, float], rng: np.random.Generator
-) -> NDArray[np.uint8]:
+class Grain:
+    """The noise of a clip's frames: a part of one large sheet, another one each time, since new noise is dear.
+
+    Args:
+        rng: of the sheet and of the parts.
+        size: of the pictures.
+    """
+
+    def __init__(self, rng: np.random.Generator, size: int) -> None:
+        self._rng, self._size = rng, size
+        side = size + GRAIN_SHIFTS
+        self._sheet = rng.standard_normal((side, side, 3), dtype=np.float32)
+
+    def next(self) -> Floats:
+        """(S, S, 3) normal noise."""
+        row, column = self._rng.integers(0, GRAIN_SHIFTS + 1, 2)
+        return self._sheet[row : row + self._size, column : column + self._size]
+
+
+def expose(picture: Floats, sensor: Sensor, drift_px: tuple[float, float], grain: Floats) -> NDArray[np.uint8]:
     """What the camera makes of a picture.
 
     Args:
         picture: (S, S, 3) red, green, blue in [0, 1], display-referred.
         sensor: the clip's.
         drift_px: how far the face moves while the shutter is open, right and down.
-        rng: of the noise.
+        grain: (S, S, 3) normal noise.
 
     Returns:
         (S, S, 3) uint8 BGR.
@@ -166,13 +184,17 @@ def expose(
     if sensor.width_px < size:
         small = cv2.resize(picture, (sensor.width_px, sensor.width_px), interpolation=cv2.INTER_AREA)
         picture = np.asarray(cv2.resize(small, (size, size), interpolation=cv2.INTER_LINEAR), np.float32)
-    picture = np.clip(picture, 0, 1) ** np.float32(sensor.gamma) * np.array(sensor.balance, np.float32)
-    grey = picture @ np.array((0.299, 0.587, 0.114), np.float32)
-    picture = grey[..., None] + np.float32(sensor.saturation) * (picture - grey[..., None])
-    grains = rng.standard_normal(picture.shape, dtype=np.float32) * np.float32(sensor.noise)
-    image = np.clip((picture + grains) * 255 + 0.5, 0, 255).astype(np.uint8)[..., ::-1]
+    picture = np.asarray(cv2.transform(powered(clipped(picture), sensor.gamma), _colours(sensor)), np.float32)
+    image = (clipped(picture + grain * np.float32(sensor.noise)) * 255 + np.float32(0.5)).astype(np.uint8)
     coded = cv2.imencode(".jpg", image, [cv2.IMWRITE_JPEG_QUALITY, sensor.jpeg])[1]
     return np.asarray(cv2.imdecode(coded, cv2.IMREAD_COLOR), np.uint8)
+
+
+def _colours(sensor: Sensor) -> Floats:
+    """(3, 3) from red, green, blue to the sensor's blue, green, red: first its balance, then its saturation."""
+    grey = np.tile(np.array((0.299, 0.587, 0.114)), (3, 1))
+    saturated = sensor.saturation * np.eye(3) + (1 - sensor.saturation) * grey
+    return (saturated * sensor.balance)[::-1].astype(np.float32)
 
 
 def _smear(picture: Floats, drift_px: tuple[float, float]) -> Floats:
