@@ -210,7 +210,7 @@ class AUDetector:
         sources = list_sources(source, fps=fps, sequence=sequence)
         begin, info = self._scoring(self.mode if mode is None else checked_mode(mode), lookahead)
         naming = self._naming(info, calibrate_neutral_s)
-        clock = self._clock = StageClock()  # also the token of this run
+        clock = self._begin_clock()
         frames = (result for one in sources for result in self._run(one, begin, naming, images, clock))
         return frames if stream else self._collect(frames, sources, naming.info)
 
@@ -242,7 +242,7 @@ class AUDetector:
         listed = few_enough(list_sources(sources, fps=fps, sequence=sequence))
         scorer, info = self._scorer(lookahead)
         naming = self._naming(info, calibrate_neutral_s)
-        clock = self._clock = StageClock()
+        clock = self._begin_clock()
         streams = SharedStreams(scorer, self.config, clock)
 
         def mesher(still: bool) -> FaceMesher:
@@ -304,13 +304,18 @@ class AUDetector:
         self, source: Source, begin: Callable[[StageClock], Scoring], naming: Naming, images: bool, clock: StageClock
     ) -> Iterator[FrameResult]:
         self._check_current(clock)
-        self._ahead.close()  # of a run that was given up, which would use the face models
         with source, ExitStack() as self._ahead:
             naming.check(source)
             pipeline = Pipeline(begin(clock), naming, self._mesher(source.info.still), clock, images)
             check = partial(self._check_current, clock)
             found = self._ahead.enter_context(find_ahead(source, pipeline, clock, check))
             yield from run(source, pipeline, found, check)
+
+    def _begin_clock(self) -> StageClock:
+        """The clock of a new run, and the token that it is the current one; the run before no longer finds faces."""
+        self._ahead.close()
+        self._clock = StageClock()
+        return self._clock
 
     def _check_current(self, clock: StageClock) -> None:
         if clock is not self._clock or self._closed:

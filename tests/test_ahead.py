@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import itertools
+import subprocess
+import sys
 import threading
 import time
 from collections.abc import Iterator
@@ -12,7 +14,6 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mdhr_sdk.ahead import Ahead
-from mdhr_sdk.clock import StageClock
 
 
 @settings(max_examples=50, deadline=None)
@@ -23,7 +24,7 @@ def test_the_same_items_and_then_the_same_error(count: int, depth: int, taken: i
         if fails:
             raise ValueError("broken")
 
-    with Ahead(numbers(), depth) as items:
+    with Ahead(numbers(), lambda _: depth) as items:
         if fails and taken > count:
             seen = []
             with pytest.raises(ValueError, match="broken"):
@@ -45,7 +46,7 @@ def test_it_is_as_many_items_ahead_as_it_may_and_in_a_thread_of_its_own():
             threads.add(threading.current_thread())
             yield number
 
-    with Ahead(numbers(), 3) as items:
+    with Ahead(numbers(), lambda _: 3) as items:
         assert next(items) == 0
         until_s = time.monotonic() + 5
         while len(made) < 5 and time.monotonic() < until_s:  # three that are ready and one that waits for room
@@ -66,23 +67,60 @@ def test_the_end_waits_for_the_item_that_is_being_made():
         ended.set()
         yield 0
 
-    with Ahead(slow(), 1):
+    with Ahead(slow(), lambda _: 1):
         assert begun.wait(5)
     assert ended.is_set()
 
 
-def test_two_threads_share_a_clock():
-    clock = StageClock()
+def test_who_waits_for_an_item_is_told_when_another_thread_ends_it():
+    go_on = threading.Event()
 
-    def work() -> None:
-        for _ in range(2000):
-            with clock("align"):
-                pass
+    def stuck() -> Iterator[int]:
+        go_on.wait(10)
+        yield 0
 
-    threads = [threading.Thread(target=work) for _ in range(4)]
-    begin = time.perf_counter()
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    assert 0 < clock.seconds["align"] <= 4 * (time.perf_counter() - begin)
+    items, seen = Ahead(stuck(), lambda _: 1), []
+    waits = threading.Thread(target=lambda: seen.extend(items))
+    waits.start()
+    threading.Timer(0.1, go_on.set).start()
+    items.close()
+    waits.join(5)
+    assert not waits.is_alive() and seen == []
+
+
+def test_garbage_collected_by_its_own_thread_it_ends_without_an_error(monkeypatch: pytest.MonkeyPatch):
+    raised: list[object] = []
+    monkeypatch.setattr("sys.unraisablehook", raised.append)
+    begin = threading.Event()
+
+    def numbers() -> Iterator[int]:
+        yield 0
+        assert begin.wait(5)
+        items.close()
+        yield 1
+
+    items = Ahead(numbers(), lambda _: 2)
+    begin.set()
+    items._thread.join(5)
+    assert not items._thread.is_alive() and raised == []
+    assert list(items) == []
+
+
+LEFT_ALIVE = """
+import itertools, time
+from mdhr_sdk.ahead import Ahead
+
+def numbers():
+    for number in itertools.count():
+        time.sleep(0.01)
+        yield number
+
+items = Ahead(numbers(), lambda _: 4)
+next(items)
+raise SystemExit(3)
+"""
+
+
+def test_a_process_that_ends_ends_the_thread_first():
+    done = subprocess.run([sys.executable, "-c", LEFT_ALIVE], capture_output=True, text=True, timeout=60, check=False)
+    assert (done.returncode, done.stderr) == (3, "")

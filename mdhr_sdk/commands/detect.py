@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from typing_extensions import Unpack
 
 LIVE_FRAMES = 100_000  # of a camera or live stream, the last ones go into the timeline: about an hour
+ONCE = ("start", "timeline")  # stages that do not grow with the frames
 MAX_STEM_BYTES = 200  # file systems take names of 255, and ours add up to 40
 
 
@@ -163,7 +164,7 @@ def _process(
     except KeyboardInterrupt:
         pass
     outcome.files = [sink.final_path for sink in sinks if sink.final_path is not None]
-    with clock("write"), clock("total"):
+    with clock("timeline"), clock("total"):
         _draw(detector, outcome, kept, base)
     outcome.total_s = clock.seconds.pop("total")
     outcome.timings_s = {**detector.timings_s, **clock.seconds}
@@ -225,7 +226,8 @@ def _baselines(outcome: Outcome) -> str:
 
 
 def _summary(outcomes: Sequence[Outcome]) -> Table:
-    table = Table(title="mdhr detect", title_justify="left")
+    note = "Faces of a video are found while earlier frames are scored and written: the parts can add up to more."
+    table = Table(title="mdhr detect", title_justify="left", caption=note, caption_justify="left")
     table.add_column("source", overflow="fold")
     for name in ("frames", "with face", "faces", "frames/s"):
         table.add_column(name, justify="right", no_wrap=True)
@@ -240,11 +242,11 @@ def _summary(outcomes: Sequence[Outcome]) -> Table:
 
 
 def _times(outcome: Outcome) -> str:
-    """'start' once, the other stages a frame. A file's faces are found beside the rest, so they add up to more."""
-    frames = max(outcome.frames, 1)
-    spent = {stage: 1e3 * seconds / frames for stage, seconds in outcome.timings_s.items() if stage != "start"}
-    stages = [f"{stage} {ms:.1f}" for stage, ms in sorted(spent.items(), key=lambda item: -item[1]) if ms >= 0.05]
-    return ", ".join(stages) + f"; start {outcome.timings_s.get('start', 0.0):.1f} s"
+    """Milliseconds a frame of what is done to each, and seconds of what is done once."""
+    frames, spent = max(outcome.frames, 1), sorted(outcome.timings_s.items(), key=lambda item: -item[1])
+    often = [f"{stage} {1e3 * s / frames:.1f}" for stage, s in spent if stage not in ONCE and s >= 5e-5 * frames]
+    once = [f"{stage} {s:.1f} s" for stage, s in spent if stage in ONCE and s >= 0.05]
+    return "; ".join(filter(None, (", ".join(often), ", ".join(once))))
 
 
 def _slim(result: FrameResult) -> FrameResult:

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from matplotlib.ft2font import FT2Font
 
 Image = NDArray[np.uint8]
-Cover = NDArray[np.float32]
+Cover = NDArray[np.uint8]  # how much of each pixel a shape covers, 0 to 255
 Box = tuple[float, float, float, float]
 Colour = tuple[int, int, int]
 
@@ -73,11 +73,11 @@ def _stamp(image: Image, left: int, top: int, cover: Cover, colour: Colour, alph
     row, column = max(0, -top), max(0, -left)
     region = image[top + row : max(0, top + len(cover)), left + column : max(0, left + cover.shape[1])]
     if region.size:
-        weight = cover[row : row + region.shape[0], column : column + region.shape[1]] * np.float32(alpha)
+        weight = cover[row : row + region.shape[0], column : column + region.shape[1]] * np.float32(alpha / 255)
         cv2.blendLinear(np.full_like(region, colour), region, weight, 1 - weight, dst=region)
 
 
-@lru_cache(maxsize=1024)
+@lru_cache(maxsize=256)
 def _filled(box: tuple[int, int, int, int], radius: int) -> Cover:
     """Coverage of a filled box in fixed-point pixels, which begins in the first row and column."""
     import cv2
@@ -86,14 +86,8 @@ def _filled(box: tuple[int, int, int, int], radius: int) -> Cover:
     drawn = np.zeros((box[3] // size + 2, box[2] // size + 2), np.uint8)
     x0, y0, x1, y1 = (side / size for side in box)
     cv2.fillPoly(drawn, [_outline((x0, y0, x1, y1), radius / size)], (255,), cv2.LINE_AA, _SUBPIXEL)
-    return _kept(drawn)
-
-
-def _kept(drawn: Image) -> Cover:
-    """Coverage as it lies in a cache, 0 to 1."""
-    cover = drawn * np.float32(1 / 255)
-    cover.setflags(write=False)
-    return cover
+    drawn.setflags(write=False)  # it is shared through the cache
+    return drawn
 
 
 def _outline(box: Box, radius: float) -> NDArray[np.int32]:
@@ -115,9 +109,9 @@ def _font(name: str, size_px: int) -> FT2Font:
     return font
 
 
-@lru_cache(maxsize=1024)
+@lru_cache(maxsize=256)
 def _glyphs(words: str, size_px: int, bold: bool) -> Cover:
-    """(H, W) coverage of a line of text, 0 to 1, in the font that comes with matplotlib.
+    """(H, W) coverage of a line of text in the font that comes with matplotlib.
 
     Every text has the same height for its size: from the top of a capital to the baseline, and as much more above
     and below as brackets need.
@@ -135,4 +129,5 @@ def _glyphs(words: str, size_px: int, bold: bool) -> Cover:
     first = margin + capital - (drawn.shape[0] - below)
     rows = drawn[max(0, -first) : len(canvas) - first]
     canvas[max(0, first) : max(0, first) + len(rows)] = rows
-    return _kept(canvas)
+    canvas.setflags(write=False)
+    return canvas

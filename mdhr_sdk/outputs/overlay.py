@@ -88,6 +88,7 @@ def _chip(
     image: Image, x: float, y: float, words: str, size: int, back: Colour, alpha: float, bold: bool = True
 ) -> Box:
     """White words on a rounded label whose top left corner is (x, y); returns where it is."""
+    x, y = round(x), round(y)  # on whole pixels the same shape comes again, and is drawn once
     pad, height = 0.55 * size, 1.7 * size
     right = x + drawing.text_width(words, size, bold) + 2 * pad
     drawing.fill(image, (x, y, right, y + height), back, 0.4 * size, alpha)
@@ -119,7 +120,7 @@ def _panel(image: Image, face: FaceResult, box: Box, taken: list[Box], style: _S
         x, y, covered = _place(extent, box, taken, limits)
         if not covered:
             break
-    x, y = round(x), round(y)  # the same panel in every frame, wherever the face moves, is drawn only once
+    x, y = round(x), round(y)  # as a chip
     area = (x, y, x + extent[0], y + extent[1])
     drawing.fill(image, area, _DARK, 0.8 * size, 0.62)
     drawing.fill(image, (x, y, x + 0.35 * size, area[3]), style.colour(face), 0.17 * size)  # whose panel it is

@@ -15,6 +15,7 @@ Mesh = NDArray[np.float32]
 
 SEARCH_PERIOD = 10  # frames between two searches of a video for far faces
 EMPTY_SEARCH_PERIOD = 3  # the same while no face is known
+LONELY = 30  # frames without a second face, after which none is looked for in every frame any more
 CLOSE_UP = 2.0  # side of the part of a frame that is meshed alone, in sides of the face's box
 SAME_FACE_IOU = 0.3
 
@@ -29,21 +30,23 @@ class SolutionsEngine:
     around its last mesh, until it is lost or the whole-frame mesh has it.
 
     MediaPipe looks for further faces in every frame in which it follows fewer than it may. In a video with one face
-    that is a quarter of the work for nothing, so there is a second whole-frame mesh that follows one face at most: it
-    is used while no second face is known.
+    that is a quarter of the work for nothing, so while no second face is known a mesh that follows one at most is used,
+    and MediaPipe's detector asked now and then. No switch loses a face: both meshes have to have it.
     """
 
     def __init__(self, solutions: Any, max_faces: int, still: bool) -> None:
         self._still = still
         self._max_faces = max_faces
-        mesh = solutions.face_mesh.FaceMesh
+        mesh, detection = solutions.face_mesh.FaceMesh, solutions.face_detection.FaceDetection
         with quiet:
             _provoke(mesh)
-            self._crowd = mesh(static_image_mode=still, max_num_faces=max_faces, refine_landmarks=True)
-            self._alone = mesh(max_num_faces=1, refine_landmarks=True) if max_faces > 1 and not still else self._crowd
+            self._several = mesh(static_image_mode=still, max_num_faces=max_faces, refine_landmarks=True)
+            self._one = mesh(max_num_faces=1, refine_landmarks=True) if max_faces > 1 and not still else self._several
             self._close_up = mesh(static_image_mode=True, max_num_faces=1, refine_landmarks=True)
-            self._detector = solutions.face_detection.FaceDetection(model_selection=1)
-            self._graphs = {self._crowd, self._alone, self._close_up, self._detector}
+            self._near, self._far = detection(model_selection=0), detection(model_selection=1)
+            self._graphs = tuple(
+                dict.fromkeys((self._several, self._one, self._close_up, self._near, self._far))
+            )  # without the second of the same
             for graph in self._graphs:
                 graph.process(_BLANK)  # graphs start in the background; an answer means that one has
         self._forget()
@@ -56,10 +59,7 @@ class SolutionsEngine:
 
     def reset(self) -> None:
         if self._frames and not self._still:
-            with quiet:
-                for graph in {self._crowd, self._alone}:
-                    graph.reset()
-                    graph.process(_BLANK)
+            self._whole.process(_BLANK)  # it forgets whom it followed
         self._forget()
 
     def close(self) -> None:
@@ -68,7 +68,8 @@ class SolutionsEngine:
 
     def _forget(self) -> None:
         self._frames = 0
-        self._whole = self._alone
+        self._whole = self._one
+        self._lonely = 0  # frames in a row with less than two faces
         self._followed: list[Mesh] = []
 
     def _find(self, rgb: NDArray[np.uint8]) -> list[Mesh]:
@@ -76,8 +77,11 @@ class SolutionsEngine:
         candidates = [box_around(mesh) for mesh in self._followed]
         period = SEARCH_PERIOD if meshes or candidates else EMPTY_SEARCH_PERIOD
         searches = self._still or self._frames % period == 0
+        if searches and self._whole is not self._several:
+            meshes, near = self._look_for_more(rgb, meshes)
+            candidates += near
         if searches and len(meshes) < self._max_faces:
-            candidates += _detections(self._detector, rgb)
+            candidates += _detections(self._far, rgb)
         followed = []
         for box in candidates:
             if len(meshes) < self._max_faces and not _covered(box, meshes):
@@ -85,15 +89,25 @@ class SolutionsEngine:
                 meshes += found
                 followed += found
         self._followed = [] if self._still else followed
-        self._choose(len(meshes), searches)
+        self._lonely = self._lonely + 1 if len(meshes) < 2 else 0
+        if searches and self._whole is not self._one and self._lonely >= LONELY:
+            self._hand_over(self._one, rgb, meshes)
         return meshes
 
-    def _choose(self, faces: int, searched: bool) -> None:
-        """Which mesh takes the next frame: the one for several faces until a search has found no second one."""
-        several = faces > 1 or (self._whole is self._crowd and not searched)
-        if (self._crowd if several else self._alone) is not self._whole:
-            self._whole.process(_BLANK)  # it forgets the faces that it followed
-            self._whole = self._crowd if several else self._alone
+    def _look_for_more(self, rgb: NDArray[np.uint8], meshes: list[Mesh]) -> tuple[list[Mesh], list[Box]]:
+        """Ask the detector for a second face near by; returns the meshes now known, and boxes that may be faces."""
+        boxes = [box for box in _detections(self._near, rgb) if not _covered(box, meshes)] if meshes else []
+        more = self._hand_over(self._several, rgb, meshes) if boxes else None
+        return (meshes, boxes) if more is None else (more, [])
+
+    def _hand_over(self, to: Any, rgb: NDArray[np.uint8], meshes: list[Mesh]) -> list[Mesh] | None:
+        """Use another whole-frame mesh from now on, if it sees all that is known; returns what it sees."""
+        seen = _meshes(to, rgb)
+        takes = all(_covered(box_around(mesh), seen) for mesh in meshes)
+        (self._whole if takes else to).process(_BLANK)  # it forgets whom it followed
+        if takes:
+            self._whole, self._lonely = to, 0
+        return seen if takes else None
 
 
 @functools.cache

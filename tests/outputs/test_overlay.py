@@ -11,7 +11,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from mdhr_sdk.errors import InputError, OutputError
-from mdhr_sdk.outputs import OverlaySink, annotate
+from mdhr_sdk.outputs import OverlaySink, annotate, drawing
 
 BLUE, ORANGE, RED, AMBER = (246, 130, 59), (22, 115, 249), (38, 38, 220), (11, 158, 245)
 
@@ -181,3 +181,17 @@ def test_an_encoder_that_does_not_open_is_an_error(tmp_path, frame):
     with pytest.raises(OutputError, match="OpenCV cannot write"), OverlaySink(tmp_path / "clip.mp4", 25) as sink:
         sink.write(frame(0, size=(1, 1)))
     assert sink.final_path is None and not list(tmp_path.iterdir())
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    x=st.floats(-30, 70), y=st.floats(-30, 50), wide=st.floats(0, 40), high=st.floats(0, 30), radius=st.floats(0, 20)
+)
+def test_what_reaches_beyond_the_image_is_cut_and_the_rest_is_where_it_belongs(x, y, wide, high, radius):
+    """The same shapes on a larger picture, cut to the small one."""
+    small, large = np.full((48, 64, 3), 40, np.uint8), np.full((148, 164, 3), 40, np.uint8)
+    for image, offset in ((small, 0), (large, 50)):
+        box = (x + offset, y + offset, x + offset + wide, y + offset + high)
+        drawing.fill(image, box, (10, 200, 90), radius, 0.7)
+        drawing.text(image, round(x) + offset, round(y) + offset, "AU12", 11, (250, 250, 250))
+    np.testing.assert_allclose(small, large[50:98, 50:114], atol=1)

@@ -70,7 +70,7 @@ def test_a_surprise_has_raised_brows_and_sometimes_a_jaw_at_its_end(kit: FaceKit
     assert max(jaws) > 1.5 * JAW_AT_1 and np.mean(np.array(jaws) < 0.1) > 0.2
 
 
-def test_things_before_a_face_leave_its_middle_free() -> None:
+def test_things_before_a_face_begin_away_from_its_middle() -> None:
     drawn = [draw_occluder(np.random.default_rng(seed), np.ones(3, np.float32)) for seed in range(600)]
     places = np.array([one.at for one in drawn if one is not None])
     assert 40 < len(places) < 120
