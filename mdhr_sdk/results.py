@@ -136,7 +136,8 @@ class FrameResult:
         model: which model scored it.
         image: (H, W, 3) uint8 BGR when images were asked for, else None.
         delay_frames: frames of the source that were taken after this one before it was scored.
-        delay_ms: time from reading the frame to its result, in milliseconds, with what it waited for its turn.
+        delay_ms: time from reading the frame to its result, in milliseconds, with what it waited for its turn, as do
+            frames of a video file that are read ahead.
     """
 
     source: str
