@@ -41,6 +41,7 @@ def quantise(exact: Path, path: Path, config: FolderConfig, graph: str, clips: N
             op_types_to_quantize=list(OPERATORS),
             nodes_to_quantize=encoder_layers(onnx.load(exact).graph)[1:],
             per_channel=True,
+            reduce_range=saturates(),
             activation_type=tools.QuantType.QInt8,
             weight_type=tools.QuantType.QInt8,
             calibrate_method=tools.CalibrationMethod.Percentile,
@@ -52,6 +53,15 @@ def quantise(exact: Path, path: Path, config: FolderConfig, graph: str, clips: N
                 "CalibStridedMinMax": 1,  # activations of one clip at a time: those of a big model take gigabytes
             },
         )
+
+
+def saturates(cpuinfo: Path = Path("/proc/cpuinfo")) -> bool:
+    """Whether products of bytes overflow on this CPU (AVX2 without VNNI), where weights of 7 bits do not."""
+    try:
+        words = set(cpuinfo.read_text(encoding="utf-8", errors="replace").split())
+    except OSError:
+        return False
+    return "avx2" in words and not words & {"avx_vnni", "avx512_vnni"}
 
 
 def encoder_layers(graph: Any) -> list[str]:

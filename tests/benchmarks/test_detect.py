@@ -20,7 +20,7 @@ def test_a_video_is_read_and_judged(tiny_onnx_folder: Path, demo_path: Path, tmp
     (found,) = json.loads(out.read_text())["rows"]
     assert (found["backend"], found["precision"]) == ("onnxruntime", "fp32")
     assert (found["decisions_kept"], found["score_difference"]) == (1.0, 0.0)
-    assert 1e3 / found["frames_per_s"] >= 0.9 * sum(found["stages_ms"]) > 0
+    assert 1e3 / found["frames_per_s"] >= 0.9 * max(found["stages_ms"]) > 0  # they go on side by side
     assert "onnxruntime" in capsys.readouterr().out
 
 

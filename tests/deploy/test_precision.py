@@ -18,7 +18,7 @@ from mdhr_sdk.config import FolderConfig, Preprocessing
 from mdhr_sdk.deploy import LIMITS, Judge, calibration, export_graphs, export_view
 from mdhr_sdk.deploy.calibration import calibration_clips, demo_clips
 from mdhr_sdk.deploy.half import half_view
-from mdhr_sdk.deploy.quantise import OPERATORS, encoder_layers
+from mdhr_sdk.deploy.quantise import OPERATORS, encoder_layers, saturates
 from mdhr_sdk.deploy.report import report_on
 from mdhr_sdk.errors import BackendError, ExportError, SourceError
 from mdhr_sdk.folder import ModelFolder
@@ -246,3 +246,13 @@ def test_weights_that_are_not_finite_fail_and_are_valid_json() -> None:
     report = report_on("fp32", 1, np.full(3, 0.5), [(wanted, got)])
     told = json.loads(json.dumps(report.to_dict(), allow_nan=False))
     assert told["max_score"] is None and "max_score is nan" in told["failure"] and told["runs"] == 1
+
+
+@pytest.mark.parametrize(
+    ("flags", "narrow"),
+    [("fpu avx2 fma", True), ("avx2 avx_vnni", False), ("avx2 avx512_vnni", False), ("asimd", False)],
+)
+def test_weights_are_narrow_where_products_of_bytes_would_overflow(tmp_path: Path, flags: str, narrow: bool):
+    (tmp_path / "cpuinfo").write_text(f"processor : 0\nflags : {flags}\n")
+    assert saturates(tmp_path / "cpuinfo") is narrow
+    assert not saturates(tmp_path / "none")

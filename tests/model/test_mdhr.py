@@ -128,7 +128,7 @@ def test_frames_are_encoded_one_by_one() -> None:
     with torch.inference_mode():
         together, alone = model.encode(x), [model.encoder(x[:, t]) for t in range(5)]
     for t, features in enumerate(alone):
-        torch.testing.assert_close(together.static[:, t], features.static, atol=1e-5, rtol=1e-4)
+        torch.testing.assert_close(together.static[:, t], features.static, atol=2e-5, rtol=1e-4)
         torch.testing.assert_close(together.maps[0][:, t], features.maps[0], atol=1e-5, rtol=1e-4)
 
 

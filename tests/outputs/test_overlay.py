@@ -185,10 +185,12 @@ def test_an_encoder_that_does_not_open_is_an_error(tmp_path, frame):
 
 @settings(max_examples=60, deadline=None)
 @given(
-    x=st.floats(-30, 70), y=st.floats(-30, 50), wide=st.floats(0, 40), high=st.floats(0, 30), radius=st.floats(0, 20)
-)
+    x=st.integers(-480, 1120), y=st.integers(-480, 800), wide=st.integers(0, 640), high=st.integers(0, 480),
+    radius=st.integers(0, 320),
+)  # fmt: skip
 def test_what_reaches_beyond_the_image_is_cut_and_the_rest_is_where_it_belongs(x, y, wide, high, radius):
-    """The same shapes on a larger picture, cut to the small one."""
+    """The same shapes, in sixteenths of a pixel, on a larger picture, cut to the small one."""
+    x, y, wide, high, radius = (value / 16 for value in (x, y, wide, high, radius))
     small, large = np.full((48, 64, 3), 40, np.uint8), np.full((148, 164, 3), 40, np.uint8)
     for image, offset in ((small, 0), (large, 50)):
         box = (x + offset, y + offset, x + offset + wide, y + offset + high)
