@@ -13,7 +13,7 @@ from .quiet import quiet
 
 Mesh = NDArray[np.float32]
 
-SEARCH_PERIOD = 10  # frames between two searches of a video for far faces
+SEARCH_PERIOD = 10  # frames between two searches of a video for faces that are not known
 EMPTY_SEARCH_PERIOD = 3  # the same while no face is known
 LONELY = 30  # frames without a second face, after which none is looked for in every frame any more
 CLOSE_UP = 2.0  # side of the part of a frame that is meshed alone, in sides of the face's box
