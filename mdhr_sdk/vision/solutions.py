@@ -38,15 +38,15 @@ class SolutionsEngine:
         self._still = still
         self._max_faces = max_faces
         mesh, detection = solutions.face_mesh.FaceMesh, solutions.face_detection.FaceDetection
+        switches = max_faces > 1 and not still
         with quiet:
             _provoke(mesh)
             self._several = mesh(static_image_mode=still, max_num_faces=max_faces, refine_landmarks=True)
-            self._one = mesh(max_num_faces=1, refine_landmarks=True) if max_faces > 1 and not still else self._several
             self._close_up = mesh(static_image_mode=True, max_num_faces=1, refine_landmarks=True)
-            self._near, self._far = detection(model_selection=0), detection(model_selection=1)
-            self._graphs = tuple(
-                dict.fromkeys((self._several, self._one, self._close_up, self._near, self._far))
-            )  # without the second of the same
+            self._far = detection(model_selection=1)
+            self._one = mesh(max_num_faces=1, refine_landmarks=True) if switches else self._several
+            self._near = detection(model_selection=0) if switches else None  # asked only beside `_one`
+            self._graphs = [self._several, self._close_up, self._far] + [self._one, self._near] * switches
             for graph in self._graphs:
                 graph.process(_BLANK)  # graphs start in the background; an answer means that one has
         self._forget()

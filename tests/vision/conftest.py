@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import zipfile
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import cv2
@@ -10,6 +11,7 @@ import numpy as np
 import pytest
 
 import mdhr_sdk
+from mdhr_sdk.vision import FaceMesher
 
 
 @pytest.fixture(scope="session")
@@ -24,6 +26,40 @@ def demo_frames(demo: Path) -> list[np.ndarray]:
     frames = [capture.read()[1] for _ in range(40)]
     capture.release()
     return frames
+
+
+@pytest.fixture(scope="module")
+def video_mesher() -> Iterator[FaceMesher]:
+    with FaceMesher() as mesher:
+        yield mesher
+
+
+@pytest.fixture(scope="module")
+def still_mesher() -> Iterator[FaceMesher]:
+    with FaceMesher(still=True) as mesher:
+        yield mesher
+
+
+@pytest.fixture
+def group(demo_frames: list[np.ndarray]) -> np.ndarray:
+    """Five small faces in a large picture, too far away for the whole-frame mesh."""
+    image = np.full((720, 1280, 3), 90, np.uint8)
+    for index, (x, y) in enumerate([(60, 80), (480, 60), (900, 100), (200, 440), (640, 420)]):
+        image[y : y + 140, x : x + 140] = cv2.resize(demo_frames[index * 6], (140, 140), interpolation=cv2.INTER_AREA)
+    return image
+
+
+@pytest.fixture(scope="module")
+def task_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A model for the Tasks API, made of the wheel's models; without irises."""
+    import mediapipe
+
+    models = Path(mediapipe.__path__[0]) / "modules"
+    path = tmp_path_factory.mktemp("task") / "face_landmarker.task"
+    with zipfile.ZipFile(path, "w") as archive:
+        archive.write(models / "face_detection" / "face_detection_short_range.tflite", "face_detector.tflite")
+        archive.write(models / "face_landmark" / "face_landmark.tflite", "face_landmarks_detector.tflite")
+    return path
 
 
 def level(index: int, size: tuple[int, int] = (64, 48)) -> np.ndarray:

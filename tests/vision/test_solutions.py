@@ -1,0 +1,89 @@
+"""The wheel's models: near faces and far ones, one face and several."""
+
+from __future__ import annotations
+
+import itertools
+
+import cv2
+import numpy as np
+import pytest
+
+from mdhr_sdk.vision import FaceMesher, iou, solutions
+
+
+def test_a_close_up_lands_where_the_whole_frame_does(still_mesher, demo_frames):
+    (face,) = still_mesher.find(demo_frames[0])
+    rgb = np.ascontiguousarray(demo_frames[0][:, :, ::-1])
+    (close,) = solutions._close_up(still_mesher._engine._close_up, rgb, face.box_px)
+    assert np.abs(close[:, :2] - face.landmarks_px[:, :2]).mean() < 3
+
+
+def test_nobody_is_searched_for_where_all_that_are_wanted_are_found(demo_frames, monkeypatch):
+    monkeypatch.setattr(solutions, "_detections", lambda *_: pytest.fail("searched"))
+    for still in (True, False):
+        with FaceMesher(max_faces=1, still=still) as mesher:
+            assert [len(mesher.find(image)) for image in demo_frames[:12]] == [1] * 12
+
+
+def test_far_faces_are_followed_between_searches(video_mesher, group, monkeypatch):
+    searches = []
+    detections = solutions._detections
+    monkeypatch.setattr(solutions, "_detections", lambda *args: searches.append(1) or detections(*args))
+    video_mesher.reset()
+    shifted = [np.roll(group, 2 * index, axis=1) for index in range(12)]
+    found = [video_mesher.find(image) for image in shifted]
+    assert [len(each) for each in found] == [5] * 12
+    assert len(searches) == 2
+    for before, after in itertools.pairwise(found):
+        assert all(iou(a.box_px, b.box_px) > 0.7 for a, b in zip(before, after, strict=True))
+    assert video_mesher.find(np.zeros_like(group)) == []
+
+
+def test_a_second_face_is_found_by_the_next_search_and_given_up_when_it_goes(demo_frames):
+    """While one face is known the mesh for one is used: the same meshes, and a search every tenth frame for others."""
+    empty = np.full_like(demo_frames[0], 90)
+    seconds = [demo_frames[20] if 5 <= index < 25 else empty for index in range(70)]
+    with FaceMesher() as mesher, FaceMesher(max_faces=1) as single:
+        engine, meshes = mesher._engine, []
+        several = []
+        for index, second in enumerate(seconds):
+            several.append(mesher.find(np.hstack([demo_frames[index % 16], second])))
+            meshes.append(engine._whole is engine._several)
+        alone = [single.find(np.hstack([demo_frames[i % 16], empty])) for i in range(5)]
+    assert [len(found) for found in several] == [1] * 10 + [2] * 15 + [1] * 45
+    assert meshes == [False] * 10 + [True] * 50 + [False] * 10, "for thirty frames it may come back"
+    for (face, *_), (same,) in zip(several, alone, strict=False):
+        np.testing.assert_array_equal(face.landmarks_px, same.landmarks_px)
+
+
+@pytest.mark.parametrize("turn_deg", [0, 90, 135])
+def test_a_second_face_that_mediapipe_sees_is_seen_however_it_is_turned(demo_frames, turn_deg):
+    around = cv2.getRotationMatrix2D((160, 160), turn_deg, 1.0)
+    with FaceMesher() as mesher:
+        pairs = [np.hstack([f, cv2.warpAffine(f, around, (320, 320))]) for f in demo_frames[:4]]
+        assert [len(mesher.find(pair)) for pair in pairs] == [2] * 4
+
+
+def test_a_face_hidden_for_one_frame_costs_the_other_none(demo_frames):
+    hidden = np.full_like(demo_frames[0], 90)
+    with FaceMesher() as mesher:
+        found = [
+            mesher.find(np.hstack([demo_frames[i % 16], hidden if i in (10, 20) else demo_frames[i % 16 + 4]]))
+            for i in range(30)
+        ]
+    assert all(face.box_px[0] < 320 for face in (faces[0] for faces in found))
+    assert [len(faces) for faces in found] == [1 if i in (10, 20) else 2 for i in range(30)]
+
+
+def test_a_face_that_only_its_mesh_still_follows_is_not_given_up_for_another(demo_frames, monkeypatch):
+    """A face in profile is followed and would not be detected anew: the mesh for several has to see it to take over."""
+    pair = np.hstack([demo_frames[0], demo_frames[20]])
+    with FaceMesher() as mesher:
+        engine = mesher._engine
+        mesher.find(np.hstack([demo_frames[0], np.full_like(demo_frames[0], 90)]))
+        engine._frames = 10
+        seen = solutions._meshes
+        only_right = lambda graph, rgb: [m for m in seen(graph, rgb) if graph is not engine._several or m[0, 0] > 320]  # noqa: E731
+        monkeypatch.setattr(solutions, "_meshes", only_right)
+        assert [face.box_px[0] < 320 for face in mesher.find(pair)] == [True, False]
+        assert engine._whole is engine._one, "the other face is followed in a close-up"
