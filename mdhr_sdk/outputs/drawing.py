@@ -1,12 +1,17 @@
-"""Anti-aliased shapes and text on BGR images: the few that an overlay needs. All draw in place."""
+"""Anti-aliased shapes and text on BGR images: the few that an overlay needs. All draw in place.
+
+What comes again in frame after frame is drawn once, on a transparent sheet, and laid on the images as one layer.
+"""
 
 from __future__ import annotations
 
 import math
+import re
 import threading
+from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,6 +20,7 @@ if TYPE_CHECKING:
     from matplotlib.ft2font import FT2Font
 
 Image = NDArray[np.uint8]
+Sheet = NDArray[np.float32]  # (H, W, 4): colour times opacity, and opacity, from 0 to 255
 Cover = NDArray[np.uint8]  # how much of each pixel a shape covers, 0 to 255
 Box = tuple[float, float, float, float]
 Colour = tuple[int, int, int]
@@ -36,7 +42,26 @@ def bgr(colour: str) -> Colour:
     return blue, green, red
 
 
-def fill(image: Image, box: Box, colour: Colour, radius: float = 0, alpha: float = 1) -> None:
+@dataclass(frozen=True, eq=False)
+class Layer:
+    """What was drawn on a sheet: (H, W, 3) colours and their (H, W) cover."""
+
+    colours: Image
+    cover: Cover
+
+    @classmethod
+    def of(cls, sheet: Sheet) -> Layer:
+        opacity = np.maximum(sheet[..., 3:], 1e-6) / 255
+        return cls(*(np.round(values).astype(np.uint8) for values in (sheet[..., :3] / opacity, sheet[..., 3])))
+
+
+def lay(image: Image, left: int, top: int, layer: Layer) -> None:
+    """Lay a layer's upper left corner on a pixel; what reaches beyond the image is cut."""
+    region, part = _overlap(image, left, top, layer.cover)
+    _blend(region, layer.colours[part], layer.cover[part] * np.float32(1 / 255))
+
+
+def fill(image: Image | Sheet, box: Box, colour: Colour, radius: float = 0, alpha: float = 1) -> None:
     """A filled box (x0, y0, x1, y1 in pixels) with round corners; `alpha` in [0, 1] is its opacity."""
     left, top = math.floor(box[0]), math.floor(box[1])
     x0, y0, x1, y1 = (_fixed(side) for side in (box[0] - left, box[1] - top, box[2] - left, box[3] - top))
@@ -51,30 +76,53 @@ def frame(image: Image, box: Box, colour: Colour, radius: float, thickness_px: i
     cv2.polylines(image, [_outline(box, radius)], True, colour, thickness_px, cv2.LINE_AA, _SUBPIXEL)
 
 
-def text(image: Image, x: float, middle: float, words: str, size_px: int, colour: Colour, bold: bool = False) -> None:
-    """A line of text that starts at `x` and whose capitals are centred on the row `middle`; cut at the image's edge."""
-    glyphs = _glyphs(words, size_px, bold)
+def text(
+    image: Image | Sheet,
+    x: float,
+    middle: float,
+    words: str,
+    size_px: int,
+    colour: Colour,
+    bold: bool = False,
+    counts: bool = False,
+) -> None:
+    """A line of text that starts at `x` and whose capitals are centred on the row `middle`; cut at the image's edge.
+
+    Of words that count from frame to frame the digits are drawn one by one: then no frame has a glyph that is new.
+    """
+    glyphs = _line(words, size_px, bold, counts)
     _stamp(image, round(x), round(middle - len(glyphs) / 2), glyphs, colour)
 
 
-def text_width(words: str, size_px: int, bold: bool = False) -> int:
+def text_width(words: str, size_px: int, bold: bool = False, counts: bool = False) -> int:
     """Width in pixels of a line of text."""
-    return int(_glyphs(words, size_px, bold).shape[1])
+    return int(_line(words, size_px, bold, counts).shape[1])
 
 
 def _fixed(pixels: float) -> int:
     return round(pixels * (1 << _SUBPIXEL))
 
 
-def _stamp(image: Image, left: int, top: int, cover: Cover, colour: Colour, alpha: float = 1) -> None:
+def _stamp(image: Image | Sheet, left: int, top: int, cover: Cover, colour: Colour, alpha: float = 1) -> None:
     """Blend a colour in where `cover` is above 0; what reaches beyond the image is cut."""
-    import cv2
+    region, part = _overlap(image, left, top, cover)
+    drawn = np.empty_like(region)
+    drawn[...] = (*colour, 255)[: image.shape[2]]
+    _blend(region, drawn, cover[part] * np.float32(alpha / 255))
 
+
+def _overlap(image: Image | Sheet, left: int, top: int, cover: Cover) -> tuple[Any, tuple[slice, slice]]:
+    """The part of the image that a cover lies on, and which part of the cover lies on it."""
     row, column = max(0, -top), max(0, -left)
     region = image[top + row : max(0, top + len(cover)), left + column : max(0, left + cover.shape[1])]
+    return region, (slice(row, row + region.shape[0]), slice(column, column + region.shape[1]))
+
+
+def _blend(region: NDArray[Any], drawn: NDArray[Any], weight: NDArray[np.float32]) -> None:
+    import cv2
+
     if region.size:
-        weight = cover[row : row + region.shape[0], column : column + region.shape[1]] * np.float32(alpha / 255)
-        cv2.blendLinear(np.full_like(region, colour), region, weight, 1 - weight, dst=region)
+        cv2.blendLinear(drawn, region, weight, 1 - weight, dst=region)
 
 
 @lru_cache(maxsize=256)
@@ -109,25 +157,36 @@ def _font(name: str, size_px: int) -> FT2Font:
     return font
 
 
-@lru_cache(maxsize=256)
-def _glyphs(words: str, size_px: int, bold: bool) -> Cover:
-    """(H, W) coverage of a line of text in the font that comes with matplotlib.
+def _line(words: str, size_px: int, bold: bool, counts: bool) -> Cover:
+    """(H, W) coverage of a line of text.
 
     Every text has the same height for its size: from the top of a capital to the baseline, and as much more above
     and below as brackets need.
     """
+    parts = re.findall(r"\d|\D+", words) if counts else [words]
+    drawn = [_glyphs(part, size_px, bold) for part in parts]
+    return drawn[0] if len(drawn) == 1 else np.hstack(drawn)
+
+
+@lru_cache(maxsize=256)
+def _glyphs(words: str, size_px: int, bold: bool) -> Cover:
+    """As `_line`, in the font that comes with matplotlib, as wide as the next text begins after it."""
     with _ONE_AT_A_TIME:
         font = _font("DejaVuSans-Bold.ttf" if bold else "DejaVuSans.ttf", size_px)
         font.clear()
         font.set_text(words)
         font.draw_glyphs_to_bitmap(antialiased=True)
         drawn = np.array(font.get_image(), np.uint8)
-        below = round(font.get_descent() / 64)
+        drawn = drawn[
+            :, : drawn.shape[1] - int(np.argmax(drawn[:, ::-1].any(axis=0)))
+        ]  # without empty columns at its end
+        below, left = round(font.get_descent() / 64), max(0, round(font.get_bitmap_offset()[0] / 64))
+        advance = round(sum(font.load_char(ord(letter)).horiAdvance for letter in words) / 64)
     capital = math.ceil(0.73 * size_px)
     margin = math.ceil(0.25 * size_px)
-    canvas = np.zeros((capital + 2 * margin, drawn.shape[1]), np.uint8)
+    canvas = np.zeros((capital + 2 * margin, max(advance, left + drawn.shape[1])), np.uint8)
     first = margin + capital - (drawn.shape[0] - below)
     rows = drawn[max(0, -first) : len(canvas) - first]
-    canvas[max(0, first) : max(0, first) + len(rows)] = rows
-    canvas.setflags(write=False)
+    canvas[max(0, first) : max(0, first) + len(rows), left : left + drawn.shape[1]] = rows
+    canvas.setflags(write=False)  # it is shared through the cache
     return canvas

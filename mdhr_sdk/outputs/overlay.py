@@ -11,12 +11,9 @@ from ..errors import InputError
 from ..results import Baseline, FaceResult, FrameResult, ModelInfo
 from . import drawing
 from .drawing import Box, Colour, Image
+from .panel import DARK, WHITE, Panel
 from .style import track_colour
 
-_WHITE: Colour = (255, 255, 255)
-_DARK: Colour = (28, 20, 16)
-_TROUGH: Colour = (92, 80, 72)
-_QUIET: Colour = (184, 172, 162)
 _RED: Colour = (38, 38, 220)
 _AMBER: Colour = (11, 158, 245)
 _BASELINE: dict[Baseline, str] = {"off": "", "neutral": " (neutral)", "applied": "", "missing": " (no baseline)"}
@@ -85,14 +82,22 @@ def _inside(box: Box, image: Image) -> Box:
 
 
 def _chip(
-    image: Image, x: float, y: float, words: str, size: int, back: Colour, alpha: float, bold: bool = True
+    image: Image,
+    x: float,
+    y: float,
+    words: str,
+    size: int,
+    back: Colour,
+    alpha: float,
+    bold: bool = True,
+    counts: bool = False,
 ) -> Box:
     """White words on a rounded label whose top left corner is (x, y); returns where it is."""
     x, y = round(x), round(y)  # on whole pixels the same shape comes again, and is drawn once
     pad, height = 0.55 * size, 1.7 * size
-    right = x + drawing.text_width(words, size, bold) + 2 * pad
+    right = x + drawing.text_width(words, size, bold, counts) + 2 * pad
     drawing.fill(image, (x, y, right, y + height), back, 0.4 * size, alpha)
-    drawing.text(image, x + pad, y + height / 2, words, size, _WHITE, bold)
+    drawing.text(image, x + pad, y + height / 2, words, size, WHITE, bold, counts)
     return x, y, right, y + height
 
 
@@ -111,29 +116,17 @@ def _panel(image: Image, face: FaceResult, box: Box, taken: list[Box], style: _S
         return box
     width, rows = image.shape[1], len(face.aus)
     size = max(6, min(style.text_px, int((style.bottom_px - style.top_px) / (1.4 * rows + 2))))
-    row, pad = 1.4 * size, 0.6 * size
-    names = [style.model.label(code) for code in face.aus]
-    label = max(drawing.text_width(name, size, True) for name in names) + pad
-    limits = (pad, style.top_px, width - pad, style.bottom_px)
+    names = tuple(style.model.label(code) for code in face.aus)
+    occurs = tuple(score.occurrence for score in face.aus.values())
+    limits = (0.6 * size, style.top_px, width - 0.6 * size, style.bottom_px)
     for bar in (5.0 * size, 3.7 * size, 2.4 * size):
-        extent = (label + bar + 2 * pad, row * rows + 1.2 * pad)
-        x, y, covered = _place(extent, box, taken, limits)
+        panel = Panel(names, occurs, size, bar, style.colour(face))
+        x, y, covered = _place(panel.extent_px, box, taken, limits)
         if not covered:
             break
     x, y = round(x), round(y)  # as a chip
-    area = (x, y, x + extent[0], y + extent[1])
-    drawing.fill(image, area, _DARK, 0.8 * size, 0.62)
-    drawing.fill(image, (x, y, x + 0.35 * size, area[3]), style.colour(face), 0.17 * size)  # whose panel it is
-    for index, (name, score) in enumerate(zip(names, face.aus.values(), strict=True)):
-        middle = y + 0.6 * pad + (index + 0.5) * row
-        colour = style.colour(face) if score.occurrence else _QUIET
-        drawing.text(image, x + pad, middle, name, size, _WHITE if score.occurrence else _QUIET, score.occurrence)
-        start, half = x + pad + label, 0.24 * size
-        drawing.fill(image, (start, middle - half, start + bar, middle + half), _TROUGH, half, 0.8)
-        length = bar * min(1.0, max(0.0, score.probability))
-        if length > 0.5:
-            drawing.fill(image, (start, middle - half, start + length, middle + half), colour, half)
-    return area
+    panel.draw(image, x, y, (score.probability for score in face.aus.values()))
+    return x, y, x + panel.extent_px[0], y + panel.extent_px[1]
 
 
 def _place(extent: tuple[float, float], box: Box, taken: list[Box], limits: Box) -> tuple[float, float, float]:
@@ -157,7 +150,7 @@ def _status(image: Image, result: FrameResult, style: _Style) -> None:
     """At the bottom number and time, "no face", and what the model was trained on; on top that one is untrained."""
     width, size, top, gap = image.shape[1], style.text_px, style.bottom_px, 0.5 * style.text_px
     words = f"frame {result.index}   {result.timestamp_s:.2f} s"
-    _, _, right, _ = _chip(image, gap, top, words, size, _DARK, 0.62, bold=False)
+    _, _, right, _ = _chip(image, gap, top, words, size, DARK, 0.62, bold=False, counts=True)
     if not result.faces:
         _, _, right, _ = _chip(image, right + gap, top, "no face", size, _AMBER, 0.9)
     if not result.model.trained:
@@ -168,7 +161,7 @@ def _status(image: Image, result: FrameResult, style: _Style) -> None:
         room = width - right - 2 * gap
         size, length = _fitted(result.model.note, size, room, bold=False)
         y = top if length <= room else top - 2 * size  # a picture too narrow for one line has two
-        _chip(image, width - length - gap, y, result.model.note, size, _DARK, 0.62, bold=False)
+        _chip(image, width - length - gap, y, result.model.note, size, DARK, 0.62, bold=False)
 
 
 def _fitted(words: str, size: int, width: float, bold: bool) -> tuple[int, float]:

@@ -21,6 +21,11 @@ SAME_FACE_IOU = 0.3
 
 _BLANK = np.zeros((64, 64, 3), np.uint8)
 
+# A landmark as protobuf writes it: a message of 15 bytes, three floats each after its tag.
+_LANDMARK_BYTES = 17
+_TAGS_AT, _TAGS = (0, 1, 2, 7, 12), (0x0A, 15, 0x0D, 0x15, 0x1D)
+_FLOATS_AT = (*range(3, 7), *range(8, 12), *range(13, 17))
+
 
 class SolutionsEngine:
     """Whole-frame mesh first, close-ups for what it misses.
@@ -143,4 +148,14 @@ def _meshes(graph: Any, rgb: NDArray[np.uint8]) -> list[Mesh]:
     height, width = rgb.shape[:2]
     scale = np.array([width, height, width], np.float32)
     found = graph.process(rgb).multi_face_landmarks or ()
-    return [np.array([(p.x, p.y, p.z) for p in face.landmark], np.float32) * scale for face in found]
+    return [_points(face) * scale for face in found]
+
+
+def _points(face: Any) -> Mesh:
+    """(n, 3) x, y and z of a message's landmarks, read all at once: to ask each for each takes ten times as long."""
+    count, written = len(face.landmark), np.frombuffer(face.SerializeToString(), np.uint8)
+    if written.size == count * _LANDMARK_BYTES:
+        rows = written.reshape(count, _LANDMARK_BYTES)
+        if (rows[:, _TAGS_AT] == _TAGS).all():
+            return rows.take(_FLOATS_AT, axis=1).view("<f4").astype(np.float32, copy=False)
+    return np.array([(point.x, point.y, point.z) for point in face.landmark], np.float32)

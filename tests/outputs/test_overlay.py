@@ -197,3 +197,24 @@ def test_what_reaches_beyond_the_image_is_cut_and_the_rest_is_where_it_belongs(x
         drawing.fill(image, box, (10, 200, 90), radius, 0.7)
         drawing.text(image, round(x) + offset, round(y) + offset, "AU12", 11, (250, 250, 250))
     np.testing.assert_allclose(small, large[50:98, 50:114], atol=1)
+
+
+@settings(max_examples=30, deadline=None)
+@given(x=st.integers(-60, 90), y=st.integers(-60, 60), size=st.integers(6, 14), occurs=st.booleans())
+def test_what_is_laid_on_as_a_layer_is_what_would_have_been_drawn(x, y, size, occurs):
+    rng = np.random.default_rng(0)
+    direct = rng.integers(0, 256, (48, 64, 3), np.uint8)
+    layered, sheet = direct.copy(), np.zeros((40, 60, 4), np.float32)
+    for image, left, top in ((direct, x, y), (sheet, 0, 0)):
+        drawing.fill(image, (left, top, left + 57.5, top + 35.25), (28, 20, 16), 8, 0.62)
+        drawing.fill(image, (left + 3, top + 20.5, left + 40, top + 27.5), (92, 80, 72), 3.5, 0.8)
+        drawing.text(image, left + 3, top + 10.25, "AU12 A", size, (255, 255, 255), occurs)
+    drawing.lay(layered, x, y, drawing.Layer.of(sheet))
+    np.testing.assert_allclose(layered.astype(int), direct.astype(int), atol=3)
+
+
+def test_a_number_that_counts_keeps_its_width():
+    widths = {
+        drawing.text_width(f"frame {number}   {number / 100:.2f} s", 9, counts=True) for number in range(100, 1000)
+    }
+    assert len(widths) == 1

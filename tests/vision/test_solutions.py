@@ -18,6 +18,21 @@ def test_a_close_up_lands_where_the_whole_frame_does(still_mesher, demo_frames):
     assert np.abs(close[:, :2] - face.landmarks_px[:, :2]).mean() < 3
 
 
+@pytest.mark.parametrize("further", [False, True])
+def test_landmarks_are_what_protobuf_says_they_are(further):
+    """Also where a message has fields more than MediaPipe gives today, or one less."""
+    from mediapipe.framework.formats.landmark_pb2 import NormalizedLandmarkList
+
+    rng, face = np.random.default_rng(0), NormalizedLandmarkList()
+    for x, y, z in rng.normal(size=(478, 3)):
+        face.landmark.add(x=x, y=y, z=z)
+    if further:
+        face.landmark[7].visibility = 0.5
+        face.landmark[9].ClearField("y")
+    expected = np.array([(point.x, point.y, point.z) for point in face.landmark], np.float32)
+    np.testing.assert_array_equal(solutions._points(face), expected)
+
+
 def test_nobody_is_searched_for_where_all_that_are_wanted_are_found(demo_frames, monkeypatch):
     monkeypatch.setattr(solutions, "_detections", lambda *_: pytest.fail("searched"))
     for still in (True, False):
