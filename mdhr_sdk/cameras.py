@@ -158,7 +158,7 @@ def run_together(
         stack.callback(readers.close)
 
         def begin(reader: _Reader) -> tuple[Finder, Waiting]:
-            return Finder(naming, mesher(reader.still), clock, images), Waiting(naming)
+            return Finder(mesher(reader.still), clock), Waiting(naming, clock, images)
 
         run = _Together(readers, streams, begin)
         stack.callback(run.close)
@@ -198,9 +198,7 @@ class _Together:
                 if number not in self.begun:
                     self.begun[number] = self.begin(self.readers.all[number])
                 finder, waiting = self.begun[number]
-                found = finder.find(frame)
-                waiting.take(found.frame)
-                crops[number] = (frame.index, found.crops)
+                crops[number] = (frame.index, waiting.take(finder.find(frame)))
         self.readers.used([*crops])
         scores = self.streams.push(crops) if crops else {}
         for number, scored in scores.items():  # before any end, which can fail

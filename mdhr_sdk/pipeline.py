@@ -74,24 +74,22 @@ class Found:
     """A frame whose faces were looked for.
 
     Attributes:
-        crops: track id -> aligned crop (S, S, 3), uint8 BGR, of each face in it.
+        faces: track id -> face.
     """
 
-    frame: Pending
-    crops: dict[int, NDArray[np.uint8]]
+    frame: Frame
+    faces: dict[int, Face]
 
 
 class Finder:
-    """Finds the faces of one source's frames, follows them and cuts them out.
+    """Finds the faces of one source's frames and follows them.
 
     A cut ends all tracks, so that no clip or stream holds frames of two scenes.
     """
 
-    def __init__(self, naming: Naming, mesher: FaceMesher, clock: StageClock, keep_images: bool) -> None:
-        self._naming = naming
+    def __init__(self, mesher: FaceMesher, clock: StageClock) -> None:
         self._mesher = mesher
         self._clock = clock
-        self._keep_images = keep_images
         self._tracker = Tracker()
         self._cuts = CutDetector()
 
@@ -103,15 +101,7 @@ class Finder:
                 self._mesher.reset()
             found = self._mesher.find(frame.image)
             faces = dict(sorted(zip(self._tracker.update(found, frame.timestamp_s), found, strict=True)))
-        with self._clock("align"):
-            crops = {
-                track_id: crop
-                for track_id, face in faces.items()
-                if (crop := self._naming.crop(frame, face)) is not None
-            }
-        faces = {track_id: faces[track_id] for track_id in crops}
-        image = frame.image.copy() if self._keep_images else None  # its producer may reuse the buffer
-        return Found(Pending(frame.source, frame.index, frame.timestamp_s, faces, image, frame.read_s), crops)
+        return Found(frame, faces)
 
     def close(self) -> None:
         """Close the face models: no frames follow."""
@@ -121,17 +111,26 @@ class Finder:
 class Waiting:
     """The frames of one source that wait for scores: they come out in order, once all their faces are scored."""
 
-    def __init__(self, naming: Naming) -> None:
+    def __init__(self, naming: Naming, clock: StageClock, keep_images: bool) -> None:
         self._naming = naming
+        self._clock = clock
+        self._keep_images = keep_images
         self._baseline = NeutralBaseline(naming.info.neutral_s) if naming.info.neutral_s else None
         self._waiting: deque[Pending] = deque()
         self._scores: dict[tuple[int, int], NDArray[np.float32]] = {}  # (frame index, track id) -> (N,)
         self._newest = 0
 
-    def take(self, frame: Pending) -> None:
-        """Take the next frame."""
+    def take(self, found: Found) -> dict[int, NDArray[np.uint8]]:
+        """Take the next frame; returns track id -> aligned crop (S, S, 3), uint8 BGR, of each face in it."""
+        frame = found.frame
+        with self._clock("align"):
+            cut_out = {track_id: self._naming.crop(frame, face) for track_id, face in found.faces.items()}
+        crops = {track_id: crop for track_id, crop in cut_out.items() if crop is not None}
+        faces = {track_id: found.faces[track_id] for track_id in crops}
+        image = frame.image.copy() if self._keep_images else None  # its producer may reuse the buffer
         self._newest = frame.index
-        self._waiting.append(frame)
+        self._waiting.append(Pending(frame.source, frame.index, frame.timestamp_s, faces, image, frame.read_s))
+        return crops
 
     def give(self, scores: Iterable[Scored]) -> Iterator[FrameResult]:
         """Take scores; yields the results that are now complete."""
@@ -169,14 +168,14 @@ class Pipeline:
     def __init__(
         self, scoring: Scoring, naming: Naming, mesher: FaceMesher, clock: StageClock, keep_images: bool
     ) -> None:
-        self.find = Finder(naming, mesher, clock, keep_images).find
+        self.find = Finder(mesher, clock).find
         self._scoring = scoring
-        self._waiting = Waiting(naming)
+        self._waiting = Waiting(naming, clock, keep_images)
 
     def push(self, found: Found) -> Iterator[FrameResult]:
         """Take what was found in the next frame; yields the results that are now complete, of it or earlier ones."""
-        self._waiting.take(found.frame)
-        yield from self._waiting.give(self._scoring.push(found.frame.index, found.crops))
+        crops = self._waiting.take(found)
+        yield from self._waiting.give(self._scoring.push(found.frame.index, crops))
 
     def flush(self) -> Iterator[FrameResult]:
         """The source has ended; yields the rest."""

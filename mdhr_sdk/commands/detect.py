@@ -6,9 +6,10 @@ import glob
 import itertools
 import os
 import re
+import sys
 from collections import deque
-from collections.abc import Iterable, Sequence
-from contextlib import ExitStack
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -29,6 +30,7 @@ from ..vision import Source
 if TYPE_CHECKING:
     from typing_extensions import Unpack
 
+TURN_S = 1e-3  # Python's 5 ms are as long as it takes to find the faces of a frame
 LIVE_FRAMES = 100_000  # of a camera or live stream, the last ones go into the timeline: about an hour
 ONCE = ("start", "timeline")  # stages that do not grow with the frames
 MAX_STEM_BYTES = 200  # file systems take names of 255, and ours add up to 40
@@ -121,7 +123,8 @@ def run_detect(
         MofNCompleteColumn(),
         TimeRemainingColumn(),
     )
-    with Progress(*columns, console=progress_to, transient=True, disable=not progress_to.is_terminal) as progress:
+    progress = Progress(*columns, console=progress_to, transient=True, disable=not progress_to.is_terminal)
+    with progress, _short_turns():
         for source, stem in zip(sources, _stems(sources), strict=True):
             outcomes.append(_process(detector, source, out / stem, overlay, reading, progress))
             if outcomes[-1].interrupted:
@@ -131,6 +134,17 @@ def run_detect(
     if not all(outcome.complete or outcome.error for outcome in outcomes):
         raise KeyboardInterrupt
     return [outcome.error for outcome in outcomes if outcome.error is not None]
+
+
+@contextmanager
+def _short_turns() -> Iterator[None]:
+    """Give the thread that finds faces its turn sooner while another draws. It holds for the whole process."""
+    before_s = sys.getswitchinterval()
+    sys.setswitchinterval(TURN_S)
+    try:
+        yield
+    finally:
+        sys.setswitchinterval(before_s)
 
 
 def _process(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
 from numpy.typing import NDArray
@@ -10,7 +11,7 @@ from numpy.typing import NDArray
 from ..errors import InputError
 from ..results import Baseline, FaceResult, FrameResult, ModelInfo
 from . import drawing
-from .drawing import Box, Colour, Image
+from .drawing import Box, Colour, Image, Layer, Sheet
 from .panel import DARK, WHITE, Panel
 from .style import track_colour
 
@@ -82,23 +83,40 @@ def _inside(box: Box, image: Image) -> Box:
 
 
 def _chip(
-    image: Image,
-    x: float,
-    y: float,
+    image: Image, x: float, y: float, words: str, size: int, back: Colour, alpha: float, bold: bool = True
+) -> Box:
+    """White words on a rounded label whose top left corner is (x, y); returns where it is."""
+    x, y = round(x), round(y)
+    layer, width, height = _label(words, size, back, alpha, bold)
+    drawing.lay(image, x, y, layer)
+    return x, y, x + width, y + height
+
+
+@lru_cache(maxsize=16)
+def _label(words: str, size: int, back: Colour, alpha: float, bold: bool) -> tuple[Layer, float, float]:
+    """A chip, which one frame after another has, with its width and height."""
+    width, height = drawing.text_width(words, size, bold) + 1.1 * size, 1.7 * size
+    sheet = np.zeros((int(height) + 2, int(width) + 2, 4), np.float32)
+    _write(sheet, 0, 0, words, size, back, alpha, bold)
+    return Layer.of(sheet), width, height
+
+
+def _write(
+    image: Image | Sheet,
+    x: int,
+    y: int,
     words: str,
     size: int,
     back: Colour,
     alpha: float,
-    bold: bool = True,
+    bold: bool,
     counts: bool = False,
-) -> Box:
-    """White words on a rounded label whose top left corner is (x, y); returns where it is."""
-    x, y = round(x), round(y)  # on whole pixels the same shape comes again, and is drawn once
-    pad, height = 0.55 * size, 1.7 * size
-    right = x + drawing.text_width(words, size, bold, counts) + 2 * pad
+) -> float:
+    """Draw a chip; returns where it ends on the right."""
+    right, height = x + drawing.text_width(words, size, bold, counts) + 1.1 * size, 1.7 * size
     drawing.fill(image, (x, y, right, y + height), back, 0.4 * size, alpha)
-    drawing.text(image, x + pad, y + height / 2, words, size, WHITE, bold, counts)
-    return x, y, right, y + height
+    drawing.text(image, x + 0.55 * size, y + height / 2, words, size, WHITE, bold, counts)
+    return right
 
 
 def _tag(image: Image, face: FaceResult, box: Box, style: _Style) -> Box:
@@ -150,7 +168,7 @@ def _status(image: Image, result: FrameResult, style: _Style) -> None:
     """At the bottom number and time, "no face", and what the model was trained on; on top that one is untrained."""
     width, size, top, gap = image.shape[1], style.text_px, style.bottom_px, 0.5 * style.text_px
     words = f"frame {result.index}   {result.timestamp_s:.2f} s"
-    _, _, right, _ = _chip(image, gap, top, words, size, DARK, 0.62, bold=False, counts=True)
+    right = _write(image, round(gap), round(top), words, size, DARK, 0.62, bold=False, counts=True)
     if not result.faces:
         _, _, right, _ = _chip(image, right + gap, top, "no face", size, _AMBER, 0.9)
     if not result.model.trained:
