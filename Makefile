@@ -7,7 +7,7 @@ BIN = $(VENV)/bin
 PYTEST = -n 2 --dist worksteal --max-worker-restart 0 --durations 15
 TRAINING = tests/training tests/synthetic tests/test_end_to_end.py
 
-.PHONY: demo test lint kernels sanitize clean
+.PHONY: demo test quick lint kernels sanitize clean
 
 # The light runtime alone: no PyTorch.
 demo: $(VENV)/installed-light
@@ -17,6 +17,10 @@ test: $(VENV)/installed-dev lint
 	$(BIN)/pip check
 	$(BIN)/python -m pytest $(PYTEST) $(TRAINING)
 	$(BIN)/python -m pytest $(PYTEST) $(TRAINING:%=--ignore=%)
+
+# Without the tests that take more than about ten seconds each.
+quick: $(VENV)/installed-dev lint
+	$(BIN)/python -m pytest $(PYTEST) -m "not slow"
 
 lint: $(VENV)/installed-dev
 	$(BIN)/ruff check .

@@ -62,6 +62,7 @@ def test_a_dry_run_prints_the_plan_and_writes_nothing(run, head_folder: Path, gp
     assert run(head_folder, "--graph", "head", "--dry-run")[1].startswith("would export head.onnx first")
 
 
+@pytest.mark.slow
 def test_a_graph_that_is_missing_is_exported_first(run, head_folder: Path, gpu_machine: Machine) -> None:
     gpu_machine()
     (head_folder / "head.onnx").unlink()

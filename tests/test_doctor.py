@@ -8,6 +8,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
 from typer.testing import CliRunner
 
 from mdhr_sdk import __version__
@@ -31,6 +32,7 @@ def test_the_installation_is_described() -> None:
     assert "mdhr doctor" in text and "CUDA devices" in text
 
 
+@pytest.mark.slow
 def test_a_folder_is_tried_backend_by_backend(tiny_onnx_folder: Path) -> None:
     lines = doctor(tiny_onnx_folder).splitlines()
     found = {(mode, name): line for line in lines for mode in ("clip", "stream") for name in NAMES
@@ -51,6 +53,7 @@ def test_a_folder_that_is_none_is_an_error(tmp_path: Path) -> None:
     assert isinstance(result.exception, ModelFolderError)
 
 
+@pytest.mark.slow
 def test_a_damaged_graph_is_a_row_not_the_end(tiny_onnx_folder: Path, tmp_path: Path) -> None:
     folder = shutil.copytree(tiny_onnx_folder, tmp_path / "damaged")
     (folder / "encoder.onnx").write_bytes((folder / "encoder.onnx").read_bytes()[:1000])

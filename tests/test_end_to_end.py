@@ -88,6 +88,7 @@ def test_the_paper_preset_from_images_to_results(
     assert not results.model.str.contains("untrained").any()
 
 
+@pytest.mark.slow
 def test_an_interrupted_run_goes_on_under_its_own_settings(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:

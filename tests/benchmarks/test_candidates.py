@@ -28,6 +28,7 @@ def without(monkeypatch: pytest.MonkeyPatch, *packages: str) -> None:
     monkeypatch.setattr(importlib.util, "find_spec", lambda name, *a: None if name in packages else find_spec(name, *a))
 
 
+@pytest.mark.slow
 def test_everything_that_can_run_is_measured_after_the_baseline(folder: ModelFolder) -> None:
     found = plan(folder, Settings())
     assert next(iter(found)) == BASELINE

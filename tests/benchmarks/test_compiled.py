@@ -30,6 +30,7 @@ def test_both_answer_like_the_weights(tiny_folder: Path) -> None:
         torch.testing.assert_close(scores, wanted, atol=LIMITS["fp32"].max_score, rtol=0)
 
 
+@pytest.mark.slow
 def test_without_a_compiler_the_rest_is_measured_and_the_reason_told(
     command, tiny_folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

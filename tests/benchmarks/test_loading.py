@@ -18,6 +18,7 @@ from mdhr_sdk.training.clips import ClipDataset
 Command = Callable[..., tuple[int, str, str]]
 
 
+@pytest.mark.slow
 def test_every_loader_is_a_row(command: Command, tmp_path: Path) -> None:
     code, out, _ = command(
         loading.app, "--videos", 8, "--workers", 0, "--rounds", 1, "--json", tmp_path / "loading.json"

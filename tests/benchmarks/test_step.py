@@ -23,6 +23,7 @@ TINY = (
 )  # fmt: skip
 
 
+@pytest.mark.slow
 def test_every_row_has_a_time_for_every_counted_step() -> None:
     rows = {name: read_settings(None, (*TINY, *step.ROWS[name])) for name in (step.RELEASED, "paper")}
     found = step.measure(rows, steps=2, warm_up=1, rounds=1)

@@ -200,12 +200,14 @@ def resnet18(tmp_path: Path) -> ModelFolder:
     return folder
 
 
+@pytest.mark.slow
 def test_torchscript_tells_nothing_of_the_machine_that_made_it(resnet18: ModelFolder) -> None:
     export_graphs(resnet18.path, "torchscript", ["head"])
     content = resnet18.read("head.torchscript.pt")
     assert b"site-packages" not in content and str(Path(__file__).parents[2]).encode() not in content
 
 
+@pytest.mark.slow
 def test_torchscript_needs_neither_the_models_code_nor_timm(resnet18: ModelFolder, tmp_path: Path) -> None:
     code = f"""
 import sys

@@ -69,6 +69,7 @@ def test_what_differs_is_named_noted_and_used_no_more(folder: Path) -> None:
     assert isinstance(again, ParityReport) and again.failure, "looked at anew, whatever was noted"
 
 
+@pytest.mark.slow
 def test_a_failure_on_footage_outlives_comparisons_without_it_and_the_same_bytes_made_anew(folder: Path) -> None:
     """A subtle face can show what pictures in motion do not."""
     target = ModelFolder.open(folder)

@@ -65,6 +65,7 @@ def vouch(path: Path) -> None:
     (path.parent / "manifest.json").write_text(json.dumps(manifest))
 
 
+@pytest.mark.slow
 def test_streams_are_compared_at_the_edge_and_inside_and_noted_backend_by_backend(folder: Path) -> None:
     pytest.importorskip("openvino")
     told = dict(verify(folder, backends=["onnxruntime", "openvino"]))
@@ -102,6 +103,7 @@ def test_streams_that_fail_in_one_backend_are_refused_there_only(folder: Path, m
     graphs.close()
 
 
+@pytest.mark.slow
 def test_rings_that_answer_something_else_are_found_and_used_no_more(
     folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -84,6 +84,7 @@ def same(got: list[Any], want: list[Any]) -> None:
         np.testing.assert_allclose(scores, there[key], atol=1e-5, err_msg=str(key))
 
 
+@pytest.mark.slow
 def test_scores_are_the_clip_models_and_no_map_comes_to_the_host(machine) -> None:
     _, folder = machine
     frames = video(2 * T + 3)

@@ -181,6 +181,7 @@ def test_a_damaged_checkpoint_is_named(tmp_path: Path) -> None:
         fit(settings(), fold_data(), folder)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("clip", ["null", "1.0"])
 def test_a_gradient_that_is_not_finite_spoils_no_checkpoint(
     clip: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch

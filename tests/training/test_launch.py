@@ -85,6 +85,7 @@ class Unreadable(Clips):
         raise DataError("no picture a.jpg; prepare the data again")
 
 
+@pytest.mark.slow
 def test_an_error_in_a_loaders_process_is_one_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     # a process that by now holds every native library does not survive a fork
     monkeypatch.setattr("mdhr_sdk.training.fit.DataLoader", partial(DataLoader, multiprocessing_context="spawn"))
