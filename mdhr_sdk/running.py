@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, nullcontext
 
 from .ahead import Ahead
 from .clock import StageClock
@@ -11,40 +11,34 @@ from .errors import MDHRError
 from .modes import SupersededError
 from .pipeline import Found, Pipeline
 from .results import FrameResult
-from .vision import Frame, Source
+from .vision import Source
 
 FRAMES_AHEAD = 16  # as many as a clip has, whose scores come all at once
 BYTES_AHEAD = 128 << 20  # of pictures: 20 of 1920 x 1080, 5 of 3840 x 2160
-READ_AHEAD = 2  # frames that wait for the face finder
 
 
-@contextmanager
 def find_ahead(
     source: Source, pipeline: Pipeline, clock: StageClock, check: Callable[[], None]
-) -> Iterator[Iterator[Found]]:
+) -> AbstractContextManager[Iterator[Found]]:
     """What is found in the frames of an open source, as a context to be left before the source is.
 
-    A video file is read in a thread of its own, and its faces are found in another, while earlier frames are scored and
-    written. What is live shows its newest frame, and what the caller makes is made when it is due: neither is read
-    ahead. Nor are images in a folder, since the terminal is kept from what their decoder says.
+    A video file is read, and its faces found, in a thread of its own, while earlier frames are scored and written. What
+    is live shows its newest frame, and what the caller makes is made when it is due: neither is read ahead. Nor are
+    images in a folder, since the terminal is kept from what their decoder says.
 
     Args:
         check: raises once nobody is to go on.
     """
-    frames = clock.each("read", source)
-    if source.kind != "video" or source.info.live:
-        yield _find(frames, pipeline, check)
-        return
-    with Ahead(frames, lambda _: READ_AHEAD) as read, Ahead(_find(read, pipeline, check), _depth) as found:
-        yield found
+    found = _find(source, pipeline, clock, check)
+    return Ahead(found, _depth) if source.kind == "video" and not source.info.live else nullcontext(found)
 
 
 def _depth(found: Found) -> int:
     return min(FRAMES_AHEAD, BYTES_AHEAD // found.frame.image.nbytes)
 
 
-def _find(frames: Iterator[Frame], pipeline: Pipeline, check: Callable[[], None]) -> Iterator[Found]:
-    for frame in frames:
+def _find(source: Source, pipeline: Pipeline, clock: StageClock, check: Callable[[], None]) -> Iterator[Found]:
+    for frame in clock.each("read", source):
         check()
         yield pipeline.find(frame)
 

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import gc
 import re
+import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 
 import cv2
@@ -193,3 +194,19 @@ def test_brackets_and_colons_in_names_are_printed_as_they_are(
     out = tmp_path / "a[" / "b]" / "[red]:smile:"
     assert detect.run_detect(fake_detector, list_sources(picture(0, {0})), out, overlay=False) == []
     assert f"wrote {out / 'array_aus.csv'}" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("breaks", [False, True])
+def test_threads_have_short_turns_while_it_runs(fake_detector: AUDetector, tmp_path: Path, breaks: bool) -> None:
+    seen: list[float] = []
+
+    def frames() -> Iterator[np.ndarray]:
+        seen.append(sys.getswitchinterval())
+        yield picture(0, {0})
+        if breaks:
+            raise ZeroDivisionError
+
+    before = sys.getswitchinterval()
+    with pytest.raises(ZeroDivisionError) if breaks else nullcontext():
+        detect.run_detect(fake_detector, list_sources(frames()), tmp_path, overlay=False)
+    assert seen == [pytest.approx(1e-3)] and sys.getswitchinterval() == before

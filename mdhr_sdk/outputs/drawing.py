@@ -54,6 +54,10 @@ class Layer:
         opacity = np.maximum(sheet[..., 3:], 1e-6) / 255
         return cls(*(np.round(values).astype(np.uint8) for values in (sheet[..., :3] / opacity, sheet[..., 3])))
 
+    def rows(self, first: int, end: int | None) -> Layer:
+        """The rows from `first` up to `end`."""
+        return Layer(self.colours[first:end], self.cover[first:end])
+
 
 def lay(image: Image, left: int, top: int, layer: Layer) -> None:
     """Lay a layer's upper left corner on a pixel; what reaches beyond the image is cut."""
@@ -125,7 +129,7 @@ def _blend(region: NDArray[Any], drawn: NDArray[Any], weight: NDArray[np.float32
         cv2.blendLinear(drawn, region, weight, 1 - weight, dst=region)
 
 
-@lru_cache(maxsize=256)
+@lru_cache(maxsize=1024)
 def _filled(box: tuple[int, int, int, int], radius: int) -> Cover:
     """Coverage of a filled box in fixed-point pixels, which begins in the first row and column."""
     import cv2
@@ -163,30 +167,45 @@ def _line(words: str, size_px: int, bold: bool, counts: bool) -> Cover:
     Every text has the same height for its size: from the top of a capital to the baseline, and as much more above
     and below as brackets need.
     """
-    parts = re.findall(r"\d|\D+", words) if counts else [words]
-    drawn = [_glyphs(part, size_px, bold) for part in parts]
-    return drawn[0] if len(drawn) == 1 else np.hstack(drawn)
+    if not counts:
+        return _glyphs(words, size_px, bold)
+    return np.hstack([_spaced(part, size_px, bold) for part in re.findall(r"\d|\D+", words)])
 
 
 @lru_cache(maxsize=256)
 def _glyphs(words: str, size_px: int, bold: bool) -> Cover:
-    """As `_line`, in the font that comes with matplotlib, as wide as the next text begins after it."""
+    """As `_line`, in the font that comes with matplotlib; from the first to the last inked column."""
     with _ONE_AT_A_TIME:
-        font = _font("DejaVuSans-Bold.ttf" if bold else "DejaVuSans.ttf", size_px)
-        font.clear()
-        font.set_text(words)
-        font.draw_glyphs_to_bitmap(antialiased=True)
-        drawn = np.array(font.get_image(), np.uint8)
-        drawn = drawn[
-            :, : drawn.shape[1] - int(np.argmax(drawn[:, ::-1].any(axis=0)))
-        ]  # without empty columns at its end
-        below, left = round(font.get_descent() / 64), max(0, round(font.get_bitmap_offset()[0] / 64))
+        return _drawn(words, size_px, bold)[0]
+
+
+@lru_cache(maxsize=256)
+def _spaced(words: str, size_px: int, bold: bool) -> Cover:
+    """As `_glyphs` of letters that the font has, from where they begin to where the next text begins."""
+    with _ONE_AT_A_TIME:
+        glyphs, font = _drawn(words, size_px, bold)
+        left = max(0, round(font.get_bitmap_offset()[0] / 64))
         advance = round(sum(font.load_char(ord(letter)).horiAdvance for letter in words) / 64)
+    inked = glyphs.shape[1] - int(np.argmax(glyphs[:, ::-1].any(axis=0)))
+    canvas = np.zeros((len(glyphs), max(advance, left + inked)), np.uint8)
+    canvas[:, left : left + inked] = glyphs[:, :inked]
+    canvas.setflags(write=False)
+    return canvas
+
+
+def _drawn(words: str, size_px: int, bold: bool) -> tuple[Cover, FT2Font]:
+    """A line of text, and the font that holds it."""
+    font = _font("DejaVuSans-Bold.ttf" if bold else "DejaVuSans.ttf", size_px)
+    font.clear()
+    font.set_text(words)
+    font.draw_glyphs_to_bitmap(antialiased=True)
+    drawn = np.array(font.get_image(), np.uint8)
+    below = round(font.get_descent() / 64)
     capital = math.ceil(0.73 * size_px)
     margin = math.ceil(0.25 * size_px)
-    canvas = np.zeros((capital + 2 * margin, max(advance, left + drawn.shape[1])), np.uint8)
+    canvas = np.zeros((capital + 2 * margin, drawn.shape[1]), np.uint8)
     first = margin + capital - (drawn.shape[0] - below)
     rows = drawn[max(0, -first) : len(canvas) - first]
-    canvas[max(0, first) : max(0, first) + len(rows), left : left + drawn.shape[1]] = rows
+    canvas[max(0, first) : max(0, first) + len(rows)] = rows
     canvas.setflags(write=False)  # it is shared through the cache
-    return canvas
+    return canvas, font

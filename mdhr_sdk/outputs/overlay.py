@@ -135,15 +135,14 @@ def _panel(image: Image, face: FaceResult, box: Box, taken: list[Box], style: _S
     width, rows = image.shape[1], len(face.aus)
     size = max(6, min(style.text_px, int((style.bottom_px - style.top_px) / (1.4 * rows + 2))))
     names = tuple(style.model.label(code) for code in face.aus)
-    occurs = tuple(score.occurrence for score in face.aus.values())
     limits = (0.6 * size, style.top_px, width - 0.6 * size, style.bottom_px)
     for bar in (5.0 * size, 3.7 * size, 2.4 * size):
-        panel = Panel(names, occurs, size, bar, style.colour(face))
+        panel = Panel(names, size, bar, style.colour(face))
         x, y, covered = _place(panel.extent_px, box, taken, limits)
         if not covered:
             break
     x, y = round(x), round(y)  # as a chip
-    panel.draw(image, x, y, (score.probability for score in face.aus.values()))
+    panel.draw(image, x, y, [*face.aus.values()])
     return x, y, x + panel.extent_px[0], y + panel.extent_px[1]
 
 

@@ -38,7 +38,8 @@ def draw_timeline(results: Sequence[FrameResult]) -> Figure:
         results: frames; those of one source in order of time.
 
     Returns:
-        A figure of its own, without pyplot; `figure.savefig(path)` writes it.
+        A figure of its own, without pyplot; `figure.savefig(path)` writes it. Its upright lines stay where they are
+        when limits change.
 
     Raises:
         InputError: there is no frame, faces carry different AUs, or there are too many videos or faces for one figure.

@@ -26,10 +26,11 @@ from fakes import (
     video,
     wanted,
 )
-from mdhr_sdk import AUDetector, Results
+from mdhr_sdk import AUDetector, Results, running
 from mdhr_sdk.detector import SupersededError
 from mdhr_sdk.errors import BackendError, ConfigError, InputError, SourceError, TruncatedSourceError
-from mdhr_sdk.vision import Face, Source
+from mdhr_sdk.pipeline import Found
+from mdhr_sdk.vision import Face, Frame, Source
 
 
 @pytest.fixture
@@ -223,10 +224,16 @@ def finders() -> list[threading.Thread]:
 def test_faces_of_a_file_are_found_ahead_until_it_is_left(detector: AUDetector, film: Path):
     stream = detector.predict(film, stream=True)
     next(stream)
-    assert len(finders()) == 2, "one reads, the other finds faces"
+    assert len(finders()) == 1
     stream.close()
     assert finders() == []
     assert len(detector.predict(film)) == 60 and finders() == []
+
+
+@pytest.mark.parametrize(("height", "width", "depth"), [(360, 640, 16), (2160, 3840, 5), (4320, 7680, 1)])
+def test_big_pictures_do_not_pile_up(height: int, width: int, depth: int):
+    image = np.broadcast_to(np.uint8(0), (height, width, 3))
+    assert running._depth(Found(Frame(image, 0, 0.0, "film.avi"), {})) == depth
 
 
 def test_a_file_that_is_given_up_finds_no_faces_beside_the_next_source(detector: AUDetector, film: Path):

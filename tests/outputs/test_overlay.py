@@ -11,7 +11,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from mdhr_sdk.errors import InputError, OutputError
-from mdhr_sdk.outputs import OverlaySink, annotate, drawing
+from mdhr_sdk.outputs import OverlaySink, annotate, drawing, overlay, panel
 
 BLUE, ORANGE, RED, AMBER = (246, 130, 59), (22, 115, 249), (38, 38, 220), (11, 158, 245)
 
@@ -204,7 +204,7 @@ def test_what_reaches_beyond_the_image_is_cut_and_the_rest_is_where_it_belongs(x
 def test_what_is_laid_on_as_a_layer_is_what_would_have_been_drawn(x, y, size, occurs):
     rng = np.random.default_rng(0)
     direct = rng.integers(0, 256, (48, 64, 3), np.uint8)
-    layered, sheet = direct.copy(), np.zeros((40, 60, 4), np.float32)
+    layered, sheet = direct.copy(), np.zeros((40, 80, 4), np.float32)
     for image, left, top in ((direct, x, y), (sheet, 0, 0)):
         drawing.fill(image, (left, top, left + 57.5, top + 35.25), (28, 20, 16), 8, 0.62)
         drawing.fill(image, (left + 3, top + 20.5, left + 40, top + 27.5), (92, 80, 72), 3.5, 0.8)
@@ -213,8 +213,45 @@ def test_what_is_laid_on_as_a_layer_is_what_would_have_been_drawn(x, y, size, oc
     np.testing.assert_allclose(layered.astype(int), direct.astype(int), atol=3)
 
 
-def test_a_number_that_counts_keeps_its_width():
-    widths = {
-        drawing.text_width(f"frame {number}   {number / 100:.2f} s", 9, counts=True) for number in range(100, 1000)
-    }
-    assert len(widths) == 1
+def test_a_number_that_counts_keeps_its_width_and_needs_no_new_glyph():
+    numbers = [f"frame {number}   {number / 100:.2f} s" for number in range(100, 1000)]
+    (width,) = {drawing.text_width(words, 9, counts=True) for words in numbers[:10]}
+    known = drawing._spaced.cache_info().misses
+    assert {drawing.text_width(words, 9, counts=True) for words in numbers} == {width}
+    assert drawing._spaced.cache_info().misses <= known + 10
+
+
+def test_panels_and_chips_are_drawn_once_whoever_acts(frame, face):
+    """Also where decisions change from frame to frame: rows come from one panel or the other."""
+    rng, drawn = np.random.default_rng(0), (panel._empty, overlay._label)
+    for index in range(30):
+        faces = tuple(face(track, rng.uniform(size=12), (100 + 300 * track, 200, 300, 500)) for track in range(2))
+        result = dataclasses.replace(frame(0, size=(720, 1280)), faces=faces)
+        annotate(result.image, result)
+        misses = [one.cache_info().misses for one in drawn]
+        if index == 3:
+            known = misses
+    assert misses == known
+
+
+def test_rows_of_a_panel_are_as_their_own_decision_has_them(frame, face):
+    """A panel of mixed decisions is, row by row, one in which all AUs occur or none."""
+
+    def rows(scores: np.ndarray) -> np.ndarray:
+        result = dataclasses.replace(frame(0, size=(720, 1280)), faces=(face(0, scores, (100, 200, 300, 500)),))
+        return annotate(result.image, result)[190:500, 306:420]
+
+    occurs = np.tile([1.0, 1.0, 0.4, 0.4, 0.4, 1.0], 2)
+    mixed, active, quiet = rows(occurs), rows(np.ones(12)), rows(np.full(12, 0.4))
+    same = [(mixed == other).all(axis=(1, 2)) for other in (active, quiet)]
+    assert (same[0] | same[1]).all()
+    changes = int((np.diff((same[0] & ~same[1]).astype(int)) == 1).sum())
+    assert changes == 6, "rows that occur"
+
+
+def test_words_that_the_font_lacks_are_drawn_as_boxes(frame):
+    one = frame(0, size=(320, 640))
+    with pytest.warns(UserWarning, match="missing from font"):
+        result = dataclasses.replace(one, model=dataclasses.replace(one.model, trained_on="\u65e5\u672c\u8a9e\u30c7"))
+        drawn = annotate(result.image, result)
+    assert not np.array_equal(drawn, annotate(one.image, one))

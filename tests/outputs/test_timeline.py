@@ -32,6 +32,14 @@ def test_a_row_per_au_with_the_scores_as_its_curve(frames, codes):
     assert "clip.mp4" in words(figure) and "AU12" in words(figure) and "lip corner puller" in words(figure)
 
 
+def test_every_row_has_lines_where_the_last_one_has_ticks(frames):
+    figure = draw_timeline(frames)
+    ticks = figure.axes[-1].get_xticks()
+    for axes in figure.axes:
+        (lines,) = [one for one in axes.collections if len(one.get_paths()) == len(ticks)]
+        np.testing.assert_allclose([path.vertices[0, 0] for path in lines.get_paths()], ticks)
+
+
 def test_a_curve_per_track_and_a_legend(frame, codes):
     figure = draw_timeline([frame(index, faces=3) for index in range(5)])
     assert [len(axes.lines) for axes in figure.axes] == [3] * len(codes)

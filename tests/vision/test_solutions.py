@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+from types import SimpleNamespace
 
 import cv2
 import numpy as np
@@ -31,6 +32,25 @@ def test_landmarks_are_what_protobuf_says_they_are(further):
         face.landmark[9].ClearField("y")
     expected = np.array([(point.x, point.y, point.z) for point in face.landmark], np.float32)
     np.testing.assert_array_equal(solutions._points(face), expected)
+
+
+def test_landmarks_are_not_asked_one_by_one():
+    from mediapipe.framework.formats.landmark_pb2 import NormalizedLandmarkList
+
+    class Landmarks(list):
+        def __iter__(self):
+            pytest.fail("asked one by one")
+
+    face = NormalizedLandmarkList()
+    face.landmark.add(x=0.25, y=0.5, z=-1)
+    stub = SimpleNamespace(landmark=Landmarks([1]), SerializeToString=face.SerializeToString)
+    np.testing.assert_array_equal(solutions._points(stub), [[0.25, 0.5, -1]])
+
+
+@pytest.mark.parametrize(("max_faces", "still", "graphs"), [(1, False, 3), (10, True, 3), (10, False, 5)])
+def test_only_graphs_that_are_used_are_opened(max_faces, still, graphs):
+    with FaceMesher(max_faces, still) as mesher:
+        assert len(mesher._engine._graphs) == graphs
 
 
 def test_nobody_is_searched_for_where_all_that_are_wanted_are_found(demo_frames, monkeypatch):
