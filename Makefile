@@ -46,6 +46,7 @@ clean:
 	rm -rf $(VENV) demo-output models build *.egg-info
 
 $(VENV)/installed-%: pyproject.toml setup.py $(wildcard csrc/*)
+	@echo "Setting up $(VENV): some minutes, 1.2 GB ($(if $(filter light,$*),MediaPipe and what it needs,with PyTorch: several))"
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --upgrade pip
 	$(BIN)/python -m pip install --quiet -e '.$(if $(filter-out light,$*),[$*])'

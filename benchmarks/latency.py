@@ -77,7 +77,7 @@ def macs_a_run(config: FolderConfig, settings: Settings) -> int | None:
 @app.command()
 def latency(
     model: Annotated[
-        Optional[Path], typer.Argument(help="A model folder; an untrained ResNet-50 if not given.")
+        Optional[str], typer.Argument(help="A model folder, or edge; an untrained ResNet-50 if not given.")
     ] = None,
     graph: Annotated[str, typer.Option(help=f"{', '.join(GRAPHS)}; of uint8 too where exported.")] = "clip",
     backend: Annotated[Optional[list[str]], typer.Option(help="May be given again; all that can run if not.")] = None,

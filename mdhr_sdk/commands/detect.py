@@ -7,7 +7,7 @@ import itertools
 import os
 import re
 import sys
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field, replace
@@ -45,6 +45,7 @@ class Outcome:
     with_face: int = 0
     tracks: set[int] = field(default_factory=set)
     baselines: dict[Baseline, set[int]] = field(default_factory=dict)  # what was done to which tracks
+    neutral: dict[int, Counter[str]] = field(default_factory=dict)  # track id -> neutral frames, and those with an AU
     files: list[Path] = field(default_factory=list)
     timings_s: dict[str, float] = field(default_factory=dict)
     total_s: float = 0.0
@@ -62,6 +63,8 @@ class Outcome:
         for face in result.faces:
             self.tracks.add(face.track_id)
             self.baselines.setdefault(face.baseline, set()).add(face.track_id)
+            if face.baseline == "neutral":
+                self.neutral.setdefault(face.track_id, Counter()).update(("frames", *face.active))
 
 
 def read_seconds(text: str) -> float:
@@ -223,20 +226,28 @@ def _report(console: Console, detector: AUDetector, outcomes: Sequence[Outcome])
     if detector.info.reliability:
         remedy = " (--all-aus turns them on)" if detector.info.off else ""
         console.print(f"{detector.info.reliability}{remedy}", soft_wrap=True, highlight=False)
-    for line in filter(None, map(_baselines, outcomes)):
+    for line in (line for outcome in outcomes for line in _baselines(outcome)):
         console.print(line, soft_wrap=True, highlight=False)
     for path in (path for outcome in outcomes for path in outcome.files):
         console.print(f"wrote {path}", soft_wrap=True, highlight=False)
 
 
-def _baselines(outcome: Outcome) -> str:
-    """What a reader of the files must know where not every face got its baseline; '' where nothing."""
+def _baselines(outcome: Outcome) -> Iterator[str]:
+    """What a reader of the files must know of baselines: where there is none, and where it is no neutral face's."""
     name, late = Path(outcome.source.name).name, sorted(outcome.baselines.get("missing", ()))
     if late:
-        return f"{name}: no baseline for face {', '.join(map(str, late))}, not there for half of the neutral seconds"
-    if outcome.baselines.keys() == {"neutral"}:
-        return f"{name}: it ended within its neutral seconds, so no score was made relative to them"
-    return ""
+        yield f"{name}: no baseline for face {', '.join(map(str, late))}, not there for half of the neutral seconds"
+    elif outcome.baselines.keys() == {"neutral"}:
+        yield f"{name}: it ended within its neutral seconds, so no score was made relative to them"
+    for track, counts in sorted(outcome.neutral.items()):
+        acting = ", ".join(
+            code for code, count in sorted(counts.items()) if code != "frames" and 2 * count > counts["frames"]
+        )
+        if acting and track in outcome.baselines.get("applied", ()):
+            yield (
+                f"{name}: face {track} shows {acting} for most of its neutral seconds, so later it counts as rest; "
+                "calibrate on seconds without expression"
+            )
 
 
 def _summary(outcomes: Sequence[Outcome]) -> Table:

@@ -17,7 +17,12 @@ from .style import track_colour
 
 _RED: Colour = (38, 38, 220)
 _AMBER: Colour = (11, 158, 245)
-_BASELINE: dict[Baseline, str] = {"off": "", "neutral": " (neutral)", "applied": "", "missing": " (no baseline)"}
+_BASELINE: dict[Baseline, str] = {
+    "off": "",
+    "neutral": " (neutral)",
+    "applied": " (relative)",
+    "missing": " (no baseline)",
+}
 
 
 def annotate(image_bgr: NDArray[np.uint8], result: FrameResult) -> NDArray[np.uint8]:

@@ -93,7 +93,7 @@ def test_the_tag_says_what_the_baseline_did(frame):
         result = dataclasses.replace(result, faces=(dataclasses.replace(result.faces[0], baseline=state, aus={}),))
         return count(annotate(result.image, result), BLUE, tolerance=60)
 
-    assert tag("off") == tag("applied") < tag("neutral") < tag("missing")
+    assert tag("off") < min(tag("applied"), tag("neutral")) and max(tag("applied"), tag("neutral")) < tag("missing")
 
 
 def test_a_frame_without_a_face_says_so(frame):
