@@ -196,6 +196,17 @@ def test_brackets_and_colons_in_names_are_printed_as_they_are(
     assert f"wrote {out / 'array_aus.csv'}" in capsys.readouterr().out
 
 
+@pytest.mark.parametrize(
+    ("cores", "kinds", "threads"),
+    [(2, ["video", "video"], 1), (2, ["video", "camera"], None), (2, ["image"], None), (8, ["video"], None)],
+)
+def test_of_two_cores_one_finds_the_faces_of_files(
+    monkeypatch: pytest.MonkeyPatch, cores: int, kinds: list[Kind], threads: int | None
+) -> None:
+    monkeypatch.setattr(detect, "cores", lambda: cores)
+    assert detect.model_threads([unopened(kind, kind) for kind in kinds]) == threads
+
+
 @pytest.mark.parametrize("breaks", [False, True])
 def test_threads_have_short_turns_while_it_runs(fake_detector: AUDetector, tmp_path: Path, breaks: bool) -> None:
     seen: list[float] = []
