@@ -20,7 +20,8 @@ test: $(VENV)/installed-dev lint
 
 # Without the tests that take more than about ten seconds each.
 quick: $(VENV)/installed-dev lint
-	$(BIN)/python -m pytest $(PYTEST) -m "not slow"
+	$(BIN)/python -m pytest $(PYTEST) -m "not slow" $(TRAINING)
+	$(BIN)/python -m pytest $(PYTEST) -m "not slow" $(TRAINING:%=--ignore=%)
 
 lint: $(VENV)/installed-dev
 	$(BIN)/ruff check .
