@@ -53,9 +53,7 @@ def detect(
     backend: Annotated[str, typer.Option(help="auto, or a backend of the README's table.")] = "auto",
     device: Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:N.")] = "auto",
     precision: Annotated[str, typer.Option(help="auto, fp32, fp16, bf16 or int8.")] = "auto",
-    threads: Annotated[
-        Optional[int], typer.Option(help="CPU threads of the model; for video files 1 on two cores.")
-    ] = None,
+    threads: Annotated[Optional[int], typer.Option(help="CPU threads; of edge 1 for video files on two cores.")] = None,
     fps: Annotated[Optional[float], typer.Option(help="Frames a second of an image sequence; 25 if not given.")] = None,
     sequence: Annotated[
         Optional[bool],
@@ -101,7 +99,7 @@ def detect(
         backend,
         device,
         precision=precision,
-        threads=model_threads(sources) if threads is None else threads,
+        threads=model_threads(sources, model in (None, DEFAULT)) if threads is None else threads,
         mode=mode.value,
         max_faces=max_faces,
         face_model=face_model,

@@ -197,14 +197,20 @@ def test_brackets_and_colons_in_names_are_printed_as_they_are(
 
 
 @pytest.mark.parametrize(
-    ("cores", "kinds", "threads"),
-    [(2, ["video", "video"], 1), (2, ["video", "camera"], None), (2, ["image"], None), (8, ["video"], None)],
+    ("cores", "kinds", "bundled", "threads"),
+    [
+        (2, ["video", "video"], True, 1),
+        (2, ["video", "camera"], True, None),
+        (2, ["image"], True, None),
+        (8, ["video"], True, None),
+        (2, ["video"], False, None),
+    ],
 )
 def test_of_two_cores_one_finds_the_faces_of_files(
-    monkeypatch: pytest.MonkeyPatch, cores: int, kinds: list[Kind], threads: int | None
+    monkeypatch: pytest.MonkeyPatch, cores: int, kinds: list[Kind], bundled: bool, threads: int | None
 ) -> None:
     monkeypatch.setattr(detect, "cores", lambda: cores)
-    assert detect.model_threads([unopened(kind, kind) for kind in kinds]) == threads
+    assert detect.model_threads([unopened(kind, kind) for kind in kinds], bundled) == threads
 
 
 @pytest.mark.parametrize("breaks", [False, True])

@@ -43,7 +43,8 @@ class Panel:
     def draw(self, image: Image, x: int, y: int, scores: Sequence[AUScore]) -> None:
         """Draw it with its corner on a pixel."""
         for occurs, group in groupby(range(len(scores)), lambda row: scores[row].occurrence):
-            first, *_, last = [*group] * 2
+            rows = [*group]
+            first, last = rows[0], rows[-1]
             top = self._top_px(first) if first else 0
             end = self._top_px(last + 1) if last + 1 < len(scores) else None
             drawing.lay(image, x, y + top, _empty(self, occurs).rows(top, end))
