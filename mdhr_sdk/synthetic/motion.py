@@ -33,7 +33,8 @@ NUISANCE = ("mouthPucker", "mouthFunnel", "mouthStretch", "cheekPuff", "jawLeft"
 # Shapes that come with AU12 in one person and not in another, and the most of each at intensity 1.
 SMILES_WITH = {"mouthStretch": 0.3, "mouthDimple": 0.25, "noseSneer": 0.15, "cheekSquint": 0.12, "mouthUpperUp": 0.2}
 ONE_SIDED = (2, 10, 12, 14, 15)
-YAW_LIMIT, PITCH_LIMIT = np.deg2rad(35), np.deg2rad(22)
+YAW_LIMIT, PITCH_LIMIT, ROLL_LIMIT = np.deg2rad(35), np.deg2rad(22), np.deg2rad(23)
+LIMIT_POWER = 6  # the higher, the nearer to its limit an angle is left as it is
 
 
 @dataclass(frozen=True, eq=False)
@@ -260,9 +261,10 @@ def _columns(kit: FaceKit, name: str) -> list[int]:
 
 
 def _poses(rng: np.random.Generator, times_s: Doubles) -> Floats:
-    """Yaw to 35 degrees either side, and slow turns within the clip."""
+    """Yaw to 35 degrees either side, and slow turns within the clip; few heads stay at a limit."""
     seconds = (times_s - times_s.mean())[:, None]
     spread = np.deg2rad([11, 8, 5] if rng.random() < 0.75 else [24, 13, 8])
     poses = rng.normal(0, 1, 3) * spread + seconds * rng.normal(0, 1, 3) * np.deg2rad([6, 4, 3])
     poses += np.deg2rad(0.6) * np.sin(2 * np.pi * rng.uniform(0.3, 1.5, 3) * seconds + rng.uniform(0, 6, 3))
-    return np.clip(poses, (-YAW_LIMIT, -PITCH_LIMIT, -0.4), (YAW_LIMIT, PITCH_LIMIT, 0.4)).astype(np.float32)
+    limits = np.array((YAW_LIMIT, PITCH_LIMIT, ROLL_LIMIT))
+    return (poses / (1 + np.abs(poses / limits) ** LIMIT_POWER) ** (1 / LIMIT_POWER)).astype(np.float32)

@@ -20,7 +20,7 @@ SEEN_AT = {
     24: (50, 51, 52, 56, 57, 58), 25: (61, 62, 63, 65, 66, 67), 26: (57, 66, 8),
 }  # fmt: skip
 EYES = ((36, 39), (42, 45))  # outer or inner corners
-NEAREST = 0.45  # face widths from the middle of the face at the start: hidden eyes and nose make no crop
+NEAREST = 0.55  # face widths from the middle of the face at the start: hidden eyes and nose make no crop
 HIDDEN_FROM = 0.5  # share of an AU's landmarks behind something, from which its label is unknown
 
 

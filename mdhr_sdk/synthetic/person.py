@@ -14,6 +14,7 @@ from .wrinkles import MASKS, paint_wrinkles
 
 TEXTURE_PX = 448
 UPPER_LIP, LOWER_LIP = [61, 62, 63], [67, 66, 65]  # landmarks on the inner edges of the lips, facing each other
+SMOOTH = 0.35  # the share of each kind of folds that never show
 RESTING_GAP_CM, AJAR = 0.03, 0.08  # lips that touch; the share of people whose lips do not meet at rest
 
 
@@ -65,7 +66,7 @@ class Person:
     hair_offset: Floats
     texture: NDArray[np.uint8]
     wrinkles: NDArray[np.uint8]
-    wrinkle_gain: float
+    wrinkle_gain: Floats
     wrinkles_at_rest: Floats
     colours: Colours
     hair: Hair
@@ -88,7 +89,7 @@ class Person:
         glasses = None
         if rng.random() < 0.18:
             glasses = (rng.uniform(0.02, 0.6, 3).astype(np.float32), rng.uniform(0.12, 0.4), rng.uniform(0, 0.15))
-        old = max(0.0, rng.normal(0.05, 0.2))
+        old = max(0.0, rng.normal(0.1, 0.3))
         vertices, rest = kit.neutral + np.tensordot(shape.astype(np.float32), kit.identities, 1), rest_weights(kit, rng)
         if rng.random() >= AJAR:
             close_lips(kit, vertices, rest)
@@ -98,7 +99,7 @@ class Person:
             hair_offset=_hair_offset(kit, hair, rng),
             texture=paint_skin(kit, rng, colours, TEXTURE_PX),
             wrinkles=paint_wrinkles(rng, TEXTURE_PX),
-            wrinkle_gain=rng.uniform(0.0, 1.0),
+            wrinkle_gain=_wrinkle_gain(rng),
             wrinkles_at_rest=(old * rng.uniform(0, 1, len(MASKS)) + 0.12 * np.eye(len(MASKS))[5]).astype(np.float32),
             colours=colours,
             hair=hair,
@@ -112,6 +113,12 @@ class Person:
             rest=rest,
             glasses=glasses,
         )
+
+
+def _wrinkle_gain(rng: np.random.Generator) -> Floats:
+    """(9,) how deep each kind of fold gets: without those that stay smooth, folds alone would tell the AUs."""
+    deep = rng.uniform(0, 1, len(MASKS)) * (rng.random(len(MASKS)) >= SMOOTH)
+    return deep.astype(np.float32)
 
 
 def lip_gaps_cm(marks: Floats) -> Floats:

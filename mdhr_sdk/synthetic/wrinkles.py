@@ -68,12 +68,12 @@ def _one_side(rng: np.random.Generator, fold: Fold, side: int) -> None:
     fold(7, [(0.5 + side * u, v) for u, v in ((0.122, 0.475), (0.130, 0.445), (0.122, 0.415))], 0.007)
 
 
-def wrinkle_strengths(intensities: Floats, gain: float, at_rest: Floats) -> Floats:
+def wrinkle_strengths(intensities: Floats, gain: Floats, at_rest: Floats) -> Floats:
     """(2, 9) how deep each mask's folds are in the left and the right half of the face.
 
     Args:
         intensities: (2, 15) of the action units, left and right.
-        gain: how much this person's skin folds.
+        gain: (9,) how much this person's skin folds in each.
         at_rest: (9,) folds that never go, as of an older face; they say nothing of an AU.
     """
     au = {number: intensities[:, index] for number, index in INDEX.items()}
