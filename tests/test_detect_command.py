@@ -183,9 +183,33 @@ def test_a_camera_keeps_the_last_frames_for_the_timeline_and_counts_all(
     assert drawn == [[15, 16, 17, 18, 19]]
     table = pd.read_csv(tmp_path / "camera_0_aus.csv")
     assert list(table.frame.unique()) == list(range(20))
-    (row,) = (line for line in capsys.readouterr().out.splitlines() if "camera 0" in line)
+    row = next(line for line in capsys.readouterr().out.splitlines() if "camera 0" in line)
     tracks = table.track_id.nunique()
     assert [int(word) for word in re.findall(r"\d+", row)][1:4] == [20, 10, tracks]
+
+
+def test_what_faces_show_is_told_as_the_table_has_it(
+    fake_detector: AUDetector, drawn: list[list[int]], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    empty, some = video([set()] * 3), video([{0}, {0, 1}, set(), {1}] * 5)
+    detect.run_detect(fake_detector, list_sources([some, empty]), tmp_path, overlay=False)
+    told = [line for line in capsys.readouterr().out.splitlines() if "share of its faces" in line]
+    faces = [face for frame in fake_detector.predict(video([{0}, {0, 1}, set(), {1}] * 5)) for face in frame.faces]
+    counts = {code: sum(face.aus[code].occurrence for face in faces) for code in fake_detector.codes}
+    assert sum(counts.values()) > 0 and len(told) == 1 and "(20, frame by frame)" in told[0]
+    shares = {code: int(share) for code, share in re.findall(r"(AU\d\d) (\d+) %", told[0])}
+    assert shares == {code: round(100 * count / 20) for code, count in counts.items() if count}
+    assert list(shares.values()) == sorted(shares.values(), reverse=True)
+
+
+def test_of_many_sources_the_first_are_told(
+    fake_detector: AUDetector, drawn: list[list[int]], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    stills = list_sources([picture(index, {0}) for index in range(13)])
+    detect.run_detect(fake_detector, stills, tmp_path, overlay=False)
+    said = capsys.readouterr().out
+    assert said.count("share of its faces") == 10 and "and 3 sources more" in said
+    assert "while earlier frames" not in said  # which is how videos are read
 
 
 def test_brackets_and_colons_in_names_are_printed_as_they_are(

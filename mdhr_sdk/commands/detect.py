@@ -7,65 +7,33 @@ import itertools
 import os
 import re
 import sys
-from collections import Counter, deque
+from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn, TimeRemainingColumn
-from rich.table import Table
 
 from ..clock import StageClock
 from ..detector import AUDetector, Reading
 from ..errors import ConfigError, MDHRError, OutputError
 from ..outputs import CsvSink, OverlaySink, Results
 from ..outputs.sinks import FileSink
-from ..results import Baseline, FrameResult
+from ..results import FrameResult
 from ..vision import Source
 from .progress import cores
+from .summary import Outcome, report
 
 if TYPE_CHECKING:
     from typing_extensions import Unpack
 
 TURN_S = 1e-3  # Python's 5 ms are as long as it takes to find the faces of a frame
 LIVE_FRAMES = 100_000  # of a camera or live stream, the last ones go into the timeline: about an hour
-ONCE = ("start", "timeline")  # stages that do not grow with the frames
 MAX_STEM_BYTES = 200  # file systems take names of 255, and ours add up to 40
-
-
-@dataclass
-class Outcome:
-    """One source, done or broken off. Holds counts, no frames, so that memory does not grow with the sources."""
-
-    source: Source
-    frames: int = 0
-    with_face: int = 0
-    tracks: set[int] = field(default_factory=set)
-    baselines: dict[Baseline, set[int]] = field(default_factory=dict)  # what was done to which tracks
-    neutral: dict[int, Counter[str]] = field(default_factory=dict)  # track id -> neutral frames, and those with an AU
-    files: list[Path] = field(default_factory=list)
-    timings_s: dict[str, float] = field(default_factory=dict)
-    total_s: float = 0.0
-    error: MDHRError | None = None
-    interrupted: bool = False
-
-    @property
-    def complete(self) -> bool:
-        """Whether the results are all there is; Ctrl-C is how a camera ends."""
-        return self.error is None and not (self.interrupted and not self.source.live)
-
-    def count(self, result: FrameResult) -> None:
-        self.frames += 1
-        self.with_face += bool(result.faces)
-        for face in result.faces:
-            self.tracks.add(face.track_id)
-            self.baselines.setdefault(face.baseline, set()).add(face.track_id)
-            if face.baseline == "neutral":
-                self.neutral.setdefault(face.track_id, Counter()).update(("frames", *face.active))
 
 
 def read_seconds(text: str) -> float:
@@ -143,7 +111,7 @@ def run_detect(
             if outcomes[-1].interrupted:
                 break
     if any(outcome.frames for outcome in outcomes):
-        _report(console, detector, outcomes)
+        report(console, detector, outcomes)
     if not all(outcome.complete or outcome.error for outcome in outcomes):
         raise KeyboardInterrupt
     return [outcome.error for outcome in outcomes if outcome.error is not None]
@@ -224,64 +192,6 @@ def _announce_partial(outcome: Outcome) -> None:
         return
     names = ", ".join(str(path) for path in outcome.files)
     outcome.error = MDHRError(f"{outcome.error}; kept the {outcome.frames} frames before it: {names}")
-
-
-def _report(console: Console, detector: AUDetector, outcomes: Sequence[Outcome]) -> None:
-    console.print(_summary(outcomes))
-    console.print(
-        f"model {detector.info.name}: {detector.info.tag}; {detector.choice}", soft_wrap=True, highlight=False
-    )
-    if not detector.info.trained:
-        console.print("This model is untrained: its scores mean nothing.", style="bold red")
-    if detector.info.reliability:
-        remedy = " (--all-aus turns them on)" if detector.info.off else ""
-        console.print(f"{detector.info.reliability}{remedy}", soft_wrap=True, highlight=False)
-    for line in (line for outcome in outcomes for line in _baselines(outcome)):
-        console.print(line, soft_wrap=True, highlight=False)
-    for path in (path for outcome in outcomes for path in outcome.files):
-        console.print(f"wrote {path}", soft_wrap=True, highlight=False)
-
-
-def _baselines(outcome: Outcome) -> Iterator[str]:
-    """What a reader of the files must know of baselines: where there is none, and where it is no neutral face's."""
-    name, late = Path(outcome.source.name).name, sorted(outcome.baselines.get("missing", ()))
-    if late:
-        yield f"{name}: no baseline for face {', '.join(map(str, late))}, not there for half of the neutral seconds"
-    elif outcome.baselines.keys() == {"neutral"}:
-        yield f"{name}: it ended within its neutral seconds, so no score was made relative to them"
-    for track, counts in sorted(outcome.neutral.items()):
-        acting = ", ".join(
-            code for code, count in sorted(counts.items()) if code != "frames" and 2 * count > counts["frames"]
-        )
-        if acting and track in outcome.baselines.get("applied", ()):
-            yield (
-                f"{name}: face {track} shows {acting} for most of its neutral seconds, so later it counts as rest; "
-                "calibrate on seconds without expression"
-            )
-
-
-def _summary(outcomes: Sequence[Outcome]) -> Table:
-    note = "Faces of a video are found while earlier frames are scored and written: the parts can add up to more."
-    table = Table(title="mdhr detect", title_justify="left", caption=note, caption_justify="left")
-    table.add_column("source", overflow="fold")
-    for name in ("frames", "with face", "faces", "frames/s"):
-        table.add_column(name, justify="right", no_wrap=True)
-    table.add_column("ms a frame")
-    for outcome in outcomes:
-        rate = outcome.frames / max(outcome.total_s, 1e-9)
-        ended = " (failed)" if outcome.error else " (stopped)" if outcome.interrupted else ""
-        name = Path(outcome.source.name).name + ended
-        counts = (outcome.frames, outcome.with_face, len(outcome.tracks))
-        table.add_row(name, *map(str, counts), f"{rate:.1f}", _times(outcome))
-    return table
-
-
-def _times(outcome: Outcome) -> str:
-    """Milliseconds a frame of what is done to each, and seconds of what is done once."""
-    frames, spent = max(outcome.frames, 1), sorted(outcome.timings_s.items(), key=lambda item: -item[1])
-    often = [f"{stage} {1e3 * s / frames:.1f}" for stage, s in spent if stage not in ONCE and s >= 5e-5 * frames]
-    once = [f"{stage} {s:.1f} s" for stage, s in spent if stage in ONCE and s >= 0.05]
-    return "; ".join(filter(None, (", ".join(often), ", ".join(once))))
 
 
 def _slim(result: FrameResult) -> FrameResult:
