@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 import importlib
+import threading
 import warnings
+import weakref
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -60,7 +64,11 @@ class FaceMesher:
     def __init__(self, max_faces: int = 10, still: bool = False, model_file: str | Path | None = None) -> None:
         if not isinstance(max_faces, int) or isinstance(max_faces, bool) or max_faces < 1:
             raise ConfigError(f"max_faces must be an integer of at least 1; got {max_faces!r}")
-        self._engine: SolutionsEngine | LandmarkerEngine | None = _open_engine(max_faces, still, model_file)
+        self._engine = _open_engine(max_faces, still, model_file)
+        self._turn = threading.RLock()  # a signal's handler may close what its own thread uses
+        # Also at the end of the process, whose other threads must not be inside of a graph then. What reads ahead says
+        # at its start, and so later than this, that it is to be ended there, and so sooner.
+        self._end = weakref.finalize(self, _close, self._engine, self._turn)
 
     def __enter__(self) -> FaceMesher:
         return self
@@ -80,23 +88,30 @@ class FaceMesher:
         import cv2
 
         rgb = cv2.cvtColor(check_image(image_bgr), cv2.COLOR_BGR2RGB)
-        meshes = self._open().find(rgb.astype(np.uint8, copy=False))
+        with self._open() as engine:
+            meshes = engine.find(rgb.astype(np.uint8, copy=False))
         return sorted(map(Face, meshes), key=lambda face: face.box_px)
 
     def reset(self) -> None:
         """Forget the faces followed so far, as for a new source or after a cut."""
-        self._open().reset()
+        with self._open() as engine:
+            engine.reset()
 
     def close(self) -> None:
-        """Free the models; may be called twice."""
-        if self._engine is not None:
-            self._engine.close()
-            self._engine = None
+        """Free the models, once a frame that another thread is at is done; may be called twice."""
+        self._end()
 
-    def _open(self) -> SolutionsEngine | LandmarkerEngine:
-        if self._engine is None:
-            raise InputError("this FaceMesher is closed; make a new one")
-        return self._engine
+    @contextmanager
+    def _open(self) -> Iterator[SolutionsEngine | LandmarkerEngine]:
+        with self._turn:
+            if not self._end.alive:
+                raise InputError("this FaceMesher is closed; make a new one")
+            yield self._engine
+
+
+def _close(engine: SolutionsEngine | LandmarkerEngine, turn: threading.RLock) -> None:
+    with turn:
+        engine.close()
 
 
 def _open_engine(max_faces: int, still: bool, model_file: str | Path | None) -> SolutionsEngine | LandmarkerEngine:

@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .boxes import Box, box_around, iou
+from .graphs import in_this_thread
 from .quiet import quiet
 
 Mesh = NDArray[np.float32]
@@ -42,8 +43,8 @@ class SolutionsEngine:
     def __init__(self, solutions: Any, max_faces: int, still: bool) -> None:
         self._still = still
         self._max_faces = max_faces
-        mesh = _in_this_thread(solutions.face_mesh.FaceMesh)
-        detection = _in_this_thread(solutions.face_detection.FaceDetection)
+        mesh = in_this_thread(solutions.face_mesh.FaceMesh)
+        detection = in_this_thread(solutions.face_detection.FaceDetection)
         switches = max_faces > 1 and not still
         with quiet:
             _provoke(mesh)
@@ -114,25 +115,6 @@ class SolutionsEngine:
         if takes:
             self._whole, self._lonely = to, 0
         return seen if takes else None
-
-
-@functools.cache
-def _in_this_thread(solution: type) -> Any:
-    """The solution, with graphs that run in the thread that asks them.
-
-    MediaPipe hands each step of a frame to threads of its own, for which the one that waits, and Python's lock, change
-    hands tens of times a frame. Beside a busy Python thread that took a sixth of the time of finding a face.
-    """
-
-    class InThisThread(solution):
-        def _initialize_graph_interface(self, *arguments: Any, **named: Any) -> Any:
-            graph = super()._initialize_graph_interface(*arguments, **named)
-            for pool in [executor for executor in graph.executor if not executor.name]:
-                graph.executor.remove(pool)
-            graph.executor.add().type = "ApplicationThreadExecutor"
-            return graph
-
-    return InThisThread
 
 
 @functools.cache

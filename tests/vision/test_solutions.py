@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import itertools
-from pathlib import Path
 from types import SimpleNamespace
 
 import cv2
@@ -52,29 +51,6 @@ def test_landmarks_are_not_asked_one_by_one():
 def test_only_graphs_that_are_used_are_opened(max_faces, still, graphs):
     with FaceMesher(max_faces, still) as mesher:
         assert len(mesher._engine._graphs) == graphs
-
-
-@pytest.mark.skipif(not Path("/proc/self/task").is_dir(), reason="threads are counted where Linux lists them")
-def test_graphs_run_in_the_thread_that_asks_and_see_what_mediapipe_sees(demo_frames):
-    """No threads of MediaPipe's own between which the frames of a graph, and Python's lock, change hands."""
-    from mediapipe.python.solutions import face_mesh
-
-    def threads():
-        return len(list(Path("/proc/self/task").iterdir()))
-
-    with FaceMesher(max_faces=1) as warm:
-        warm.find(demo_frames[0])
-    before = threads()
-    with FaceMesher(max_faces=1) as mesher:
-        found = [mesher.find(image)[0].landmarks_px for image in demo_frames[:8]]
-        assert threads() == before
-    with face_mesh.FaceMesh(max_num_faces=1, refine_landmarks=True) as theirs:
-        height, width = demo_frames[0].shape[:2]
-        scale = np.array([width, height, width], np.float32)
-        for image, ours in zip(demo_frames, found, strict=False):
-            (face,) = theirs.process(np.ascontiguousarray(image[:, :, ::-1])).multi_face_landmarks
-            expected = np.array([(point.x, point.y, point.z) for point in face.landmark], np.float32) * scale
-            np.testing.assert_array_equal(ours, expected[:, : ours.shape[1]])
 
 
 def test_nobody_is_searched_for_where_all_that_are_wanted_are_found(demo_frames, monkeypatch):
