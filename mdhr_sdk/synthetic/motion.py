@@ -266,5 +266,9 @@ def _poses(rng: np.random.Generator, times_s: Doubles) -> Floats:
     spread = np.deg2rad([11, 8, 5] if rng.random() < 0.75 else [24, 13, 8])
     poses = rng.normal(0, 1, 3) * spread + seconds * rng.normal(0, 1, 3) * np.deg2rad([6, 4, 3])
     poses += np.deg2rad(0.6) * np.sin(2 * np.pi * rng.uniform(0.3, 1.5, 3) * seconds + rng.uniform(0, 6, 3))
-    limits = np.array((YAW_LIMIT, PITCH_LIMIT, ROLL_LIMIT))
-    return (poses / (1 + np.abs(poses / limits) ** LIMIT_POWER) ** (1 / LIMIT_POWER)).astype(np.float32)
+    return within(poses, np.array((YAW_LIMIT, PITCH_LIMIT, ROLL_LIMIT))).astype(np.float32)
+
+
+def within(angles: Doubles, limits: Doubles) -> Doubles:
+    """Angles as they are while they are small, and below the limits however large."""
+    return angles / (1 + np.abs(angles / limits) ** LIMIT_POWER) ** (1 / LIMIT_POWER)

@@ -20,7 +20,7 @@ SEEN_AT = {
     24: (50, 51, 52, 56, 57, 58), 25: (61, 62, 63, 65, 66, 67), 26: (57, 66, 8),
 }  # fmt: skip
 EYES = ((36, 39), (42, 45))  # outer or inner corners
-NEAREST = 0.55  # face widths from the middle of the face at the start: hidden eyes and nose make no crop
+NEAREST = 0.5  # face widths from the middle of the face at the start: hidden eyes and nose make no crop
 HIDDEN_FROM = 0.5  # share of an AU's landmarks behind something, from which its label is unknown
 
 
@@ -48,7 +48,8 @@ def draw_occluder(rng: np.random.Generator, skin: Floats) -> Occluder | None:
     if rng.random() > 0.13:
         return None
     place = rng.normal((0, rng.choice((-0.1, 0.45))), 0.35)
-    place *= max(1.0, NEAREST / float(np.linalg.norm(place)))
+    distance = float(np.linalg.norm(place))
+    place *= np.hypot(distance, NEAREST) / distance
     velocity = rng.normal(0, 0.15, 2) * (rng.random() < 0.6)
     if rng.random() < 0.6:
         colour = np.clip(skin * rng.uniform(0.8, 1.1), 0, 1)

@@ -14,7 +14,7 @@ from .wrinkles import MASKS, paint_wrinkles
 
 TEXTURE_PX = 448
 UPPER_LIP, LOWER_LIP = [61, 62, 63], [67, 66, 65]  # landmarks on the inner edges of the lips, facing each other
-SMOOTH = 0.35  # the share of each kind of folds that never show
+UNMOVED = 0.35  # the share of people in whom a kind of fold does not follow its AUs
 RESTING_GAP_CM, AJAR = 0.03, 0.08  # lips that touch; the share of people whose lips do not meet at rest
 
 
@@ -116,8 +116,8 @@ class Person:
 
 
 def _wrinkle_gain(rng: np.random.Generator) -> Floats:
-    """(9,) how deep each kind of fold gets: without those that stay smooth, folds alone would tell the AUs."""
-    deep = rng.uniform(0, 1, len(MASKS)) * (rng.random(len(MASKS)) >= SMOOTH)
+    """(9,) how much each kind of fold follows its AUs: if all did in everybody, folds alone would tell the AUs."""
+    deep = rng.uniform(0, 1, len(MASKS)) * (rng.random(len(MASKS)) >= UNMOVED)
     return deep.astype(np.float32)
 
 

@@ -129,8 +129,10 @@ def test_lips_are_apart_upwards_only(kit: FaceKit) -> None:
 def test_skin_folds_in_the_half_that_moves(kit: FaceKit) -> None:
     halves = np.zeros((2, 15), np.float32)
     halves[0, INDEX[14]], halves[1, INDEX[12]], halves[1, INDEX[7]] = 1, 1, 1
-    left, right = wrinkle_strengths(halves, np.full(len(MASKS), 0.5, np.float32), np.zeros(len(MASKS), np.float32))
-    assert dict(zip(MASKS, left, strict=True))["dimple"] == 0.5 and left.sum() == 0.5
+    gain = np.arange(1, len(MASKS) + 1, dtype=np.float32) / 10
+    left, right = wrinkle_strengths(halves, gain, np.zeros(len(MASKS), np.float32))
+    dimple = gain[MASKS.index("dimple")]
+    assert dict(zip(MASKS, left, strict=True))["dimple"] == dimple and left.sum() == dimple
     deep = {name for name, depth in zip(MASKS, right, strict=True) if depth > 0}
     assert deep == {"nasolabial", "under eye"}  # crow's feet are neither AU12's nor AU7's
 
