@@ -105,9 +105,8 @@ def _occurrences(outcomes: Sequence[Outcome]) -> Iterator[str]:
 
 def _table(outcomes: Sequence[Outcome]) -> Table:
     note = "Faces of a video are found while earlier frames are scored and written: the parts can add up to more."
-    if not any(outcome.source.kind == "video" for outcome in outcomes):
-        note = ""
-    table = Table(title="mdhr detect", title_justify="left", caption=note or None, caption_justify="left")
+    caption = note if any(outcome.source.kind == "video" for outcome in outcomes) else None
+    table = Table(title="mdhr detect", title_justify="left", caption=caption, caption_justify="left")
     table.add_column("source", overflow="fold")
     for name in ("frames", "with face", "faces", "frames/s"):
         table.add_column(name, justify="right", no_wrap=True)
