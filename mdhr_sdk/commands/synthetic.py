@@ -30,7 +30,7 @@ def pack(
 def make(
     facekit: Annotated[Path, typer.Argument(help="Packed face model, see: mdhr synthetic pack.")],
     out: Annotated[Path, typer.Option(help="Folder for crops, lists and truth; run again to go on.")],
-    persons: Annotated[int, typer.Option(help="People to train on.")] = 3000,
+    persons: Annotated[int, typer.Option(help="People to train on; 0 for a set to test on.")] = 3000,
     test_persons: Annotated[int, typer.Option(help="Other people, to test on.")] = 200,
     clips: Annotated[int, typer.Option(help="Clips of each, every one in a scene of its own.")] = 2,
     frames: Annotated[int, typer.Option(help="Frames a clip.")] = 24,
@@ -61,5 +61,6 @@ def make(
         typer.echo(
             f"{made.new:,} of them in {took_s:.0f} s, {made.new / took_s:.1f} frames/s with {options.workers} workers"
         )
-    typer.echo("share of training frames: " + ", ".join(f"{au} {100 * rate:.0f} %" for au, rate in made.rates.items()))
+    half = "training" if persons else "test"
+    typer.echo(f"share of {half} frames: " + ", ".join(f"{au} {100 * rate:.0f} %" for au, rate in made.rates.items()))
     typer.echo(f"wrote {out / 'dataset.yaml'}, {out / 'list'}, {out / 'truth.csv'} and {out / 'sheet.jpg'}")

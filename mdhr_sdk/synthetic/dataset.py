@@ -27,7 +27,7 @@ from ..errors import DataError, require
 from ..folder import sha256
 from ..scratch import locked
 from ..training.files import remove_leftovers, write_whole
-from ..training.lists import Fold, FrameList, frame_list, write_fold
+from ..training.lists import FrameList, frame_list, write_half
 from ..training.pool import spread
 from ..training.spec import DatasetSpec, Part, RawLayout
 from ..training.workers import MakeMesher
@@ -50,7 +50,7 @@ class MakeOptions:
     """How much is made.
 
     Attributes:
-        persons: to train on.
+        persons: to train on; 0 for a set to test on alone.
         test_persons: others, to test on.
         clips: of each person.
         clip: what kind.
@@ -68,7 +68,7 @@ class MakeOptions:
     workers: int = 1
 
     def __post_init__(self) -> None:
-        expect("persons", self.persons, 1, PERSONS_A_SEED // 2)
+        expect("persons", self.persons, 0, PERSONS_A_SEED // 2)
         expect("test persons", self.test_persons, 1, PERSONS_A_SEED // 2)
         expect("clips of a person", self.clips, 1, 1000)
         expect("pixels of a crop's side", self.crop_px, 32, 1024)
@@ -85,7 +85,7 @@ class Made:
         frames: rendered, now or by an earlier run.
         new: of them, by this one.
         found: of them, with a face that FaceMesh found where it is.
-        rates: AU code -> share of the training frames in which it occurs.
+        rates: AU code -> share of frames in which it occurs, of the training half, or of the other if there is no such.
     """
 
     persons: tuple[int, int]
@@ -198,11 +198,16 @@ def _write(
         "raw": {"labels": RAW.labels, "pictures": list(RAW.pictures)},
     }  # fmt: skip
     parts: tuple[tuple[Part, list[Task]], ...] = (("train", train), ("test", test))
-    halves = [_half(spec, part, [r for task in tasks for r in records[task.name] if r["found"]])
-              for part, tasks in parts]  # fmt: skip
-    write_fold(out / "list", spec, 1, Fold(*halves))
+    halves = {part: _half(spec, part, [r for task in tasks for r in records[task.name] if r["found"]])
+              for part, tasks in parts if tasks}  # fmt: skip
+    if not train:
+        for stale in (out / "list").glob(f"{PREFIX}_train_*"):
+            stale.unlink()
+    for part, half in halves.items():
+        write_half(out / "list", spec, part, 1, half)
     write_whole(out / DESCRIPTION, yaml.safe_dump(description, sort_keys=False).encode())
-    rates = ((halves[0].labels == 1).sum(axis=0) / np.maximum((halves[0].labels >= 0).sum(axis=0), 1)).tolist()
+    labels = next(iter(halves.values())).labels
+    rates = ((labels == 1).sum(axis=0) / np.maximum((labels >= 0).sum(axis=0), 1)).tolist()
     return Made(
         (options.persons, options.test_persons),
         len(rows),

@@ -31,7 +31,7 @@ REST = (
 NUISANCE = ("mouthPucker", "mouthFunnel", "mouthStretch", "cheekPuff", "jawLeft", "jawRight", "jawForward",
             "mouthLeft", "mouthRight", "eyeWide")  # fmt: skip
 # Shapes that come with AU12 in one person and not in another, and the most of each at intensity 1.
-SMILES_WITH = {"mouthStretch": 0.3, "mouthDimple": 0.25, "noseSneer": 0.15, "cheekSquint": 0.12, "mouthUpperUp": 0.2}
+SMILES_WITH = {"mouthStretch": 0.3, "mouthDimple": 0.25, "noseSneer": 0.25, "cheekSquint": 0.12, "mouthUpperUp": 0.2}
 ONE_SIDED = (2, 10, 12, 14, 15)
 YAW_LIMIT, PITCH_LIMIT, ROLL_LIMIT = np.deg2rad(35), np.deg2rad(22), np.deg2rad(23)
 LIMIT_POWER = 6  # the higher, the nearer to its limit an angle is left as it is

@@ -79,5 +79,6 @@ def wrinkle_strengths(intensities: Floats, gain: Floats, at_rest: Floats) -> Flo
     au = {number: intensities[:, index] for number, index in INDEX.items()}
     cheek = np.max([0.9 * au[12], 0.8 * au[10], 0.9 * au[9], 0.7 * au[6], 0.4 * au[15]], axis=0)
     under_eye = np.maximum(au[6], 0.6 * au[7])  # crow's feet are AU6's alone
-    moving = np.stack([au[1], au[2], au[4] + 0.5 * au[9], au[9], au[6], cheek, au[17], au[14], under_eye], axis=1)
+    nose = np.maximum(au[9], 0.5 * au[6] * au[12])  # a laugh folds it too, in many
+    moving = np.stack([au[1], au[2], au[4] + 0.5 * au[9], nose, au[6], cheek, au[17], au[14], under_eye], axis=1)
     return (gain * moving + at_rest).astype(np.float32)

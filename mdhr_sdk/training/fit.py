@@ -13,7 +13,7 @@ import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, cast
+from typing import Any, Protocol, cast
 
 import numpy as np
 import pytorch_lightning as pl
@@ -37,6 +37,17 @@ from .predictions import Frames, Predictions
 from .settings import Settings
 
 CHECKPOINT = "last.ckpt"
+
+
+class Judged(Protocol):
+    """Clips to score, and the frames that they are of; see `FoldData`."""
+
+    @property
+    def validation(self) -> ClipSource: ...
+    @property
+    def frames(self) -> Frames: ...
+    @property
+    def prepare(self) -> Callable[[Tensor], Tensor]: ...
 
 
 @dataclass(frozen=True)
@@ -163,7 +174,7 @@ class Keeper(pl.Callback):
             predictions.save(stem.with_suffix(".npz"))
 
 
-def score(model: MDHR, data: FoldData, settings: Settings, device: torch.device, rank: int = 0) -> NDArray[np.float32]:
+def score(model: MDHR, data: Judged, settings: Settings, device: torch.device, rank: int = 0) -> NDArray[np.float32]:
     """Scores (n, N) of all validation frames, in list order; the clips are shared between the processes.
 
     In 32 bits, whatever the training's precision: what is judged is the model as it is saved.

@@ -3,29 +3,54 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Collection
+from collections.abc import Callable, Collection
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from torch import Tensor
 
+from ..aus import LabelSet
 from ..config import ModelConfig, Preprocessing
 from ..errors import ConfigError
 from .augment import Augmentation
 from .clips import ClipDataset, normalised
 from .datasets import dataset
 from .fit import FoldData
-from .lists import FrameList, check_pictures, read_fold
+from .lists import FrameList, check_pictures, read_fold, read_test
 from .predictions import Frames
 from .rules import au_weights, region_classes
 from .settings import Settings
 
 
-def fold_data(
-    settings: Settings, fold: int, inner: bool = False, preprocessing: Preprocessing | None = None
-) -> FoldData:
-    """The training and validation halves of a fold, to be normalised as `preprocessing` says (for ImageNet if None).
+@dataclass(frozen=True)
+class Tested:
+    """What a model that is there is judged on; see `FoldData`."""
+
+    label_set: LabelSet
+    validation: ClipDataset
+    frames: Frames
+    prepare: Callable[[Tensor], Tensor]
+
+
+def tested_half(settings: Settings, fold: int, preprocessing: Preprocessing) -> Tested:
+    """The test half of a fold, which may be all there is of it.
+
+    Raises:
+        ConfigError, DataError: as `fold_data`.
+    """
+    spec = dataset(settings.data.dataset)
+    test = read_test(Path(settings.data.lists), spec, fold)
+    check_pictures(test, Path(settings.data.images))
+    clips = _clips(settings, settings.model_config(spec.label_set), preprocessing, test, False)
+    prepare = partial(normalised, mean=preprocessing.mean, std=preprocessing.std)
+    return Tested(spec.label_set, clips, _frames(test, spec.label_set.codes), prepare)
+
+
+def fold_data(settings: Settings, fold: int, inner: bool = False) -> FoldData:
+    """The training and validation halves of a fold, normalised for ImageNet.
 
     With `inner` the test half is left alone: `data.held_out` of the training subjects are validated on, and the
     others trained on.
@@ -42,7 +67,7 @@ def fold_data(
         chosen = held_out_subjects(train.subjects, settings.data.held_out, settings.trainer.seed, fold)
         train, validation = (_of_subjects(train, chosen, inside) for inside in (False, True))
     config = settings.model_config(spec.label_set)
-    codes, shown = spec.label_set.codes, preprocessing or Preprocessing(size_px=config.input_size_px)
+    codes, shown = spec.label_set.codes, Preprocessing(size_px=config.input_size_px)
     return FoldData(
         spec.label_set,
         _clips(settings, config, shown, train, True),

@@ -20,7 +20,7 @@ from .files import write_whole
 from .frames import Fold, FrameList, frame_list
 from .spec import DatasetSpec, Kind, Part
 
-__all__ = ["Fold", "FrameList", "check_pictures", "frame_list", "read_fold", "write_fold"]
+__all__ = ["Fold", "FrameList", "check_pictures", "frame_list", "read_fold", "read_test", "write_fold", "write_half"]
 
 PARTS: tuple[Part, Part] = ("train", "test")
 WEIGHT_TOLERANCE = 1e-5
@@ -56,6 +56,18 @@ def read_fold(folder: Path, dataset: DatasetSpec, fold: int, check_images: Path 
     return Fold(train, test)
 
 
+def read_test(folder: Path, dataset: DatasetSpec, fold: int) -> FrameList:
+    """Read the test half of a fold; the other is read too if it is there, and if not the fold is for tests alone.
+
+    Raises:
+        ConfigError, DataError: as `read_fold`.
+    """
+    if _find(folder, dataset.list_file("train", "paths", fold)):
+        return read_fold(folder, dataset, fold).test
+    dataset.test_subjects(fold)
+    return _read_half(folder, dataset, "test", fold)
+
+
 def check_pictures(frames: FrameList, root: Path) -> None:
     """Make sure that every listed crop is there.
 
@@ -77,13 +89,18 @@ def write_fold(folder: Path, dataset: DatasetSpec, fold: int, halves: Fold) -> N
         DataError: the folder cannot be written.
     """
     for part, half in zip(PARTS, (halves.train, halves.test), strict=True):
-        _write(folder / dataset.list_file(part, "paths", fold), half.paths)
-        _write(folder / dataset.list_file(part, "label", fold), (" ".join(map(str, r)) for r in half.labels.tolist()))
-        rows = (" ".join(map(str, row)) for row in half.regions.tolist())
-        _write(folder / dataset.list_file(part, "sub_label", fold), rows)
-    if halves.train.weights is not None:
-        row = "\t".join(f"{weight:.6f}" for weight in halves.train.weights)
-        _write(folder / dataset.list_file("train", "weight", fold), [row])
+        write_half(folder, dataset, part, fold, half)
+
+
+def write_half(folder: Path, dataset: DatasetSpec, part: Part, fold: int, half: FrameList) -> None:
+    """Write the lists of one half, as `write_fold`."""
+    _write(folder / dataset.list_file(part, "paths", fold), half.paths)
+    _write(folder / dataset.list_file(part, "label", fold), (" ".join(map(str, row)) for row in half.labels.tolist()))
+    rows = (" ".join(map(str, row)) for row in half.regions.tolist())
+    _write(folder / dataset.list_file(part, "sub_label", fold), rows)
+    if part == "train" and half.weights is not None:
+        row = "\t".join(f"{weight:.6f}" for weight in half.weights)
+        _write(folder / dataset.list_file(part, "weight", fold), [row])
 
 
 def _read_half(folder: Path, dataset: DatasetSpec, part: Part, fold: int) -> FrameList:

@@ -14,7 +14,7 @@ from ..folder import ModelFolder
 from ..model import load_model
 from .evaluation import GIVEN, FoldResult, Result, judge
 from .fit import score
-from .folds import fold_data
+from .folds import tested_half
 from .making import NOTE
 from .predictions import Predictions
 from .settings import read_settings
@@ -35,22 +35,22 @@ def score_folder(
         DataError: the lists, the pictures or the note of how they were made are not as they should be.
     """
     settings = read_settings(config, changes)
-    data = dataclasses.replace(settings.data, clip_length=folder.config.clip_length)
+    clips = dataclasses.replace(settings.data, clip_length=folder.config.clip_length)
     size = {**settings.model, "input_size_px": folder.config.model.input_size_px}
     one = dataclasses.replace(settings.trainer, devices=1)
-    settings = dataclasses.replace(settings, data=data, model=size, trainer=one)
+    settings = dataclasses.replace(settings, data=clips, model=size, trainer=one)
     _check_template(Path(settings.data.images), folder.config.preprocessing.template)
     device = _device(settings.trainer.accelerator)
     model = load_model(folder).to(device)
     results: list[FoldResult] = []
     found: dict[int, Predictions] = {}
     for fold in folds:
-        frames = fold_data(settings, fold, preprocessing=folder.config.preprocessing)
-        ours, theirs = folder.config.model.label_set.aus, frames.label_set.aus
+        data = tested_half(settings, fold, folder.config.preprocessing)
+        ours, theirs = folder.config.model.label_set.aus, data.label_set.aus
         if ours != theirs:
             raise ConfigError(f"'{folder.path}' scores AUs {ours}, the data set has {theirs}; take another of the two")
-        check_subjects(folder, frames.label_set.name, fold, frames.frames.subjects)
-        found[fold] = Predictions(frames.frames, score(model, frames, settings, device))
+        check_subjects(folder, data.label_set.name, fold, data.frames.subjects)
+        found[fold] = Predictions(data.frames, score(model, data, settings, device))
         results.append(judge(found[fold], folder.config.thresholds, fold))
     return [Result(GIVEN, found[folds[0]].frames.codes, tuple(results))], found
 

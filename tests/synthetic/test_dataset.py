@@ -11,6 +11,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import cv2
@@ -19,8 +20,10 @@ import pandas as pd
 import pytest
 from typer.testing import CliRunner
 
+from mdhr_sdk.bundled import model_path
 from mdhr_sdk.cli import app
 from mdhr_sdk.errors import ConfigError, DataError
+from mdhr_sdk.folder import ModelFolder
 from mdhr_sdk.scratch import locked
 from mdhr_sdk.synthetic import making
 from mdhr_sdk.synthetic.clips import ClipOptions
@@ -28,7 +31,8 @@ from mdhr_sdk.synthetic.dataset import MakeOptions, make_dataset
 from mdhr_sdk.synthetic.kit import FaceKit
 from mdhr_sdk.training.clips import ClipDataset
 from mdhr_sdk.training.datasets import dataset
-from mdhr_sdk.training.lists import read_fold
+from mdhr_sdk.training.lists import read_fold, read_test
+from mdhr_sdk.training.scoring import score_folder
 from mdhr_sdk.vision.faces import Face
 from processes import alive
 from toy_mesher import PAIRS, NoMesher, ToyMesher
@@ -93,6 +97,26 @@ def test_training_reads_it(made: Path) -> None:
         fold.train, root=made / "img", clip_length=2, size_px=32, mean=mean, std=std, train=True, seed=0
     )
     assert len(clips) == 28 and clips[0]["clip"].shape == (2, 3, 32, 32)
+
+
+def test_a_set_to_test_on_needs_nobody_to_train_on(made: Path, kit_file: Path) -> None:
+    before = files(made, "list")
+    with_people = make_dataset(kit_file, made, replace(OPTIONS, persons=0))
+    assert with_people.persons == (0, 2) and set(with_people.rates) == set(
+        dataset(made / "dataset.yaml").label_set.codes
+    )
+    kept = {name: data for name, data in before.items() if "_test_" in name}
+    assert (
+        len(kept) == 3 and files(made, "list") == kept
+    )  # lists of training people are gone, those of test people stay
+    spec = dataset(made / "dataset.yaml")
+    assert len(read_test(made / "list", spec, 1)) == 8
+    with pytest.raises(DataError, match=r"no synthetic_train_path_fold1\.txt"):
+        read_fold(made / "list", spec, 1)
+    words = {"dataset": "dataset.yaml", "lists": "list", "images": "img"}
+    changes = ["trainer.accelerator=cpu", *(f"data.{key}={made / name}" for key, name in words.items())]
+    _, predictions = score_folder(ModelFolder.open(model_path("edge")), None, changes, [1])
+    assert predictions[1].scores.shape == (8, 15)
 
 
 def test_people_to_test_on_are_others(made: Path) -> None:
@@ -296,7 +320,7 @@ def test_landmarks_of_mesh_and_model_name_the_same_points(kit: FaceKit) -> None:
 @pytest.mark.parametrize(
     ("bad", "message"),
     [
-        ({"persons": 0}, "^persons: expected 1 to 500,000; got 0"),
+        ({"persons": -1}, "^persons: expected 0 to 500,000; got -1"),
         ({"persons": 600_000}, "^persons: .* got 600000"),
         ({"test_persons": 0}, "^test persons: "),
         ({"seed": -1}, "^seed: expected 0 "),
