@@ -74,6 +74,22 @@ def test_far_faces_are_followed_between_searches(video_mesher, group, monkeypatc
     assert video_mesher.find(np.zeros_like(group)) == []
 
 
+@pytest.mark.parametrize(("still", "asked"), [(False, [0, 20]), (True, [*range(22)])])
+def test_far_faces_are_looked_for_less_often_beside_a_near_one(demo_frames, monkeypatch, still, asked):
+    far = []
+    detections = solutions._detections
+    with FaceMesher(still=still) as mesher:
+        engine = mesher._engine
+
+        def note(graph, rgb):
+            far.extend([engine._frames] * (graph is engine._far))
+            return detections(graph, rgb)
+
+        monkeypatch.setattr(solutions, "_detections", note)
+        assert [len(mesher.find(demo_frames[0])) for _ in range(22)] == [1] * 22
+    assert far == asked
+
+
 def test_a_second_face_is_found_by_the_next_search_and_given_up_when_it_goes(demo_frames):
     """While one face is known the mesh for one is used: the same meshes, and a search every tenth frame for others."""
     empty = np.full_like(demo_frames[0], 90)
