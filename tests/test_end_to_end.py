@@ -61,7 +61,7 @@ def test_the_paper_preset_from_images_to_results(
     capsys.readouterr()
     assert mdhr(monkeypatch, "evaluate", run, "--against", other, "--out", tmp_path / "figures") == 0
     table = capsys.readouterr().out
-    assert "optimistic" in table and "McNemar" in table and "F1 AU12" in table
+    assert "optimistic" in table and "McNemar" in table and "F1 AU12" in table and "AUC AU12" in table
     figures = json.loads((tmp_path / "figures" / "evaluation.json").read_text())
     assert [one["optimistic"] for one in figures["protocols"]] == [False, False, False, True]
     assert len(pd.read_csv(tmp_path / "figures" / "predictions_fold2.csv")) == 20

@@ -67,7 +67,7 @@ def run_evaluate(
 
 
 def result_table(title: str, results: Sequence[Result]) -> Table:
-    """A column a protocol: what sums a model up, then F1 of each AU; in percent, means over folds."""
+    """A column a protocol: what sums a model up, then F1 and AUC of each AU; in percent, means over folds."""
     folds = ", ".join(str(fold.fold) for fold in results[0].folds)
     table = Table("", title=f"{title}: percent, mean over folds {folds}")
     for result in results:
@@ -80,8 +80,10 @@ def result_table(title: str, results: Sequence[Result]) -> Table:
     for attribute, name in names.items():
         table.add_row(name, *(_percent(getattr(result, attribute)) for result in results))
     table.add_row("epoch of each fold", *epochs, end_section=True)
-    for column, code in enumerate(results[0].codes):
-        table.add_row(f"F1 {code}", *(_percent(result.f1_by_au[column]) for result in results))
+    for name, attribute in (("F1", "f1_by_au"), ("AUC", "areas")):
+        for column, code in enumerate(results[0].codes):
+            table.add_row(f"{name} {code}", *(_percent(getattr(result, attribute)[column]) for result in results))
+        table.add_section()
     return table
 
 
@@ -137,7 +139,7 @@ def _result_json(result: Result) -> dict[str, Any]:
     return {
         "protocol": result.protocol.name,
         "optimistic": result.protocol.optimistic,
-        "mean": {**means, "f1_by_au": by_au(result.f1_by_au.tolist())},
+        "mean": {**means, "f1_by_au": by_au(result.f1_by_au.tolist()), "auc_by_au": by_au(result.areas.tolist())},
         "f1_interval_95": [defined(interval.low), defined(interval.high)],
         "folds": folds,
     }

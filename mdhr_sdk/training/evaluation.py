@@ -73,6 +73,11 @@ class FoldResult:
         return self.subjects.pooled()
 
 
+def _by_au(folds: Sequence[Floats]) -> Floats:
+    each = np.stack(folds)
+    return np.array([mean(each[:, au]) for au in range(each.shape[1])])
+
+
 @dataclass(frozen=True)
 class Result:
     """All folds under one protocol; every figure is a mean over folds of what is pooled inside a fold."""
@@ -84,8 +89,7 @@ class Result:
     @property
     def f1_by_au(self) -> Floats:
         """One an AU; NaN where no fold has one."""
-        each = np.stack([fold.counts.f1 for fold in self.folds])
-        return np.array([mean(each[:, au]) for au in range(each.shape[1])])
+        return _by_au([fold.counts.f1 for fold in self.folds])
 
     @property
     def f1(self) -> float:
@@ -99,6 +103,11 @@ class Result:
     @property
     def accuracy(self) -> float:
         return mean([mean(fold.counts.accuracy) for fold in self.folds])
+
+    @property
+    def areas(self) -> Floats:
+        """Area under the ROC curve, one an AU; NaN where no fold has one."""
+        return _by_au([fold.areas for fold in self.folds])
 
     @property
     def area(self) -> float:
