@@ -56,7 +56,12 @@ class Results(Sequence[FrameResult]):
     @overload
     def __getitem__(self, index: slice) -> Results: ...
     def __getitem__(self, index: int | slice) -> FrameResult | Results:
-        return self._part(self.frames[index]) if isinstance(index, slice) else self.frames[index]
+        if isinstance(index, slice):
+            return self._part(self.frames[index])
+        try:
+            return self.frames[index]
+        except IndexError:  # the kind that sequences promise
+            raise IndexError(f"there is no frame {index}: these results have {len(self)}, counted from 0") from None
 
     def __repr__(self) -> str:
         sources = self.sources

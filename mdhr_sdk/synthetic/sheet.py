@@ -8,16 +8,18 @@ from typing import Any
 
 import cv2
 import numpy as np
+from numpy.typing import NDArray
 
 from ..errors import DataError
 from ..training.files import write_whole
 from .muscles import AUS, LABELS
 
-COLUMNS, ROWS, TILE_PX, YELLOW = 10, 6, 128, (0, 255, 255)
+COLUMNS, ROWS, TILE_PX, STRIP_PX, YELLOW = 10, 6, 128, 18, (0, 255, 255)
+LEGEND = "numbers: action units that occur (12 is AU12)     ?: others that nobody could tell"
 
 
 def contact_sheet(folder: Path, rows: Sequence[dict[str, Any]], path: Path) -> None:
-    """Write a JPEG of crops spread evenly over the data set; '?' stands for AUs that something hides.
+    """Write a JPEG of crops spread evenly over the data set, each with the AUs that it shows, above a legend.
 
     Args:
         folder: of the data set.
@@ -36,10 +38,19 @@ def contact_sheet(folder: Path, rows: Sequence[dict[str, Any]], path: Path) -> N
             raise DataError(f"'{folder / 'img' / row['path']}' is no picture; remove it and run again")
         tile[:] = cv2.resize(crop, (TILE_PX, TILE_PX), interpolation=cv2.INTER_AREA)
         text = " ".join(str(au) for au, label in zip(AUS, row["labels"], strict=True) if label == 1)
-        cv2.putText(tile, text + " ?" * (-1 in row["labels"]), (2, 10), 0, 0.32, YELLOW, 1, cv2.LINE_AA)
+        _write(tile, text + " ?" * (-1 in row["labels"]), (2, 10))
     sheet = tiles.reshape(ROWS, COLUMNS, TILE_PX, TILE_PX, 3).transpose(0, 2, 1, 3, 4)
-    picture = sheet.reshape(ROWS * TILE_PX, COLUMNS * TILE_PX, 3)
+    picture = cv2.copyMakeBorder(
+        sheet.reshape(ROWS * TILE_PX, COLUMNS * TILE_PX, 3), 0, STRIP_PX, 0, 0, cv2.BORDER_CONSTANT
+    )
+    _write(picture, LEGEND, (4, len(picture) - 6))
     write_whole(path, cv2.imencode(".jpg", picture)[1].tobytes())
+
+
+def _write(picture: NDArray[Any], text: str, at: tuple[int, int]) -> None:
+    """Put text onto a picture so that it can be read on any ground."""
+    for colour, thickness in (((0, 0, 0), 3), (YELLOW, 1)):
+        cv2.putText(picture, text, at, cv2.FONT_HERSHEY_SIMPLEX, 0.32, colour, thickness, cv2.LINE_AA)
 
 
 def write_truth(folder: Path, rows: Sequence[dict[str, Any]]) -> None:

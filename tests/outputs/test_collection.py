@@ -27,6 +27,11 @@ def test_it_is_the_sequence_of_its_frames(results, frames, part):
     assert len(results) == 60 and results[-1] is frames[-1] and frames[7] in results
 
 
+def test_a_frame_that_is_not_there_is_said(results):
+    with pytest.raises(IndexError, match=f"no frame 1000: these results have {len(results)}, counted from 0"):
+        results[1000]
+
+
 def test_it_cannot_be_changed(results):
     with pytest.raises(dataclasses.FrozenInstanceError):
         results.fps = 30

@@ -132,6 +132,7 @@ def test_people_to_test_on_are_others(made: Path) -> None:
 def test_the_sheet_shows_crops(made: Path) -> None:
     sheet = cv2.imread(str(made / "sheet.jpg"))
     assert sheet is not None and sheet.std() > 5
+    assert sheet.shape == (6 * 128 + 18, 10 * 128, 3) and sheet[-18:].max() > 200, "a legend"
 
 
 def test_it_goes_on_where_it_stopped(made: Path, kit_file: Path) -> None:
