@@ -140,7 +140,8 @@ def data(seed: int, videos: int, tests: int, patterns: type[Patterns] = Patterns
     names = tuple(f"{row // length:03d}" for row in range(len(labels)))
     starts = np.arange(0, len(labels), length)
     frames = Frames(label_set.codes, labels, names, tuple(map(str, range(len(labels)))), starts)
-    return FoldData(label_set, train, test, frames, au_weights(seen))  # the first epoch stands for all
+    weights = au_weights(seen)  # the first epoch stands for all
+    return FoldData(label_set=label_set, train=train, validation=test, frames=frames, weights=weights)
 
 
 def f1(

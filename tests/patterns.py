@@ -46,7 +46,14 @@ class Clips:
 def fold_data(videos: int = 10, tests: int = 4) -> FoldData:
     train, test = Clips(videos), Clips(tests, seed=1)
     trained_on, frames = _frames(Clips(videos), "F"), _frames(Clips(tests, seed=1), "M")
-    return FoldData(LABELS, train, test, frames, np.array([0.8, 1.0, 1.2]), trained_on)
+    return FoldData(
+        label_set=LABELS,
+        train=train,
+        validation=test,
+        frames=frames,
+        weights=np.array([0.8, 1.0, 1.2]),
+        trained_on=trained_on,
+    )
 
 
 def _frames(clips: Clips, letter: str) -> Frames:

@@ -61,7 +61,10 @@ class Results(Sequence[FrameResult]):
         try:
             return self.frames[index]
         except IndexError:  # the kind that sequences promise
-            raise IndexError(f"there is no frame {index}: these results have {len(self)}, counted from 0") from None
+            raise IndexError(
+                f"there is no place {index} in results of {len(self)} frames; places are counted from 0, and a frame's "
+                "number in its video is its `index`"
+            ) from None
 
     def __repr__(self) -> str:
         sources = self.sources

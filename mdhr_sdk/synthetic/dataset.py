@@ -3,7 +3,7 @@
 The output folder:
 
     img/            aligned crops, as img/P000000012/0/70.jpg: person, clip, frame
-    list/           the lists of fold 1: persons to train on, and others to test on
+    list/           the lists of fold 1: persons to train on, if any, and others to test on
     dataset.yaml    the description for `mdhr train` and `mdhr evaluate`
     truth.csv       a row a frame: intensities, labels, and facts of person and scene
     sheet.jpg       some of the crops with their AUs
@@ -104,8 +104,8 @@ def make_dataset(
 ) -> Made:
     """Render the persons that are missing and write lists, description, table and sheet.
 
-    Run again after an interruption, it goes on; with more persons, it adds them. With several workers the calling
-    script needs the guard `if __name__ == "__main__":`.
+    Run again after an interruption, it goes on; with more persons, it adds them. The lists are of the persons asked for
+    last. With several workers the calling script needs the guard `if __name__ == "__main__":`.
 
     Args:
         facekit: the packed face model.
@@ -201,8 +201,7 @@ def _write(
     halves = {part: _half(spec, part, [r for task in tasks for r in records[task.name] if r["found"]])
               for part, tasks in parts if tasks}  # fmt: skip
     if not train:
-        for stale in (out / "list").glob(f"{PREFIX}_train_*"):
-            stale.unlink()
+        _remove_lists(out / "list")
     for part, half in halves.items():
         write_half(out / "list", spec, part, 1, half)
     write_whole(out / DESCRIPTION, yaml.safe_dump(description, sort_keys=False).encode())
@@ -215,6 +214,15 @@ def _write(
         sum(row["found"] for row in rows),
         dict(zip(LABELS.codes, rates, strict=True)),
     )
+
+
+def _remove_lists(folder: Path) -> None:
+    """Lists of training people of an earlier run, who are in no table any more."""
+    for stale in folder.glob(f"{PREFIX}_train_*"):
+        try:
+            stale.unlink()
+        except OSError as error:
+            raise DataError(f"'{stale}' cannot be removed: {error.strerror or error}; remove it, run again") from None
 
 
 def _half(spec: DatasetSpec, part: Part, rows: Sequence[dict[str, Any]]) -> FrameList:

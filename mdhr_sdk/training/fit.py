@@ -13,7 +13,7 @@ import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol, cast
+from typing import Any, cast
 
 import numpy as np
 import pytorch_lightning as pl
@@ -39,36 +39,35 @@ from .settings import Settings
 CHECKPOINT = "last.ckpt"
 
 
-class Judged(Protocol):
-    """Clips to score, and the frames that they are of; see `FoldData`."""
-
-    @property
-    def validation(self) -> ClipSource: ...
-    @property
-    def frames(self) -> Frames: ...
-    @property
-    def prepare(self) -> Callable[[Tensor], Tensor]: ...
-
-
-@dataclass(frozen=True)
-class FoldData:
-    """What one run trains and is validated on.
+@dataclass(frozen=True, kw_only=True)
+class Tested:
+    """What a model is judged on.
 
     Attributes:
-        train, validation: clips; `validation`'s rows are those of `frames`.
+        validation: clips, whose rows are those of `frames`.
         frames: the validation frames.
-        weights: (N,) w_n of eq. 10, from the training labels.
-        trained_on: the training frames, held-out subjects left out; None for clips that are no frames of a list.
-        prepare: from clips as the sources give them, on the device, to the model's input.
+        prepare: from clips as the source gives them, on the device, to the model's input.
     """
 
     label_set: LabelSet
-    train: ClipSource
     validation: ClipSource
     frames: Frames
+    prepare: Callable[[Tensor], Tensor] = lambda clip: clip
+
+
+@dataclass(frozen=True, kw_only=True)
+class FoldData(Tested):
+    """What one run trains and is validated on; both kinds of clips are prepared alike.
+
+    Attributes:
+        train: clips.
+        weights: (N,) w_n of eq. 10, from the training labels.
+        trained_on: the training frames, held-out subjects left out; None for clips that are no frames of a list.
+    """
+
+    train: ClipSource
     weights: NDArray[np.float64]
     trained_on: Frames | None = None
-    prepare: Callable[[Tensor], Tensor] = lambda clip: clip
 
 
 def fit(settings: Settings, data: FoldData, folder: Path) -> None:
@@ -174,7 +173,7 @@ class Keeper(pl.Callback):
             predictions.save(stem.with_suffix(".npz"))
 
 
-def score(model: MDHR, data: Judged, settings: Settings, device: torch.device, rank: int = 0) -> NDArray[np.float32]:
+def score(model: MDHR, data: Tested, settings: Settings, device: torch.device, rank: int = 0) -> NDArray[np.float32]:
     """Scores (n, N) of all validation frames, in list order; the clips are shared between the processes.
 
     In 32 bits, whatever the training's precision: what is judged is the model as it is saved.

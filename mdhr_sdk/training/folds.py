@@ -3,40 +3,27 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Collection
-from dataclasses import dataclass
+from collections.abc import Collection
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from torch import Tensor
 
-from ..aus import LabelSet
 from ..config import ModelConfig, Preprocessing
 from ..errors import ConfigError
 from .augment import Augmentation
 from .clips import ClipDataset, normalised
 from .datasets import dataset
-from .fit import FoldData
+from .fit import FoldData, Tested
 from .lists import FrameList, check_pictures, read_fold, read_test
 from .predictions import Frames
 from .rules import au_weights, region_classes
 from .settings import Settings
 
 
-@dataclass(frozen=True)
-class Tested:
-    """What a model that is there is judged on; see `FoldData`."""
-
-    label_set: LabelSet
-    validation: ClipDataset
-    frames: Frames
-    prepare: Callable[[Tensor], Tensor]
-
-
 def tested_half(settings: Settings, fold: int, preprocessing: Preprocessing) -> Tested:
-    """The test half of a fold, which may be all there is of it.
+    """The test half of a fold, which may be all there is of it, to be normalised as `preprocessing` says.
 
     Raises:
         ConfigError, DataError: as `fold_data`.
@@ -45,8 +32,12 @@ def tested_half(settings: Settings, fold: int, preprocessing: Preprocessing) -> 
     test = read_test(Path(settings.data.lists), spec, fold)
     check_pictures(test, Path(settings.data.images))
     clips = _clips(settings, settings.model_config(spec.label_set), preprocessing, test, False)
-    prepare = partial(normalised, mean=preprocessing.mean, std=preprocessing.std)
-    return Tested(spec.label_set, clips, _frames(test, spec.label_set.codes), prepare)
+    return Tested(
+        label_set=spec.label_set,
+        validation=clips,
+        frames=_frames(test, spec.label_set.codes),
+        prepare=partial(normalised, mean=preprocessing.mean, std=preprocessing.std),
+    )
 
 
 def fold_data(settings: Settings, fold: int, inner: bool = False) -> FoldData:
@@ -69,13 +60,13 @@ def fold_data(settings: Settings, fold: int, inner: bool = False) -> FoldData:
     config = settings.model_config(spec.label_set)
     codes, shown = spec.label_set.codes, Preprocessing(size_px=config.input_size_px)
     return FoldData(
-        spec.label_set,
-        _clips(settings, config, shown, train, True),
-        _clips(settings, config, shown, validation, False),
-        _frames(validation, codes),
-        au_weights(train.labels, codes),
-        _frames(train, codes),
-        partial(normalised, mean=shown.mean, std=shown.std),
+        label_set=spec.label_set,
+        train=_clips(settings, config, shown, train, True),
+        validation=_clips(settings, config, shown, validation, False),
+        frames=_frames(validation, codes),
+        weights=au_weights(train.labels, codes),
+        trained_on=_frames(train, codes),
+        prepare=partial(normalised, mean=shown.mean, std=shown.std),
     )
 
 

@@ -23,6 +23,7 @@ from .spec import DatasetSpec, Kind, Part
 __all__ = ["Fold", "FrameList", "check_pictures", "frame_list", "read_fold", "read_test", "write_fold", "write_half"]
 
 PARTS: tuple[Part, Part] = ("train", "test")
+KINDS: tuple[Kind, ...] = ("paths", "label", "sub_label", "weight")
 WEIGHT_TOLERANCE = 1e-5
 LABELS = {"0": 0, "1": 1, "-1": -1}
 
@@ -57,12 +58,14 @@ def read_fold(folder: Path, dataset: DatasetSpec, fold: int, check_images: Path 
 
 
 def read_test(folder: Path, dataset: DatasetSpec, fold: int) -> FrameList:
-    """Read the test half of a fold; the other is read too if it is there, and if not the fold is for tests alone.
+    """Read the test half of a fold, which is for tests alone if there is nothing of the other.
+
+    Where there is, it is read too, so that nobody is both trained on and tested.
 
     Raises:
         ConfigError, DataError: as `read_fold`.
     """
-    if _find(folder, dataset.list_file("train", "paths", fold)):
+    if any(_find(folder, dataset.list_file("train", kind, fold)) for kind in KINDS):
         return read_fold(folder, dataset, fold).test
     dataset.test_subjects(fold)
     return _read_half(folder, dataset, "test", fold)
@@ -110,8 +113,11 @@ def _read_half(folder: Path, dataset: DatasetSpec, part: Part, fold: int) -> Fra
     paths_file, labels_file = find("paths"), find("label")
     if paths_file is None or labels_file is None:
         wanted = dataset.list_file(part, "label" if paths_file else "paths", fold)
+        tests = part == "train" and _find(folder, dataset.list_file("test", "paths", fold)) is not None
+        alone = "it may be a set for tests alone, which mdhr evaluate takes; " if tests else ""
         raise DataError(
-            f"'{folder}' has no {wanted} (or {wanted}.gz); make lists with mdhr prepare, and name its list/"
+            f"'{folder}' has no {wanted} (or {wanted}.gz); {alone}make lists with mdhr prepare, or of synthetic faces "
+            "with mdhr synthetic make, and name their list/"
         )
     paths = _rows(paths_file)
     labels = _labels(labels_file, dataset.label_set.codes)

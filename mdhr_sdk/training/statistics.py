@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass, fields
 from typing import Any
@@ -105,7 +106,9 @@ def _bootstrap(
 def _macro(fold: Counts, times: NDArray[np.int64]) -> Floats:
     """Mean F1 of each draw: `times` (draws, S) says how often each subject counts."""
     drawn = Counts(*(times @ getattr(fold, f.name) for f in fields(Counts)))
-    return np.nanmean(drawn.f1, axis=1)
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "Mean of empty slice", RuntimeWarning)  # a draw may leave no AU to judge
+        return np.nanmean(drawn.f1, axis=1)
 
 
 def paired_t_test(first: NDArray[np.floating], second: NDArray[np.floating]) -> TestResult:

@@ -16,8 +16,8 @@ Mesh = NDArray[np.float32]
 
 SEARCH_PERIOD = 10  # frames between two searches of a video for faces that are not known
 EMPTY_SEARCH_PERIOD = 3  # the same while no face is known
-FAR_SEARCHES = 2  # every which search asks the full-range detector too while a near face is known; it takes 7 ms
-LONELY = 30  # frames without a second face, after which none is looked for in every frame any more
+FAR_SEARCHES = 2  # of so many searches beside one face that is alone, one asks the full-range detector: it takes 7 ms
+LONELY = 30  # frames without a second face, after which one is looked for less
 CLOSE_UP = 2.0  # side of the part of a frame that is meshed alone, in sides of the face's box
 SAME_FACE_IOU = 0.3
 
@@ -33,8 +33,9 @@ class SolutionsEngine:
     """Whole-frame mesh first, close-ups for what it misses.
 
     The whole-frame mesh follows faces steadily and fast, but its detector sees only faces within about two metres.
-    A full-range detector finds the others now and then, half as often beside a near face; each is meshed in a close-up,
-    and from then on in a close-up around its last mesh, until it is lost or the whole-frame mesh has it.
+    A full-range detector finds the others now and then, half as often beside a face that has long been alone; each is
+    meshed in a close-up, and from then on in a close-up around its last mesh, until it is lost or the whole-frame mesh
+    has it.
 
     MediaPipe looks for further faces in every frame in which it follows fewer than it may. In a video with one face
     that is a quarter of the work for nothing, so while no second face is known a mesh that follows one at most is used,
@@ -88,7 +89,9 @@ class SolutionsEngine:
         if searches and self._whole is not self._several:
             meshes, near = self._look_for_more(rgb, meshes)
             candidates += near
-        looks_far = self._still or not meshes or self._frames % (FAR_SEARCHES * period) == 0
+        # Where a second face was a moment ago, a search looks far each time: it may only have been hidden.
+        alone = not self._still and bool(meshes) and self._lonely >= LONELY
+        looks_far = not alone or self._frames % (FAR_SEARCHES * SEARCH_PERIOD) == 0
         if searches and looks_far and len(meshes) < self._max_faces:
             candidates += _detections(self._far, rgb)
         followed = []

@@ -28,7 +28,7 @@ def test_it_is_the_sequence_of_its_frames(results, frames, part):
 
 
 def test_a_frame_that_is_not_there_is_said(results):
-    with pytest.raises(IndexError, match=f"no frame 1000: these results have {len(results)}, counted from 0"):
+    with pytest.raises(IndexError, match=f"no place 1000 in results of {len(results)} frames"):
         results[1000]
 
 

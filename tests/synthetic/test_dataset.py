@@ -101,22 +101,31 @@ def test_training_reads_it(made: Path) -> None:
 
 def test_a_set_to_test_on_needs_nobody_to_train_on(made: Path, kit_file: Path) -> None:
     before = files(made, "list")
-    with_people = make_dataset(kit_file, made, replace(OPTIONS, persons=0))
-    assert with_people.persons == (0, 2) and set(with_people.rates) == set(
-        dataset(made / "dataset.yaml").label_set.codes
-    )
+    tests_alone = make_dataset(kit_file, made, replace(OPTIONS, persons=0))
     kept = {name: data for name, data in before.items() if "_test_" in name}
     assert (
         len(kept) == 3 and files(made, "list") == kept
     )  # lists of training people are gone, those of test people stay
+    truth = pd.read_csv(made / "truth.csv").query("found")[[*tests_alone.rates]]
+    assert tests_alone.persons == (0, 2) and len(truth) == 8
+    for code, rate in tests_alone.rates.items():
+        assert rate == pytest.approx((truth[code] == 1).sum() / max((truth[code] >= 0).sum(), 1)), code
     spec = dataset(made / "dataset.yaml")
     assert len(read_test(made / "list", spec, 1)) == 8
-    with pytest.raises(DataError, match=r"no synthetic_train_path_fold1\.txt"):
+    with pytest.raises(DataError, match=r"no synthetic_train_path_fold1\.txt .* for tests alone, which mdhr evaluate"):
         read_fold(made / "list", spec, 1)
     words = {"dataset": "dataset.yaml", "lists": "list", "images": "img"}
     changes = ["trainer.accelerator=cpu", *(f"data.{key}={made / name}" for key, name in words.items())]
     _, predictions = score_folder(ModelFolder.open(model_path("edge")), None, changes, [1])
     assert predictions[1].scores.shape == (8, 15)
+    make_dataset(kit_file, made, OPTIONS)
+    assert files(made, "list") == before
+
+
+def test_half_of_a_training_list_is_no_set_to_test_on(made: Path) -> None:
+    (made / "list" / "synthetic_train_path_fold1.txt").unlink()
+    with pytest.raises(DataError, match=r"no synthetic_train_path_fold1\.txt"):
+        read_test(made / "list", dataset(made / "dataset.yaml"), 1)
 
 
 def test_people_to_test_on_are_others(made: Path) -> None:
@@ -129,10 +138,16 @@ def test_people_to_test_on_are_others(made: Path) -> None:
     assert len(set(truth["person"])) == PERSONS + 2
 
 
+def _yellow(picture: np.ndarray) -> int:
+    blue, green, red = picture.astype(int).transpose(2, 0, 1)
+    return int(((green > 180) & (red > 180) & (blue < 90)).sum())
+
+
 def test_the_sheet_shows_crops(made: Path) -> None:
     sheet = cv2.imread(str(made / "sheet.jpg"))
     assert sheet is not None and sheet.std() > 5
-    assert sheet.shape == (6 * 128 + 18, 10 * 128, 3) and sheet[-18:].max() > 200, "a legend"
+    assert sheet.shape == (6 * 128 + 18, 10 * 128, 3) and _yellow(sheet[-18:]) > 100, "a legend"
+    assert _yellow(sheet[:-18]) > 100, "numbers"
 
 
 def test_it_goes_on_where_it_stopped(made: Path, kit_file: Path) -> None:

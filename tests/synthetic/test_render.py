@@ -15,6 +15,7 @@ from mdhr_sdk.synthetic.person import Person
 from mdhr_sdk.synthetic.raster import FAR, blend_shapes, compiled, f32, rasterise, rasterise_depth, vertex_normals
 from mdhr_sdk.synthetic.render import Renderer, project, rotation
 from mdhr_sdk.synthetic.scene import Camera, Scene
+from mdhr_sdk.synthetic.skin import BROW_SHIFT, _brows
 from mdhr_sdk.synthetic.surface import value_noise
 from mdhr_sdk.synthetic.wrinkles import MASKS, wrinkle_strengths
 
@@ -126,6 +127,18 @@ def test_lips_are_apart_upwards_only(kit: FaceKit) -> None:
         assert renderer.lip_gap_cm(view) == pytest.approx(gap, abs=1e-5)
 
 
+def test_brows_grow_below_the_landmarks_of_raised_ones() -> None:
+    marks = np.full((68, 2), 0.8, np.float32)
+    marks[17:22, 0], marks[22:27, 0] = np.linspace(0.25, 0.45, 5), np.linspace(0.55, 0.75, 5)
+    rows = []
+    for seed in range(60):
+        brows = _brows(np.random.default_rng(seed), marks, 448)
+        rows.append((brows.sum(axis=1) @ np.arange(448)) / brows.sum() / 448)  # rows are v, upwards
+    below, spread = 0.8 - np.mean(rows), np.std(rows)
+    assert below == pytest.approx(-BROW_SHIFT[0], abs=0.006) and 0.5 * BROW_SHIFT[1] < spread < 1.5 * BROW_SHIFT[1]
+    assert BROW_SHIFT[0] < -0.02, "at the landmarks themselves they would be where people raise them to"
+
+
 def test_skin_folds_in_the_half_that_moves(kit: FaceKit) -> None:
     halves = np.zeros((2, 15), np.float32)
     halves[0, INDEX[14]], halves[1, INDEX[12]], halves[1, INDEX[7]] = 1, 1, 1
@@ -135,6 +148,12 @@ def test_skin_folds_in_the_half_that_moves(kit: FaceKit) -> None:
     assert dict(zip(MASKS, left, strict=True))["dimple"] == dimple and left.sum() == dimple
     deep = {name for name, depth in zip(MASKS, right, strict=True) if depth > 0}
     assert deep == {"nasolabial", "under eye"}  # crow's feet are neither AU12's nor AU7's
+
+    halves[:, INDEX[12]], halves[1, INDEX[6]] = 1, 1  # a smile, and on one side a laugh
+    smile, laugh = (
+        dict(zip(MASKS, half, strict=True)) for half in wrinkle_strengths(halves, gain, np.zeros_like(gain))
+    )
+    assert smile["nose"] == 0 and laugh["nose"] == pytest.approx(0.5 * gain[MASKS.index("nose")])
 
     renderer, person = Renderer(kit, 96), Person.draw(kit, 3)
     scene, pose = Scene.draw(np.random.default_rng(1), 96), np.zeros(3, np.float32)

@@ -169,7 +169,7 @@ def test_a_missing_picture_is_named_with_its_line(folder: Path, tmp_path: Path) 
 
 
 def test_missing_doubled_and_damaged_files(folder: Path, tmp_path: Path) -> None:
-    with pytest.raises(DataError, match=r"has no DISFA_train_path_fold2.txt \(or .*mdhr prepare, and name its list"):
+    with pytest.raises(DataError, match=r"has no DISFA_train_path_fold2.txt \(or .*mdhr prepare, .*name their list"):
         read_fold(folder, DISFA, 2)
     with pytest.raises(ConfigError, match="folds 1 to 3"):
         read_fold(folder, DISFA, 4)

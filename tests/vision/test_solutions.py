@@ -74,8 +74,8 @@ def test_far_faces_are_followed_between_searches(video_mesher, group, monkeypatc
     assert video_mesher.find(np.zeros_like(group)) == []
 
 
-@pytest.mark.parametrize(("still", "asked"), [(False, [0, 20]), (True, [*range(22)])])
-def test_far_faces_are_looked_for_less_often_beside_a_near_one(demo_frames, monkeypatch, still, asked):
+@pytest.mark.parametrize(("still", "asked"), [(False, [0, 10, 20, 40, 60]), (True, [*range(62)])])
+def test_far_faces_are_looked_for_less_often_beside_one_that_is_long_alone(demo_frames, monkeypatch, still, asked):
     far = []
     detections = solutions._detections
     with FaceMesher(still=still) as mesher:
@@ -86,8 +86,21 @@ def test_far_faces_are_looked_for_less_often_beside_a_near_one(demo_frames, monk
             return detections(graph, rgb)
 
         monkeypatch.setattr(solutions, "_detections", note)
-        assert [len(mesher.find(demo_frames[0])) for _ in range(22)] == [1] * 22
+        assert [len(mesher.find(demo_frames[0])) for _ in range(62)] == [1] * 62
     assert far == asked
+
+
+def test_a_far_face_hidden_for_one_frame_is_back_at_the_next_search(demo_frames):
+    def pair(index, hidden):
+        image = np.full((540, 960, 3), 90, np.uint8)
+        image[100:420, 60:380] = demo_frames[index % 16]
+        if not hidden:
+            image[200:340, 640:780] = cv2.resize(demo_frames[index % 16], (140, 140), interpolation=cv2.INTER_AREA)
+        return image
+
+    with FaceMesher() as mesher:
+        found = [len(mesher.find(pair(index, index == 21))) for index in range(34)]
+    assert found == [2] * 21 + [1] * 9 + [2] * 4
 
 
 def test_a_second_face_is_found_by_the_next_search_and_given_up_when_it_goes(demo_frames):
