@@ -21,6 +21,7 @@ class Augmentation:
         noise: greatest standard deviation of a grain that is new in every frame, as a share of full scale.
         erase: probability of a plain patch over up to a third of each side; labels stay as they are, also of AUs that
             the patch hides.
+        hold: probability that a clip stands still: one of its frames throughout, as stills are scored.
     """
 
     scale: float = 256 / 224
@@ -34,13 +35,14 @@ class Augmentation:
     blur: float = 0.0
     noise: float = 0.0
     erase: float = 0.0
+    hold: float = 0.0
 
     def __post_init__(self) -> None:
         ranges = (self.brightness, self.contrast, self.saturation)
         if not (1 <= self.scale <= 4 and 0 <= self.flip <= 1 and all(0 <= low <= high for low, high in ranges)):
             raise ConfigError(f"expected a scale in [1, 4], a flip in [0, 1] and rising ranges from 0; got {self}")
-        shares = (self.stretch, self.light, self.blur, self.noise, self.erase)
+        shares = (self.stretch, self.light, self.blur, self.noise, self.erase, self.hold)
         if not (0 <= self.turn_deg <= 45 and all(0 <= share <= 1 for share in shares)):
             raise ConfigError(
-                f"expected turn_deg in [0, 45], and stretch, light, blur, noise, erase in [0, 1]; got {self}"
+                f"expected turn_deg in [0, 45], and stretch, light, blur, noise, erase, hold in [0, 1]; got {self}"
             )

@@ -28,7 +28,8 @@ class ClipDataset(Dataset[Item]):
     video, and its window is drawn anew each epoch among all windows of the video: of a run of consecutive frames that
     is at least T long every T of them, of a shorter run the whole run. In testing an item is a window, and a run is
     cut into consecutive windows from its start. A window with fewer than T frames repeats its last frame, with labels
-    -1 and row -1, so that the repetition counts nowhere.
+    -1 and row -1, so that the repetition counts nowhere. With `augmentation.hold` some training clips are one frame of
+    their window throughout, and count as often.
 
     What an item holds depends on (seed, epoch, index) alone, not on workers or order:
 
@@ -104,6 +105,9 @@ class ClipDataset(Dataset[Item]):
         rng = np.random.default_rng((self.seed, epoch, index))
         rows = self.window_rows(windows[int(rng.integers(len(windows))) if self.train else 0])
         count = int((rows >= 0).sum())
+        hold = self.augmentation.hold
+        if self.train and hold and rng.random() < hold:  # no draw without it: clips stay as they were
+            rows[:count] = rows[rng.integers(count)]
         clip: NDArray = self._crops(rows[:count], rng)
         if not self.as_bytes:
             clip = prepare(clip, self.mean, self.std)
@@ -124,7 +128,8 @@ class ClipDataset(Dataset[Item]):
 
     def _crops(self, rows: NDArray[np.int64], rng: np.random.Generator) -> NDArray[np.uint8]:
         side = round(self.size_px * self.augmentation.scale) if self.train else self.size_px
-        crops = np.stack([resize(self._read(int(row)), side) for row in rows])
+        read = {row: resize(self._read(row), side) for row in dict.fromkeys(rows.tolist())}
+        crops = np.stack([read[row] for row in rows.tolist()])
         return augment(crops, self.size_px, self.augmentation, rng) if self.train else crops
 
     def _read(self, row: int) -> NDArray[np.uint8]:

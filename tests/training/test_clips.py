@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import cv2
@@ -155,6 +156,26 @@ def test_the_same_seed_epoch_and_index_give_the_same_clip(frames: FrameList, roo
 
     assert torch.equal(epoch_of(3, 5), epoch_of(3, 5))
     assert not torch.equal(epoch_of(3, 5), epoch_of(3, 6)) and not torch.equal(epoch_of(3, 5), epoch_of(4, 5))
+
+
+def test_a_clip_that_stands_still_is_one_frame_of_its_window(frames: FrameList, root: Path) -> None:
+    held = clips(frames, root, augmentation=replace(STILL, hold=1.0))
+    moving, seen = clips(frames, root, augmentation=STILL), set()
+    for epoch in range(40):
+        item, window = held[epoch, 0], moving[epoch, 0]["rows"].tolist()
+        (row,) = set(item["rows"][item["rows"] >= 0].tolist())
+        assert row in window and (item["clip"] == item["clip"][:1]).all()
+        shown = (item["clip"][0].mean(dim=(1, 2)) * 255).round().int().tolist()
+        assert shown == list(colour(row))[::-1]
+        np.testing.assert_array_equal(
+            item["labels"][item["rows"] >= 0], frames.labels[[row] * int((item["rows"] >= 0).sum())]
+        )
+        seen.add(window.index(row))
+    assert len(seen) == 4, "any frame of the window"
+    often = clips(frames, root, augmentation=replace(STILL, hold=0.5))
+    still = [len(set(often[epoch, 0]["rows"].tolist())) == 1 for epoch in range(200)]
+    assert 0.35 < np.mean(still) < 0.65
+    assert len(set(clips(frames, root, train=False)[0]["rows"].tolist())) == 4
 
 
 def test_workers_that_stay_learn_of_the_next_epoch(frames: FrameList, root: Path) -> None:
