@@ -145,6 +145,19 @@ def copy(
 
 
 @app.command()
+def average(
+    first: Annotated[str, typer.Argument(help=MODEL)],
+    second: Annotated[str, typer.Argument(help="Another, trained on from it or beside it.")],
+    out: Annotated[Path, typer.Option(help="New folder for their mean.")],
+    share: Annotated[float, typer.Option(help="Of the second one in the mean, 0 to 1.")] = 0.5,
+) -> None:
+    """Take the mean of two models' weights."""
+    from .commands.train import run_average
+
+    typer.echo(f"{run_average(first, second, out, share).path}: {1 - share:.2g} of {first}, {share:.2g} of {second}")
+
+
+@app.command()
 def prepare(
     dataset: Annotated[str, typer.Argument(help="bp4d, disfa, or a YAML or JSON file that describes a data set.")],
     raw: Annotated[Path, typer.Option(help="Folder of the distribution, as it comes.")],

@@ -12,6 +12,7 @@ from rich.console import Console
 from rich.table import Table
 
 from ..errors import ConfigError, OutputError, require
+from ..folder import ModelFolder
 from .progress import interruptible
 
 if TYPE_CHECKING:
@@ -40,6 +41,14 @@ def sorted_words(words: Sequence[str], folds: Sequence[int]) -> Words:
     more = tuple(int(word) for word in words if folds and word.isdigit())
     each = tuple(dict.fromkeys((*folds, *more)))  # a fold given twice would count twice
     return (Path(files[0]) if files else None), each, tuple(word for word in words if "=" in word)
+
+
+def run_average(first: str, second: str, out: Path, share: float) -> ModelFolder:
+    """Raises: as `mdhr_sdk.training.average.average`."""
+    require_training()
+    from ..training.average import average
+
+    return average(ModelFolder.open(first), ModelFolder.open(second), out, share)
 
 
 def run_train(words: Sequence[str], folds: Sequence[int], out: Path | None, resume: Path | None) -> list[Path]:

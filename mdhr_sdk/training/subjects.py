@@ -40,6 +40,20 @@ def note_subjects(folder: ModelFolder, dataset: str, fold: int, subjects: Iterab
         path.write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
 
 
+def note_together(folder: ModelFolder, *sources: ModelFolder) -> None:
+    """Note the training subjects of all `sources` in a model folder that was made of them.
+
+    Raises:
+        ModelFolderError: a note is not what its manifest says, or cannot be written.
+    """
+    notes = [note for source in sources for note in (noted(source), *noted(source).get("earlier", [])) if note]
+    if not notes:
+        return
+    first, *others = ({key: value for key, value in note.items() if key != "earlier"} for note in notes)
+    with folder.writing(TRAINED_ON, {"tool": "mdhr average"}) as path:
+        path.write_text(json.dumps({**first, "earlier": others}, indent=2) + "\n", encoding="utf-8")
+
+
 def check_subjects(folder: ModelFolder, dataset: str, fold: int, tested: Iterable[str]) -> None:
     """Make sure that nobody of `tested` is known to have been trained on.
 
