@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Literal
@@ -113,8 +114,12 @@ class FaceResult:
 
     def __getitem__(self, code: str) -> AUScore:
         if code not in self.aus:
+            number = re.fullmatch(r"(?:au)?\s*(\d{1,2})", str(code).strip().lower())
+            meant = f"AU{int(number[1]):02d}" if number else ""
+            hint = f"; write {meant!r}" if meant in self.aus and meant != code else ""
             raise KeyError(
-                f"{code!r} is not scored here; scored are {', '.join(self.aus)} (AUs of tier C with all_aus=True only)"
+                f"{code!r} is not scored here{hint}; scored are {', '.join(self.aus)} (AUs of tier C with all_aus=True "
+                "only)"
             )
         return self.aus[code]
 

@@ -202,6 +202,23 @@ def test_what_faces_show_is_told_as_the_table_has_it(
     assert list(shares.values()) == sorted(shares.values(), reverse=True)
 
 
+@pytest.mark.parametrize("sequence", [True, False])
+def test_images_that_were_read_as_a_video_are_told(
+    fake_detector: AUDetector,
+    drawn: list[list[int]],
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    sequence: bool,
+) -> None:
+    (tmp_path / "people").mkdir()
+    for index in range(3):
+        cv2.imwrite(str(tmp_path / "people" / f"S{index:03d}.png"), picture(index, {0}))
+    sources = list_sources(tmp_path / "people", sequence=None if sequence else False)
+    detect.run_detect(fake_detector, sources, tmp_path / "out", overlay=False)
+    told = "people: 3 images were read as the frames of one video; --stills reads each for itself"
+    assert (told in capsys.readouterr().out) is sequence and len(sources) == (1 if sequence else 3)
+
+
 def test_of_many_sources_the_first_are_told(
     fake_detector: AUDetector, drawn: list[list[int]], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -27,8 +27,11 @@ def test_a_face_gives_its_scores_by_code():
     one = face()
     assert one["AU12"].probability == 0.75
     assert one.active == ("AU12",)
-    with pytest.raises(KeyError):
+    with pytest.raises(KeyError, match="'AU99' is not scored here; scored are AU01, AU12"):
         one["AU99"]
+    for code in ("AU1", "au 1", 1):
+        with pytest.raises(KeyError, match="write 'AU01'"):
+            one[code]  # type: ignore[index]
 
 
 def test_rows_are_one_a_face():

@@ -57,7 +57,7 @@ class Outcome:
 def report(console: Console, detector: AUDetector, outcomes: Sequence[Outcome]) -> None:
     """Print the table of the sources, what occurred, what must be known of the scores, and what was written."""
     console.print(_table(outcomes))
-    for line in _occurrences(outcomes):
+    for line in (*_sequences(outcomes), *_occurrences(outcomes)):
         console.print(line, soft_wrap=True, highlight=False)
     console.print(
         f"model {detector.info.name}: {detector.info.tag}; {detector.choice}", soft_wrap=True, highlight=False
@@ -88,6 +88,16 @@ def _baselines(outcome: Outcome) -> Iterator[str]:
             yield (
                 f"{name}: face {track} shows {acting} for most of its neutral seconds, so later it counts as rest; "
                 "calibrate on seconds without expression"
+            )
+
+
+def _sequences(outcomes: Sequence[Outcome]) -> Iterator[str]:
+    """Images that were read as one video, which those of several people should not be."""
+    for outcome in outcomes:
+        if outcome.source.kind == "sequence" and outcome.frames > 1:
+            yield (
+                f"{Path(outcome.source.name).name}: {outcome.frames:,} images were read as the frames of one video; "
+                "--stills reads each for itself"
             )
 
 
