@@ -2,13 +2,8 @@
 
 from __future__ import annotations
 
-import contextlib
 import json
-import os
 import shutil
-import signal
-import subprocess
-import sys
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import replace
@@ -34,26 +29,11 @@ from mdhr_sdk.training.datasets import dataset
 from mdhr_sdk.training.lists import read_fold, read_test
 from mdhr_sdk.training.scoring import score_folder
 from mdhr_sdk.vision.faces import Face
-from processes import alive
-from toy_mesher import PAIRS, NoMesher, ToyMesher
+from toy_mesher import PAIRS, ToyMesher
 
 ROOT = Path(__file__).resolve().parents[2]
 CLIP, PERSONS = ClipOptions(3, 0.2, 64), 14  # with seed 4 every action unit occurs
 OPTIONS = MakeOptions(PERSONS, 2, 2, CLIP, 48, seed=4)
-INTERRUPTED = """
-import os, sys
-from pathlib import Path
-(Path(os.environ["PIDS"]) / f"starting.{os.getpid()}").touch()  # workers begin with it too
-from mdhr_sdk.synthetic.clips import ClipOptions
-from mdhr_sdk.synthetic.dataset import MakeOptions, make_dataset
-from toy_mesher import SlowToyMesher
-if __name__ == "__main__":
-    kit, out = map(Path, sys.argv[1:])
-    try:
-        make_dataset(kit, out, MakeOptions(20, 1, 1, ClipOptions(4, 0.2, 64), 48, workers=2), make_mesher=SlowToyMesher)
-    except KeyboardInterrupt:
-        sys.exit(130)
-"""
 
 
 @pytest.fixture
@@ -254,50 +234,6 @@ def test_however_many_work_the_bytes_are_the_same_and_stay_where_people_are_too_
     parts = files(out, "img", "progress")
     assert len(parts) == 12 + 3 and parts.items() <= files(once, "img", "progress").items()
     assert len(pd.read_csv(out / "truth.csv")) == 18 and cv2.imread(str(out / "sheet.jpg")).std() > 5
-
-
-def test_what_a_worker_lacks_is_said(tmp_path: Path, kit_file: Path) -> None:
-    options = MakeOptions(2, 1, 1, CLIP, 48, workers=2)
-    with pytest.raises(ConfigError, match="there is no such mesher"):
-        make_dataset(kit_file, tmp_path / "out", options, make_mesher=NoMesher)
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize(
-    ("blow", "at_work"), [(signal.SIGINT, False), (signal.SIGINT, True), (signal.SIGKILL, True)]
-)  # fmt: skip
-def test_workers_end_with_the_run_and_in_silence(
-    blow: signal.Signals, at_work: bool, kit_file: Path, tmp_path: Path
-) -> None:
-    script = tmp_path / "script.py"
-    script.write_text(INTERRUPTED)
-    environment = {**os.environ, "PYTHONPATH": f"{ROOT}{os.pathsep}{ROOT / 'tests'}", "PIDS": str(tmp_path)}
-    words, deadline = [sys.executable, str(script), str(kit_file), str(tmp_path / "out")], time.monotonic() + 120
-    with (tmp_path / "errors").open("w") as errors:
-        process = subprocess.Popen(words, env=environment, stderr=errors, start_new_session=True)
-    children = Path(f"/proc/{process.pid}/task/{process.pid}/children")
-    try:
-        while process.poll() is None and time.monotonic() < deadline:
-            pids = children.read_text().split()  # two workers, and the one that multiprocessing keeps its semaphores by
-            signs = tmp_path.glob("worker.*" if at_work else "starting.*")
-            if len(pids) == 3 and len(list(signs)) == (2 if at_work else 3):
-                break
-            time.sleep(0.02)
-        assert process.poll() is None and len(pids) == 3, (tmp_path / "errors").read_text()
-        time.sleep(0.1)  # into what they import, or into a frame
-        if blow == signal.SIGINT:
-            os.killpg(process.pid, blow)  # as a terminal does
-        else:
-            process.kill()
-        code = process.wait(timeout=120)
-        while any(alive(int(pid)) for pid in pids) and time.monotonic() < deadline:
-            time.sleep(0.02)
-        assert not any(alive(int(pid)) for pid in pids)
-        assert code == (130 if blow == signal.SIGINT else -signal.SIGKILL)
-        assert "Traceback" not in (tmp_path / "errors").read_text()
-    finally:
-        with contextlib.suppress(ProcessLookupError):
-            os.killpg(process.pid, signal.SIGKILL)
 
 
 class Elsewhere(ToyMesher):

@@ -18,7 +18,6 @@ from hypothesis import given
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 from rich.console import Console
-from sklearn.metrics import roc_auc_score
 
 from mdhr_sdk.aus import label_set
 from mdhr_sdk.commands.evaluate import as_json, comparison_table, run_evaluate
@@ -146,24 +145,6 @@ def test_judging_counts_what_is_known() -> None:
     decided = one.scores >= np.array([0.5, 0.4, 0.6], np.float32)
     np.testing.assert_array_equal(result.counts.tp, count(decided, one.frames.labels).tp)
     assert result.subjects.tp.shape == (6, 3)
-
-
-def test_the_area_of_an_au_is_the_mean_of_the_folds_that_have_one() -> None:
-    first, second = predictions(0, noise=0.6), predictions(1, noise=0.6)
-    second.frames.labels[:, 2] = 0  # nothing to tell apart
-    result = Result(
-        LAST, first.frames.codes, tuple(judge(one, (0.5,) * 3, fold) for fold, one in enumerate((first, second)))
-    )
-
-    def area(one: Predictions, au: int) -> float:
-        known = one.frames.labels[:, au] >= 0
-        return float(roc_auc_score(one.frames.labels[known, au], one.scores[known, au]))
-
-    wanted = [(area(first, au) + area(second, au)) / 2 for au in range(2)] + [area(first, 2)]
-    np.testing.assert_allclose(result.areas, wanted, rtol=1e-6)
-    assert as_json([result], None)["protocols"][0]["mean"]["auc_by_au"] == pytest.approx(
-        dict(zip(first.frames.codes, wanted, strict=True))
-    )
 
 
 def test_predictions_go_to_disk_and_back(tmp_path: Path) -> None:
