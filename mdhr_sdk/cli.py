@@ -150,11 +150,14 @@ def average(
     second: Annotated[str, typer.Argument(help="Another, trained on from it or beside it.")],
     out: Annotated[Path, typer.Option(help="New folder for their mean.")],
     share: Annotated[float, typer.Option(help="Of the second one in the mean, 0 to 1.")] = 0.5,
+    half: Annotated[bool, typer.Option("--half", help="Store matrices in fp16.")] = False,
 ) -> None:
     """Take the mean of two models' weights."""
     from .commands.train import run_average
 
-    typer.echo(f"{run_average(first, second, out, share).path}: {1 - share:.2g} of {first}, {share:.2g} of {second}")
+    typer.echo(
+        f"{run_average(first, second, out, share, half).path}: {1 - share:.2g} of {first}, {share:.2g} of {second}"
+    )
 
 
 @app.command()

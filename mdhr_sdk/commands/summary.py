@@ -95,10 +95,9 @@ def _sequences(outcomes: Sequence[Outcome]) -> Iterator[str]:
     """Images that were read as one video, which those of several people should not be."""
     for outcome in outcomes:
         if outcome.source.kind == "sequence" and outcome.frames > 1:
-            yield (
-                f"{Path(outcome.source.name).name}: {outcome.frames:,} images were read as the frames of one video; "
-                "--stills reads each for itself"
-            )
+            name = Path(outcome.source.name).name or outcome.source.name
+            read = f"{outcome.frames:,} images were read as the frames of one video"
+            yield f"{name}: {read}; --stills reads each for itself"
 
 
 def _occurrences(outcomes: Sequence[Outcome]) -> Iterator[str]:

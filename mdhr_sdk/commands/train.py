@@ -43,12 +43,12 @@ def sorted_words(words: Sequence[str], folds: Sequence[int]) -> Words:
     return (Path(files[0]) if files else None), each, tuple(word for word in words if "=" in word)
 
 
-def run_average(first: str, second: str, out: Path, share: float) -> ModelFolder:
+def run_average(first: str, second: str, out: Path, share: float, half: bool) -> ModelFolder:
     """Raises: as `mdhr_sdk.training.average.average`."""
     require_training()
     from ..training.average import average
 
-    return average(ModelFolder.open(first), ModelFolder.open(second), out, share)
+    return average(ModelFolder.open(first), ModelFolder.open(second), out, share, half)
 
 
 def run_train(words: Sequence[str], folds: Sequence[int], out: Path | None, resume: Path | None) -> list[Path]:

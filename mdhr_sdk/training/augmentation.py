@@ -21,7 +21,7 @@ class Augmentation:
         noise: greatest standard deviation of a grain that is new in every frame, as a share of full scale.
         erase: probability of a plain patch over up to a third of each side; labels stay as they are, also of AUs that
             the patch hides.
-        hold: probability that a clip stands still: one of its frames throughout, as stills are scored.
+        hold: probability that a clip stands still, as stills are scored: one of its frames throughout, but for grain.
     """
 
     scale: float = 256 / 224

@@ -17,8 +17,8 @@ SAME = ("model", "clip_length", "preprocessing", "thresholds")
 def average(first: ModelFolder, second: ModelFolder, out: Path, share: float = 0.5, half: bool = False) -> ModelFolder:
     """Write a model whose weights lie between two others'.
 
-    What was rated of either (reliability) holds for neither, so no tier is carried over. Subjects that either was
-    trained on are noted as the mean's own.
+    What was rated of either (reliability) holds for neither, so no tier is carried over. Subjects that are noted of
+    either are noted of the mean.
 
     Args:
         first, second: models of one architecture, for the same clips.
@@ -56,6 +56,8 @@ def average(first: ModelFolder, second: ModelFolder, out: Path, share: float = 0
         licence="; and ".join(dict.fromkeys((ours.licence, theirs.licence))),
         half=half,
     )
+    learnt = "; and ".join(dict.fromkeys(filter(None, (ours.trained_on, theirs.trained_on))))
+    made = made.update(preprocessing=ours.preprocessing, trained_on=learnt)
     note_together(made, first, second)
     return made
 

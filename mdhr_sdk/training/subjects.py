@@ -46,10 +46,12 @@ def note_together(folder: ModelFolder, *sources: ModelFolder) -> None:
     Raises:
         ModelFolderError: a note is not what its manifest says, or cannot be written.
     """
-    notes = [note for source in sources for note in (noted(source), *noted(source).get("earlier", [])) if note]
+    found = (note for source in sources for note in (noted(source), *noted(source).get("earlier", [])) if note)
+    alone = [{key: value for key, value in note.items() if key != "earlier"} for note in found]
+    notes = [note for index, note in enumerate(alone) if note not in alone[:index]]
     if not notes:
         return
-    first, *others = ({key: value for key, value in note.items() if key != "earlier"} for note in notes)
+    first, *others = notes
     with folder.writing(TRAINED_ON, {"tool": "mdhr average"}) as path:
         path.write_text(json.dumps({**first, "earlier": others}, indent=2) + "\n", encoding="utf-8")
 
@@ -63,9 +65,11 @@ def check_subjects(folder: ModelFolder, dataset: str, fold: int, tested: Iterabl
     """
     note = noted(folder)
     if both := _both(note, dataset, tested):
+        folds = {one["fold"] for one in (note, *note.get("earlier", [])) if one["dataset"] == dataset}
+        own = f"judge it on its own fold: --fold {note['fold']}" if folds == {note["fold"]} != {fold} else ""
         raise ConfigError(
             f"'{folder.path}' was trained on {_some(both)} that fold {fold} tests: its figures would mean nothing; "
-            f"judge it on its own fold: --fold {note['fold']}"
+            f"{own or 'judge it on people that it has not seen'}"
         )
 
 

@@ -10,12 +10,12 @@ from typer.testing import CliRunner
 
 from mdhr_sdk.aus import label_set
 from mdhr_sdk.cli import app
-from mdhr_sdk.config import ModelConfig
+from mdhr_sdk.config import ModelConfig, Preprocessing
 from mdhr_sdk.errors import ConfigError, ModelFolderError
 from mdhr_sdk.folder import ModelFolder
 from mdhr_sdk.model import MDHR, load_model, save_model
 from mdhr_sdk.training.average import average
-from mdhr_sdk.training.subjects import check_subjects, note_subjects
+from mdhr_sdk.training.subjects import check_subjects, note_subjects, noted
 
 
 def made(path: Path, seed: int, trained: bool = True, **config: object) -> ModelFolder:
@@ -54,6 +54,31 @@ def test_it_was_trained_on_whom_either_was(two: tuple[ModelFolder, ModelFolder],
     check_subjects(mean, "disfa", 1, ["SN004"])
     assert "seed 1" in mean.config.provenance and "seed 2" in mean.config.provenance and mean.config.licence == "MIT"
     assert mean.config.trained and mean.config.reliability == ()
+
+
+def test_what_inputs_and_outputs_need_is_kept(two: tuple[ModelFolder, ModelFolder], tmp_path: Path) -> None:
+    shown = Preprocessing(size_px=64, mean=(0.5, 0.5, 0.5), std=(0.25, 0.25, 0.25))
+    both = []
+    for index in range(2):
+        both.append(
+            made(tmp_path / str(index), index).update(
+                preprocessing=shown, trained_on=("", "synthetic faces only")[index]
+            )
+        )
+    mean = average(both[0], both[1], tmp_path / "mean", half=True)
+    assert mean.config.preprocessing == shown and mean.config.trained_on == "synthetic faces only"
+    assert (mean.path / "model.safetensors").stat().st_size < 0.7 * (two[0].path / "model.safetensors").stat().st_size
+    load_model(ModelFolder.open(mean.path))
+
+
+def test_a_note_stands_once_and_its_fold_is_advised_where_there_is_one(
+    two: tuple[ModelFolder, ModelFolder], tmp_path: Path
+) -> None:
+    first, _ = two
+    mean = average(first, first, tmp_path / "mean")
+    assert noted(mean) == noted(first)
+    with pytest.raises(ConfigError, match="judge it on people that it has not seen"):
+        check_subjects(mean, "disfa", 2, ["SN001"])  # folds 1 and 3 are in it
 
 
 def test_models_without_a_mean_are_refused(two: tuple[ModelFolder, ModelFolder], tmp_path: Path) -> None:
