@@ -23,7 +23,7 @@ from .muscles import AUS
 from .person import Person
 from .render import Renderer
 
-GENERATOR = 10  # raise it whenever the same seed gives other pictures or labels
+GENERATOR = 11  # raise it whenever the same seed gives other pictures or labels
 SETTINGS = "synthetic.json"
 JPEG_QUALITY = 95
 STILLS_FROM_S = 0.2  # frames farther apart than this are no video: each is searched for its face alone

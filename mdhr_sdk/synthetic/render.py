@@ -9,6 +9,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from .brows import with_low_brows
 from .kit import FaceKit, Floats
 from .paint import blurred, clipped, noise, powered
 from .person import Person, lip_gaps_cm
@@ -61,6 +62,7 @@ class Renderer:
         self._surface = np.empty((side, side, CHANNELS), np.float32)
         self._lit = np.empty((side, side, 4), np.float32)
         self._normals = np.empty_like(kit.neutral)
+        self._expressions = with_low_brows(kit)
 
     def view(self, person: Person, camera: Camera, weights: Floats, pose_rad: Floats) -> View:
         """Shape and turn the face.
@@ -72,7 +74,7 @@ class Renderer:
             pose_rad: (3,) yaw, pitch, roll.
         """
         vertices = np.empty_like(self.kit.neutral)
-        blend_shapes(person.vertices, self.kit.expressions, weights, vertices)
+        blend_shapes(person.vertices, self._expressions, weights, vertices)
         turn = rotation(*pose_rad)
         placed = (vertices + person.hair_offset - PIVOT) @ turn.T
         return View(vertices, placed, project(placed, camera, self.side))

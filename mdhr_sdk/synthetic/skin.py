@@ -26,9 +26,11 @@ IRISES = np.array(
      (0.30, 0.38, 0.50)]
 )  # fmt: skip
 BROWS = ((17, 18, 19, 20, 21), (26, 25, 24, 23, 22))  # landmarks from temple to nose
-# Where brows grow, from those landmarks, in v: mean and spread. The landmarks lie 2.6 cm above the corners of the eyes,
-# where only raised brows are; people's brows rest 1.9 cm above them, give or take 0.3. A unit of v is 29 cm there.
-BROW_SHIFT = (-0.026, 0.009)
+# Where brows grow, from those landmarks, in v (29 cm): mean and spread of heights, and by how much the outer ends are
+# higher than the inner ones. The landmarks lie where only raised brows are, 2.6 cm above the corners of the eyes.
+# FaceMesh sees brows of these heights and tilts 0.21 eye widths above them, and those of photographed faces 0.20.
+BROW_SHIFT, BROW_TILT = (-0.036, 0.012), (0.008, 0.018)
+LOWEST_BROW = -0.058
 
 
 @dataclass(frozen=True)
@@ -131,14 +133,15 @@ def _lips(rng: np.random.Generator, texture: Floats, marks: Floats, colours: Col
 
 
 def _brows(rng: np.random.Generator, marks: Floats, size: int) -> Floats:
-    """Hair strokes along the brow landmarks: thin or bushy, arched or flat, high or low."""
+    """Hair strokes along the brow landmarks: thin or bushy, arched or flat, high or low, level or not."""
     canvas = np.zeros((size, size), np.float32)
     thickness, arch = rng.uniform(0.008, 0.021), rng.normal(0, 0.005)
-    shift, count = rng.normal(*BROW_SHIFT), int(rng.uniform(120, 330))
+    shift, tilt = max(LOWEST_BROW, rng.normal(*BROW_SHIFT)), rng.normal(*BROW_TILT)
+    count = int(rng.uniform(120, 330))
     at = np.linspace(0, 1, 5)
     for sign, brow in zip((1, -1), BROWS, strict=True):
         line = marks[list(brow)].astype(np.float64)
-        line[:, 1] += shift + arch * np.sin(np.pi * at)
+        line[:, 1] += shift + tilt * (0.5 - at) + arch * np.sin(np.pi * at)
         along, aside = rng.random(count), rng.uniform(-1, 1, count)
         angle = np.deg2rad(rng.normal(40 * along - 5, 14))
         length, strength = rng.uniform(0.012, 0.026, count), rng.uniform(0.4, 1, count)
