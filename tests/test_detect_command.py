@@ -234,7 +234,9 @@ def test_brackets_and_colons_in_names_are_printed_as_they_are(
 ) -> None:
     out = tmp_path / "a[" / "b]" / "[red]:smile:"
     assert detect.run_detect(fake_detector, list_sources(picture(0, {0})), out, overlay=False) == []
-    assert f"wrote {out / 'array_aus.csv'}" in capsys.readouterr().out
+    assert f"wrote {out / 'array_aus.csv'}\n" in capsys.readouterr().out
+    detect.run_detect(fake_detector, list_sources(picture(0, {0})), out, overlay=False)
+    assert f"wrote {out / 'array_aus.csv'}, in place of an earlier one\n" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize(

@@ -37,6 +37,7 @@ def test_a_folder_is_tried_backend_by_backend(tiny_onnx_folder: Path) -> None:
     lines = doctor(tiny_onnx_folder).splitlines()
     found = {(mode, name): line for line in lines for mode in ("clip", "stream") for name in NAMES
              if f"│ {mode} " in line and f"│ {name} " in line}  # fmt: skip
+    assert "runs: onnxruntime fp32 on cpu" in found["clip", "auto"]
     assert "runs: onnxruntime fp32 on cpu" in found["clip", "onnxruntime"]
     assert "runs: onnxruntime fp32 on cpu" in found["stream", "onnxruntime"]
     assert "runs: torch fp32 on cpu" in found["stream", "torch"]
@@ -45,7 +46,7 @@ def test_a_folder_is_tried_backend_by_backend(tiny_onnx_folder: Path) -> None:
     )
 
 
-NAMES = ("onnxruntime", "torch", "torchscript")
+NAMES = ("auto", "onnxruntime", "torch", "torchscript")
 
 
 def test_a_folder_that_is_none_is_an_error(tmp_path: Path) -> None:

@@ -132,6 +132,7 @@ def _process(
     detector: AUDetector, source: Source, base: Path, overlay: bool, reading: Reading, progress: Progress
 ) -> Outcome:
     outcome = Outcome(source)
+    before = set(base.parent.iterdir()) if base.parent.is_dir() else set()
     task = progress.add_task(Path(source.name).name, total=None)
     clock = StageClock()
     sinks: list[FileSink] = []
@@ -161,6 +162,7 @@ def _process(
     outcome.files = [sink.final_path for sink in sinks if sink.final_path is not None]
     with clock("timeline"), clock("total"):
         _draw(detector, outcome, kept, base)
+    outcome.replaced = before.intersection(outcome.files)
     outcome.total_s = clock.seconds.pop("total")
     outcome.timings_s = {**detector.timings_s, **clock.seconds}
     progress.remove_task(task)

@@ -63,7 +63,7 @@ def _runs(folder: ModelFolder) -> Table:
     title = f"{folder.path}: {folder.config.model.label_set.name} {folder.config.model.backbone}"
     table = Table("mode", "backend", "state", title=title, title_justify="left")
     for mode in ("clip", "stream"):
-        for backend in BACKENDS:
+        for backend in ("auto", *BACKENDS):
             table.add_row(mode, backend, _state(folder, backend, mode))
     return table
 

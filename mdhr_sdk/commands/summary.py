@@ -10,6 +10,7 @@ from pathlib import Path
 from rich.console import Console
 from rich.table import Table
 
+from ..baseline import NEUTRAL
 from ..detector import AUDetector
 from ..errors import MDHRError
 from ..results import Baseline, FrameResult
@@ -32,6 +33,7 @@ class Outcome:
     baselines: dict[Baseline, set[int]] = field(default_factory=dict)  # what was done to which tracks
     neutral: dict[int, Counter[str]] = field(default_factory=dict)  # track id -> neutral frames, and those with an AU
     files: list[Path] = field(default_factory=list)
+    replaced: set[Path] = field(default_factory=set)  # of the files, those that were there before
     timings_s: dict[str, float] = field(default_factory=dict)
     total_s: float = 0.0
     error: MDHRError | None = None
@@ -69,13 +71,18 @@ def report(console: Console, detector: AUDetector, outcomes: Sequence[Outcome]) 
         console.print(f"{detector.info.reliability}{remedy}", soft_wrap=True, highlight=False)
     for line in (line for outcome in outcomes for line in _baselines(outcome)):
         console.print(line, soft_wrap=True, highlight=False)
-    for path in (path for outcome in outcomes for path in outcome.files):
-        console.print(f"wrote {path}", soft_wrap=True, highlight=False)
+    for outcome in outcomes:
+        for path in outcome.files:
+            instead = ", in place of an earlier one" if path in outcome.replaced else ""
+            console.print(f"wrote {path}{instead}", soft_wrap=True, highlight=False)
 
 
 def _baselines(outcome: Outcome) -> Iterator[str]:
-    """What a reader of the files must know of baselines: where there is none, and where it is no neutral face's."""
+    """What a reader of the files must know of baselines: whose scores have one, and where it is no neutral face's."""
     name, late = Path(outcome.source.name).name, sorted(outcome.baselines.get("missing", ()))
+    if done := sorted(outcome.baselines.get("applied", ())):
+        whose = f"face {', '.join(map(str, done))}"
+        yield f"{name}: {whose} scored relative to its neutral seconds; an AU of at most {NEUTRAL} there stays as it is"
     if late:
         yield f"{name}: no baseline for face {', '.join(map(str, late))}, not there for half of the neutral seconds"
     elif outcome.baselines.keys() == {"neutral"}:

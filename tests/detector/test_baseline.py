@@ -145,6 +145,7 @@ def test_the_command_marks_rows_and_names_faces_without_a_baseline(
     assert table.model.eq("disfa none (relative to the first 0.5 s)").all()
     out = capsys.readouterr().out
     assert "array[0]: no baseline for face 1, not there for half of the neutral seconds" in out
+    assert "array[0]: face 0 scored relative to its neutral seconds; an AU of at most 0.2 there stays as it is" in out
     assert "array[1]: it ended within its neutral seconds" in out and "array[1]: face 0 shows" not in out
     rest = table[(table.status == "neutral") & (table.track_id == 0)]
     acting = [code for code in CODES if rest[f"{code}_occurrence"].mean() > 0.5]
