@@ -132,7 +132,6 @@ def _process(
     detector: AUDetector, source: Source, base: Path, overlay: bool, reading: Reading, progress: Progress
 ) -> Outcome:
     outcome = Outcome(source)
-    before = set(base.parent.iterdir()) if base.parent.is_dir() else set()
     task = progress.add_task(Path(source.name).name, total=None)
     clock = StageClock()
     sinks: list[FileSink] = []
@@ -160,9 +159,9 @@ def _process(
     except KeyboardInterrupt:
         pass
     outcome.files = [sink.final_path for sink in sinks if sink.final_path is not None]
+    outcome.replaced = {sink.final_path for sink in sinks if sink.final_path is not None and sink.replaced}
     with clock("timeline"), clock("total"):
         _draw(detector, outcome, kept, base)
-    outcome.replaced = before.intersection(outcome.files)
     outcome.total_s = clock.seconds.pop("total")
     outcome.timings_s = {**detector.timings_s, **clock.seconds}
     progress.remove_task(task)
@@ -182,9 +181,11 @@ def _draw(detector: AUDetector, outcome: Outcome, frames: Iterable[FrameResult],
     if not outcome.frames:
         return
     path = base.with_name(f"{base.name}_timeline{'' if outcome.complete else '.incomplete'}.png")
+    replaces = os.path.lexists(path)
     try:
         Results(tuple(frames), detector.info, fps=outcome.source.info.fps, codes=detector.codes).plot(path)
         outcome.files.append(path)
+        outcome.replaced.update([path] if replaces else [])
     except MDHRError as error:
         outcome.error = outcome.error or error
 

@@ -81,8 +81,11 @@ def _baselines(outcome: Outcome) -> Iterator[str]:
     """What a reader of the files must know of baselines: whose scores have one, and where it is no neutral face's."""
     name, late = Path(outcome.source.name).name, sorted(outcome.baselines.get("missing", ()))
     if done := sorted(outcome.baselines.get("applied", ())):
-        whose = f"face {', '.join(map(str, done))}"
-        yield f"{name}: {whose} scored relative to its neutral seconds; an AU of at most {NEUTRAL} there stays as it is"
+        whose = f"faces {', '.join(map(str, done))}, each" if len(done) > 1 else f"face {done[0]}"
+        yield (
+            f"{name}: {whose} scored relative to its median in the neutral seconds; an AU of at most {NEUTRAL} there "
+            "stays as it is"
+        )
     if late:
         yield f"{name}: no baseline for face {', '.join(map(str, late))}, not there for half of the neutral seconds"
     elif outcome.baselines.keys() == {"neutral"}:

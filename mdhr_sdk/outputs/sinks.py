@@ -48,6 +48,7 @@ class FileSink(ABC, Generic[Item]):
         self.path = Path(path)
         self._part = part_of(self.path)
         self._final: Path | None = None
+        self._replaced = False
         self._opened = self._closed = False
         self._written = 0
 
@@ -55,6 +56,11 @@ class FileSink(ABC, Generic[Item]):
     def final_path(self) -> Path | None:
         """The file that is there after the block: `path`, its `.incomplete` name, or None when nothing is."""
         return self._final
+
+    @property
+    def replaced(self) -> bool:
+        """Whether `final_path` was there before and is another one now."""
+        return self._replaced
 
     def write(self, result: FrameResult) -> None:
         """Add one frame.
@@ -87,7 +93,7 @@ class FileSink(ABC, Generic[Item]):
                 if self._opened:
                     self._finish()
                 if self._written and complete:
-                    self._final = self._part.replace(self.path)
+                    self._final = self._put_at(self.path)
         finally:
             if self._final is None:
                 self._keep_incomplete()
@@ -96,9 +102,15 @@ class FileSink(ABC, Generic[Item]):
         with suppress(OSError):
             if self._written:
                 incomplete = self.path.with_name(f"{self.path.stem}.incomplete{self.path.suffix}")
-                self._final = self._part.replace(incomplete)
+                self._final = self._put_at(incomplete)
             else:
                 self._part.unlink(missing_ok=True)
+
+    def _put_at(self, path: Path) -> Path:
+        replaces = os.path.lexists(path)
+        placed = self._part.replace(path)
+        self._replaced = replaces
+        return placed
 
     def __enter__(self) -> Self:
         return self

@@ -9,7 +9,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from .brows import with_low_brows
+from .brows import inner_brows, with_low_brows
 from .kit import FaceKit, Floats
 from .paint import blurred, clipped, noise, powered
 from .person import Person, lip_gaps_cm
@@ -20,7 +20,6 @@ from .surface import CHANNELS, STATIC, Look, surfaces
 from .wrinkles import wrinkle_strengths
 
 SUPERSAMPLING = 1.25
-INNER_BROWS = [20, 21, 22, 23]  # landmarks
 
 
 @dataclass(frozen=True, eq=False)
@@ -63,6 +62,7 @@ class Renderer:
         self._lit = np.empty((side, side, 4), np.float32)
         self._normals = np.empty_like(kit.neutral)
         self._expressions = with_low_brows(kit)
+        self._inner_brows = inner_brows(kit)
 
     def view(self, person: Person, camera: Camera, weights: Floats, pose_rad: Floats) -> View:
         """Shape and turn the face.
@@ -119,8 +119,8 @@ class Renderer:
         return float(np.maximum(lip_gaps_cm(view.vertices[self.kit.landmarks]), 0).mean())
 
     def brow_cm(self, view: View) -> float:
-        """How high the inner ends of the brows are in the face."""
-        return float(view.vertices[self.kit.landmarks[INNER_BROWS], 1].mean())
+        """How high the inner ends of the brows are in the face, where most people's grow."""
+        return float(view.vertices[self._inner_brows, 1].mean())
 
     def _draw(self, view: View, first: int, last: int, clear: bool) -> None:
         if clear:

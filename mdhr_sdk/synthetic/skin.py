@@ -28,9 +28,9 @@ IRISES = np.array(
 BROWS = ((17, 18, 19, 20, 21), (26, 25, 24, 23, 22))  # landmarks from temple to nose
 # Where brows grow, from those landmarks, in v (29 cm): mean and spread of heights, and by how much the outer ends are
 # higher than the inner ones. The landmarks lie where only raised brows are, 2.6 cm above the corners of the eyes.
-# FaceMesh sees brows of these heights and tilts 0.21 eye widths above them, and those of photographed faces 0.20.
+# FaceMesh sees brows so drawn 0.20 eye widths above those corners, all along them, as it does in photographed faces.
 BROW_SHIFT, BROW_TILT = (-0.036, 0.012), (0.008, 0.018)
-LOWEST_BROW = -0.058
+LOWEST_BROW = -0.058  # below it is the lid
 
 
 @dataclass(frozen=True)
@@ -68,9 +68,9 @@ def paint_skin(kit: FaceKit, rng: np.random.Generator, colours: Colours, size: i
     if colours.bearded:
         texture = _beard(rng, texture, marks, colours)
     texture = _lips(rng, texture, marks, colours)
+    texture = _eyes(rng, texture, marks, spots, colours)
     brows = _brows(rng, marks, size)
     texture = over(texture, colours.hair * rng.uniform(0.55, 1.0), brows * np.float32(rng.uniform(0.4, 0.95)))
-    texture = _eyes(rng, texture, marks, spots, colours)
     height = noise(rng, size, size / 3, 0.35) + noise(rng, size, size / 6, 0.3) + 0.8 * brows
     height += noise(rng, size, size / 180, rng.uniform(0, 0.05))  # pores
     layers = np.dstack([texture, 0.5 + 0.25 * height])
@@ -136,12 +136,12 @@ def _brows(rng: np.random.Generator, marks: Floats, size: int) -> Floats:
     """Hair strokes along the brow landmarks: thin or bushy, arched or flat, high or low, level or not."""
     canvas = np.zeros((size, size), np.float32)
     thickness, arch = rng.uniform(0.008, 0.021), rng.normal(0, 0.005)
-    shift, tilt = max(LOWEST_BROW, rng.normal(*BROW_SHIFT)), rng.normal(*BROW_TILT)
-    count = int(rng.uniform(120, 330))
-    at = np.linspace(0, 1, 5)
+    count, at = int(rng.uniform(120, 330)), np.linspace(0, 1, 5)
+    above = rng.normal(*BROW_SHIFT) + rng.normal(*BROW_TILT) * (0.5 - at) + arch * np.sin(np.pi * at)
+    above += max(0, LOWEST_BROW - above.min())
     for sign, brow in zip((1, -1), BROWS, strict=True):
         line = marks[list(brow)].astype(np.float64)
-        line[:, 1] += shift + tilt * (0.5 - at) + arch * np.sin(np.pi * at)
+        line[:, 1] += above
         along, aside = rng.random(count), rng.uniform(-1, 1, count)
         angle = np.deg2rad(rng.normal(40 * along - 5, 14))
         length, strength = rng.uniform(0.012, 0.026, count), rng.uniform(0.4, 1, count)

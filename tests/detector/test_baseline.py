@@ -131,6 +131,15 @@ def test_other_texts_are_refused(text: str):
         detect.read_seconds(text)
 
 
+def test_the_command_names_all_faces_with_a_baseline(
+    detector: AUDetector, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setenv("COLUMNS", "200")
+    sources = list_sources(iter(video([{0, 1}] * 12)), fps=FPS)
+    assert detect.run_detect(detector, sources, tmp_path, False, calibrate_neutral_s=0.5) == []
+    assert "faces 0, 1, each scored relative to its median in the neutral seconds" in capsys.readouterr().out
+
+
 def test_the_command_marks_rows_and_names_faces_without_a_baseline(
     detector: AUDetector, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ):
@@ -145,7 +154,7 @@ def test_the_command_marks_rows_and_names_faces_without_a_baseline(
     assert table.model.eq("disfa none (relative to the first 0.5 s)").all()
     out = capsys.readouterr().out
     assert "array[0]: no baseline for face 1, not there for half of the neutral seconds" in out
-    assert "array[0]: face 0 scored relative to its neutral seconds; an AU of at most 0.2 there stays as it is" in out
+    assert "array[0]: face 0 scored relative to its median in the neutral seconds; an AU of at most 0.2 there" in out
     assert "array[1]: it ended within its neutral seconds" in out and "array[1]: face 0 shows" not in out
     rest = table[(table.status == "neutral") & (table.track_id == 0)]
     acting = [code for code in CODES if rest[f"{code}_occurrence"].mean() > 0.5]

@@ -31,7 +31,17 @@ def test_the_file_appears_only_when_it_is_complete(tmp_path, frame, codes, name)
         assert names(path.parent) == {f".{path.stem}.part{path.suffix}"}
         assert sink.final_path is None
     assert names(path.parent) == {name}
-    assert sink.final_path == path
+    assert sink.final_path == path and not sink.replaced
+
+
+def test_a_file_tells_whether_it_stands_where_another_stood(tmp_path, frame, codes):
+    replaced = []
+    for complete in (True, True, False, False):
+        sink = CsvSink(tmp_path / "scores.csv", codes)
+        sink.write(frame(0))
+        sink.close(complete)
+        replaced.append(sink.replaced)
+    assert replaced == [False, True, False, True]  # an incomplete file stands beside a complete one
 
 
 @pytest.mark.parametrize("error", [ValueError, KeyboardInterrupt])

@@ -18,7 +18,7 @@ from mdhr_sdk.synthetic.render import Renderer
 from mdhr_sdk.synthetic.wrinkles import MASKS
 
 TIMES = np.arange(50) * 0.04
-GOLDEN = (9.7305, 11.0, 35.8109, 113.14, 117.73, 127.94, 8.57)  # a surprise
+GOLDEN = (9.7305, 11.0, 35.7972, 113.27, 117.96, 128.34, 8.16)  # a surprise
 
 
 def motions(kit: FaceKit, count: int = 60):
@@ -124,10 +124,10 @@ def test_a_seed_of_this_generator_is_this_clip(kit: FaceKit) -> None:
     assert found == pytest.approx(GOLDEN[:3], abs=2e-3)
     assert clip.frames.mean(axis=(0, 1, 2)) == pytest.approx(GOLDEN[3:6], abs=0.5)
     assert np.abs(np.diff(clip.frames.astype(int), axis=1)).mean() == pytest.approx(GOLDEN[6], abs=0.05)  # what moved
-    texture = Person.draw(kit, 29).texture.astype(int)
-    assert np.abs(np.diff(texture, axis=0)).mean() == pytest.approx(1.1481, abs=1e-3)  # where the brows are, too
+    texture = Person.draw(kit, 30).texture.astype(int)
+    assert np.abs(np.diff(texture, axis=0)).mean() == pytest.approx(1.4937, abs=5e-4)  # where the brows are, too
     heights = (with_low_brows(kit)[..., 1] * kit.neutral[:, 1]).sum()
-    assert heights == pytest.approx(1400.76, abs=0.02)
+    assert heights == pytest.approx(1392.50, abs=0.02)
 
 
 def test_faces_at_rest_and_with_closed_eyes_show_no_action_unit(kit: FaceKit) -> None:
