@@ -63,7 +63,7 @@ def detect(
     face_model: Annotated[Optional[Path], typer.Option(help="A MediaPipe face_landmarker.task file.")] = None,
     mode: Annotated[Mode, typer.Option(help="Windows of T frames as in the paper, or frame by frame.")] = Mode.clip,
     lookahead: Annotated[
-        Optional[int], typer.Option(help="Frames that a frame waits for in stream mode, 0 to T - 1.")
+        Optional[int], typer.Option(help="Frames that a frame waits for in stream mode, 0 to T - 1; of edge 7.")
     ] = None,
     ring_dtype: Annotated[
         Optional[str],

@@ -7,7 +7,7 @@ from contextlib import ExitStack
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, TypedDict, overload
+from typing import TYPE_CHECKING, Any, Literal, TypedDict, cast, overload
 
 from .baseline import NeutralBaseline
 from .cameras import few_enough, run_together
@@ -83,7 +83,7 @@ class AUDetector:
         self._selection = select(config, thresholds, all_aus)
         self.thresholds = dict(self._selection.thresholds)
         self.codes = tuple(self.thresholds)
-        self.info = info = replace(info, off=self._selection.off)
+        self.info = info = replace(info, off=self._selection.off, replaced=self._selection.replaced)
         if not isinstance(max_faces, int) or max_faces < 1:
             raise ConfigError(f"max_faces must be an integer of at least 1; got {max_faces!r}")
         if face_model is not None and not Path(face_model).is_file():
@@ -279,14 +279,14 @@ class AUDetector:
             scorer, info = self._scorer(lookahead)
             return lambda clock: StreamScoring(scorer, self.config, clock), info
         session, info = self._model(mode)
-        assert not isinstance(session, StreamGraphs)
-        clips = ClipModel(session, self.config)
+        clips = ClipModel(cast(Session, session), self.config)
         return lambda clock: ClipScoring(clips, clock), info
 
     def _scorer(self, lookahead: int | None) -> tuple[StreamScorer, ModelInfo]:
         graphs, info = self._model("stream")
         assert isinstance(graphs, StreamGraphs)
-        return StreamScorer(graphs, lookahead, self._ring_dtype), info
+        scorer = StreamScorer(graphs, lookahead, self._ring_dtype)
+        return scorer, replace(info, lookahead=scorer.lookahead)
 
     def _model(self, mode: Mode) -> tuple[Session | StreamGraphs, ModelInfo]:
         if mode not in self._opened:
@@ -294,7 +294,7 @@ class AUDetector:
                 raise ConfigError(f"this detector was made for {self.mode} mode; use AUDetector.from_pretrained")
             self._opened[mode] = self._opener(mode)
         model, info, _ = self._opened[mode]
-        return model, replace(info, off=self._selection.off)
+        return model, replace(info, off=self._selection.off, replaced=self._selection.replaced)
 
     def _naming(self, info: ModelInfo, neutral_s: float | None) -> Naming:
         if neutral_s is not None:

@@ -31,6 +31,7 @@ from .manifest import (
     verified,
 )
 from .scratch import LOCK, scratch, settle
+from .selection import select
 
 CONFIG = "config.json"
 CARD = "MODEL_CARD.md"
@@ -187,7 +188,9 @@ class ModelFolder:
         return read_vouched(self.path, name)
 
     def update(self, **changes: Any) -> ModelFolder:
-        """Change fields of `config.json`, as in `folder.update(thresholds=(0.4, ...))`, and seal it again.
+        """Change fields of `config.json`, as in `folder.update(thresholds={"AU12": 0.4})`, and seal it again.
+
+        Thresholds are given by code, or all of them in the model's order.
 
         Returns:
             The folder with what `config.json` now says: fields that others changed meanwhile stay as they made them.
@@ -200,6 +203,8 @@ class ModelFolder:
         try:
             with scratch(self.path) as own, changing(self.path):
                 config = _config(self.path, verified(self.path, CONFIG, self.manifest))
+                if isinstance(given := changes.get("thresholds"), Mapping):
+                    changes["thresholds"] = tuple(select(config, given, all_aus=True).thresholds.values())
                 try:
                     config = dataclasses.replace(config, **changes)
                 except TypeError as error:

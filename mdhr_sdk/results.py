@@ -24,6 +24,8 @@ class ModelInfo:
         tiers: code -> how reliable its scores are, 'A' (most) to 'C'; empty where that was not rated.
         off: codes that the model scores and that are left out.
         neutral_s: seconds at a source's beginning that its scores are relative to (`mdhr_sdk.baseline`); 0 for none.
+        lookahead: frames that a frame waited for in stream mode; None for clip mode.
+        replaced: code -> threshold, where it is not the model's own.
     """
 
     name: str
@@ -38,6 +40,8 @@ class ModelInfo:
     tiers: Mapping[str, str] = field(default_factory=dict, hash=False)
     off: tuple[str, ...] = ()
     neutral_s: float = 0.0
+    lookahead: int | None = None
+    replaced: Mapping[str, float] = field(default_factory=dict, hash=False)
 
     @property
     def tag(self) -> str:
@@ -61,8 +65,10 @@ class ModelInfo:
 
     @property
     def details(self) -> str:
-        """What every row of a table carries: the tag, and the tiers where there are some."""
-        return self._with(self.note, self._relative, self.reliability)
+        """What every row of a table carries: the model's name, the tag, and how its scores and decisions came about."""
+        mode = "" if self.lookahead is None else f"stream, lookahead {self.lookahead}"
+        own = ", ".join(f"{code} from {value:g}" for code, value in self.replaced.items())
+        return f"{self.name}: {self._with(self.note, mode, self._relative, own, self.reliability)}"
 
     def label(self, code: str) -> str:
         """A code as pictures show it: with its tier, where it has one, as in 'AU12 A'."""

@@ -19,6 +19,7 @@ from hypothesis import strategies as st
 from fakes import CONFIG, INFO, FakeMesher, FakeSession, picture, video, write_video
 from mdhr_sdk import AUDetector, Results
 from mdhr_sdk.commands import detect
+from mdhr_sdk.commands.summary import labels
 from mdhr_sdk.errors import OutputError
 from mdhr_sdk.results import FrameResult
 from mdhr_sdk.vision import Source, list_sources
@@ -62,8 +63,9 @@ def test_file_names_are_unique_and_usable(names: list[str]) -> None:
     ("names", "stems"),
     [
         (["a-2.mp4", "a.mov", "a.mp4"], ["a-2", "a", "a-3"]),
-        (["x/Clip.mp4", "y/clip.mp4", "CLIP.avi"], ["Clip", "clip-2", "CLIP-3"]),
+        (["x/Clip.mp4", "y/clip.mp4", "CLIP.avi"], ["x_Clip", "y_clip", "CLIP"]),
         (["camera 0", "https://host/live/"], ["camera_0", "live"]),
+        (["x/a/v.mp4", "y/a/v.mp4", "b/v.mp4"], ["a_v", "a_v-2", "b_v"]),
         (["../x", "..", "...", "", "/"], ["x", "source", "source-2", "source-3", "source-4"]),
     ],
 )
@@ -219,13 +221,30 @@ def test_images_that_were_read_as_a_video_are_told(
     assert (told in capsys.readouterr().out) is sequence and len(sources) == (1 if sequence else 3)
 
 
+@pytest.mark.parametrize(("pattern", "stem"), [("seen/*.png", "seen"), ("seen/S*", "seen"), ("*.png", "images")])
+def test_what_a_pattern_finds_is_named_after_its_folder(pattern: str, stem: str) -> None:
+    assert detect._stems([unopened(pattern, "sequence")]) == [stem]
+
+
+def test_sources_of_the_same_name_are_told_apart_by_their_folders() -> None:
+    names = ["study/P01/video.mp4", "study/P02/video.mp4", "other.mp4", "camera 0"]
+    assert labels([unopened(name) for name in names]) == ["P01/video.mp4", "P02/video.mp4", "other.mp4", "camera 0"]
+
+
+def test_a_source_without_a_face_is_told(
+    fake_detector: AUDetector, drawn: list[list[int]], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    detect.run_detect(fake_detector, list_sources(picture(0, set())), tmp_path, overlay=False)
+    assert "array: no face found" in capsys.readouterr().out
+
+
 def test_of_many_sources_the_first_are_told(
     fake_detector: AUDetector, drawn: list[list[int]], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     stills = list_sources([picture(index, {0}) for index in range(13)])
     detect.run_detect(fake_detector, stills, tmp_path, overlay=False)
     said = capsys.readouterr().out
-    assert said.count("share of its faces") == 10 and "and 3 sources more" in said
+    assert len(re.findall(r"^array\[\d+\]: AU\d\d", said, re.MULTILINE)) == 10 and "and 3 sources more" in said
     assert "while earlier frames" not in said  # which is how videos are read
 
 

@@ -137,6 +137,11 @@ def test_update_seals_again_and_keeps_the_graphs_that_do_not_depend_on_it(folder
         folder.update(thresholds=(2.0,) * 8)
     with pytest.raises(ConfigError, match="no such field"):
         folder.update(threshold=0.5)
+    one = folder.update(thresholds={"AU12": 0.7}).config
+    codes = one.model.label_set.codes
+    assert dict(zip(codes, one.thresholds, strict=True)) == {code: 0.7 if code == "AU12" else 0.4 for code in codes}
+    with pytest.raises(ConfigError, match="no threshold for 'AU99'"):
+        folder.update(thresholds={"AU99": 0.7})
 
 
 def test_update_keeps_what_another_changed_meanwhile(folder: ModelFolder):

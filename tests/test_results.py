@@ -51,7 +51,7 @@ def test_rows_are_one_a_face():
         "AU01_occurrence": 0,
         "AU12_probability": 0.75,
         "AU12_occurrence": 1,
-        "model": "disfa resnet50",
+        "model": f"{info().name}: disfa resnet50",
     }
 
 
@@ -59,28 +59,42 @@ def test_a_frame_without_a_face_is_one_row_that_says_so():
     empty = frame()
     assert (empty.status, frame(face()).status) == ("no_face", "ok")
     assert list(empty.rows()) == [
-        {"source": "clip.mp4", "frame": 3, "timestamp_s": 0.12, "status": "no_face", "model": "disfa resnet50"}
+        {
+            "source": "clip.mp4",
+            "frame": 3,
+            "timestamp_s": 0.12,
+            "status": "no_face",
+            "model": f"{info().name}: disfa resnet50",
+        }
     ]
 
 
 def test_random_weights_are_told_in_every_row():
     assert info(trained=False).tag == "disfa resnet50 (untrained)"
     for result in (frame(trained=False), frame(face(), trained=False)):
-        assert all(row["model"] == "disfa resnet50 (untrained)" for row in result.rows())
+        assert all(row["model"] == f"{info().name}: disfa resnet50 (untrained)" for row in result.rows())
 
 
 def test_what_the_weights_learnt_from_and_tiers_are_told_in_every_row():
     tiers = {"AU01": "B", "AU12": "A", "AU04": "C"}
     told = dataclasses.replace(info(), trained_on="synthetic faces only", tiers=tiers, off=("AU04",))
     assert told.tag == "disfa resnet50 (trained on synthetic faces only)"
-    assert told.details == "disfa resnet50 (trained on synthetic faces only; reliability A: AU12; B: AU01; off: AU04)"
+    words = "disfa resnet50 (trained on synthetic faces only; reliability A: AU12; B: AU01; off: AU04)"
+    assert told.details == f"{told.name}: {words}"
     assert (told.label("AU12"), told.label("AU99"), info().label("AU12")) == ("AU12 A", "AU99", "AU12")
     assert dataclasses.replace(told, off=()).reliability == "reliability A: AU12; B: AU01; C: AU04"
-    assert (info().note, info().reliability, info().details) == ("", "", "disfa resnet50")
+    assert (info().note, info().reliability, info().details) == ("", "", f"{info().name}: disfa resnet50")
     for result in (frame(), frame(face())):
         result = dataclasses.replace(result, model=told)
         assert all(row["model"] == told.details for row in result.rows())
     assert hash(told) == hash(dataclasses.replace(told, tiers={}))
+
+
+def test_how_scores_and_decisions_came_about_is_told_in_every_row():
+    told = dataclasses.replace(info(trained=False), neutral_s=2.0, lookahead=0, replaced={"AU12": 0.4, "AU01": 1.0})
+    words = "untrained; stream, lookahead 0; relative to the first 2 s; AU12 from 0.4, AU01 from 1"
+    assert told.details == f"{told.name}: disfa resnet50 ({words})"
+    assert told.tag == "disfa resnet50 (untrained; relative to the first 2 s)"
 
 
 def test_results_cannot_be_changed():

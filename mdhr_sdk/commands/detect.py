@@ -7,7 +7,7 @@ import itertools
 import os
 import re
 import sys
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import replace
@@ -26,7 +26,7 @@ from ..outputs.sinks import FileSink
 from ..results import FrameResult
 from ..vision import Source
 from .progress import cores
-from .summary import Outcome, report
+from .summary import Outcome, labels, report
 
 if TYPE_CHECKING:
     from typing_extensions import Unpack
@@ -106,8 +106,8 @@ def run_detect(
     )
     progress = Progress(*columns, console=progress_to, transient=True, disable=not progress_to.is_terminal)
     with progress, _short_turns():
-        for source, stem in zip(sources, _stems(sources), strict=True):
-            outcomes.append(_process(detector, source, out / stem, overlay, reading, progress))
+        for source, stem, label in zip(sources, _stems(sources), labels(sources), strict=True):
+            outcomes.append(_process(detector, Outcome(source, label), out / stem, overlay, reading, progress))
             if outcomes[-1].interrupted:
                 break
     if any(outcome.frames for outcome in outcomes):
@@ -129,10 +129,10 @@ def _short_turns() -> Iterator[None]:
 
 
 def _process(
-    detector: AUDetector, source: Source, base: Path, overlay: bool, reading: Reading, progress: Progress
+    detector: AUDetector, outcome: Outcome, base: Path, overlay: bool, reading: Reading, progress: Progress
 ) -> Outcome:
-    outcome = Outcome(source)
-    task = progress.add_task(Path(source.name).name, total=None)
+    source = outcome.source
+    task = progress.add_task(outcome.label, total=None)
     clock = StageClock()
     sinks: list[FileSink] = []
     kept: deque[FrameResult] = deque()
@@ -204,15 +204,27 @@ def _slim(result: FrameResult) -> FrameResult:
 
 
 def _stems(sources: Sequence[Source]) -> list[str]:
-    """A file name for each source: its own stem, made unique also where case does not count."""
+    """A file name for each source: its own stem, with its folder's where it comes again; unique also without case."""
+    plain = [_stem(_last(source)) for source in sources]
+    often = Counter(stem.casefold() for stem in plain)
     stems: list[str] = []
     used: set[str] = set()
-    for source in sources:
-        stem = _stem(source.name)
+    for source, stem in zip(sources, plain, strict=True):
+        folder = Path(source.name).parent.name
+        if often[stem.casefold()] > 1 and folder:
+            stem = _stem(f"{folder}_{Path(source.name).name}")
         names = itertools.chain((stem,), (f"{stem}-{count}" for count in itertools.count(2)))
         stems.append(next(name for name in names if name.casefold() not in used))
         used.add(stems[-1].casefold())
     return stems
+
+
+def _last(source: Source) -> str:
+    """The part of a source's name that its files are named after: of a pattern, the folder that it looks into."""
+    path = Path(source.name)
+    while source.kind == "sequence" and glob.has_magic(path.name) and not path.exists():
+        path = path.parent
+    return path.name if path.name or source.kind != "sequence" else "images"
 
 
 def _stem(name: str) -> str:

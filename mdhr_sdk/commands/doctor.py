@@ -78,7 +78,8 @@ def _state(folder: ModelFolder, backend: str, mode: str) -> str:
         session.close()
         return f"runs: {choice}"
     except MDHRError as error:
-        return str(error).partition(" here: ")[2] or str(error)
+        reason = str(error).partition(" here: ")[2] or str(error)
+        return reason if backend == "auto" else reason.replace(f"not {backend}: ", "")
 
 
 def _version(name: str) -> str | None:

@@ -25,10 +25,11 @@ class Outcome:
     """One source, done or broken off. Holds counts, no frames, so that memory does not grow with the sources."""
 
     source: Source
+    label: str  # of `labels`
     frames: int = 0
     with_face: int = 0
     tracks: set[int] = field(default_factory=set)
-    scored: int = 0  # faces, each frame's counted
+    scored: int = 0  # faces, each frame's counted, without those of the neutral seconds
     occurrences: Counter[str] = field(default_factory=Counter)  # AU -> faces that show it
     baselines: dict[Baseline, set[int]] = field(default_factory=dict)  # what was done to which tracks
     neutral: dict[int, Counter[str]] = field(default_factory=dict)  # track id -> neutral frames, and those with an AU
@@ -47,13 +48,24 @@ class Outcome:
     def count(self, result: FrameResult) -> None:
         self.frames += 1
         self.with_face += bool(result.faces)
-        self.scored += len(result.faces)
         for face in result.faces:
             self.tracks.add(face.track_id)
-            self.occurrences.update(face.active)
             self.baselines.setdefault(face.baseline, set()).add(face.track_id)
             if face.baseline == "neutral":
                 self.neutral.setdefault(face.track_id, Counter()).update(("frames", *face.active))
+            else:
+                self.scored += 1
+                self.occurrences.update(face.active)
+
+
+def labels(sources: Sequence[Source]) -> list[str]:
+    """What each source is called on the terminal: the end of its name, as much of it as tells it from the others."""
+    parts = [Path(source.name).parts[-2:] for source in sources]
+    often = Counter(part[-1:] for part in parts)
+    return [
+        "/".join(part if often[part[-1:]] > 1 else part[-1:]) or source.name
+        for part, source in zip(parts, sources, strict=True)
+    ]
 
 
 def report(console: Console, detector: AUDetector, outcomes: Sequence[Outcome]) -> None:
@@ -79,7 +91,7 @@ def report(console: Console, detector: AUDetector, outcomes: Sequence[Outcome]) 
 
 def _baselines(outcome: Outcome) -> Iterator[str]:
     """What a reader of the files must know of baselines: whose scores have one, and where it is no neutral face's."""
-    name, late = Path(outcome.source.name).name, sorted(outcome.baselines.get("missing", ()))
+    name, late = outcome.label, sorted(outcome.baselines.get("missing", ()))
     if done := sorted(outcome.baselines.get("applied", ())):
         whose = f"faces {', '.join(map(str, done))}, each" if len(done) > 1 else f"face {done[0]}"
         yield (
@@ -105,19 +117,24 @@ def _sequences(outcomes: Sequence[Outcome]) -> Iterator[str]:
     """Images that were read as one video, which those of several people should not be."""
     for outcome in outcomes:
         if outcome.source.kind == "sequence" and outcome.frames > 1:
-            name = Path(outcome.source.name).name or outcome.source.name
             read = f"{outcome.frames:,} images were read as the frames of one video"
-            yield f"{name}: {read}; --stills reads each for itself"
+            yield f"{outcome.label}: {read}; --stills reads each for itself"
 
 
 def _occurrences(outcomes: Sequence[Outcome]) -> Iterator[str]:
     """What the faces of each of the first sources show, most frequent first."""
-    seen = [outcome for outcome in outcomes if outcome.scored]
+    seen = [outcome for outcome in outcomes if outcome.frames and not (outcome.with_face and not outcome.scored)]
     for outcome in seen[:TOLD]:
         ranked = sorted(outcome.occurrences.items(), key=lambda item: (-item[1], item[0]))
-        shares = ", ".join(f"{code} {100 * count / outcome.scored:.0f} %" for code, count in ranked)
-        whose = f"{Path(outcome.source.name).name}, share of its faces ({outcome.scored:,}, frame by frame)"
-        yield f"{whose}: {shares or 'none shows an action unit'}"
+        if not outcome.with_face:
+            yield f"{outcome.label}: no face found"
+        elif outcome.scored == 1:
+            yield f"{outcome.label}: {', '.join(code for code, _ in ranked) or 'its face shows no action unit'}"
+        else:
+            after = "after the neutral seconds, " if "neutral" in outcome.baselines else ""
+            shares = ", ".join(f"{code} {100 * count / outcome.scored:.0f} %" for code, count in ranked)
+            whose = f"{outcome.label}, share of its faces ({outcome.scored:,}, {after}frame by frame)"
+            yield f"{whose}: {shares or 'none shows an action unit'}"
     if len(seen) > TOLD:
         yield f"and {len(seen) - TOLD} sources more: their tables (*_aus.csv) tell"
 
@@ -133,7 +150,7 @@ def _table(outcomes: Sequence[Outcome]) -> Table:
     for outcome in outcomes:
         rate = outcome.frames / max(outcome.total_s, 1e-9)
         ended = " (failed)" if outcome.error else " (stopped)" if outcome.interrupted else ""
-        name = Path(outcome.source.name).name + ended
+        name = outcome.label + ended
         counts = (outcome.frames, outcome.with_face, len(outcome.tracks))
         table.add_row(name, *map(str, counts), f"{rate:.1f}", _times(outcome))
     return table

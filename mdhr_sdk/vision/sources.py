@@ -7,9 +7,10 @@ import math
 import numbers
 import os
 import re
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from functools import partial
-from itertools import count, repeat
+from itertools import count, pairwise, repeat
 from pathlib import Path
 from urllib.parse import urlsplit, urlunsplit
 
@@ -41,9 +42,10 @@ def list_sources(source: object, *, fps: float | None = None, sequence: bool | N
     - int, str of one to four digits ('0') that names no file or folder, or the str '/dev/video0': a camera.
     - path of a video or an image. Known image suffixes are read as images, anything else as a video.
     - folder (not its subfolders) or glob (`**` for subfolders): every video in it is a source. The images in it are
-      the frames of one source of kind 'sequence' if `sequence` is True, or if it is None and they lie in one folder,
-      share a suffix and differ in one number only (frame_1.jpg, frame_2.jpg, ...); otherwise each is a still. Frames
-      go in natural order, 2 before 10. Hidden files and other suffixes are passed over.
+      the frames of one source of kind 'sequence' if `sequence` is True, or if it is None and they are three or more,
+      lie in one folder, share a suffix and differ in one number only, which goes up evenly (frame_1.jpg, frame_2.jpg,
+      frame_3.jpg, ...; some may be missing); otherwise each is a still. Frames go in natural order, 2 before 10.
+      Hidden files and other suffixes are passed over.
     - 'rtsp://', 'http://', 'https://' ...: a stream.
     - array (H, W, 3) uint8 BGR: a still; (T, H, W, 3): the frames of one clip.
     - iterator of (H, W, 3) uint8 BGR arrays: the frames of one clip.
@@ -115,7 +117,9 @@ def _from_path(text: str, fps: float, sequence: bool | None) -> list[Source]:
     if not text.strip():
         raise SourceError("expected a path, URL or camera number; got an empty text")
     if path.is_dir():
-        return _from_files([child for child in path.iterdir() if child.is_file()], text, fps, sequence)
+        children = list(path.iterdir())
+        deeper = sum(child.is_dir() for child in children)
+        return _from_files([child for child in children if child.is_file()], text, fps, sequence, deeper)
     if path.exists():
         return [_still(path) if path.suffix.lower() in IMAGE_SUFFIXES else _video(path)]
     if any(character in text for character in "*?["):
@@ -124,7 +128,7 @@ def _from_path(text: str, fps: float, sequence: bool | None) -> list[Source]:
     raise SourceError(f"nothing exists at {text!r}; check the spelling and the working directory ({Path.cwd()})")
 
 
-def _from_files(files: list[Path], name: str, fps: float, sequence: bool | None) -> list[Source]:
+def _from_files(files: list[Path], name: str, fps: float, sequence: bool | None, deeper: int = 0) -> list[Source]:
     visible = sorted((path for path in files if not path.name.startswith(".")), key=_natural)
     images = [path for path in visible if path.suffix.lower() in IMAGE_SUFFIXES]
     sources = [_video(path) for path in visible if path.suffix.lower() in VIDEO_SUFFIXES]
@@ -133,8 +137,9 @@ def _from_files(files: list[Path], name: str, fps: float, sequence: bool | None)
     else:
         sources.extend(_still(path) for path in images)
     if not sources:
+        below = f"its {deeper} subfolders are not entered, for which give '{name}/**/*.mp4'; " if deeper else ""
         raise SourceError(
-            f"no image or video in {name!r} ({len(files)} files looked at); known suffixes are "
+            f"no image or video in {name!r} ({len(files)} files looked at); {below}known suffixes are "
             f"{' '.join(sorted(IMAGE_SUFFIXES | VIDEO_SUFFIXES))}; give a file's own path to try another"
         )
     return sources
@@ -146,14 +151,21 @@ def _natural(path: Path) -> list[str | int]:
 
 
 def _numbered(images: Sequence[Path]) -> bool:
-    """Whether two or more images of one folder and suffix have names that differ in the value of one number only."""
-    if len(images) < 2 or len({(path.parent, path.suffix) for path in images}) > 1:
+    """Whether images are frames of one video: of one folder and suffix, their names differ in one number, which counts.
+
+    Photographs have numbers too; those of frames go up by the same step from most to the next, and are three at least.
+    """
+    if len(images) < 3 or len({(path.parent, path.suffix) for path in images}) > 1:
         return False
     names = [re.split(r"([0-9]+)", path.stem) for path in images]
     if len({(len(parts), *parts[::2]) for parts in names}) > 1:
         return False
     varying = [{int(part) for part in column} for column in zip(*(parts[1::2] for parts in names), strict=True)]
-    return sorted(len(values) for values in varying if len(values) > 1) == [len(images)]
+    if sorted(len(values) for values in varying if len(values) > 1) != [len(images)]:
+        return False
+    (numbers,) = (sorted(values) for values in varying if len(values) > 1)
+    ((_, alike),) = Counter(b - a for a, b in pairwise(numbers)).most_common(1)
+    return 2 * alike > len(images) - 1
 
 
 # The openers' modules need OpenCV, so they are imported at the first use and not with the package.

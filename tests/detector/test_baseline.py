@@ -151,7 +151,7 @@ def test_the_command_marks_rows_and_names_faces_without_a_baseline(
     assert table.status.tolist() == ["neutral" if t < 0.5 else s for t, s in zip(
         table.timestamp_s, np.where(table.track_id.isna(), "no_face", np.where(late, "no_baseline", "ok")), strict=True
     )]  # fmt: skip
-    assert table.model.eq("disfa none (relative to the first 0.5 s)").all()
+    assert table.model.eq(f"{INFO.name}: disfa none (relative to the first 0.5 s)").all()
     out = capsys.readouterr().out
     assert "array[0]: no baseline for face 1, not there for half of the neutral seconds" in out
     assert "array[0]: face 0 scored relative to its median in the neutral seconds; an AU of at most 0.2 there" in out

@@ -76,7 +76,9 @@ def test_a_dataframe_carries_tiers_and_what_the_model_was_trained_on(rated, resu
     table = Results([rated(0)], rated(0).model, fps=25, codes=codes).to_dataframe()
     assert table.attrs["model"] == "bp4d resnet18 (trained on synthetic faces only)"
     assert table.attrs["reliability"]["AU12"] == "A" and list(table.attrs["reliability"]) == list(codes)
-    assert table["model"][0].startswith("bp4d resnet18 (trained on synthetic faces only; reliability A: AU01 AU02 ")
+    assert table["model"][0].startswith(
+        "demo: bp4d resnet18 (trained on synthetic faces only; reliability A: AU01 AU02 "
+    )
     assert list(table.columns) == list(results.to_dataframe().columns)
     assert set(results.to_dataframe().attrs["reliability"].values()) == {""}
 

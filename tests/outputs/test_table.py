@@ -50,7 +50,7 @@ def test_a_frame_without_a_face_has_empty_cells(tmp_path, frame, codes):
         "frame": "3",
         "timestamp_s": "0.12",
         "status": "no_face",
-        "model": "bp4d resnet18 (untrained)",
+        "model": "demo: bp4d resnet18 (untrained)",
     }
 
 

@@ -165,12 +165,12 @@ def test_a_damaged_image_is_one_quiet_error(tmp_path, capfd, content):
 
 
 def test_numbered_images_are_one_sequence_in_natural_order(make_images):
-    folder = make_images("f1.png", "f2.png", "f10.png")
+    folder = make_images("f8.png", "f9.png", "f10.png", "f12.png")
     (source,) = list_sources(str(folder))
     frames = read(source)
-    assert source.info == SourceInfo(str(folder), "sequence", 25.0, 3, False, still=False)
-    assert [grey(frame) // 10 for frame in frames] == [0, 1, 2]
-    assert [frame.timestamp_s for frame in frames] == pytest.approx([0, 0.04, 0.08])
+    assert source.info == SourceInfo(str(folder), "sequence", 25.0, 4, False, still=False)
+    assert [grey(frame) // 10 for frame in frames] == [0, 1, 2, 3]
+    assert [frame.timestamp_s for frame in frames] == pytest.approx([0, 0.04, 0.08, 0.12])
 
 
 @pytest.mark.parametrize(
@@ -181,6 +181,9 @@ def test_numbered_images_are_one_sequence_in_natural_order(make_images):
         ("s1_f1.png", "s2_f2.png"),
         ("f1.png", "f01.png"),
         ("f1.png", "g2.png"),
+        ("f1.png", "f2.png"),
+        ("f5.png", "f40.png", "f60.png"),
+        ("f1.png", "f2.png", "f10.png"),
         ("only1.png",),
     ],
 )
@@ -191,8 +194,10 @@ def test_other_images_are_stills_unless_asked_for(make_images, names):
 
 
 def test_numbered_images_can_be_stills(make_images):
-    sources = list_sources(make_images("f1.png", "f2.png"), sequence=False)
-    assert [(source.kind, Path(source.name).name) for source in sources] == [("image", "f1.png"), ("image", "f2.png")]
+    sources = list_sources(make_images("f1.png", "f2.png", "f3.png"), sequence=False)
+    assert [(source.kind, Path(source.name).name) for source in sources] == [
+        ("image", f"f{number}.png") for number in (1, 2, 3)
+    ]
 
 
 def test_a_damaged_frame_of_a_sequence_is_named(make_images):
@@ -204,7 +209,7 @@ def test_a_damaged_frame_of_a_sequence_is_named(make_images):
 
 
 def test_a_folder_gives_its_videos_and_its_images(make_images, make_video, tmp_path):
-    make_images("f1.png", "f2.png", ".hidden3.png", folder=".")
+    make_images("f1.png", "f2.png", "f3.png", ".hidden4.png", folder=".")
     make_images("f4.png", folder="deeper")
     make_video("clip.avi")
     (tmp_path / "notes.txt").write_text("x")
@@ -212,12 +217,19 @@ def test_a_folder_gives_its_videos_and_its_images(make_images, make_video, tmp_p
 
 
 def test_globs_reach_into_folders(make_images, tmp_path):
-    make_images("f1.png", "f2.png", folder="a")
+    make_images("f1.png", "f3.png", "f5.png", folder="a")
     make_images("f3.png", folder="b/c")
     assert [source.kind for source in list_sources(f"{tmp_path}/a/*.png")] == ["sequence"]
-    assert [source.kind for source in list_sources(f"{tmp_path}/**/*.png")] == ["image"] * 3
+    assert [source.kind for source in list_sources(f"{tmp_path}/**/*.png")] == ["image"] * 4
     (joined,) = list_sources(f"{tmp_path}/**/*.png", sequence=True, fps=10)
-    assert [frame.timestamp_s for frame in read(joined)] == pytest.approx([0, 0.1, 0.2])
+    assert [frame.timestamp_s for frame in read(joined)] == pytest.approx([0, 0.1, 0.2, 0.3])
+
+
+def test_subfolders_are_not_entered_and_told(make_images, tmp_path):
+    make_images("f1.png", folder="a")
+    make_images("f1.png", folder="b")
+    with pytest.raises(SourceError, match=r"its 2 subfolders are not entered, for which give '.*/\*\*/\*\.mp4'"):
+        list_sources(tmp_path)
 
 
 def test_a_path_with_brackets_is_taken_literally(make_images):
