@@ -24,7 +24,7 @@ from .runtime import Session, SessionOptions
 from .runtime.stream import StreamScorer, check_ring_dtype
 from .runtime.stream_graphs import StreamGraphs
 from .scoring import ClipModel, ClipScoring, Scoring, SharedStreams, StreamScoring
-from .selection import select
+from .selection import replaced, select
 from .vision import TEMPLATES, FaceMesher, Source, list_sources
 
 if TYPE_CHECKING:
@@ -83,7 +83,7 @@ class AUDetector:
         self._selection = select(config, thresholds, all_aus)
         self.thresholds = dict(self._selection.thresholds)
         self.codes = tuple(self.thresholds)
-        self.info = info = replace(info, off=self._selection.off, replaced=self._selection.replaced)
+        self.info = info = replace(info, off=self._selection.off)
         if not isinstance(max_faces, int) or max_faces < 1:
             raise ConfigError(f"max_faces must be an integer of at least 1; got {max_faces!r}")
         if face_model is not None and not Path(face_model).is_file():
@@ -294,11 +294,11 @@ class AUDetector:
                 raise ConfigError(f"this detector was made for {self.mode} mode; use AUDetector.from_pretrained")
             self._opened[mode] = self._opener(mode)
         model, info, _ = self._opened[mode]
-        return model, replace(info, off=self._selection.off, replaced=self._selection.replaced)
+        return model, replace(info, off=self._selection.off)
 
     def _naming(self, info: ModelInfo, neutral_s: float | None) -> Naming:
-        if neutral_s is not None:
-            info = replace(info, neutral_s=NeutralBaseline(neutral_s).seconds)
+        seconds = 0.0 if neutral_s is None else NeutralBaseline(neutral_s).seconds
+        info = replace(info, neutral_s=seconds, replaced=replaced(self.config, self.thresholds))
         return Naming(info, self.thresholds, self.config.preprocessing, self._selection.places)
 
     def _run(

@@ -67,7 +67,7 @@ class ModelInfo:
     def details(self) -> str:
         """What every row of a table carries: the model's name, the tag, and how its scores and decisions came about."""
         mode = "" if self.lookahead is None else f"stream, lookahead {self.lookahead}"
-        own = ", ".join(f"{code} from {value:g}" for code, value in self.replaced.items())
+        own = ", ".join(f"{code} from {value!r}" for code, value in self.replaced.items())
         return f"{self.name}: {self._with(self.note, mode, self._relative, own, self.reliability)}"
 
     def label(self, code: str) -> str:

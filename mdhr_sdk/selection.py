@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from numbers import Real
 
 from .config import FolderConfig
@@ -20,13 +20,11 @@ class Selection:
         thresholds: code -> probability from which the AU occurs, in the model's order.
         places: where these AUs stand among the model's N scores.
         off: codes of the AUs that are left out.
-        replaced: code -> threshold, where it is not the model's own.
     """
 
     thresholds: Mapping[str, float]
     places: tuple[int, ...]
     off: tuple[str, ...] = ()
-    replaced: Mapping[str, float] = field(default_factory=dict)
 
 
 def select(config: FolderConfig, thresholds: Mapping[str, float] | None = None, all_aus: bool = False) -> Selection:
@@ -53,8 +51,14 @@ def select(config: FolderConfig, thresholds: Mapping[str, float] | None = None, 
             raise ConfigError(f"no threshold for '{code}': this model scores {', '.join(own)}")
         if not isinstance(value, Real) or isinstance(value, bool) or not 0 <= value <= 1:
             raise ConfigError(f"the threshold of {code} must lie in [0, 1]; got {value!r}")
-    replaced = {code: value for code, value in (thresholds or {}).items() if value != own[code]}
-    return Selection(own | replaced, places, tuple(code for code in codes if code in off), replaced)
+    given = {code: float(value) for code, value in (thresholds or {}).items()}
+    return Selection(own | given, places, tuple(code for code in codes if code in off))
+
+
+def replaced(config: FolderConfig, thresholds: Mapping[str, float]) -> dict[str, float]:
+    """Those of the thresholds, by code, that are not the model's own, in its order."""
+    own = dict(zip(config.model.label_set.codes, config.thresholds, strict=True))
+    return {code: thresholds[code] for code in own if code in thresholds and thresholds[code] != own[code]}
 
 
 def _remedy(what: str) -> str:

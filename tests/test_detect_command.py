@@ -19,7 +19,7 @@ from hypothesis import strategies as st
 from fakes import CONFIG, INFO, FakeMesher, FakeSession, picture, video, write_video
 from mdhr_sdk import AUDetector, Results
 from mdhr_sdk.commands import detect
-from mdhr_sdk.commands.summary import labels
+from mdhr_sdk.commands.naming import labels, stems
 from mdhr_sdk.errors import OutputError
 from mdhr_sdk.results import FrameResult
 from mdhr_sdk.vision import Source, list_sources
@@ -52,25 +52,25 @@ paths = (
 
 @given(names=names_that_clash | st.lists(paths, max_size=6))
 def test_file_names_are_unique_and_usable(names: list[str]) -> None:
-    stems = detect._stems([unopened(name) for name in names])
-    assert len(stems) == len(names) == len({stem.casefold() for stem in stems})
-    for stem in stems:
+    found = stems([unopened(name) for name in names])
+    assert len(found) == len(names) == len({stem.casefold() for stem in found})
+    for stem in found:
         assert re.fullmatch(r"[\w.-]+", stem) and not stem.startswith("."), stem
         assert len(f".{stem}_timeline.incomplete.part.png".encode()) <= 255
 
 
 @pytest.mark.parametrize(
-    ("names", "stems"),
+    ("names", "expected"),
     [
         (["a-2.mp4", "a.mov", "a.mp4"], ["a-2", "a", "a-3"]),
         (["x/Clip.mp4", "y/clip.mp4", "CLIP.avi"], ["x_Clip", "y_clip", "CLIP"]),
         (["camera 0", "https://host/live/"], ["camera_0", "live"]),
-        (["x/a/v.mp4", "y/a/v.mp4", "b/v.mp4"], ["a_v", "a_v-2", "b_v"]),
+        (["x/a/v.mp4", "y/a/v.mp4", "b/v.mp4"], ["x_a_v", "y_a_v", "b_v"]),
         (["../x", "..", "...", "", "/"], ["x", "source", "source-2", "source-3", "source-4"]),
     ],
 )
-def test_file_names_come_from_the_source(names: list[str], stems: list[str]) -> None:
-    assert detect._stems([unopened(name) for name in names]) == stems
+def test_file_names_come_from_the_source(names: list[str], expected: list[str]) -> None:
+    assert stems([unopened(name) for name in names]) == expected
 
 
 @pytest.mark.parametrize(
@@ -221,14 +221,34 @@ def test_images_that_were_read_as_a_video_are_told(
     assert (told in capsys.readouterr().out) is sequence and len(sources) == (1 if sequence else 3)
 
 
-@pytest.mark.parametrize(("pattern", "stem"), [("seen/*.png", "seen"), ("seen/S*", "seen"), ("*.png", "images")])
-def test_what_a_pattern_finds_is_named_after_its_folder(pattern: str, stem: str) -> None:
-    assert detect._stems([unopened(pattern, "sequence")]) == [stem]
+@pytest.mark.parametrize(
+    ("names", "kind", "expected"),
+    [
+        (["seen/*.png"], "sequence", ["seen"]),
+        (["*.png"], "sequence", ["images"]),
+        (["x/a/*.png", "y/a/*.png"], "sequence", ["x_a", "y_a"]),
+        (["2024.05.01/frames", "2024.05.02/frames"], "sequence", ["2024.05.01_frames", "2024.05.02_frames"]),
+        (["data/run.1", "data/run.2"], "sequence", ["run.1", "run.2"]),
+        (["http://10.0.0.1/video", "http://10.0.0.2/video"], "stream", ["10.0.0.1_video", "10.0.0.2_video"]),
+        (["rtsp://10.0.0.1", "rtsp://10.0.0.2"], "stream", ["10.0.0.1", "10.0.0.2"]),
+        (["P01/f.1.jpg", "P02/f.1.jpg"], "image", ["P01_f.1", "P02_f.1"]),
+    ],
+)
+def test_file_names_hold_what_tells_sources_apart(names: list[str], kind: Kind, expected: list[str]) -> None:
+    assert stems([unopened(name, kind) for name in names]) == expected
 
 
-def test_sources_of_the_same_name_are_told_apart_by_their_folders() -> None:
-    names = ["study/P01/video.mp4", "study/P02/video.mp4", "other.mp4", "camera 0"]
-    assert labels([unopened(name) for name in names]) == ["P01/video.mp4", "P02/video.mp4", "other.mp4", "camera 0"]
+@pytest.mark.parametrize(
+    ("names", "expected"),
+    [
+        (["study/P01/video.mp4", "study/P02/video.mp4", "o.mp4", "camera 0"],
+         ["P01/video.mp4", "P02/video.mp4", "o.mp4", "camera 0"]),
+        (["s/P01/front/v.mp4", "s/P02/front/v.mp4"], ["P01/front/v.mp4", "P02/front/v.mp4"]),
+        (["/v.mp4", "x/v.mp4", "x/*.png"], ["/v.mp4", "x/v.mp4", "*.png"]),
+    ],
+)  # fmt: skip
+def test_sources_are_called_by_what_tells_them_apart(names: list[str], expected: list[str]) -> None:
+    assert labels([unopened(name) for name in names]) == expected
 
 
 def test_a_source_without_a_face_is_told(

@@ -10,6 +10,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 from mdhr_sdk.aus import label_set
@@ -137,7 +138,7 @@ def test_update_seals_again_and_keeps_the_graphs_that_do_not_depend_on_it(folder
         folder.update(thresholds=(2.0,) * 8)
     with pytest.raises(ConfigError, match="no such field"):
         folder.update(threshold=0.5)
-    one = folder.update(thresholds={"AU12": 0.7}).config
+    one = folder.update(thresholds={"AU12": np.float64(0.7)}).config
     codes = one.model.label_set.codes
     assert dict(zip(codes, one.thresholds, strict=True)) == {code: 0.7 if code == "AU12" else 0.4 for code in codes}
     with pytest.raises(ConfigError, match="no threshold for 'AU99'"):

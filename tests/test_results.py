@@ -92,7 +92,7 @@ def test_what_the_weights_learnt_from_and_tiers_are_told_in_every_row():
 
 def test_how_scores_and_decisions_came_about_is_told_in_every_row():
     told = dataclasses.replace(info(trained=False), neutral_s=2.0, lookahead=0, replaced={"AU12": 0.4, "AU01": 1.0})
-    words = "untrained; stream, lookahead 0; relative to the first 2 s; AU12 from 0.4, AU01 from 1"
+    words = "untrained; stream, lookahead 0; relative to the first 2 s; AU12 from 0.4, AU01 from 1.0"
     assert told.details == f"{told.name}: disfa resnet50 ({words})"
     assert told.tag == "disfa resnet50 (untrained; relative to the first 2 s)"
 

@@ -7,7 +7,7 @@ import itertools
 import os
 import re
 import sys
-from collections import Counter, deque
+from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import replace
@@ -25,15 +25,15 @@ from ..outputs import CsvSink, OverlaySink, Results
 from ..outputs.sinks import FileSink
 from ..results import FrameResult
 from ..vision import Source
+from .naming import labels, stems
 from .progress import cores
-from .summary import Outcome, labels, report
+from .summary import Outcome, report
 
 if TYPE_CHECKING:
     from typing_extensions import Unpack
 
 TURN_S = 1e-3  # Python's 5 ms are as long as it takes to find the faces of a frame
 LIVE_FRAMES = 100_000  # of a camera or live stream, the last ones go into the timeline: about an hour
-MAX_STEM_BYTES = 200  # file systems take names of 255, and ours add up to 40
 
 
 def read_seconds(text: str) -> float:
@@ -106,7 +106,7 @@ def run_detect(
     )
     progress = Progress(*columns, console=progress_to, transient=True, disable=not progress_to.is_terminal)
     with progress, _short_turns():
-        for source, stem, label in zip(sources, _stems(sources), labels(sources), strict=True):
+        for source, stem, label in zip(sources, stems(sources), labels(sources), strict=True):
             outcomes.append(_process(detector, Outcome(source, label), out / stem, overlay, reading, progress))
             if outcomes[-1].interrupted:
                 break
@@ -201,33 +201,3 @@ def _slim(result: FrameResult) -> FrameResult:
     """Without image and mesh, so that an hour of video fits into memory."""
     none = np.empty((0, 3), np.float32)
     return replace(result, image=None, faces=tuple(replace(face, landmarks_px=none) for face in result.faces))
-
-
-def _stems(sources: Sequence[Source]) -> list[str]:
-    """A file name for each source: its own stem, with its folder's where it comes again; unique also without case."""
-    plain = [_stem(_last(source)) for source in sources]
-    often = Counter(stem.casefold() for stem in plain)
-    stems: list[str] = []
-    used: set[str] = set()
-    for source, stem in zip(sources, plain, strict=True):
-        folder = Path(source.name).parent.name
-        if often[stem.casefold()] > 1 and folder:
-            stem = _stem(f"{folder}_{Path(source.name).name}")
-        names = itertools.chain((stem,), (f"{stem}-{count}" for count in itertools.count(2)))
-        stems.append(next(name for name in names if name.casefold() not in used))
-        used.add(stems[-1].casefold())
-    return stems
-
-
-def _last(source: Source) -> str:
-    """The part of a source's name that its files are named after: of a pattern, the folder that it looks into."""
-    path = Path(source.name)
-    while source.kind == "sequence" and glob.has_magic(path.name) and not path.exists():
-        path = path.parent
-    return path.name if path.name or source.kind != "sequence" else "images"
-
-
-def _stem(name: str) -> str:
-    """Of a path, URL or camera, what can begin a file name: no separators, no dot in front, not too long."""
-    stem = "".join(c if c.isalnum() or c in "-_." else "_" for c in Path(name).stem)
-    return stem.encode()[:MAX_STEM_BYTES].decode(errors="ignore").strip(".") or "source"

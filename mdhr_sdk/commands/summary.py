@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
@@ -25,8 +26,10 @@ class Outcome:
     """One source, done or broken off. Holds counts, no frames, so that memory does not grow with the sources."""
 
     source: Source
-    label: str  # of `labels`
+    label: str  # of `naming.labels`
     frames: int = 0
+    later: int = 0  # frames after the neutral seconds
+    began_s: float = math.inf
     with_face: int = 0
     tracks: set[int] = field(default_factory=set)
     scored: int = 0  # faces, each frame's counted, without those of the neutral seconds
@@ -47,6 +50,8 @@ class Outcome:
 
     def count(self, result: FrameResult) -> None:
         self.frames += 1
+        self.began_s = min(self.began_s, result.timestamp_s)
+        self.later += result.timestamp_s - self.began_s >= result.model.neutral_s - 1e-6
         self.with_face += bool(result.faces)
         for face in result.faces:
             self.tracks.add(face.track_id)
@@ -56,16 +61,6 @@ class Outcome:
             else:
                 self.scored += 1
                 self.occurrences.update(face.active)
-
-
-def labels(sources: Sequence[Source]) -> list[str]:
-    """What each source is called on the terminal: the end of its name, as much of it as tells it from the others."""
-    parts = [Path(source.name).parts[-2:] for source in sources]
-    often = Counter(part[-1:] for part in parts)
-    return [
-        "/".join(part if often[part[-1:]] > 1 else part[-1:]) or source.name
-        for part, source in zip(parts, sources, strict=True)
-    ]
 
 
 def report(console: Console, detector: AUDetector, outcomes: Sequence[Outcome]) -> None:
@@ -101,7 +96,8 @@ def _baselines(outcome: Outcome) -> Iterator[str]:
     if late:
         yield f"{name}: no baseline for face {', '.join(map(str, late))}, not there for half of the neutral seconds"
     elif outcome.baselines.keys() == {"neutral"}:
-        yield f"{name}: it ended within its neutral seconds, so no score was made relative to them"
+        why = "no face was there after its neutral seconds" if outcome.later else "it ended within its neutral seconds"
+        yield f"{name}: {why}, so no score was made relative to them"
     for track, counts in sorted(outcome.neutral.items()):
         acting = ", ".join(
             code for code, count in sorted(counts.items()) if code != "frames" and 2 * count > counts["frames"]
@@ -128,7 +124,7 @@ def _occurrences(outcomes: Sequence[Outcome]) -> Iterator[str]:
         ranked = sorted(outcome.occurrences.items(), key=lambda item: (-item[1], item[0]))
         if not outcome.with_face:
             yield f"{outcome.label}: no face found"
-        elif outcome.scored == 1:
+        elif outcome.frames == outcome.scored == 1:
             yield f"{outcome.label}: {', '.join(code for code, _ in ranked) or 'its face shows no action unit'}"
         else:
             after = "after the neutral seconds, " if "neutral" in outcome.baselines else ""

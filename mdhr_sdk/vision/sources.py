@@ -34,6 +34,7 @@ _ACCEPTED = (
     "a path, folder, glob, URL or camera number, a BGR uint8 array (height, width, 3) or (frames, height, width, 3), "
     "an iterator of such images, or a list of these"
 )
+MANY = 10  # images that nobody names so by chance
 
 
 def list_sources(source: object, *, fps: float | None = None, sequence: bool | None = None) -> list[Source]:
@@ -43,8 +44,8 @@ def list_sources(source: object, *, fps: float | None = None, sequence: bool | N
     - path of a video or an image. Known image suffixes are read as images, anything else as a video.
     - folder (not its subfolders) or glob (`**` for subfolders): every video in it is a source. The images in it are
       the frames of one source of kind 'sequence' if `sequence` is True, or if it is None and they are three or more,
-      lie in one folder, share a suffix and differ in one number only, which goes up evenly (frame_1.jpg, frame_2.jpg,
-      frame_3.jpg, ...; some may be missing); otherwise each is a still. Frames go in natural order, 2 before 10.
+      lie in one folder, share a suffix and differ in one number only (frame_1.jpg, frame_2.jpg, frame_3.jpg, ...), of
+      fewer than ten by the same step mostly; otherwise each is a still. Frames go in natural order, 2 before 10.
       Hidden files and other suffixes are passed over.
     - 'rtsp://', 'http://', 'https://' ...: a stream.
     - array (H, W, 3) uint8 BGR: a still; (T, H, W, 3): the frames of one clip.
@@ -118,7 +119,7 @@ def _from_path(text: str, fps: float, sequence: bool | None) -> list[Source]:
         raise SourceError("expected a path, URL or camera number; got an empty text")
     if path.is_dir():
         children = list(path.iterdir())
-        deeper = sum(child.is_dir() for child in children)
+        deeper = sum(child.is_dir() and not child.name.startswith(".") for child in children)
         return _from_files([child for child in children if child.is_file()], text, fps, sequence, deeper)
     if path.exists():
         return [_still(path) if path.suffix.lower() in IMAGE_SUFFIXES else _video(path)]
@@ -137,7 +138,8 @@ def _from_files(files: list[Path], name: str, fps: float, sequence: bool | None,
     else:
         sources.extend(_still(path) for path in images)
     if not sources:
-        below = f"its {deeper} subfolders are not entered, for which give '{name}/**/*.mp4'; " if deeper else ""
+        inside = f"{glob.escape(name.rstrip('/'))}/**/*"
+        below = f"its {deeper} subfolders are not entered, for which give '{inside}'; " if deeper else ""
         raise SourceError(
             f"no image or video in {name!r} ({len(files)} files looked at); {below}known suffixes are "
             f"{' '.join(sorted(IMAGE_SUFFIXES | VIDEO_SUFFIXES))}; give a file's own path to try another"
@@ -153,7 +155,8 @@ def _natural(path: Path) -> list[str | int]:
 def _numbered(images: Sequence[Path]) -> bool:
     """Whether images are frames of one video: of one folder and suffix, their names differ in one number, which counts.
 
-    Photographs have numbers too; those of frames go up by the same step from most to the next, and are three at least.
+    Photographs have numbers too: fewer than `MANY` count as frames if they are three at least and most of their
+    numbers go up by the same step.
     """
     if len(images) < 3 or len({(path.parent, path.suffix) for path in images}) > 1:
         return False
@@ -165,7 +168,7 @@ def _numbered(images: Sequence[Path]) -> bool:
         return False
     (numbers,) = (sorted(values) for values in varying if len(values) > 1)
     ((_, alike),) = Counter(b - a for a, b in pairwise(numbers)).most_common(1)
-    return 2 * alike > len(images) - 1
+    return len(images) >= MANY or 2 * alike > len(images) - 1
 
 
 # The openers' modules need OpenCV, so they are imported at the first use and not with the package.

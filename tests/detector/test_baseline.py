@@ -137,7 +137,23 @@ def test_the_command_names_all_faces_with_a_baseline(
     monkeypatch.setenv("COLUMNS", "200")
     sources = list_sources(iter(video([{0, 1}] * 12)), fps=FPS)
     assert detect.run_detect(detector, sources, tmp_path, False, calibrate_neutral_s=0.5) == []
-    assert "faces 0, 1, each scored relative to its median in the neutral seconds" in capsys.readouterr().out
+    out = capsys.readouterr().out
+    assert "faces 0, 1, each scored relative to its median in the neutral seconds" in out
+    assert "no face was there" not in out and "share of its faces (14, after the neutral seconds, " in out
+
+
+def test_the_command_tells_faces_that_left_with_the_neutral_seconds(
+    detector: AUDetector, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setenv("COLUMNS", "200")
+    sources = list_sources(iter(video([{0}] * 5 + [set()] * 30 + [{0}])), fps=FPS)
+    assert detect.run_detect(detector, sources, tmp_path, False, calibrate_neutral_s=0.5) == []
+    once = capsys.readouterr().out
+    assert "its face shows" not in once and "(1, after the neutral seconds, frame by frame)" in once
+    sources = list_sources(iter(video([{0}] * 5 + [set()] * 5)), fps=FPS)
+    assert detect.run_detect(detector, sources, tmp_path, False, calibrate_neutral_s=0.5) == []
+    out = capsys.readouterr().out
+    assert "no face was there after its neutral seconds" in out and "it ended within" not in out
 
 
 def test_the_command_marks_rows_and_names_faces_without_a_baseline(

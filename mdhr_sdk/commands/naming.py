@@ -1,0 +1,63 @@
+"""What sources and their files are called: as much of a name as tells it from the others."""
+
+from __future__ import annotations
+
+import glob
+import itertools
+import re
+from collections import Counter
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from ..vision import Source
+
+MAX_STEM_BYTES = 200  # file systems take names of 255, and ours add up to 40
+
+
+def labels(sources: Sequence[Source]) -> list[str]:
+    """The end of each source's name, as much of it as tells it from the others."""
+    names = [re.split(r"[\\/]+", source.name.rstrip("\\/")) for source in sources]
+    ends = _told_apart(names, lambda parts: "/".join(parts))
+    return [end or source.name for end, source in zip(ends, sources, strict=True)]
+
+
+def stems(sources: Sequence[Source]) -> list[str]:
+    """What the files of each source begin with: its name, with folders where it comes again; unique without case."""
+    found: list[str] = []
+    used: set[str] = set()
+    for stem in _told_apart([_path_parts(source) for source in sources], _file_stem):
+        names = itertools.chain((stem,), (f"{stem}-{count}" for count in itertools.count(2)))
+        found.append(next(name for name in names if name.casefold() not in used))
+        used.add(found[-1].casefold())
+    return found
+
+
+def _told_apart(names: Sequence[Sequence[str]], join: Callable[[Sequence[str]], str]) -> list[str]:
+    """Join the last part of each name; of those that come out alike, one part more, until they differ or end."""
+    taken = [1] * len(names)
+    while True:
+        joined = [join(parts[-count:]) for parts, count in zip(names, taken, strict=True)]
+        often = Counter(text.casefold() for text in joined)
+        alike = [often[text.casefold()] > 1 for text in joined]
+        longer = [same and count < len(parts) for same, count, parts in zip(alike, taken, names, strict=True)]
+        if not any(longer):
+            return joined
+        taken = [count + more for count, more in zip(taken, longer, strict=True)]
+
+
+def _path_parts(source: Source) -> list[str]:
+    """A name's folders and its own part: of a file without suffix, of a pattern the folder that it looks into."""
+    path = Path(source.name)
+    if source.kind == "sequence":
+        path = path.expanduser() if source.name.startswith("~") else path
+        while glob.has_magic(path.name) and not path.exists():
+            path = path.parent
+        return [part for part in path.parts if part != path.anchor] or ["images"]
+    own = path.stem if source.kind in ("video", "image") else path.name
+    return [*(part for part in path.parent.parts if part != path.anchor), own]
+
+
+def _file_stem(parts: Sequence[str]) -> str:
+    """No separators, no dot in front, not too long."""
+    stem = "".join(c if c.isalnum() or c in "-_." else "_" for c in "_".join(parts))
+    return stem.encode(errors="ignore")[:MAX_STEM_BYTES].decode(errors="ignore").strip(".") or "source"
