@@ -25,7 +25,8 @@ def quantise(exact: Path, path: Path, config: FolderConfig, graph: str, clips: N
     """Write the int8 form of a graph: weights per channel, activations per tensor, both symmetric.
 
     The first two layers stay in fp32: on a ResNet-18 the rounding of the first nearly doubled the error, on `edge` that
-    of the second did. So does everything behind the encoder, which is small. Biases stay floats, since TensorRT takes no int32 ones.
+    of the second did. So does everything behind the encoder, which is small. Biases stay floats, since TensorRT takes
+    no int32 ones.
 
     Args:
         exact: the fp32 graph.

@@ -225,19 +225,6 @@ def test_globs_reach_into_folders(make_images, tmp_path):
     assert [frame.timestamp_s for frame in read(joined)] == pytest.approx([0, 0.1, 0.2, 0.3])
 
 
-def test_many_numbered_images_are_a_sequence_whatever_is_missing(make_images):
-    folder = make_images(*(f"f{40 * index + index % 3}.png" for index in range(10) if index != 4), "f9999.png")
-    assert [source.kind for source in list_sources(folder)] == ["sequence"]
-
-
-def test_subfolders_are_not_entered_and_told(make_images, tmp_path):
-    make_images("f1.png", folder="a")
-    make_images("f1.png", folder="b [1]")
-    (tmp_path / ".git").mkdir()
-    with pytest.raises(SourceError, match=r"its 2 subfolders are not entered, for which give '.*/\*\*/\*'"):
-        list_sources(tmp_path)
-
-
 def test_a_path_with_brackets_is_taken_literally(make_images):
     folder = make_images("f[1].png")
     assert [source.kind for source in list_sources(folder / "f[1].png")] == ["image"]
