@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from mdhr_sdk.errors import BackendError
-from mdhr_sdk.folder import ModelFolder
+from mdhr_sdk.modelfolder.folder import ModelFolder
 from mdhr_sdk.runtime import BACKENDS, SessionOptions
 from mdhr_sdk.runtime.base import PRECISIONS
 

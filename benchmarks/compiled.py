@@ -28,9 +28,9 @@ from mdhr_sdk.deploy import LIMITS, export_view
 from mdhr_sdk.deploy.calibration import as_input, demo_clips
 from mdhr_sdk.deploy.half import half_view
 from mdhr_sdk.errors import BackendError
-from mdhr_sdk.folder import ModelFolder
 from mdhr_sdk.model import load_model
 from mdhr_sdk.model.graphs import build_graph
+from mdhr_sdk.modelfolder.folder import ModelFolder
 from report import console
 
 DTYPES = {"fp32": torch.float32, "fp16": torch.float16}

@@ -12,8 +12,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
-from mdhr_sdk.config import FolderConfig, ModelConfig
 from mdhr_sdk.errors import ConfigError, require
+from mdhr_sdk.modelfolder.config import FolderConfig, ModelConfig
 
 GRAPHS = ("clip", "encoder", "head")
 # fvcore also counts the arithmetic of normalisation and pooling, which PyTorch's counter leaves out.

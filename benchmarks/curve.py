@@ -21,7 +21,7 @@ from rich.table import Table
 from mdhr_sdk import AUDetector
 from mdhr_sdk.cli import run_app
 from mdhr_sdk.errors import ConfigError, InputError
-from mdhr_sdk.folder import ModelFolder
+from mdhr_sdk.modelfolder.folder import ModelFolder
 from mdhr_sdk.training import runs
 from mdhr_sdk.training.augmentation import Augmentation
 from mdhr_sdk.training.datasets import dataset

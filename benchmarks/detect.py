@@ -19,7 +19,7 @@ from machine import describe_machine, usable_cores
 from mdhr_sdk import AUDetector
 from mdhr_sdk.cli import run_app
 from mdhr_sdk.errors import InputError
-from mdhr_sdk.folder import ModelFolder
+from mdhr_sdk.modelfolder.folder import ModelFolder
 from mdhr_sdk.modes import Mode, checked_mode
 from mdhr_sdk.results import FrameResult
 from report import check_json, console, write_json

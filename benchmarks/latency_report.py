@@ -9,7 +9,7 @@ from rich.table import Table
 
 from candidates import BASELINE, Settings
 from machine import Machine
-from mdhr_sdk.folder import ModelFolder
+from mdhr_sdk.modelfolder.folder import ModelFolder
 from measuring import BASELINE_TOLERANCE, Measured
 from rows import Row, matmul_gmacs_per_s
 from worker import MATMUL_SIZE

@@ -18,8 +18,8 @@ from rich.table import Table
 
 from machine import describe_machine, usable_cores
 from mdhr_sdk.cli import run_app
-from mdhr_sdk.config import Preprocessing
 from mdhr_sdk.errors import ConfigError, require
+from mdhr_sdk.modelfolder.config import Preprocessing
 from mdhr_sdk.training.datasets import DATASETS, FrameName
 from mdhr_sdk.training.frames import FrameList, frame_list
 from mdhr_sdk.vision import FaceMesher, align, list_sources

@@ -15,9 +15,9 @@ import numpy as np
 from candidates import BASELINE, Candidate, Settings
 from machine import device_free_mib
 from mdhr_sdk.commands.init import demo_crops
-from mdhr_sdk.config import FolderConfig
 from mdhr_sdk.deploy.calibration import as_input
-from mdhr_sdk.folder import ModelFolder
+from mdhr_sdk.modelfolder.config import FolderConfig
+from mdhr_sdk.modelfolder.folder import ModelFolder
 from workers import Worker, WorkerError, ask_once
 
 # Threads of the one before spin on for a while (Intel's OpenMP: 0.2 s) and would slow the next one.

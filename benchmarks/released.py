@@ -8,9 +8,9 @@ import numpy as np
 from torch import Tensor, nn
 from torch.nn import functional as F  # noqa: N812  torch's own name for it
 
-from mdhr_sdk.folder import ModelFolder
 from mdhr_sdk.model import MDHR, load_model
 from mdhr_sdk.model.graphs import build_graph
+from mdhr_sdk.modelfolder.folder import ModelFolder
 from mdhr_sdk.runtime import SessionOptions, open_session
 from mdhr_sdk.runtime.base import Arrays, graph_specs
 from mdhr_sdk.runtime.torch_module import TorchModuleSession

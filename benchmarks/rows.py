@@ -8,7 +8,7 @@ from statistics import median
 import numpy as np
 
 from candidates import BASELINE, Candidate, Settings
-from mdhr_sdk.config import FolderConfig
+from mdhr_sdk.modelfolder.config import FolderConfig
 from measuring import MATMULS, Measured, Turns
 
 

@@ -19,7 +19,7 @@ from typing import Any
 import numpy as np
 
 from mdhr_sdk.errors import MDHRError, require
-from mdhr_sdk.folder import ModelFolder
+from mdhr_sdk.modelfolder.folder import ModelFolder
 from mdhr_sdk.runtime import Session, SessionOptions, open_session
 from mdhr_sdk.runtime.torch_module import TorchModuleSession
 

@@ -13,9 +13,9 @@ from typing import Annotated, NoReturn, Optional
 import typer
 
 from . import __version__
-from .bundled import BUNDLED, DEFAULT, ModelNameWarning
 from .commands import synthetic
 from .errors import CheckpointError, ConfigError, MDHRError
+from .modelfolder.bundled import BUNDLED, DEFAULT, ModelNameWarning
 
 app = typer.Typer(
     name="mdhr",
@@ -139,7 +139,7 @@ def copy(
     folder: Annotated[Path, typer.Argument(help="New folder for the copy.")],
 ) -> None:
     """Copy a model, as to export or build engines from the one that comes with mdhr_sdk."""
-    from .folder import ModelFolder
+    from .modelfolder.folder import ModelFolder
 
     typer.echo(f"{ModelFolder.open(model).copy(folder).path}: a copy of {model}")
 

@@ -12,9 +12,10 @@ from typing import TYPE_CHECKING, Any, Literal, TypedDict, cast, overload
 from .baseline import NeutralBaseline
 from .cameras import few_enough, run_together
 from .clock import StageClock
-from .config import FolderConfig
 from .errors import ConfigError, InputError, MDHRError, SourceError
-from .folder import ModelFolder
+from .modelfolder.config import FolderConfig
+from .modelfolder.folder import ModelFolder
+from .modelfolder.selection import replaced, select
 from .modes import Mode, Opened, SupersededError, checked_mode, open_mode
 from .outputs import Results
 from .pipeline import Naming, Pipeline
@@ -24,7 +25,6 @@ from .runtime import Session, SessionOptions
 from .runtime.stream import StreamScorer, check_ring_dtype
 from .runtime.stream_graphs import StreamGraphs
 from .scoring import ClipModel, ClipScoring, Scoring, SharedStreams, StreamScoring
-from .selection import replaced, select
 from .vision import TEMPLATES, FaceMesher, Source, list_sources
 
 if TYPE_CHECKING:

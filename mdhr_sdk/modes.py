@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Literal, cast, get_args
 
 from .errors import ConfigError, InputError
-from .folder import ModelFolder
+from .modelfolder.folder import ModelFolder
 from .results import ModelInfo
 from .runtime import Session, SessionOptions, open_session
 from .runtime.stream_graphs import StreamGraphs

@@ -12,8 +12,8 @@ from numpy.typing import NDArray
 
 from .baseline import NeutralBaseline
 from .clock import StageClock
-from .config import Preprocessing
 from .errors import InputError
+from .modelfolder.config import Preprocessing
 from .results import AUScore, Baseline, FaceResult, FrameResult, ModelInfo
 from .scoring import Scored, Scoring
 from .vision import CutDetector, Face, FaceMesher, Frame, Source, Tracker, align

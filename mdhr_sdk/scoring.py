@@ -10,8 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .clock import StageClock
-from .config import FolderConfig
 from .errors import NotFiniteError
+from .modelfolder.config import FolderConfig
 from .runtime import Session
 from .runtime.base import check_finite
 from .runtime.clips import Clip, ClipAssembler, Crop

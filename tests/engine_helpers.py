@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from mdhr_sdk.folder import ModelFolder, sha256
+from mdhr_sdk.modelfolder.folder import ModelFolder, sha256
 from mdhr_sdk.runtime import Session, SessionOptions, open_session
 
 ORIN = ("Orin", "8.7")

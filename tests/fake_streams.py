@@ -11,8 +11,8 @@ import numpy as np
 
 from fakes import CODES, CONFIG, INFO, FakeMesher
 from mdhr_sdk import AUDetector
-from mdhr_sdk.config import FolderConfig
 from mdhr_sdk.errors import BackendError, SourceError
+from mdhr_sdk.modelfolder.config import FolderConfig
 from mdhr_sdk.results import FrameResult
 from mdhr_sdk.runtime.base import graph_specs
 from mdhr_sdk.runtime.stream_graphs import StreamGraphs

@@ -16,7 +16,7 @@ import cv2
 import numpy as np
 
 from mdhr_sdk.aus import label_set
-from mdhr_sdk.config import FolderConfig, ModelConfig, Preprocessing
+from mdhr_sdk.modelfolder.config import FolderConfig, ModelConfig, Preprocessing
 from mdhr_sdk.results import FrameResult, ModelInfo
 from mdhr_sdk.runtime import TensorSpec
 from mdhr_sdk.vision import DEFAULT_TEMPLATE, TEMPLATES, Face

@@ -10,10 +10,10 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from mdhr_sdk.config import FolderConfig
 from mdhr_sdk.model import MDHR, build_mdhr
 from mdhr_sdk.model.macs import graph_macs
 from mdhr_sdk.model.released import released_parts
+from mdhr_sdk.modelfolder.config import FolderConfig
 from reference import clip, fill
 
 DATA = Path(__file__).resolve().parent / "data"

@@ -10,8 +10,8 @@ import numpy as np
 import torch
 
 from conftest import smooth_clips
-from mdhr_sdk.folder import ModelFolder
 from mdhr_sdk.model import MDHR, build_mdhr, calibrate, save_model
+from mdhr_sdk.modelfolder.folder import ModelFolder
 from mdhr_sdk.runtime import SessionOptions
 from mdhr_sdk.runtime.stream import StreamScore, StreamScorer
 from mdhr_sdk.runtime.stream_graphs import StreamGraphs

@@ -18,15 +18,16 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from mdhr_sdk import AUDetector, bundled, cli
+from mdhr_sdk import AUDetector, cli
+from mdhr_sdk.atomic import LOCK
 from mdhr_sdk.aus import label_set
-from mdhr_sdk.bundled import ModelNameWarning
 from mdhr_sdk.commands.engine import run_build
 from mdhr_sdk.deploy import EngineOptions, build_engine, export_graphs, verify
 from mdhr_sdk.errors import ModelFolderError
-from mdhr_sdk.folder import ModelFolder
+from mdhr_sdk.modelfolder import bundled
+from mdhr_sdk.modelfolder.bundled import ModelNameWarning
+from mdhr_sdk.modelfolder.folder import ModelFolder
 from mdhr_sdk.runtime.base import export_command
-from mdhr_sdk.scratch import LOCK
 
 REAL = bundled.ROOT / "edge"
 TIERS = tuple("AABCBBABCBAB")
@@ -193,7 +194,8 @@ class Blocked:
 sys.meta_path.insert(0, Blocked())
 from pathlib import Path
 import cv2
-from mdhr_sdk import AUDetector, bundled
+from mdhr_sdk import AUDetector
+from mdhr_sdk.modelfolder import bundled
 bundled.ROOT = Path(sys.argv[1])
 image = cv2.VideoCapture(sys.argv[2]).read()[1]
 with AUDetector.from_pretrained("edge") as detector:

@@ -14,7 +14,7 @@ import torch
 
 from fakes import write_video
 from mdhr_sdk import cli
-from mdhr_sdk.folder import ModelFolder
+from mdhr_sdk.modelfolder.folder import ModelFolder
 from mdhr_sdk.outputs import CsvSink
 from mdhr_sdk.results import FrameResult
 from mdhr_sdk.vision import list_sources

@@ -11,8 +11,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mdhr_sdk.aus import ACTION_UNITS, LABEL_SETS, REGIONS, LabelSet, RegionGroup, RegionLayout, label_set
-from mdhr_sdk.config import FolderConfig, ModelConfig, Preprocessing
 from mdhr_sdk.errors import ConfigError
+from mdhr_sdk.modelfolder.config import FolderConfig, ModelConfig, Preprocessing
 
 BP4D = label_set("bp4d")
 EDGES = ("cross_active", "cross_full", "full", "local")

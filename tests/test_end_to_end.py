@@ -20,10 +20,10 @@ import mdhr_sdk
 from fakes import write_video
 from mdhr_sdk import cli
 from mdhr_sdk.commands.train import all_folds, sorted_words
-from mdhr_sdk.config import Preprocessing
 from mdhr_sdk.errors import ConfigError, DataError
-from mdhr_sdk.folder import ModelFolder
 from mdhr_sdk.model import build_mdhr, save_model
+from mdhr_sdk.modelfolder.config import Preprocessing
+from mdhr_sdk.modelfolder.folder import ModelFolder
 from mdhr_sdk.training.augment import resize
 from mdhr_sdk.training.datasets import dataset
 from mdhr_sdk.training.predictions import Predictions

@@ -13,11 +13,11 @@ from typing import Any
 import numpy as np
 import pytest
 
+from mdhr_sdk.atomic import LOCK
 from mdhr_sdk.aus import label_set
-from mdhr_sdk.config import FolderConfig, ModelConfig
 from mdhr_sdk.errors import ConfigError, ModelFolderError
-from mdhr_sdk.folder import ModelFolder, sha256
-from mdhr_sdk.scratch import LOCK
+from mdhr_sdk.modelfolder.config import FolderConfig, ModelConfig
+from mdhr_sdk.modelfolder.folder import ModelFolder, sha256
 
 CONFIG = FolderConfig(ModelConfig(label_set("disfa")), clip_length=8)
 

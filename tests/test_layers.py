@@ -12,17 +12,18 @@ import mdhr_sdk
 
 ROOT = Path(mdhr_sdk.__file__).parent
 FLOORS = (
-    {"aus", "results", "errors", "config", "baseline", "bundled", "selection", "clock", "ahead"}
-    | {"folder", "manifest", "scratch"},
-    {"ops", "vision", "outputs"},
+    {"aus", "results", "errors", "atomic", "clock", "ahead"},
+    {"modelfolder", "ops", "vision", "outputs"},
     {"model"},
     {"runtime"},
-    {"scoring", "pipeline", "modes", "running", "cameras", "detector", "deploy", "training"},
+    {"baseline", "scoring", "pipeline", "modes", "running", "cameras", "detector", "deploy", "training"},
     {"synthetic"},
     {"cli", "commands", "__main__"},
 )
 BASE = (
-    FLOORS[0] | {"scoring", "pipeline", "modes", "running", "cameras", "detector"} | {"cli", "commands", "__main__"}
+    FLOORS[0]
+    | {"baseline", "scoring", "pipeline", "modes", "running", "cameras", "detector"}
+    | {"cli", "commands", "__main__"}
 )  # floors whose files are one unit
 FILES = sorted(path for path in ROOT.rglob("*.py") if path != ROOT / "__init__.py")
 HEAVY = {

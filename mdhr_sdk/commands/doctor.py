@@ -11,9 +11,9 @@ from rich.console import Console
 from rich.table import Table
 
 from .. import __version__
-from ..bundled import bundled_models
 from ..errors import MDHRError
-from ..folder import ModelFolder
+from ..modelfolder.bundled import bundled_models
+from ..modelfolder.folder import ModelFolder
 from ..ops import extension_status
 from ..runtime import BACKENDS, open_session
 from ..runtime.cuda import cuda_device, cuda_device_count

@@ -11,7 +11,7 @@ import typer
 from ..deploy import EngineOptions, EngineReport, build_engine
 from ..deploy.engine_plan import find_target, plan_engine
 from ..errors import require
-from ..folder import WEIGHTS, ModelFolder
+from ..modelfolder.folder import WEIGHTS, ModelFolder
 from ..runtime.base import artefact
 from .init import make_folder
 

@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING, Any
 from rich.console import Console
 from rich.table import Table
 
-from ..bundled import BUNDLED
 from ..errors import ConfigError, OutputError
-from ..folder import ModelFolder
+from ..modelfolder.bundled import BUNDLED
+from ..modelfolder.folder import ModelFolder
 from .train import defined, require_training, sorted_words
 
 if TYPE_CHECKING:

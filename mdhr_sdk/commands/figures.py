@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..errors import ConfigError, OutputError, SourceError
-from ..folder import ModelFolder
+from ..modelfolder.folder import ModelFolder
 from .train import require_training, sorted_words
 
 if TYPE_CHECKING:

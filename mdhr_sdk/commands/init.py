@@ -8,9 +8,9 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from ..config import Preprocessing
 from ..errors import require
-from ..folder import ModelFolder, sha256
+from ..modelfolder.config import Preprocessing
+from ..modelfolder.folder import ModelFolder, sha256
 from ..vision import FaceMesher, align, list_sources, prepare
 
 CLIP_FRAMES = 16

@@ -12,7 +12,7 @@ from rich.console import Console
 from rich.table import Table
 
 from ..errors import ConfigError, OutputError, require
-from ..folder import ModelFolder
+from ..modelfolder.folder import ModelFolder
 from .progress import interruptible
 
 if TYPE_CHECKING:

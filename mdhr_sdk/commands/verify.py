@@ -61,7 +61,7 @@ def run_verify(model: str | Path, on: str | None, backends: Sequence[str]) -> No
 def _nothing(model: str | Path, backends: Sequence[str]) -> str:
     """Why there is no row."""
     from ..deploy.verification import exported
-    from ..folder import ModelFolder
+    from ..modelfolder.folder import ModelFolder
 
     if graphs := exported(ModelFolder.open(model)):
         return (

@@ -11,8 +11,8 @@ from typing import TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from ..config import FolderConfig
 from ..errors import InputError, SourceError
+from ..modelfolder.config import FolderConfig
 from ..runtime.clips import Clip, ClipAssembler
 from ..vision import FaceMesher, Source, Tracker, align, list_sources, prepare
 

@@ -11,8 +11,8 @@ import logging
 from dataclasses import dataclass
 from typing import Any
 
-from ..config import FolderConfig
 from ..errors import ExportError
+from ..modelfolder.config import FolderConfig
 from ..runtime.base import graph_specs
 from ..runtime.toolchains import last_error, trt_logger
 from .engine_plan import EnginePlan, known_capabilities

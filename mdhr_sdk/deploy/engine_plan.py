@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from ..errors import BackendError, ExportError, ModelFolderError
-from ..folder import WEIGHTS, ModelFolder
+from ..modelfolder.folder import WEIGHTS, ModelFolder
 from ..runtime.base import GRAPHS, HEADS, artefact, export_command
 from ..runtime.toolchains import TOOLCHAINS, EngineTarget, Toolchain
 

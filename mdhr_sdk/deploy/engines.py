@@ -14,7 +14,7 @@ from typing import Any
 
 from .. import __version__
 from ..errors import ExportError, ModelFolderError
-from ..folder import WEIGHTS, ModelFolder
+from ..modelfolder.folder import WEIGHTS, ModelFolder
 from ..runtime import SessionOptions
 from ..runtime.cuda import cuda_device_count
 from ..runtime.device_memory import memory_obstacle

@@ -16,11 +16,11 @@ from numpy.typing import NDArray
 from torch import nn
 
 from .. import __version__
-from ..config import FolderConfig
 from ..errors import ExportError, require
-from ..folder import ModelFolder
 from ..model.graphs import build_graph
 from ..model.weights import load_with_digest
+from ..modelfolder.config import FolderConfig
+from ..modelfolder.folder import ModelFolder
 from ..runtime import Session, SessionOptions
 from ..runtime.base import GRAPHS, HEADS, artefact, graph_specs
 from ..runtime.onnxruntime_session import SUFFIX as ONNX

@@ -11,8 +11,8 @@ from typing import Any
 import torch
 from torch import nn
 
-from ..config import FolderConfig
 from ..errors import ExportError, require
+from ..modelfolder.config import FolderConfig
 from ..runtime.base import TensorSpec, graph_specs
 
 OPSET = 18

@@ -11,9 +11,9 @@ import torch
 from numpy.lib.stride_tricks import sliding_window_view
 from numpy.typing import NDArray
 
-from ..config import FolderConfig
 from ..model import MDHR, FrameFeatures
 from ..model.dynamics import difference
+from ..modelfolder.config import FolderConfig
 from ..runtime import Session
 from ..runtime.base import graph_specs
 from .calibration import as_input

@@ -12,8 +12,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ..config import FolderConfig
 from ..errors import ExportError, require
+from ..modelfolder.config import FolderConfig
 from .calibration import as_input
 
 OPERATORS = ("Conv", "Gemm", "MatMul")

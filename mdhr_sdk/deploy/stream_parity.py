@@ -8,10 +8,10 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from ..config import FolderConfig
 from ..errors import NotFiniteError
 from ..model import MDHR
 from ..model.dynamics import difference
+from ..modelfolder.config import FolderConfig
 from ..runtime.stream import StreamScore, StreamScorer, default_lookahead
 from ..runtime.stream_graphs import StreamGraphs
 from .parity import Judge

@@ -8,9 +8,9 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import BackendError, ExportError, MissingDependencyError, ModelFolderError, NotFiniteError
-from ..folder import ModelFolder
-from ..manifest import failed_on
 from ..model import load_model
+from ..modelfolder.folder import ModelFolder
+from ..modelfolder.manifest import failed_on
 from ..runtime import BACKENDS, Session, SessionOptions
 from ..runtime.base import GRAPHS, artefact, no_artefact, parity_entry, stream_entry
 from ..runtime.cuda import cuda_device_count

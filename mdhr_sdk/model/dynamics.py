@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from ..config import ModelConfig
+from ..modelfolder.config import ModelConfig
 from ..ops.torch_op import register, usable
 from .backbones import STRIDES
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from ..config import Preprocessing
+from ..modelfolder.config import Preprocessing
 from .dynamics import difference
 from .mdhr import MDHR
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from ..config import ModelConfig
 from ..errors import CheckpointError
+from ..modelfolder.config import ModelConfig
 
 Shapes = Mapping[str, Sequence[int]]
 

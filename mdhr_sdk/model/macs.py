@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
 
-from ..config import FolderConfig
+from ..modelfolder.config import FolderConfig
 from .graphs import build_graph
 from .mdhr import MDHR
 

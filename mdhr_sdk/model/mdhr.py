@@ -15,8 +15,8 @@ from torch import Tensor, nn
 
 from ..aus import LabelSet
 from ..aus import label_set as named_label_set
-from ..config import ModelConfig
 from ..errors import ConfigError, InputError
+from ..modelfolder.config import ModelConfig
 from .backbones import build_backbone
 from .dynamics import FacialDynamics, ScaleProjections, difference
 from .relations import CrossRegionalGraph, LocalRelations, TokenLinear

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from ..aus import REGIONS, ROWS
-from ..config import ModelConfig
+from ..modelfolder.config import ModelConfig
 
 MASKED = -1e4  # finite, so that half precision and exported graphs keep it; exp() of it is 0
 

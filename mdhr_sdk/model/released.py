@@ -11,8 +11,8 @@ import torch
 from torch import Tensor
 
 from ..aus import LABEL_SETS
-from ..config import ModelConfig
 from ..errors import CheckpointError
+from ..modelfolder.config import ModelConfig
 from .keys import check_fit
 from .mdhr import MDHR
 

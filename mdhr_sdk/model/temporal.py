@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from ..config import ModelConfig
+from ..modelfolder.config import ModelConfig
 
 SHORTEST = 1e-12  # an AU vector without a positive component scores 0
 

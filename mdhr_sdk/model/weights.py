@@ -12,9 +12,9 @@ import torch
 from safetensors import SafetensorError
 from safetensors.torch import load, save_file
 
-from ..config import FolderConfig, Preprocessing
 from ..errors import ModelFolderError
-from ..folder import WEIGHTS, ModelFolder
+from ..modelfolder.config import FolderConfig, Preprocessing
+from ..modelfolder.folder import WEIGHTS, ModelFolder
 from .keys import check_fit
 from .mdhr import MDHR
 from .released import load_released_checkpoint

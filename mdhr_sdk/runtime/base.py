@@ -9,10 +9,10 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from ..config import FolderConfig
 from ..errors import InputError, NotFiniteError
-from ..folder import ModelFolder
-from ..manifest import failed_on
+from ..modelfolder.config import FolderConfig
+from ..modelfolder.folder import ModelFolder
+from ..modelfolder.manifest import failed_on
 
 Arrays = Mapping[str, NDArray[Any]]
 

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ..config import FolderConfig
+from ..modelfolder.config import FolderConfig
 from ..ops import DeviceArray, DynamicsParameters, DynamicsState, fuse_dynamics_step, has_cuda_kernels
 from ..ops.arrays import itemsize
 from ..ops.extension import OLDEST_CUDA

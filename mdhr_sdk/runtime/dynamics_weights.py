@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..errors import BackendError, ModelFolderError, require
-from ..folder import WEIGHTS, ModelFolder
+from ..modelfolder.folder import WEIGHTS, ModelFolder
 from ..ops import DynamicsParameters
 
 EPSILON = 1e-5  # of PyTorch's BatchNorm

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..errors import BackendError, InputError, ModelFolderError, require
-from ..folder import ModelFolder
+from ..modelfolder.folder import ModelFolder
 from ..ops import DeviceArray
 from ..ops.arrays import CPU
 from .base import Arrays, SessionOptions, artefact, check_inputs, export_command, graph_specs, no_artefact, parity_entry

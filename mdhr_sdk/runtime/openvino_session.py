@@ -10,7 +10,7 @@ from typing import Any
 from numpy.typing import NDArray
 
 from ..errors import BackendError, InputError, ModelFolderError, install_hint, require
-from ..folder import ModelFolder
+from ..modelfolder.folder import ModelFolder
 from .base import Arrays, SessionOptions, artefact, check_inputs, graph_specs
 from .onnxruntime_session import SUFFIX, no_onnx
 

@@ -20,7 +20,7 @@ from typing import NamedTuple, Protocol, cast
 import numpy as np
 from numpy.typing import NDArray
 
-from ..config import FolderConfig
+from ..modelfolder.config import FolderConfig
 from ..ops import DynamicsParameters, DynamicsState, fuse_dynamics, fuse_dynamics_step
 from ..ops.arrays import FLOATS, itemsize, numpy_dtype
 from .device_dynamics import DeviceDynamics, Map

@@ -8,7 +8,7 @@ from dataclasses import replace
 from typing import Any
 
 from ..errors import BackendError
-from ..folder import ModelFolder
+from ..modelfolder.folder import ModelFolder
 from . import openvino_session, torch_session, torchscript_session
 from .base import GRAPHS, PRECISIONS, Session, SessionOptions, artefact, no_stream
 from .cuda import cuda_device_count, no_device

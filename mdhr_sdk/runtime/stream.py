@@ -15,8 +15,8 @@ from typing import cast
 import numpy as np
 from numpy.typing import NDArray
 
-from ..config import FolderConfig
 from ..errors import ConfigError, InputError, NotFiniteError
+from ..modelfolder.config import FolderConfig
 from .base import Session, check_inputs, finite, joined, not_finite
 from .device_dynamics import Map, place_rings
 from .kept import KeepingSession

@@ -5,8 +5,8 @@ from __future__ import annotations
 from contextlib import ExitStack
 from dataclasses import dataclass
 
-from ..config import FolderConfig
-from ..folder import ModelFolder
+from ..modelfolder.config import FolderConfig
+from ..modelfolder.folder import ModelFolder
 from ..ops import DynamicsParameters
 from .base import Session, SessionOptions
 from .dynamics_weights import read_parameters

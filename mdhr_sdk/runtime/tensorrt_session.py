@@ -10,7 +10,7 @@ from typing import Any
 from numpy.typing import NDArray
 
 from ..errors import BackendError, InputError, ModelFolderError
-from ..folder import ModelFolder
+from ..modelfolder.folder import ModelFolder
 from .base import Arrays, SessionOptions, artefact, check_inputs, graph_specs, joined, no_artefact
 from .cuda import device_number, no_device
 from .device_memory import memory_obstacle, open_memory

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from ..errors import BackendError
-from ..folder import WEIGHTS, ModelFolder
+from ..modelfolder.folder import WEIGHTS, ModelFolder
 from .base import SessionOptions, graph_specs
 from .torch_module import TorchModuleSession, torch_obstacle
 

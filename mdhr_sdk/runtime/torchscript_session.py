@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import ModelFolderError, require
-from ..folder import ModelFolder
+from ..modelfolder.folder import ModelFolder
 from .base import SessionOptions, artefact, export_command, graph_specs, no_artefact
 from .torch_module import TorchModuleSession, torch_obstacle
 

@@ -23,9 +23,9 @@ from typing import Any
 
 import numpy as np
 
+from ..atomic import locked
 from ..errors import DataError, require
-from ..folder import sha256
-from ..scratch import locked
+from ..modelfolder.folder import sha256
 from ..training.files import remove_leftovers, write_whole
 from ..training.lists import FrameList, frame_list, write_half
 from ..training.pool import spread

@@ -5,10 +5,10 @@ from __future__ import annotations
 from dataclasses import fields
 from pathlib import Path
 
-from ..config import FolderConfig
 from ..errors import ConfigError
-from ..folder import ModelFolder
 from ..model import load_model, save_model
+from ..modelfolder.config import FolderConfig
+from ..modelfolder.folder import ModelFolder
 from .subjects import note_together
 
 SAME = ("model", "clip_length", "preprocessing", "thresholds")

@@ -7,8 +7,8 @@ import os
 from collections.abc import Iterator
 from pathlib import Path
 
+from ..atomic import settle
 from ..errors import DataError, MDHRError, OutputError
-from ..scratch import settle
 
 
 @contextlib.contextmanager

@@ -23,11 +23,11 @@ from safetensors.torch import save_file
 from torch import Tensor
 from torch.utils.data import DataLoader
 
+from ..atomic import settle
 from ..aus import LabelSet
 from ..errors import CheckpointError, ConfigError, TrainingError
-from ..folder import ModelFolder
 from ..model import MDHR, load_model
-from ..scratch import settle
+from ..modelfolder.folder import ModelFolder
 from .files import writing_whole
 from .launch import check_processes, make_trainer, plain_errors, synchronised
 from .metrics import count

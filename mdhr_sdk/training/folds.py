@@ -10,8 +10,8 @@ from typing import Any
 
 import numpy as np
 
-from ..config import ModelConfig, Preprocessing
 from ..errors import ConfigError
+from ..modelfolder.config import ModelConfig, Preprocessing
 from .augment import Augmentation
 from .clips import ClipDataset, normalised
 from .datasets import dataset

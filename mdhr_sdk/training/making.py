@@ -10,7 +10,7 @@ from typing import Any
 
 from .. import __version__
 from ..errors import ConfigError, DataError
-from ..folder import sha256
+from ..modelfolder.folder import sha256
 from ..vision import DEFAULT_TEMPLATE
 from .files import write_whole
 from .spec import DatasetSpec

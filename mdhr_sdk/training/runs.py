@@ -23,8 +23,8 @@ from safetensors.torch import load_file
 
 from .. import __version__
 from ..errors import ConfigError, ModelFolderError, OutputError, TrainingError
-from ..folder import ModelFolder
 from ..model import MDHR, save_model
+from ..modelfolder.folder import ModelFolder
 from .evaluation import HALF, HELD_OUT, SETTINGS, Choice, choose
 from .files import write_whole, writing_whole
 from .fit import FoldData, epoch_stem, fit

@@ -10,8 +10,8 @@ from pathlib import Path
 import torch
 
 from ..errors import ConfigError, DataError
-from ..folder import ModelFolder
 from ..model import load_model
+from ..modelfolder.folder import ModelFolder
 from .evaluation import GIVEN, FoldResult, Result, judge
 from .fit import score
 from .folds import tested_half

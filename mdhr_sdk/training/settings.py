@@ -19,9 +19,9 @@ from typing import Any, Literal, get_args
 
 from ..aus import LabelSet
 from ..aus import label_set as named_label_set
-from ..bundled import BUNDLED
-from ..config import ModelConfig
 from ..errors import ConfigError
+from ..modelfolder.bundled import BUNDLED
+from ..modelfolder.config import ModelConfig
 from .yaml_file import nearest, parsed_value, read_yaml, to_yaml
 
 Precision = Literal["32-true", "bf16-mixed", "16-mixed"]
@@ -165,7 +165,7 @@ class TrainerSettings:
 
 @dataclass(frozen=True)
 class Settings:
-    """All of a run. `model` holds fields of `mdhr_sdk.config.ModelConfig`; the data set brings the label set."""
+    """All of a run. `model` holds fields of `ModelConfig`; the data set brings the label set."""
 
     data: DataSettings = field(default_factory=DataSettings)
     model: dict[str, Any] = field(default_factory=dict)

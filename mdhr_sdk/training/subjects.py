@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from typing import Any
 
 from ..errors import ConfigError
-from ..folder import ModelFolder
+from ..modelfolder.folder import ModelFolder
 
 TRAINED_ON = "trained_on.json"
 

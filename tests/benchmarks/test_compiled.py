@@ -12,7 +12,7 @@ from compiled import app, report, runs
 from mdhr_sdk.deploy import LIMITS
 from mdhr_sdk.deploy.parity import probe_clip
 from mdhr_sdk.errors import BackendError
-from mdhr_sdk.folder import ModelFolder
+from mdhr_sdk.modelfolder.folder import ModelFolder
 
 
 @pytest.mark.slow

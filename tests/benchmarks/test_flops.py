@@ -15,9 +15,9 @@ import flops
 from counting import Cost, Count, count
 from flops import app, published
 from mdhr_sdk.aus import label_set
-from mdhr_sdk.config import FolderConfig, ModelConfig, Preprocessing
-from mdhr_sdk.folder import ModelFolder
 from mdhr_sdk.model import load_model
+from mdhr_sdk.modelfolder.config import FolderConfig, ModelConfig, Preprocessing
+from mdhr_sdk.modelfolder.folder import ModelFolder
 
 Command = Callable[..., tuple[int, str, str]]
 

@@ -16,7 +16,7 @@ import measuring
 from candidates import BASELINE, Candidate, Settings
 from latency import app
 from mdhr_sdk.errors import MissingDependencyError
-from mdhr_sdk.folder import ModelFolder
+from mdhr_sdk.modelfolder.folder import ModelFolder
 from measuring import MATMULS, measure
 from workers import WorkerError
 

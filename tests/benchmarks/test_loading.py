@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 import loading
-from mdhr_sdk.config import Preprocessing
+from mdhr_sdk.modelfolder.config import Preprocessing
 from mdhr_sdk.training.augment import Augmentation
 from mdhr_sdk.training.clips import ClipDataset
 

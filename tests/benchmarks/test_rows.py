@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from candidates import BASELINE, Candidate, Settings
 from latency_report import latency_table, notes, reason_table
 from mdhr_sdk.aus import label_set
-from mdhr_sdk.config import FolderConfig, ModelConfig
+from mdhr_sdk.modelfolder.config import FolderConfig, ModelConfig
 from measuring import MATMULS, Measured
 from report import console
 from rows import frames_a_run, row, score_difference, times_as_fast

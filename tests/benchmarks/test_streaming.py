@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from mdhr_sdk.errors import BackendError
-from mdhr_sdk.folder import ModelFolder
+from mdhr_sdk.modelfolder.folder import ModelFolder
 from streaming import Row, candidates, row, streaming
 
 

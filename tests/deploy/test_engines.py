@@ -14,11 +14,11 @@ import pytest
 
 import mdhr_sdk
 from fake_tensorrt import FakeTensorRT
+from mdhr_sdk.atomic import LOCK
 from mdhr_sdk.deploy import EngineOptions, build_engine, engines
 from mdhr_sdk.deploy.engines import TIMING_CACHE
 from mdhr_sdk.errors import ExportError, ModelFolderError
-from mdhr_sdk.folder import ModelFolder, sha256
-from mdhr_sdk.scratch import LOCK
+from mdhr_sdk.modelfolder.folder import ModelFolder, sha256
 
 HEAD = EngineOptions("head", batch_opt=2, batch_max=4)
 Machine = Callable[..., FakeTensorRT]

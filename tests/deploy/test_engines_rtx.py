@@ -16,7 +16,7 @@ import pytest
 from mdhr_sdk.deploy import EngineOptions, build_engine
 from mdhr_sdk.deploy.engine_plan import plan_engine
 from mdhr_sdk.errors import BackendError, ExportError
-from mdhr_sdk.folder import ModelFolder
+from mdhr_sdk.modelfolder.folder import ModelFolder
 from mdhr_sdk.runtime import SessionOptions, open_session
 from mdhr_sdk.runtime.cuda import cuda_device_count
 from mdhr_sdk.runtime.toolchains import TOOLCHAINS

@@ -23,8 +23,8 @@ from mdhr_sdk.deploy.onnx_graphs import OPSET, check_graph
 from mdhr_sdk.deploy.parity import probe_clip
 from mdhr_sdk.deploy.view import export_view
 from mdhr_sdk.errors import ExportError, ModelFolderError
-from mdhr_sdk.folder import ModelFolder, sha256
 from mdhr_sdk.model import build_mdhr, calibrate, load_model, save_model
+from mdhr_sdk.modelfolder.folder import ModelFolder, sha256
 from mdhr_sdk.runtime import SessionOptions, open_session
 from mdhr_sdk.runtime.base import GRAPHS, graph_specs
 
@@ -213,7 +213,7 @@ def test_torchscript_needs_neither_the_models_code_nor_timm(resnet18: ModelFolde
 import sys
 sys.modules["mdhr_sdk.model"] = sys.modules["timm"] = None  # importing them raises
 import numpy as np
-from mdhr_sdk.folder import ModelFolder, sha256
+from mdhr_sdk.modelfolder.folder import ModelFolder, sha256
 from mdhr_sdk.runtime import SessionOptions, open_session
 session, _ = open_session(ModelFolder.open({str(resnet18.path)!r}), "torchscript", SessionOptions("cpu", 1))
 np.save({str(tmp_path / "scores.npy")!r}, session.run({{"clip": np.load({str(tmp_path / "clip.npy")!r})}})["scores"])

@@ -18,7 +18,7 @@ from typer.testing import CliRunner
 from mdhr_sdk.cli import app
 from mdhr_sdk.deploy import LIMITS, Broken, Judge, ParityReport, export_graphs, verify
 from mdhr_sdk.errors import BackendError, ExportError, ModelFolderError
-from mdhr_sdk.folder import ModelFolder, sha256
+from mdhr_sdk.modelfolder.folder import ModelFolder, sha256
 from mdhr_sdk.runtime import BACKENDS, SessionOptions, open_session
 
 ROOT = Path(__file__).parents[2]

@@ -19,8 +19,8 @@ from mdhr_sdk.cli import app
 from mdhr_sdk.deploy import Broken, Judge, ParityReport, export_graphs, verification, verify
 from mdhr_sdk.deploy.stream_parity import in_windows, stream_lookaheads
 from mdhr_sdk.errors import BackendError, ExportError
-from mdhr_sdk.folder import ModelFolder, sha256
 from mdhr_sdk.model import MDHR, build_mdhr, calibrate, save_model
+from mdhr_sdk.modelfolder.folder import ModelFolder, sha256
 from mdhr_sdk.runtime import BACKENDS, SessionOptions, open_session, rings
 from mdhr_sdk.runtime.stream_graphs import BESIDE, StreamGraphs
 

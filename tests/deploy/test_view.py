@@ -67,7 +67,7 @@ def test_a_view_is_made_for_one_k() -> None:
 def test_normalise_in_the_graph_is_prepare() -> None:
     model = build_mdhr(backbone="resnet18", projection_width=8, au_width=8, input_size_px=64).eval()
     crops = np.random.default_rng(0).integers(0, 256, (3, 64, 64, 3), np.uint8)
-    from mdhr_sdk.config import Preprocessing
+    from mdhr_sdk.modelfolder.config import Preprocessing
 
     p = Preprocessing(size_px=64)
     wanted = prepare(crops, p.mean, p.std)

@@ -9,7 +9,7 @@ import pytest
 from fakes import CODES, CONFIG, INFO, PATTERN, FakeMesher, FakeSession, expected, video
 from mdhr_sdk import AUDetector
 from mdhr_sdk.errors import ConfigError
-from mdhr_sdk.selection import select
+from mdhr_sdk.modelfolder.selection import select
 
 TIERS = ("A", "C", "B", "A", "B", "A", "C", "A")  # AU02 and AU25 are off
 RATED = dataclasses.replace(CONFIG, reliability=TIERS, thresholds=tuple(i / 10 for i in range(1, 9)))

@@ -11,10 +11,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mdhr_sdk.aus import LABEL_SETS, label_set
-from mdhr_sdk.config import ModelConfig
 from mdhr_sdk.model.dynamics import AdaptiveFusion, PaperAdaptiveFusion, build_fusion, difference, window_mean
 from mdhr_sdk.model.relations import CrossRegionalGraph, LocalRelations
 from mdhr_sdk.model.temporal import SimilarityScore, TemporalConvolution
+from mdhr_sdk.modelfolder.config import ModelConfig
 
 
 def config(labels: str = "bp4d", **changes: Any) -> ModelConfig:

@@ -6,8 +6,8 @@ import pytest
 
 from golden import MODELS
 from mdhr_sdk.aus import label_set
-from mdhr_sdk.config import FolderConfig, ModelConfig
 from mdhr_sdk.model.macs import graph_macs
+from mdhr_sdk.modelfolder.config import FolderConfig, ModelConfig
 
 GMACS_A_FRAME = {
     ("bp4d", "resnet50"): 7.178,

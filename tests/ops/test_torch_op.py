@@ -10,14 +10,7 @@ import numpy as np
 import pytest
 
 from mdhr_sdk.errors import InputError
-from mdhr_sdk.ops import (
-    DynamicsParameters,
-    DynamicsState,
-    extension,
-    fuse_dynamics,
-    fuse_dynamics_step,
-    torch_op,
-)
+from mdhr_sdk.ops import DynamicsParameters, DynamicsState, extension, fuse_dynamics, fuse_dynamics_step, torch_op
 from ops_cases import channels_last, clip_maps, parameters, slow_dynamics
 
 torch = pytest.importorskip("torch")

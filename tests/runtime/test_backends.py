@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 
 from mdhr_sdk.errors import BackendError, InputError, ModelFolderError
-from mdhr_sdk.folder import ModelFolder, sha256
+from mdhr_sdk.modelfolder.folder import ModelFolder, sha256
 from mdhr_sdk.runtime import BACKENDS, Session, SessionOptions, open_session
 
 torch = pytest.importorskip("torch")

@@ -15,8 +15,8 @@ from fake_cuda import CudaError
 from fake_tensorrt import FakeTensorRT
 from mdhr_sdk.deploy import EngineOptions, build_engine, engines, export_graphs
 from mdhr_sdk.errors import BackendError, InputError
-from mdhr_sdk.folder import ModelFolder
 from mdhr_sdk.model import load_model
+from mdhr_sdk.modelfolder.folder import ModelFolder
 from mdhr_sdk.ops.arrays import CPU, on_cpu, view_of
 from mdhr_sdk.runtime import SessionOptions, device_dynamics, open_session, tensorrt_session
 from mdhr_sdk.runtime.cuda import CudaDevice

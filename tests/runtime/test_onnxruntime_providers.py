@@ -13,9 +13,9 @@ import pytest
 
 from fake_tensorrt import FakeTensorRT
 from mdhr_sdk.aus import label_set
-from mdhr_sdk.config import FolderConfig, ModelConfig
 from mdhr_sdk.errors import BackendError, ModelFolderError
-from mdhr_sdk.folder import ModelFolder
+from mdhr_sdk.modelfolder.config import FolderConfig, ModelConfig
+from mdhr_sdk.modelfolder.folder import ModelFolder
 from mdhr_sdk.runtime import BACKENDS, SessionOptions, open_session
 from mdhr_sdk.runtime.base import graph_specs
 

@@ -16,8 +16,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mdhr_sdk.errors import BackendError, ConfigError, InputError
-from mdhr_sdk.folder import ModelFolder
 from mdhr_sdk.model import MDHR, load_model, save_model
+from mdhr_sdk.modelfolder.folder import ModelFolder
 from mdhr_sdk.runtime import rings
 from mdhr_sdk.runtime.stream import MAX_BATCH, StreamScore, StreamScorer, default_lookahead
 from mdhr_sdk.runtime.stream_graphs import StreamGraphs
@@ -187,7 +187,7 @@ def test_streaming_an_exported_folder_needs_no_torch(exported: ModelFolder) -> N
 import sys
 sys.modules.update(dict.fromkeys(("torch", "timm", "onnx"), None))
 import numpy as np
-from mdhr_sdk.folder import ModelFolder
+from mdhr_sdk.modelfolder.folder import ModelFolder
 from mdhr_sdk.runtime.stream import StreamScorer
 from mdhr_sdk.runtime.stream_graphs import StreamGraphs
 scorer = StreamScorer(StreamGraphs.open(ModelFolder.open({str(exported.path)!r}), "onnxruntime"))

@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 
 from fake_streams import PARAMETERS, STREAMING, FakeGraph
-from mdhr_sdk.config import FolderConfig
 from mdhr_sdk.errors import BackendError, ModelFolderError, NotFiniteError
-from mdhr_sdk.folder import WEIGHTS, ModelFolder, sha256
+from mdhr_sdk.modelfolder.config import FolderConfig
+from mdhr_sdk.modelfolder.folder import WEIGHTS, ModelFolder, sha256
 from mdhr_sdk.runtime import TensorSpec
 from mdhr_sdk.runtime.dynamics_weights import read_parameters
 from mdhr_sdk.runtime.stream import StreamScore, StreamScorer

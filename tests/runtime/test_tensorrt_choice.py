@@ -11,7 +11,7 @@ import pytest
 from engine_helpers import ORIN, RTX, backend_of, batch_of, open_head, vouch
 from mdhr_sdk.deploy import ParityReport, verify
 from mdhr_sdk.errors import BackendError
-from mdhr_sdk.folder import ModelFolder
+from mdhr_sdk.modelfolder.folder import ModelFolder
 from mdhr_sdk.runtime import SessionOptions, open_session
 
 MOVED = [

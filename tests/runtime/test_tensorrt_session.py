@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from engine_helpers import backend_of, batch_of, open_head, vouch, wanted
 from fake_cuda import CudaError
 from mdhr_sdk.errors import BackendError, InputError, ModelFolderError
-from mdhr_sdk.folder import ModelFolder
+from mdhr_sdk.modelfolder.folder import ModelFolder
 from mdhr_sdk.runtime import BACKENDS, SessionOptions
 from mdhr_sdk.runtime.base import check_inputs
 

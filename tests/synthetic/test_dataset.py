@@ -15,11 +15,11 @@ import pandas as pd
 import pytest
 from typer.testing import CliRunner
 
-from mdhr_sdk.bundled import model_path
+from mdhr_sdk.atomic import locked
 from mdhr_sdk.cli import app
 from mdhr_sdk.errors import ConfigError, DataError
-from mdhr_sdk.folder import ModelFolder
-from mdhr_sdk.scratch import locked
+from mdhr_sdk.modelfolder.bundled import model_path
+from mdhr_sdk.modelfolder.folder import ModelFolder
 from mdhr_sdk.synthetic import making
 from mdhr_sdk.synthetic.clips import ClipOptions
 from mdhr_sdk.synthetic.dataset import MakeOptions, make_dataset

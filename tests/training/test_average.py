@@ -10,10 +10,10 @@ from typer.testing import CliRunner
 
 from mdhr_sdk.aus import label_set
 from mdhr_sdk.cli import app
-from mdhr_sdk.config import ModelConfig, Preprocessing
 from mdhr_sdk.errors import ConfigError, ModelFolderError
-from mdhr_sdk.folder import ModelFolder
 from mdhr_sdk.model import MDHR, load_model, save_model
+from mdhr_sdk.modelfolder.config import ModelConfig, Preprocessing
+from mdhr_sdk.modelfolder.folder import ModelFolder
 from mdhr_sdk.training.average import average
 from mdhr_sdk.training.subjects import check_subjects, note_subjects, noted
 

@@ -13,8 +13,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch.utils.data import DataLoader
 
-from mdhr_sdk.config import Preprocessing
 from mdhr_sdk.errors import ConfigError, DataError
+from mdhr_sdk.modelfolder.config import Preprocessing
 from mdhr_sdk.training.augment import Augmentation
 from mdhr_sdk.training.clips import ClipDataset, normalised
 from mdhr_sdk.training.datasets import DATASETS

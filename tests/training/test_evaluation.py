@@ -22,8 +22,8 @@ from rich.console import Console
 from mdhr_sdk.aus import label_set
 from mdhr_sdk.commands.evaluate import as_json, comparison_table, run_evaluate
 from mdhr_sdk.errors import ConfigError, InputError, TrainingError
-from mdhr_sdk.folder import ModelFolder
 from mdhr_sdk.model import load_model
+from mdhr_sdk.modelfolder.folder import ModelFolder
 from mdhr_sdk.training import record, runs
 from mdhr_sdk.training.comparison import Comparison, compare
 from mdhr_sdk.training.evaluation import BEST, LAST, NESTED, TUNED, Result, best_threshold, choose, evaluate_run, judge

@@ -9,8 +9,8 @@ import pytest
 
 from mdhr_sdk.aus import label_set
 from mdhr_sdk.errors import ConfigError
-from mdhr_sdk.folder import ModelFolder
 from mdhr_sdk.model import MDHR
+from mdhr_sdk.modelfolder.folder import ModelFolder
 from mdhr_sdk.training.folds import augmentation
 from mdhr_sdk.training.settings import read_settings
 

@@ -6,8 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from numbers import Real
 
+from ..errors import ConfigError
 from .config import FolderConfig
-from .errors import ConfigError
 
 OFF_TIER = "C"
 

@@ -8,8 +8,8 @@ import math
 from dataclasses import dataclass, field
 from typing import Any, Literal, get_args
 
-from .aus import LabelSet, RegionLayout
-from .errors import ConfigError
+from ..aus import LabelSet, RegionLayout
+from ..errors import ConfigError
 
 Fusion = Literal["adaptive", "adaptive_paper", "sum", "concat"]
 Edges = Literal["cross_active", "cross_full", "full", "local"]

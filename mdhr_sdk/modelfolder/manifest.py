@@ -10,8 +10,8 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from .errors import ModelFolderError
-from .scratch import LOCK, locked, part, written
+from ..atomic import LOCK, locked, part, written
+from ..errors import ModelFolderError
 
 MANIFEST = "manifest.json"
 AGAIN_S = 0.1

@@ -9,11 +9,11 @@ from __future__ import annotations
 import warnings
 from pathlib import Path
 
-from .errors import ModelFolderError
+from ..errors import ModelFolderError
 
 BUNDLED = ("edge",)
 DEFAULT = "edge"
-ROOT = Path(__file__).parent / "models"
+ROOT = Path(__file__).parents[1] / "models"
 
 
 class ModelNameWarning(UserWarning):

@@ -13,16 +13,16 @@ from pathlib import Path
 
 import pytest
 
+from mdhr_sdk.atomic import LOCK, PREFIX, locked, scratch
 from mdhr_sdk.aus import label_set
-from mdhr_sdk.config import FolderConfig, ModelConfig
 from mdhr_sdk.errors import ModelFolderError
-from mdhr_sdk.folder import ModelFolder
-from mdhr_sdk.manifest import AGAIN_S
-from mdhr_sdk.scratch import LOCK, PREFIX, locked, scratch
+from mdhr_sdk.modelfolder.config import FolderConfig, ModelConfig
+from mdhr_sdk.modelfolder.folder import ModelFolder
+from mdhr_sdk.modelfolder.manifest import AGAIN_S
 
 WRITES = """
 import sys
-from mdhr_sdk.folder import ModelFolder
+from mdhr_sdk.modelfolder.folder import ModelFolder
 folder, who = ModelFolder.open(sys.argv[1]), sys.argv[2]
 sys.stdin.read(1)
 for turn in range(int(sys.argv[3])):
@@ -33,7 +33,7 @@ for turn in range(int(sys.argv[3])):
 """
 HANGS = """
 import sys, time
-from mdhr_sdk.folder import ModelFolder
+from mdhr_sdk.modelfolder.folder import ModelFolder
 with ModelFolder.open(sys.argv[1]).writing("graph.onnx", {}) as path:
     path.write_bytes(b"half")
     print("writing", flush=True)
@@ -43,7 +43,7 @@ with ModelFolder.open(sys.argv[1]).writing("graph.onnx", {}) as path:
 KILLED = """
 import os, sys
 from pathlib import Path
-from mdhr_sdk.folder import ModelFolder
+from mdhr_sdk.modelfolder.folder import ModelFolder
 replace = Path.replace
 def dies(path, target):
     if path.name == sys.argv[2]:
@@ -325,11 +325,13 @@ def test_a_reader_of_a_folder_that_cannot_be_locked_looks_again(folder: ModelFol
     with folder.writing("graph.onnx", {}) as path:
         path.write_bytes(b"first")
     graph, waits = folder.path / "graph.onnx", []
-    monkeypatch.setattr("mdhr_sdk.manifest.locked", locked)
+    monkeypatch.setattr("mdhr_sdk.modelfolder.manifest.locked", locked)
     graph.write_bytes(b"other")
-    monkeypatch.setattr("mdhr_sdk.manifest.time.sleep", lambda s: (waits.append(s), graph.write_bytes(b"first")))
+    monkeypatch.setattr(
+        "mdhr_sdk.modelfolder.manifest.time.sleep", lambda s: (waits.append(s), graph.write_bytes(b"first"))
+    )
     assert folder.read("graph.onnx") == b"first" and waits == [AGAIN_S]
-    monkeypatch.setattr("mdhr_sdk.manifest.time.sleep", waits.append)
+    monkeypatch.setattr("mdhr_sdk.modelfolder.manifest.time.sleep", waits.append)
     graph.write_bytes(b"other")
     with pytest.raises(ModelFolderError, match=r"graph\.onnx' has other bytes"):
         folder.read("graph.onnx")

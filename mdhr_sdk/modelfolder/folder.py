@@ -15,9 +15,10 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+from ..atomic import LOCK, scratch, settle
+from ..errors import ConfigError, ModelFolderError
 from .bundled import BUNDLED, is_bundled, model_path
 from .config import FolderConfig
-from .errors import ConfigError, ModelFolderError
 from .manifest import (
     MANIFEST,
     Files,
@@ -30,7 +31,6 @@ from .manifest import (
     sha256,
     verified,
 )
-from .scratch import LOCK, scratch, settle
 from .selection import select
 
 CONFIG = "config.json"
@@ -52,7 +52,7 @@ class ModelFolder:
 
     @classmethod
     def open(cls, path: str | Path) -> ModelFolder:
-        """Open an existing folder, or by its name a model that comes with the package (see `mdhr_sdk.bundled`).
+        """Open an existing folder, or by its name a model that comes with the package (see `bundled`).
 
         Raises:
             ModelFolderError: no such folder, no `config.json` in it, or one that cannot be read.
