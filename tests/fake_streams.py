@@ -17,7 +17,7 @@ from mdhr_sdk.results import FrameResult
 from mdhr_sdk.runtime.base import graph_specs
 from mdhr_sdk.runtime.stream_graphs import StreamGraphs
 from mdhr_sdk.vision import Source
-from mdhr_sdk.vision.frames import Opened
+from mdhr_sdk.vision.sources.source import Opened
 from ops_cases import parameters
 
 STREAMING = dataclasses.replace(

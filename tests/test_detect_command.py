@@ -23,7 +23,7 @@ from mdhr_sdk.commands.naming import labels, stems
 from mdhr_sdk.errors import OutputError
 from mdhr_sdk.results import FrameResult
 from mdhr_sdk.vision import Source, list_sources
-from mdhr_sdk.vision.frames import Kind, Opened
+from mdhr_sdk.vision.sources.source import Kind, Opened
 
 
 @pytest.fixture
@@ -110,7 +110,7 @@ def test_a_video_without_a_frame_rate_is_no_still(
     fake_detector: AUDetector, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     path = write_video(tmp_path / "clip.mp4", list(video([{0}] * 6)))
-    monkeypatch.setattr("mdhr_sdk.vision.capture._fps", lambda capture: 0.0)
+    monkeypatch.setattr("mdhr_sdk.vision.sources.capture._fps", lambda capture: 0.0)
     assert detect.run_detect(fake_detector, list_sources(path), tmp_path / "out", overlay=True) == []
     assert {path.name for path in (tmp_path / "out").iterdir()} == {
         "clip_aus.csv", "clip_overlay.mp4", "clip_timeline.png",

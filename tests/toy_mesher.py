@@ -11,7 +11,7 @@ import numpy as np
 
 from mdhr_sdk.errors import ConfigError
 from mdhr_sdk.synthetic import clips, making
-from mdhr_sdk.vision.faces import Face
+from mdhr_sdk.vision.faces.engine import Face
 
 PAIRS = {33: 36, 133: 39, 362: 42, 263: 45, 2: 33}  # of the mesh and of the 68: the subject's right eye, left eye, nose
 

@@ -14,7 +14,7 @@ from torch.utils.data import Dataset, get_worker_info
 
 from ..errors import ConfigError, DataError, SourceError
 from ..vision import prepare
-from ..vision.images import read_image
+from ..vision.sources.images import read_image
 from .augment import Augmentation, augment, resize
 from .frames import FrameList
 

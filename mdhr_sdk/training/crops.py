@@ -15,8 +15,8 @@ import numpy as np
 
 from ..errors import DataError, InputError, SourceError
 from ..vision import DEFAULT_TEMPLATE, Face, align, list_sources
-from ..vision.frames import Image
-from ..vision.images import read_image
+from ..vision.sources.images import read_image
+from ..vision.sources.source import Image
 from .files import write_whole
 from .raw import RawVideo, picture_files
 from .spec import DatasetSpec

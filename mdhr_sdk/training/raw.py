@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..errors import DataError
-from ..vision.sources import IMAGE_SUFFIXES, VIDEO_SUFFIXES
+from ..vision.sources.resolve import IMAGE_SUFFIXES, VIDEO_SUFFIXES
 from .coding import read_columns, read_table
 from .spec import DatasetSpec, FrameName, RawLayout, pattern_of
 

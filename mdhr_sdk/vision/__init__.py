@@ -9,12 +9,13 @@ import os
 # its first video, read or written, so it stands where every such use passes first.
 os.environ.setdefault("OPENCV_FFMPEG_LOGLEVEL", "-8")
 
-from .align import DEFAULT_TEMPLATE, TEMPLATES, Template, align, crop_matrix, prepare, similarity
+from .align import DEFAULT_TEMPLATE, TEMPLATES, Template, align, crop_matrix, similarity
 from .boxes import Box, iou
 from .cuts import CutDetector
-from .faces import Face, FaceMesher
-from .frames import Frame, Source, SourceInfo, check_image
-from .sources import list_sources
+from .faces.engine import Face, FaceMesher
+from .normalise import prepare
+from .sources.resolve import list_sources
+from .sources.source import Frame, Source, SourceInfo, check_image
 from .tracks import Tracker
 
 __all__ = [

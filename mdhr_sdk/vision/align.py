@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from ..errors import ConfigError, InputError
-from .frames import Image, check_image
+from .sources.source import Image, check_image
 
 
 @dataclass(frozen=True)
@@ -150,29 +150,3 @@ def _reduce(image: Image, matrix: NDArray[np.float64], size_px: int) -> tuple[Im
     reduced = cv2.resize(region, (int(small[0]), int(small[1])), interpolation=cv2.INTER_AREA)
     to_frame = np.column_stack([np.diag((high - low) / small), low])
     return reduced.astype(np.uint8, copy=False), matrix @ np.vstack([to_frame, (0, 0, 1)])
-
-
-def prepare(crops: NDArray[np.uint8], mean: Sequence[float], std: Sequence[float]) -> NDArray[np.float32]:
-    """Turn crops into the model's input: RGB, channels first, (x / 255 - mean) / std.
-
-    Args:
-        crops: (M, S, S, 3) uint8 BGR; M may be 0.
-        mean: of the red, green and blue channel, on the scale 0 to 1.
-        std: likewise, above 0.
-
-    Returns:
-        (M, 3, S, S) float32, contiguous.
-
-    Raises:
-        InputError: another shape or dtype, or a mean and std that are not three numbers, std above 0.
-    """
-    if crops.ndim != 4 or crops.shape[1] != crops.shape[2] or crops.shape[3] != 3 or crops.dtype != np.uint8:
-        raise InputError(f"expected crops (M, S, S, 3) uint8 BGR; got {crops.dtype} {crops.shape}; stack align()'s")
-    if len(mean) != 3 or len(std) != 3 or not (np.isfinite(mean).all() and all(0 < s < np.inf for s in std)):
-        raise InputError(f"expected three means and three stds above 0, in RGB order; got mean {mean} and std {std}")
-    planes = np.empty((len(crops), 3, *crops.shape[1:3]), np.float32)
-    for channel in range(3):
-        plane = planes[:, channel]
-        np.multiply(crops[..., 2 - channel], np.float32(1 / (255 * std[channel])), out=plane, dtype=np.float32)
-        plane -= np.float32(mean[channel] / std[channel])
-    return planes

@@ -17,7 +17,7 @@ from mdhr_sdk import AUDetector, cameras
 from mdhr_sdk.cameras import MAX_SOURCES, Readers
 from mdhr_sdk.errors import InputError
 from mdhr_sdk.vision import Frame, Source, list_sources
-from mdhr_sdk.vision.frames import Kind, Opened
+from mdhr_sdk.vision.sources.source import Kind, Opened
 
 WAIT_S = 30  # beyond which something hangs
 

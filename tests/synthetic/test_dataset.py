@@ -28,7 +28,7 @@ from mdhr_sdk.training.clips import ClipDataset
 from mdhr_sdk.training.datasets import dataset
 from mdhr_sdk.training.lists import read_fold, read_test
 from mdhr_sdk.training.scoring import score_folder
-from mdhr_sdk.vision.faces import Face
+from mdhr_sdk.vision.faces.engine import Face
 from toy_mesher import PAIRS, ToyMesher
 
 ROOT = Path(__file__).resolve().parents[2]

@@ -14,7 +14,8 @@ import numpy as np
 import pytest
 
 from mdhr_sdk.errors import SourceError, TruncatedSourceError
-from mdhr_sdk.vision import SourceInfo, capture, list_sources
+from mdhr_sdk.vision import SourceInfo, list_sources
+from mdhr_sdk.vision.sources import capture
 
 
 def read(source) -> list:

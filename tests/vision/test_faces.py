@@ -11,7 +11,8 @@ import numpy as np
 import pytest
 
 from mdhr_sdk.errors import ConfigError, InputError, MissingDependencyError
-from mdhr_sdk.vision import Face, FaceMesher, Tracker, faces
+from mdhr_sdk.vision import Face, FaceMesher, Tracker
+from mdhr_sdk.vision.faces import engine as faces
 from mdhr_sdk.vision.quiet import quiet
 
 

@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 
 from mdhr_sdk.errors import MissingDependencyError, SourceError
-from mdhr_sdk.vision import FaceMesher, faces
+from mdhr_sdk.vision import FaceMesher
+from mdhr_sdk.vision.faces import engine as faces
 
 
 class FakeLandmarker:

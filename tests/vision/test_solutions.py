@@ -9,7 +9,8 @@ import cv2
 import numpy as np
 import pytest
 
-from mdhr_sdk.vision import FaceMesher, iou, solutions
+from mdhr_sdk.vision import FaceMesher, iou
+from mdhr_sdk.vision.faces import solutions
 
 
 def test_a_close_up_lands_where_the_whole_frame_does(still_mesher, demo_frames):

@@ -11,7 +11,7 @@ from typing import Literal, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from ..errors import InputError, SourceError
+from ...errors import InputError, SourceError
 
 Kind = Literal["video", "image", "sequence", "camera", "stream", "array"]
 Image = NDArray[np.uint8]

@@ -16,9 +16,9 @@ from urllib.parse import urlsplit, urlunsplit
 
 import numpy as np
 
-from ..errors import InputError, SourceError
+from ...errors import InputError, SourceError
 from .arrays import array_source, iterator_source
-from .frames import Frame, Source, SourceInfo
+from .source import Frame, Source, SourceInfo
 
 __all__ = ["IMAGE_SUFFIXES", "VIDEO_SUFFIXES", "Frame", "Source", "SourceInfo", "list_sources"]
 

@@ -9,9 +9,9 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from ..errors import SourceError
-from .frames import Image, Opened
-from .quiet import quiet
+from ...errors import SourceError
+from ..quiet import quiet
+from .source import Image, Opened
 
 
 def read_image(path: Path) -> Image:

@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ..errors import SourceError
-from .quiet import quiet
+from ...errors import SourceError
+from ..quiet import quiet
 
 FRAME_STEP_MS = 33  # the tracker wants rising times; like MediaPipe's own video mode, assume 30 frames a second
 

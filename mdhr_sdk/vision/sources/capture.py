@@ -11,9 +11,9 @@ from urllib.parse import urlsplit
 
 import cv2
 
-from ..errors import SourceError, TruncatedSourceError
+from ...errors import SourceError, TruncatedSourceError
 from .containers import movie_duration_s
-from .frames import Image, Opened
+from .source import Image, Opened
 
 TIMEOUT_MS = 10_000
 DEFAULT_FPS = 25.0

@@ -15,10 +15,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ..errors import ConfigError, InputError, MissingDependencyError
-from .boxes import Box, box_around
-from .frames import Image, check_image
-from .quiet import quiet
+from ...errors import ConfigError, InputError, MissingDependencyError
+from ..boxes import Box, box_around
+from ..quiet import quiet
+from ..sources.source import Image, check_image
 
 if TYPE_CHECKING:
     from .landmarker import LandmarkerEngine

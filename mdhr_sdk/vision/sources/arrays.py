@@ -7,8 +7,8 @@ from contextlib import contextmanager
 
 import numpy as np
 
-from ..errors import InputError
-from .frames import Image, Opened, Source, check_image
+from ...errors import InputError
+from .source import Image, Opened, Source, check_image
 
 
 def array_source(array: np.ndarray, name: str, fps: float) -> Source:

@@ -8,9 +8,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from .boxes import Box, box_around, iou
-from .graphs import in_this_thread
-from .quiet import quiet
+from ..boxes import Box, box_around, iou
+from ..quiet import quiet
+from .same_thread import in_this_thread
 
 Mesh = NDArray[np.float32]
 

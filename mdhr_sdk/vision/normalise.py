@@ -1,0 +1,36 @@
+"""From crops to the array that the model reads."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..errors import InputError
+
+
+def prepare(crops: NDArray[np.uint8], mean: Sequence[float], std: Sequence[float]) -> NDArray[np.float32]:
+    """Turn crops into the model's input: RGB, channels first, (x / 255 - mean) / std.
+
+    Args:
+        crops: (M, S, S, 3) uint8 BGR; M may be 0.
+        mean: of the red, green and blue channel, on the scale 0 to 1.
+        std: likewise, above 0.
+
+    Returns:
+        (M, 3, S, S) float32, contiguous.
+
+    Raises:
+        InputError: another shape or dtype, or a mean and std that are not three numbers, std above 0.
+    """
+    if crops.ndim != 4 or crops.shape[1] != crops.shape[2] or crops.shape[3] != 3 or crops.dtype != np.uint8:
+        raise InputError(f"expected crops (M, S, S, 3) uint8 BGR; got {crops.dtype} {crops.shape}; stack align()'s")
+    if len(mean) != 3 or len(std) != 3 or not (np.isfinite(mean).all() and all(0 < s < np.inf for s in std)):
+        raise InputError(f"expected three means and three stds above 0, in RGB order; got mean {mean} and std {std}")
+    planes = np.empty((len(crops), 3, *crops.shape[1:3]), np.float32)
+    for channel in range(3):
+        plane = planes[:, channel]
+        np.multiply(crops[..., 2 - channel], np.float32(1 / (255 * std[channel])), out=plane, dtype=np.float32)
+        plane -= np.float32(mean[channel] / std[channel])
+    return planes

@@ -1,0 +1,1 @@
+"""Where frames come from: files, images, arrays, cameras and network streams, all behind one `Source`."""
