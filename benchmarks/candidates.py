@@ -7,9 +7,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from mdhr_sdk.errors import BackendError
+from mdhr_sdk.modelfolder.artefacts import PRECISIONS
 from mdhr_sdk.modelfolder.folder import ModelFolder
 from mdhr_sdk.runtime import BACKENDS, SessionOptions
-from mdhr_sdk.runtime.base import PRECISIONS
 
 GRAPHS = ("clip", "encoder", "head", "clip_u8", "encoder_u8")
 

@@ -14,9 +14,9 @@ from mdhr_sdk.cli import run_app
 from mdhr_sdk.commands import engine
 from mdhr_sdk.commands.init import make_folder
 from mdhr_sdk.errors import MDHRError, MissingDependencyError, require
+from mdhr_sdk.modelfolder.artefacts import PRECISIONS
 from mdhr_sdk.modelfolder.config import FolderConfig
 from mdhr_sdk.modelfolder.folder import ModelFolder
-from mdhr_sdk.runtime.base import PRECISIONS
 from measuring import measure
 from report import check_json, console, write_json
 from rows import frames_a_run, row

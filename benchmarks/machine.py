@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from importlib import metadata
 from pathlib import Path
 
-from mdhr_sdk.runtime.cuda import cuda_free_bytes
+from mdhr_sdk.runtime.cuda.devices import cuda_free_bytes
 
 CPUINFO = Path("/proc/cpuinfo")
 BOARD = Path("/proc/device-tree/model")  # on Jetson and its like

@@ -12,8 +12,8 @@ from mdhr_sdk.model import MDHR, load_model
 from mdhr_sdk.model.graphs import build_graph
 from mdhr_sdk.modelfolder.folder import ModelFolder
 from mdhr_sdk.runtime import SessionOptions, open_session
-from mdhr_sdk.runtime.base import Arrays, graph_specs
-from mdhr_sdk.runtime.torch_module import TorchModuleSession
+from mdhr_sdk.runtime.backends.torch_module import TorchModuleSession
+from mdhr_sdk.runtime.session import Arrays, graph_specs
 
 NAME = "released"
 

@@ -19,10 +19,10 @@ from machine import describe_machine, usable_cores
 from mdhr_sdk.cli import run_app
 from mdhr_sdk.commands.init import demo_clip
 from mdhr_sdk.errors import BackendError
+from mdhr_sdk.modelfolder.artefacts import PRECISIONS
 from mdhr_sdk.modelfolder.folder import ModelFolder
 from mdhr_sdk.runtime import BACKENDS, SessionOptions
-from mdhr_sdk.runtime.base import PRECISIONS
-from mdhr_sdk.runtime.stream import default_lookahead
+from mdhr_sdk.runtime.stream.scorer import default_lookahead
 from measuring import SETTLE_S
 from report import check_json, console, write_json
 from workers import Worker, WorkerError

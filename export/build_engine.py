@@ -14,7 +14,7 @@ import typer
 from mdhr_sdk.cli import MODEL, run_app
 from mdhr_sdk.commands.engine import DEFAULT_MODEL, run_build
 from mdhr_sdk.deploy import EngineOptions
-from mdhr_sdk.runtime.base import GRAPHS
+from mdhr_sdk.modelfolder.artefacts import GRAPHS
 
 app = typer.Typer(add_completion=False, rich_markup_mode=None, context_settings={"help_option_names": ["-h", "--help"]})
 OWN = EngineOptions()

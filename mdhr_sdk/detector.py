@@ -22,8 +22,8 @@ from .pipeline import Naming, Pipeline
 from .results import FrameResult, ModelInfo
 from .running import find_ahead, run
 from .runtime import Session, SessionOptions
-from .runtime.stream import StreamScorer, check_ring_dtype
-from .runtime.stream_graphs import StreamGraphs
+from .runtime.stream.scorer import StreamScorer, check_ring_dtype
+from .runtime.stream.stream_graphs import StreamGraphs
 from .scoring import ClipModel, ClipScoring, Scoring, SharedStreams, StreamScoring
 from .vision import TEMPLATES, FaceMesher, Source, list_sources
 
@@ -133,7 +133,7 @@ class AUDetector:
             all_aus: report AUs of reliability tier C too. They are off otherwise: results, tables and `codes` are
                 without them. A model whose AUs were never rated reports all.
             ring_dtype: how a stream keeps a face's last frames: 'float32', or 'float16' or 'bfloat16' in little more
-                than half of the memory (see `mdhr_sdk.runtime.stream.StreamScorer`).
+                than half of the memory (see `mdhr_sdk.runtime.stream.scorer.StreamScorer`).
 
         Raises:
             ModelFolderError: the folder is missing, incomplete or not what its manifest says.
@@ -180,7 +180,7 @@ class AUDetector:
 
         In clip mode a face's frames are cut into consecutive windows of T, as in the paper; the last one is padded with
         its last frame and the padding dropped. In stream mode every frame is encoded once and scored in the window
-        that ends `lookahead` frames later (see `mdhr_sdk.runtime.stream`). In both, a face that is lost ends its clip
+        that ends `lookahead` frames later (see `StreamScorer`). In both, a face that is lost ends its clip
         or stream there, and so does a cut of the scene; when it returns, a new one begins.
 
         Args:

@@ -8,7 +8,7 @@ from .errors import ConfigError, InputError
 from .modelfolder.folder import ModelFolder
 from .results import ModelInfo
 from .runtime import Session, SessionOptions, open_session
-from .runtime.stream_graphs import StreamGraphs
+from .runtime.stream.stream_graphs import StreamGraphs
 
 
 class SupersededError(InputError):

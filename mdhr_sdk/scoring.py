@@ -13,9 +13,9 @@ from .clock import StageClock
 from .errors import NotFiniteError
 from .modelfolder.config import FolderConfig
 from .runtime import Session
-from .runtime.base import check_finite
 from .runtime.clips import Clip, ClipAssembler, Crop
-from .runtime.stream import StreamScore, StreamScorer
+from .runtime.session import check_finite
+from .runtime.stream.scorer import StreamScore, StreamScorer
 from .vision import prepare
 
 Face = tuple[int, int]  # source, track

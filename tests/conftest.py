@@ -18,7 +18,7 @@ import mdhr_sdk
 from fake_cuda import FakeCuda, FakeDriver, FakeRuntime
 from fake_pycuda import FakePyCuda
 from fake_tensorrt import FakeTensorRT
-from mdhr_sdk.runtime import cuda
+from mdhr_sdk.runtime.cuda import devices as cuda
 
 # Read by PyTorch and the BLAS libraries when they load: tests share the machine. Subprocesses inherit it.
 os.environ.setdefault("OMP_NUM_THREADS", "1" if "PYTEST_XDIST_WORKER" in os.environ else "2")

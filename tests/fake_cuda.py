@@ -105,7 +105,7 @@ class FakeCuda:
 
 
 class FakeDriver:
-    """Of libcuda, what `mdhr_sdk.runtime.cuda` calls through ctypes."""
+    """Of libcuda, what `mdhr_sdk.runtime.cuda.devices` calls through ctypes."""
 
     def __init__(self, cuda: FakeCuda) -> None:
         self._cuda = cuda

@@ -14,8 +14,8 @@ from mdhr_sdk import AUDetector
 from mdhr_sdk.errors import BackendError, SourceError
 from mdhr_sdk.modelfolder.config import FolderConfig
 from mdhr_sdk.results import FrameResult
-from mdhr_sdk.runtime.base import graph_specs
-from mdhr_sdk.runtime.stream_graphs import StreamGraphs
+from mdhr_sdk.runtime.session import graph_specs
+from mdhr_sdk.runtime.stream.stream_graphs import StreamGraphs
 from mdhr_sdk.vision import Source
 from mdhr_sdk.vision.sources.source import Opened
 from ops_cases import parameters

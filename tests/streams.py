@@ -13,8 +13,8 @@ from conftest import smooth_clips
 from mdhr_sdk.model import MDHR, build_mdhr, calibrate, save_model
 from mdhr_sdk.modelfolder.folder import ModelFolder
 from mdhr_sdk.runtime import SessionOptions
-from mdhr_sdk.runtime.stream import StreamScore, StreamScorer
-from mdhr_sdk.runtime.stream_graphs import StreamGraphs
+from mdhr_sdk.runtime.stream.scorer import StreamScore, StreamScorer
+from mdhr_sdk.runtime.stream.stream_graphs import StreamGraphs
 
 T, K, SIZE = 9, 2, 64
 SETTLED = K + 2  # the only one: 2 (k + r) + 1 = T

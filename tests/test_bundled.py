@@ -25,9 +25,9 @@ from mdhr_sdk.commands.engine import run_build
 from mdhr_sdk.deploy import EngineOptions, build_engine, export_graphs, verify
 from mdhr_sdk.errors import ModelFolderError
 from mdhr_sdk.modelfolder import bundled
+from mdhr_sdk.modelfolder.artefacts import export_command
 from mdhr_sdk.modelfolder.bundled import ModelNameWarning
 from mdhr_sdk.modelfolder.folder import ModelFolder
-from mdhr_sdk.runtime.base import export_command
 
 REAL = bundled.ROOT / "edge"
 TIERS = tuple("AABCBBABCBAB")

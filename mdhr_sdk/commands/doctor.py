@@ -16,8 +16,8 @@ from ..modelfolder.bundled import bundled_models
 from ..modelfolder.folder import ModelFolder
 from ..ops import extension_status
 from ..runtime import BACKENDS, open_session
-from ..runtime.cuda import cuda_device, cuda_device_count
-from ..runtime.stream_graphs import StreamGraphs
+from ..runtime.cuda.devices import cuda_device, cuda_device_count
+from ..runtime.stream.stream_graphs import StreamGraphs
 
 PACKAGES = {  # distributions: what they are for; the first that is there counts
     ("mediapipe",): "faces",

@@ -11,8 +11,8 @@ import typer
 from ..deploy import EngineOptions, EngineReport, build_engine
 from ..deploy.engine_plan import find_target, plan_engine
 from ..errors import require
+from ..modelfolder.artefacts import artefact
 from ..modelfolder.folder import WEIGHTS, ModelFolder
-from ..runtime.base import artefact
 from .init import make_folder
 
 DEFAULT_MODEL = Path("models/untrained-resnet50")

@@ -13,8 +13,8 @@ from typing import Any
 
 from ..errors import ExportError
 from ..modelfolder.config import FolderConfig
-from ..runtime.base import graph_specs
-from ..runtime.toolchains import last_error, trt_logger
+from ..runtime.cuda.toolchains import last_error, trt_logger
+from ..runtime.session import graph_specs
 from .engine_plan import EnginePlan, known_capabilities
 
 log = logging.getLogger("mdhr_sdk.tensorrt")

@@ -10,9 +10,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from ..errors import BackendError, ExportError, ModelFolderError
+from ..modelfolder.artefacts import GRAPHS, HEADS, artefact, export_command
 from ..modelfolder.folder import WEIGHTS, ModelFolder
-from ..runtime.base import GRAPHS, HEADS, artefact, export_command
-from ..runtime.toolchains import TOOLCHAINS, EngineTarget, Toolchain
+from ..runtime.cuda.toolchains import TOOLCHAINS, EngineTarget, Toolchain
 
 PRECISIONS = ("fp32", "fp16", "int8")
 
@@ -22,11 +22,11 @@ class EngineOptions:
     """How to build.
 
     Attributes:
-        graph: one of `mdhr_sdk.runtime.base.GRAPHS`.
+        graph: one of `mdhr_sdk.modelfolder.artefacts.GRAPHS`.
         precision: 'fp32', 'fp16' or 'int8': of the ONNX graph, which says itself what is computed how.
         batch_min, batch_opt, batch_max: the batches that the engine takes, and the one it is tuned for. With all
             three the same it runs as one CUDA graph. In clips, for a clip or head graph; in frames for an encoder.
-        toolchain: one of `mdhr_sdk.runtime.toolchains.TOOLCHAINS`.
+        toolchain: one of `mdhr_sdk.runtime.cuda.toolchains.TOOLCHAINS`.
         workspace_mib: most scratch memory of the device that a layer may use.
         compute_capabilities: such as ('8.6', '8.9'), of TensorRT-RTX only; empty for all that it knows from 8.0 on.
         optimization_level: 0 (built fast) to 5 (runs fast).

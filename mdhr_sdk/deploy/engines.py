@@ -16,10 +16,10 @@ from .. import __version__
 from ..errors import ExportError, ModelFolderError
 from ..modelfolder.folder import WEIGHTS, ModelFolder
 from ..runtime import SessionOptions
-from ..runtime.cuda import cuda_device_count
-from ..runtime.device_memory import memory_obstacle
-from ..runtime.tensorrt_session import TensorRTSession
-from ..runtime.toolchains import foreign
+from ..runtime.backends.tensorrt import TensorRTSession
+from ..runtime.cuda.devices import cuda_device_count
+from ..runtime.cuda.memory import memory_obstacle
+from ..runtime.cuda.toolchains import foreign
 from .engine_build import BuiltEngine, build_serialized, inspect_engine
 from .engine_plan import EngineOptions, EnginePlan, plan_engine
 

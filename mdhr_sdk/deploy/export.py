@@ -19,15 +19,16 @@ from .. import __version__
 from ..errors import ExportError, require
 from ..model.graphs import build_graph
 from ..model.weights import load_with_digest
+from ..modelfolder.artefacts import GRAPHS, HEADS, artefact
 from ..modelfolder.config import FolderConfig
 from ..modelfolder.folder import ModelFolder
 from ..runtime import Session, SessionOptions
-from ..runtime.base import GRAPHS, HEADS, artefact, graph_specs
-from ..runtime.onnxruntime_session import SUFFIX as ONNX
-from ..runtime.onnxruntime_session import OnnxRuntimeSession
-from ..runtime.torch_module import TorchModuleSession
-from ..runtime.torchscript_session import SUFFIX as TORCHSCRIPT
-from ..runtime.torchscript_session import TorchScriptSession
+from ..runtime.backends.onnxruntime import SUFFIX as ONNX
+from ..runtime.backends.onnxruntime import OnnxRuntimeSession
+from ..runtime.backends.torch_module import TorchModuleSession
+from ..runtime.backends.torchscript import SUFFIX as TORCHSCRIPT
+from ..runtime.backends.torchscript import TorchScriptSession
+from ..runtime.session import graph_specs
 from .calibration import calibration_clips
 from .half import half_view
 from .onnx_graphs import OPSET, check_graph, examples, trace_onnx
@@ -63,7 +64,7 @@ def export_graphs(
 
     Args:
         kind: one of `FORMATS`: 'onnx', or 'torchscript', whose traces load without timm and this package's model.
-        graphs: some of `mdhr_sdk.runtime.base.GRAPHS`; empty for all from pictures as floats: 'clip' for clips,
+        graphs: some of `GRAPHS`; empty for all from pictures as floats: 'clip' for clips,
             'encoder' and 'head' for clips whose frames are kept, 'encoder', 'relations' and 'temporal' for streams.
             int8 leaves `HEADS` out: they are small, so that little time is to be gained.
         precision: 'fp32', 'fp16', or 'int8' (ONNX only).

@@ -13,7 +13,7 @@ from torch import nn
 
 from ..errors import ExportError, require
 from ..modelfolder.config import FolderConfig
-from ..runtime.base import TensorSpec, graph_specs
+from ..runtime.session import TensorSpec, graph_specs
 
 OPSET = 18
 # What the parsers of ONNX Runtime, OpenVINO and TensorRT are known to take, fp32 and fp16 alike.

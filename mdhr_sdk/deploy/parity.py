@@ -15,7 +15,7 @@ from ..model import MDHR, FrameFeatures
 from ..model.dynamics import difference
 from ..modelfolder.config import FolderConfig
 from ..runtime import Session
-from ..runtime.base import graph_specs
+from ..runtime.session import graph_specs
 from .calibration import as_input
 from .report import ParityReport, report_on
 

@@ -12,8 +12,8 @@ from ..errors import NotFiniteError
 from ..model import MDHR
 from ..model.dynamics import difference
 from ..modelfolder.config import FolderConfig
-from ..runtime.stream import StreamScore, StreamScorer, default_lookahead
-from ..runtime.stream_graphs import StreamGraphs
+from ..runtime.stream.scorer import StreamScore, StreamScorer, default_lookahead
+from ..runtime.stream.stream_graphs import StreamGraphs
 from .parity import Judge
 from .report import Broken, ParityReport, report_on
 

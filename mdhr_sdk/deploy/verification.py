@@ -9,12 +9,12 @@ from typing import Any
 
 from ..errors import BackendError, ExportError, MissingDependencyError, ModelFolderError, NotFiniteError
 from ..model import load_model
+from ..modelfolder.artefacts import GRAPHS, artefact, no_artefact, parity_entry, stream_entry
 from ..modelfolder.folder import ModelFolder
 from ..modelfolder.manifest import failed_on
 from ..runtime import BACKENDS, Session, SessionOptions
-from ..runtime.base import GRAPHS, artefact, no_artefact, parity_entry, stream_entry
-from ..runtime.cuda import cuda_device_count
-from ..runtime.stream_graphs import BESIDE, StreamGraphs
+from ..runtime.cuda.devices import cuda_device_count
+from ..runtime.stream.stream_graphs import BESIDE, StreamGraphs
 from .calibration import calibration_clips, demo_clips
 from .parity import Judge
 from .report import Broken, ParityReport

@@ -1,6 +1,6 @@
 """The model cut into the graphs that sessions run: tensors in, a flat tuple of tensors out.
 
-Their names, shapes and meaning are those of `mdhr_sdk.runtime.base.graph_specs`.
+Their names, shapes and meaning are those of `mdhr_sdk.runtime.session.graph_specs`.
 """
 
 from __future__ import annotations
@@ -108,7 +108,7 @@ def build_graph(model: MDHR, preprocessing: Preprocessing, graph: str, inner: to
     """Cut a graph from a model; inputs and outputs are float32 (or uint8), whatever is computed in between.
 
     Args:
-        graph: one of `mdhr_sdk.runtime.base.GRAPHS`.
+        graph: one of `mdhr_sdk.modelfolder.artefacts.GRAPHS`.
         inner: dtype of the model's own weights; its scores and region logits must come out as float32.
     """
     normalise = Normalise(preprocessing) if graph.endswith("_u8") else nn.Identity()

@@ -16,7 +16,7 @@ def graph_macs(config: FolderConfig, graph: str) -> dict[str, int]:
 
     Args:
         config: its `clip_length` is the T of 'clip' and 'head'.
-        graph: one of `mdhr_sdk.runtime.base.GRAPHS`.
+        graph: one of `mdhr_sdk.modelfolder.artefacts.GRAPHS`.
 
     Returns:
         Module of `MDHR` -> multiply-adds, batch 1; '' for all of them. A module without any is absent.

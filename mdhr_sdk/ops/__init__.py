@@ -6,11 +6,11 @@ Each function has a readable reference in NumPy (`reference`) and a compiled ker
 
 from __future__ import annotations
 
-from .arrays import DeviceArray
 from .crops import warp_crops
 from .dynamics import DynamicsParameters, fuse_dynamics
 from .extension import extension_status, has_cuda_kernels
 from .step import DynamicsState, fuse_dynamics_step
+from .views import DeviceArray
 
 __all__ = [
     "DeviceArray",

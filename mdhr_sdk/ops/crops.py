@@ -10,9 +10,9 @@ from numpy.typing import ArrayLike, NDArray
 
 from ..errors import InputError
 from . import reference_crops
-from .arrays import CPU, FLOATS, View, contiguous_strides, itemsize, numpy_dtype, on_cpu, view_of
 from .dynamics import check_counts
 from .extension import Backend, call, choose, kernel_threads
+from .views import CPU, FLOATS, View, contiguous_strides, itemsize, numpy_dtype, on_cpu, view_of
 
 MOST_PX = 2**14 - 1
 MAX_TAPS = 64

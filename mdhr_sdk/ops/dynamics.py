@@ -10,9 +10,9 @@ import numpy as np
 
 from ..errors import InputError
 from . import reference
-from .arrays import CPU, FLOATS, View, contiguous_strides, on_cpu, view_of
 from .extension import MOST_THREADS, Backend, call, choose, kernel_threads
 from .maps import MapViews, like_maps, view_maps
+from .views import CPU, FLOATS, View, contiguous_strides, on_cpu, view_of
 
 
 @dataclass(frozen=True)

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from ..errors import InputError
-from .arrays import CPU, FLOATS, View, contiguous_strides, itemsize, numpy_dtype, on_cpu, view_of
+from .views import CPU, FLOATS, View, contiguous_strides, itemsize, numpy_dtype, on_cpu, view_of
 
 MAX_SCALES = 8
 

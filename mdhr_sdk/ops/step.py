@@ -17,10 +17,10 @@ from numpy.typing import NDArray
 
 from ..errors import InputError
 from . import reference
-from .arrays import FLOATS, View, itemsize, on_cpu, view_of
 from .dynamics import DynamicsParameters, check_counts, shared_arguments, where
 from .extension import Backend, call, choose
 from .maps import MapViews, dense, empty, like_maps, view_maps
+from .views import FLOATS, View, itemsize, on_cpu, view_of
 
 
 @dataclass(frozen=True)

@@ -11,10 +11,10 @@ from collections.abc import Sequence
 from typing import Any
 
 from ..errors import require
-from .arrays import CPU, View
 from .dynamics import DynamicsParameters, fuse_dynamics
 from .extension import OLDEST_CUDA, choose
 from .maps import dense
+from .views import CPU, View
 
 NAME = "mdhr::fuse_dynamics"
 SCHEMA = (

@@ -1,6 +1,6 @@
 """Backends behind one protocol. Importing this imports none of them."""
 
-from .base import Session, SessionOptions, TensorSpec
 from .select import BACKENDS, open_session
+from .session import Session, SessionOptions, TensorSpec
 
 __all__ = ["BACKENDS", "Session", "SessionOptions", "TensorSpec", "open_session"]

@@ -8,12 +8,15 @@ from dataclasses import replace
 from typing import Any
 
 from ..errors import BackendError
+from ..modelfolder.artefacts import GRAPHS, PRECISIONS, artefact, no_stream
 from ..modelfolder.folder import ModelFolder
-from . import openvino_session, torch_session, torchscript_session
-from .base import GRAPHS, PRECISIONS, Session, SessionOptions, artefact, no_stream
-from .cuda import cuda_device_count, no_device
-from .onnxruntime_session import ONNXRUNTIME, ONNXRUNTIME_TENSORRT
-from .tensorrt_session import TENSORRT, TENSORRT_RTX
+from .backends import openvino as openvino_session
+from .backends import pytorch as torch_session
+from .backends import torchscript as torchscript_session
+from .backends.onnxruntime import ONNXRUNTIME, ONNXRUNTIME_TENSORRT
+from .backends.tensorrt import TENSORRT, TENSORRT_RTX
+from .cuda.devices import cuda_device_count, no_device
+from .session import Session, SessionOptions
 
 # In the order of `auto`, which takes the first that has no obstacle: an engine was built for a device on purpose; ONNX
 # Runtime comes with every installation and runs on CUDA too; OpenVINO is as fast on CPUs in fp32, and faster in bf16
@@ -46,7 +49,7 @@ def open_session(
 
     Args:
         backend: 'auto', or one of `BACKENDS`; a named backend that cannot run is an error, never replaced.
-        graph: one of `mdhr_sdk.runtime.base.GRAPHS`.
+        graph: one of `mdhr_sdk.modelfolder.artefacts.GRAPHS`.
         beside: graphs that will be opened with `open_beside`; a backend that cannot run them all is passed over.
 
     Returns:

@@ -10,10 +10,10 @@ import pytest
 from candidates import BASELINE, Candidate, Settings, plan
 from mdhr_sdk.aus import label_set
 from mdhr_sdk.errors import BackendError
+from mdhr_sdk.modelfolder.artefacts import PRECISIONS
 from mdhr_sdk.modelfolder.config import FolderConfig, ModelConfig
 from mdhr_sdk.modelfolder.folder import ModelFolder
 from mdhr_sdk.runtime import BACKENDS
-from mdhr_sdk.runtime.base import PRECISIONS
 
 CPU = [name for name, module in BACKENDS.items() if "cpu" in module.DEVICES]
 

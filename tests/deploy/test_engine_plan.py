@@ -15,7 +15,7 @@ from mdhr_sdk.deploy import EngineOptions
 from mdhr_sdk.deploy.engine_plan import EnginePlan, find_target, plan_engine
 from mdhr_sdk.errors import BackendError, ExportError, MissingDependencyError, ModelFolderError
 from mdhr_sdk.modelfolder.folder import ModelFolder
-from mdhr_sdk.runtime.toolchains import EngineTarget
+from mdhr_sdk.runtime.cuda.toolchains import EngineTarget
 
 TARGET = EngineTarget("tensorrt", "10.3.0", "Orin", ("8.7",), "Linux aarch64")
 OTHER = {

@@ -18,8 +18,8 @@ from mdhr_sdk.deploy.engine_plan import plan_engine
 from mdhr_sdk.errors import BackendError, ExportError
 from mdhr_sdk.modelfolder.folder import ModelFolder
 from mdhr_sdk.runtime import SessionOptions, open_session
-from mdhr_sdk.runtime.cuda import cuda_device_count
-from mdhr_sdk.runtime.toolchains import TOOLCHAINS
+from mdhr_sdk.runtime.cuda.devices import cuda_device_count
+from mdhr_sdk.runtime.cuda.toolchains import TOOLCHAINS
 
 RTX = TOOLCHAINS["rtx"]
 pytestmark = pytest.mark.skipif(RTX.missing() is not None, reason=f"{RTX.title} is not installed")

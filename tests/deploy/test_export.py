@@ -24,9 +24,10 @@ from mdhr_sdk.deploy.parity import probe_clip
 from mdhr_sdk.deploy.view import export_view
 from mdhr_sdk.errors import ExportError, ModelFolderError
 from mdhr_sdk.model import build_mdhr, calibrate, load_model, save_model
+from mdhr_sdk.modelfolder.artefacts import GRAPHS
 from mdhr_sdk.modelfolder.folder import ModelFolder, sha256
 from mdhr_sdk.runtime import SessionOptions, open_session
-from mdhr_sdk.runtime.base import GRAPHS, graph_specs
+from mdhr_sdk.runtime.session import graph_specs
 
 CPU = SessionOptions(device="cpu", threads=1)
 

@@ -21,8 +21,9 @@ from mdhr_sdk.deploy.stream_parity import in_windows, stream_lookaheads
 from mdhr_sdk.errors import BackendError, ExportError
 from mdhr_sdk.model import MDHR, build_mdhr, calibrate, save_model
 from mdhr_sdk.modelfolder.folder import ModelFolder, sha256
-from mdhr_sdk.runtime import BACKENDS, SessionOptions, open_session, rings
-from mdhr_sdk.runtime.stream_graphs import BESIDE, StreamGraphs
+from mdhr_sdk.runtime import BACKENDS, SessionOptions, open_session
+from mdhr_sdk.runtime.stream import rings
+from mdhr_sdk.runtime.stream.stream_graphs import BESIDE, StreamGraphs
 
 T, SETTLED = 7, 3  # of k = 1
 CPU = SessionOptions("cpu", threads=1)

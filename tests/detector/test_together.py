@@ -18,7 +18,7 @@ from mdhr_sdk import AUDetector
 from mdhr_sdk.detector import SupersededError
 from mdhr_sdk.errors import BackendError, ConfigError, InputError, NotFiniteError, SourceError
 from mdhr_sdk.results import FrameResult
-from mdhr_sdk.runtime.stream import MAX_BATCH, StreamScorer
+from mdhr_sdk.runtime.stream.scorer import MAX_BATCH, StreamScorer
 
 PATTERNS = st.lists(st.frozensets(st.integers(0, 2)), min_size=1, max_size=12)
 

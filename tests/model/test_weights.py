@@ -14,7 +14,7 @@ from safetensors.torch import load_file, save_file
 from mdhr_sdk.errors import CheckpointError, ModelFolderError
 from mdhr_sdk.model import build_mdhr, load_model, save_model
 from mdhr_sdk.modelfolder.folder import ModelFolder, sha256
-from mdhr_sdk.runtime.dynamics_weights import read_parameters
+from mdhr_sdk.runtime.stream.parameters import read_parameters
 
 
 @pytest.fixture

@@ -17,8 +17,8 @@ from hypothesis import strategies as st
 
 from mdhr_sdk.errors import BackendError, InputError
 from mdhr_sdk.ops import DynamicsParameters, extension, fuse_dynamics
-from mdhr_sdk.ops.arrays import numpy_dtype
 from mdhr_sdk.ops.maps import MAX_SCALES
+from mdhr_sdk.ops.views import numpy_dtype
 from ops_cases import channels_last, clip_maps, parameters, slow_dynamics
 
 SHAPES = st.tuples(st.integers(1, 3), st.integers(2, 64), st.integers(1, 70), st.integers(1, 7), st.integers(1, 7))

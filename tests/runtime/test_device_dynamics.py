@@ -17,12 +17,14 @@ from mdhr_sdk.deploy import EngineOptions, build_engine, engines, export_graphs
 from mdhr_sdk.errors import BackendError, InputError
 from mdhr_sdk.model import load_model
 from mdhr_sdk.modelfolder.folder import ModelFolder
-from mdhr_sdk.ops.arrays import CPU, on_cpu, view_of
-from mdhr_sdk.runtime import SessionOptions, device_dynamics, open_session, tensorrt_session
-from mdhr_sdk.runtime.cuda import CudaDevice
-from mdhr_sdk.runtime.kept import KeepingSession
-from mdhr_sdk.runtime.stream import StreamScorer
-from mdhr_sdk.runtime.stream_graphs import StreamGraphs
+from mdhr_sdk.ops.views import CPU, on_cpu, view_of
+from mdhr_sdk.runtime import SessionOptions, open_session
+from mdhr_sdk.runtime.backends import tensorrt as tensorrt_session
+from mdhr_sdk.runtime.cuda.devices import CudaDevice
+from mdhr_sdk.runtime.session import KeepingSession
+from mdhr_sdk.runtime.stream import device_rings as device_dynamics
+from mdhr_sdk.runtime.stream.scorer import StreamScorer
+from mdhr_sdk.runtime.stream.stream_graphs import StreamGraphs
 from streams import SETTLED, T, expected, folder_of, open_scorer, streamed, video
 
 GRAPHS = ("encoder", "relations", "temporal")

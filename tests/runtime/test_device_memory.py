@@ -10,8 +10,8 @@ import pytest
 
 from fake_cuda import CudaError
 from mdhr_sdk.errors import BackendError
-from mdhr_sdk.runtime.cuda import CudaDevice, cuda_device, cuda_device_count
-from mdhr_sdk.runtime.device_memory import memory_obstacle, open_memory
+from mdhr_sdk.runtime.cuda.devices import CudaDevice, cuda_device, cuda_device_count
+from mdhr_sdk.runtime.cuda.memory import memory_obstacle, open_memory
 
 PACKAGES = ("cuda.bindings.runtime", "cuda.cudart", "pycuda.driver")
 

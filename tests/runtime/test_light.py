@@ -43,7 +43,7 @@ import mdhr_sdk
 tell(loaded=loaded(), numpy="numpy" in sys.modules)
 from mdhr_sdk import AUDetector, MDHRError, Results
 tell(loaded=loaded(), numpy=True)
-import mdhr_sdk.runtime, mdhr_sdk.config, mdhr_sdk.folder, mdhr_sdk.results, mdhr_sdk.pipeline
+import mdhr_sdk.runtime, mdhr_sdk.modelfolder.config, mdhr_sdk.modelfolder.folder, mdhr_sdk.results, mdhr_sdk.pipeline
 tell(loaded=loaded(), numpy=True)
 """
     package, *others = run(code)
@@ -75,7 +75,7 @@ with AUDetector.from_pretrained(sys.argv[1], threads=1) as detector, source:
 @pytest.mark.skipif(importlib.util.find_spec("openvino") is None, reason="OpenVINO is not installed")
 def test_openvino_is_loaded_without_its_telemetry():
     code = """
-from mdhr_sdk.runtime import openvino_session
+from mdhr_sdk.runtime.backends import openvino as openvino_session
 openvino_session._capabilities()
 import multiprocessing
 import openvino.tools.ovc

@@ -17,7 +17,7 @@ from mdhr_sdk.errors import BackendError, ModelFolderError
 from mdhr_sdk.modelfolder.config import FolderConfig, ModelConfig
 from mdhr_sdk.modelfolder.folder import ModelFolder
 from mdhr_sdk.runtime import BACKENDS, SessionOptions, open_session
-from mdhr_sdk.runtime.base import graph_specs
+from mdhr_sdk.runtime.session import graph_specs
 
 CUDA, TENSORRT, CPU = "CUDAExecutionProvider", "TensorrtExecutionProvider", "CPUExecutionProvider"
 CONFIG = FolderConfig(ModelConfig(label_set("disfa"), projection_width=16), clip_length=4)

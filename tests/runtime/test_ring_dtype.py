@@ -12,7 +12,7 @@ from mdhr_sdk.errors import BackendError
 from mdhr_sdk.model import MDHR, load_model
 from mdhr_sdk.modelfolder.folder import ModelFolder
 from mdhr_sdk.ops import DynamicsParameters
-from mdhr_sdk.runtime.rings import RingSettings
+from mdhr_sdk.runtime.stream.rings import RingSettings
 from streams import SETTLED, K, T, expected, folder_of, open_scorer, streamed, video
 
 

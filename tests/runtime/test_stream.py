@@ -18,9 +18,9 @@ from hypothesis import strategies as st
 from mdhr_sdk.errors import BackendError, ConfigError, InputError
 from mdhr_sdk.model import MDHR, load_model, save_model
 from mdhr_sdk.modelfolder.folder import ModelFolder
-from mdhr_sdk.runtime import rings
-from mdhr_sdk.runtime.stream import MAX_BATCH, StreamScore, StreamScorer, default_lookahead
-from mdhr_sdk.runtime.stream_graphs import StreamGraphs
+from mdhr_sdk.runtime.stream import rings
+from mdhr_sdk.runtime.stream.scorer import MAX_BATCH, StreamScore, StreamScorer, default_lookahead
+from mdhr_sdk.runtime.stream.stream_graphs import StreamGraphs
 from streams import SETTLED, SIZE, K, T, expected, folder_of, open_scorer, small_model, streamed, video
 
 
@@ -188,8 +188,8 @@ import sys
 sys.modules.update(dict.fromkeys(("torch", "timm", "onnx"), None))
 import numpy as np
 from mdhr_sdk.modelfolder.folder import ModelFolder
-from mdhr_sdk.runtime.stream import StreamScorer
-from mdhr_sdk.runtime.stream_graphs import StreamGraphs
+from mdhr_sdk.runtime.stream.scorer import StreamScorer
+from mdhr_sdk.runtime.stream.stream_graphs import StreamGraphs
 scorer = StreamScorer(StreamGraphs.open(ModelFolder.open({str(exported.path)!r}), "onnxruntime"))
 frame = np.zeros((3, {SIZE}, {SIZE}), np.float32)
 print(sum(len(scorer.push({{0: frame}})) for _ in range({T})) + len(scorer.finish()))

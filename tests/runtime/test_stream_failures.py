@@ -13,9 +13,9 @@ from mdhr_sdk.errors import BackendError, ModelFolderError, NotFiniteError
 from mdhr_sdk.modelfolder.config import FolderConfig
 from mdhr_sdk.modelfolder.folder import WEIGHTS, ModelFolder, sha256
 from mdhr_sdk.runtime import TensorSpec
-from mdhr_sdk.runtime.dynamics_weights import read_parameters
-from mdhr_sdk.runtime.stream import StreamScore, StreamScorer
-from mdhr_sdk.runtime.stream_graphs import StreamGraphs
+from mdhr_sdk.runtime.stream.parameters import read_parameters
+from mdhr_sdk.runtime.stream.scorer import StreamScore, StreamScorer
+from mdhr_sdk.runtime.stream.stream_graphs import StreamGraphs
 from streams import folder_of
 
 LOOKAHEADS = pytest.mark.parametrize("lookahead", [0, 3], ids=["window", "settled"])  # one of each kind of ring
@@ -126,7 +126,7 @@ def test_weights_that_are_no_dynamics_are_a_folder_error(tmp_path: Path, content
 
 def test_openvino_that_fails_is_an_error_of_ours(tmp_path: Path) -> None:
     pytest.importorskip("openvino")
-    from mdhr_sdk.runtime.openvino_session import OpenVINOSession
+    from mdhr_sdk.runtime.backends.openvino import OpenVINOSession
 
     session = OpenVINOSession.__new__(OpenVINOSession)
     session.inputs, session.outputs = (TensorSpec("nodes", "float32", (None, 1)),), ()

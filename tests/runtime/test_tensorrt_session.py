@@ -15,7 +15,7 @@ from fake_cuda import CudaError
 from mdhr_sdk.errors import BackendError, InputError, ModelFolderError
 from mdhr_sdk.modelfolder.folder import ModelFolder
 from mdhr_sdk.runtime import BACKENDS, SessionOptions
-from mdhr_sdk.runtime.base import check_inputs
+from mdhr_sdk.runtime.session import check_inputs
 
 KINDS = [
     pytest.param("tensorrt", "10.3.0", "cuda.cudart", id="TensorRT 10, older cuda-python"),

@@ -9,9 +9,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ..errors import InputError, install_hint, require
-from .base import Arrays, SessionOptions, TensorSpec, check_inputs
-from .cuda import device_number
+from ...errors import InputError, install_hint, require
+from ..cuda.devices import device_number
+from ..session import Arrays, SessionOptions, TensorSpec, check_inputs
 
 
 def torch_obstacle(options: SessionOptions, *modules: str) -> str | None:

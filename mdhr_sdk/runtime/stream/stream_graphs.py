@@ -5,12 +5,12 @@ from __future__ import annotations
 from contextlib import ExitStack
 from dataclasses import dataclass
 
-from ..modelfolder.config import FolderConfig
-from ..modelfolder.folder import ModelFolder
-from ..ops import DynamicsParameters
-from .base import Session, SessionOptions
-from .dynamics_weights import read_parameters
-from .select import open_beside, open_session
+from ...modelfolder.config import FolderConfig
+from ...modelfolder.folder import ModelFolder
+from ...ops import DynamicsParameters
+from ..select import open_beside, open_session
+from ..session import Session, SessionOptions
+from .parameters import read_parameters
 
 BESIDE = ("relations", "temporal")
 

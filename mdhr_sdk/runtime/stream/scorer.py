@@ -15,11 +15,10 @@ from typing import cast
 import numpy as np
 from numpy.typing import NDArray
 
-from ..errors import ConfigError, InputError, NotFiniteError
-from ..modelfolder.config import FolderConfig
-from .base import Session, check_inputs, finite, joined, not_finite
-from .device_dynamics import Map, place_rings
-from .kept import KeepingSession
+from ...errors import ConfigError, InputError, NotFiniteError
+from ...modelfolder.config import FolderConfig
+from ..session import KeepingSession, Session, check_inputs, finite, joined, not_finite
+from .device_rings import Map, place_rings
 from .rings import RING_DTYPES, Ring, RingSettings, Rows, Window
 from .stream_graphs import StreamGraphs
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
-from ..errors import BackendError
-from ..modelfolder.folder import WEIGHTS, ModelFolder
-from .base import SessionOptions, graph_specs
+from ...errors import BackendError
+from ...modelfolder.folder import WEIGHTS, ModelFolder
+from ..session import SessionOptions, graph_specs
 from .torch_module import TorchModuleSession, torch_obstacle
 
 NAME = "torch"
@@ -34,8 +34,8 @@ class TorchSession(TorchModuleSession):
 
     def __init__(self, folder: ModelFolder, graph: str, options: SessionOptions) -> None:
         def load(device: str) -> Any:
-            from ..model import load_model
-            from ..model.graphs import build_graph
+            from ...model import load_model
+            from ...model.graphs import build_graph
 
             module = build_graph(load_model(folder), folder.config.preprocessing, graph)
             try:

@@ -13,14 +13,13 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ..modelfolder.config import FolderConfig
-from ..ops import DeviceArray, DynamicsParameters, DynamicsState, fuse_dynamics_step, has_cuda_kernels
-from ..ops.arrays import itemsize
-from ..ops.extension import OLDEST_CUDA
-from .base import Session
-from .cuda import cuda_device, device_number
-from .device_memory import DeviceMemory, memory_obstacle, open_memory
-from .kept import KeepingSession
+from ...modelfolder.config import FolderConfig
+from ...ops import DeviceArray, DynamicsParameters, DynamicsState, fuse_dynamics_step, has_cuda_kernels
+from ...ops.extension import OLDEST_CUDA
+from ...ops.views import itemsize
+from ..cuda.devices import cuda_device, device_number
+from ..cuda.memory import DeviceMemory, memory_obstacle, open_memory
+from ..session import KeepingSession, Session
 
 if TYPE_CHECKING:
     from .rings import RingSettings

@@ -9,18 +9,18 @@ from typing import Any
 
 from numpy.typing import NDArray
 
-from ..errors import BackendError, InputError, ModelFolderError
-from ..modelfolder.folder import ModelFolder
-from .base import Arrays, SessionOptions, artefact, check_inputs, graph_specs, joined, no_artefact
-from .cuda import device_number, no_device
-from .device_memory import memory_obstacle, open_memory
-from .kept import Part, check_kept
-from .tensorrt_engine import Engine
-from .toolchains import TOOLCHAINS, Toolchain, foreign
+from ...errors import BackendError, InputError, ModelFolderError
+from ...modelfolder.artefacts import artefact, no_artefact
+from ...modelfolder.folder import ModelFolder
+from ..cuda.devices import device_number, no_device
+from ..cuda.engine import Engine
+from ..cuda.memory import memory_obstacle, open_memory
+from ..cuda.toolchains import TOOLCHAINS, Toolchain, foreign
+from ..session import Arrays, Part, SessionOptions, check_inputs, check_kept, graph_specs, joined
 
 
 class TensorRTBackend:
-    """One of the two backends; see `mdhr_sdk.runtime.base.Backend`."""
+    """One of the two backends; see `mdhr_sdk.runtime.backends.backend.Backend`."""
 
     AUTO = True
     DEVICES = ("cuda",)

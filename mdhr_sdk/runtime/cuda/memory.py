@@ -12,8 +12,8 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
-from ..errors import BackendError, install_hint
-from .pycuda_memory import PyCuda
+from ...errors import BackendError, install_hint
+from .pycuda import PyCuda
 
 HINTS = {
     "cudaErrorInsufficientDriver": "; the driver is older than this cuda-bindings (on JetPack 6: pip install "

@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ..errors import InputError, NotFiniteError
 from ..modelfolder.config import FolderConfig
-from ..modelfolder.folder import ModelFolder
-from ..modelfolder.manifest import failed_on
+from ..ops import DeviceArray
 
 Arrays = Mapping[str, NDArray[Any]]
 
@@ -64,104 +63,6 @@ class Session(Protocol):
     def close(self) -> None:
         """Free what the backend holds; may be called twice. A closed session cannot run."""
         ...
-
-
-class Backend(Protocol):
-    """One module (or object) a backend: it says whether it can run a folder here, and opens it.
-
-    Attributes:
-        NAME: what `backend=` calls it.
-        AUTO: whether 'auto' considers it.
-        DEVICES: 'cuda', 'cpu' or both; the best first.
-        PRECISIONS: some of `PRECISIONS`. `open_session` calls the functions with nothing but these.
-    """
-
-    NAME: str
-    AUTO: bool
-    DEVICES: tuple[str, ...]
-    PRECISIONS: tuple[str, ...]
-
-    def obstacle(self, folder: ModelFolder, graph: str, options: SessionOptions) -> str | None:
-        """Why this backend cannot run a graph of the folder on this machine, with the remedy; None if it can."""
-        ...
-
-    def open_graph(self, folder: ModelFolder, graph: str, options: SessionOptions) -> Session:
-        """Open one of `GRAPHS`.
-
-        Raises:
-            BackendError: the device or precision turns out not to work here.
-            ModelFolderError: the file is damaged, foreign or stale.
-        """
-        ...
-
-
-# fp16 and int8 live in the graph that was exported; bf16 is how a CPU that has it computes an fp32 graph.
-PRECISIONS = ("fp32", "fp16", "bf16", "int8")
-GRAPHS = ("clip", "encoder", "head", "relations", "temporal", "clip_u8", "encoder_u8")
-HEADS = ("head", "relations", "temporal")  # small parts: they have no int8 form, and stay in fp32 beside an encoder's
-
-
-def artefact(graph: str, precision: str, suffix: str) -> str:
-    """File name of an exported graph: 'clip.onnx' in fp32 and bf16, else 'clip.fp16.onnx'."""
-    return f"{graph}.{suffix}" if precision in ("fp32", "bf16") else f"{graph}.{precision}.{suffix}"
-
-
-def parity_entry(backend: str, precision: str) -> str:
-    """Where the manifest keeps how a file answers in a backend beside the one that its export was judged in."""
-    return f"parity_in_{backend}_{precision}"
-
-
-def no_artefact(folder: ModelFolder, name: str, remedy: str, entry: str = "parity") -> str | None:
-    """Why an exported file cannot be used, with the command that makes it; None if it can.
-
-    Args:
-        entry: of the manifest, a comparison that counts beside 'parity'.
-    """
-    if folder.has(name) and name not in folder.manifest:
-        return f"the manifest does not vouch for {name} ({remedy})"
-    if not folder.has(name):
-        return f"the folder has no {name} ({remedy})"
-    for kept in ("parity", entry):
-        if failure := (folder.manifest.get(name, {}).get(kept) or {}).get("failure"):
-            return f"{name} does not answer like the weights: {failure} ({_again(folder, name, kept)})"
-    return folder.stale(name)
-
-
-def _again(folder: ModelFolder, name: str, kept: str) -> str:
-    """What lifts a failure that the manifest keeps."""
-    on = failed_on(folder.manifest[name][kept])
-    return f"take another, or compare again: mdhr verify {folder.path}{f' --on {on}' if on else ''}"
-
-
-def stream_entry(backend: str, precision: str) -> str:
-    """Where the manifest keeps how streams of an encoder answer in a backend."""
-    return f"streams_in_{backend}_{precision}"
-
-
-def no_stream(folder: ModelFolder, encoder: str, backend: str, precision: str) -> str | None:
-    """Why streams do not run on an exported encoder in a backend although each of their graphs does.
-
-    None if they do, and where they were never compared there.
-    """
-    streams = folder.manifest.get(encoder, {}).get(stream_entry(backend, precision)) or {}
-    for lookahead, report in streams.items():
-        if failure := report.get("failure"):
-            return (
-                f"streams of {encoder} do not answer like the weights in {backend} {precision} at lookahead "
-                f"{lookahead}: {failure} (export it again)"
-            )
-    return None
-
-
-def export_command(folder: ModelFolder, kind: str, graph: str, precision: str) -> str:
-    """What a person types to make an artefact."""
-    if graph in HEADS and precision == "int8":
-        return f"a {graph} graph has no int8 form; take it in fp32"
-    first, path = (f"mdhr copy {folder.path.name} FOLDER, then ", "FOLDER") if folder.bundled else ("", folder.path)
-    words = f"{first}mdhr export {path} --format {kind} --graph {graph}"
-    if precision == "int8":
-        return f"{words} --precision int8 --calibrate VIDEO_OR_FOLDER"
-    return words if precision in ("fp32", "bf16") else f"{words} --precision {precision}"
 
 
 def graph_specs(
@@ -255,3 +156,30 @@ def check_inputs(specs: tuple[TensorSpec, ...], inputs: Arrays) -> None:
         if not free:
             wanted = tuple("any" if n is None else n for n in spec.shape)
             raise InputError(f"input '{spec.name}' must have the shape {wanted}; got {array.shape}")
+
+
+class Part(NamedTuple):
+    """Some rows of a run: what came to the host, and what stays on the device until the next part."""
+
+    rows: slice
+    arrays: dict[str, NDArray[Any]]
+    kept: dict[str, DeviceArray]
+
+
+@runtime_checkable
+class KeepingSession(Session, Protocol):
+    """A session that can leave outputs on its device."""
+
+    def run_kept(self, inputs: Arrays, kept: Collection[str]) -> Iterator[Part]:
+        """As `run`, part by part; the outputs named in `kept` are complete on the device and not copied.
+
+        Raises:
+            InputError, BackendError: as `run`.
+        """
+        ...
+
+
+def check_kept(outputs: tuple[TensorSpec, ...], kept: Collection[str]) -> None:
+    """`kept` names outputs, or InputError."""
+    if unknown := sorted(set(kept) - {spec.name for spec in outputs}):
+        raise InputError(f"expected outputs to keep from {[spec.name for spec in outputs]}; got {unknown}")

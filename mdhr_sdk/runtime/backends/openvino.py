@@ -9,10 +9,11 @@ from typing import Any
 
 from numpy.typing import NDArray
 
-from ..errors import BackendError, InputError, ModelFolderError, install_hint, require
-from ..modelfolder.folder import ModelFolder
-from .base import Arrays, SessionOptions, artefact, check_inputs, graph_specs
-from .onnxruntime_session import SUFFIX, no_onnx
+from ...errors import BackendError, InputError, ModelFolderError, install_hint, require
+from ...modelfolder.artefacts import artefact
+from ...modelfolder.folder import ModelFolder
+from ..session import Arrays, SessionOptions, check_inputs, graph_specs
+from .onnxruntime import SUFFIX, no_onnx
 
 NAME = "openvino"
 AUTO = True

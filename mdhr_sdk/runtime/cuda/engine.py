@@ -9,10 +9,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ..errors import BackendError
-from ..ops import DeviceArray
-from .base import TensorSpec
-from .device_memory import DeviceMemory
+from ...errors import BackendError
+from ...ops import DeviceArray
+from ..session import TensorSpec
+from .memory import DeviceMemory
 from .toolchains import Toolchain, last_error, trt_logger
 
 log = logging.getLogger("mdhr_sdk.tensorrt")

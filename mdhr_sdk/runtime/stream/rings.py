@@ -20,10 +20,10 @@ from typing import NamedTuple, Protocol, cast
 import numpy as np
 from numpy.typing import NDArray
 
-from ..modelfolder.config import FolderConfig
-from ..ops import DynamicsParameters, DynamicsState, fuse_dynamics, fuse_dynamics_step
-from ..ops.arrays import FLOATS, itemsize, numpy_dtype
-from .device_dynamics import DeviceDynamics, Map
+from ...modelfolder.config import FolderConfig
+from ...ops import DynamicsParameters, DynamicsState, fuse_dynamics, fuse_dynamics_step
+from ...ops.views import FLOATS, itemsize, numpy_dtype
+from .device_rings import DeviceDynamics, Map
 
 RING_DTYPES = FLOATS
 Array = NDArray[np.float32]

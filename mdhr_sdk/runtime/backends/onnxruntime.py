@@ -12,13 +12,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ..errors import BackendError, InputError, ModelFolderError, require
-from ..modelfolder.folder import ModelFolder
-from ..ops import DeviceArray
-from ..ops.arrays import CPU
-from .base import Arrays, SessionOptions, artefact, check_inputs, export_command, graph_specs, no_artefact, parity_entry
-from .cuda import device_number, no_device
-from .kept import Part, check_kept
+from ...errors import BackendError, InputError, ModelFolderError, require
+from ...modelfolder.artefacts import artefact, export_command, no_artefact, parity_entry
+from ...modelfolder.folder import ModelFolder
+from ...ops import DeviceArray
+from ...ops.views import CPU
+from ..cuda.devices import device_number, no_device
+from ..session import Arrays, Part, SessionOptions, check_inputs, check_kept, graph_specs
 
 SUFFIX = "onnx"
 CUDA, TENSORRT = "CUDAExecutionProvider", "TensorrtExecutionProvider"
@@ -30,7 +30,7 @@ TF32 = "NVIDIA_TF32_OVERRIDE"
 
 
 class OnnxRuntimeBackend:
-    """One of the two backends of ONNX Runtime; see `mdhr_sdk.runtime.base.Backend`.
+    """One of the two backends of ONNX Runtime; see `mdhr_sdk.runtime.backends.backend.Backend`.
 
     On CUDA its provider is the one that was asked for or none: what ONNX Runtime would replace is an error here.
     """

@@ -7,9 +7,10 @@ import warnings
 from pathlib import Path
 from typing import Any
 
-from ..errors import ModelFolderError, require
-from ..modelfolder.folder import ModelFolder
-from .base import SessionOptions, artefact, export_command, graph_specs, no_artefact
+from ...errors import ModelFolderError, require
+from ...modelfolder.artefacts import artefact, export_command, no_artefact
+from ...modelfolder.folder import ModelFolder
+from ..session import SessionOptions, graph_specs
 from .torch_module import TorchModuleSession, torch_obstacle
 
 NAME = "torchscript"

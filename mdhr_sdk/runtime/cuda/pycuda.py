@@ -8,7 +8,7 @@ from typing import Any
 
 from numpy.typing import DTypeLike, NDArray
 
-from ..errors import BackendError
+from ...errors import BackendError
 
 
 class PyCuda:

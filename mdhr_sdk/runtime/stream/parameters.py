@@ -8,9 +8,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ..errors import BackendError, ModelFolderError, require
-from ..modelfolder.folder import WEIGHTS, ModelFolder
-from ..ops import DynamicsParameters
+from ...errors import BackendError, ModelFolderError, require
+from ...modelfolder.folder import WEIGHTS, ModelFolder
+from ...ops import DynamicsParameters
 
 EPSILON = 1e-5  # of PyTorch's BatchNorm
 HEAD = "head.dynamics"

@@ -11,8 +11,8 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from ..errors import MissingDependencyError, install_hint
-from .cuda import cuda_device
+from ...errors import MissingDependencyError, install_hint
+from .devices import cuda_device
 
 log = logging.getLogger("mdhr_sdk.tensorrt")
 log.addHandler(logging.NullHandler())  # TensorRT's own messages; who wants them sets up logging

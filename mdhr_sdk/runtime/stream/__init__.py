@@ -1,0 +1,1 @@
+"""Exact streaming: every frame is encoded once."""
