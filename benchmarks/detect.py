@@ -20,7 +20,7 @@ from mdhr_sdk import AUDetector
 from mdhr_sdk.cli import run_app
 from mdhr_sdk.errors import InputError
 from mdhr_sdk.modelfolder.folder import ModelFolder
-from mdhr_sdk.modes import Mode, checked_mode
+from mdhr_sdk.pipeline.modes import Mode, checked_mode
 from mdhr_sdk.results import FrameResult
 from report import check_json, console, write_json
 from streaming import candidates

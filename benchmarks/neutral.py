@@ -16,9 +16,9 @@ import typer
 from numpy.typing import NDArray
 from rich.table import Table
 
-from mdhr_sdk.baseline import NeutralBaseline
 from mdhr_sdk.cli import run_app
 from mdhr_sdk.errors import InputError
+from mdhr_sdk.pipeline.neutral import NeutralBaseline
 from mdhr_sdk.training.comparison import compare
 from mdhr_sdk.training.metrics import area_under_curve
 from mdhr_sdk.training.predictions import Predictions

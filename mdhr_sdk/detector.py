@@ -7,24 +7,27 @@ from contextlib import ExitStack
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, TypedDict, cast, overload
+from typing import TYPE_CHECKING, Any, Literal, cast, overload
 
-from .baseline import NeutralBaseline
-from .cameras import few_enough, run_together
-from .clock import StageClock
-from .errors import ConfigError, InputError, MDHRError, SourceError
-from .modelfolder.config import FolderConfig
-from .modelfolder.folder import ModelFolder
+from .errors import ConfigError, InputError, MDHRError, SourceError, SupersededError
+from .modelfolder import FolderConfig, ModelFolder
 from .modelfolder.selection import replaced, select
-from .modes import Mode, Opened, SupersededError, checked_mode, open_mode
 from .outputs import Results
-from .pipeline import Naming, Pipeline
+from .pipeline.clips import ClipModel, ClipScoring
+from .pipeline.clock import StageClock
+from .pipeline.decide import Naming
+from .pipeline.modes import Mode, Opened, Reading, checked_mode, open_mode
+from .pipeline.neutral import NeutralBaseline
+from .pipeline.readers import few_enough
+from .pipeline.run import find_ahead, run
+from .pipeline.scoring import Scoring
+from .pipeline.streams import SharedStreams, StreamScoring
+from .pipeline.together import run_together
+from .pipeline.waiting import Pipeline
 from .results import FrameResult, ModelInfo
-from .running import find_ahead, run
 from .runtime import Session, SessionOptions
 from .runtime.stream.scorer import StreamScorer, check_ring_dtype
 from .runtime.stream.stream_graphs import StreamGraphs
-from .scoring import ClipModel, ClipScoring, Scoring, SharedStreams, StreamScoring
 from .vision import TEMPLATES, FaceMesher, Source, list_sources
 
 if TYPE_CHECKING:
@@ -32,17 +35,6 @@ if TYPE_CHECKING:
 
 
 CLOSED = "this detector is closed; open a new one with AUDetector.from_pretrained"
-
-
-class Reading(TypedDict, total=False):
-    """How sources are read; see `AUDetector.predict`."""
-
-    fps: float | None
-    sequence: bool | None
-    images: bool
-    mode: Mode | None
-    lookahead: int | None
-    calibrate_neutral_s: float | None
 
 
 class AUDetector:
@@ -195,8 +187,8 @@ class AUDetector:
             sequence: whether the images of a folder are the frames of one video; None decides by their names.
             images: keep each frame's image in its result, as overlays need.
             calibrate_neutral_s: seconds at the beginning of each source that show every face neutral; later scores are
-                made relative to them (see `mdhr_sdk.baseline` for how, and `FaceResult.baseline` for which). None, the
-                default, for scores as the model gives them.
+                made relative to them (see `mdhr_sdk.pipeline.neutral` for how, and `FaceResult.baseline` for which).
+                None, the default, for scores as the model gives them.
 
         Raises:
             InputError: the detector is closed; `SupersededError` when a stream is resumed after another `predict`.

@@ -136,3 +136,7 @@ def require(module: str, extra: str) -> ModuleType:
         raise MissingDependencyError(
             f"this needs the package '{error.name}', which is not installed; {install_hint(extra)}"
         ) from None
+
+
+class SupersededError(InputError):
+    """A stream that is resumed after its detector went on to another source."""

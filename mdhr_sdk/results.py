@@ -23,7 +23,7 @@ class ModelInfo:
         trained_on: what the weights learnt from, where results are to say so.
         tiers: code -> how reliable its scores are, 'A' (most) to 'C'; empty where that was not rated.
         off: codes that the model scores and that are left out.
-        neutral_s: seconds at a source's beginning that its scores are relative to (`mdhr_sdk.baseline`); 0 for none.
+        neutral_s: seconds at a source's beginning that its scores are relative to; 0 for none.
         lookahead: frames that a frame waited for in stream mode; None for clip mode.
         replaced: code -> threshold, where it is not the model's own.
     """

@@ -12,19 +12,16 @@ import mdhr_sdk
 
 ROOT = Path(mdhr_sdk.__file__).parent
 FLOORS = (
-    {"aus", "results", "errors", "atomic", "clock", "ahead"},
+    {"aus", "results", "errors", "atomic"},
     {"modelfolder", "ops", "vision", "outputs"},
     {"model"},
     {"runtime"},
-    {"baseline", "scoring", "pipeline", "modes", "running", "cameras", "detector", "deploy", "training"},
+    {"pipeline"},
+    {"detector", "deploy", "training"},
     {"synthetic"},
     {"cli", "commands", "__main__"},
 )
-BASE = (
-    FLOORS[0]
-    | {"baseline", "scoring", "pipeline", "modes", "running", "cameras", "detector"}
-    | {"cli", "commands", "__main__"}
-)  # floors whose files are one unit
+BASE = FLOORS[0] | {"cli", "commands", "__main__"}  # floors whose files are one unit
 FILES = sorted(path for path in ROOT.rglob("*.py") if path != ROOT / "__init__.py")
 HEAVY = {
     "torch", "timm", "torchvision", "safetensors", "onnx", "onnxscript", "lightning", "pytorch_lightning",

@@ -18,11 +18,12 @@ import numpy as np
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn, TimeRemainingColumn
 
-from ..clock import StageClock
-from ..detector import AUDetector, Reading
+from ..detector import AUDetector
 from ..errors import ConfigError, MDHRError, OutputError
 from ..outputs import CsvSink, OverlaySink, Results
 from ..outputs.sinks import FileSink
+from ..pipeline.clock import StageClock
+from ..pipeline.modes import Reading
 from ..results import FrameResult
 from ..vision import Source
 from .naming import labels, stems

@@ -11,9 +11,9 @@ from pathlib import Path
 from rich.console import Console
 from rich.table import Table
 
-from ..baseline import NEUTRAL
 from ..detector import AUDetector
 from ..errors import MDHRError
+from ..pipeline.neutral import NEUTRAL
 from ..results import Baseline, FrameResult
 from ..vision import Source
 

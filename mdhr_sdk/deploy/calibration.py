@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from ..errors import InputError, SourceError
 from ..modelfolder.config import FolderConfig
-from ..runtime.clips import Clip, ClipAssembler
+from ..pipeline.clips import Clip, ClipAssembler
 from ..vision import FaceMesher, Source, Tracker, align, list_sources, prepare
 
 CLIPS = 8  # half to measure ranges on, half to judge by

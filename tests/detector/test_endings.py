@@ -26,10 +26,11 @@ from fakes import (
     video,
     wanted,
 )
-from mdhr_sdk import AUDetector, Results, running
+from mdhr_sdk import AUDetector, Results
 from mdhr_sdk.detector import SupersededError
 from mdhr_sdk.errors import BackendError, ConfigError, InputError, SourceError, TruncatedSourceError
-from mdhr_sdk.pipeline import Found
+from mdhr_sdk.pipeline import run as running
+from mdhr_sdk.pipeline.crops import Found
 from mdhr_sdk.vision import Face, Frame, Source
 
 

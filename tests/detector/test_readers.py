@@ -13,9 +13,10 @@ import pytest
 
 from fake_streams import camera, of_each, streaming
 from fakes import FakeMesher, picture, values, video
-from mdhr_sdk import AUDetector, cameras
-from mdhr_sdk.cameras import MAX_SOURCES, Readers
+from mdhr_sdk import AUDetector
 from mdhr_sdk.errors import InputError
+from mdhr_sdk.pipeline import readers as cameras
+from mdhr_sdk.pipeline.readers import MAX_SOURCES, Readers
 from mdhr_sdk.vision import Frame, Source, list_sources
 from mdhr_sdk.vision.sources.source import Kind, Opened
 

@@ -14,7 +14,7 @@ from fakes import CONFIG, INFO, FakeSession
 from mdhr_sdk import AUDetector
 from mdhr_sdk.errors import BackendError, ConfigError
 from mdhr_sdk.model import build_mdhr, calibrate, load_model, save_model
-from mdhr_sdk.pipeline import Naming
+from mdhr_sdk.pipeline.decide import Naming
 from mdhr_sdk.results import FrameResult
 from mdhr_sdk.vision import prepare
 

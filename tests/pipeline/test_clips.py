@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from mdhr_sdk.runtime.clips import Clip, ClipAssembler
+from mdhr_sdk.pipeline.clips import Clip, ClipAssembler
 
 # Which tracks have a face, frame by frame.
 patterns = st.lists(st.frozensets(st.integers(0, 3)), max_size=40)

@@ -19,8 +19,8 @@ from collections.abc import Mapping
 import numpy as np
 from numpy.typing import NDArray
 
-from .errors import ConfigError
-from .results import Baseline
+from ..errors import ConfigError
+from ..results import Baseline
 
 NEUTRAL = 0.2  # what an AU may read on a neutral face
 SHARE = 0.5  # of the neutral frames that a face must be seen in for a median to stand for it

@@ -13,7 +13,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from mdhr_sdk.ahead import Ahead
+from mdhr_sdk.pipeline.ahead import Ahead
 
 
 @settings(max_examples=50, deadline=None)
@@ -108,7 +108,7 @@ def test_garbage_collected_by_its_own_thread_it_ends_without_an_error(monkeypatc
 
 LEFT_ALIVE = """
 import itertools, time
-from mdhr_sdk.ahead import Ahead
+from mdhr_sdk.pipeline.ahead import Ahead
 
 def numbers():
     for number in itertools.count():

@@ -4,57 +4,19 @@ from __future__ import annotations
 
 import time
 from collections import deque
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
-from .baseline import NeutralBaseline
+from ..results import Baseline, FrameResult
+from ..vision import Face, FaceMesher
 from .clock import StageClock
-from .errors import InputError
-from .modelfolder.config import Preprocessing
-from .results import AUScore, Baseline, FaceResult, FrameResult, ModelInfo
+from .crops import Finder, Found
+from .decide import Naming
+from .neutral import NeutralBaseline
 from .scoring import Scored, Scoring
-from .vision import CutDetector, Face, FaceMesher, Frame, Source, Tracker, align
-
-
-@dataclass(frozen=True)
-class Naming:
-    """From probabilities to named action units.
-
-    Attributes:
-        info: the model that gave them.
-        thresholds: code -> probability from which the AU occurs, in the model's order.
-        preprocessing: how the model wants its crops.
-        places: of these AUs among the model's N scores; None where they are all.
-    """
-
-    info: ModelInfo
-    thresholds: Mapping[str, float]
-    preprocessing: Preprocessing
-    places: tuple[int, ...] | None = None
-
-    def check(self, source: Source) -> None:
-        """Refuse an open source that has no neutral seconds, with InputError, where they are wanted."""
-        if self.info.neutral_s and source.info.still:
-            raise InputError(f"calibrate_neutral_s needs a video, and '{source.name}' is a still")
-
-    def face(
-        self, track_id: int, face: Face, probabilities: NDArray[np.float32], baseline: Baseline = "off"
-    ) -> FaceResult:
-        """Name the probabilities (N,) and decide."""
-        kept = probabilities if self.places is None else probabilities[list(self.places)]
-        pairs = zip(self.thresholds.items(), kept, strict=True)
-        aus = {code: AUScore(code, float(p), bool(p >= threshold)) for (code, threshold), p in pairs}
-        return FaceResult(track_id, face.box_px, face.landmarks_px, aus, baseline)
-
-    def crop(self, frame: Frame, face: Face) -> NDArray[np.uint8] | None:
-        """The aligned crop, or None for a mesh too degenerate to align: such a face counts as not found."""
-        try:
-            return align(frame.image, face.landmarks_px, self.preprocessing.template, self.preprocessing.size_px)
-        except InputError:
-            return None
 
 
 @dataclass(frozen=True)
@@ -67,45 +29,6 @@ class Pending:
     faces: dict[int, Face]
     image: NDArray[np.uint8] | None
     read_s: float  # as in `Frame`
-
-
-@dataclass(frozen=True)
-class Found:
-    """A frame whose faces were looked for.
-
-    Attributes:
-        faces: track id -> face.
-    """
-
-    frame: Frame
-    faces: dict[int, Face]
-
-
-class Finder:
-    """Finds the faces of one source's frames and follows them.
-
-    A cut ends all tracks, so that no clip or stream holds frames of two scenes.
-    """
-
-    def __init__(self, mesher: FaceMesher, clock: StageClock) -> None:
-        self._mesher = mesher
-        self._clock = clock
-        self._tracker = Tracker()
-        self._cuts = CutDetector()
-
-    def find(self, frame: Frame) -> Found:
-        """Take the next frame."""
-        with self._clock("faces"):
-            if self._cuts.is_cut(frame.image):
-                self._tracker.reset()
-                self._mesher.reset()
-            found = self._mesher.find(frame.image)
-            faces = dict(sorted(zip(self._tracker.update(found, frame.timestamp_s), found, strict=True)))
-        return Found(frame, faces)
-
-    def close(self) -> None:
-        """Close the face models: no frames follow."""
-        self._mesher.close()
 
 
 class Waiting:

@@ -2,18 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Literal, cast, get_args
+from typing import Literal, TypedDict, cast, get_args
 
-from .errors import ConfigError, InputError
-from .modelfolder.folder import ModelFolder
-from .results import ModelInfo
-from .runtime import Session, SessionOptions, open_session
-from .runtime.stream.stream_graphs import StreamGraphs
-
-
-class SupersededError(InputError):
-    """A stream that is resumed after its detector went on to another source."""
-
+from ..errors import ConfigError
+from ..modelfolder.folder import ModelFolder
+from ..results import ModelInfo
+from ..runtime import Session, SessionOptions, open_session
+from ..runtime.stream.stream_graphs import StreamGraphs
 
 Mode = Literal["clip", "stream"]
 Opened = tuple[Session | StreamGraphs, ModelInfo, str]  # what runs a mode, as which model, and why so
@@ -53,3 +48,14 @@ def checked_mode(mode: object) -> Mode:
     if mode not in get_args(Mode):
         raise ConfigError(f"mode must be one of {', '.join(get_args(Mode))}; got {mode!r}")
     return cast(Mode, mode)
+
+
+class Reading(TypedDict, total=False):
+    """How sources are read; see `AUDetector.predict`."""
+
+    fps: float | None
+    sequence: bool | None
+    images: bool
+    mode: Mode | None
+    lookahead: int | None
+    calibrate_neutral_s: float | None

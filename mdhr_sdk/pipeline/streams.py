@@ -1,88 +1,20 @@
-"""The two times the model can keep: clips as in the paper, and streams."""
+"""Stream scoring: every frame is encoded once and scored `lookahead` frames later."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass
-from typing import Protocol, cast
+from typing import cast
 
 import numpy as np
-from numpy.typing import NDArray
 
+from ..errors import NotFiniteError
+from ..modelfolder.config import FolderConfig
+from ..runtime.stream.scorer import StreamScore, StreamScorer
+from ..vision import prepare
 from .clock import StageClock
-from .errors import NotFiniteError
-from .modelfolder.config import FolderConfig
-from .runtime import Session
-from .runtime.clips import Clip, ClipAssembler, Crop
-from .runtime.session import check_finite
-from .runtime.stream.scorer import StreamScore, StreamScorer
-from .vision import prepare
+from .scoring import Crop, Scored
 
 Face = tuple[int, int]  # source, track
-MAX_BATCH = 8  # clips a call: bounds memory when many faces end together
-
-
-@dataclass(frozen=True, eq=False)
-class Scored:
-    """Probabilities (N,) of the face `track_id` in frame `index` of the source."""
-
-    index: int
-    track_id: int
-    probabilities: NDArray[np.float32]
-
-
-class Scoring(Protocol):
-    """Crops go in frame by frame, and scores come out when they are complete. One object a source."""
-
-    def push(self, index: int, crops: Mapping[int, Crop]) -> Iterator[Scored]:
-        """Take frame `index` with the crop (S, S, 3), uint8 BGR, of each track in it."""
-        ...
-
-    def flush(self) -> Iterator[Scored]:
-        """Nothing follows."""
-        ...
-
-
-@dataclass(frozen=True)
-class ClipModel:
-    """A clip session and how its input is made."""
-
-    session: Session
-    config: FolderConfig
-
-    def score(self, clips: list[Clip], clock: StageClock) -> Iterator[tuple[Clip, NDArray[np.float32]]]:
-        """Each clip with its probabilities (frames of the clip, N); padding is added before and dropped after."""
-        length, preprocessing = self.config.clip_length, self.config.preprocessing
-        for start in range(0, len(clips), MAX_BATCH):
-            batch = clips[start : start + MAX_BATCH]
-            with clock("align"):
-                crops = np.concatenate([clip.padded(length) for clip in batch])
-                frames = prepare(crops, preprocessing.mean, preprocessing.std)
-            with clock("model"):
-                scores = self.session.run({"clip": frames.reshape(len(batch), length, *frames.shape[1:])})["scores"]
-            check_finite(self.session, scores)
-            for clip, rows in zip(batch, scores, strict=True):
-                yield clip, np.clip(rows[: len(clip.indices)], 0.0, 1.0)
-
-
-class ClipScoring:
-    """Consecutive windows of T frames (supplement section 4); a frame is scored at most T - 1 frames later."""
-
-    def __init__(self, model: ClipModel, clock: StageClock) -> None:
-        self._model = model
-        self._clock = clock
-        self._assembler = ClipAssembler(model.config.clip_length)
-
-    def push(self, index: int, crops: Mapping[int, Crop]) -> Iterator[Scored]:
-        return self._score(self._assembler.push(index, crops))
-
-    def flush(self) -> Iterator[Scored]:
-        return self._score(self._assembler.flush())
-
-    def _score(self, clips: list[Clip]) -> Iterator[Scored]:
-        for clip, rows in self._model.score(clips, self._clock):
-            for index, row in zip(clip.indices, rows, strict=True):
-                yield Scored(index, clip.track_id, row)
 
 
 class StreamScoring:

@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, nullcontext
 
+from ..errors import MDHRError, SupersededError
+from ..results import FrameResult
+from ..vision import Source
 from .ahead import Ahead
 from .clock import StageClock
-from .errors import MDHRError
-from .modes import SupersededError
-from .pipeline import Found, Pipeline
-from .results import FrameResult
-from .vision import Source
+from .crops import Found
+from .waiting import Pipeline
 
 FRAMES_AHEAD = 16  # as many as a clip has, whose scores come all at once
 BYTES_AHEAD = 128 << 20  # of pictures: 20 of 1920 x 1080, 5 of 3840 x 2160

@@ -23,10 +23,11 @@ from fakes import (
     padded_levels,
     picture,
 )
-from mdhr_sdk.clock import StageClock
-from mdhr_sdk.pipeline import Naming, Pipeline
+from mdhr_sdk.pipeline.clips import MAX_BATCH, ClipModel, ClipScoring
+from mdhr_sdk.pipeline.clock import StageClock
+from mdhr_sdk.pipeline.decide import Naming
+from mdhr_sdk.pipeline.waiting import Pipeline
 from mdhr_sdk.results import FrameResult
-from mdhr_sdk.scoring import MAX_BATCH, ClipModel, ClipScoring
 from mdhr_sdk.vision import Frame
 
 pytestmark = pytest.mark.usefixtures("no_cuts")

@@ -1,0 +1,1 @@
+"""What happens to a frame, in this order: readers, crops, clips or streams, neutral, decide."""

@@ -1,0 +1,103 @@
+"""Clip scoring: tracks are cut into the windows that the model reads (supplement section 4)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..modelfolder.config import FolderConfig
+from ..runtime import Session
+from ..runtime.session import check_finite
+from ..vision import prepare
+from .clock import StageClock
+from .scoring import Crop, Scored
+
+
+@dataclass
+class Clip:
+    """Consecutive frames of one face: at most T crops (S, S, 3), uint8 BGR, and the frames they come from."""
+
+    track_id: int
+    indices: list[int] = field(default_factory=list)
+    crops: list[Crop] = field(default_factory=list)
+
+    def padded(self, length: int) -> NDArray[np.uint8]:
+        """(length, S, S, 3) uint8 BGR: the crops, then the last one again up to `length`."""
+        return np.stack(self.crops + [self.crops[-1]] * (length - len(self.crops)))
+
+
+class ClipAssembler:
+    """Gathers every face's crops into consecutive windows of `length` frames.
+
+    A window ends when it is full, or before a frame that the face is not in: frames across a gap are never
+    differences of one clip. So a frame's clip is complete at most `length - 1` frames after it.
+    """
+
+    def __init__(self, length: int) -> None:
+        self.length = length
+        self._open: dict[int, Clip] = {}
+
+    def push(self, index: int, crops: Mapping[int, Crop]) -> list[Clip]:
+        """Add frame `index` with the crop of each track in it; returns the clips that this completes."""
+        done = [self._open.pop(track_id) for track_id in list(self._open) if track_id not in crops]
+        for track_id, crop in crops.items():
+            clip = self._open.setdefault(track_id, Clip(track_id))
+            clip.indices.append(index)
+            clip.crops.append(crop)
+            if len(clip.crops) == self.length:
+                done.append(self._open.pop(track_id))
+        return done
+
+    def flush(self) -> list[Clip]:
+        """Nothing follows: returns the clips still open."""
+        done = list(self._open.values())
+        self._open.clear()
+        return done
+
+
+MAX_BATCH = 8  # clips a call: bounds memory when many faces end together
+
+
+@dataclass(frozen=True)
+class ClipModel:
+    """A clip session and how its input is made."""
+
+    session: Session
+    config: FolderConfig
+
+    def score(self, clips: list[Clip], clock: StageClock) -> Iterator[tuple[Clip, NDArray[np.float32]]]:
+        """Each clip with its probabilities (frames of the clip, N); padding is added before and dropped after."""
+        length, preprocessing = self.config.clip_length, self.config.preprocessing
+        for start in range(0, len(clips), MAX_BATCH):
+            batch = clips[start : start + MAX_BATCH]
+            with clock("align"):
+                crops = np.concatenate([clip.padded(length) for clip in batch])
+                frames = prepare(crops, preprocessing.mean, preprocessing.std)
+            with clock("model"):
+                scores = self.session.run({"clip": frames.reshape(len(batch), length, *frames.shape[1:])})["scores"]
+            check_finite(self.session, scores)
+            for clip, rows in zip(batch, scores, strict=True):
+                yield clip, np.clip(rows[: len(clip.indices)], 0.0, 1.0)
+
+
+class ClipScoring:
+    """Consecutive windows of T frames (supplement section 4); a frame is scored at most T - 1 frames later."""
+
+    def __init__(self, model: ClipModel, clock: StageClock) -> None:
+        self._model = model
+        self._clock = clock
+        self._assembler = ClipAssembler(model.config.clip_length)
+
+    def push(self, index: int, crops: Mapping[int, Crop]) -> Iterator[Scored]:
+        return self._score(self._assembler.push(index, crops))
+
+    def flush(self) -> Iterator[Scored]:
+        return self._score(self._assembler.flush())
+
+    def _score(self, clips: list[Clip]) -> Iterator[Scored]:
+        for clip, rows in self._model.score(clips, self._clock):
+            for index, row in zip(clip.indices, rows, strict=True):
+                yield Scored(index, clip.track_id, row)
