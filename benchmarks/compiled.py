@@ -23,7 +23,7 @@ from torch import Tensor, nn
 from candidates import Settings
 from latency_report import header
 from machine import describe_machine, usable_cores
-from mdhr_sdk.cli import run_app
+from mdhr_sdk.cli.app import run_app
 from mdhr_sdk.deploy import LIMITS, export_view
 from mdhr_sdk.deploy.calibration import as_input, demo_clips
 from mdhr_sdk.deploy.half import half_view

@@ -19,7 +19,7 @@ import typer
 from rich.table import Table
 
 from mdhr_sdk import AUDetector
-from mdhr_sdk.cli import run_app
+from mdhr_sdk.cli.app import run_app
 from mdhr_sdk.errors import ConfigError, InputError
 from mdhr_sdk.modelfolder.folder import ModelFolder
 from mdhr_sdk.training import runs

@@ -17,7 +17,7 @@ from rich.table import Table
 from candidates import Candidate
 from machine import describe_machine, usable_cores
 from mdhr_sdk import AUDetector
-from mdhr_sdk.cli import run_app
+from mdhr_sdk.cli.app import run_app
 from mdhr_sdk.errors import InputError
 from mdhr_sdk.modelfolder.folder import ModelFolder
 from mdhr_sdk.pipeline.modes import Mode, checked_mode

@@ -12,7 +12,7 @@ from rich.table import Table
 
 from counting import Count, count
 from mdhr_sdk.aus import label_set as named_label_set
-from mdhr_sdk.cli import run_app
+from mdhr_sdk.cli.app import run_app
 from mdhr_sdk.errors import ConfigError, require
 from mdhr_sdk.modelfolder.config import FolderConfig, ModelConfig
 from mdhr_sdk.modelfolder.folder import ModelFolder

@@ -17,7 +17,7 @@ import typer
 from rich.table import Table
 
 from machine import describe_machine, usable_cores
-from mdhr_sdk.cli import run_app
+from mdhr_sdk.cli.app import run_app
 from mdhr_sdk.errors import ConfigError, require
 from mdhr_sdk.modelfolder.config import Preprocessing
 from mdhr_sdk.training.datasets import DATASETS, FrameName

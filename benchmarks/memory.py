@@ -12,7 +12,7 @@ from rich.table import Table
 from torch import Tensor
 
 from mdhr_sdk.aus import label_set
-from mdhr_sdk.cli import run_app
+from mdhr_sdk.cli.app import run_app
 from mdhr_sdk.model import MDHR
 from mdhr_sdk.training.losses import asymmetric_loss
 from mdhr_sdk.training.memory import checkpoint_activations

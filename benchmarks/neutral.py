@@ -16,7 +16,7 @@ import typer
 from numpy.typing import NDArray
 from rich.table import Table
 
-from mdhr_sdk.cli import run_app
+from mdhr_sdk.cli.app import run_app
 from mdhr_sdk.errors import InputError
 from mdhr_sdk.pipeline.neutral import NeutralBaseline
 from mdhr_sdk.training.comparison import compare

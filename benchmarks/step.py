@@ -24,7 +24,7 @@ from torch.utils.data import DataLoader
 
 from loading import crops, write_data
 from machine import describe_machine
-from mdhr_sdk.cli import run_app
+from mdhr_sdk.cli.app import run_app
 from mdhr_sdk.errors import ConfigError
 from mdhr_sdk.model import MDHR
 from mdhr_sdk.modelfolder.config import Preprocessing

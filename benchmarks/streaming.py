@@ -16,8 +16,8 @@ from rich.table import Table
 
 from candidates import BASELINE, Candidate
 from machine import describe_machine, usable_cores
-from mdhr_sdk.cli import run_app
-from mdhr_sdk.commands.init import demo_clip
+from mdhr_sdk.cli.app import run_app
+from mdhr_sdk.cli.init import demo_clip
 from mdhr_sdk.errors import BackendError
 from mdhr_sdk.modelfolder.artefacts import PRECISIONS
 from mdhr_sdk.modelfolder.folder import ModelFolder

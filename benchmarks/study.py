@@ -32,7 +32,7 @@ import typer
 from rich.table import Table
 
 from mdhr_sdk.aus import LabelSet, RegionGroup, RegionLayout
-from mdhr_sdk.cli import run_app
+from mdhr_sdk.cli.app import run_app
 from mdhr_sdk.errors import ConfigError
 from mdhr_sdk.training.evaluation import judge
 from mdhr_sdk.training.fit import FoldData, epoch_stem, fit

@@ -1,6 +1,6 @@
 """TorchScript traces of a model folder: python export/to_torchscript.py MODEL [--precision fp16] [--graph clip]."""
 
-from mdhr_sdk.cli import app, run_app
+from mdhr_sdk.cli.app import app, run_app
 
 if __name__ == "__main__":
     run_app(app, "export", "--format", "torchscript")

@@ -1,5 +1,5 @@
 """`python -m mdhr_sdk` is the command `mdhr`."""
 
-from .cli import main
+from .cli.app import main
 
 main()

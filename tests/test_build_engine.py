@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 
 from fake_tensorrt import FakeTensorRT
-from mdhr_sdk.cli import run_app
-from mdhr_sdk.commands import engine
+from mdhr_sdk.cli import engine
+from mdhr_sdk.cli.app import run_app
 from mdhr_sdk.modelfolder.folder import ModelFolder
 
 SCRIPT = Path(__file__).resolve().parents[1] / "export" / "build_engine.py"

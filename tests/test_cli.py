@@ -13,7 +13,7 @@ import pytest
 import torch
 
 from fakes import write_video
-from mdhr_sdk import cli
+from mdhr_sdk.cli import app as cli
 from mdhr_sdk.modelfolder.folder import ModelFolder
 from mdhr_sdk.outputs import CsvSink
 from mdhr_sdk.results import FrameResult
@@ -249,7 +249,7 @@ def test_help_loads_nothing_heavy() -> None:
     heavy = "{'torch', 'cv2', 'mediapipe', 'matplotlib', 'pandas', 'onnxruntime', 'rich.progress'}"
     code = (
         "import sys; sys.argv = ['mdhr', 'detect', '--help']\n"
-        "from mdhr_sdk.cli import main\n"
+        "from mdhr_sdk.cli.app.app import main\n"
         "try: main()\n"
         f"except SystemExit: pass\nassert not {heavy} & set(sys.modules), {heavy} & set(sys.modules)"
     )

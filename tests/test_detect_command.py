@@ -18,8 +18,8 @@ from hypothesis import strategies as st
 
 from fakes import CONFIG, INFO, FakeMesher, FakeSession, picture, video, write_video
 from mdhr_sdk import AUDetector, Results
-from mdhr_sdk.commands import detect
-from mdhr_sdk.commands.naming import labels, stems
+from mdhr_sdk.cli import detect
+from mdhr_sdk.cli.naming import labels, stems
 from mdhr_sdk.errors import OutputError
 from mdhr_sdk.results import FrameResult
 from mdhr_sdk.vision import Source, list_sources

@@ -12,7 +12,7 @@ import pytest
 from typer.testing import CliRunner
 
 from mdhr_sdk import __version__
-from mdhr_sdk.cli import app
+from mdhr_sdk.cli.app import app
 from mdhr_sdk.errors import ModelFolderError
 from mdhr_sdk.ops import extension_status
 

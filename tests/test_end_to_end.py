@@ -18,8 +18,8 @@ import torch
 
 import mdhr_sdk
 from fakes import write_video
-from mdhr_sdk import cli
-from mdhr_sdk.commands.train import all_folds, sorted_words
+from mdhr_sdk.cli import app as cli
+from mdhr_sdk.cli.train import all_folds, sorted_words
 from mdhr_sdk.errors import ConfigError, DataError
 from mdhr_sdk.model import build_mdhr, save_model
 from mdhr_sdk.modelfolder.config import Preprocessing

@@ -19,9 +19,9 @@ FLOORS = (
     {"pipeline"},
     {"detector", "deploy", "training"},
     {"synthetic"},
-    {"cli", "commands", "__main__"},
+    {"cli", "__main__"},
 )
-BASE = FLOORS[0] | {"cli", "commands", "__main__"}  # floors whose files are one unit
+BASE = FLOORS[0] | {"cli", "__main__"}  # floors whose files are one unit
 FILES = sorted(path for path in ROOT.rglob("*.py") if path != ROOT / "__init__.py")
 HEAVY = {
     "torch", "timm", "torchvision", "safetensors", "onnx", "onnxscript", "lightning", "pytorch_lightning",

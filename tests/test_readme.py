@@ -63,7 +63,9 @@ def test_every_snippet_runs_in_order(tmp_path: Path, demo_path: Path) -> None:
             calls = [[*python, "-c", text]]
         elif language == "bash":
             parsed = [shlex.split(line, comments=True) for line in text.splitlines()]
-            calls = [[*python, "-m", "mdhr_sdk.cli", *words[1:]] for words in parsed if words and words[0] == "mdhr"]
+            calls = [
+                [*python, "-m", "mdhr_sdk.cli.app", *words[1:]] for words in parsed if words and words[0] == "mdhr"
+            ]
         for call in calls:
             done = subprocess.run(call, cwd=tmp_path, env=environment, capture_output=True, text=True, check=False)
             assert done.returncode == 0, f"{call[-1]}\n{done.stdout}\n{done.stderr}"

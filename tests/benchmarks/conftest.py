@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 import typer
 
-from mdhr_sdk.cli import run_app
+from mdhr_sdk.cli.app import run_app
 
 Command = Callable[..., tuple[int, str, str]]
 

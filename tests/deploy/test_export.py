@@ -17,7 +17,7 @@ from typer.testing import CliRunner
 
 import mdhr_sdk
 from conftest import smooth_clips
-from mdhr_sdk.cli import app
+from mdhr_sdk.cli.app import app
 from mdhr_sdk.deploy import LIMITS, Judge, export, export_graphs
 from mdhr_sdk.deploy.onnx_graphs import OPSET, check_graph
 from mdhr_sdk.deploy.parity import probe_clip

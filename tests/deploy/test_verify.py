@@ -15,7 +15,7 @@ import pytest
 from onnx import numpy_helper
 from typer.testing import CliRunner
 
-from mdhr_sdk.cli import app
+from mdhr_sdk.cli.app import app
 from mdhr_sdk.deploy import LIMITS, Broken, Judge, ParityReport, export_graphs, verify
 from mdhr_sdk.errors import BackendError, ExportError, ModelFolderError
 from mdhr_sdk.modelfolder.folder import ModelFolder, sha256

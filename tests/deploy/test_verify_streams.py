@@ -15,7 +15,7 @@ from onnx import numpy_helper
 from typer.testing import CliRunner
 
 from conftest import smooth_clips
-from mdhr_sdk.cli import app
+from mdhr_sdk.cli.app import app
 from mdhr_sdk.deploy import Broken, Judge, ParityReport, export_graphs, verification, verify
 from mdhr_sdk.deploy.stream_parity import in_windows, stream_lookaheads
 from mdhr_sdk.errors import BackendError, ExportError

@@ -18,10 +18,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from mdhr_sdk import AUDetector, cli
+from mdhr_sdk import AUDetector
 from mdhr_sdk.atomic import LOCK
 from mdhr_sdk.aus import label_set
-from mdhr_sdk.commands.engine import run_build
+from mdhr_sdk.cli import app as cli
+from mdhr_sdk.cli.engine import run_build
 from mdhr_sdk.deploy import EngineOptions, build_engine, export_graphs, verify
 from mdhr_sdk.errors import ModelFolderError
 from mdhr_sdk.modelfolder import bundled

@@ -302,7 +302,7 @@ def test_the_number_of_threads_changes_no_score(tiny_onnx_folder: Path, backend:
 def test_the_remedy_for_a_missing_graph_is_a_command_that_exists(tiny_folder: Path, backend: str):
     from typer.testing import CliRunner
 
-    from mdhr_sdk.cli import app
+    from mdhr_sdk.cli.app import app
 
     line = (
         BACKENDS[backend].obstacle(ModelFolder.open(tiny_folder), "encoder_u8", SessionOptions("cpu", 1, "fp32")) or ""

@@ -16,7 +16,7 @@ import pytest
 from typer.testing import CliRunner
 
 from mdhr_sdk.atomic import locked
-from mdhr_sdk.cli import app
+from mdhr_sdk.cli.app import app
 from mdhr_sdk.errors import ConfigError, DataError
 from mdhr_sdk.modelfolder.bundled import model_path
 from mdhr_sdk.modelfolder.folder import ModelFolder

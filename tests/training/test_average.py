@@ -9,7 +9,7 @@ import torch
 from typer.testing import CliRunner
 
 from mdhr_sdk.aus import label_set
-from mdhr_sdk.cli import app
+from mdhr_sdk.cli.app import app
 from mdhr_sdk.errors import ConfigError, ModelFolderError
 from mdhr_sdk.model import MDHR, load_model, save_model
 from mdhr_sdk.modelfolder.config import ModelConfig, Preprocessing

@@ -7,7 +7,7 @@ import pytest
 import sklearn.metrics as sk
 from scipy.stats import ttest_rel
 
-from mdhr_sdk.commands.evaluate import as_json
+from mdhr_sdk.cli.evaluate import as_json
 from mdhr_sdk.training.comparison import compare
 from mdhr_sdk.training.evaluation import LAST, Result, judge
 from mdhr_sdk.training.predictions import Frames, Predictions

@@ -20,7 +20,7 @@ from hypothesis import strategies as st
 from rich.console import Console
 
 from mdhr_sdk.aus import label_set
-from mdhr_sdk.commands.evaluate import as_json, comparison_table, run_evaluate
+from mdhr_sdk.cli.evaluate import as_json, comparison_table, run_evaluate
 from mdhr_sdk.errors import ConfigError, InputError, TrainingError
 from mdhr_sdk.model import load_model
 from mdhr_sdk.modelfolder.folder import ModelFolder

@@ -11,7 +11,7 @@ import cv2
 import pytest
 
 from fakes import write_video
-from mdhr_sdk import cli
+from mdhr_sdk.cli import app as cli
 from mdhr_sdk.training.datasets import dataset
 from mdhr_sdk.training.folds import fold_data
 from mdhr_sdk.training.lists import read_fold
@@ -126,7 +126,7 @@ def test_bad_input_is_one_line(
 
 
 def test_preparing_needs_no_pytorch() -> None:
-    code = "import sys, mdhr_sdk.commands.prepare; sys.exit('torch' in sys.modules)"
+    code = "import sys, mdhr_sdk.cli.prepare; sys.exit('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
 
 

@@ -12,10 +12,10 @@ from typing import Annotated, NoReturn, Optional
 
 import typer
 
-from . import __version__
-from .commands import synthetic
-from .errors import CheckpointError, ConfigError, MDHRError
-from .modelfolder.bundled import BUNDLED, DEFAULT, ModelNameWarning
+from .. import __version__
+from ..errors import CheckpointError, ConfigError, MDHRError
+from ..modelfolder.bundled import BUNDLED, DEFAULT, ModelNameWarning
+from . import synthetic
 
 app = typer.Typer(
     name="mdhr",
@@ -85,9 +85,9 @@ def detect(
     In clip mode, as in the paper: windows of T frames. In stream mode each frame is scored in the window that ends
     LOOKAHEAD frames after it: less delay for cameras, and no frame at a window's edge.
     """
-    from .commands.detect import check_out, model_threads, read_seconds, run_detect
-    from .detector import AUDetector
-    from .vision import list_sources
+    from ..detector import AUDetector
+    from ..vision import list_sources
+    from .detect import check_out, model_threads, read_seconds, run_detect
 
     if ring_dtype is not None and mode is Mode.clip:
         raise ConfigError(f"--ring-dtype belongs to --mode stream; got {ring_dtype} in clip mode")
@@ -126,7 +126,7 @@ def init(
     checkpoint: Annotated[Optional[Path], typer.Option(help="Weights of the released code (.pth) to load.")] = None,
 ) -> None:
     """Make a model folder, untrained or from a checkpoint."""
-    from .commands.init import make_folder
+    from .init import make_folder
 
     made, parameters = make_folder(folder, label_set, backbone, k, seed, pretrained, checkpoint)
     note = "" if made.config.trained else " Untrained: its scores mean nothing."
@@ -139,7 +139,7 @@ def copy(
     folder: Annotated[Path, typer.Argument(help="New folder for the copy.")],
 ) -> None:
     """Copy a model, as to export or build engines from the one that comes with mdhr_sdk."""
-    from .modelfolder.folder import ModelFolder
+    from ..modelfolder.folder import ModelFolder
 
     typer.echo(f"{ModelFolder.open(model).copy(folder).path}: a copy of {model}")
 
@@ -153,7 +153,7 @@ def average(
     half: Annotated[bool, typer.Option("--half", help="Store matrices in fp16.")] = False,
 ) -> None:
     """Take the mean of two models' weights."""
-    from .commands.train import run_average
+    from .train import run_average
 
     typer.echo(
         f"{run_average(first, second, out, share, half).path}: {1 - share:.2g} of {first}, {share:.2g} of {second}"
@@ -171,7 +171,7 @@ def prepare(
     partial: Annotated[bool, typer.Option("--partial", help="Take what is there of an incomplete data set.")] = False,
 ) -> None:
     """Turn a data set into aligned crops and the lists of its folds."""
-    from .commands.prepare import run_prepare
+    from .prepare import run_prepare
 
     run_prepare(dataset, raw, out, size, workers, face_model, partial)
 
@@ -196,7 +196,7 @@ def export(
 
     Each is kept only if it answers like the weights.
     """
-    from .commands.export import run_export
+    from .export import run_export
 
     for line in run_export(model, format.value, graph or [], precision, calibrate):
         typer.echo(line)
@@ -211,7 +211,7 @@ def verify(
     ] = None,
 ) -> None:
     """Compare every exported graph of a folder with its weights, on this machine, in every backend that runs it."""
-    from .commands.verify import run_verify
+    from .verify import run_verify
 
     run_verify(model, on, backend or [])
 
@@ -221,7 +221,7 @@ def doctor(
     model: Annotated[Optional[str], typer.Argument(help=f"{MODEL}, to see what can run it here.")] = None,
 ) -> None:
     """Say what this installation has: kernels, CUDA devices, backends; and what can run a model."""
-    from .commands.doctor import run_doctor
+    from .doctor import run_doctor
 
     run_doctor(model)
 
@@ -241,7 +241,7 @@ def train(
 
     Settings that CONFIG leaves out are the paper's.
     """
-    from .commands.train import run_train
+    from .train import run_train
 
     run_train(words or [], fold or [], out, resume)
 
@@ -259,7 +259,7 @@ def evaluate(
     out: Annotated[Optional[Path], typer.Option(help="Folder for JSON and predictions.")] = None,
 ) -> None:
     """Judge a run under four protocols side by side, or a model folder at its thresholds."""
-    from .commands.evaluate import run_evaluate
+    from .evaluate import run_evaluate
 
     run_evaluate(folder, words or [], fold or [], against, out)
 
@@ -275,7 +275,7 @@ def ablate(
     json: Annotated[Optional[Path], typer.Option(help="Write the table there.")] = None,
 ) -> None:
     """Train every row of a table of the paper and print it beside the published figures."""
-    from .commands.train import run_ablation
+    from .train import run_ablation
 
     run_ablation(study, words or [], fold or [], out, json)
 
@@ -290,7 +290,7 @@ def figures(
     out: Annotated[Path, typer.Option(help="Folder for the figures.")] = Path("mdhr-figures"),
 ) -> None:
     """Draw the paper's figures: label distribution, adaptive weights a scale, the graph on the face."""
-    from .commands.figures import run_figures
+    from .figures import run_figures
 
     for path in run_figures(model, on, words or [], fold or [], out, first):
         typer.echo(path)
