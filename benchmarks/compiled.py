@@ -25,8 +25,8 @@ from latency_report import header
 from machine import describe_machine, usable_cores
 from mdhr_sdk.cli.app import run_app
 from mdhr_sdk.deploy import LIMITS, export_view
-from mdhr_sdk.deploy.calibration import as_input, demo_clips
-from mdhr_sdk.deploy.half import half_view
+from mdhr_sdk.deploy.export.half import half_view
+from mdhr_sdk.deploy.parity.footage import as_input, demo_clips
 from mdhr_sdk.errors import BackendError
 from mdhr_sdk.model import load_model
 from mdhr_sdk.model.graphs import build_graph

@@ -15,7 +15,7 @@ import numpy as np
 from candidates import BASELINE, Candidate, Settings
 from machine import device_free_mib
 from mdhr_sdk.cli.init import demo_crops
-from mdhr_sdk.deploy.calibration import as_input
+from mdhr_sdk.deploy.parity.footage import as_input
 from mdhr_sdk.modelfolder.config import FolderConfig
 from mdhr_sdk.modelfolder.folder import ModelFolder
 from workers import Worker, WorkerError, ask_once

@@ -9,7 +9,7 @@ from pathlib import Path
 import typer
 
 from ..deploy import EngineOptions, EngineReport, build_engine
-from ..deploy.engine_plan import find_target, plan_engine
+from ..deploy.engines.plan import find_target, plan_engine
 from ..errors import require
 from ..modelfolder.artefacts import artefact
 from ..modelfolder.folder import WEIGHTS, ModelFolder

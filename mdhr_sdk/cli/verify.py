@@ -13,7 +13,7 @@ from ..errors import BackendError, ExportError, ModelFolderError, require
 
 if TYPE_CHECKING:
     from ..deploy import ParityReport
-    from ..deploy.verification import Outcome
+    from ..deploy.parity.verification import Outcome
 
 WIDTH = 150
 COLUMNS = ("mean |Δscore|", "max", "flips", "region flips", "others, relative", "verdict")
@@ -60,7 +60,7 @@ def run_verify(model: str | Path, on: str | None, backends: Sequence[str]) -> No
 
 def _nothing(model: str | Path, backends: Sequence[str]) -> str:
     """Why there is no row."""
-    from ..deploy.verification import exported
+    from ..deploy.parity.verification import exported
     from ..modelfolder.folder import ModelFolder
 
     if graphs := exported(ModelFolder.open(model)):

@@ -24,22 +24,22 @@ __all__ = [
 ]
 
 if TYPE_CHECKING:
-    from .engine_plan import EngineOptions
-    from .engines import EngineReport, build_engine
-    from .export import DEFAULT_GRAPHS, FORMATS, export_each, export_graphs
-    from .parity import Judge
-    from .report import LIMITS, Broken, ParityReport
-    from .verification import verify
-    from .view import export_view
+    from .engines.build import EngineReport, build_engine
+    from .engines.plan import EngineOptions
+    from .export.exporter import DEFAULT_GRAPHS, FORMATS, export_each, export_graphs
+    from .export.view import export_view
+    from .parity.judge import Judge
+    from .parity.report import LIMITS, Broken, ParityReport
+    from .parity.verification import verify
 
 _HOMES = {
-    "engine_plan": ("EngineOptions",),
-    "engines": ("EngineReport", "build_engine"),
-    "export": ("DEFAULT_GRAPHS", "FORMATS", "export_each", "export_graphs"),
-    "parity": ("Judge",),
-    "report": ("LIMITS", "Broken", "ParityReport"),
-    "verification": ("verify",),
-    "view": ("export_view",),
+    "engines.plan": ("EngineOptions",),
+    "engines.build": ("EngineReport", "build_engine"),
+    "export.exporter": ("DEFAULT_GRAPHS", "FORMATS", "export_each", "export_graphs"),
+    "parity.judge": ("Judge",),
+    "parity.report": ("LIMITS", "Broken", "ParityReport"),
+    "parity.verification": ("verify",),
+    "export.view": ("export_view",),
 }
 
 

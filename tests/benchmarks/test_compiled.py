@@ -10,7 +10,7 @@ import torch
 
 from compiled import app, report, runs
 from mdhr_sdk.deploy import LIMITS
-from mdhr_sdk.deploy.parity import probe_clip
+from mdhr_sdk.deploy.parity.judge import probe_clip
 from mdhr_sdk.errors import BackendError
 from mdhr_sdk.modelfolder.folder import ModelFolder
 

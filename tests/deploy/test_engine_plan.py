@@ -12,7 +12,7 @@ import pytest
 
 from fake_tensorrt import FakeTensorRT
 from mdhr_sdk.deploy import EngineOptions
-from mdhr_sdk.deploy.engine_plan import EnginePlan, find_target, plan_engine
+from mdhr_sdk.deploy.engines.plan import EnginePlan, find_target, plan_engine
 from mdhr_sdk.errors import BackendError, ExportError, MissingDependencyError, ModelFolderError
 from mdhr_sdk.modelfolder.folder import ModelFolder
 from mdhr_sdk.runtime.cuda.toolchains import EngineTarget

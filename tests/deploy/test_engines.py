@@ -15,8 +15,9 @@ import pytest
 import mdhr_sdk
 from fake_tensorrt import FakeTensorRT
 from mdhr_sdk.atomic import LOCK
-from mdhr_sdk.deploy import EngineOptions, build_engine, engines
-from mdhr_sdk.deploy.engines import TIMING_CACHE
+from mdhr_sdk.deploy import EngineOptions, build_engine
+from mdhr_sdk.deploy.engines import build as engines
+from mdhr_sdk.deploy.engines.build import TIMING_CACHE
 from mdhr_sdk.errors import ExportError, ModelFolderError
 from mdhr_sdk.modelfolder.folder import ModelFolder, sha256
 
@@ -269,7 +270,7 @@ def test_a_plan_and_a_build_need_no_pytorch() -> None:
     code = (
         "import sys; sys.modules['torch'] = None\n"
         "from mdhr_sdk.deploy import EngineOptions, build_engine\n"
-        "from mdhr_sdk.deploy.engine_plan import plan_engine\n"
+        "from mdhr_sdk.deploy.engines.build.plan import plan_engine\n"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr

@@ -14,7 +14,7 @@ import onnx
 import pytest
 
 from mdhr_sdk.deploy import EngineOptions, build_engine
-from mdhr_sdk.deploy.engine_plan import plan_engine
+from mdhr_sdk.deploy.engines.plan import plan_engine
 from mdhr_sdk.errors import BackendError, ExportError
 from mdhr_sdk.modelfolder.folder import ModelFolder
 from mdhr_sdk.runtime import SessionOptions, open_session

@@ -18,10 +18,11 @@ from typer.testing import CliRunner
 import mdhr_sdk
 from conftest import smooth_clips
 from mdhr_sdk.cli.app import app
-from mdhr_sdk.deploy import LIMITS, Judge, export, export_graphs
-from mdhr_sdk.deploy.onnx_graphs import OPSET, check_graph
-from mdhr_sdk.deploy.parity import probe_clip
-from mdhr_sdk.deploy.view import export_view
+from mdhr_sdk.deploy import LIMITS, Judge, export_graphs
+from mdhr_sdk.deploy.export import exporter as export
+from mdhr_sdk.deploy.export.onnx_graphs import OPSET, check_graph
+from mdhr_sdk.deploy.export.view import export_view
+from mdhr_sdk.deploy.parity.judge import probe_clip
 from mdhr_sdk.errors import ExportError, ModelFolderError
 from mdhr_sdk.model import build_mdhr, calibrate, load_model, save_model
 from mdhr_sdk.modelfolder.artefacts import GRAPHS

@@ -14,11 +14,12 @@ import pytest
 import torch
 from onnx import TensorProto
 
-from mdhr_sdk.deploy import LIMITS, Judge, calibration, export_graphs, export_view
-from mdhr_sdk.deploy.calibration import calibration_clips, demo_clips
-from mdhr_sdk.deploy.half import half_view
-from mdhr_sdk.deploy.quantise import OPERATORS, encoder_layers, saturates
-from mdhr_sdk.deploy.report import report_on
+from mdhr_sdk.deploy import LIMITS, Judge, export_graphs, export_view
+from mdhr_sdk.deploy.export.half import half_view
+from mdhr_sdk.deploy.export.quantise import OPERATORS, encoder_layers, saturates
+from mdhr_sdk.deploy.parity import footage as calibration
+from mdhr_sdk.deploy.parity.footage import calibration_clips, demo_clips
+from mdhr_sdk.deploy.parity.report import report_on
 from mdhr_sdk.errors import BackendError, ExportError, SourceError
 from mdhr_sdk.model import build_mdhr, calibrate, load_model, save_model
 from mdhr_sdk.model.graphs import build_graph

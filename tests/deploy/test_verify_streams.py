@@ -16,8 +16,9 @@ from typer.testing import CliRunner
 
 from conftest import smooth_clips
 from mdhr_sdk.cli.app import app
-from mdhr_sdk.deploy import Broken, Judge, ParityReport, export_graphs, verification, verify
-from mdhr_sdk.deploy.stream_parity import in_windows, stream_lookaheads
+from mdhr_sdk.deploy import Broken, Judge, ParityReport, export_graphs, verify
+from mdhr_sdk.deploy.parity import verification
+from mdhr_sdk.deploy.parity.stream_parity import in_windows, stream_lookaheads
 from mdhr_sdk.errors import BackendError, ExportError
 from mdhr_sdk.model import MDHR, build_mdhr, calibrate, save_model
 from mdhr_sdk.modelfolder.folder import ModelFolder, sha256

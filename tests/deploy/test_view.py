@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from mdhr_sdk.deploy import export_view
-from mdhr_sdk.deploy.view import MatrixWindowMean
+from mdhr_sdk.deploy.export.view import MatrixWindowMean
 from mdhr_sdk.errors import InputError
 from mdhr_sdk.model import build_mdhr, calibrate
 from mdhr_sdk.model.dynamics import window_mean

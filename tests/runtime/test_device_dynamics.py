@@ -13,7 +13,8 @@ import pytest
 
 from fake_cuda import CudaError
 from fake_tensorrt import FakeTensorRT
-from mdhr_sdk.deploy import EngineOptions, build_engine, engines, export_graphs
+from mdhr_sdk.deploy import EngineOptions, build_engine, export_graphs
+from mdhr_sdk.deploy.engines import build as engines
 from mdhr_sdk.errors import BackendError, InputError
 from mdhr_sdk.model import load_model
 from mdhr_sdk.modelfolder.folder import ModelFolder

@@ -7,7 +7,7 @@ from typing import Any
 
 from torch import Tensor, nn
 
-from ..model import MDHR
+from ...model import MDHR
 
 
 class InSingle(nn.Module):

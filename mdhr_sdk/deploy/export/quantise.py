@@ -12,9 +12,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ..errors import ExportError, require
-from ..modelfolder.config import FolderConfig
-from .calibration import as_input
+from ...errors import ExportError, require
+from ...modelfolder.config import FolderConfig
+from ..parity.footage import as_input
 
 OPERATORS = ("Conv", "Gemm", "MatMul")
 PERCENTILE = 99.99  # of a tensor's values lie inside its range; frame differences have tails that would waste it

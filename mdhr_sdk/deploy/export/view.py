@@ -9,10 +9,10 @@ import torch
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
-from ..errors import InputError
-from ..model import MDHR
-from ..model.dynamics import AdaptiveFusion
-from ..model.relations import TokenLinear
+from ...errors import InputError
+from ...model import MDHR
+from ...model.dynamics import AdaptiveFusion
+from ...model.relations import TokenLinear
 
 
 class MatrixWindowMean(nn.Module):

@@ -11,11 +11,11 @@ import logging
 from dataclasses import dataclass
 from typing import Any
 
-from ..errors import ExportError
-from ..modelfolder.config import FolderConfig
-from ..runtime.cuda.toolchains import last_error, trt_logger
-from ..runtime.session import graph_specs
-from .engine_plan import EnginePlan, known_capabilities
+from ...errors import ExportError
+from ...modelfolder.config import FolderConfig
+from ...runtime.cuda.toolchains import last_error, trt_logger
+from ...runtime.session import graph_specs
+from .plan import EnginePlan, known_capabilities
 
 log = logging.getLogger("mdhr_sdk.tensorrt")
 

@@ -11,12 +11,12 @@ import torch
 from numpy.lib.stride_tricks import sliding_window_view
 from numpy.typing import NDArray
 
-from ..model import MDHR, FrameFeatures
-from ..model.dynamics import difference
-from ..modelfolder.config import FolderConfig
-from ..runtime import Session
-from ..runtime.session import graph_specs
-from .calibration import as_input
+from ...model import MDHR, FrameFeatures
+from ...model.dynamics import difference
+from ...modelfolder.config import FolderConfig
+from ...runtime import Session
+from ...runtime.session import graph_specs
+from .footage import as_input
 from .report import ParityReport, report_on
 
 BATCHES = (1, 2, 3, 5)  # the export's example has batch 2; a batch baked into a graph gives wrong numbers at others

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ..errors import ExportError
+from ...errors import ExportError
 
 CLEAR = 0.01  # a score closer than this to its threshold decides nothing
 Pair = tuple[dict[str, NDArray[Any]], dict[str, NDArray[Any]]]  # what the weights answer, what the artefact does

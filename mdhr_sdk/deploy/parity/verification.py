@@ -7,19 +7,19 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from ..errors import BackendError, ExportError, MissingDependencyError, ModelFolderError, NotFiniteError
-from ..model import load_model
-from ..modelfolder.artefacts import GRAPHS, artefact, no_artefact, parity_entry, stream_entry
-from ..modelfolder.folder import ModelFolder
-from ..modelfolder.manifest import failed_on
-from ..runtime import BACKENDS, Session, SessionOptions
-from ..runtime.cuda.devices import cuda_device_count
-from ..runtime.stream.stream_graphs import BESIDE, StreamGraphs
-from .calibration import calibration_clips, demo_clips
-from .parity import Judge
+from ...errors import BackendError, ExportError, MissingDependencyError, ModelFolderError, NotFiniteError
+from ...model import load_model
+from ...modelfolder.artefacts import GRAPHS, artefact, no_artefact, parity_entry, stream_entry
+from ...modelfolder.folder import ModelFolder
+from ...modelfolder.manifest import failed_on
+from ...runtime import BACKENDS, Session, SessionOptions
+from ...runtime.cuda.devices import cuda_device_count
+from ...runtime.stream.stream_graphs import BESIDE, StreamGraphs
+from ..export.view import export_view
+from .footage import calibration_clips, demo_clips
+from .judge import Judge
 from .report import Broken, ParityReport
 from .stream_parity import compare_streams
-from .view import export_view
 
 BROKEN = (ExportError, ModelFolderError, NotFiniteError)
 UNFIT = (BackendError, ExportError, MissingDependencyError, ModelFolderError)

@@ -12,16 +12,16 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from .. import __version__
-from ..errors import ExportError, ModelFolderError
-from ..modelfolder.folder import WEIGHTS, ModelFolder
-from ..runtime import SessionOptions
-from ..runtime.backends.tensorrt import TensorRTSession
-from ..runtime.cuda.devices import cuda_device_count
-from ..runtime.cuda.memory import memory_obstacle
-from ..runtime.cuda.toolchains import foreign
-from .engine_build import BuiltEngine, build_serialized, inspect_engine
-from .engine_plan import EngineOptions, EnginePlan, plan_engine
+from ... import __version__
+from ...errors import ExportError, ModelFolderError
+from ...modelfolder.folder import WEIGHTS, ModelFolder
+from ...runtime import SessionOptions
+from ...runtime.backends.tensorrt import TensorRTSession
+from ...runtime.cuda.devices import cuda_device_count
+from ...runtime.cuda.memory import memory_obstacle
+from ...runtime.cuda.toolchains import foreign
+from .builder import BuiltEngine, build_serialized, inspect_engine
+from .plan import EngineOptions, EnginePlan, plan_engine
 
 TIMING_CACHE = "tensorrt.timing-cache"
 log = logging.getLogger("mdhr_sdk.tensorrt")
@@ -130,10 +130,10 @@ def _why_unproven(target: ModelFolder, plan: EnginePlan) -> str:
 
 def _prove(target: ModelFolder, plan: EnginePlan, part: Path, made: dict[str, Any]) -> None:
     """Compare with the weights and note the figures in `made`; raises ExportError where they differ too much."""
-    from ..model import load_model
-    from .calibration import demo_clips
-    from .export import export_view, gate
-    from .parity import Judge
+    from ...model import load_model
+    from ..export.exporter import export_view, gate
+    from ..parity.footage import demo_clips
+    from ..parity.judge import Judge
 
     options = plan.options
     model = load_model(target)

@@ -11,9 +11,9 @@ from typing import Any
 import torch
 from torch import nn
 
-from ..errors import ExportError, require
-from ..modelfolder.config import FolderConfig
-from ..runtime.session import TensorSpec, graph_specs
+from ...errors import ExportError, require
+from ...modelfolder.config import FolderConfig
+from ...runtime.session import TensorSpec, graph_specs
 
 OPSET = 18
 # What the parsers of ONNX Runtime, OpenVINO and TensorRT are known to take, fp32 and fp16 alike.

@@ -8,13 +8,13 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from ..errors import NotFiniteError
-from ..model import MDHR
-from ..model.dynamics import difference
-from ..modelfolder.config import FolderConfig
-from ..runtime.stream.scorer import StreamScore, StreamScorer, default_lookahead
-from ..runtime.stream.stream_graphs import StreamGraphs
-from .parity import Judge
+from ...errors import NotFiniteError
+from ...model import MDHR
+from ...model.dynamics import difference
+from ...modelfolder.config import FolderConfig
+from ...runtime.stream.scorer import StreamScore, StreamScorer, default_lookahead
+from ...runtime.stream.stream_graphs import StreamGraphs
+from .judge import Judge
 from .report import Broken, ParityReport, report_on
 
 STREAMS = 2

@@ -15,26 +15,26 @@ import torch
 from numpy.typing import NDArray
 from torch import nn
 
-from .. import __version__
-from ..errors import ExportError, require
-from ..model.graphs import build_graph
-from ..model.weights import load_with_digest
-from ..modelfolder.artefacts import GRAPHS, HEADS, artefact
-from ..modelfolder.config import FolderConfig
-from ..modelfolder.folder import ModelFolder
-from ..runtime import Session, SessionOptions
-from ..runtime.backends.onnxruntime import SUFFIX as ONNX
-from ..runtime.backends.onnxruntime import OnnxRuntimeSession
-from ..runtime.backends.torch_module import TorchModuleSession
-from ..runtime.backends.torchscript import SUFFIX as TORCHSCRIPT
-from ..runtime.backends.torchscript import TorchScriptSession
-from ..runtime.session import graph_specs
-from .calibration import calibration_clips
+from ... import __version__
+from ...errors import ExportError, require
+from ...model.graphs import build_graph
+from ...model.weights import load_with_digest
+from ...modelfolder.artefacts import GRAPHS, HEADS, artefact
+from ...modelfolder.config import FolderConfig
+from ...modelfolder.folder import ModelFolder
+from ...runtime import Session, SessionOptions
+from ...runtime.backends.onnxruntime import SUFFIX as ONNX
+from ...runtime.backends.onnxruntime import OnnxRuntimeSession
+from ...runtime.backends.torch_module import TorchModuleSession
+from ...runtime.backends.torchscript import SUFFIX as TORCHSCRIPT
+from ...runtime.backends.torchscript import TorchScriptSession
+from ...runtime.session import graph_specs
+from ..parity.footage import calibration_clips
+from ..parity.judge import BATCHES, Judge
+from ..parity.report import ParityReport
 from .half import half_view
 from .onnx_graphs import OPSET, check_graph, examples, trace_onnx
-from .parity import BATCHES, Judge
 from .quantise import quantise
-from .report import ParityReport
 from .view import export_view
 
 DEFAULT_GRAPHS = ("clip", "encoder", "head", "relations", "temporal")

@@ -11,10 +11,10 @@ from typing import TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from ..errors import InputError, SourceError
-from ..modelfolder.config import FolderConfig
-from ..pipeline.clips import Clip, ClipAssembler
-from ..vision import FaceMesher, Source, Tracker, align, list_sources, prepare
+from ...errors import InputError, SourceError
+from ...modelfolder.config import FolderConfig
+from ...pipeline.clips import Clip, ClipAssembler
+from ...vision import FaceMesher, Source, Tracker, align, list_sources, prepare
 
 CLIPS = 8  # half to measure ranges on, half to judge by
 READ = 64  # clips read of one source at most; several share them, and at most as many sources are read

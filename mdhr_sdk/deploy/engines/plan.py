@@ -9,10 +9,10 @@ import re
 from dataclasses import dataclass
 from typing import Any
 
-from ..errors import BackendError, ExportError, ModelFolderError
-from ..modelfolder.artefacts import GRAPHS, HEADS, artefact, export_command
-from ..modelfolder.folder import WEIGHTS, ModelFolder
-from ..runtime.cuda.toolchains import TOOLCHAINS, EngineTarget, Toolchain
+from ...errors import BackendError, ExportError, ModelFolderError
+from ...modelfolder.artefacts import GRAPHS, HEADS, artefact, export_command
+from ...modelfolder.folder import WEIGHTS, ModelFolder
+from ...runtime.cuda.toolchains import TOOLCHAINS, EngineTarget, Toolchain
 
 PRECISIONS = ("fp32", "fp16", "int8")
 

@@ -1,0 +1,1 @@
+"""Graphs that run without the model's code, made from a folder's weights."""

@@ -1,0 +1,1 @@
+"""The gate: what was exported must answer as the weights do."""
