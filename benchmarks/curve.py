@@ -22,14 +22,14 @@ from mdhr_sdk import AUDetector
 from mdhr_sdk.cli.app import run_app
 from mdhr_sdk.errors import ConfigError, InputError
 from mdhr_sdk.modelfolder.folder import ModelFolder
-from mdhr_sdk.training import runs
-from mdhr_sdk.training.augmentation import Augmentation
-from mdhr_sdk.training.datasets import dataset
-from mdhr_sdk.training.folds import fold_data
-from mdhr_sdk.training.frames import Fold, frame_list
-from mdhr_sdk.training.lists import read_fold, write_fold
-from mdhr_sdk.training.scoring import score_folder
-from mdhr_sdk.training.settings import Settings, read_settings
+from mdhr_sdk.training.data.datasets import dataset
+from mdhr_sdk.training.data.folds import fold_data
+from mdhr_sdk.training.data.frames import Fold, frame_list
+from mdhr_sdk.training.data.lists import read_fold, write_fold
+from mdhr_sdk.training.evaluate.folder_scoring import score_folder
+from mdhr_sdk.training.fit import runs
+from mdhr_sdk.training.fit.augmentation import Augmentation
+from mdhr_sdk.training.fit.settings import Settings, read_settings
 from report import check_json, console, write_json
 
 NOTHING = Augmentation(scale=1.0, flip=0.0, brightness=(1.0, 1.0), contrast=(1.0, 1.0), saturation=(1.0, 1.0))

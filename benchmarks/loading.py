@@ -20,8 +20,8 @@ from machine import describe_machine, usable_cores
 from mdhr_sdk.cli.app import run_app
 from mdhr_sdk.errors import ConfigError, require
 from mdhr_sdk.modelfolder.config import Preprocessing
-from mdhr_sdk.training.datasets import DATASETS, FrameName
-from mdhr_sdk.training.frames import FrameList, frame_list
+from mdhr_sdk.training.data.datasets import DATASETS, FrameName
+from mdhr_sdk.training.data.frames import FrameList, frame_list
 from mdhr_sdk.vision import FaceMesher, align, list_sources
 from report import check_json, console, write_json
 
@@ -118,7 +118,7 @@ def loaders(name: str, folder: Path, videos: int, workers: list[int], faces: lis
     """(pictures, kind, workers, loader) of every row."""
     from torch.utils.data import DataLoader
 
-    from mdhr_sdk.training.clips import ClipDataset
+    from mdhr_sdk.training.data.clip_windows import ClipDataset
 
     frames, preprocessing = write_data(name, folder, videos, faces), Preprocessing()
     for kind in KINDS:

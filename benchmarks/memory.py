@@ -14,10 +14,10 @@ from torch import Tensor
 from mdhr_sdk.aus import label_set
 from mdhr_sdk.cli.app import run_app
 from mdhr_sdk.model import MDHR
-from mdhr_sdk.training.losses import asymmetric_loss
-from mdhr_sdk.training.memory import checkpoint_activations
-from mdhr_sdk.training.module import freeze
-from mdhr_sdk.training.settings import Settings, read_settings
+from mdhr_sdk.training.fit.losses import asymmetric_loss
+from mdhr_sdk.training.fit.memory import checkpoint_activations
+from mdhr_sdk.training.fit.module import freeze
+from mdhr_sdk.training.fit.settings import Settings, read_settings
 from report import check_json, console, write_json
 
 GIB = 2**30

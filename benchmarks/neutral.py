@@ -19,10 +19,10 @@ from rich.table import Table
 from mdhr_sdk.cli.app import run_app
 from mdhr_sdk.errors import InputError
 from mdhr_sdk.pipeline.neutral import NeutralBaseline
-from mdhr_sdk.training.comparison import compare
-from mdhr_sdk.training.metrics import area_under_curve
-from mdhr_sdk.training.predictions import Predictions
-from mdhr_sdk.training.statistics import Interval
+from mdhr_sdk.training.evaluate.comparison import compare
+from mdhr_sdk.training.evaluate.metrics import area_under_curve
+from mdhr_sdk.training.evaluate.predictions import Predictions
+from mdhr_sdk.training.evaluate.statistics import Interval
 from report import check_json, console, write_json
 
 DRAWS = 1000

@@ -28,11 +28,11 @@ from mdhr_sdk.cli.app import run_app
 from mdhr_sdk.errors import ConfigError
 from mdhr_sdk.model import MDHR
 from mdhr_sdk.modelfolder.config import Preprocessing
-from mdhr_sdk.training.clips import ClipDataset
-from mdhr_sdk.training.datasets import DATASETS
-from mdhr_sdk.training.module import MDHRTraining
-from mdhr_sdk.training.order import BlockBatches, Key, Plan
-from mdhr_sdk.training.settings import Settings, read_settings
+from mdhr_sdk.training.data.clip_windows import ClipDataset
+from mdhr_sdk.training.data.datasets import DATASETS
+from mdhr_sdk.training.fit.module import MDHRTraining
+from mdhr_sdk.training.fit.order import BlockBatches, Key, Plan
+from mdhr_sdk.training.fit.settings import Settings, read_settings
 from released import pooled_as_released
 from report import check_json, console, write_json
 

@@ -34,11 +34,11 @@ from rich.table import Table
 from mdhr_sdk.aus import LabelSet, RegionGroup, RegionLayout
 from mdhr_sdk.cli.app import run_app
 from mdhr_sdk.errors import ConfigError
-from mdhr_sdk.training.evaluation import judge
-from mdhr_sdk.training.fit import FoldData, epoch_stem, fit
-from mdhr_sdk.training.predictions import Frames, Predictions
-from mdhr_sdk.training.rules import au_weights, region_classes
-from mdhr_sdk.training.settings import read_settings
+from mdhr_sdk.training.data.rules import au_weights, region_classes
+from mdhr_sdk.training.evaluate.evaluation import judge
+from mdhr_sdk.training.evaluate.predictions import Frames, Predictions
+from mdhr_sdk.training.fit.fit import FoldData, epoch_stem, fit
+from mdhr_sdk.training.fit.settings import read_settings
 from report import check_json, console, write_json
 
 LAYOUT = RegionLayout((RegionGroup("up", "up", (1, 2)), RegionGroup("low", "low", (12, 15, 17))))

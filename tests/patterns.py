@@ -8,9 +8,9 @@ import numpy as np
 import torch
 
 from mdhr_sdk.aus import LabelSet, RegionGroup, RegionLayout
-from mdhr_sdk.training.fit import FoldData
-from mdhr_sdk.training.predictions import Frames
-from mdhr_sdk.training.settings import Settings, read_settings
+from mdhr_sdk.training.evaluate.predictions import Frames
+from mdhr_sdk.training.fit.fit import FoldData
+from mdhr_sdk.training.fit.settings import Settings, read_settings
 
 LABELS = LabelSet("mine", (1, 4, 12), RegionLayout((RegionGroup("up", "up", (1, 4)), RegionGroup("low", "low", (12,)))))
 T, SIZE = 4, 64

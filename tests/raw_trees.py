@@ -17,9 +17,9 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from mdhr_sdk.training.datasets import DATASETS, DatasetSpec
-from mdhr_sdk.training.lists import Fold, FrameList, read_fold
-from mdhr_sdk.training.prepare import Prepared, PrepareOptions, prepare
+from mdhr_sdk.training.data.datasets import DATASETS, DatasetSpec
+from mdhr_sdk.training.data.lists import Fold, FrameList, read_fold
+from mdhr_sdk.training.data.preparation import Prepared, PrepareOptions, prepare
 from mdhr_sdk.vision import DEFAULT_TEMPLATE, TEMPLATES, Face
 
 BP4D_COLUMNS = (1, 2, 4, 5, 6, 7, 9, 10, 11, 12, 14, 15, 16, 17, 23, 24, 27)  # some of the coded AUs; others are 9

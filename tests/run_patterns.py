@@ -14,8 +14,8 @@ from typing import Any
 import numpy as np
 import torch
 
-from mdhr_sdk.training import fit as fitting
-from mdhr_sdk.training.module import MDHRTraining
+from mdhr_sdk.training.fit import fit as fitting
+from mdhr_sdk.training.fit.module import MDHRTraining
 from patterns import fold_data, settings
 
 

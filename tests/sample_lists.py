@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from mdhr_sdk.training.datasets import DatasetSpec, FrameName
-from mdhr_sdk.training.lists import Fold, FrameList, frame_list
+from mdhr_sdk.training.data.datasets import DatasetSpec, FrameName
+from mdhr_sdk.training.data.lists import Fold, FrameList, frame_list
 
 
 def random_labels(rng: np.random.Generator, rows: int, aus: int) -> np.ndarray:

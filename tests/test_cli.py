@@ -249,7 +249,7 @@ def test_help_loads_nothing_heavy() -> None:
     heavy = "{'torch', 'cv2', 'mediapipe', 'matplotlib', 'pandas', 'onnxruntime', 'rich.progress'}"
     code = (
         "import sys; sys.argv = ['mdhr', 'detect', '--help']\n"
-        "from mdhr_sdk.cli.app.app import main\n"
+        "from mdhr_sdk.cli.app import main\n"
         "try: main()\n"
         f"except SystemExit: pass\nassert not {heavy} & set(sys.modules), {heavy} & set(sys.modules)"
     )

@@ -24,11 +24,11 @@ from mdhr_sdk.errors import ConfigError, DataError
 from mdhr_sdk.model import build_mdhr, save_model
 from mdhr_sdk.modelfolder.config import Preprocessing
 from mdhr_sdk.modelfolder.folder import ModelFolder
-from mdhr_sdk.training.augment import resize
-from mdhr_sdk.training.datasets import dataset
-from mdhr_sdk.training.predictions import Predictions
-from mdhr_sdk.training.scoring import score_folder
-from mdhr_sdk.training.settings import read_settings
+from mdhr_sdk.training.data.datasets import dataset
+from mdhr_sdk.training.evaluate.folder_scoring import score_folder
+from mdhr_sdk.training.evaluate.predictions import Predictions
+from mdhr_sdk.training.fit.augment import resize
+from mdhr_sdk.training.fit.settings import read_settings
 from tiny_tree import write_tree
 
 

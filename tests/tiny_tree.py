@@ -7,8 +7,8 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from mdhr_sdk.training.datasets import FrameName, dataset
-from mdhr_sdk.training.lists import Fold, frame_list, write_fold
+from mdhr_sdk.training.data.datasets import FrameName, dataset
+from mdhr_sdk.training.data.lists import Fold, frame_list, write_fold
 
 SUBJECTS = ("anna", "ben", "cara", "dan", "eve", "finn")
 SPEC = """name: tiny

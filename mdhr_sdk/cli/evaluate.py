@@ -17,8 +17,8 @@ from ..modelfolder.folder import ModelFolder
 from .train import defined, require_training, sorted_words
 
 if TYPE_CHECKING:
-    from ..training.comparison import Comparison
-    from ..training.evaluation import Result
+    from ..training.evaluate.comparison import Comparison
+    from ..training.evaluate.evaluation import Result
 
 _NO_FRAMES = "'{}' is a model folder; say what to judge it on: mdhr evaluate {} CONFIG --fold 1{}"
 
@@ -35,8 +35,8 @@ def run_evaluate(
         InputError: predictions that are missing, unfinished or of other frames.
     """
     require_training()
-    from ..training.comparison import compare
-    from ..training.evaluation import evaluate_run
+    from ..training.evaluate.comparison import compare
+    from ..training.evaluate.evaluation import evaluate_run
 
     config, numbers, changes = sorted_words(words, folds)
     for one in [given] if against is None else [given, against]:  # before anything is computed
@@ -146,21 +146,21 @@ def _result_json(result: Result) -> dict[str, Any]:
 
 
 def _is_run(one: str | Path) -> bool:
-    from ..training.evaluation import SETTINGS
+    from ..training.evaluate.evaluation import SETTINGS
 
     return one not in BUNDLED and (Path(one) / SETTINGS).is_file()
 
 
 def _of_model(folder: str | Path, config: Path | None, changes: Sequence[str], folds: Sequence[int]) -> tuple[Any, Any]:
     """A model folder scored on test frames, at its own thresholds."""
-    from ..training.scoring import score_folder
+    from ..training.evaluate.folder_scoring import score_folder
 
     return score_folder(ModelFolder.open(folder), config, changes, folds)
 
 
 def _last_predictions(folder: Path, results: Sequence[Result]) -> dict[int, Any]:
-    from ..training.fit import epoch_stem
-    from ..training.predictions import Predictions
+    from ..training.evaluate.predictions import Predictions
+    from ..training.fit.fit import epoch_stem
 
     last = results[0]
     stems = {fold.fold: epoch_stem(folder / f"fold{fold.fold}", fold.epoch or 0) for fold in last.folds}

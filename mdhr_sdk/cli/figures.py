@@ -50,10 +50,10 @@ def run_figures(
 
 def _distribution(config: Path | None, changes: Sequence[str], folds: Sequence[int]) -> Figure:
     """Both halves of a fold together are the whole data set."""
-    from ..training.datasets import dataset
-    from ..training.figures import draw_distribution
-    from ..training.lists import read_fold
-    from ..training.settings import read_settings
+    from ..training.data.datasets import dataset
+    from ..training.data.lists import read_fold
+    from ..training.evaluate.figures import draw_distribution
+    from ..training.fit.settings import read_settings
 
     data = read_settings(config, changes).data
     spec = dataset(data.dataset)
@@ -63,8 +63,8 @@ def _distribution(config: Path | None, changes: Sequence[str], folds: Sequence[i
 
 def _of_model(folder: ModelFolder, on: str, first: int) -> dict[str, Any]:
     from ..model import load_model
-    from ..training.figures import draw_graph, draw_weights
-    from ..training.inspection import inspect
+    from ..training.evaluate.figures import draw_graph, draw_weights
+    from ..training.evaluate.inspection import inspect
     from ..vision import prepare
 
     config = folder.config

@@ -7,8 +7,8 @@ from pathlib import Path
 from rich.console import Console
 from rich.table import Table
 
-from ..training.datasets import dataset
-from ..training.prepare import Prepared, PrepareOptions, prepare
+from ..training.data.datasets import dataset
+from ..training.data.preparation import Prepared, PrepareOptions, prepare
 from .progress import cores, counted, interruptible
 
 MOST_VIDEOS = 10
@@ -20,7 +20,7 @@ def run_prepare(
     """Prepare data set `name` (bp4d, disfa, or the path of a description) and say what came of it.
 
     Raises:
-        ConfigError, DataError: see `mdhr_sdk.training.prepare`.
+        ConfigError, DataError: see `mdhr_sdk.training.data.preparation`.
     """
     spec = dataset(name)
     options = PrepareOptions(size_px=size_px, face_model=face_model, workers=workers or cores(), partial=partial)

@@ -16,7 +16,7 @@ from ..modelfolder.folder import ModelFolder
 from .progress import interruptible
 
 if TYPE_CHECKING:
-    from ..training.settings import Settings
+    from ..training.fit.settings import Settings
 
 Words = tuple[Path | None, tuple[int, ...], tuple[str, ...]]
 
@@ -44,9 +44,9 @@ def sorted_words(words: Sequence[str], folds: Sequence[int]) -> Words:
 
 
 def run_average(first: str, second: str, out: Path, share: float, half: bool) -> ModelFolder:
-    """Raises: as `mdhr_sdk.training.average.average`."""
+    """Raises: as `mdhr_sdk.training.fit.average.average`."""
     require_training()
-    from ..training.average import average
+    from ..training.fit.average import average
 
     return average(ModelFolder.open(first), ModelFolder.open(second), out, share, half)
 
@@ -58,9 +58,9 @@ def run_train(words: Sequence[str], folds: Sequence[int], out: Path | None, resu
         ConfigError: settings that cannot be, or both or neither of a configuration and --resume.
     """
     require_training()
-    from ..training import runs
-    from ..training.datasets import dataset
-    from ..training.fit import starting_model
+    from ..training.data.datasets import dataset
+    from ..training.fit import runs
+    from ..training.fit.fit import starting_model
 
     config, numbers, changes = sorted_words(words, folds)
     if resume is not None:
@@ -79,9 +79,9 @@ def run_train(words: Sequence[str], folds: Sequence[int], out: Path | None, resu
 
 def _check_folds(settings: Settings, folds: Sequence[int]) -> None:
     """Find a bad list of the last fold now, not after days."""
-    from ..training.folds import fold_data
-    from ..training.runs import start_note
-    from ..training.subjects import check_start
+    from ..training.data.folds import fold_data
+    from ..training.data.subjects import check_start
+    from ..training.fit.runs import start_note
 
     start = start_note(settings)
     for fold in folds:
@@ -91,9 +91,9 @@ def _check_folds(settings: Settings, folds: Sequence[int]) -> None:
 
 
 def _trained(out: Path, folds: Sequence[int]) -> list[Path]:
-    from ..training import runs
-    from ..training.folds import fold_data
-    from ..training.record import read_record
+    from ..training.data.folds import fold_data
+    from ..training.fit import runs
+    from ..training.fit.record import read_record
 
     with interruptible(f"mdhr train --resume {out}"):
         made = runs.train(out, fold_data, folds, tell)
@@ -107,7 +107,7 @@ def _trained(out: Path, folds: Sequence[int]) -> list[Path]:
 
 def tell(line: str) -> None:
     """A line of progress, by the process that writes files."""
-    from ..training.runs import is_first_process
+    from ..training.fit.runs import is_first_process
 
     if is_first_process():
         Console(markup=False, highlight=False, emoji=False).print(line, soft_wrap=True)
@@ -121,9 +121,9 @@ def run_ablation(name: str, words: Sequence[str], folds: Sequence[int], out: Pat
         OutputError: the JSON file cannot be written; a missing folder is found before training.
     """
     require_training()
-    from ..training.ablations import study, with_changes
-    from ..training.datasets import dataset
-    from ..training.runs import is_first_process
+    from ..training.data.datasets import dataset
+    from ..training.evaluate.ablations import study, with_changes
+    from ..training.fit.runs import is_first_process
 
     chosen = study(name)
     if json_path is not None and (json_path.is_dir() or not json_path.absolute().parent.is_dir()):
@@ -160,12 +160,12 @@ def run_ablation(name: str, words: Sequence[str], folds: Sequence[int], out: Pat
 
 def _ablated(base: Settings, model: dict, folder: Path, folds: Sequence[int]) -> tuple[float, float, float]:
     """F1 of one row and its interval; a row that was started with the same settings goes on."""
-    from ..training import runs
-    from ..training.ablations import with_changes
-    from ..training.evaluation import LAST, SETTINGS, evaluate_run
-    from ..training.folds import fold_data
-    from ..training.record import RECORD
-    from ..training.settings import read_settings
+    from ..training.data.folds import fold_data
+    from ..training.evaluate.ablations import with_changes
+    from ..training.evaluate.evaluation import LAST, SETTINGS, evaluate_run
+    from ..training.fit import runs
+    from ..training.fit.record import RECORD
+    from ..training.fit.settings import read_settings
 
     settings = with_changes(base, model)
     if not (folder / RECORD).is_file():  # what `start` writes last
@@ -179,14 +179,14 @@ def _ablated(base: Settings, model: dict, folder: Path, folds: Sequence[int]) ->
 
 
 def _settings(config: Path | None, changes: Sequence[str]) -> Settings:
-    from ..training.settings import read_settings
+    from ..training.fit.settings import read_settings
 
     return read_settings(config, changes)
 
 
 def all_folds(settings: Settings) -> tuple[int, ...]:
     """Those of the data set."""
-    from ..training.datasets import dataset
+    from ..training.data.datasets import dataset
 
     return tuple(range(1, len(dataset(settings.data.dataset).folds) + 1))
 

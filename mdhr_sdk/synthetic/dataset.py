@@ -26,11 +26,11 @@ import numpy as np
 from ..atomic import locked
 from ..errors import DataError, require
 from ..modelfolder.folder import sha256
-from ..training.files import remove_leftovers, write_whole
-from ..training.lists import FrameList, frame_list, write_half
+from ..training.data.files import remove_leftovers, write_whole
+from ..training.data.lists import FrameList, frame_list, write_half
+from ..training.data.spec import DatasetSpec, Part, RawLayout
+from ..training.data.workers import MakeMesher
 from ..training.pool import spread
-from ..training.spec import DatasetSpec, Part, RawLayout
-from ..training.workers import MakeMesher
 from .clips import ClipOptions, expect
 from .kit import FaceKit
 from .making import Maker, Task, check_settings, read_record

@@ -13,9 +13,9 @@ import cv2
 import numpy as np
 
 from ..errors import DataError
-from ..training.files import write_whole
+from ..training.data.files import write_whole
+from ..training.data.workers import MakeMesher
 from ..training.pool import check_stopped
-from ..training.workers import MakeMesher
 from ..vision import DEFAULT_TEMPLATE, TEMPLATES, Face, FaceMesher, align
 from .clips import ClipOptions, SyntheticClip, render_clip
 from .kit import FaceKit, Floats

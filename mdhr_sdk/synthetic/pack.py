@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..errors import DataError
-from ..training.files import writing_whole
+from ..training.data.files import writing_whole
 from .kit import Floats, Ints
 from .raster import FAR, rasterise_depth, vertex_normals
 

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..errors import DataError
-from ..training.files import write_whole
+from ..training.data.files import write_whole
 from .muscles import AUS, LABELS
 
 COLUMNS, ROWS, TILE_PX, STRIP_PX, YELLOW = 10, 6, 128, 18, (0, 255, 255)

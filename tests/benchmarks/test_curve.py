@@ -9,10 +9,10 @@ import pytest
 
 from curve import Row, curve, table, variants, with_people
 from mdhr_sdk.errors import ConfigError, InputError
-from mdhr_sdk.training.datasets import dataset
-from mdhr_sdk.training.folds import augmentation
-from mdhr_sdk.training.lists import read_fold
-from mdhr_sdk.training.settings import read_settings
+from mdhr_sdk.training.data.datasets import dataset
+from mdhr_sdk.training.data.folds import augmentation
+from mdhr_sdk.training.data.lists import read_fold
+from mdhr_sdk.training.fit.settings import read_settings
 from tiny_tree import write_tree
 
 

@@ -12,8 +12,8 @@ import pytest
 
 import loading
 from mdhr_sdk.modelfolder.config import Preprocessing
-from mdhr_sdk.training.augment import Augmentation
-from mdhr_sdk.training.clips import ClipDataset
+from mdhr_sdk.training.data.clip_windows import ClipDataset
+from mdhr_sdk.training.fit.augment import Augmentation
 
 Command = Callable[..., tuple[int, str, str]]
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from mdhr_sdk.model import build_mdhr
-from mdhr_sdk.training.settings import read_settings
+from mdhr_sdk.training.fit.settings import read_settings
 from memory import need
 
 SMALL = (

@@ -9,7 +9,7 @@ import pytest
 from typer.testing import CliRunner
 
 from mdhr_sdk.errors import InputError
-from mdhr_sdk.training.predictions import Frames, Predictions
+from mdhr_sdk.training.evaluate.predictions import Frames, Predictions
 from neutral import app, both, worth
 
 

@@ -12,7 +12,7 @@ import torch
 
 import step
 from mdhr_sdk.model import build_mdhr
-from mdhr_sdk.training.settings import read_settings
+from mdhr_sdk.training.fit.settings import read_settings
 from released import PooledMean, pooled_as_released
 
 Command = Callable[..., tuple[int, str, str]]

@@ -270,7 +270,7 @@ def test_a_plan_and_a_build_need_no_pytorch() -> None:
     code = (
         "import sys; sys.modules['torch'] = None\n"
         "from mdhr_sdk.deploy import EngineOptions, build_engine\n"
-        "from mdhr_sdk.deploy.engines.build.plan import plan_engine\n"
+        "from mdhr_sdk.deploy.engines.plan import plan_engine\n"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr

@@ -24,10 +24,10 @@ from mdhr_sdk.synthetic import making
 from mdhr_sdk.synthetic.clips import ClipOptions
 from mdhr_sdk.synthetic.dataset import MakeOptions, make_dataset
 from mdhr_sdk.synthetic.kit import FaceKit
-from mdhr_sdk.training.clips import ClipDataset
-from mdhr_sdk.training.datasets import dataset
-from mdhr_sdk.training.lists import read_fold, read_test
-from mdhr_sdk.training.scoring import score_folder
+from mdhr_sdk.training.data.clip_windows import ClipDataset
+from mdhr_sdk.training.data.datasets import dataset
+from mdhr_sdk.training.data.lists import read_fold, read_test
+from mdhr_sdk.training.evaluate.folder_scoring import score_folder
 from mdhr_sdk.vision.faces.engine import Face
 from toy_mesher import PAIRS, ToyMesher
 

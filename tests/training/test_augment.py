@@ -10,8 +10,8 @@ from PIL import Image
 from torchvision.transforms import functional
 
 from mdhr_sdk.errors import ConfigError
-from mdhr_sdk.training import augment as ours
-from mdhr_sdk.training.augment import Augmentation, augment, resize
+from mdhr_sdk.training.fit import augment as ours
+from mdhr_sdk.training.fit.augment import Augmentation, augment, resize
 
 STEPS = [
     (ours.brighten, functional.adjust_brightness),

@@ -14,8 +14,8 @@ from mdhr_sdk.errors import ConfigError, ModelFolderError
 from mdhr_sdk.model import MDHR, load_model, save_model
 from mdhr_sdk.modelfolder.config import ModelConfig, Preprocessing
 from mdhr_sdk.modelfolder.folder import ModelFolder
-from mdhr_sdk.training.average import average
-from mdhr_sdk.training.subjects import check_subjects, note_subjects, noted
+from mdhr_sdk.training.data.subjects import check_subjects, note_subjects, noted
+from mdhr_sdk.training.fit.average import average
 
 
 def made(path: Path, seed: int, trained: bool = True, **config: object) -> ModelFolder:

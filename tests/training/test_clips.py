@@ -15,10 +15,10 @@ from torch.utils.data import DataLoader
 
 from mdhr_sdk.errors import ConfigError, DataError
 from mdhr_sdk.modelfolder.config import Preprocessing
-from mdhr_sdk.training.augment import Augmentation
-from mdhr_sdk.training.clips import ClipDataset, normalised
-from mdhr_sdk.training.datasets import DATASETS
-from mdhr_sdk.training.lists import FrameList
+from mdhr_sdk.training.data.clip_windows import ClipDataset, normalised
+from mdhr_sdk.training.data.datasets import DATASETS
+from mdhr_sdk.training.data.lists import FrameList
+from mdhr_sdk.training.fit.augment import Augmentation
 from sample_lists import make_list
 
 BP4D = DATASETS["bp4d"]

@@ -8,9 +8,9 @@ import sklearn.metrics as sk
 from scipy.stats import ttest_rel
 
 from mdhr_sdk.cli.evaluate import as_json
-from mdhr_sdk.training.comparison import compare
-from mdhr_sdk.training.evaluation import LAST, Result, judge
-from mdhr_sdk.training.predictions import Frames, Predictions
+from mdhr_sdk.training.evaluate.comparison import compare
+from mdhr_sdk.training.evaluate.evaluation import LAST, Result, judge
+from mdhr_sdk.training.evaluate.predictions import Frames, Predictions
 
 
 def test_a_false_alarm_where_nothing_occurs_takes_no_au_from_a_mean() -> None:

@@ -12,10 +12,10 @@ import numpy as np
 import pytest
 
 from field_counts import FOLDS
-from mdhr_sdk.training.datasets import DATASETS
-from mdhr_sdk.training.evaluation import LAST, Result, judge
-from mdhr_sdk.training.lists import read_fold
-from mdhr_sdk.training.predictions import Frames, Predictions
+from mdhr_sdk.training.data.datasets import DATASETS
+from mdhr_sdk.training.data.lists import read_fold
+from mdhr_sdk.training.evaluate.evaluation import LAST, Result, judge
+from mdhr_sdk.training.evaluate.predictions import Frames, Predictions
 
 pytestmark = pytest.mark.skipif(
     "MDHR_OFFICIAL_LISTS" not in os.environ, reason="MDHR_OFFICIAL_LISTS names no folder of the field's lists"

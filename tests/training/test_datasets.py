@@ -10,8 +10,8 @@ import pytest
 
 from mdhr_sdk.aus import label_set
 from mdhr_sdk.errors import ConfigError
-from mdhr_sdk.training import datasets
-from mdhr_sdk.training.datasets import DATASETS, FrameName, dataset
+from mdhr_sdk.training.data import datasets
+from mdhr_sdk.training.data.datasets import DATASETS, FrameName, dataset
 
 RAW = {"labels": "labels/{subject}_{task}.csv", "pictures": ["videos/{subject}_{task}.mp4"]}
 OWN = {

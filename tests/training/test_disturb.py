@@ -8,9 +8,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mdhr_sdk.errors import ConfigError
-from mdhr_sdk.training.augment import augment
-from mdhr_sdk.training.augmentation import Augmentation
-from mdhr_sdk.training.disturb import disturb, disturbs
+from mdhr_sdk.training.fit.augment import augment
+from mdhr_sdk.training.fit.augmentation import Augmentation
+from mdhr_sdk.training.fit.disturb import disturb, disturbs
 
 STRONG = {"turn_deg": 10.0, "stretch": 0.1, "light": 0.3, "blur": 1.0, "erase": 1.0}
 

@@ -24,15 +24,25 @@ from mdhr_sdk.cli.evaluate import as_json, comparison_table, run_evaluate
 from mdhr_sdk.errors import ConfigError, InputError, TrainingError
 from mdhr_sdk.model import load_model
 from mdhr_sdk.modelfolder.folder import ModelFolder
-from mdhr_sdk.training import record, runs
-from mdhr_sdk.training.comparison import Comparison, compare
-from mdhr_sdk.training.evaluation import BEST, LAST, NESTED, TUNED, Result, best_threshold, choose, evaluate_run, judge
-from mdhr_sdk.training.fit import FoldData
-from mdhr_sdk.training.metrics import count
-from mdhr_sdk.training.predictions import Frames, Predictions
-from mdhr_sdk.training.settings import Settings, read_settings
-from mdhr_sdk.training.statistics import Interval, TestResult
-from mdhr_sdk.training.subjects import check_subjects
+from mdhr_sdk.training.data.subjects import check_subjects
+from mdhr_sdk.training.evaluate.comparison import Comparison, compare
+from mdhr_sdk.training.evaluate.evaluation import (
+    BEST,
+    LAST,
+    NESTED,
+    TUNED,
+    Result,
+    best_threshold,
+    choose,
+    evaluate_run,
+    judge,
+)
+from mdhr_sdk.training.evaluate.metrics import count
+from mdhr_sdk.training.evaluate.predictions import Frames, Predictions
+from mdhr_sdk.training.evaluate.statistics import Interval, TestResult
+from mdhr_sdk.training.fit import record, runs
+from mdhr_sdk.training.fit.fit import FoldData
+from mdhr_sdk.training.fit.settings import Settings, read_settings
 from patterns import T, fold_data, settings
 
 

@@ -19,9 +19,9 @@ from safetensors.torch import load_file
 import mdhr_sdk
 from mdhr_sdk.errors import ConfigError, TrainingError
 from mdhr_sdk.model import save_model
-from mdhr_sdk.training import module
-from mdhr_sdk.training.fit import fit, score, starting_model
-from mdhr_sdk.training.predictions import Predictions
+from mdhr_sdk.training.evaluate.predictions import Predictions
+from mdhr_sdk.training.fit import module
+from mdhr_sdk.training.fit.fit import fit, score, starting_model
 from patterns import LABELS, Clips, T, fold_data, settings
 
 SCRIPT = Path(__file__).parents[1] / "run_patterns.py"

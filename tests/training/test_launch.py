@@ -16,10 +16,10 @@ from torch.utils.data import DataLoader
 
 from mdhr_sdk.errors import ConfigError, DataError, TrainingError
 from mdhr_sdk.model import build_mdhr
-from mdhr_sdk.training.fit import fit, score
-from mdhr_sdk.training.launch import check_processes, plain_errors, synchronised
-from mdhr_sdk.training.module import MDHRTraining
-from mdhr_sdk.training.order import Plan
+from mdhr_sdk.training.fit.fit import fit, score
+from mdhr_sdk.training.fit.launch import check_processes, plain_errors, synchronised
+from mdhr_sdk.training.fit.module import MDHRTraining
+from mdhr_sdk.training.fit.order import Plan
 from patterns import Clips, fold_data, settings
 
 CUDA: Any = types.SimpleNamespace(accelerator=CUDAAccelerator())
@@ -88,7 +88,7 @@ class Unreadable(Clips):
 @pytest.mark.slow
 def test_an_error_in_a_loaders_process_is_one_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     # a process that by now holds every native library does not survive a fork
-    monkeypatch.setattr("mdhr_sdk.training.fit.DataLoader", partial(DataLoader, multiprocessing_context="spawn"))
+    monkeypatch.setattr("mdhr_sdk.training.fit.fit.DataLoader", partial(DataLoader, multiprocessing_context="spawn"))
     chosen, data = settings("data.workers=1"), fold_data()
     object.__setattr__(data, "train", Unreadable(10))
     with pytest.raises(DataError) as error:

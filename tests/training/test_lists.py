@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 
 from mdhr_sdk.errors import ConfigError, DataError
-from mdhr_sdk.training.datasets import DATASETS, DatasetSpec
-from mdhr_sdk.training.lists import check_pictures, frame_list, read_fold, write_fold
+from mdhr_sdk.training.data.datasets import DATASETS, DatasetSpec
+from mdhr_sdk.training.data.lists import check_pictures, frame_list, read_fold, write_fold
 from sample_lists import make_list, small_fold
 
 DISFA = DATASETS["disfa"]

@@ -7,7 +7,7 @@ import math
 import pytest
 import torch
 
-from mdhr_sdk.training.losses import asymmetric_loss, region_loss
+from mdhr_sdk.training.fit.losses import asymmetric_loss, region_loss
 
 
 def test_asymmetric_loss_is_equation_10() -> None:

@@ -14,8 +14,8 @@ from torchmetrics.classification import BinaryAUROC, BinaryF1Score
 
 from field_counts import FOLDS
 from mdhr_sdk.errors import InputError
-from mdhr_sdk.training.events import count_events
-from mdhr_sdk.training.metrics import area_under_curve, count, mean
+from mdhr_sdk.training.evaluate.events import count_events
+from mdhr_sdk.training.evaluate.metrics import area_under_curve, count, mean
 
 
 def random_case(seed: int, rows: int, aus: int, unknown: float) -> tuple[Any, Any, Any]:

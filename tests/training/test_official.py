@@ -8,9 +8,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from mdhr_sdk.training.datasets import DATASETS
-from mdhr_sdk.training.lists import Fold, read_fold
-from mdhr_sdk.training.rules import au_weights, region_classes
+from mdhr_sdk.training.data.datasets import DATASETS
+from mdhr_sdk.training.data.lists import Fold, read_fold
+from mdhr_sdk.training.data.rules import au_weights, region_classes
 from raw_trees import rebuild, text
 
 FOLDER = Path(os.environ.get("MDHR_OFFICIAL_LISTS", ""))

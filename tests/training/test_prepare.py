@@ -16,9 +16,9 @@ import numpy as np
 import pytest
 
 from mdhr_sdk.errors import DataError
-from mdhr_sdk.training.datasets import DATASETS
-from mdhr_sdk.training.lists import read_fold
-from mdhr_sdk.training.prepare import Prepared, PrepareOptions, prepare
+from mdhr_sdk.training.data.datasets import DATASETS
+from mdhr_sdk.training.data.lists import read_fold
+from mdhr_sdk.training.data.preparation import Prepared, PrepareOptions, prepare
 from mdhr_sdk.vision import DEFAULT_TEMPLATE, FaceMesher, align, list_sources
 from processes import alive
 from raw_trees import SlowWholeFrame, WholeFrame, rebuild, text, write_bp4d, write_disfa

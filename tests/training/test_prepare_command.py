@@ -12,10 +12,10 @@ import pytest
 
 from fakes import write_video
 from mdhr_sdk.cli import app as cli
-from mdhr_sdk.training.datasets import dataset
-from mdhr_sdk.training.folds import fold_data
-from mdhr_sdk.training.lists import read_fold
-from mdhr_sdk.training.settings import read_settings
+from mdhr_sdk.training.data.datasets import dataset
+from mdhr_sdk.training.data.folds import fold_data
+from mdhr_sdk.training.data.lists import read_fold
+from mdhr_sdk.training.fit.settings import read_settings
 from mdhr_sdk.vision import list_sources
 
 DESCRIPTION = """

@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 
 from mdhr_sdk.errors import DataError
-from mdhr_sdk.training.datasets import DATASETS, dataset
-from mdhr_sdk.training.raw import RawVideo, find_videos, picture_files
+from mdhr_sdk.training.data.datasets import DATASETS, dataset
+from mdhr_sdk.training.data.raw import RawVideo, find_videos, picture_files
 from raw_trees import write_bp4d, write_disfa
 from sample_lists import make_list
 

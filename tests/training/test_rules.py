@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from mdhr_sdk.aus import LABEL_SETS, label_set
 from mdhr_sdk.errors import DataError, InputError
-from mdhr_sdk.training.rules import au_weights, region_classes
+from mdhr_sdk.training.data.rules import au_weights, region_classes
 
 ROWS = st.integers(0, 2**32 - 1)
 

@@ -11,8 +11,8 @@ from mdhr_sdk.aus import label_set
 from mdhr_sdk.errors import ConfigError
 from mdhr_sdk.model import MDHR
 from mdhr_sdk.modelfolder.folder import ModelFolder
-from mdhr_sdk.training.folds import augmentation
-from mdhr_sdk.training.settings import read_settings
+from mdhr_sdk.training.data.folds import augmentation
+from mdhr_sdk.training.fit.settings import read_settings
 
 ROOT = Path(__file__).resolve().parents[2]
 

@@ -7,8 +7,8 @@ import pytest
 from scipy import stats
 
 from mdhr_sdk.errors import InputError
-from mdhr_sdk.training.metrics import count
-from mdhr_sdk.training.statistics import bootstrap_difference, bootstrap_f1, by_subject, mcnemar, paired_t_test
+from mdhr_sdk.training.evaluate.metrics import count
+from mdhr_sdk.training.evaluate.statistics import bootstrap_difference, bootstrap_f1, by_subject, mcnemar, paired_t_test
 
 
 def decisions(seed: int, rows: int = 300, aus: int = 3, right: float = 0.8) -> tuple[np.ndarray, np.ndarray]:

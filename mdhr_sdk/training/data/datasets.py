@@ -1,0 +1,182 @@
+"""One table of the data sets: their AUs, how their files are named, and who is tested in which fold.
+
+A data set of one's own is a YAML or JSON file. For a folder with `videos/anna_smile.mp4`, ... and, for each video, a
+table `labels/anna_smile.csv` whose first column is the frame number (0 for the first frame) and whose other columns
+are AUs, as in `frame,AU01,AU02,AU12` or `frame,1,2,12`, with 0, 1 or 9 (unknown) in every row:
+
+    name: mylab
+    aus: [1, 2, 4, 6, 12, 25]          # rising
+    folds: [[anna, ben], [chris]]      # test subjects of each fold; whoever stands in none is always trained on
+    raw:
+      labels: "labels/{subject}_{task}.csv"
+      pictures: ["videos/{subject}_{task}.mp4"]
+
+Then `mdhr prepare mylab.yaml --raw FOLDER --out OUT`. All further keys are the attributes of `OwnDataset` and
+`RawLayout`.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from ...aus import REGIONS, LabelSet, RegionGroup, RegionLayout, label_set
+from ...errors import ConfigError, require
+from ..fit.yaml_file import nearest
+from .spec import DatasetSpec, FrameName, RawLayout, check, fields
+
+__all__ = ["DATASETS", "DatasetSpec", "FrameName", "OwnDataset", "RawLayout", "dataset"]
+
+UPPER, MIDDLE = (1, 2, 4, 5, 7, 43, 45), (6, 9)  # AUs of the upper and middle face; all others are below
+MAX_GROUP = 8
+
+
+def _subjects(text: str) -> tuple[str, ...]:
+    return tuple(text.split())
+
+
+DATASETS: dict[str, DatasetSpec] = {
+    "bp4d": DatasetSpec(
+        label_set("bp4d"),
+        folds=(
+            _subjects("F007 F015 F006 F019 M006 M009 F012 M003 F004 F021 F017 M015 F014"),
+            _subjects("M011 F003 M010 M002 F005 F022 M018 M017 F013 M016 F020 F011 M013 M005"),
+            _subjects("F001 M007 F018 F008 F002 M004 F010 F009 M012 M001 F016 M014 F023 M008"),
+        ),
+        crop="{subject}/{task}/{frame}.jpg",
+        raw=RawLayout(
+            labels="AUCoding/AU_OCC/{subject}_{task}.csv",
+            pictures=("2D+3D/{subject}/{task}", "2D+3D/{subject}/{task}.*", "2D+3D/{subject}_{task}.*"),
+            first_frame=1,
+        ),
+        prefix="BP4D",
+        paths="img_path",
+    ),
+    "disfa": DatasetSpec(
+        label_set("disfa"),
+        folds=(
+            _subjects("SN003 SN029 SN023 SN025 SN008 SN005 SN007 SN017 SN004"),
+            _subjects("SN013 SN018 SN011 SN028 SN012 SN006 SN031 SN021 SN024"),
+            _subjects("SN002 SN010 SN001 SN026 SN027 SN032 SN030 SN009 SN016"),
+        ),
+        crop="{subject}/{subject}_{frame}.png",
+        raw=RawLayout(
+            labels="ActionUnit_Labels/{subject}/{subject}_au{au}.txt",
+            pictures=("Video_LeftCamera/LeftVideo{subject}_comp.*",),
+            first_frame=1,
+            list_offset=-1,
+            positive_from=2,
+            highest=5,
+        ),
+        prefix="DISFA",
+        paths="path",
+    ),
+}
+
+
+@dataclass(frozen=True)
+class OwnDataset:
+    """The keys of a data set's YAML or JSON file.
+
+    Attributes:
+        name: of the label set, and of the list files unless `prefix` is given.
+        aus: FACS numbers, rising; or the name of a label set of `mdhr_sdk.aus`, whose groups are then meant.
+        folds: test subjects of each fold; a number as a name stands in quotes.
+        raw: where labels and pictures lie, see `RawLayout`.
+        groups: AUs whose combinations a region head predicts, each with a region 'up', 'mid' or 'low'; without them
+            one group a region (AUs 1, 2, 4, 5, 7, 43, 45 up, 6 and 9 mid, all others low).
+        crop, prefix, paths: see `DatasetSpec`.
+    """
+
+    name: str
+    aus: tuple[int, ...] | str
+    folds: tuple[tuple[str, ...], ...]
+    raw: RawLayout
+    groups: tuple[RegionGroup, ...] = ()
+    crop: str = ""
+    prefix: str = ""
+    paths: str = "path"
+
+    def spec(self) -> DatasetSpec:
+        """The data set, checked.
+
+        Raises:
+            ConfigError: names the key that is wrong.
+        """
+        task = "{task}/" if "task" in fields(self.raw.labels) else ""
+        return DatasetSpec(
+            self._label_set(),
+            self.folds,
+            self.crop or f"{{subject}}/{task}{{frame}}.jpg",
+            self.raw,
+            self.prefix or self.name,
+            self.paths,
+        )
+
+    def _label_set(self) -> LabelSet:
+        if isinstance(self.aus, str):
+            return label_set(self.aus)
+        check(list(self.aus) == sorted(set(self.aus)), f"rising AUs, each once; got {list(self.aus)}")
+        groups = self.groups or _default_groups(self.aus)
+        check(all(len(g.aus) <= MAX_GROUP for g in groups), f"groups of at most {MAX_GROUP} AUs; give 'groups'")
+        return LabelSet(self.name, self.aus, RegionLayout(groups))
+
+
+def _default_groups(aus: tuple[int, ...]) -> tuple[RegionGroup, ...]:
+    homes = {au: "up" if au in UPPER else "mid" if au in MIDDLE else "low" for au in aus}
+    members = {region: tuple(au for au in aus if homes[au] == region) for region in REGIONS}
+    return tuple(RegionGroup(region, region, members[region]) for region in REGIONS if members[region])
+
+
+def dataset(name: str | Path) -> DatasetSpec:
+    """The data set called `name`, or the one described by the YAML or JSON file `name`.
+
+    Raises:
+        ConfigError: no such name or file, or a file that does not describe a data set.
+    """
+    if str(name) in DATASETS:
+        return DATASETS[str(name)]
+    path = Path(name)
+    if path.suffix.lower() not in (".yaml", ".yml", ".json"):
+        raise ConfigError(f"unknown data set '{name}'; known: {', '.join(DATASETS)}, or the path of a .yaml or .json")
+    import dacite
+
+    try:
+        return dacite.from_dict(OwnDataset, _read(path), dacite.Config(strict=True)).spec()
+    except dacite.UnexpectedDataError as error:
+        known = [f.name for kind in (OwnDataset, RawLayout) for f in dataclasses.fields(kind)]
+        key = sorted(error.keys)[0]
+        raise ConfigError(f"'{path}' has a key '{key}' that no data set has; {nearest(key, known)}") from None
+    except (dacite.DaciteError, TypeError, ValueError, AttributeError) as error:
+        raise ConfigError(
+            f"'{path}' describes no data set: {error}; names that look like numbers want quotes"
+        ) from None
+    except ConfigError as error:
+        raise ConfigError(f"'{path}': {error}") from None
+
+
+def _read(path: Path) -> dict[str, Any]:
+    try:
+        text = path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigError(f"cannot be read: {error}") from None
+    if path.suffix.lower() == ".json":
+        data = json.loads(text)
+    else:
+        yaml = require("yaml", "train")
+        try:
+            data = yaml.safe_load(text)
+        except yaml.YAMLError as error:
+            raise ConfigError(f"not YAML: {error}") from None
+    if not isinstance(data, dict):
+        raise ConfigError(f"expected keys with values, among them name, aus, folds and raw; got {type(data).__name__}")
+    return _with_tuples(data)
+
+
+def _with_tuples(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {key: _with_tuples(item) for key, item in value.items()}
+    return tuple(map(_with_tuples, value)) if isinstance(value, list) else value

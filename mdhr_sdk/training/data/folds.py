@@ -1,0 +1,130 @@
+"""From list files to what a run trains and is validated on."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Collection
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from ...errors import ConfigError
+from ...modelfolder.config import ModelConfig, Preprocessing
+from ..evaluate.predictions import Frames
+from ..fit.augment import Augmentation
+from ..fit.fit import FoldData, Tested
+from ..fit.settings import Settings
+from .clip_windows import ClipDataset, normalised
+from .datasets import dataset
+from .lists import FrameList, check_pictures, read_fold, read_test
+from .rules import au_weights, region_classes
+
+
+def tested_half(settings: Settings, fold: int, preprocessing: Preprocessing) -> Tested:
+    """The test half of a fold, which may be all there is of it, to be normalised as `preprocessing` says.
+
+    Raises:
+        ConfigError, DataError: as `fold_data`.
+    """
+    spec = dataset(settings.data.dataset)
+    test = read_test(Path(settings.data.lists), spec, fold)
+    check_pictures(test, Path(settings.data.images))
+    clips = _clips(settings, settings.model_config(spec.label_set), preprocessing, test, False)
+    return Tested(
+        label_set=spec.label_set,
+        validation=clips,
+        frames=_frames(test, spec.label_set.codes),
+        prepare=partial(normalised, mean=preprocessing.mean, std=preprocessing.std),
+    )
+
+
+def fold_data(settings: Settings, fold: int, inner: bool = False) -> FoldData:
+    """The training and validation halves of a fold, normalised for ImageNet.
+
+    With `inner` the test half is left alone: `data.held_out` of the training subjects are validated on, and the
+    others trained on.
+
+    Raises:
+        ConfigError, DataError: the data set, a list, or an image is not as it should be.
+    """
+    spec = dataset(settings.data.dataset)
+    lists = read_fold(Path(settings.data.lists), spec, fold)
+    for half in (lists.train, lists.test):
+        check_pictures(half, Path(settings.data.images))
+    train, validation = lists.train, lists.test
+    if inner:
+        chosen = held_out_subjects(train.subjects, settings.data.held_out, settings.trainer.seed, fold)
+        train, validation = (_of_subjects(train, chosen, inside) for inside in (False, True))
+    config = settings.model_config(spec.label_set)
+    codes, shown = spec.label_set.codes, Preprocessing(size_px=config.input_size_px)
+    return FoldData(
+        label_set=spec.label_set,
+        train=_clips(settings, config, shown, train, True),
+        validation=_clips(settings, config, shown, validation, False),
+        frames=_frames(validation, codes),
+        weights=au_weights(train.labels, codes),
+        trained_on=_frames(train, codes),
+        prepare=partial(normalised, mean=shown.mean, std=shown.std),
+    )
+
+
+def held_out_subjects(subjects: Collection[str], share: float, seed: int, fold: int) -> set[str]:
+    """About `share` of the subjects, drawn by (seed, fold); at least one, and never all.
+
+    Raises:
+        ConfigError: there are fewer than two.
+    """
+    names = sorted(set(subjects))
+    if len(names) < 2:
+        raise ConfigError(f"data.held_out needs at least two training subjects; fold {fold} has {names}; set it to 0")
+    number = min(max(1, round(share * len(names))), len(names) - 1)
+    return set(np.random.default_rng((seed, fold)).permutation(names)[:number].tolist())
+
+
+def _of_subjects(frames: FrameList, subjects: Collection[str], inside: bool) -> FrameList:
+    """The rows of these subjects, or all others."""
+    rows = np.flatnonzero(np.isin(frames.subjects, list(subjects)) == inside)
+    columns: dict[str, Any] = {name: getattr(frames, name)[rows] for name in ("labels", "regions", "videos", "numbers")}
+    texts: dict[str, Any] = {name: tuple(getattr(frames, name)[row] for row in rows) for name in ("paths", "subjects")}
+    return dataclasses.replace(frames, **columns, **texts, weights=None)
+
+
+def _clips(
+    settings: Settings, config: ModelConfig, preprocessing: Preprocessing, frames: FrameList, train: bool
+) -> ClipDataset:
+    regions = region_classes(frames.labels, config.layout, config.label_set.aus)
+    return ClipDataset(
+        dataclasses.replace(frames, regions=regions),
+        root=Path(settings.data.images),
+        clip_length=settings.data.clip_length,
+        size_px=preprocessing.size_px,
+        mean=preprocessing.mean,
+        std=preprocessing.std,
+        train=train,
+        seed=settings.trainer.seed,
+        augmentation=augmentation(settings) if train else None,
+        as_bytes=True,
+    )
+
+
+def augmentation(settings: Settings) -> Augmentation:
+    """The paper's, with what `settings.augmentation` changes.
+
+    Raises:
+        ConfigError: an unknown key or a bad value.
+    """
+    known = [f.name for f in dataclasses.fields(Augmentation)]
+    values: dict[str, Any] = {key: tuple(x) if isinstance(x, list) else x for key, x in settings.augmentation.items()}
+    if unknown := sorted(set(values) - set(known)):
+        raise ConfigError(f"unknown setting 'augmentation.{unknown[0]}'; known: {', '.join(known)}")
+    try:
+        return Augmentation(**values)
+    except (TypeError, ValueError) as error:
+        raise ConfigError(f"augmentation: {error}") from None
+
+
+def _frames(frames: FrameList, codes: tuple[str, ...]) -> Frames:
+    starts = np.array([run.start for run in frames.runs()], np.int64)
+    return Frames(codes, frames.labels, frames.subjects, frames.paths, starts)

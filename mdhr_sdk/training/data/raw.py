@@ -1,0 +1,161 @@
+"""A distribution as it comes: which videos it has, where their pictures lie, and what was coded in which frame."""
+
+from __future__ import annotations
+
+import glob
+import re
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ...errors import DataError
+from ...vision.sources.resolve import IMAGE_SUFFIXES, VIDEO_SUFFIXES
+from .coding import read_columns, read_table
+from .spec import DatasetSpec, FrameName, RawLayout, pattern_of
+
+
+@dataclass(frozen=True, eq=False)
+class RawVideo:
+    """One video with its labels.
+
+    Attributes:
+        subject, task: task is '' where a subject has one video.
+        pictures: a folder of images or a video file; None where neither was found.
+        numbers: (n,) int64 rising, the coded frames, as the lists number them.
+        labels: (n, N) int8, 1, 0 or -1 (this AU was not coded).
+        first_number: number of a video file's first frame, as the lists number it.
+        list_offset: what was added to the numbers of label files and images.
+        uncoded: numbers of frames in the label files of which no AU of the label set was coded.
+    """
+
+    subject: str
+    task: str
+    pictures: Path | None
+    numbers: NDArray[np.int64]
+    labels: NDArray[np.int8]
+    first_number: int
+    list_offset: int
+    uncoded: tuple[int, ...]
+
+    @property
+    def name(self) -> str:
+        """As in 'F001/T1' or 'SN001'."""
+        return f"{self.subject}/{self.task}" if self.task else self.subject
+
+    def frame(self, number: int) -> FrameName:
+        return FrameName(self.subject, self.task, int(number))
+
+
+def find_videos(dataset: DatasetSpec, raw: Path) -> list[RawVideo]:
+    """Every video of a distribution that has labels, in the order of the lists: fold by fold, then by task.
+
+    Raises:
+        DataError: no such folder, no label files in it, or a label file that is not as the layout says; the message
+            names file and line.
+    """
+    if not raw.is_dir():
+        raise DataError(
+            f"'{raw}' is no folder; --raw wants the folder of the distribution, which has {_looks(dataset)}"
+        )
+    files = _label_files(dataset.raw, raw)
+    if not files:
+        raise DataError(f"'{raw}' has no {dataset.raw.labels}; --raw wants the folder that holds {_looks(dataset)}")
+    videos = [_video(dataset, raw, names, files[names]) for names in sorted(files, key=_order(dataset))]
+    for video in videos:
+        frame = video.frame(video.numbers[0] if len(video.numbers) else 0)
+        if dataset.parse(dataset.crop_path(frame)) != frame:
+            raise DataError(
+                f"crops of {video.name} would be called {dataset.crop_path(frame)}, from which {frame} cannot be read "
+                f"back by {dataset.crop}; choose another 'crop', as '{{subject}}/{{task}}/{{frame}}.jpg', or rename"
+            )
+    return videos
+
+
+def picture_files(folder: Path) -> dict[int, Path]:
+    """Images of a folder by the number that their names end in.
+
+    Raises:
+        DataError: the folder cannot be read, or two images have one number.
+    """
+    found: dict[int, Path] = {}
+    try:
+        paths = sorted(folder.iterdir())
+    except OSError as error:
+        raise DataError(f"'{folder}' cannot be read: {error.strerror or error}; check its permissions") from None
+    for path in paths:
+        number = re.search(r"[0-9]+$", path.stem)
+        if path.suffix.lower() not in IMAGE_SUFFIXES or path.name.startswith(".") or number is None:
+            continue
+        if found.setdefault(int(number[0]), path) != path:
+            both = f"{found[int(number[0])].name} and {path.name}"
+            raise DataError(f"'{folder}' has two images of frame {int(number[0])}: {both}; remove one")
+    return found
+
+
+def _looks(dataset: DatasetSpec) -> str:
+    return f"{dataset.raw.labels} and {dataset.raw.pictures[0]}"
+
+
+def _order(dataset: DatasetSpec) -> Callable[[tuple[str, str]], tuple[int, str, list[tuple[int, str]]]]:
+    ranks = {subject: rank for rank, subject in enumerate(dataset.subjects)}
+
+    def key(names: tuple[str, str]) -> tuple[int, str, list[tuple[int, str]]]:
+        subject, task = names
+        parts = [(int(part), "") if part.isdigit() else (-1, part) for part in re.split(r"([0-9]+)", task)]
+        return ranks.get(subject, len(ranks)), subject, parts
+
+    return key
+
+
+def _label_files(layout: RawLayout, raw: Path) -> dict[tuple[str, str], dict[int, Path]]:
+    """(subject, task) -> AU -> its file; AU 0 stands for all where one table has them."""
+    parts = re.split(r"\{\w+\}", layout.labels)
+    found: dict[tuple[str, str], dict[int, Path]] = {}
+    for path in sorted(raw.glob("*".join(map(glob.escape, parts)))):
+        names = pattern_of(layout.labels).fullmatch(path.relative_to(raw).as_posix())
+        if names is not None and path.is_file():
+            fields = names.groupdict()
+            key = fields["subject"], fields.get("task", "")
+            found.setdefault(key, {})[int(fields.get("au", 0))] = path
+    return found
+
+
+def _video(dataset: DatasetSpec, raw: Path, names: tuple[str, str], files: dict[int, Path]) -> RawVideo:
+    subject, task = names
+    layout = dataset.raw
+    read = read_columns if "{au}" in layout.labels else read_table
+    numbers, values = read(dataset.label_set, layout, files)
+    known = values != layout.unknown if layout.unknown is not None else np.full(values.shape, True)
+    labels = np.where(known, values >= layout.positive_from, -1).astype(np.int8)
+    coded = known.any(axis=1)
+    return RawVideo(
+        subject,
+        task,
+        _find_pictures(layout, raw, subject, task),
+        numbers[coded] + layout.list_offset,
+        labels[coded],
+        layout.first_frame + layout.list_offset,
+        layout.list_offset,
+        tuple((numbers[~coded] + layout.list_offset).tolist()),
+    )
+
+
+def _find_pictures(layout: RawLayout, raw: Path, subject: str, task: str) -> Path | None:
+    """The first that exists of the layout's places."""
+    for pattern in layout.pictures:
+        place = raw / pattern.format(subject=subject, task=task)
+        if place.suffix != ".*" and (place.is_file() or _has_images(place)):
+            return place
+        if place.suffix == ".*":
+            siblings = sorted(place.parent.glob(f"{glob.escape(place.stem)}.*"))
+            videos = [path for path in siblings if path.suffix.lower() in VIDEO_SUFFIXES and path.is_file()]
+            if videos:
+                return videos[0]
+    return None
+
+
+def _has_images(folder: Path) -> bool:
+    return folder.is_dir() and any(path.suffix.lower() in IMAGE_SUFFIXES for path in folder.iterdir())

@@ -1,0 +1,104 @@
+"""Scores of every frame of a list, with what is needed to judge them: one .npz file without pickled objects."""
+
+from __future__ import annotations
+
+import csv
+import io
+import zipfile
+from dataclasses import dataclass, fields
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ...errors import InputError
+from ..data.files import writing_whole
+from .metrics import check_labels, check_scores
+
+
+@dataclass(frozen=True)
+class Frames:
+    """The frames of a list, in its order.
+
+    Attributes:
+        codes: 'AU01', ... of the columns.
+        labels: int8 (n, N) in {0, 1, -1}.
+        subjects, paths: one a frame.
+        starts: int64, the rows at which a run of consecutive frames begins; the first is 0.
+    """
+
+    codes: tuple[str, ...]
+    labels: NDArray[np.int8]
+    subjects: tuple[str, ...]
+    paths: tuple[str, ...]
+    starts: NDArray[np.int64]
+
+    @property
+    def runs(self) -> list[slice]:
+        """Rows of consecutive frames."""
+        ends = [*self.starts[1:].tolist(), len(self.labels)]
+        return [slice(first, last) for first, last in zip(self.starts.tolist(), ends, strict=True)]
+
+
+@dataclass(frozen=True)
+class Predictions:
+    """Scores float32 (n, N) of the frames.
+
+    Raises:
+        InputError: scores and labels do not fit each other.
+    """
+
+    frames: Frames
+    scores: NDArray[np.float32]
+
+    def __post_init__(self) -> None:
+        check_labels(self.frames.labels)
+        check_scores(self.scores, self.frames.labels)
+
+    def save(self, path: Path) -> None:
+        """Write the file whole or not at all.
+
+        Raises:
+            OutputError: it cannot be written.
+        """
+        columns = {f.name: np.asarray(getattr(self.frames, f.name)) for f in fields(Frames)}
+        with writing_whole(path) as temporary, temporary.open("wb") as file:
+            np.savez_compressed(file, scores=self.scores, **columns)
+
+    @classmethod
+    def load(cls, path: Path) -> Predictions:
+        """Read what `save` wrote.
+
+        Raises:
+            InputError: there is no such file, or it holds something else.
+        """
+        if not path.is_file():
+            raise InputError(
+                f"there is no file '{path}'; mdhr evaluate MODEL RECIPE.yaml --out FOLDER writes one a fold"
+            )
+        try:
+            if not zipfile.is_zipfile(path):
+                raise ValueError("it is no .npz file, or not a whole one")
+            with np.load(path, allow_pickle=False) as file:
+                texts = {name: tuple(file[name].tolist()) for name in ("codes", "subjects", "paths")}
+                frames = Frames(labels=file["labels"], starts=file["starts"], **texts)
+                return cls(frames, file["scores"])
+        except (OSError, ValueError, KeyError, zipfile.BadZipFile) as error:
+            raise InputError(f"'{path}' holds no predictions of mdhr train or evaluate: {error}") from None
+
+    def to_csv(self, path: Path) -> None:
+        """Write a row a frame: path, subject, then label and score of every AU; unknown labels stay empty.
+
+        Raises:
+            OutputError: it cannot be written.
+        """
+        codes = self.frames.codes
+        text = io.StringIO()
+        rows = csv.writer(text, lineterminator="\n")
+        rows.writerow(["path", "subject", *(f"{code}_label" for code in codes), *(f"{code}_score" for code in codes)])
+        for place in zip(self.frames.paths, self.frames.subjects, self.frames.labels, self.scores, strict=True):
+            file, subject, labels, scores = place
+            known = ["" if label < 0 else int(label) for label in labels]
+            rows.writerow([file, subject, *known, *(f"{score:.6f}" for score in scores)])
+        with writing_whole(path) as temporary:
+            temporary.write_text(text.getvalue(), encoding="utf-8")

@@ -1,0 +1,158 @@
+"""How sure a figure is, and whether two models differ."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Sequence
+from dataclasses import dataclass, fields
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ...errors import InputError
+from .metrics import Counts, Floats, count
+
+EXACT_BELOW = 25  # discordant pairs from which McNemar's chi-square is close to the exact binomial
+
+
+@dataclass(frozen=True)
+class Interval:
+    """A figure with its confidence interval."""
+
+    value: float
+    low: float
+    high: float
+
+
+@dataclass(frozen=True)
+class TestResult:
+    """A test statistic and its two-sided p-value."""
+
+    __test__ = False  # not a test case for pytest
+
+    statistic: float
+    p_value: float
+
+
+def by_subject(predicted: NDArray[np.bool_], labels: NDArray[Any], subjects: Sequence[str]) -> Counts:
+    """Counts of shape (S, N), a row a subject in order of first appearance."""
+    names = np.asarray(subjects)
+    each = [count(predicted[names == name], labels[names == name]) for name in dict.fromkeys(subjects)]
+    return Counts(*(np.stack([getattr(one, f.name) for one in each]) for f in fields(Counts)))
+
+
+def bootstrap_f1(
+    folds: Sequence[Counts], level: float = 0.95, repeats: int = 2000, seed: int = 0, batch: int = 500
+) -> Interval:
+    """Percentile interval of the mean over folds of mean F1, subjects drawn with replacement inside each fold.
+
+    Frames of a subject are alike: drawing frames instead would promise far too narrow an interval. The models stay
+    as they are, so the spread between trainings is not in it.
+
+    Args:
+        folds: counts of shape (S, N), a row a subject, for every fold.
+
+    Raises:
+        InputError: no fold, or one without a subject.
+    """
+    return _bootstrap([(fold,) for fold in folds], (1.0,), level, repeats, seed, batch)
+
+
+def bootstrap_difference(
+    first: Sequence[Counts], second: Sequence[Counts], level: float = 0.95, repeats: int = 2000, seed: int = 0
+) -> Interval:
+    """Percentile interval of the first model's mean F1 minus the second's, both on the same drawn subjects.
+
+    Args:
+        first, second: as for `bootstrap_f1`, the same subjects in the same order.
+
+    Raises:
+        InputError: no fold, or one without a subject, or folds of other subjects.
+    """
+    if [fold.tp.shape for fold in first] != [fold.tp.shape for fold in second]:
+        raise InputError("the bootstrap of a difference needs the same folds and subjects of both models")
+    return _bootstrap(list(zip(first, second, strict=True)), (1.0, -1.0), level, repeats, seed)
+
+
+def _bootstrap(
+    folds: Sequence[tuple[Counts, ...]],
+    signs: tuple[float, ...],
+    level: float,
+    repeats: int,
+    seed: int,
+    batch: int = 500,
+) -> Interval:
+    """Interval of the mean over folds of the sum of `signs` times each model's mean F1."""
+    if not folds or any(model.tp.ndim != 2 or not len(model.tp) for fold in folds for model in fold):
+        raise InputError("the bootstrap needs counts of at least one subject in every fold")
+
+    def figure(fold: tuple[Counts, ...], times: NDArray[np.int64]) -> Floats:
+        return sum((sign * _macro(model, times) for sign, model in zip(signs, fold, strict=True)), np.zeros(len(times)))
+
+    rng = np.random.default_rng(seed)
+    values, value = np.zeros(repeats), 0.0
+    for fold in folds:
+        subjects = len(fold[0].tp)
+        for first in range(0, repeats, batch):
+            rows = min(batch, repeats - first)
+            times = rng.multinomial(subjects, np.full(subjects, 1 / subjects), size=rows)
+            values[first : first + rows] += figure(fold, times) / len(folds)
+        value += float(figure(fold, np.ones((1, subjects), np.int64))[0]) / len(folds)
+    low, high = np.nanquantile(values, [(1 - level) / 2, (1 + level) / 2])
+    return Interval(value, float(low), float(high))
+
+
+def _macro(fold: Counts, times: NDArray[np.int64]) -> Floats:
+    """Mean F1 of each draw: `times` (draws, S) says how often each subject counts."""
+    drawn = Counts(*(times @ getattr(fold, f.name) for f in fields(Counts)))
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "Mean of empty slice", RuntimeWarning)  # a draw may leave no AU to judge
+        return np.nanmean(drawn.f1, axis=1)
+
+
+def paired_t_test(first: NDArray[np.floating], second: NDArray[np.floating]) -> TestResult:
+    """Two-sided paired t-test of values measured on the same units, in the same order.
+
+    On F1 a subject the units are independent. The paper tests predictions of frames, which within a video are not:
+    its p-values come out too small, and so do these when frames are given.
+
+    Raises:
+        InputError: the two differ in shape, or hold fewer than two pairs.
+    """
+    from scipy.stats import ttest_rel
+
+    if first.shape != second.shape or first.ndim != 1 or len(first) < 2:
+        raise InputError(
+            f"a paired test needs two lists of the same units, two or more; got {first.shape}, {second.shape}"
+        )
+    if np.array_equal(first, second):
+        return TestResult(0.0, 1.0)
+    result: Any = ttest_rel(first, second)
+    return TestResult(float(result.statistic), float(result.pvalue))
+
+
+def mcnemar(first: NDArray[np.bool_], second: NDArray[np.bool_], labels: NDArray[Any]) -> TestResult:
+    """McNemar's test on the decisions of two models that are right in one and wrong in the other.
+
+    Exact binomial below 25 such decisions (the statistic is then the smaller of the two counts), otherwise
+    chi-square with continuity correction. Unknown labels (-1) are left out. It treats decisions as independent.
+
+    Raises:
+        InputError: the shapes differ.
+    """
+    from scipy.stats import binomtest, chi2
+
+    if not first.shape == second.shape == labels.shape:
+        raise InputError(f"decisions {first.shape} and {second.shape} must have the labels' shape {labels.shape}")
+    known, truth = labels >= 0, labels == 1
+    only_first = int(np.sum(known & (first == truth) & (second != truth)))
+    only_second = int(np.sum(known & (first != truth) & (second == truth)))
+    discordant = only_first + only_second
+    if discordant == 0:
+        return TestResult(0.0, 1.0)
+    if discordant < EXACT_BELOW:
+        fewer = min(only_first, only_second)
+        return TestResult(float(fewer), float(binomtest(fewer, discordant).pvalue))
+    statistic = max(abs(only_first - only_second) - 1, 0) ** 2 / discordant
+    return TestResult(statistic, float(chi2.sf(statistic, 1)))

@@ -1,0 +1,1 @@
+"""Training: settings, the module, runs that can be stopped and go on."""

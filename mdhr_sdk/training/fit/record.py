@@ -1,0 +1,73 @@
+"""With what a run was started: folds, settings, and the versions and machines it has gone through."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import json
+import logging
+import platform
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from ... import __version__
+from ...errors import InputError
+from ..data.files import writing_whole
+
+RECORD = "record.json"
+PACKAGES = ("torch", "timm", "pytorch-lightning", "numpy", "opencv-contrib-python")
+log = logging.getLogger("mdhr_sdk")
+
+
+def read_record(folder: Path) -> dict[str, Any]:
+    """What a run was started with: at least 'folds' and 'settings', a digest.
+
+    Raises:
+        InputError: it cannot be read.
+    """
+    try:
+        record = json.loads((folder / RECORD).read_text(encoding="utf-8"))
+        return {**record, "folds": [int(fold) for fold in record["folds"]], "settings": str(record["settings"])}
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise InputError(
+            f"'{folder / RECORD}' is not what mdhr train wrote ({error!r}); restore it, or judge folds by name: "
+            "--fold 1 2 3"
+        ) from None
+
+
+def write_record(out: Path, record: dict[str, Any]) -> None:
+    with writing_whole(out / RECORD) as path:
+        path.write_text(json.dumps(record, indent=2) + "\n", encoding="utf-8")
+
+
+def note_surroundings(out: Path, record: dict[str, Any]) -> None:
+    """Add to the record, and say, with what a run goes on if that is not what it was last started with."""
+    starts, now = list(record.get("starts", [])), surroundings()
+    if starts and starts[-1] == now:
+        return
+    if starts:
+        changed = ", ".join(f"{key} {starts[-1].get(key)} -> {now.get(key)}" for key in _differing(starts[-1], now))
+        log.warning(f"'{out}' goes on with {changed}: its figures are of neither alone")
+    write_record(out, {**record, "starts": [*starts, now]})
+
+
+def _differing(first: dict[str, str], second: dict[str, str]) -> list[str]:
+    return [key for key in {**first, **second} if first.get(key) != second.get(key)]
+
+
+def surroundings() -> dict[str, str]:
+    """Versions, machine and device, by name."""
+    device = torch.cuda.get_device_name() if torch.cuda.is_available() else "cpu"
+    own = {"mdhr_sdk": __version__, "python": platform.python_version(), "machine": platform.platform()}
+    return {**own, "device": device, **_versions()}
+
+
+def _versions() -> dict[str, str]:
+    found = {}
+    for name in PACKAGES:
+        try:
+            found[name] = importlib.metadata.version(name)
+        except importlib.metadata.PackageNotFoundError:
+            continue
+    return found

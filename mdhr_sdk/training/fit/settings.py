@@ -1,0 +1,294 @@
+"""Every choice of a training run, in frozen dataclasses that one YAML file fills. The defaults are preset `paper`.
+
+    preset: paper
+    data: {dataset: bp4d, lists: bp4d/list, images: bp4d/img}
+    model: {backbone: resnet50, k: 5}
+    trainer: {precision: bf16-mixed}
+
+Unknown keys are refused. `key=value` on the command line changes one: `optimiser.learning_rate=3e-4`.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal, get_args
+
+from ...aus import LabelSet
+from ...aus import label_set as named_label_set
+from ...errors import ConfigError
+from ...modelfolder.bundled import BUNDLED
+from ...modelfolder.config import ModelConfig
+from .yaml_file import nearest, parsed_value, read_yaml, to_yaml
+
+Precision = Literal["32-true", "bf16-mixed", "16-mixed"]
+MODEL_FIELDS = tuple(f.name for f in dataclasses.fields(ModelConfig) if f.name != "label_set")
+
+# Each over `paper`; then comes the YAML file, then the command line.
+PRESETS: dict[str, dict[str, Any]] = {
+    # supplement table 2; said in full, so that a changed default cannot change it
+    "paper": {
+        "data": {"clip_length": 16},
+        "model": {"k": 5, "region_loss_weight": 0.01},
+        "optimiser": {"learning_rate": 1e-4, "betas": [0.9, 0.999], "weight_decay": 5e-4},
+        "trainer": {"batch_size": 8, "epochs": 200, "validate_every": 25},
+    },
+    # the paper's clips and steps on 8 GB: two clips at a time, activations computed twice instead of kept
+    "small-gpu": {
+        "optimiser": {"accumulate": 4},
+        "trainer": {"batch_size": 2, "precision": "bf16-mixed", "activation_checkpointing": True},
+    },
+}
+
+
+@dataclass(frozen=True)
+class DataSettings:
+    """What is read.
+
+    Attributes:
+        dataset: 'bp4d', 'disfa', or a YAML specification of your own.
+        lists: folder of list files; the default is what `mdhr prepare` calls it in its output folder.
+        images: folder from which the paths in the lists start; likewise.
+        clip_length: T, frames a clip.
+        workers: processes that load clips; 0 for none.
+        held_out: share of the training subjects that a second, inner run sets aside to choose the epoch and the
+            thresholds on; 0 for no such run (only the last epoch at 0.5 is then honest).
+    """
+
+    dataset: str = "bp4d"
+    lists: str = "list"
+    images: str = "img"
+    clip_length: int = 16
+    workers: int = 2
+    held_out: float = 0.0
+
+    def __post_init__(self) -> None:
+        _check(self, "clip_length", self.clip_length >= 1, "at least 1")
+        _check(self, "workers", self.workers >= 0, "at least 0")
+        _check(self, "held_out", 0 <= self.held_out < 1, "in [0, 1)")
+
+
+@dataclass(frozen=True)
+class StartSettings:
+    """Where the weights start: ImageNet in the backbone, or a model folder or the name of a bundled model (then `model`
+    must describe the same)."""
+
+    pretrained: bool = True
+    folder: str | None = None
+
+
+@dataclass(frozen=True)
+class OptimiserSettings:
+    """AdamW, its rate falling by a cosine from the first step to the last.
+
+    Attributes:
+        learning_rate, betas, weight_decay: of AdamW.
+        rates: factor on the learning rate for parameters whose name starts so; the longest such start counts.
+            {'encoder.backbone': 0.1} trains the backbone at a tenth.
+        freeze: starts of names of parameters that stay as they are; their BatchNorm statistics too.
+        freeze_norms: all BatchNorm layers use and keep the statistics they start with: for `start.folder`, since the
+            head of a new model has none worth keeping.
+        ema: decay of the running mean of the weights that is judged and saved; None for the weights themselves.
+        clip_norm: largest norm of a step's gradient; None for any.
+        accumulate: batches a step. Each batch's mean loss is divided by this number, however many of its labels are
+            known, and also in an epoch's last step, which may have fewer batches and is then the smaller for it.
+    """
+
+    learning_rate: float = 1e-4
+    betas: tuple[float, float] = (0.9, 0.999)
+    weight_decay: float = 5e-4
+    rates: dict[str, float] = field(default_factory=dict)
+    freeze: tuple[str, ...] = ()
+    freeze_norms: bool = False
+    ema: float | None = None
+    clip_norm: float | None = None
+    accumulate: int = 1
+
+    def __post_init__(self) -> None:
+        _check(self, "learning_rate", 0 < self.learning_rate < math.inf, "above 0")
+        _check(self, "betas", all(0 <= beta < 1 for beta in self.betas), "two numbers in [0, 1)")
+        _check(self, "weight_decay", 0 <= self.weight_decay < math.inf, "at least 0")
+        _check(self, "rates", all(0 <= rate < math.inf for rate in self.rates.values()), "factors of at least 0")
+        _check(self, "ema", self.ema is None or 0 < self.ema < 1, "None or in (0, 1)")
+        _check(self, "clip_norm", self.clip_norm is None or self.clip_norm > 0, "None or above 0")
+        _check(self, "accumulate", self.accumulate >= 1, "at least 1")
+
+
+@dataclass(frozen=True)
+class TrainerSettings:
+    """How long, on what, and what is written on the way.
+
+    Attributes:
+        epochs: passes; each takes one random clip from every video.
+        validate_every: epochs between two validations; the last epoch is always validated.
+        batch_size: clips a batch, over all devices together.
+        seed: of weights, clips, augmentation and order.
+        devices: processes, one a GPU (or on the CPU, as 'gloo'); under torchrun its world size.
+        accelerator: 'auto', 'cpu' or 'gpu'.
+        precision: '32-true', 'bf16-mixed' or '16-mixed'.
+        checkpoint_batches: batches between two checkpoints inside an epoch; None for one at each epoch's end.
+        activation_checkpointing: compute the backbone's activations again in the backward pass, to save memory.
+        sync_norms: BatchNorm over all devices (GPUs only), as one device with the whole batch would.
+        log_every: steps between two log entries.
+        deterministic: only algorithms that give the same bits again, slower on a GPU; the CPU's do anyway.
+        progress: show a progress bar.
+    """
+
+    epochs: int = 200
+    validate_every: int = 25
+    batch_size: int = 8
+    seed: int = 0
+    devices: int = 1
+    accelerator: str = "auto"
+    precision: str = "32-true"
+    checkpoint_batches: int | None = None
+    activation_checkpointing: bool = False
+    sync_norms: bool = True
+    log_every: int = 10
+    deterministic: bool = False
+    progress: bool = True
+
+    def __post_init__(self) -> None:
+        for name in ("epochs", "validate_every", "batch_size", "devices", "log_every"):
+            _check(self, name, getattr(self, name) >= 1, "at least 1")
+        _check(self, "seed", 0 <= self.seed < 2**32, "in [0, 2**32)")
+        _check(self, "accelerator", self.accelerator in ("auto", "cpu", "gpu"), "'auto', 'cpu' or 'gpu'")
+        _check(self, "precision", self.precision in get_args(Precision), f"one of {get_args(Precision)}")
+        every = self.checkpoint_batches
+        _check(self, "checkpoint_batches", every is None or every >= 1, "None or at least 1")
+        if self.batch_size % self.devices:
+            raise ConfigError(f"batch_size {self.batch_size} must be a multiple of devices {self.devices}")
+
+
+@dataclass(frozen=True)
+class Settings:
+    """All of a run. `model` holds fields of `ModelConfig`; the data set brings the label set."""
+
+    data: DataSettings = field(default_factory=DataSettings)
+    model: dict[str, Any] = field(default_factory=dict)
+    start: StartSettings = field(default_factory=StartSettings)
+    augmentation: dict[str, Any] = field(default_factory=dict)
+    optimiser: OptimiserSettings = field(default_factory=OptimiserSettings)
+    trainer: TrainerSettings = field(default_factory=TrainerSettings)
+
+    def __post_init__(self) -> None:
+        self.model_config(named_label_set("bp4d"))  # bad values are refused before any data is read
+        every, accumulate = self.trainer.checkpoint_batches, self.optimiser.accumulate
+        if every is not None and every % accumulate:
+            raise ConfigError(
+                f"trainer.checkpoint_batches {every} must be a multiple of optimiser.accumulate {accumulate}: "
+                "gradients between two steps are not kept"
+            )
+
+    def model_config(self, label_set: LabelSet) -> ModelConfig:
+        """The architecture for the AUs of a data set."""
+        _check_keys("model", self.model, MODEL_FIELDS)
+        values: dict[str, Any] = {
+            key: tuple(value) if isinstance(value, list) else value for key, value in self.model.items()
+        }
+        try:
+            return ModelConfig(label_set, **values)
+        except ConfigError as error:
+            raise ConfigError(f"model: {error}") from None
+
+    def anywhere(self) -> Settings:
+        """The same with absolute paths, so that a run can go on from any working folder; names stay names."""
+        data, start = self.data, self.start
+        own = {".yaml", ".yml", ".json"} & {Path(data.dataset).suffix.lower()}
+        names = ("lists", "images", *(["dataset"] if own else []))
+        paths: dict[str, Any] = {name: str(Path(getattr(data, name)).absolute()) for name in names}
+        folder = start.folder if start.folder in (None, *BUNDLED) else str(Path(start.folder).absolute())
+        return dataclasses.replace(
+            self, data=dataclasses.replace(data, **paths), start=dataclasses.replace(start, folder=folder)
+        )
+
+    def portable(self) -> Settings:
+        """The same with defaults for all that changes no figure: where the data lies, and what is shown."""
+        kept = DataSettings()
+        data = dataclasses.replace(self.data, dataset="", lists=kept.lists, images=kept.images, workers=kept.workers)
+        return dataclasses.replace(
+            self, data=data, trainer=dataclasses.replace(self.trainer, log_every=1, progress=True)
+        )
+
+    def to_yaml(self) -> str:
+        """The whole run as `read_settings` reads it."""
+        return to_yaml(dataclasses.asdict(self))
+
+
+def read_settings(path: str | Path | None = None, changes: Iterable[str] = ()) -> Settings:
+    """Settings from a YAML file and `section.key=value` words, over the preset that the file names.
+
+    Raises:
+        ConfigError: the file cannot be read, a key is unknown (the nearest known one is named), or a value is bad.
+    """
+    content = read_yaml(Path(path)) if path is not None else {}
+    preset = content.pop("preset", "paper")
+    if not isinstance(preset, str) or preset not in PRESETS:
+        raise ConfigError(f"unknown preset '{preset}'; known: {', '.join(PRESETS)}")
+    merged = _merged(_merged(PRESETS["paper"], PRESETS[preset]), content)
+    for change in changes:
+        merged = _merged(merged, _change(change))
+    return from_mapping(merged)
+
+
+def from_mapping(content: Mapping[str, Any]) -> Settings:
+    """Settings from nested mappings; see `read_settings` for errors."""
+    import dacite
+
+    sections = {f.name: f.type for f in dataclasses.fields(Settings)}
+    _check_keys("", content, sections)
+    for name, part in content.items():
+        if not isinstance(part, Mapping):
+            raise ConfigError(f"{name} must be a mapping of settings; got {part!r}")
+        default = getattr(_DEFAULTS, name)
+        if dataclasses.is_dataclass(default):
+            _check_keys(name, part, [f.name for f in dataclasses.fields(default)])
+            for f in dataclasses.fields(default):  # True is an int, and 1 epoch, to Python
+                if isinstance(part.get(f.name), bool) and f.type != "bool":
+                    raise ConfigError(f"{name}.{f.name} must be {f.type}; got {str(part[f.name]).lower()}")
+    hooks: Any = {float: lambda v: float(v) if isinstance(v, int) and not isinstance(v, bool) else v}
+    try:
+        return dacite.from_dict(Settings, dict(content), dacite.Config(strict=True, cast=[tuple], type_hooks=hooks))
+    except (dacite.DaciteError, TypeError) as error:
+        raise ConfigError(f"not a training configuration: {error}") from None
+
+
+def _change(word: str) -> dict[str, Any]:
+    """'trainer.epochs=3' -> {'trainer': {'epochs': 3}}."""
+    name, equals, value = word.partition("=")
+    if not equals or not name.strip("."):
+        raise ConfigError(f"a setting is changed by section.key=value, as in trainer.epochs=50; got '{word}'")
+    content: Any = parsed_value(value)
+    section, dot, key = name.strip().partition(".")
+    parts = [section, key] if dot else [section]
+    if key.startswith("rates."):  # of `optimiser`; what follows is one key with dots of its own
+        parts = [section, "rates", key.removeprefix("rates.")]
+    for part in reversed(parts):
+        content = {part: content}
+    return content
+
+
+def _merged(base: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
+    both = {
+        key: _merged(base[key], value) if isinstance(value, Mapping) and isinstance(base.get(key), Mapping) else value
+        for key, value in over.items()
+    }
+    return {**base, **both}
+
+
+def _check_keys(section: str, content: Mapping[Any, Any], known: Iterable[str]) -> None:
+    for key in content:
+        if key not in known:
+            place = f"'{section}.{key}'" if section else f"'{key}'"
+            raise ConfigError(f"unknown setting {place}; {nearest(str(key), list(known))}")
+
+
+def _check(settings: object, name: str, ok: bool, expected: str) -> None:
+    if not ok:
+        raise ConfigError(f"{name} must be {expected}; got {getattr(settings, name)!r}")
+
+
+_DEFAULTS = Settings()
