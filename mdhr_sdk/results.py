@@ -148,7 +148,10 @@ class FrameResult:
         image: (H, W, 3) uint8 BGR when images were asked for, else None.
         delay_frames: frames of the source that were taken after this one before it was scored.
         delay_ms: time from reading the frame to its result, in milliseconds, with what it waited for its turn, as do
-            frames of a video file that are read ahead.
+            frames of a video file that are read ahead; of a live source from its arrival.
+        note: '' or 'damaged': data was lost before this frame, and the picture may show it.
+        dropped: frames of a live source that were passed over between the frame before and this one.
+        faces_seen: faces found in the frame, with those beyond `max_faces`.
     """
 
     source: str
@@ -159,6 +162,9 @@ class FrameResult:
     image: NDArray[np.uint8] | None = field(default=None, repr=False)
     delay_frames: int = 0
     delay_ms: float = 0.0
+    note: str = ""
+    dropped: int = 0
+    faces_seen: int = 0
 
     @property
     def status(self) -> str:

@@ -1,11 +1,16 @@
-"""From a frame to its faces and their tracks."""
+"""From a frame to its faces, their tracks and their aligned crops: for the detector and for all who need crops."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from contextlib import nullcontext
 from dataclasses import dataclass
 
-from ..vision import CutDetector, Face, FaceMesher, Frame, Tracker
+from ..errors import InputError
+from ..modelfolder import Preprocessing
+from ..vision import CutDetector, Face, FaceMesher, Frame, Tracker, align
 from .clock import StageClock
+from .scoring import Crop
 
 
 @dataclass(frozen=True)
@@ -13,35 +18,62 @@ class Found:
     """A frame whose faces were looked for.
 
     Attributes:
-        faces: track id -> face.
+        faces: track id -> face, at most `max_faces`.
+        seen: how many faces were found, with those beyond `max_faces`.
     """
 
     frame: Frame
     faces: dict[int, Face]
+    seen: int = 0
 
 
-class Finder:
-    """Finds the faces of one source's frames and follows them.
+class CropFinder:
+    """Finds the faces of one source's frames, follows them, and cuts out their crops.
 
-    A cut ends all tracks, so that no clip or stream holds frames of two scenes.
+    A cut of the scene ends all tracks, so that no clip or stream holds frames of two scenes.
+
+    Args:
+        mesher: finds the faces; the caller's to reset before and to close after.
+        preprocessing: how the model wants its crops.
+        clock: adds up the seconds spent in 'faces' and 'align'; None for no count.
     """
 
-    def __init__(self, mesher: FaceMesher, clock: StageClock) -> None:
+    def __init__(self, mesher: FaceMesher, preprocessing: Preprocessing, clock: StageClock | None = None) -> None:
         self._mesher = mesher
+        self._preprocessing = preprocessing
         self._clock = clock
         self._tracker = Tracker()
         self._cuts = CutDetector()
 
     def find(self, frame: Frame) -> Found:
-        """Take the next frame."""
-        with self._clock("faces"):
+        """Take the next frame. May run in another thread than `crops`."""
+        with self._clock("faces") if self._clock else nullcontext():
             if self._cuts.is_cut(frame.image):
                 self._tracker.reset()
                 self._mesher.reset()
             found = self._mesher.find(frame.image)
             faces = dict(sorted(zip(self._tracker.update(found, frame.timestamp_s), found, strict=True)))
-        return Found(frame, faces)
+        return Found(frame, faces, len(found))
+
+    def crops(self, found: Found) -> dict[int, Crop]:
+        """Track id -> aligned crop (S, S, 3) uint8 BGR; a face whose mesh is too degenerate to align is left out."""
+        with self._clock("align") if self._clock else nullcontext():
+            return dict(self._aligned(found.frame, found.faces))
+
+    def cut(self, frame: Frame) -> dict[int, Crop]:
+        """`find` and `crops` in one step."""
+        return self.crops(self.find(frame))
 
     def close(self) -> None:
         """Close the face models: no frames follow."""
         self._mesher.close()
+
+    def _aligned(self, frame: Frame, faces: Mapping[int, Face]) -> list[tuple[int, Crop]]:
+        cut_out = []
+        for track_id, face in faces.items():
+            try:
+                crop = align(frame.image, face.landmarks_px, self._preprocessing.template, self._preprocessing.size_px)
+            except InputError:
+                continue
+            cut_out.append((track_id, crop))
+        return cut_out

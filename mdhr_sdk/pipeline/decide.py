@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from ..errors import InputError
 from ..modelfolder.config import Preprocessing
 from ..results import AUScore, Baseline, FaceResult, ModelInfo
-from ..vision import Face, Frame, Source, align
+from ..vision import Face, Source
 
 
 @dataclass(frozen=True)
@@ -43,10 +43,3 @@ class Naming:
         pairs = zip(self.thresholds.items(), kept, strict=True)
         aus = {code: AUScore(code, float(p), bool(p >= threshold)) for (code, threshold), p in pairs}
         return FaceResult(track_id, face.box_px, face.landmarks_px, aus, baseline)
-
-    def crop(self, frame: Frame, face: Face) -> NDArray[np.uint8] | None:
-        """The aligned crop, or None for a mesh too degenerate to align: such a face counts as not found."""
-        try:
-            return align(frame.image, face.landmarks_px, self.preprocessing.template, self.preprocessing.size_px)
-        except InputError:
-            return None

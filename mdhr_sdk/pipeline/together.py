@@ -10,7 +10,7 @@ from ..errors import MDHRError, SupersededError
 from ..results import FrameResult
 from ..vision import FaceMesher, Frame, Source
 from .clock import StageClock
-from .crops import Finder
+from .crops import CropFinder
 from .decide import Naming
 from .readers import Readers, _Reader, log
 from .streams import SharedStreams
@@ -32,8 +32,8 @@ def run_together(
         readers = Readers(sources, naming.check)
         stack.callback(readers.close)
 
-        def begin(reader: _Reader) -> tuple[Finder, Waiting]:
-            return Finder(mesher(reader.still), clock), Waiting(naming, clock, images)
+        def begin(reader: _Reader) -> tuple[CropFinder, Waiting]:
+            return CropFinder(mesher(reader.still), naming.preprocessing, clock), Waiting(naming, images)
 
         run = _Together(readers, streams, begin)
         stack.callback(run.close)
@@ -61,8 +61,8 @@ class _Together:
 
     readers: Readers
     streams: SharedStreams
-    begin: Callable[[_Reader], tuple[Finder, Waiting]]
-    begun: dict[int, tuple[Finder, Waiting]] = field(default_factory=dict)
+    begin: Callable[[_Reader], tuple[CropFinder, Waiting]]
+    begun: dict[int, tuple[CropFinder, Waiting]] = field(default_factory=dict)
     broken: list[BaseException] = field(default_factory=list)
 
     def step(self, due: dict[int, Frame | None]) -> Iterator[FrameResult]:
@@ -73,7 +73,10 @@ class _Together:
                 if number not in self.begun:
                     self.begun[number] = self.begin(self.readers.all[number])
                 finder, waiting = self.begun[number]
-                crops[number] = (frame.index, waiting.take(finder.find(frame)))
+                found = finder.find(frame)
+                cut_out = finder.crops(found)
+                waiting.take(found, cut_out)
+                crops[number] = (frame.index, cut_out)
         self.readers.used([*crops])
         scores = self.streams.push(crops) if crops else {}
         for number, scored in scores.items():  # before any end, which can fail

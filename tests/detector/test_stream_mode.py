@@ -14,7 +14,7 @@ from fakes import CONFIG, INFO, FakeSession
 from mdhr_sdk import AUDetector
 from mdhr_sdk.errors import BackendError, ConfigError
 from mdhr_sdk.model import build_mdhr, calibrate, load_model, save_model
-from mdhr_sdk.pipeline.decide import Naming
+from mdhr_sdk.pipeline.crops import CropFinder, Found
 from mdhr_sdk.results import FrameResult
 from mdhr_sdk.vision import prepare
 
@@ -42,13 +42,14 @@ def footage(demo_frames: np.ndarray) -> np.ndarray:
 @pytest.fixture
 def crops(monkeypatch: pytest.MonkeyPatch) -> list[np.ndarray]:
     """Every crop that is cut while a test runs."""
-    cut, kept = Naming.crop, []
+    cut, kept = CropFinder.crops, []
 
-    def record(self: Naming, frame: object, face: object) -> np.ndarray:
-        kept.append(cut(self, frame, face))
-        return kept[-1]
+    def record(self: CropFinder, found: Found) -> dict[int, np.ndarray]:
+        crops = cut(self, found)
+        kept.extend(crops.values())
+        return crops
 
-    monkeypatch.setattr(Naming, "crop", record)
+    monkeypatch.setattr(CropFinder, "crops", record)
     return kept
 
 

@@ -29,7 +29,11 @@ class Frame:
         timestamp_s: the container's presentation time; position / fps for arrays and image sequences; seconds since
             opening for cameras and live streams; 0 for stills.
         source: name of the source.
-        read_s: when it was read, by `time.perf_counter`.
+        read_s: when it was read, by `time.perf_counter`; of a live source when it arrived.
+        breaks: whether what came before does not go on here: the size or the pixel format changed, the clock started
+            again, or pictures were lost. Tracks, clips and streams end before such a frame.
+        note: '' or 'damaged': data was lost before this frame, and the picture may show it.
+        dropped: frames of a live source that were passed over between the frame before and this one.
     """
 
     image: Image
@@ -37,6 +41,9 @@ class Frame:
     timestamp_s: float
     source: str
     read_s: float = field(default_factory=time.perf_counter)
+    breaks: bool = False
+    note: str = ""
+    dropped: int = 0
 
 
 @dataclass(frozen=True)
