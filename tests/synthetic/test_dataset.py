@@ -15,7 +15,7 @@ import pandas as pd
 import pytest
 from typer.testing import CliRunner
 
-from mdhr_sdk.atomic import locked
+from mdhr_sdk.atomic import LOCK, PREFIX, locked
 from mdhr_sdk.cli.app import app
 from mdhr_sdk.errors import ConfigError, DataError
 from mdhr_sdk.modelfolder.bundled import model_path
@@ -172,10 +172,11 @@ def test_two_runs_are_kept_apart(made: Path, kit_file: Path) -> None:
 
 def test_only_what_a_killed_run_left_is_removed(made: Path, kit_file: Path) -> None:
     (made / "mine").mkdir()
-    kept = [made / ".mine.part", made / "mine" / ".notes.part"]
-    left = [made / name / ".file.1.part" for name in ("img", "list", "progress", "img/P004000000")]
+    kept = [made / "mine" / f"{PREFIX}12345678", made / "img" / ".mine"]
+    left = [made / name / f"{PREFIX}12345678" for name in ("img", "list", "progress", "img/P004000000")]
     for path in (*kept, *left):
-        path.touch()
+        path.mkdir()
+        (path / LOCK).touch()
     make_dataset(kit_file, made, OPTIONS)
     assert all(path.exists() for path in kept) and not any(path.exists() for path in left)
 

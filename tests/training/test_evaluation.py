@@ -294,7 +294,8 @@ def _others(data: FoldData) -> FoldData:
 def test_a_start_that_was_killed_can_be_made_again(tmp_path: Path) -> None:
     run = tmp_path / "run"
     runs.start(settings(), run, [1])
-    (run / "record.json").rename(run / ".record.json.77.part")
+    (run / ".mdhr-writing-12345678").mkdir()
+    (run / "record.json").rename(run / ".mdhr-writing-12345678" / "record.json")
     runs.start(settings(), run, [1])
     assert (run / "record.json").is_file()
     with pytest.raises(ConfigError, match=r"not an empty folder"):
