@@ -19,7 +19,7 @@ from ...ops.extension import OLDEST_CUDA
 from ...ops.views import itemsize
 from ..cuda.devices import cuda_device, device_number
 from ..cuda.memory import DeviceMemory, memory_obstacle, open_memory
-from ..session import KeepingSession, Session
+from ..session import Session
 
 if TYPE_CHECKING:
     from .rings import RingSettings
@@ -33,7 +33,7 @@ def device_obstacle(encoder: Session) -> str | None:
     """Why an encoder's maps must come to the host; None if streams can leave them on its device."""
     if not encoder.device.startswith("cuda"):
         return f"the encoder runs on '{encoder.device}'"
-    if not isinstance(encoder, KeepingSession):
+    if not encoder.keeps_outputs:
         return f"{encoder.backend} gives its outputs to the host"
     if not has_cuda_kernels():
         return "the kernels were built without CUDA (MDHR_CUDA=1 and nvcc, then install again)"

@@ -10,14 +10,13 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Hashable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import cast
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ...errors import ConfigError, InputError, NotFiniteError
 from ...modelfolder.config import FolderConfig
-from ..session import KeepingSession, Session, check_inputs, finite, joined, not_finite
+from ..session import Session, check_inputs, finite, joined, not_finite
 from .device_rings import Map, place_rings
 from .rings import RING_DTYPES, Ring, RingSettings, Rows, Window
 from .stream_graphs import StreamGraphs
@@ -183,7 +182,7 @@ class StreamScorer:
 
     def _kept_features(self, frames: Array) -> Iterator[tuple[Array, Sequence[Map]]]:
         """Static tokens on the host, maps on the encoder's device until the next part."""
-        encoder = cast(KeepingSession, self.graphs.encoder)
+        encoder = self.graphs.encoder
         static, *maps = (spec.name for spec in encoder.outputs)
         for start in range(0, len(frames), MAX_BATCH):
             for part in encoder.run_kept({"frames": frames[start : start + MAX_BATCH]}, maps):
