@@ -18,6 +18,7 @@ from .source import Damage, Image
 DEFAULT_FPS = 25.0
 TS_DISCONT = 0x0200  # FFmpeg's AVFMT_TS_DISCONT
 JOIN_PACKETS = 3
+NO_VIDEOS = frozenset(("tty", "bin", "xbin", "adf", "idf"))  # FFmpeg draws text and old pictures of letters
 TRIES = 100  # reads in a row that give no packet before a damaged file counts as ended
 
 

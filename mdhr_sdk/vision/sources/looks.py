@@ -29,7 +29,6 @@ _VIDEOS = re.compile(
     rb"|\x47.{187}\x47|.{4}\x47.{191}\x47",
     re.DOTALL,
 )
-_NO_VIDEOS = frozenset(("tty", "bin", "xbin", "adf", "idf"))  # FFmpeg draws text and old pictures of letters
 
 
 def held_by(path: Path) -> Held | None:
@@ -75,14 +74,14 @@ def _probed(path: Path) -> Held | None:
     """What FFmpeg finds; a file that begins like a video and cannot be opened is a damaged one."""
     import av
 
-    from .decode import picture_track
+    from .decode import NO_VIDEOS, picture_track
     from .video import open_file
 
     try:
         with ExitStack() as stack:
             container = stack.enter_context(open_file(path, stack))
             name, track = container.format.name, picture_track(container)
-            if track is None or not track.codec_context.width or name in _NO_VIDEOS:
+            if track is None or not track.codec_context.width or name in NO_VIDEOS:
                 return None
             return "image" if name.endswith("_pipe") or name == "image2" else "video"
     except (av.error.FFmpegError, OSError, ValueError):

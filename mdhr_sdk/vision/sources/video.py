@@ -13,7 +13,7 @@ from av.container import InputContainer
 from av.video.stream import VideoStream
 
 from ...errors import SourceError, TruncatedSourceError
-from .decode import DEFAULT_FPS, Decoded, Decoder, picture_track, rate_of, restarts
+from .decode import DEFAULT_FPS, NO_VIDEOS, Decoded, Decoder, picture_track, rate_of, restarts
 from .source import Damage, Opened, Picture
 
 JUMP_S = 10.0  # a step that no broadcast makes unless its clock was set anew, as FFmpeg has it
@@ -61,6 +61,8 @@ def finite(container: InputContainer, name: str, damage: Damage, failure: str) -
         SourceError: it has no picture that can be decoded.
     """
     track = picture_track(container)
+    if container.format.name in NO_VIDEOS:
+        raise SourceError(failure)
     if track is None:
         kinds = ", ".join(sorted({stream.type for stream in container.streams})) or "nothing"
         raise SourceError(f"expected a video in {name}; it holds {kinds} and no moving picture; give another file")
@@ -142,10 +144,11 @@ def _start_s(container: InputContainer, track: VideoStream) -> float:
 def _promised_s(container: InputContainer, track: VideoStream, start_s: float) -> float:
     """When the picture ends by the file's own index; 0 where it has none, or FFmpeg only estimates it."""
     names = set(container.format.name.split(","))
-    if names & {"mov", "mp4", "avi"}:
-        base = track.time_base or 0
-        begin_s = max(0.0, float((track.start_time or 0) * base) - start_s)
-        return begin_s + float(track.duration * base) if track.duration else 0.0
+    base = track.time_base or 0
+    if "avi" in names:  # whose frames all last one period
+        return float(track.frames * base)
+    if names & {"mov", "mp4"} and track.duration:
+        return max(0.0, float((track.start_time or 0) * base) - start_s) + float(track.duration * base)
     if names & {"matroska", "webm"}:
         tagged = re.fullmatch(r"(\d+):(\d+):(\d+(?:\.\d+)?)", track.metadata.get("DURATION", "").strip("\0 "))
         if tagged:
