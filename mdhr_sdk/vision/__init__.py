@@ -3,12 +3,6 @@
 Importing this loads neither OpenCV nor MediaPipe; both come with the first use.
 """
 
-import os
-
-# Failures are reported by our errors; FFmpeg would print a page about each, before we know of it. OpenCV reads this at
-# its first video, read or written, so it stands where every such use passes first.
-os.environ.setdefault("OPENCV_FFMPEG_LOGLEVEL", "-8")
-
 from .align import DEFAULT_TEMPLATE, TEMPLATES, Template, align, crop_matrix, similarity
 from .boxes import Box, iou
 from .cuts import CutDetector
