@@ -152,6 +152,7 @@ class FrameResult:
         note: '' or 'damaged': data was lost before this frame, and the picture may show it.
         dropped: frames of a live source that were passed over between the frame before and this one.
         faces_seen: faces found in the frame, with those beyond `max_faces`.
+        fps: frames a second of the source, as declared; 0.0 for stills and where the device or container does not say.
     """
 
     source: str
@@ -165,6 +166,7 @@ class FrameResult:
     note: str = ""
     dropped: int = 0
     faces_seen: int = 0
+    fps: float = 0.0
 
     @property
     def status(self) -> str:
