@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import warnings
 from types import ModuleType
 from typing import Any
 
@@ -15,6 +16,10 @@ class MDHRError(Exception):
     """
 
     results: Any = None
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        # Exception's own would call `__init__` with the message alone, which not every kind of error takes.
+        return _restored, (type(self), self.args), self.__dict__
 
 
 class ConfigError(MDHRError):
@@ -115,6 +120,22 @@ class TrainingError(MDHRError):
 
 class MissingDependencyError(MDHRError):
     """A package of an optional extra that is not installed."""
+
+
+def _restored(kind: type[MDHRError], arguments: tuple[Any, ...]) -> MDHRError:
+    """An error out of a pickle, as from a worker process."""
+    error = kind.__new__(kind, *arguments)
+    error.args = arguments
+    return error
+
+
+def deprecated(what: str, instead: str, *, since: str, removed_in: str) -> None:
+    """Warn the caller of a deprecated function, by whom this is called."""
+    warnings.warn(
+        f"{what} is deprecated since version {since} and goes in {removed_in}; use {instead}",
+        DeprecationWarning,
+        stacklevel=3,
+    )
 
 
 def install_hint(extra: str) -> str:
