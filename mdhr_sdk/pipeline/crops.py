@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from ..errors import InputError
 from ..modelfolder import Preprocessing
-from ..vision import CutDetector, Face, FaceMesher, Frame, Tracker, align
+from ..vision import CutDetector, Face, FaceMesher, Frame, Tracker, align, look_at
 from .clock import StageClock
 from .scoring import Crop
 
@@ -48,12 +48,13 @@ class CropFinder:
     def find(self, frame: Frame) -> Found:
         """Take the next frame. May run in another thread than `crops`."""
         with self._clock("faces") if self._clock else nullcontext():
-            if self._cuts.is_cut(frame.image):
+            if self._cuts.is_cut(frame.image) or frame.breaks:
                 self._tracker.reset()
                 self._mesher.reset()
             found = self._mesher.find(frame.image)
-            faces = dict(sorted(zip(self._tracker.update(found, frame.timestamp_s), found, strict=True)))
-        return Found(frame, faces, len(found))
+            looks = [look_at(frame.image, face.landmarks_px) for face in found]
+            ids = self._tracker.update(found, frame.timestamp_s, looks)
+        return Found(frame, dict(sorted(zip(ids, found, strict=True))), max(len(found), self._mesher.seen))
 
     def crops(self, found: Found) -> dict[int, Crop]:
         """Track id -> aligned crop (S, S, 3) uint8 BGR; a face whose mesh is too degenerate to align is left out."""

@@ -13,6 +13,7 @@ from .align import DEFAULT_TEMPLATE, TEMPLATES, Template, align, crop_matrix, si
 from .boxes import Box, iou
 from .cuts import CutDetector
 from .faces.engine import Face, FaceMesher
+from .looks import Look, look_at
 from .normalise import prepare
 from .sources.resolve import list_sources
 from .sources.source import Frame, Source, SourceInfo, check_image
@@ -26,6 +27,7 @@ __all__ = [
     "Face",
     "FaceMesher",
     "Frame",
+    "Look",
     "Source",
     "SourceInfo",
     "Template",
@@ -35,6 +37,7 @@ __all__ = [
     "crop_matrix",
     "iou",
     "list_sources",
+    "look_at",
     "prepare",
     "similarity",
 ]
