@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ...errors import SourceError
-from ..boxes import Box, area, box_around
+from ..boxes import area, box_around
 from ..quiet import quiet
 from .small import Mesh, SmallFaces
 
@@ -24,8 +23,7 @@ _BLANK = np.zeros((64, 64, 3), np.uint8)
 class LandmarkerEngine:
     """Wraps `FaceLandmarker` in image mode for stills and in video mode for the rest.
 
-    Its detector is for near faces. What it misses in large pictures is found in tiles, by a second landmarker in image
-    mode, which is made when the first such picture comes.
+    Its detector is for near faces. What it misses in large pictures is found in tiles, by a landmarker in image mode.
     """
 
     def __init__(self, mediapipe: Any, model_file: Path, max_faces: int, still: bool) -> None:
@@ -41,8 +39,8 @@ class LandmarkerEngine:
             max_faces,
             still,
         )
-        self._frames = 0
         self._begin()
+        self._parts = self._main if still else self._open(True, COUNTED)
 
     def find(self, rgb: NDArray[np.uint8]) -> tuple[list[Mesh], int]:
         """Meshes (478, 3) of the faces in an (H, W, 3) RGB image, in its pixels, and how many faces were seen.
@@ -51,12 +49,11 @@ class LandmarkerEngine:
         """
         self._clock_ms += FRAME_STEP_MS
         meshes = self._ask(self._main, self._still, rgb)
-        frame, self._frames = self._frames, self._frames + 1
-        searches = self._still or frame % SEARCH_PERIOD == 0
-        boxes: list[Box] = []
-        if searches and not self._still and len(meshes) >= self._max_faces and frame % (2 * SEARCH_PERIOD) == 0:
-            boxes = [box_around(mesh) for mesh in self._look(rgb)]  # only to count them
+        searches = self._still or self._frames % SEARCH_PERIOD == 0
+        counts = not self._still and len(meshes) >= self._max_faces and self._frames % (2 * SEARCH_PERIOD) == 0
+        boxes = [box_around(mesh) for mesh in self._look(rgb)] if counts else []
         tiled = self._small.in_tiles(rgb) if searches else []
+        self._frames += 1
         return self._small.complete(rgb, meshes, boxes, tiled, searches)
 
     def reset(self) -> None:
@@ -66,19 +63,14 @@ class LandmarkerEngine:
 
     def close(self) -> None:
         self._main.close()
-        if "_parts" in self.__dict__:
+        if not self._still:
             self._parts.close()
 
     def _begin(self) -> None:
         self._clock_ms = FRAME_STEP_MS
-        self._frames = 0
+        self._frames = 0  # since the last reset
         self._small.forget()
         self._main: Any = self._open(self._still, max(self._max_faces, COUNTED) if self._still else self._max_faces)
-
-    @functools.cached_property
-    def _parts(self) -> Any:
-        """Finds faces in parts of a frame."""
-        return self._open(True, COUNTED)
 
     def _look(self, part: NDArray[np.uint8]) -> list[Mesh]:
         """Meshes in a part of a frame, in its pixels, the largest face first."""
