@@ -159,5 +159,33 @@ def require(module: str, extra: str) -> ModuleType:
         ) from None
 
 
+def import_cv2() -> ModuleType:
+    """Import OpenCV, or say what is missing.
+
+    Raises:
+        MissingDependencyError: OpenCV is not installed, or a system library that it needs.
+    """
+    try:
+        return importlib.import_module("cv2")
+    except ModuleNotFoundError as error:
+        if error.name != "cv2":
+            raise
+        raise MissingDependencyError(
+            "this needs OpenCV, which is not installed; run: pip install 'opencv-contrib-python>=4.8,<4.12'"
+        ) from None
+    except ImportError as error:
+        raise missing_library("OpenCV", error) from None
+
+
+def missing_library(package: str, error: ImportError) -> MissingDependencyError:
+    """What to do where a package is installed and cannot be loaded, in one line."""
+    reason = str(error).partition("\n")[0]
+    return MissingDependencyError(
+        f"{package} is installed but cannot be loaded: {reason}; on a server without a desktop run: "
+        "apt-get install libgl1 libglib2.0-0 libegl1 libgles2, or install opencv-contrib-python-headless in place of "
+        "opencv-contrib-python"
+    )
+
+
 class SupersededError(InputError):
     """A stream that is resumed after its detector went on to another source."""

@@ -7,6 +7,7 @@ from .align import DEFAULT_TEMPLATE, TEMPLATES, Template, align, crop_matrix, si
 from .boxes import Box, iou
 from .cuts import CutDetector
 from .faces.engine import Face, FaceMesher
+from .looks import Look, look_at
 from .normalise import prepare
 from .sources.resolve import list_sources
 from .sources.source import Frame, Source, SourceInfo, check_image
@@ -20,6 +21,7 @@ __all__ = [
     "Face",
     "FaceMesher",
     "Frame",
+    "Look",
     "Source",
     "SourceInfo",
     "Template",
@@ -29,6 +31,7 @@ __all__ = [
     "crop_matrix",
     "iou",
     "list_sources",
+    "look_at",
     "prepare",
     "similarity",
 ]
