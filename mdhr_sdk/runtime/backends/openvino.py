@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import sys
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -51,7 +52,6 @@ class OpenVINOSession(Session):
 
     def __init__(self, folder: ModelFolder, graph: str, options: SessionOptions, path: Path | None = None) -> None:
         """`path` is a graph to check before it becomes the folder's; without it the folder's own, verified, is read."""
-        openvino = _load()
         name = artefact(graph, options.precision, SUFFIX)
         self.precision = options.precision
         content = path.read_bytes() if path else folder.read(name)
@@ -60,7 +60,7 @@ class OpenVINOSession(Session):
         if options.threads is not None:
             settings["INFERENCE_NUM_THREADS"] = options.threads
         try:
-            core = openvino.Core()
+            core = _core()
             self._model: Any = core.compile_model(core.read_model(content, b""), "CPU", settings)
         except RuntimeError as error:
             reason = " ".join(str(error).split())[:200]
@@ -94,5 +94,15 @@ def _load() -> Any:
     return require("openvino", "openvino")
 
 
+@cache
+def _core() -> Any:
+    """The one OpenVINO core of this process, kept until its end.
+
+    Each core's CPU plugin gives the thread a stack for signals, and frees it when the core goes. Of two cores, the one
+    that goes last puts the other's freed stack back, and the next signal that Python handles kills the process.
+    """
+    return _load().Core()
+
+
 def _capabilities() -> list[str]:
-    return _load().Core().get_property("CPU", "OPTIMIZATION_CAPABILITIES")
+    return _core().get_property("CPU", "OPTIMIZATION_CAPABILITIES")
