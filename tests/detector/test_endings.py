@@ -28,7 +28,6 @@ from fakes import (
 )
 from mdhr_sdk import AUDetector, Results
 from mdhr_sdk.errors import BackendError, ConfigError, InputError, SourceError, SupersededError, TruncatedSourceError
-from mdhr_sdk.pipeline import readers
 from mdhr_sdk.pipeline.crops import Found
 from mdhr_sdk.vision import Face, Frame, Source
 
