@@ -1,27 +1,30 @@
-# One virtual environment serves both commands; PYTHON chooses the interpreter (3.10 to 3.12).
-PYTHON ?= python3
+# One virtual environment serves all commands. PYTHON chooses its interpreter: the first here that is 3.10 to 3.12.
+FITS = import sys; sys.exit(not (3, 10) <= sys.version_info[:2] <= (3, 12))
+PYTHON ?= $(shell for one in python3 python3.12 python3.11 python3.10; do \
+	$$one -c '$(FITS)' 2>/dev/null && echo $$one && break; done)
 VENV ?= .venv
 BIN = $(VENV)/bin
+# Processes that run tests: two cores are enough.
+JOBS ?= 2
 
-# Training apart from the rest: late in one long run, processes of the tests have died without a word.
-PYTEST = -n 2 --dist worksteal --max-worker-restart 0 --durations 15
-TRAINING = tests/training tests/synthetic tests/test_end_to_end.py
+# A process that dies is told, and the tests go on in a new one.
+PYTEST = $(BIN)/python -m pytest -n $(JOBS) --dist worksteal --max-worker-restart 4 --durations 15
 
-.PHONY: demo test quick lint kernels sanitize clean
+.PHONY: demo test test-slow test-all lint kernels sanitize clean
 
 # The light runtime alone: no PyTorch.
 demo: $(VENV)/installed-light
 	$(BIN)/mdhr detect mdhr_sdk/assets/demo.mp4 --out demo-output
 
+# Lint, types and the fast tests.
 test: $(VENV)/installed-dev lint
-	$(BIN)/pip check
-	$(BIN)/python -m pytest $(PYTEST) $(TRAINING)
-	$(BIN)/python -m pytest $(PYTEST) $(TRAINING:%=--ignore=%)
+	$(PYTEST) -m "not slow"
 
-# Without the tests that take more than about ten seconds each.
-quick: $(VENV)/installed-dev lint
-	$(BIN)/python -m pytest $(PYTEST) -m "not slow" $(TRAINING)
-	$(BIN)/python -m pytest $(PYTEST) -m "not slow" $(TRAINING:%=--ignore=%)
+# The tests of more than about five seconds each.
+test-slow: $(VENV)/installed-dev
+	$(PYTEST) -m slow
+
+test-all: test test-slow
 
 lint: $(VENV)/installed-dev
 	$(BIN)/ruff check .
@@ -47,8 +50,10 @@ clean:
 	rm -rf $(VENV) demo-output models build *.egg-info
 
 $(VENV)/installed-%: pyproject.toml setup.py $(wildcard csrc/*)
-	@echo "Setting up $(VENV): some minutes, 1.2 GB ($(if $(filter light,$*),MediaPipe and what it needs,with PyTorch: several))"
+	@echo "Setting up $(VENV): some minutes, $(if $(filter light,$*),1.3 GB,several GB with PyTorch)"
+	@test -x $(BIN)/python || test -n "$(PYTHON)" || { echo "no Python 3.10 to 3.12 here; name one: make PYTHON=..."; exit 1; }
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --quiet --upgrade pip
-	$(BIN)/python -m pip install --quiet -e '.$(if $(filter-out light,$*),[$*])'
+	$(BIN)/python -m pip install --upgrade pip
+	$(BIN)/python -m pip install -e '.$(if $(filter-out light,$*),[$*])'
+	$(BIN)/python -m pip check
 	@touch $@

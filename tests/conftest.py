@@ -26,6 +26,12 @@ os.environ.setdefault("OMP_NUM_THREADS", "1" if "PYTEST_XDIST_WORKER" in os.envi
 TINY_CLIP_LENGTH, TINY_SIZE_PX = 4, 96
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    for item in items:
+        if item.get_closest_marker("slow"):
+            item.add_marker(pytest.mark.timeout(600))
+
+
 def smooth_clips(seed: int, batch: int, frames: int = TINY_CLIP_LENGTH, size: int = TINY_SIZE_PX) -> np.ndarray:
     """(B, T, 3, S, S) float32: blocky random images that move, the first subtly and the last a lot."""
     rng = np.random.default_rng(seed)
@@ -36,7 +42,7 @@ def smooth_clips(seed: int, batch: int, frames: int = TINY_CLIP_LENGTH, size: in
     return still + strength * phase * move
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture
 def no_cuts() -> Iterator[None]:
     """For footage of flat squares, every change of which would be a cut."""
     with pytest.MonkeyPatch.context() as patch:

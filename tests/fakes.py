@@ -6,6 +6,7 @@ tells the frame and the slot; an empty one is black. So a crop shows which face 
 
 from __future__ import annotations
 
+import itertools
 import threading
 import weakref
 from collections.abc import Iterable, Mapping, Sequence, Set
@@ -65,6 +66,7 @@ class FakeMesher:
     """Stands for `FaceMesher`; finds a face in every slot that is not black, from right to left."""
 
     made: ClassVar[list[FakeMesher]] = []
+    seen = 0
     _looked: ClassVar[threading.Condition] = threading.Condition()
     _last: ClassVar[list[weakref.ref[np.ndarray]]] = []  # pictures that were looked at
 
@@ -125,15 +127,27 @@ class FakeSession:
         return [tuple(map(int, row)) for batch in self.batches for row in batch]
 
 
-def tracks(pattern: Pattern) -> dict[int, int]:
-    """Slot -> track id: in order of appearance, from the left where several appear at once."""
-    return {slot: i for i, slot in enumerate(dict.fromkeys(slot for slots in pattern for slot in sorted(slots)))}
+def tracks(pattern: Pattern, memory: int = MAX_FRAMES) -> list[dict[int, int]]:
+    """For each frame: slot -> track id.
+
+    Ids go in order of appearance, from the left where several appear at once. A face that comes back more than
+    `memory` frames after its last one has a new id.
+    """
+    ids, last, frames = dict[int, int](), dict[int, int](), []
+    count = itertools.count()
+    for index, slots in enumerate(pattern):
+        for slot in sorted(slots):
+            if slot not in ids or index - last[slot] > memory:
+                ids[slot] = next(count)
+            last[slot] = index
+        frames.append({slot: ids[slot] for slot in slots})
+    return frames
 
 
 def windows(pattern: Pattern) -> list[tuple[int, list[int]]]:
     """(slot, frames) of every window, worked out from the whole video: runs of frames, cut from their start."""
     found = []
-    for slot in tracks(pattern):
+    for slot in dict.fromkeys(slot for slots in pattern for slot in sorted(slots)):
         run: list[int] = []
         for index in range(len(pattern) + 1):
             here = index < len(pattern) and slot in pattern[index]
@@ -145,12 +159,12 @@ def windows(pattern: Pattern) -> list[tuple[int, list[int]]]:
     return found
 
 
-def expected(pattern: Pattern) -> list[dict[int, np.ndarray]]:
-    """For each frame: track id -> (8,) probabilities."""
-    ids, frames = tracks(pattern), [dict[int, np.ndarray]() for _ in pattern]
+def expected(pattern: Pattern, memory: int = MAX_FRAMES) -> list[dict[int, np.ndarray]]:
+    """For each frame: track id, as `tracks` gives it -> (8,) probabilities."""
+    ids, frames = tracks(pattern, memory), [dict[int, np.ndarray]() for _ in pattern]
     for slot, indices in windows(pattern):
         for position, index in enumerate(indices):
-            frames[index][ids[slot]] = score(level(index, slot), position)
+            frames[index][ids[index][slot]] = score(level(index, slot), position)
     return frames
 
 

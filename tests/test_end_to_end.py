@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import signal
 import subprocess
 import sys
@@ -16,7 +15,6 @@ import pandas as pd
 import pytest
 import torch
 
-import mdhr_sdk
 from fakes import write_video
 from mdhr_sdk.cli import app as cli
 from mdhr_sdk.cli.train import all_folds, sorted_words
@@ -29,6 +27,7 @@ from mdhr_sdk.training.evaluate.folder_scoring import score_folder
 from mdhr_sdk.training.evaluate.predictions import Predictions
 from mdhr_sdk.training.fit.augment import resize
 from mdhr_sdk.training.fit.settings import read_settings
+from processes import finished, run_python, started
 from tiny_tree import write_tree
 
 
@@ -123,11 +122,9 @@ def test_a_study_prints_its_table_and_goes_on(
 def test_two_processes_go_through_a_study_together(tmp_path: Path) -> None:
     """Folders that the first process makes are there when the second looks for them."""
     config = write_tree(tmp_path / "data")
-    environment = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(Path(mdhr_sdk.__path__[0]).parent)}
     launcher = ("-m", "torch.distributed.run", "--standalone", "--nproc_per_node", "2", "-m", "mdhr_sdk")
-    words = ("data.held_out=0", "trainer.epochs=1", "trainer.devices=2", "--fold", "1", "--out", str(tmp_path / "a"))
-    call = [sys.executable, *launcher, "ablate", "regions", str(config), *words]
-    done = subprocess.run(call, env=environment, capture_output=True, text=True, timeout=300, check=False)
+    words = ("data.held_out=0", "trainer.epochs=1", "trainer.devices=2", "--fold", 1, "--out", tmp_path / "a")
+    done = run_python(*launcher, "ablate", "regions", config, *words, timeout_s=300)
     assert done.returncode == 0, done.stderr
     assert done.stdout.count("Region groups") == 1
     assert sorted(path.parts[-3] for path in (tmp_path / "a").glob("*/fold1/model")) == ["01", "02"]
@@ -271,23 +268,14 @@ def test_a_fold_given_twice_counts_once() -> None:
 def test_a_stopped_run_says_how_to_go_on(how: signal.Signals, tmp_path: Path) -> None:
     config = write_tree(tmp_path / "data")
     run = tmp_path / "run"
-    words = (
-        "data.held_out=0",
-        "trainer.epochs=100000",
-        "trainer.validate_every=100000",
-        "--fold",
-        "1",
-        "--out",
-        str(run),
-    )
-    environment = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(Path(mdhr_sdk.__path__[0]).parent)}
-    call = [sys.executable, "-m", "mdhr_sdk", "train", str(config), *words]
-    with subprocess.Popen(call, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
-        for _ in range(600):
-            if (run / "fold1" / "last.ckpt").is_file() or process.poll() is not None:
-                break
+    words = ("data.held_out=0", "trainer.epochs=100000", "trainer.validate_every=100000", "--fold", 1, "--out", run)
+    call = [sys.executable, "-m", "mdhr_sdk", "train", config, *words]
+    deadline = time.monotonic() + 120
+    with started(call, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
+        while not (run / "fold1" / "last.ckpt").is_file() and process.poll() is None and time.monotonic() < deadline:
             time.sleep(0.1)
         process.send_signal(how)
-        out, error = process.communicate(timeout=60)
-    assert process.returncode == 130, error
-    assert f"go on with: mdhr train --resume {run}" in out.replace("\n", "") and "Traceback" not in error
+        done = finished(process)
+    assert done.returncode == 130, done.stderr
+    assert f"go on with: mdhr train --resume {run}" in done.stdout.replace("\n", "")
+    assert "Traceback" not in done.stderr

@@ -1,74 +1,111 @@
-"""The README as a newcomer reads it: every snippet, in order, in a fresh folder."""
+"""README.md and docs as a newcomer reads them: what they show runs, and what they name exists."""
 
 from __future__ import annotations
 
-import itertools
+import ast
 import os
 import re
-import shlex
-import subprocess
+import shutil
 import sys
 from pathlib import Path
 
 import pytest
+import typer
 
-from fakes import write_video
-from mdhr_sdk.vision import list_sources
+from documents import PAGES, ROOT, RUN, Block, blocks, checkout, commands
+from mdhr_sdk.cli.app import app
+from processes import environment, run
 
-ROOT = Path(__file__).resolve().parents[1]
-BLOCKS = re.findall(r"^```(\w+)\n(.*?)^```", (ROOT / "README.md").read_text(encoding="utf-8"), re.DOTALL | re.MULTILINE)
-
-
-def commands() -> list[list[str]]:
-    """Every shell command of the README, comments dropped."""
-    lines = (line for language, text in BLOCKS if language == "bash" for line in text.splitlines())
-    return [shlex.split(line, comments=True) for line in lines if line.strip()]
+FAST = [page for page in PAGES if any(b.language in RUN and not b.slow and not b.not_run for b in blocks(page))]
+SLOW = [page for page in PAGES if any(b.language in RUN and b.slow and not b.not_run for b in blocks(page))]
+NOT_RUN = [block for page in PAGES for block in blocks(page) if block.not_run]
 
 
-def test_make_targets_exist() -> None:
-    targets = set(re.findall(r"^(\w+):", (ROOT / "Makefile").read_text(encoding="utf-8"), re.MULTILINE))
-    named = {words[1] for words in commands() if words[0] == "make"}
-    assert named == {"demo", "test"} <= targets
+def names(items: list[Path]) -> list[str]:
+    return [str(page.relative_to(ROOT)) for page in items]
 
 
-def test_pictures_and_extras_exist() -> None:
-    readme = (ROOT / "README.md").read_text(encoding="utf-8")
-    for path in re.findall(r"!\[.*?\]\((.*?)\)", readme, re.DOTALL):
-        assert (ROOT / path).is_file()
-    declared = set(re.findall(r"^(\w+) = \[", (ROOT / "pyproject.toml").read_text(encoding="utf-8"), re.MULTILINE))
-    used = {extra for words in commands() if words[0] == "pip" for extra in re.findall(r"\[(\w+)\]", " ".join(words))}
-    assert used and used <= declared
+def run_blocks(chosen: list[Block], folder: Path) -> None:
+    checkout(folder)
+    path = os.pathsep.join([str(folder / ".venv" / "bin"), os.environ["PATH"]])
+    for block in chosen:
+        call = ["bash", "-eu", "-c"] if block.language == "bash" else [sys.executable, "-c"]
+        done = run([*call, block.text], 300, cwd=folder, env=environment(PATH=path))
+        assert done.returncode == 0, f"{block.name}\n{done.stdout}\n{done.stderr}"
 
 
-def test_the_snippet_of_the_graphs_runs(tmp_path: Path) -> None:
-    text = (ROOT / "docs" / "graphs.md").read_text(encoding="utf-8")
-    (code,) = re.findall(r"^```python\n(.*?)^```", text, re.DOTALL | re.MULTILINE)
-    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
-    done = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, env=environment, capture_output=True, text=True)
-    assert done.returncode == 0 and done.stdout.startswith("(1, 2, 4, 6"), done.stderr
+@pytest.mark.skipif(shutil.which("bash") is None, reason="no bash")
+@pytest.mark.parametrize("page", FAST, ids=names(FAST))
+def test_what_a_page_shows_runs_in_order(page: Path, tmp_path: Path) -> None:
+    run_blocks([b for b in blocks(page) if b.language in RUN and not b.slow and not b.not_run], tmp_path)
 
 
 @pytest.mark.slow
-def test_every_snippet_runs_in_order(tmp_path: Path, demo_path: Path) -> None:
-    assets = tmp_path / "mdhr_sdk" / "assets"
-    assets.mkdir(parents=True)
-    (source,) = list_sources(demo_path)
-    with source:  # seven windows: the snippets look at frame 100
-        write_video(assets / demo_path.name, [frame.image for frame in itertools.islice(source, 112)])
-    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
-    python = [sys.executable]
-    for language, text in BLOCKS:
-        calls = []
-        if language == "python":
-            calls = [[*python, "-c", text]]
-        elif language == "bash":
-            parsed = [shlex.split(line, comments=True) for line in text.splitlines()]
-            calls = [
-                [*python, "-m", "mdhr_sdk.cli.app", *words[1:]] for words in parsed if words and words[0] == "mdhr"
-            ]
-        for call in calls:
-            done = subprocess.run(call, cwd=tmp_path, env=environment, capture_output=True, text=True, check=False)
-            assert done.returncode == 0, f"{call[-1]}\n{done.stdout}\n{done.stderr}"
-    assert {"demo.csv", "timeline.png"} <= {path.name for path in tmp_path.iterdir()}
-    wanted = {"demo_aus.csv", "demo_timeline.png", "demo_overlay.mp4"}
-    assert wanted == {path.name for path in (tmp_path / "results").iterdir()}
+@pytest.mark.skipif(shutil.which("bash") is None, reason="no bash")
+@pytest.mark.parametrize("page", SLOW, ids=names(SLOW))
+def test_all_that_a_page_shows_runs_in_order(page: Path, tmp_path: Path) -> None:
+    run_blocks([b for b in blocks(page) if b.language in RUN and not b.not_run], tmp_path)
+
+
+@pytest.mark.parametrize("block", NOT_RUN, ids=[block.name for block in NOT_RUN])
+def test_a_block_that_is_not_run_says_why(block: Block) -> None:
+    assert block.language in RUN, f"{block.name}: blocks of {block.language} are never run, so they need no mark"
+    pytest.skip(f"{block.name}: {block.not_run}")
+
+
+def test_python_that_is_shown_is_python() -> None:
+    shown = [block for page in PAGES for block in blocks(page) if block.language == "python"]
+    assert shown
+    for block in shown:
+        ast.parse(block.text, block.name)
+
+
+def test_commands_and_options_exist() -> None:
+    """Every `mdhr` line, also of blocks that are not run and between backticks."""
+    checked = 0
+    for page in PAGES:
+        for words in commands(page):
+            if words[0] != "mdhr" or len(words) < 2 or words[1].startswith("-"):
+                continue
+            known, rest = typer.main.get_command(app), words[1:]
+            while rest and hasattr(known, "commands"):
+                assert rest[0] in known.commands, f"{page.name}: no command in {' '.join(words)!r}"
+                known, rest = known.commands[rest[0]], rest[1:]
+            options = {"--help", *(name for p in known.params for name in (*p.opts, *p.secondary_opts))}
+            given = {word.split("=")[0] for word in rest if re.match(r"--[a-z]", word)}
+            assert given <= options, f"{page.name}: {given - options} in {' '.join(words)!r}"
+            checked += 1
+    assert checked > 10
+
+
+def test_targets_extras_and_scripts_exist() -> None:
+    project, extras = (ROOT / "pyproject.toml").read_text(encoding="utf-8"), set[str]()
+    targets = set(re.findall(r"^([\w-]+):", (ROOT / "Makefile").read_text(encoding="utf-8"), re.MULTILINE))
+    made = set()
+    for page in PAGES:
+        for words in commands(page):
+            if words[0] == "make" and len(words) == 2:
+                made.add(words[1])
+            elif words[:2] == ["pip", "install"]:
+                extras |= {one for some in re.findall(r"\[([\w,-]+)\]", " ".join(words)) for one in some.split(",")}
+            elif words[0] == "python" and len(words) > 1 and words[1].endswith(".py"):
+                assert (ROOT / words[1]).is_file(), f"{page.name}: {' '.join(words)}"
+    assert {"demo", "test"} <= made <= targets
+    assert extras and extras <= set(re.findall(r"^(\w+) = \[", project, re.MULTILINE))
+
+
+@pytest.mark.parametrize("page", PAGES, ids=names(list(PAGES)))
+def test_links_pictures_and_files_that_are_named_exist(page: Path) -> None:
+    text = page.read_text(encoding="utf-8")
+    for target, anchor in re.findall(r"\]\((?!\w+:)([^)#\s]*)(?:#([^)\s]+))?\)", text):
+        path = (page.parent / target).resolve() if target else page
+        assert path.exists(), f"no {target}"
+        assert not anchor or anchor in anchors(path), f"no heading #{anchor} in {path.name}"
+    for named in re.findall(r"`((?:mdhr_sdk|benchmarks|export|tests|docs|csrc)/[\w./-]+)`", text):
+        assert (ROOT / named).exists(), f"no {named}"
+
+
+def anchors(page: Path) -> set[str]:
+    """As GitHub makes them from headings."""
+    headings = re.findall(r"^#+ (.+)$", page.read_text(encoding="utf-8"), re.MULTILINE)
+    return {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}

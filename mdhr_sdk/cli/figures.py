@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -11,6 +12,7 @@ from numpy.typing import NDArray
 
 from ..atomic import whole
 from ..errors import ConfigError, SourceError
+from ..modelfolder.config import Preprocessing
 from ..modelfolder.folder import ModelFolder
 from .train import require_training, sorted_words
 
@@ -66,7 +68,7 @@ def _of_model(folder: ModelFolder, on: str, first: int) -> dict[str, Any]:
     from ..vision import prepare
 
     config = folder.config
-    crops = _crops(on, config.clip_length, config.preprocessing.size_px, config.preprocessing.template, first)
+    crops = _crops(on, config.clip_length, config.preprocessing, first)
     clip = prepare(crops, config.preprocessing.mean, config.preprocessing.std)[None]
     inspection = inspect(load_model(folder), clip)
     frames = np.unique(np.linspace(0, len(crops) - 1, min(MOST_FRAMES, len(crops))).round().astype(int)).tolist()
@@ -80,20 +82,15 @@ def _of_model(folder: ModelFolder, on: str, first: int) -> dict[str, Any]:
     return drawn
 
 
-def _crops(on: str, length: int, size_px: int, template: str, first: int) -> NDArray[np.uint8]:
+def _crops(on: str, length: int, preprocessing: Preprocessing, first: int) -> NDArray[np.uint8]:
     """Aligned faces of `length` consecutive frames, (T, S, S, 3) uint8 BGR, from frame `first` on."""
-    from ..vision import FaceMesher, align, list_sources
+    from ..deploy.parity.footage import face_clips
+    from ..vision import list_sources
 
     (source, *_) = list_sources(on)
-    crops: list[Any] = []
-    with source, FaceMesher(max_faces=1) as mesher:
-        for frame in source:
-            if frame.index < first:
-                continue
-            faces = mesher.find(frame.image)
-            crops = [*crops, align(frame.image, faces[0].landmarks_px, template, size_px)] if faces else []
-            if len(crops) == length:
-                return np.stack(crops)
+    with contextlib.closing(face_clips(source, length, preprocessing, 1, first)) as clips:
+        for clip in clips:
+            return np.stack(clip.crops)
     raise SourceError(
         f"'{on}' has no {length} consecutive frames with a face from frame {first} on; take other footage"
     )

@@ -36,6 +36,7 @@ class Results(Sequence[FrameResult]):
         fps: frames a second of the source; 0 when it has no rate, as a folder of images.
         codes: the AU codes in the model's order; the columns of tables.
         timings_s: seconds spent in each stage of the run; empty when not measured, and in a part of a run.
+        errors: (name, error) of each source that could not be read, or not to its end; empty in a part of a run.
     """
 
     frames: tuple[FrameResult, ...]
@@ -43,6 +44,7 @@ class Results(Sequence[FrameResult]):
     fps: float = field(kw_only=True)
     codes: tuple[str, ...] = field(kw_only=True)
     timings_s: Mapping[str, float] = field(kw_only=True, default_factory=dict)
+    errors: tuple[tuple[str, MDHRError], ...] = field(kw_only=True, default=())
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "frames", tuple(self.frames))
@@ -213,4 +215,4 @@ class Results(Sequence[FrameResult]):
         return [sink.path for sink in sinks] + ([named(TIMELINE)] if timeline else [])
 
     def _part(self, frames: Iterator[FrameResult] | Sequence[FrameResult]) -> Results:
-        return dataclasses.replace(self, frames=tuple(frames), timings_s={})
+        return dataclasses.replace(self, frames=tuple(frames), timings_s={}, errors=())

@@ -10,7 +10,7 @@ import cv2
 import numpy as np
 import pandas as pd
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from fakes import CODES, CONFIG, INFO, MAX_FRAMES, PATTERN, FakeMesher, FakeSession, expected, picture, video
@@ -62,11 +62,13 @@ def same(frames: list[FrameResult], wanted: list[dict[int, tuple[list[float], st
     pattern=st.lists(st.frozensets(st.integers(0, 2)), min_size=1, max_size=MAX_FRAMES), neutral=st.integers(1, 30),
     stream=st.booleans(),
 )  # fmt: skip
+@example(pattern=[{0}, *[set()] * 10, {0}], neutral=12, stream=False)
+@example(pattern=[{0}, *[set()] * 9, {0}], neutral=12, stream=False)
 def test_a_face_is_relative_to_its_own_first_seconds(pattern, neutral: int, stream: bool, no_cuts, meshers):
     detector = AUDetector(CONFIG, FakeSession(), INFO)
     seconds = neutral / FPS
     found = list(detector.predict(video(pattern), stream, fps=FPS, calibrate_neutral_s=seconds))  # type: ignore[call-overload]
-    same(found, plain(expected(pattern), neutral))
+    same(found, plain(expected(pattern, memory=FPS), neutral))  # away for more than a second: a new id
     assert all(frame.model.tag == f"disfa none (relative to the first {seconds:g} s)" for frame in found)
 
 

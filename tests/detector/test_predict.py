@@ -129,7 +129,7 @@ def test_images_are_kept_only_when_asked(detector: AUDetector, images: bool):
             assert np.array_equal(frame.image, image) if images else frame.image is None
 
 
-def test_thresholds_are_the_folders_unless_given(session: FakeSession, meshers: list[FakeMesher]):
+def test_thresholds_are_the_folders_unless_given(session: FakeSession, meshers: list[FakeMesher], no_cuts: None):
     assert AUDetector(CONFIG, session, INFO).thresholds == dict.fromkeys(CODES, 0.5)
     given = {"AU12": 0.0, "AU01": 1.0}
     detector = AUDetector(CONFIG, session, INFO, thresholds=given)

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import contextlib
 import os
 import signal
-import subprocess
 import sys
 import time
 from pathlib import Path
@@ -15,10 +13,9 @@ import pytest
 from mdhr_sdk.errors import ConfigError
 from mdhr_sdk.synthetic.clips import ClipOptions
 from mdhr_sdk.synthetic.dataset import MakeOptions, make_dataset
-from processes import alive
+from processes import alive, environment, started
 from toy_mesher import NoMesher
 
-ROOT = Path(__file__).resolve().parents[2]
 CLIP = ClipOptions(3, 0.2, 64)
 INTERRUPTED = """
 import os, sys
@@ -51,12 +48,12 @@ def test_workers_end_with_the_run_and_in_silence(
 ) -> None:
     script = tmp_path / "script.py"
     script.write_text(INTERRUPTED)
-    environment = {**os.environ, "PYTHONPATH": f"{ROOT}{os.pathsep}{ROOT / 'tests'}", "PIDS": str(tmp_path)}
-    words, deadline = [sys.executable, str(script), str(kit_file), str(tmp_path / "out")], time.monotonic() + 120
-    with (tmp_path / "errors").open("w") as errors:
-        process = subprocess.Popen(words, env=environment, stderr=errors, start_new_session=True)
-    children = Path(f"/proc/{process.pid}/task/{process.pid}/children")
-    try:
+    words, deadline = [sys.executable, script, kit_file, tmp_path / "out"], time.monotonic() + 120
+    with (
+        (tmp_path / "errors").open("w") as errors,
+        started(words, env=environment(PIDS=tmp_path), stderr=errors) as process,
+    ):
+        children = Path(f"/proc/{process.pid}/task/{process.pid}/children")
         while process.poll() is None and time.monotonic() < deadline:
             pids = children.read_text().split()  # two workers, and the one that multiprocessing keeps its semaphores by
             signs = tmp_path.glob("worker.*" if at_work else "starting.*")
@@ -75,6 +72,3 @@ def test_workers_end_with_the_run_and_in_silence(
         assert not any(alive(int(pid)) for pid in pids)
         assert code == (130 if blow == signal.SIGINT else -signal.SIGKILL)
         assert "Traceback" not in (tmp_path / "errors").read_text()
-    finally:
-        with contextlib.suppress(ProcessLookupError):
-            os.killpg(process.pid, signal.SIGKILL)

@@ -2,12 +2,8 @@
 
 from __future__ import annotations
 
-import contextlib
 import itertools
-import os
 import signal
-import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -16,33 +12,20 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-import mdhr_sdk
 from mdhr_sdk.errors import ConfigError, TrainingError
 from mdhr_sdk.model import save_model
 from mdhr_sdk.training.evaluate.predictions import Predictions
 from mdhr_sdk.training.fit import module
 from mdhr_sdk.training.fit.fit import fit, score, starting_model
 from patterns import LABELS, Clips, T, fold_data, settings
+from processes import run_python
 
 SCRIPT = Path(__file__).parents[1] / "run_patterns.py"
-ENVIRONMENT = {
-    **os.environ,
-    "OMP_NUM_THREADS": "1",
-    "PYTHONPATH": os.pathsep.join([str(Path(mdhr_sdk.__path__[0]).parent), str(SCRIPT.parent)]),
-}
 
 
 def process(folder: Path, *changes: str, batch: int = 0, save: int = 0, launcher: tuple[str, ...] = ()) -> Any:
     """A run in a process of its own, which kills itself at the given batch or validation of that process."""
-    call = [sys.executable, *launcher, str(SCRIPT), str(folder), str(batch), str(save), *changes]
-    pipes: Any = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
-    with subprocess.Popen(call, env=ENVIRONMENT, start_new_session=True, **pipes) as child:
-        try:
-            out, error = child.communicate(timeout=600)
-        finally:
-            with contextlib.suppress(ProcessLookupError):  # torchrun's processes too, whatever went wrong
-                os.killpg(child.pid, signal.SIGKILL)
-    return subprocess.CompletedProcess(call, child.returncode, out, error)
+    return run_python(*launcher, SCRIPT, folder, batch, save, *changes, timeout_s=300)
 
 
 @pytest.mark.slow

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import json
-import os
 import signal
-import subprocess
 import sys
 import time
 from dataclasses import replace
@@ -20,12 +18,11 @@ from mdhr_sdk.training.data.datasets import DATASETS
 from mdhr_sdk.training.data.lists import read_fold
 from mdhr_sdk.training.data.preparation import Prepared, PrepareOptions, prepare
 from mdhr_sdk.vision import DEFAULT_TEMPLATE, FaceMesher, align, list_sources
-from processes import alive
+from processes import alive, environment, interruptible, started
 from raw_trees import SlowWholeFrame, WholeFrame, rebuild, text, write_bp4d, write_disfa
 from sample_lists import make_list, small_fold
 
 BP4D, DISFA = DATASETS["bp4d"], DATASETS["disfa"]
-ROOT = Path(__file__).resolve().parents[2]
 SMALL, PART = PrepareOptions(size_px=16), PrepareOptions(size_px=16, partial=True)
 
 
@@ -213,21 +210,18 @@ def test_killed_at_any_moment_it_goes_on_to_the_same_crops(seconds: float, tmp_p
     )
     script = tmp_path / "script.py"
     script.write_text(code)
-    environment = {**os.environ, "PYTHONPATH": f"{ROOT}{os.pathsep}{ROOT / 'tests'}", "PIDS": str(tmp_path)}
-    process = subprocess.Popen([sys.executable, str(script)], env=environment)
-    try:
+    with started([sys.executable, script], env=environment(PIDS=tmp_path)) as process:
         deadline = time.monotonic() + 60
         while process.poll() is None and len(list(out.glob("img/**/*.jpg"))) < 1 and time.monotonic() < deadline:
             time.sleep(0.01)
         time.sleep(seconds)
         assert process.poll() is None, "it ended before it could be killed"
-    finally:
         process.kill()
-        process.wait()
-    workers = [int(path.suffix[1:]) for path in tmp_path.glob("worker.*")]
-    while any(alive(pid) for pid in workers) and time.monotonic() < deadline:
-        time.sleep(0.01)
-    assert workers and not any(alive(pid) for pid in workers)
+        process.wait(timeout=60)
+        workers = [int(path.suffix[1:]) for path in tmp_path.glob("worker.*")]
+        while any(alive(pid) for pid in workers) and time.monotonic() < deadline:
+            time.sleep(0.01)
+        assert workers and not any(alive(pid) for pid in workers)
     assert not (out / "list").exists()
     assert all(cv2.imread(str(path)) is not None for path in in_place(out))
     broken = len(in_place(out))
@@ -324,6 +318,6 @@ def test_ctrl_c_ends_the_workers_and_leaves_nothing_half_done(tmp_path: Path) ->
         if done:
             signal.raise_signal(signal.SIGINT)
 
-    with pytest.raises(KeyboardInterrupt):
+    with interruptible(), pytest.raises(KeyboardInterrupt):
         prepare(BP4D, tmp_path / "raw", tmp_path / "out", options, stop, SlowWholeFrame)
     assert not list((tmp_path / "out").rglob(".mdhr-*")) and 0 < len(crops(tmp_path / "out")) < 800

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import shutil
-import subprocess
 import sys
 from pathlib import Path
 
@@ -17,6 +16,7 @@ from mdhr_sdk.training.data.folds import fold_data
 from mdhr_sdk.training.data.lists import read_fold
 from mdhr_sdk.training.fit.settings import read_settings
 from mdhr_sdk.vision import list_sources
+from processes import run_python
 
 DESCRIPTION = """
 name: mylab
@@ -127,7 +127,7 @@ def test_bad_input_is_one_line(
 
 def test_preparing_needs_no_pytorch() -> None:
     code = "import sys, mdhr_sdk.cli.prepare; sys.exit('torch' in sys.modules)"
-    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+    assert run_python("-c", code).returncode == 0
 
 
 def test_rows_that_a_label_table_skips_are_told(

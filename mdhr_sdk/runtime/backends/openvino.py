@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import sys
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -12,41 +13,45 @@ from numpy.typing import NDArray
 from ...errors import BackendError, InputError, ModelFolderError, install_hint, require
 from ...modelfolder.artefacts import artefact
 from ...modelfolder.folder import ModelFolder
-from ..session import Arrays, SessionOptions, check_inputs, graph_specs
+from ..session import Arrays, Session, SessionOptions, check_inputs, graph_specs
+from .backend import Backend
 from .onnxruntime import SUFFIX, no_onnx
 
-NAME = "openvino"
-AUTO = True
-DEVICES = ("cpu",)
 HINTS = {"fp32": "f32", "bf16": "bf16", "int8": "f32"}  # of what a graph leaves open: int8 stands in the graph itself
-PRECISIONS = tuple(HINTS)
 
 
-def obstacle(folder: ModelFolder, graph: str, options: SessionOptions) -> str | None:
-    """Why OpenVINO cannot run this graph here; None if it can."""
-    if importlib.util.find_spec("openvino") is None:
-        return f"the package 'openvino' is not installed; {install_hint('openvino')}"
-    if reason := no_onnx(folder, graph, options.precision, NAME):
-        return reason
-    if options.precision == "bf16" and "BF16" not in _capabilities():
-        return "this CPU has no bf16 instructions"
-    return None
+class OpenVINOBackend(Backend):
+    """OpenVINO on the CPU."""
+
+    def no_file(self, folder: ModelFolder, graph: str, options: SessionOptions) -> str | None:
+        return no_onnx(folder, graph, options.precision, self.name)
+
+    def unfit(self, options: SessionOptions) -> str | None:
+        if importlib.util.find_spec("openvino") is None:
+            return f"the package 'openvino' is not installed; {install_hint('openvino')}"
+        # Without the instructions OpenVINO takes the hint all the same, and computes something else or very slowly.
+        if options.precision == "bf16" and "BF16" not in _capabilities():
+            return "this CPU has no bf16 instructions"
+        return None
+
+    def open_graph(self, folder: ModelFolder, graph: str, options: SessionOptions) -> OpenVINOSession:
+        """Compile an ONNX file for the CPU."""
+        if reason := self.unfit(options):
+            raise BackendError(reason)
+        return OpenVINOSession(folder, graph, options)
 
 
-def open_graph(folder: ModelFolder, graph: str, options: SessionOptions) -> OpenVINOSession:
-    """Compile an ONNX file for the CPU."""
-    return OpenVINOSession(folder, graph, options)
+OPENVINO = OpenVINOBackend("openvino", ("cpu",), tuple(HINTS), SUFFIX, auto=True)
 
 
-class OpenVINOSession:
+class OpenVINOSession(Session):
     """A graph in OpenVINO, on the CPU; T is the folder's clip length."""
 
-    backend = NAME
+    backend = "openvino"
     device = "cpu"
 
     def __init__(self, folder: ModelFolder, graph: str, options: SessionOptions, path: Path | None = None) -> None:
         """`path` is a graph to check before it becomes the folder's; without it the folder's own, verified, is read."""
-        openvino = _load()
         name = artefact(graph, options.precision, SUFFIX)
         self.precision = options.precision
         content = path.read_bytes() if path else folder.read(name)
@@ -55,7 +60,7 @@ class OpenVINOSession:
         if options.threads is not None:
             settings["INFERENCE_NUM_THREADS"] = options.threads
         try:
-            core = openvino.Core()
+            core = _core()
             self._model: Any = core.compile_model(core.read_model(content, b""), "CPU", settings)
         except RuntimeError as error:
             reason = " ".join(str(error).split())[:200]
@@ -89,5 +94,15 @@ def _load() -> Any:
     return require("openvino", "openvino")
 
 
+@cache
+def _core() -> Any:
+    """The one OpenVINO core of this process, kept until its end.
+
+    Each core's CPU plugin gives the thread a stack for signals, and frees it when the core goes. Of two cores, the one
+    that goes last puts the other's freed stack back, and the next signal that Python handles kills the process.
+    """
+    return _load().Core()
+
+
 def _capabilities() -> list[str]:
-    return _load().Core().get_property("CPU", "OPTIMIZATION_CAPABILITIES")
+    return _core().get_property("CPU", "OPTIMIZATION_CAPABILITIES")
