@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import errno
 import gc
 import re
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
+from dataclasses import replace
 from pathlib import Path
 
 import cv2
@@ -15,13 +17,16 @@ import pandas as pd
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from rich.console import Console
 
 from fakes import CONFIG, INFO, FakeMesher, FakeSession, picture, video, write_video
 from mdhr_sdk import AUDetector, Results
 from mdhr_sdk.cli import detect
 from mdhr_sdk.cli.detect import Files
+from mdhr_sdk.cli.summary import Outcome, report
 from mdhr_sdk.errors import OutputError
 from mdhr_sdk.outputs import naming
+from mdhr_sdk.outputs.encoder import Encoder
 from mdhr_sdk.results import FrameResult
 from mdhr_sdk.vision import Source, list_sources
 from mdhr_sdk.vision.sources.source import Kind, Opened
@@ -115,7 +120,7 @@ def test_a_video_without_a_frame_rate_is_no_still(
     fake_detector: AUDetector, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     path = write_video(tmp_path / "clip.mp4", list(video([{0}] * 6)))
-    monkeypatch.setattr("mdhr_sdk.vision.sources.capture._fps", lambda capture: 0.0)
+    monkeypatch.setattr("mdhr_sdk.vision.sources.video.rate_of", lambda track: 0.0)
     assert detect.run_detect(fake_detector, list_sources(path), tmp_path / "out", Files()) == []
     assert {path.name for path in (tmp_path / "out").iterdir()} == {
         "clip_aus.csv", "clip_overlay.mp4", "clip_timeline.png",
@@ -186,7 +191,7 @@ def test_a_camera_keeps_the_last_frames_for_the_timeline_and_counts_all(
 ) -> None:
     monkeypatch.setattr(detect, "LIVE_FRAMES", 5)
     monkeypatch.setenv("COLUMNS", "200")
-    assert detect.run_detect(fake_detector, [camera(20)], tmp_path, Files(overlay=False)) == []
+    assert detect.run_detect(fake_detector, [camera(20)], tmp_path, Files(overlay=False), policy="complete") == []
     assert drawn == [[15, 16, 17, 18, 19]]
     table = pd.read_csv(tmp_path / "camera_0_aus.csv")
     assert list(table.frame.unique()) == list(range(20))
@@ -307,8 +312,8 @@ def test_threads_have_short_turns_while_it_runs(fake_detector: AUDetector, tmp_p
     seen: list[float] = []
 
     def frames() -> Iterator[np.ndarray]:
+        yield picture(0, {0})  # taken while the sources are listed
         seen.append(sys.getswitchinterval())
-        yield picture(0, {0})
         if breaks:
             raise ZeroDivisionError
 
@@ -316,3 +321,59 @@ def test_threads_have_short_turns_while_it_runs(fake_detector: AUDetector, tmp_p
     with pytest.raises(ZeroDivisionError) if breaks else nullcontext():
         detect.run_detect(fake_detector, list_sources(frames()), tmp_path, Files(overlay=False))
     assert seen == [pytest.approx(1e-3)] and sys.getswitchinterval() == before
+
+
+def test_an_overlay_that_fails_leaves_table_and_timeline(
+    fake_detector: AUDetector, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    write, count = Encoder.write, 0
+
+    def full(encoder: Encoder, *item: object, **options: object) -> None:
+        nonlocal count
+        count += 1
+        if count > 12:
+            raise OSError(errno.ENOSPC, "No space left on device")
+        write(encoder, *item, **options)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(Encoder, "write", full)
+    sources = list_sources([write_video(tmp_path / "clip.mp4", list(video([{0}] * 30))), picture(0, {0})])
+    (error,) = detect.run_detect(fake_detector, sources, tmp_path / "out", Files())
+    assert "clip_overlay.mp4' cannot be written: No space left on device" in str(error) and "\n" not in str(error)
+    assert {path.name for path in (tmp_path / "out").iterdir()} == {
+        "clip_aus.csv", "clip_overlay.incomplete.mp4", "clip_timeline.png",
+        "array_1__aus.csv", "array_1__overlay.jpg", "array_1__timeline.png",
+    }  # fmt: skip
+    assert len(pd.read_csv(tmp_path / "out" / "clip_aus.csv")) == 30
+    assert "clip.mp4 (failed)" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("end", ["aus.csv", "overlay.jpg", "timeline.png"])
+def test_a_folder_in_the_way_of_one_file_leaves_the_others(fake_detector: AUDetector, tmp_path: Path, end: str) -> None:
+    (tmp_path / f"array_{end}").mkdir()
+    (error,) = detect.run_detect(fake_detector, list_sources(picture(0, {0})), tmp_path, Files())
+    assert f"array_{end}" in str(error)
+    files = {path.name for path in tmp_path.iterdir() if path.is_file()}
+    assert files == {"array_aus.csv", "array_overlay.jpg", "array_timeline.png"} - {f"array_{end}"}
+
+
+def test_a_timeline_is_drawn_only_if_it_is_wanted(fake_detector: AUDetector, tmp_path: Path) -> None:
+    detect.run_detect(fake_detector, list_sources(picture(0, {0})), tmp_path, Files(timeline=False))
+    assert {path.name for path in tmp_path.iterdir()} == {"array_aus.csv", "array_overlay.jpg"}
+    with pytest.raises(OutputError, match="one of h264, vp9, av1"):
+        detect.run_detect(fake_detector, list_sources(picture(0, {0})), tmp_path / "new", Files(codec="mpeg2"))
+    assert not (tmp_path / "new").exists()
+
+
+def test_what_was_lost_is_told(capsys: pytest.CaptureFixture[str], fake_detector: AUDetector) -> None:
+    source = camera(0)
+    outcome = Outcome(source, "camera 0")
+    frames = fake_detector.predict([picture(index, {0, 1}) for index in range(6)])
+    for index, frame in enumerate(frames):
+        seen = 5 + index if index < 4 else len(frame.faces)
+        outcome.count(replace(frame, dropped=index, faces_seen=seen, note="damaged" if index > 3 else ""))
+    with source:
+        report(Console(width=200), fake_detector, [outcome])
+    said = capsys.readouterr().out
+    assert "camera 0: captured 21 = scored 6 + dropped 15\n" in said
+    assert "camera 0: 2 frames may show damage and are noted as damaged\n" in said
+    assert "--max-faces 2 was reached in 4 frames; up to 8 faces were found in one: raise --max-faces\n" in said

@@ -135,7 +135,7 @@ def _losses(outcome: Outcome) -> Iterator[str]:
     """What of a source was not scored, or not as it was filmed."""
     name = outcome.label
     if outcome.damaged:
-        lost = getattr(outcome.source, "damaged", 0)
+        lost = outcome.source.damaged
         packets = f"{lost:,} damaged packets could not be read; " if lost else ""
         yield f"{name}: {packets}{outcome.damaged:,} frames may show damage and are noted as damaged"
     if outcome.dropped:
