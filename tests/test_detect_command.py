@@ -110,7 +110,7 @@ def test_a_video_without_a_frame_rate_is_no_still(
     fake_detector: AUDetector, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     path = write_video(tmp_path / "clip.mp4", list(video([{0}] * 6)))
-    monkeypatch.setattr("mdhr_sdk.vision.sources.capture._fps", lambda capture: 0.0)
+    monkeypatch.setattr("mdhr_sdk.vision.sources.video.rate_of", lambda track: 0.0)
     assert detect.run_detect(fake_detector, list_sources(path), tmp_path / "out", overlay=True) == []
     assert {path.name for path in (tmp_path / "out").iterdir()} == {
         "clip_aus.csv", "clip_overlay.mp4", "clip_timeline.png",
@@ -302,8 +302,8 @@ def test_threads_have_short_turns_while_it_runs(fake_detector: AUDetector, tmp_p
     seen: list[float] = []
 
     def frames() -> Iterator[np.ndarray]:
+        yield picture(0, {0})  # taken while the sources are listed
         seen.append(sys.getswitchinterval())
-        yield picture(0, {0})
         if breaks:
             raise ZeroDivisionError
 
