@@ -148,8 +148,8 @@ class Decoder:
 
     def _missing(self) -> int:
         """Pictures that never came, of a file that tells how many it has; most are lost without an error."""
-        if "avi" in self._container.format.name.split(","):
-            return self._track.frames - self._pictures_out
+        if "avi" in self._container.format.name.split(","):  # an entry of no bytes shows the picture before once more
+            return sum(entry.size > 0 for entry in self._track.index_entries) - self._pictures_out
         return self._packets_in - self._pictures_out if self._damage.count and self._track.frames else 0
 
     def _hurt(self, stamp: int | None) -> None:

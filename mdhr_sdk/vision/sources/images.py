@@ -21,6 +21,7 @@ from .source import Image, Opened, Picture
 
 HIDDEN = 1  # NewSubfileType of a TIFF page that is a smaller copy of another one
 UNTIMED_S = 0.1  # browsers show a GIF's images so long where it does not say
+BRIGHTEST = 2.0  # of floating-point values that end at 1; a highlight may be beyond
 PHOTOS = ("MPO", "HEIF")  # several images in one file that are no sequence: another view, a smaller copy
 _HEIC = re.compile(rb".{4}ftyp(hei|mif)", re.DOTALL)
 
@@ -29,7 +30,7 @@ def read_image(path: Path) -> Image:
     """Read an image file as (H, W, 3) uint8 BGR, turned upright by its EXIF orientation; of several, the first.
 
     Transparent parts are white. 16 bits become 8 by their upper ones; floating-point values are in [0, 1], or in
-    [0, 255] where one is greater.
+    [0, 255] where one is greater than 2.
 
     Raises:
         SourceError: the file cannot be read, is damaged, or is no image that Pillow or OpenCV knows.
@@ -214,5 +215,5 @@ def _eight_bits(values: np.ndarray) -> Image:
     if values.dtype == np.uint16:
         return np.round(values / np.float32(257)).astype(np.uint8)
     values = np.nan_to_num(values.astype(np.float32), nan=0.0, posinf=0.0, neginf=0.0)
-    scale = 255 if values.max(initial=0) <= 1 else 1
+    scale = 255 if values.max(initial=0) <= BRIGHTEST else 1
     return np.round(np.clip(values * scale, 0, 255)).astype(np.uint8)

@@ -81,9 +81,11 @@ def _probed(path: Path) -> Held | None:
         with ExitStack() as stack:
             container = stack.enter_context(open_file(path, stack))
             name, track = container.format.name, picture_track(container)
-            if track is None or not track.codec_context.width or name in NO_VIDEOS:
-                return None
-            return "image" if name.endswith("_pipe") or name == "image2" else "video"
+            if track is None or name in NO_VIDEOS:  # sound, or a text
+                return "image" if _claimed(path) == "image" else None
+            if track.codec_context.width:
+                return "image" if name.endswith("_pipe") or name == "image2" else "video"
     except (av.error.FFmpegError, OSError, ValueError):
-        with path.open("rb") as file:
-            return "video" if _VIDEOS.match(file.read(HEAD)) else _claimed(path)
+        pass
+    with path.open("rb") as file:
+        return "video" if _VIDEOS.match(file.read(HEAD)) else _claimed(path)
