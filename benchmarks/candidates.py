@@ -80,14 +80,14 @@ def obstacle(folder: ModelFolder, candidate: Candidate, settings: Settings, name
     Args:
         named: it was asked for, and so taken though it was never compared with the weights.
     """
-    module = BACKENDS["torch" if candidate == BASELINE else candidate.backend]
-    if settings.device.partition(":")[0] not in module.DEVICES:
-        return f"it runs on {' or '.join(module.DEVICES)}, not on '{settings.device}'"
-    if candidate.precision not in module.PRECISIONS:
-        return f"it runs {', '.join(module.PRECISIONS)}, not {candidate.precision}"
+    backend = BACKENDS["torch" if candidate == BASELINE else candidate.backend]
+    if settings.device.partition(":")[0] not in backend.devices:
+        return f"it runs on {' or '.join(backend.devices)}, not on '{settings.device}'"
+    if candidate.precision not in backend.precisions:
+        return f"it runs {', '.join(backend.precisions)}, not {candidate.precision}"
     options = SessionOptions(settings.device, settings.threads, candidate.precision, unproven=named)
     graphs = ["encoder", "head"] if settings.base == "head" else [settings.graph_of(candidate)]
-    reasons: list[str | None] = [module.obstacle(folder, graph, options) for graph in graphs]
+    reasons: list[str | None] = [backend.obstacle(folder, graph, options) for graph in graphs]
     return next(filter(None, reasons), None)
 
 
@@ -117,10 +117,10 @@ def plan(
         _check_asked(own, bool(backends), bool(precisions))
         if not precisions:
             runs: dict[Candidate, str | None] = {c: reason for c, reason in own.items() if reason is None}
-            first = Candidate(backend, BACKENDS[backend].PRECISIONS[0], bytes_in)
+            first = Candidate(backend, BACKENDS[backend].precisions[0], bytes_in)
             own = runs or {first: own[first]}
         found.update(own)
-        if settings.base != "head" and not bytes_in and hasattr(BACKENDS[backend], "SUFFIX"):
+        if settings.base != "head" and not bytes_in and BACKENDS[backend].suffix:
             also = (Candidate(backend, precision, bytes_in=True) for precision in wanted)
             found.update({c: None for c in also if obstacle(folder, c, settings, bool(backends)) is None})
     if precisions and all(reason is not None for candidate, reason in found.items() if candidate != BASELINE):

@@ -1,4 +1,4 @@
-"""The compiled kernels beside PyTorch, OpenCV and NumPy, and beside how fast this machine can copy memory.
+"""The compiled kernels beside PyTorch, and beside how fast this machine can copy memory.
 
     python benchmarks/kernels.py [--threads 2] [--repeats 30] [--json kernels.json]
 
@@ -21,12 +21,10 @@ import torch
 from torch.nn import functional as F  # noqa: N812
 
 from machine import describe_machine
-from mdhr_sdk.ops import DynamicsParameters, extension_status, fuse_dynamics, fuse_dynamics_step, warp_crops
+from mdhr_sdk.ops import DynamicsParameters, extension_status, fuse_dynamics, fuse_dynamics_step
 from mdhr_sdk.ops.step import DynamicsState
-from mdhr_sdk.vision import align, crop_matrix, prepare
 
 SCALES, CHANNELS, SIDE, SQUEEZED, K = 4, 2048, 7, 16, 5
-MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 Times = dict[str, list[float]]
 
 
@@ -155,25 +153,6 @@ def step(repeats: int, threads: int) -> Times:
     return measure(ways, repeats)
 
 
-def crops(repeats: int, threads: int) -> Times:
-    rng = np.random.default_rng(2)
-    image = rng.integers(0, 256, (720, 1280, 3), dtype=np.uint8)
-    meshes = [np.zeros((478, 2)) for _ in range(4)]
-    for number, mesh in enumerate(meshes):
-        mesh[[33, 133, 362, 263, 2]] = np.array([(0, 0), (0.3, 0.02), (0.7, 0.02), (1, 0.05), (0.5, 0.5)]) * 100
-        mesh += (100 + 280 * number, 250)
-    matrices = np.stack([crop_matrix(mesh) for mesh in meshes])
-    out = np.empty((4, 3, 224, 224), np.float32)
-
-    def usual() -> np.ndarray:
-        return prepare(np.stack([align(image, mesh) for mesh in meshes]), MEAN, STD)
-
-    def fused() -> np.ndarray:
-        return warp_crops(image, matrices, 224, MEAN, STD, backend="compiled", out=out, threads=threads)
-
-    return measure({"OpenCV + NumPy": usual, "fused crops": fused}, repeats)
-
-
 def show(title: str, times: Times, base: str, size: int | None = None) -> None:
     print(f"\n{title}")
     best = {name: min(values) for name, values in times.items()}
@@ -197,9 +176,6 @@ def main() -> None:
     parser.add_argument("--json", type=Path)
     arguments = parser.parse_args()
     torch.set_num_threads(arguments.threads)
-    import cv2
-
-    cv2.setNumThreads(arguments.threads)
     about = describe_machine()
     print("\n".join([*about.lines(), *([f"warning: {about.warning}"] if about.warning else [])]))
     print(f"kernels: {extension_status()}; threads: {arguments.threads}")
@@ -208,11 +184,9 @@ def main() -> None:
     show(f"Dynamics of a clip, B = {arguments.batch}, T = 16, C = 2048, k = 5", clip, "eager", size)
     steps = step(arguments.repeats, arguments.threads)
     show("Dynamics, one step of 1 and of 4 states", steps, "step, 1")
-    crop = crops(arguments.repeats, arguments.threads)
-    show("4 crops of 224 x 224 from 1280 x 720", crop, "OpenCV + NumPy")
     if arguments.json:
         told = {"machine": asdict(about), "kernels": extension_status(), "threads": arguments.threads}
-        arguments.json.write_text(json.dumps({**told, "seconds": {**clip, **steps, **crop}}, indent=2) + "\n")
+        arguments.json.write_text(json.dumps({**told, "seconds": {**clip, **steps}}, indent=2) + "\n")
 
 
 if __name__ == "__main__":

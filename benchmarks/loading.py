@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import tempfile
 import time
 from collections.abc import Iterator
@@ -20,9 +21,10 @@ from machine import describe_machine, usable_cores
 from mdhr_sdk.cli.app import run_app
 from mdhr_sdk.errors import ConfigError, require
 from mdhr_sdk.modelfolder.config import Preprocessing
+from mdhr_sdk.pipeline.crops import CropFinder
 from mdhr_sdk.training.data.datasets import DATASETS, FrameName
 from mdhr_sdk.training.data.frames import FrameList, frame_list
-from mdhr_sdk.vision import FaceMesher, align, list_sources
+from mdhr_sdk.vision import FaceMesher, list_sources
 from report import check_json, console, write_json
 
 BATCH, CLIP_LENGTH, FRAMES_A_VIDEO = 8, 16, 32
@@ -93,10 +95,9 @@ def crops() -> list[np.ndarray]:
     with as_file(files("mdhr_sdk") / "assets" / "demo.mp4") as path, FaceMesher(max_faces=1) as mesher:
         (source,) = list_sources(path)
         with source:
-            return [
-                align(frame.image, mesher.find(frame.image)[0].landmarks_px, size_px=CROP_PX)
-                for frame, _ in zip(source, range(FRAMES_A_VIDEO), strict=False)
-            ]
+            finder = CropFinder(mesher, Preprocessing(size_px=CROP_PX))
+            found = [finder.largest(frame) for frame in itertools.islice(source, FRAMES_A_VIDEO)]
+            return [crop for crop in found if crop is not None]
 
 
 def write_data(name: str, root: Path, videos: int, faces: list[np.ndarray]) -> FrameList:

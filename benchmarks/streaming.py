@@ -76,14 +76,14 @@ def candidates(
         if unknown := [name for name in names if name not in known]:
             raise BackendError(f"unknown {kind} '{unknown[0]}'; expected some of {', '.join(known)}")
     found, reasons = [], []
-    for backend in backends or BACKENDS:
-        module = BACKENDS[backend]
-        for precision in precisions or module.PRECISIONS:
-            if device.partition(":")[0] not in module.DEVICES or precision not in module.PRECISIONS:
+    for name in backends or BACKENDS:
+        backend = BACKENDS[name]
+        for precision in precisions or backend.precisions:
+            if device.partition(":")[0] not in backend.devices or precision not in backend.precisions:
                 continue
-            reason = module.obstacle(folder, graph, SessionOptions(device, threads, precision))
-            found += [Candidate(backend, precision)] if reason is None else []
-            reasons += [] if reason is None else [f"{backend} {precision}: {reason}"]
+            reason = backend.obstacle(folder, graph, SessionOptions(device, threads, precision))
+            found += [Candidate(name, precision)] if reason is None else []
+            reasons += [] if reason is None else [f"{name} {precision}: {reason}"]
     if not found:
         raise BackendError(f"no backend can run {graph} of '{folder.path}' on '{device}' here: {'; '.join(reasons)}")
     return found

@@ -134,42 +134,16 @@ py::tuple dlpack(const py::capsule& capsule) {
                           kinds[t.dtype.code] + std::to_string(t.dtype.bits), t.device.device_type, t.device.device_id);
 }
 
-// image: (address, row stride, height, width); gain and offset: three each.
-void warp(const Sizes& image, uintptr_t to_image, uintptr_t taps, int crops, int size, const std::vector<float>& gain,
-          const std::vector<float>& offset, bool channels_last, int dtype, uintptr_t out, int device, uintptr_t stream,
-          int threads) {
-    check(image.size() == 4 && gain.size() == 3 && offset.size() == 3, "warp: wrong number of values");
-    check(image[2] > 0 && image[3] > 1 && image[2] < 1 << 20 && image[3] < 1 << 20, "warp: image too small or large");
-    check(std::abs(image[1]) * image[2] + 3 * image[3] < int64_t{1} << 31, "warp: image of 2 GiB or more");
-    check(crops >= 0 && size > 0 && size < 1 << 14 && dtype >= 0 && dtype <= 2, "warp: size or dtype out of range");
-    mdhr::Warp work = {};
-    work.image = pointer<const uint8_t>(static_cast<uintptr_t>(image[0]));
-    work.row_stride = image[1];
-    work.height = static_cast<int>(image[2]);
-    work.width = static_cast<int>(image[3]);
-    work.to_image = pointer<const double>(to_image);
-    work.taps = pointer<const int>(taps);
-    work.crops = crops;
-    work.size = size;
-    std::copy(gain.begin(), gain.end(), work.gain);
-    std::copy(offset.begin(), offset.end(), work.offset);
-    work.channels_last = channels_last;
-    work.dtype = static_cast<mdhr::DType>(dtype);
-    work.out = pointer<char>(out);
-    run(work, device, stream, threads, mdhr::warp, MDHR_CUDA_VERSION(warp));
-}
-
 }  // namespace
 
 // One more whenever a function here takes or means something else; mdhr_sdk/ops/extension.py names the one it calls.
-constexpr int kAbi = 1;
+constexpr int kAbi = 2;
 
 PYBIND11_MODULE(_kernels, m) {
     m.doc() = "Compiled kernels of mdhr_sdk; use them through mdhr_sdk.ops.";
     m.attr("abi") = kAbi;
     m.def("fuse_clip", &fuse_clip);
     m.def("fuse_step", &fuse_step);
-    m.def("warp", &warp);
     m.def("dlpack", &dlpack);
     m.def("scratch_bytes", &mdhr::scratch_bytes);
     m.def("max_threads", &omp_get_max_threads);

@@ -72,23 +72,8 @@ struct Step {
     float* fused;              // (M, C x P)
 };
 
-// Crops of one uint8 BGR image, at least two pixels wide.
-struct Warp {
-    const uint8_t* image;
-    int64_t row_stride;        // bytes
-    int height, width;
-    const double* to_image;    // (M, 2, 3): pixel centres of the crop to pixel centres of the image
-    const int* taps;           // (M): samples along each side of a pixel that are averaged
-    int crops, size;
-    float gain[3], offset[3];  // RGB: value * gain + offset
-    bool channels_last;
-    DType dtype;
-    char* out;                 // (M, 3, S, S) or (M, S, S, 3)
-};
-
 void fuse_clip(const Clip& clip, int threads);
 void fuse_step(const Step& step, int threads);
-void warp(const Warp& warp, int threads);
 
 // Bytes of scratch memory that this thread keeps for its next call: 32 MiB at most.
 size_t scratch_bytes();
@@ -102,7 +87,6 @@ bool set_instruction_set(const char* name);
 // Queued on `stream` (a cudaStream_t); nothing waits. They return a cudaError_t, which cuda_message explains.
 int fuse_clip_cuda(const Clip& clip, int device, void* stream);
 int fuse_step_cuda(const Step& step, int device, void* stream);
-int warp_cuda(const Warp& warp, int device, void* stream);
 const char* cuda_message(int error);
 int cuda_devices(int* count);
 int cuda_device_of(const void* address, int* device);

@@ -1,21 +1,69 @@
 """mdhr_sdk: facial action units from video, with MDHR (CVPR 2024).
 
-`from mdhr_sdk import AUDetector` loads neither PyTorch nor any backend; those come with the folder that is opened.
+Everything that a user needs is here: `from mdhr_sdk import AUDetector`. Each name is loaded at its first use, so
+`import mdhr_sdk` loads neither PyTorch nor any backend; those come with the folder that is opened.
 """
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-__version__ = "0.1.0"
-__all__ = ["AUDetector", "MDHRError", "Results", "__version__"]
+__version__ = "0.2.0"
 
 if TYPE_CHECKING:
-    from .detector import AUDetector
-    from .errors import MDHRError
-    from .outputs import Results
+    from .detector import AUDetector as AUDetector
+    from .errors import BackendError as BackendError
+    from .errors import CheckpointError as CheckpointError
+    from .errors import ConfigError as ConfigError
+    from .errors import DataError as DataError
+    from .errors import ExportError as ExportError
+    from .errors import InputError as InputError
+    from .errors import MDHRError as MDHRError
+    from .errors import MissingDependencyError as MissingDependencyError
+    from .errors import ModelFolderError as ModelFolderError
+    from .errors import NotFiniteError as NotFiniteError
+    from .errors import OutputError as OutputError
+    from .errors import SourceError as SourceError
+    from .errors import SupersededError as SupersededError
+    from .errors import TrainingError as TrainingError
+    from .errors import TruncatedSourceError as TruncatedSourceError
+    from .modelfolder import FolderConfig as FolderConfig
+    from .modelfolder import ModelConfig as ModelConfig
+    from .modelfolder import ModelFolder as ModelFolder
+    from .outputs import CsvSink as CsvSink
+    from .outputs import FileSink as FileSink
+    from .outputs import OverlaySink as OverlaySink
+    from .outputs import Results as Results
+    from .outputs import Sink as Sink
+    from .outputs import annotate as annotate
+    from .outputs import draw_timeline as draw_timeline
+    from .pipeline.readers import SourceStatus as SourceStatus
+    from .pipeline.turns import ResultStream as ResultStream
+    from .results import AUScore as AUScore
+    from .results import FaceResult as FaceResult
+    from .results import FrameResult as FrameResult
+    from .results import ModelInfo as ModelInfo
+    from .vision import Frame as Frame
+    from .vision import Source as Source
+    from .vision import list_sources as list_sources
 
-_HOMES = {"AUDetector": ".detector", "MDHRError": ".errors", "Results": ".outputs"}
+_PUBLIC = {
+    ".detector": ("AUDetector",),
+    ".errors": (
+        "BackendError", "CheckpointError", "ConfigError", "DataError", "ExportError", "InputError", "MDHRError",
+        "MissingDependencyError", "ModelFolderError", "NotFiniteError", "OutputError", "SourceError",
+        "SupersededError", "TrainingError", "TruncatedSourceError",
+    ),
+    ".modelfolder": ("FolderConfig", "ModelConfig", "ModelFolder"),
+    ".outputs": ("CsvSink", "FileSink", "OverlaySink", "Results", "Sink", "annotate", "draw_timeline"),
+    ".pipeline.readers": ("SourceStatus",),
+    ".pipeline.turns": ("ResultStream",),
+    ".results": ("AUScore", "FaceResult", "FrameResult", "ModelInfo"),
+    ".vision": ("Frame", "Source", "list_sources"),
+}  # fmt: skip
+_HOMES = {name: home for home, names in _PUBLIC.items() for name in names}
+
+__all__ = ["__version__", *_HOMES]
 
 
 def __getattr__(name: str) -> Any:
@@ -23,4 +71,10 @@ def __getattr__(name: str) -> Any:
         raise AttributeError(f"module 'mdhr_sdk' has no attribute '{name}'")
     from importlib import import_module
 
-    return getattr(import_module(_HOMES[name], __name__), name)
+    value = getattr(import_module(_HOMES[name], __name__), name)
+    globals()[name] = value  # so that this is asked once
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *_HOMES})

@@ -2,29 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import ExitStack
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
-from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, cast, overload
+from typing import TYPE_CHECKING, Any, Literal, overload
 
-from .errors import ConfigError, InputError, MDHRError, SourceError, SupersededError
+from .errors import ConfigError, SourceError, deprecated
 from .modelfolder import FolderConfig, ModelFolder
 from .modelfolder.selection import replaced, select
 from .outputs import Results
 from .pipeline.clips import ClipModel, ClipScoring
 from .pipeline.clock import StageClock
 from .pipeline.decide import Naming
-from .pipeline.modes import Mode, Opened, Reading, checked_mode, open_mode
+from .pipeline.finders import Finders
+from .pipeline.modes import Mode, OnError, Opened, Policy, Reading, checked, open_mode
 from .pipeline.neutral import NeutralBaseline
-from .pipeline.readers import few_enough
-from .pipeline.run import find_ahead, run
+from .pipeline.run import Plan, Run, in_turn, together
 from .pipeline.scoring import Scoring
-from .pipeline.streams import SharedStreams, StreamScoring
-from .pipeline.together import run_together
-from .pipeline.waiting import Pipeline
-from .results import FrameResult, ModelInfo
+from .pipeline.streams import StreamScoring
+from .pipeline.turns import ResultStream, Turns
+from .results import ModelInfo
 from .runtime import Session, SessionOptions
 from .runtime.stream.scorer import StreamScorer, check_ring_dtype
 from .runtime.stream.stream_graphs import StreamGraphs
@@ -34,13 +31,11 @@ if TYPE_CHECKING:
     from typing_extensions import Unpack
 
 
-CLOSED = "this detector is closed; open a new one with AUDetector.from_pretrained"
-
-
 class AUDetector:
     """Reads facial action units with an MDHR model.
 
-    Made by `from_pretrained`. One detector reads one source at a time and is not to be shared between threads.
+    Made by `from_pretrained`. One detector does one run at a time, in one thread at a time, and in the process that
+    made it: a second thread and a forked process get InputError.
 
     Attributes:
         mode: 'clip' or 'stream': what `predict` does if it is not told.
@@ -84,12 +79,9 @@ class AUDetector:
         self._opened: dict[Mode, Opened] = {self.mode: (model, info, choice)}
         self._opener = opener
         self._clock = StageClock()
-        self._closed = False
-        self._max_faces = max_faces
+        self._turns = Turns()
         self._ring_dtype = check_ring_dtype(ring_dtype)
-        self._face_model = face_model
-        self._meshers: dict[bool, FaceMesher] = {}
-        self._ahead = ExitStack()  # ends the thread in which the current run finds faces
+        self._finders = Finders(lambda still: FaceMesher(max_faces, still, face_model))
 
     @classmethod
     def from_pretrained(
@@ -138,7 +130,7 @@ class AUDetector:
         def opener(wanted: Mode) -> Opened:
             return open_mode(model_folder, backend, options, wanted)
 
-        model, info, choice = opener(checked_mode(mode))
+        model, info, choice = opener(checked("mode", mode, Mode))
         return cls(
             model_folder.config, model, info, choice=choice, thresholds=thresholds, max_faces=max_faces,
             face_model=face_model, all_aus=all_aus, ring_dtype=ring_dtype, opener=opener,
@@ -155,7 +147,7 @@ class AUDetector:
     @overload
     def predict(self, source: object, stream: Literal[False] = False, **reading: Unpack[Reading]) -> Results: ...
     @overload
-    def predict(self, source: object, stream: Literal[True], **reading: Unpack[Reading]) -> Iterator[FrameResult]: ...
+    def predict(self, source: object, stream: Literal[True], **reading: Unpack[Reading]) -> ResultStream: ...
     def predict(
         self,
         source: object,
@@ -167,7 +159,9 @@ class AUDetector:
         sequence: bool | None = None,
         images: bool = False,
         calibrate_neutral_s: float | None = None,
-    ) -> Results | Iterator[FrameResult]:
+        policy: Policy | None = None,
+        on_error: OnError = "raise",
+    ) -> Results | ResultStream:
         """Score every frame of a source.
 
         In clip mode a face's frames are cut into consecutive windows of T, as in the paper; the last one is padded with
@@ -177,7 +171,7 @@ class AUDetector:
 
         Args:
             source: a path, folder, glob, camera number, URL, BGR array, iterator of those, or a list as a batch;
-                see `mdhr_sdk.vision.list_sources`.
+                see `mdhr_sdk.list_sources`. Files are read one after the other, cameras and URLs all at once.
             stream: False collects all results; True yields each as it is complete, at most T - 1 frames later in
                 clip mode, `lookahead` frames in stream mode, and keeps nothing. Cameras want True.
             mode: 'clip' or 'stream'; None for the detector's own.
@@ -189,70 +183,70 @@ class AUDetector:
             calibrate_neutral_s: seconds at the beginning of each source that show every face neutral; later scores are
                 made relative to them (see `mdhr_sdk.pipeline.neutral` for how, and `FaceResult.baseline` for which).
                 None, the default, for scores as the model gives them.
+            policy: what is done with frames that come faster than they are scored. 'complete' scores each, so that
+                a live source falls behind; 'newest' drops all but the newest, and counts them in
+                `FrameResult.dropped`. None for 'newest' of what is live and 'complete' of files.
+            on_error: what is done when a source cannot be read. 'raise' ends the run with the error; 'skip' logs a
+                warning and goes on with the other sources. Both list it in `errors` of what is returned.
 
         Raises:
-            InputError: the detector is closed; `SupersededError` when a stream is resumed after another `predict`.
-            ConfigError: an unknown mode, a lookahead out of range or in clip mode, or seconds that are not above 0.
+            InputError: the detector is closed, at work in another thread, or of the process before a fork;
+                `SupersededError` when a stream is resumed after another `predict`.
+            ConfigError: an unknown mode, policy or on_error, a lookahead out of range or in clip mode, or seconds that
+                are not above 0.
             BackendError: the folder has no graphs for this mode that can run here.
             SourceError, InputError: the source cannot be read, or is a still that is to be calibrated. One that breaks
                 off gives the results of all frames before the break first; without `stream` they are in the error's
                 `results`.
         """
-        if self._closed:
-            raise InputError(CLOSED)
-        sources = list_sources(source, fps=fps, sequence=sequence)
-        begin, info = self._scoring(self.mode if mode is None else checked_mode(mode), lookahead)
-        naming = self._naming(info, calibrate_neutral_s)
-        clock = self._begin_clock()
-        frames = (result for one in sources for result in self._run(one, begin, naming, images, clock))
-        return frames if stream else self._collect(frames, sources, naming.info)
+        with self._turns.turn():
+            self._turns.check_open()
+            sources = list_sources(source, fps=fps, sequence=sequence)
+            plan = self._plan(
+                self.mode if mode is None else mode, lookahead, calibrate_neutral_s, images, policy, on_error
+            )
+            frames = self._begin(in_turn(sources), plan)
+        return frames if stream else frames.collect(sources, self.codes)
 
-    def stream(self, source: object, lookahead: int | None = None, **reading: Any) -> Iterator[FrameResult]:
-        """Yield every frame of a source as it becomes due: `predict` with stream=True and mode='stream'."""
-        return self.predict(source, True, mode="stream", lookahead=lookahead, **reading)
-
-    def stream_together(
+    def stream(
         self,
-        sources: list[object],
+        source: object,
         lookahead: int | None = None,
+        policy: Policy | None = None,
         *,
         fps: float | None = None,
         sequence: bool | None = None,
         images: bool = False,
         calibrate_neutral_s: float | None = None,
-    ) -> Iterator[FrameResult]:
-        """Yield every frame of several sources as it becomes due, the faces of all that have one in one batch.
+        on_error: OnError = "raise",
+    ) -> ResultStream:
+        """Yield every frame of one or more sources as it becomes due, in stream mode.
 
-        Each result is as `stream` gives it for its source alone, in order within the source, and tells by its `source`
-        which that is: `list_sources` keeps names apart. Every source is read in a thread of its own; files wait for
-        each other, cameras for none, and of a camera or live stream the newest frame is taken: what came meanwhile is
-        passed over, and not counted. A source that breaks off ends; the others go on, and its error comes last.
+        The sources of a list, 64 at most, are read side by side, each in a thread of its own, and the faces of all that
+        have a frame go to the model in one batch. Each result is as if its source were alone, in order within the
+        source, and tells by its `source` which that is: `list_sources` keeps names apart. Files wait for each other;
+        live sources wait for none. A source that breaks off ends, and the others go on; with on_error='raise' its error
+        comes last. The `status` of what is returned counts the frames of each source.
 
-        Args, Raises: as `predict`; InputError also for more than 64 sources.
+        Args, Raises: as `predict`; InputError also for a list of more than 64 sources.
         """
-        if self._closed:
-            raise InputError(CLOSED)
-        listed = few_enough(list_sources(sources, fps=fps, sequence=sequence))
-        scorer, info = self._scorer(lookahead)
-        naming = self._naming(info, calibrate_neutral_s)
-        clock = self._begin_clock()
-        streams = SharedStreams(scorer, self.config, clock)
+        with self._turns.turn():
+            self._turns.check_open()
+            sources = list_sources(source, fps=fps, sequence=sequence)
+            groups = [together(sources)] if isinstance(source, list | tuple) else in_turn(sources)
+            return self._begin(groups, self._plan("stream", lookahead, calibrate_neutral_s, images, policy, on_error))
 
-        def mesher(still: bool) -> FaceMesher:
-            with clock("start"):
-                return FaceMesher(self._max_faces, still, self._face_model)
-
-        return run_together(listed, streams, naming, mesher, clock, images, lambda: self._check_current(clock))
+    def stream_together(self, sources: object, lookahead: int | None = None, **reading: Any) -> ResultStream:
+        """Deprecated since 0.2: use `stream` with a list."""
+        deprecated("AUDetector.stream_together(sources)", "AUDetector.stream(sources)", since="0.2", removed_in="0.4")
+        return self.stream(sources if isinstance(sources, list | tuple) else [sources], lookahead, **reading)
 
     def close(self) -> None:
         """Free the session and the face models; the detector cannot be used after it. May be called twice."""
-        self._closed = True
-        self._ahead.close()
+        self._turns.close()
         for model, _, _ in self._opened.values():
             model.close()
-        for mesher in self._meshers.values():
-            mesher.close()
-        self._meshers.clear()
+        self._finders.close()
 
     def __enter__(self) -> AUDetector:
         return self
@@ -263,22 +257,33 @@ class AUDetector:
     def __repr__(self) -> str:
         return f"AUDetector({self.info.tag}, {self.info.where}, {len(self.codes)} AUs)"
 
-    def _scoring(self, mode: Mode, lookahead: int | None) -> tuple[Callable[[StageClock], Scoring], ModelInfo]:
-        """What makes a source's scoring, and the model that its results name; opens the mode if it is not yet."""
+    def _plan(
+        self,
+        mode: Mode,
+        lookahead: int | None,
+        neutral_s: float | None,
+        images: bool,
+        policy: Policy | None,
+        on_error: OnError,
+    ) -> Plan:
+        clock = StageClock()
+        begin, info = self._scoring(checked("mode", mode, Mode), lookahead, clock)
+        naming = self._naming(info, neutral_s)
+        checked("on_error", on_error, OnError)
+        if policy is not None:
+            checked("policy", policy, Policy)
+        return Plan(begin, naming, self._finders, clock, images, policy, on_error)
+
+    def _scoring(self, mode: Mode, lookahead: int | None, clock: StageClock) -> tuple[Callable[[], Scoring], ModelInfo]:
+        """What makes the scoring of some sources, and the model that results name; opens the mode if it is not yet."""
         if mode == "clip" and lookahead is not None:
             raise ConfigError(f"lookahead belongs to mode='stream'; got {lookahead!r} in clip mode")
-        if mode == "stream":
-            scorer, info = self._scorer(lookahead)
-            return lambda clock: StreamScoring(scorer, self.config, clock), info
-        session, info = self._model(mode)
-        clips = ClipModel(cast(Session, session), self.config)
-        return lambda clock: ClipScoring(clips, clock), info
-
-    def _scorer(self, lookahead: int | None) -> tuple[StreamScorer, ModelInfo]:
-        graphs, info = self._model("stream")
-        assert isinstance(graphs, StreamGraphs)
-        scorer = StreamScorer(graphs, lookahead, self._ring_dtype)
-        return scorer, replace(info, lookahead=scorer.lookahead)
+        model, info = self._model(mode)
+        if isinstance(model, StreamGraphs):
+            scorer = StreamScorer(model, lookahead, self._ring_dtype)
+            return lambda: StreamScoring(scorer, self.config, clock), replace(info, lookahead=scorer.lookahead)
+        clips = ClipModel(model, self.config)
+        return lambda: ClipScoring(clips, clock), info
 
     def _model(self, mode: Mode) -> tuple[Session | StreamGraphs, ModelInfo]:
         if mode not in self._opened:
@@ -293,50 +298,9 @@ class AUDetector:
         info = replace(info, neutral_s=seconds, replaced=replaced(self.config, self.thresholds))
         return Naming(info, self.thresholds, self.config.preprocessing, self._selection.places)
 
-    def _run(
-        self, source: Source, begin: Callable[[StageClock], Scoring], naming: Naming, images: bool, clock: StageClock
-    ) -> Iterator[FrameResult]:
-        self._check_current(clock)
-        with source, ExitStack() as self._ahead:
-            naming.check(source)
-            pipeline = Pipeline(begin(clock), naming, self._mesher(source.info.still), clock, images)
-            check = partial(self._check_current, clock)
-            found = self._ahead.enter_context(find_ahead(source, pipeline, clock, check))
-            yield from run(source, pipeline, found, check)
-
-    def _begin_clock(self) -> StageClock:
-        """The clock of a new run, and the token that it is the current one; the run before no longer finds faces."""
-        self._ahead.close()
-        self._clock = StageClock()
-        return self._clock
-
-    def _check_current(self, clock: StageClock) -> None:
-        if clock is not self._clock or self._closed:
-            raise SupersededError(
-                "this stream has ended: the detector began another predict() or was closed; call predict() again, "
-                "or use a detector of its own for each source"
-            )
-
-    def _collect(self, frames: Iterator[FrameResult], sources: list[Source], info: ModelInfo) -> Results:
-        kept: list[FrameResult] = []
-        broken: MDHRError | None = None
-        try:
-            kept.extend(frames)
-        except MDHRError as error:
-            broken = error
-        except KeyboardInterrupt:
-            if not any(one.live for one in sources):  # Ctrl-C is how a camera ends
-                raise
-        fps = sources[0].info.fps if kept and len(sources) == 1 else 0.0
-        results = Results(tuple(kept), info, fps=fps, codes=self.codes, timings_s=self.timings_s)
-        if broken is not None:
-            broken.results = results
-            raise broken
-        return results
-
-    def _mesher(self, still: bool) -> FaceMesher:
-        with self._clock("start"):
-            if still not in self._meshers:
-                self._meshers[still] = FaceMesher(self._max_faces, still, self._face_model)
-            self._meshers[still].reset()
-        return self._meshers[still]
+    def _begin(self, groups: Sequence[Sequence[Source]], plan: Plan) -> ResultStream:
+        """Begin a run, which ends the one before."""
+        run = Run(groups, plan)
+        self._turns.begin(run)
+        self._clock = plan.clock
+        return ResultStream(run, self._turns)

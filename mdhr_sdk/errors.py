@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import warnings
 from types import ModuleType
 from typing import Any
 
@@ -15,6 +16,10 @@ class MDHRError(Exception):
     """
 
     results: Any = None
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        # Exception's own would call `__init__` with the message alone, which not every kind of error takes.
+        return _restored, (type(self), self.args), self.__dict__
 
 
 class ConfigError(MDHRError):
@@ -117,6 +122,22 @@ class MissingDependencyError(MDHRError):
     """A package of an optional extra that is not installed."""
 
 
+def _restored(kind: type[MDHRError], arguments: tuple[Any, ...]) -> MDHRError:
+    """An error out of a pickle, as from a worker process."""
+    error = kind.__new__(kind, *arguments)
+    error.args = arguments
+    return error
+
+
+def deprecated(what: str, instead: str, *, since: str, removed_in: str) -> None:
+    """Warn the caller of a deprecated function, by whom this is called."""
+    warnings.warn(
+        f"{what} is deprecated since version {since} and goes in {removed_in}; use {instead}",
+        DeprecationWarning,
+        stacklevel=3,
+    )
+
+
 def install_hint(extra: str) -> str:
     """How to install an extra; from the checkout, since the package is on no registry."""
     return f"in the mdhr_sdk checkout run: pip install -e '.[{extra}]'"
@@ -136,6 +157,34 @@ def require(module: str, extra: str) -> ModuleType:
         raise MissingDependencyError(
             f"this needs the package '{error.name}', which is not installed; {install_hint(extra)}"
         ) from None
+
+
+def import_cv2() -> ModuleType:
+    """Import OpenCV, or say what is missing.
+
+    Raises:
+        MissingDependencyError: OpenCV is not installed, or a system library that it needs.
+    """
+    try:
+        return importlib.import_module("cv2")
+    except ModuleNotFoundError as error:
+        if error.name != "cv2":
+            raise
+        raise MissingDependencyError(
+            "this needs OpenCV, which is not installed; run: pip install 'opencv-contrib-python>=4.8,<4.12'"
+        ) from None
+    except ImportError as error:
+        raise missing_library("OpenCV", error) from None
+
+
+def missing_library(package: str, error: ImportError) -> MissingDependencyError:
+    """What to do where a package is installed and cannot be loaded, in one line."""
+    reason = str(error).partition("\n")[0]
+    return MissingDependencyError(
+        f"{package} is installed but cannot be loaded: {reason}; on a server without a desktop run: "
+        "apt-get install libgl1 libglib2.0-0 libegl1 libgles2, or install opencv-contrib-python-headless in place of "
+        "opencv-contrib-python"
+    )
 
 
 class SupersededError(InputError):

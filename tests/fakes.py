@@ -66,6 +66,7 @@ class FakeMesher:
     """Stands for `FaceMesher`; finds a face in every slot that is not black, from right to left."""
 
     made: ClassVar[list[FakeMesher]] = []
+    seen = 0
     _looked: ClassVar[threading.Condition] = threading.Condition()
     _last: ClassVar[list[weakref.ref[np.ndarray]]] = []  # pictures that were looked at
 

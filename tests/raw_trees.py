@@ -29,6 +29,8 @@ DISFA_AUS = (1, 2, 4, 5, 6, 9, 12, 15, 17, 20, 25, 26)
 class WholeFrame:
     """Stands for `FaceMesher`: the face is the whole frame, so that the crop is the frame."""
 
+    seen = 1
+
     def find(self, image: np.ndarray) -> list[Face]:
         template = TEMPLATES[DEFAULT_TEMPLATE]
         points = np.zeros((478, 3), np.float32)

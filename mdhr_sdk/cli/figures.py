@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -9,7 +10,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ..errors import ConfigError, OutputError, SourceError
+from ..atomic import whole
+from ..errors import ConfigError, SourceError
+from ..modelfolder.config import Preprocessing
 from ..modelfolder.folder import ModelFolder
 from .train import require_training, sorted_words
 
@@ -37,14 +40,11 @@ def run_figures(
         figures["labels"] = _distribution(config, changes, numbers or (1,))
     if model is not None and on is not None:
         figures |= _of_model(ModelFolder.open(model), on, first)
-    try:
-        out.mkdir(parents=True, exist_ok=True)
-        paths = []
-        for name, figure in figures.items():
-            paths.append(out / f"{name}.png")
-            figure.savefig(paths[-1])
-    except OSError as error:
-        raise OutputError(f"'{out}' cannot be written: {error.strerror or error}") from None
+    paths = []
+    for name, figure in figures.items():
+        paths.append(out / f"{name}.png")
+        with whole(paths[-1]) as part:
+            figure.savefig(part)
     return paths
 
 
@@ -68,7 +68,7 @@ def _of_model(folder: ModelFolder, on: str, first: int) -> dict[str, Any]:
     from ..vision import prepare
 
     config = folder.config
-    crops = _crops(on, config.clip_length, config.preprocessing.size_px, config.preprocessing.template, first)
+    crops = _crops(on, config.clip_length, config.preprocessing, first)
     clip = prepare(crops, config.preprocessing.mean, config.preprocessing.std)[None]
     inspection = inspect(load_model(folder), clip)
     frames = np.unique(np.linspace(0, len(crops) - 1, min(MOST_FRAMES, len(crops))).round().astype(int)).tolist()
@@ -82,20 +82,15 @@ def _of_model(folder: ModelFolder, on: str, first: int) -> dict[str, Any]:
     return drawn
 
 
-def _crops(on: str, length: int, size_px: int, template: str, first: int) -> NDArray[np.uint8]:
+def _crops(on: str, length: int, preprocessing: Preprocessing, first: int) -> NDArray[np.uint8]:
     """Aligned faces of `length` consecutive frames, (T, S, S, 3) uint8 BGR, from frame `first` on."""
-    from ..vision import FaceMesher, align, list_sources
+    from ..deploy.parity.footage import face_clips
+    from ..vision import list_sources
 
     (source, *_) = list_sources(on)
-    crops: list[Any] = []
-    with source, FaceMesher(max_faces=1) as mesher:
-        for frame in source:
-            if frame.index < first:
-                continue
-            faces = mesher.find(frame.image)
-            crops = [*crops, align(frame.image, faces[0].landmarks_px, template, size_px)] if faces else []
-            if len(crops) == length:
-                return np.stack(crops)
+    with contextlib.closing(face_clips(source, length, preprocessing, 1, first)) as clips:
+        for clip in clips:
+            return np.stack(clip.crops)
     raise SourceError(
         f"'{on}' has no {length} consecutive frames with a face from frame {first} on; take other footage"
     )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from importlib.resources import as_file, files
 from pathlib import Path
 
@@ -11,7 +12,8 @@ from numpy.typing import NDArray
 from ..errors import require
 from ..modelfolder.config import Preprocessing
 from ..modelfolder.folder import ModelFolder, sha256
-from ..vision import FaceMesher, align, list_sources, prepare
+from ..pipeline.crops import CropFinder
+from ..vision import FaceMesher, list_sources, prepare
 
 CLIP_FRAMES = 16
 
@@ -59,5 +61,7 @@ def demo_crops(size_px: int) -> NDArray[np.uint8]:
         (source,) = list_sources(path)
         with source:
             step = (source.info.frame_count or CLIP_FRAMES) // CLIP_FRAMES
-            images = [frame.image for frame in source if frame.index % step == 0][:CLIP_FRAMES]
-        return np.stack([align(image, mesher.find(image)[0].landmarks_px, size_px=size_px) for image in images])
+            finder = CropFinder(mesher, Preprocessing(size_px=size_px))
+            spread = itertools.islice((frame for frame in source if frame.index % step == 0), CLIP_FRAMES)
+            crops = [finder.largest(frame) for frame in spread]
+        return np.stack([crop for crop in crops if crop is not None])

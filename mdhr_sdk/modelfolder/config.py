@@ -4,22 +4,25 @@ from __future__ import annotations
 
 import dataclasses
 import json
-import math
-from dataclasses import dataclass, field
-from typing import Any, Literal, get_args
+from dataclasses import field
+from typing import Annotated, Literal, get_args
+
+from pydantic import Field
 
 from ..aus import LabelSet, RegionLayout
 from ..errors import ConfigError
+from .strict import Number, Positive, Share, from_json, strict
 
 Fusion = Literal["adaptive", "adaptive_paper", "sum", "concat"]
 Edges = Literal["cross_active", "cross_full", "full", "local"]
 Regions = Literal["released", "paper"]
 FORMAT = 1
-TIERS = ("A", "B", "C")
+Tier = Literal["A", "B", "C"]
+Spread = Annotated[Number, Field(gt=0)]
 TRAINED_ON_LENGTH = 60  # it stands in a corner of pictures
 
 
-@dataclass(frozen=True)
+@strict
 class ModelConfig:
     """The architecture. Defaults are the released code's; every ablation of the paper is a field.
 
@@ -48,10 +51,10 @@ class ModelConfig:
 
     label_set: LabelSet
     backbone: str = "resnet50"
-    k: int = 5
-    input_size_px: int = 224
+    k: Positive = 5
+    input_size_px: Annotated[int, Field(ge=64, multiple_of=32)] = 224
     mfd: bool = True
-    scales: tuple[int, ...] = (1, 2, 3, 4)
+    scales: tuple[Annotated[int, Field(ge=1, le=4)], ...] = (1, 2, 3, 4)
     fusion: Fusion = "adaptive"
     regions: Regions = "released"
     extractors: bool = True
@@ -59,27 +62,14 @@ class ModelConfig:
     graph: bool = True
     edges: Edges = "cross_active"
     temporal: bool = True
-    region_loss_weight: float = 0.01
-    projection_width: int | None = None
-    au_width: int = 512
-    weight_width: int = 16
+    region_loss_weight: Share = 0.01
+    projection_width: Positive | None = None
+    au_width: Positive = 512
+    weight_width: Positive = 16
 
     def __post_init__(self) -> None:
-        _check(self, "label_set", isinstance(self.label_set, LabelSet), "a LabelSet; see mdhr_sdk.aus.label_set")
-        _check(self, "backbone", isinstance(self.backbone, str), "a name")
-        for name, choices in (("fusion", Fusion), ("edges", Edges), ("regions", Regions)):
-            _check(self, name, getattr(self, name) in get_args(choices), f"one of {get_args(choices)}")
-        for name in ("k", "au_width", "weight_width"):
-            _check(self, name, _is_int(getattr(self, name), least=1), "an integer >= 1")
-        for name in ("mfd", "extractors", "auxiliary", "graph", "temporal"):
-            _check(self, name, isinstance(getattr(self, name), bool), "True or False")
-        width, size, scales = self.projection_width, self.input_size_px, self.scales
-        _check(self, "projection_width", width is None or _is_int(width, least=1), "None or an integer >= 1")
-        _check(self, "input_size_px", _is_int(size, least=64) and size % 32 == 0, "a multiple of 32, at least 64")
-        known = isinstance(scales, tuple) and len(scales) > 0 and all(_is_int(s, least=1) and s <= 4 for s in scales)
-        rising = known and list(scales) == sorted(set(scales))
-        _check(self, "scales", rising, "a tuple, some of (1, 2, 3, 4) in rising order; mfd=False for none")
-        _check(self, "region_loss_weight", _is_share(self.region_loss_weight), "a number in [0, 1]")
+        rising = bool(self.scales) and list(self.scales) == sorted(set(self.scales))
+        _check(self, "scales", rising, "some of (1, 2, 3, 4) in rising order; mfd=False for none")
         if self.graph and self.edges == "cross_active" and not self.auxiliary:
             raise ConfigError(
                 "edges='cross_active' needs the region heads to say which AUs are active, but auxiliary=False; "
@@ -98,21 +88,17 @@ class ModelConfig:
         return paper or self.label_set.layout
 
 
-@dataclass(frozen=True)
+@strict
 class Preprocessing:
     """From a frame to the model's input: aligned by `template`, RGB, scaled to [0, 1], then (x - mean) / std."""
 
     template: str = "mdhr-5pt-v1"
     size_px: int = 224
-    mean: tuple[float, float, float] = (0.485, 0.456, 0.406)
-    std: tuple[float, float, float] = (0.229, 0.224, 0.225)
-
-    def __post_init__(self) -> None:
-        _check(self, "mean", all(map(math.isfinite, self.mean)), "three finite numbers")
-        _check(self, "std", all(0 < s < math.inf for s in self.std), "three finite numbers above 0")
+    mean: tuple[Number, Number, Number] = (0.485, 0.456, 0.406)
+    std: tuple[Spread, Spread, Spread] = (0.229, 0.224, 0.225)
 
 
-@dataclass(frozen=True)
+@strict
 class FolderConfig:
     """All of a model folder's `config.json`.
 
@@ -130,27 +116,24 @@ class FolderConfig:
     """
 
     model: ModelConfig
-    clip_length: int = 16
-    thresholds: tuple[float, ...] = ()
+    clip_length: Positive = 16
+    thresholds: tuple[Share, ...] = ()
     preprocessing: Preprocessing = field(default_factory=Preprocessing)
     trained: bool = False
     provenance: str = ""
     licence: str = ""
-    reliability: tuple[str, ...] = ()
+    reliability: tuple[Tier, ...] = ()
     trained_on: str = ""
     format: int = FORMAT
 
     def __post_init__(self) -> None:
         aus, size = self.model.label_set.aus, self.model.input_size_px
         _check(self, "format", self.format == FORMAT, f"{FORMAT}; update mdhr_sdk to read a newer folder")
-        _check(self, "clip_length", _is_int(self.clip_length, least=1), "an integer >= 1")
         if not self.thresholds:
             object.__setattr__(self, "thresholds", (0.5,) * len(aus))
-        fits = len(self.thresholds) == len(aus) and all(map(_is_share, self.thresholds))
-        _check(self, "thresholds", fits, f"{len(aus)} numbers in [0, 1], one an AU")
+        _check(self, "thresholds", len(self.thresholds) == len(aus), f"{len(aus)} numbers in [0, 1], one an AU")
         rated = not self.reliability or len(self.reliability) == len(aus)
-        known = all(tier in TIERS for tier in self.reliability)
-        _check(self, "reliability", rated and known, f"empty or {len(aus)} of {', '.join(TIERS)}, one an AU")
+        _check(self, "reliability", rated, f"empty or {len(aus)} of {', '.join(get_args(Tier))}, one an AU")
         line = len(self.trained_on) <= TRAINED_ON_LENGTH and self.trained_on.isprintable()
         _check(self, "trained_on", line, f"one line of at most {TRAINED_ON_LENGTH} characters")
         _check(self, "trained_on", self.trained or not self.trained_on, "empty for a model that is not trained")
@@ -171,28 +154,10 @@ class FolderConfig:
         Raises:
             ConfigError: the text is not such a configuration; the message names the field.
         """
-        import dacite
-
         try:
-            data: Any = json.loads(text, object_hook=_with_tuples)
-        except (ValueError, RecursionError) as error:
-            raise ConfigError(f"not JSON: {error}") from None
-        try:
-            return dacite.from_dict(cls, data, dacite.Config(strict=True))
-        except (dacite.DaciteError, TypeError, ValueError, AttributeError) as error:
+            return from_json(cls, text)
+        except ConfigError as error:
             raise ConfigError(f"not a model configuration: {error}") from None
-
-
-def _with_tuples(data: dict[str, Any]) -> dict[str, Any]:
-    return {key: tuple(value) if isinstance(value, list) else value for key, value in data.items()}
-
-
-def _is_share(value: object) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool) and 0 <= value <= 1
-
-
-def _is_int(value: object, least: int) -> bool:
-    return isinstance(value, int) and not isinstance(value, bool) and value >= least
 
 
 def _check(config: object, name: str, ok: bool, expected: str) -> None:

@@ -98,7 +98,7 @@ class ModelFolder:
         target = Path(path).resolve()
         try:
             target.parent.mkdir(parents=True, exist_ok=True)
-            with scratch(target.parent, f".{target.name}.part-", shared=False) as own, contextlib.ExitStack() as stack:
+            with scratch(target.parent) as own, contextlib.ExitStack() as stack:
                 building = own / target.name
                 building.mkdir()
                 if (self.path / LOCK).exists():  # somebody writes there; what cannot be locked nobody writes to
@@ -205,10 +205,7 @@ class ModelFolder:
                 config = _config(self.path, verified(self.path, CONFIG, self.manifest))
                 if isinstance(given := changes.get("thresholds"), Mapping):
                     changes["thresholds"] = tuple(select(config, given, all_aus=True).thresholds.values())
-                try:
-                    config = dataclasses.replace(config, **changes)
-                except TypeError as error:
-                    raise ConfigError(f"{CONFIG} has no such field: {error}") from None
+                config = dataclasses.replace(config, **changes)
                 temporary = own / CONFIG
                 temporary.write_text(config.to_json(), encoding="utf-8")
                 self._commit(temporary, _entry(temporary, {"tool": "mdhr_sdk"}))

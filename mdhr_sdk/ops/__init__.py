@@ -1,4 +1,4 @@
-"""The costly array work outside of the network's matrices: temporal dynamics and crops.
+"""The costly array work outside of the network's matrices: temporal dynamics.
 
 Each function has a readable reference in NumPy (`reference`) and a compiled kernel (`csrc/`), chosen by `backend`:
 'compiled', 'reference', or 'auto', which takes the kernel where it was built. Importing this loads neither.
@@ -6,7 +6,6 @@ Each function has a readable reference in NumPy (`reference`) and a compiled ker
 
 from __future__ import annotations
 
-from .crops import warp_crops
 from .dynamics import DynamicsParameters, fuse_dynamics
 from .extension import extension_status, has_cuda_kernels
 from .step import DynamicsState, fuse_dynamics_step
@@ -20,5 +19,4 @@ __all__ = [
     "fuse_dynamics",
     "fuse_dynamics_step",
     "has_cuda_kernels",
-    "warp_crops",
 ]

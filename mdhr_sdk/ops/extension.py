@@ -14,7 +14,7 @@ from ..errors import BackendError, InputError
 
 Backend = Literal["auto", "compiled", "reference"]
 REBUILD = "with a C++17 compiler present run: pip install -e . in the mdhr_sdk checkout"
-ABI = 1  # of csrc/bind.cpp
+ABI = 2  # of csrc/bind.cpp
 OLDEST_CUDA = (8, 0)  # compute capability that setup.py builds for
 MOST_THREADS = 1024  # more are a mistake, and OpenMP ends the process where it cannot start one
 log = logging.getLogger("mdhr_sdk")

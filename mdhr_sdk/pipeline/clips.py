@@ -13,7 +13,7 @@ from ..runtime import Session
 from ..runtime.session import check_finite
 from ..vision import prepare
 from .clock import StageClock
-from .scoring import Crop, Scored
+from .scoring import Crop, Held, Scored
 
 
 @dataclass
@@ -89,15 +89,25 @@ class ClipScoring:
     def __init__(self, model: ClipModel, clock: StageClock) -> None:
         self._model = model
         self._clock = clock
-        self._assembler = ClipAssembler(model.config.clip_length)
+        self._assemblers: dict[int, ClipAssembler] = {}  # by source
+        self._held = Held()
 
-    def push(self, index: int, crops: Mapping[int, Crop]) -> Iterator[Scored]:
-        return self._score(self._assembler.push(index, crops))
+    def push(self, frames: Mapping[int, tuple[int, Mapping[int, Crop]]]) -> dict[int, list[Scored]]:
+        done: list[tuple[int, Clip]] = []
+        for source, (index, crops) in frames.items():
+            if source not in self._assemblers:
+                self._assemblers[source] = ClipAssembler(self._model.config.clip_length)
+            done += [(source, clip) for clip in self._assemblers[source].push(index, crops)]
+        self._score(done)
+        return {source: self._held.give(source) for source in frames}
 
-    def flush(self) -> Iterator[Scored]:
-        return self._score(self._assembler.flush())
+    def flush(self, source: int) -> list[Scored]:
+        if source in self._assemblers:
+            self._score([(source, clip) for clip in self._assemblers.pop(source).flush()])
+        return self._held.give(source)
 
-    def _score(self, clips: list[Clip]) -> Iterator[Scored]:
-        for clip, rows in self._model.score(clips, self._clock):
+    def _score(self, clips: list[tuple[int, Clip]]) -> None:
+        scored = self._model.score([clip for _, clip in clips], self._clock)
+        for (source, _), (clip, rows) in zip(clips, scored, strict=True):
             for index, row in zip(clip.indices, rows, strict=True):
-                yield Scored(index, clip.track_id, row)
+                self._held.add(source, Scored(index, clip.track_id, row))

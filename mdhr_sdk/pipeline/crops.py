@@ -5,12 +5,25 @@ from __future__ import annotations
 from collections.abc import Mapping
 from contextlib import nullcontext
 from dataclasses import dataclass
+from typing import Protocol
 
 from ..errors import InputError
 from ..modelfolder import Preprocessing
-from ..vision import CutDetector, Face, FaceMesher, Frame, Tracker, align
+from ..vision import CutDetector, Face, Frame, Tracker, align, look_at
+from ..vision.boxes import area
+from ..vision.sources.source import Image
 from .clock import StageClock
 from .scoring import Crop
+
+
+class Mesher(Protocol):
+    """What is needed of `FaceMesher`."""
+
+    @property
+    def seen(self) -> int: ...
+    def find(self, image_bgr: Image) -> list[Face]: ...
+    def reset(self) -> None: ...
+    def close(self) -> None: ...
 
 
 @dataclass(frozen=True)
@@ -30,7 +43,8 @@ class Found:
 class CropFinder:
     """Finds the faces of one source's frames, follows them, and cuts out their crops.
 
-    A cut of the scene ends all tracks, so that no clip or stream holds frames of two scenes.
+    A cut of the scene, and a frame that `breaks`, end all tracks, so that no clip or stream holds frames of two scenes.
+    A face in the place of another begins a track too, as where one participant of a video call follows another.
 
     Args:
         mesher: finds the faces; the caller's to reset before and to close after.
@@ -38,7 +52,7 @@ class CropFinder:
         clock: adds up the seconds spent in 'faces' and 'align'; None for no count.
     """
 
-    def __init__(self, mesher: FaceMesher, preprocessing: Preprocessing, clock: StageClock | None = None) -> None:
+    def __init__(self, mesher: Mesher, preprocessing: Preprocessing, clock: StageClock | None = None) -> None:
         self._mesher = mesher
         self._preprocessing = preprocessing
         self._clock = clock
@@ -48,12 +62,13 @@ class CropFinder:
     def find(self, frame: Frame) -> Found:
         """Take the next frame. May run in another thread than `crops`."""
         with self._clock("faces") if self._clock else nullcontext():
-            if self._cuts.is_cut(frame.image):
+            if self._cuts.is_cut(frame.image) or frame.breaks:
                 self._tracker.reset()
                 self._mesher.reset()
             found = self._mesher.find(frame.image)
-            faces = dict(sorted(zip(self._tracker.update(found, frame.timestamp_s), found, strict=True)))
-        return Found(frame, faces, len(found))
+            looks = [look_at(frame.image, face.landmarks_px) for face in found]
+            ids = self._tracker.update(found, frame.timestamp_s, looks)
+        return Found(frame, dict(sorted(zip(ids, found, strict=True))), max(len(found), self._mesher.seen))
 
     def crops(self, found: Found) -> dict[int, Crop]:
         """Track id -> aligned crop (S, S, 3) uint8 BGR; a face whose mesh is too degenerate to align is left out."""
@@ -63,6 +78,14 @@ class CropFinder:
     def cut(self, frame: Frame) -> dict[int, Crop]:
         """`find` and `crops` in one step."""
         return self.crops(self.find(frame))
+
+    def largest(self, frame: Frame) -> Crop | None:
+        """`cut` for who wants one face: the largest; None without one, or with a mesh too degenerate to align."""
+        found = self.find(frame)
+        if not found.faces:
+            return None
+        largest = max(found.faces, key=lambda track_id: area(found.faces[track_id].box_px))
+        return self.crops(Found(frame, {largest: found.faces[largest]}, found.seen)).get(largest)
 
     def close(self) -> None:
         """Close the face models: no frames follow."""

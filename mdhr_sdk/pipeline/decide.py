@@ -1,17 +1,24 @@
-"""From probabilities to named action units and decisions."""
+"""From probabilities to named action units, decisions and results."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+import time
+from collections import deque
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ..errors import InputError
 from ..modelfolder.config import Preprocessing
-from ..results import AUScore, Baseline, FaceResult, ModelInfo
-from ..vision import Face, Source
+from ..results import AUScore, Baseline, FaceResult, FrameResult, ModelInfo
+from ..vision import Face, Frame, SourceInfo
+from .crops import Found
+from .neutral import NeutralBaseline
+from .scoring import Crop, Scored
+
+_NO_IMAGE = np.empty((0, 0, 3), np.uint8)
 
 
 @dataclass(frozen=True)
@@ -22,7 +29,7 @@ class Naming:
         info: the model that gave them.
         thresholds: code -> probability from which the AU occurs, in the model's order.
         preprocessing: how the model wants its crops.
-        places: of these AUs among the model's N scores; None where they are all.
+        places: indices of the reported AUs among the model's N scores; None for all.
     """
 
     info: ModelInfo
@@ -30,9 +37,9 @@ class Naming:
     preprocessing: Preprocessing
     places: tuple[int, ...] | None = None
 
-    def check(self, source: Source) -> None:
-        """Refuse an open source that has no neutral seconds, with InputError, where they are wanted."""
-        if self.info.neutral_s and source.info.still:
+    def check(self, source: SourceInfo) -> None:
+        """Refuse a source that has no neutral seconds, with InputError, where they are wanted."""
+        if self.info.neutral_s and source.still:
             raise InputError(f"calibrate_neutral_s needs a video, and '{source.name}' is a still")
 
     def face(
@@ -43,3 +50,64 @@ class Naming:
         pairs = zip(self.thresholds.items(), kept, strict=True)
         aus = {code: AUScore(code, float(p), bool(p >= threshold)) for (code, threshold), p in pairs}
         return FaceResult(track_id, face.box_px, face.landmarks_px, aus, baseline)
+
+
+@dataclass(frozen=True)
+class Pending:
+    """A frame that waits for the scores of its faces; its image is empty unless it is to be kept."""
+
+    frame: Frame
+    faces: dict[int, Face]
+    seen: int
+
+
+class Waiting:
+    """The frames of one source that wait for scores: they come out in order, once all their faces are scored."""
+
+    def __init__(self, naming: Naming, keep_images: bool, fps: float = 0.0) -> None:
+        self._naming = naming
+        self._keep_images = keep_images
+        self._fps = fps
+        self._baseline = NeutralBaseline(naming.info.neutral_s) if naming.info.neutral_s else None
+        self._waiting: deque[Pending] = deque()
+        self._scores: dict[tuple[int, int], NDArray[np.float32]] = {}  # (frame index, track id) -> (N,)
+        self._newest = 0
+
+    def take(self, found: Found, crops: Mapping[int, Crop]) -> None:
+        """Take the next frame and the crops of its faces; one without a crop counts as not found."""
+        frame = found.frame
+        image = frame.image.copy() if self._keep_images else _NO_IMAGE  # its producer may reuse the buffer
+        self._newest = frame.index
+        faces = {track_id: found.faces[track_id] for track_id in crops}
+        self._waiting.append(Pending(replace(frame, image=image), faces, found.seen))
+
+    def give(self, scores: Iterable[Scored]) -> Iterator[FrameResult]:
+        """Take scores; yields the results that are now complete."""
+        self._scores.update(((one.index, one.track_id), one.probabilities) for one in scores)
+        while self._waiting:
+            pending = self._waiting[0]
+            if any((pending.frame.index, track_id) not in self._scores for track_id in pending.faces):
+                return
+            self._waiting.popleft()
+            yield self._result(pending)
+
+    def _result(self, pending: Pending) -> FrameResult:
+        frame = pending.frame
+        scores = {track_id: self._scores.pop((frame.index, track_id)) for track_id in pending.faces}
+        told: dict[int, tuple[NDArray[np.float32], Baseline]] = {i: (row, "off") for i, row in scores.items()}
+        if self._baseline is not None:
+            told = self._baseline.correct(frame.timestamp_s, scores)
+        return FrameResult(
+            frame.source,
+            frame.index,
+            frame.timestamp_s,
+            tuple(self._naming.face(i, face, *told[i]) for i, face in pending.faces.items()),
+            self._naming.info,
+            frame.image if self._keep_images else None,
+            delay_frames=self._newest - frame.index,
+            delay_ms=1e3 * (time.perf_counter() - frame.read_s),
+            note=frame.note,
+            dropped=frame.dropped,
+            faces_seen=pending.seen,
+            fps=self._fps,
+        )

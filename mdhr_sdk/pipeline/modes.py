@@ -1,8 +1,8 @@
-"""The two modes of a detector, and opening what runs them."""
+"""What a caller may choose for a run, and opening the model for it."""
 
 from __future__ import annotations
 
-from typing import Literal, TypedDict, cast, get_args
+from typing import Any, Literal, TypedDict, TypeVar, cast, get_args
 
 from ..errors import ConfigError
 from ..modelfolder.folder import ModelFolder
@@ -10,7 +10,10 @@ from ..results import ModelInfo
 from ..runtime import Session, SessionOptions, open_session
 from ..runtime.stream.stream_graphs import StreamGraphs
 
+Choice = TypeVar("Choice")
 Mode = Literal["clip", "stream"]
+Policy = Literal["newest", "complete"]  # of a source that is faster than its results: show the newest, or keep all
+OnError = Literal["raise", "skip"]  # a source that cannot be read: end the run, or go on with the next one
 Opened = tuple[Session | StreamGraphs, ModelInfo, str]  # what runs a mode, as which model, and why so
 
 
@@ -43,11 +46,16 @@ def open_mode(folder: ModelFolder, backend: str, options: SessionOptions, mode: 
     return model, info, choice
 
 
+def checked(name: str, value: Choice, choices: Any) -> Choice:
+    """`value` of the argument `name`, if it is one of the choices, which are a Literal; else ConfigError."""
+    if value not in get_args(choices):
+        raise ConfigError(f"{name} must be one of {', '.join(get_args(choices))}; got {value!r}")
+    return value
+
+
 def checked_mode(mode: object) -> Mode:
     """`mode`, if there is such a one, or ConfigError."""
-    if mode not in get_args(Mode):
-        raise ConfigError(f"mode must be one of {', '.join(get_args(Mode))}; got {mode!r}")
-    return cast(Mode, mode)
+    return cast(Mode, checked("mode", mode, Mode))
 
 
 class Reading(TypedDict, total=False):
@@ -59,3 +67,5 @@ class Reading(TypedDict, total=False):
     mode: Mode | None
     lookahead: int | None
     calibrate_neutral_s: float | None
+    policy: Policy | None
+    on_error: OnError

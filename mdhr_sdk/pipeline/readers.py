@@ -1,142 +1,280 @@
-"""Threads that read sources, and the frames that are due."""
+"""Reads 1 to 64 sources at once: files wait until their frames are used, live sources show their newest frame."""
 
 from __future__ import annotations
 
+import atexit
 import logging
+import os
 import threading
 import time
+from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
-from ..errors import InputError
-from ..vision import Frame, Source
-
-MAX_SOURCES = 64  # each has a thread and a face finder of its own
-
+from ..vision import Frame, Source, SourceInfo
+from .clock import StageClock
+from .crops import CropFinder, Found
+from .modes import Policy
+from .scoring import Crop
 
 CLOSE_S = 5.0  # how long the threads of an ended run are waited for
-
-
+FRAMES_AHEAD = 16  # as many as a clip has, whose scores come all at once
+BYTES_AHEAD = 128 << 20  # of pictures, of all sources together: 20 of 1920 x 1080, 5 of 3840 x 2160
 LIVE = ("camera", "stream")  # kinds that count as live until they are open and say what they are
 
+OpenFinder = Callable[[SourceInfo], tuple[CropFinder, Callable[[], None]]]
 
 log = logging.getLogger("mdhr_sdk")
 
 
-@dataclass
-class _Reader:
-    """Reads one source in a thread of its own.
+@dataclass(frozen=True)
+class SourceStatus:
+    """How far a source is read.
 
-    A file is asked for its next frame once the last one was used, whose memory it may then write over. What is live is
-    read without a pause and shows its newest frame; those that came too early to be taken are passed over, and not
-    counted in `Frame.index`.
+    Attributes:
+        captured: frames that were read. Always `scored + dropped`, but for frames that lie ready.
+        scored: frames that were taken to be scored.
+        dropped: frames that nobody was shown: of a live source those that came too early, and of a run that was left
+            those that lay ready.
+        ended: nothing follows.
+        error: why it ended early; None if it did not.
     """
 
-    number: int
-    source: Source
-    check: Callable[[Source], None]  # raises if it is not fit, once it is open
-    changed: threading.Condition  # of all readers; guards what follows
-    live: bool = False
-    still: bool = False
+    captured: int = 0
+    scored: int = 0
+    dropped: int = 0
+    ended: bool = False
     error: BaseException | None = None
-    frame: Frame | None = None  # shown, and not taken yet
-    in_use: bool = False  # the one that was taken
-    taken: int = 0
-    passed_over: int = 0
-    ended: bool = False  # nothing follows what is shown
-    stopped: bool = False  # nothing more is wanted
 
-    def __post_init__(self) -> None:
-        self.live = self.source.kind in LIVE
+
+class Reader:
+    """Reads one source in a thread of its own.
+
+    With the policy 'complete' it also finds the faces there, and stops while enough frames lie ready. Of a video file
+    these are some frames. Every other source is asked for its next frame once the last one was used, whose memory it
+    may then write over. With 'newest' it reads without a pause and keeps one frame, the newest.
+
+    Args:
+        check: raises if the source is not fit, once it is open.
+        open_finder: makes what finds its faces, and a function that gives this back.
+        policy: None for 'newest' where the source is live, else 'complete'.
+        shown: of all readers, told when a frame lies ready or a source has ended.
+        used: of the same lock, told when frames were taken or used.
+        bytes_ahead: most bytes of pictures that lie ready.
+    """
+
+    def __init__(
+        self,
+        source: Source,
+        check: Callable[[SourceInfo], None],
+        open_finder: OpenFinder,
+        clock: StageClock,
+        policy: Policy | None,
+        shown: threading.Condition,
+        used: threading.Condition,
+        bytes_ahead: int,
+    ) -> None:
+        self.source = source
+        self.live = source.kind in LIVE  # waits for no other source, and no other source waits for it
+        self.error: BaseException | None = None
+        self.ended = self.stopped = False
+        self._check = check
+        self._open_finder = open_finder
+        self._finder: CropFinder | None = None
+        self._give_back: Callable[[], None] | None = None
+        self._clock = clock
+        self._policy = policy
+        self._shown = shown
+        self._used = used
+        self._bytes_ahead = bytes_ahead
+        self._newest = False
+        self._ready: deque[Frame | Found] = deque()
+        self._room = 1  # frames that may lie ready or be in use
+        self._in_use = 0
+        self._captured = self._taken = self._dropped = 0
 
     def run(self) -> None:
+        """Read the source to its end, or until `stopped`."""
         try:
             with self.source as opened:
-                self.check(opened)
-                with self.changed:
-                    self.live, self.still = opened.info.live, opened.info.still
-                frames = iter(opened)
-                while self._wanted() and (frame := next(frames, None)) is not None:
-                    with self.changed:
-                        self.passed_over += self.frame is not None
-                        self.frame = frame
-                        self.changed.notify_all()
+                self._check(opened.info)
+                with self._shown:
+                    self.live = opened.info.live
+                    self._newest = self._policy == "newest" or (self._policy is None and self.live)
+                self._read(opened)
         except BaseException as error:  # raised where the results are taken
             self.error = error
         finally:
-            with self.changed:
+            with self._shown:
                 self.ended = True
-                self.changed.notify_all()
+                self._shown.notify_all()
+
+    @property
+    def due(self) -> bool:
+        """Whether a frame lies ready, or none follows."""
+        return bool(self._ready) or self.ended
+
+    @property
+    def status(self) -> SourceStatus:
+        return SourceStatus(self._captured, self._taken, self._dropped, self.ended and not self._ready, self.error)
+
+    def take(self) -> Frame | Found | None:
+        """The frame that is due, None where the source has ended; the lock is held."""
+        if not self._ready:
+            return None
+        item = self._ready.popleft()
+        self._taken += 1
+        self._in_use = 1
+        return replace(item, index=self._taken - 1) if isinstance(item, Frame) else item
+
+    def used(self) -> None:
+        """The frame that was taken is no longer needed, and its producer may reuse the memory; the lock is held."""
+        self._in_use = 0
+
+    def find(self, frame: Frame) -> Found:
+        """Find the faces of the next frame."""
+        if self._finder is None:
+            self._finder, self._give_back = self._open_finder(self.source.info)
+        return self._finder.find(frame)
+
+    def crops(self, found: Found) -> dict[int, Crop]:
+        """As `CropFinder.crops`."""
+        assert self._finder is not None  # it found them
+        return self._finder.crops(found)
+
+    def release(self) -> None:
+        """Give the face finder back: nothing follows, and nobody is at a frame."""
+        give_back, self._give_back = self._give_back, None
+        if give_back is not None:
+            give_back()
+
+    def discard(self) -> None:
+        """Drop what lies ready, and read no more; the lock is held."""
+        self.stopped = True
+        self._dropped += len(self._ready)
+        self._ready.clear()
+
+    def _read(self, opened: Source) -> None:
+        frames = iter(opened)
+        while self._wanted():
+            with self._clock("read"):
+                frame = next(frames, None)
+            if frame is None:
+                return
+            self._show(frame) if self._newest else self._keep(self.find(frame))
+            del frame  # else it is held while the next one is made
 
     def _wanted(self) -> bool:
         """Wait until the next frame may be asked for; whether it is wanted."""
-        with self.changed:
-            self.changed.wait_for(lambda: self.stopped or self.live or (self.frame is None and not self.in_use))
+        with self._used:
+            self._used.wait_for(lambda: self.stopped or self._newest or len(self._ready) + self._in_use < self._room)
             return not self.stopped
 
-    def take(self) -> Frame | None:
-        """The frame that is shown, None where the source has ended; `changed` is held."""
-        frame, self.frame = self.frame, None
-        if frame is None:
-            return None
-        self.in_use = True
-        self.taken += 1
-        return replace(frame, index=self.taken - 1) if self.live else frame
+    def _show(self, frame: Frame) -> None:
+        """Put the frame in place of the one that nobody took; what that one told of the source stays told."""
+        with self._shown:
+            self._captured += 1 + frame.dropped
+            self._dropped += frame.dropped
+            if self._ready:
+                passed = self._ready.pop()
+                assert isinstance(passed, Frame)
+                self._dropped += 1
+                dropped = passed.dropped + 1 + frame.dropped
+                frame = replace(
+                    frame, dropped=dropped, breaks=passed.breaks or frame.breaks, note=frame.note or passed.note
+                )
+            self._ready.append(frame)
+            self._settle()
+
+    def _keep(self, found: Found) -> None:
+        with self._shown:
+            self._captured += 1 + found.frame.dropped
+            self._dropped += found.frame.dropped
+            if self.source.kind == "video":
+                self._room = 1 + max(1, min(FRAMES_AHEAD, self._bytes_ahead // found.frame.image.nbytes))
+            self._ready.append(found)
+            self._settle()
+
+    def _settle(self) -> None:
+        if self.stopped:
+            self.discard()
+        self._shown.notify_all()
 
 
 class Readers:
-    """Threads that read sources, and the frames that are due."""
+    """The threads that read the sources of one run, and the frames that are due.
 
-    def __init__(self, sources: Sequence[Source], check: Callable[[Source], None]) -> None:
-        self._changed = threading.Condition()
-        self.all = [_Reader(number, source, check, self._changed) for number, source in enumerate(sources)]
-        self._open = list(self.all)
-        self._threads = [threading.Thread(target=reader.run, daemon=True) for reader in self.all]
+    Args:
+        sources: 1 to 64, not open.
+        check: raises if a source is not fit, once it is open.
+        open_finder: makes what finds the faces of a source, and a function that gives this back. Called in any thread.
+        policy: None for what fits each source.
+    """
+
+    def __init__(
+        self,
+        sources: Sequence[Source],
+        check: Callable[[SourceInfo], None],
+        open_finder: OpenFinder,
+        clock: StageClock,
+        policy: Policy | None = None,
+    ) -> None:
+        lock = threading.RLock()  # garbage may be collected, and this closed, anywhere
+        self._shown, self._used = threading.Condition(lock), threading.Condition(lock)
+        share = BYTES_AHEAD // len(sources)
+        self.all = [Reader(one, check, open_finder, clock, policy, self._shown, self._used, share) for one in sources]
+        self._open = dict(enumerate(self.all))
+        self._pid = os.getpid()
+        self._closed = False
+        self._threads = [
+            threading.Thread(target=one.run, name=f"mdhr reads {one.source.name}", daemon=True) for one in self.all
+        ]
+        atexit.register(self.close)  # a native library in a thread does not outlive the interpreter
         for thread in self._threads:
             thread.start()
 
-    def due(self) -> dict[int, Frame | None]:
-        """The newest frame of what is live, and the next one of every file; None says that a source has ended.
+    def due(self) -> dict[int, Frame | Found | None]:
+        """What is due of each source, by its number: the next frame, or None once, when the source has ended.
 
-        Files wait for each other, and nothing that is live for anything else, nor anything for what is live or still
-        opens as such. It waits for one frame at least; empty once all have ended.
+        Files wait for each other. Live sources never block others, and nothing blocks them. The frames of the call
+        before are no longer in use. Waits for one frame at least; empty once all have ended or this is closed.
         """
-        with self._changed:
-            self._changed.wait_for(lambda: self._ready() or not self._open)
-            found = {reader.number: reader.take() for reader in self._ready()}
-        self._open = [reader for reader in self._open if found.get(reader.number, reader) is not None]
-        return found
+        with self._shown:
+            for reader in self._open.values():
+                reader.used()
+            self._used.notify_all()
+            self._shown.wait_for(lambda: not self._open or self._ready())
+            due = {number: self._open[number].take() for number in self._ready()}
+            self._open = {number: one for number, one in self._open.items() if due.get(number, one) is not None}
+            self._used.notify_all()
+        return due
 
-    def _ready(self) -> list[_Reader]:
-        shown = [reader for reader in self._open if reader.frame is not None or reader.ended]
-        waits = any(not reader.live and reader not in shown for reader in self._open)
-        return [reader for reader in shown if reader.live] if waits else shown
-
-    def used(self, numbers: Sequence[int]) -> None:
-        """The frames of these sources are no longer needed, and their producers may reuse the memory."""
-        with self._changed:
-            for number in numbers:
-                self.all[number].in_use = False
-            self._changed.notify_all()
+    def _ready(self) -> list[int]:
+        shown = [number for number, reader in self._open.items() if reader.due]
+        waits = any(not reader.live and not reader.due for reader in self._open.values())
+        return [number for number in shown if self._open[number].live] if waits else shown
 
     def close(self) -> None:
-        """End the threads. One whose source does not answer is left to end when it does."""
-        with self._changed:
+        """End the threads; may be called twice and from anywhere.
+
+        A thread whose source does not answer is left to end when it does.
+        """
+        if self._closed or os.getpid() != self._pid:  # a fork has none of the threads
+            return
+        with self._shown:
+            self._open = {}
             for reader in self.all:
-                reader.stopped = True
-            self._changed.notify_all()
+                reader.discard()
+            self._used.notify_all()
+            self._shown.notify_all()
+        if threading.current_thread() in self._threads:  # its own garbage collection: it ends after this item
+            return
         until_s = time.monotonic() + CLOSE_S
         for reader, thread in zip(self.all, self._threads, strict=True):
             thread.join(max(0.0, until_s - time.monotonic()))
-            if thread.is_alive():
+            if not thread.is_alive():
+                reader.release()
+            else:
                 log.warning("%s has not answered for %g s, and stays open until it does", reader.source.name, CLOSE_S)
-
-
-def few_enough(sources: list[Source]) -> list[Source]:
-    """`sources`, if so many can be read at once, or InputError."""
-    if len(sources) > MAX_SOURCES:
-        raise InputError(
-            f"expected at most {MAX_SOURCES} sources at once; got {len(sources)}; give the list to predict(), which "
-            "reads one after the other, or share it out among several detectors"
-        )
-    return sources
+        self._closed = True
+        atexit.unregister(self.close)

@@ -1,67 +1,213 @@
-"""One open source from its first frame to its last."""
+"""One run: sources from their first frame to their last, and the results as they become due."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, nullcontext
+from collections.abc import Callable, Generator, Iterator, Sequence
+from dataclasses import dataclass, field
 
-from ..errors import MDHRError, SupersededError
+from ..errors import InputError, MDHRError, SupersededError
 from ..results import FrameResult
-from ..vision import Source
-from .ahead import Ahead
+from ..vision import Frame, Source, SourceInfo
 from .clock import StageClock
-from .crops import Found
-from .waiting import Pipeline
+from .crops import CropFinder, Found
+from .decide import Naming, Waiting
+from .finders import Finders
+from .modes import OnError, Policy
+from .readers import LIVE, Reader, Readers, SourceStatus, log
+from .scoring import Crop, Scoring
 
-FRAMES_AHEAD = 16  # as many as a clip has, whose scores come all at once
-BYTES_AHEAD = 128 << 20  # of pictures: 20 of 1920 x 1080, 5 of 3840 x 2160
+MAX_SOURCES = 64  # each has a thread and a face finder of its own
 
 
-def find_ahead(
-    source: Source, pipeline: Pipeline, clock: StageClock, check: Callable[[], None]
-) -> AbstractContextManager[Iterator[Found]]:
-    """What is found in the frames of an open source, as a context to be left before the source is.
+@dataclass(frozen=True)
+class Plan:
+    """How the sources of a run are read and scored; see `AUDetector.predict`.
 
-    A video file is read, and its faces found, in a thread of its own, while earlier frames are scored and written. What
-    is live shows its newest frame, and what the caller makes is made when it is due: neither is read ahead. Nor are
-    images in a folder, since the terminal is kept from what their decoder says.
-
-    Args:
-        check: raises once nobody is to go on.
+    Attributes:
+        begin: makes the scoring of sources that are read together.
+        finders: lends what finds faces.
+        images: keep each frame's image in its result.
+        policy: None for what fits each source.
     """
-    found = _find(source, pipeline, clock, check)
-    return Ahead(found, _depth) if source.kind == "video" and not source.info.live else nullcontext(found)
+
+    begin: Callable[[], Scoring]
+    naming: Naming
+    finders: Finders
+    clock: StageClock
+    images: bool = False
+    policy: Policy | None = None
+    on_error: OnError = "raise"
+
+    def open_finder(self, source: SourceInfo) -> tuple[CropFinder, Callable[[], None]]:
+        """What finds the faces of a source, and what gives it back."""
+        mesher = self.finders.lend(source.still, self.clock)
+        finder = CropFinder(mesher, self.naming.preprocessing, self.clock)
+        return finder, lambda: self.finders.give_back(mesher, source.still)
 
 
-def _depth(found: Found) -> int:
-    return min(FRAMES_AHEAD, BYTES_AHEAD // found.frame.image.nbytes)
+def together(sources: Sequence[Source]) -> Sequence[Source]:
+    """`sources`, if so many can be read at once, or InputError."""
+    if len(sources) > MAX_SOURCES:
+        raise InputError(
+            f"expected at most {MAX_SOURCES} sources at once; got {len(sources)}; give files to predict(), which reads "
+            "one after the other, or share the sources out among several detectors"
+        )
+    return sources
 
 
-def _find(source: Source, pipeline: Pipeline, clock: StageClock, check: Callable[[], None]) -> Iterator[Found]:
-    for frame in clock.each("read", source):
-        check()
-        yield pipeline.find(frame)
+def in_turn(sources: Sequence[Source]) -> list[Sequence[Source]]:
+    """Files one after the other; what may be live all at once, since it does not wait.
 
-
-def run(source: Source, pipeline: Pipeline, found: Iterator[Found], check: Callable[[], None]) -> Iterator[FrameResult]:
-    """Yield the results of an open source; `check` as above.
-
-    Where the source breaks off, its error comes after the results of the frames before, as Ctrl-C does of a live one.
+    Raises:
+        InputError: more than 64 live sources.
     """
-    broken: BaseException | None = None
-    try:
-        for one in found:
-            check()
-            yield from pipeline.push(one)
-    except SupersededError:
-        raise
-    except MDHRError as error:
-        broken = error
-    except KeyboardInterrupt as stop:  # how a camera ends
-        if not source.live:
+    live = together([one for one in sources if one.kind in LIVE])
+    groups: list[Sequence[Source]] = []
+    for one in sources:
+        if one.kind not in LIVE:
+            groups.append([one])
+        elif one is live[0]:
+            groups.append(live)
+    return groups
+
+
+class Run:
+    """Sources that are read and scored, group after group.
+
+    Attributes:
+        errors: (name, error) of each source that could not be read, or not to its end.
+        over: nothing follows.
+        plan: as given.
+    """
+
+    def __init__(self, groups: Sequence[Sequence[Source]], plan: Plan) -> None:
+        self.errors: list[tuple[str, MDHRError]] = []
+        self.over = False
+        self._groups = groups
+        self.plan = plan
+        self._readers: Readers | None = None
+        self._ended: dict[str, SourceStatus] = {}
+        self._stopped = False
+
+    def results(self) -> Generator[FrameResult, None, None]:
+        """Yield the frames of all sources as they become due.
+
+        Raises:
+            SupersededError: the run was stopped.
+        """
+        try:
+            for group in self._groups:
+                self.check()
+                yield from self._group(group)
+        finally:
+            self.over = True
+
+    def check(self) -> None:
+        """Raise SupersededError if the run was stopped."""
+        if self._stopped:
+            raise SupersededError(
+                "this stream has ended: the detector began another predict() or was closed; call predict() again, "
+                "or use a detector of its own for each source"
+            )
+
+    def stop(self) -> None:
+        """End the threads, as somebody else needs the model. May be called from any thread."""
+        if not self.over:
+            self._stopped = True
+            if self._readers is not None:
+                self._readers.close()
+
+    @property
+    def status(self) -> dict[str, SourceStatus]:
+        """How far each source is, by its name."""
+        now = {} if self._readers is None else {one.source.name: one.status for one in self._readers.all}
+        waiting = {one.name: SourceStatus() for group in self._groups for one in group}
+        return {**waiting, **self._ended, **now}
+
+    def _group(self, sources: Sequence[Source]) -> Iterator[FrameResult]:
+        plan = self.plan
+        scoring = plan.begin()
+        self._readers = readers = Readers(sources, plan.naming.check, plan.open_finder, plan.clock, plan.policy)
+        try:
+            yield from self._scored(_Group(readers, scoring, plan))
+        finally:
+            readers.close()
+            self._ended |= {one.source.name: one.status for one in readers.all}
+            self._readers = None
+
+    def _scored(self, group: _Group) -> Iterator[FrameResult]:
+        """The results of a group. What breaks it off is raised after the results of the frames before."""
+        broken: BaseException | None = None
+        try:
+            while due := group.readers.due():
+                self.check()
+                yield from group.step(due)
+                for reader in group.take_broken():
+                    broken = broken or self._broken(reader, len(group.readers.all) > 1)
+        except SupersededError:
             raise
-        broken = stop
-    check()
-    yield from pipeline.flush()
-    if broken is not None:
-        raise broken
+        except MDHRError as error:  # the model failed
+            broken = error
+        except KeyboardInterrupt as stop:  # how cameras end: their last frames count too
+            if not all(reader.source.live for reader in group.readers.all):
+                raise
+            broken = stop
+        self.check()
+        for reader in group.readers.all:
+            yield from group.end(reader)
+        if broken is not None:
+            raise broken
+
+    def _broken(self, reader: Reader, others: bool) -> BaseException | None:
+        """Tell of a source that ended by an error; returns the error if it is to end the run."""
+        error = reader.error
+        if not isinstance(error, MDHRError):
+            return error
+        self.errors.append((reader.source.name, error))
+        skips = self.plan.on_error == "skip"
+        if skips or others:
+            log.warning("%s: %s; %s", reader.source.name, error, "it is skipped" if skips else "the others go on")
+        return None if skips else error
+
+
+@dataclass
+class _Group:
+    """Sources that are read at the same time. Those that have begun have frames that wait for scores."""
+
+    readers: Readers
+    scoring: Scoring
+    plan: Plan
+    waiting: dict[Reader, Waiting] = field(default_factory=dict)
+    broken: list[Reader] = field(default_factory=list)
+
+    def step(self, due: dict[int, Frame | Found | None]) -> Iterator[FrameResult]:
+        """Take what is due, the faces of all in one batch; None ends a source."""
+        numbered = self.readers.all
+        crops = {number: self._cut(numbered[number], item) for number, item in due.items() if item is not None}
+        scores = self.scoring.push(crops) if crops else {}
+        for number, scored in scores.items():  # before any end, which can fail
+            yield from self.waiting[numbered[number]].give(scored)
+        for number in [one for one in due if one not in scores]:
+            reader = numbered[number]
+            yield from self.end(reader)
+            if reader.error is not None:
+                self.broken.append(reader)
+
+    def end(self, reader: Reader) -> Iterator[FrameResult]:
+        """Score what still waits of a source; its face finder is given back first."""
+        if reader in self.waiting:
+            reader.release()
+            yield from self.waiting.pop(reader).give(self.scoring.flush(self.readers.all.index(reader)))
+
+    def take_broken(self) -> list[Reader]:
+        """The sources that ended by an error since the last call."""
+        broken, self.broken = self.broken, []
+        return broken
+
+    def _cut(self, reader: Reader, item: Frame | Found) -> tuple[int, dict[int, Crop]]:
+        found = reader.find(item) if isinstance(item, Frame) else item
+        if reader not in self.waiting:
+            self.waiting[reader] = Waiting(self.plan.naming, self.plan.images, reader.source.info.fps)
+        crops = reader.crops(found)
+        self.waiting[reader].take(found, crops)
+        return found.frame.index, crops

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -22,12 +22,30 @@ class Scored:
 
 
 class Scoring(Protocol):
-    """Crops go in frame by frame, and scores come out when they are complete. One object a source."""
+    """Crops of one or more sources go in frame by frame, and scores come out when they are complete.
 
-    def push(self, index: int, crops: Mapping[int, Crop]) -> Iterator[Scored]:
-        """Take frame `index` with the crop (S, S, 3), uint8 BGR, of each track in it."""
+    One object a run; its sources are told apart by a number. Where the model fails, `flush` still gives what was scored
+    before.
+    """
+
+    def push(self, frames: Mapping[int, tuple[int, Mapping[int, Crop]]]) -> dict[int, list[Scored]]:
+        """Take the next frame of some sources: source -> (index, crop (S, S, 3), uint8 BGR, of each track in it)."""
         ...
 
-    def flush(self) -> Iterator[Scored]:
-        """Nothing follows."""
+    def flush(self, source: int) -> list[Scored]:
+        """Nothing follows from this source."""
         ...
+
+
+class Held:
+    """Scores that a run has, and has not given out."""
+
+    def __init__(self) -> None:
+        self._scored: dict[int, list[Scored]] = {}
+
+    def add(self, source: int, scored: Scored) -> None:
+        self._scored.setdefault(source, []).append(scored)
+
+    def give(self, source: int) -> list[Scored]:
+        """All of a source, in the order in which they came."""
+        return self._scored.pop(source, [])

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import cast
 
 import numpy as np
@@ -12,40 +12,26 @@ from ..modelfolder.config import FolderConfig
 from ..runtime.stream.scorer import StreamScore, StreamScorer
 from ..vision import prepare
 from .clock import StageClock
-from .scoring import Crop, Scored
+from .scoring import Crop, Held, Scored
 
 Face = tuple[int, int]  # source, track
 
 
 class StreamScoring:
-    """Every frame once, scored L frames later; a face that a frame lacks ends its stream, and begins another."""
+    """Every frame is encoded once and scored L frames later; the faces of all sources go to the model in one batch.
 
-    def __init__(self, scorer: StreamScorer, config: FolderConfig, clock: StageClock) -> None:
-        self._streams = SharedStreams(scorer, config, clock)
-
-    def push(self, index: int, crops: Mapping[int, Crop]) -> Iterator[Scored]:
-        yield from self._streams.push({0: (index, crops)})[0]
-
-    def flush(self) -> Iterator[Scored]:
-        yield from self._streams.flush(0)
-
-
-class SharedStreams:
-    """`StreamScoring` of several sources, told apart by a number: the faces of all go to the model in one batch."""
+    A face that a frame lacks ends its stream, and begins another when it is back.
+    """
 
     def __init__(self, scorer: StreamScorer, config: FolderConfig, clock: StageClock) -> None:
         self._scorer = scorer
         self._config = config
         self._clock = clock
         self._began: dict[Face, int] = {}  # source's number of a stream's first frame
-        self._scored: list[tuple[int, Scored]] = []  # and not given out, if a later face of the step failed
+        self._held = Held()
         scorer.discard()  # what an earlier source left when it was given up
 
     def push(self, frames: Mapping[int, tuple[int, Mapping[int, Crop]]]) -> dict[int, list[Scored]]:
-        """Take the next frame of some sources: source -> (index, crop (S, S, 3), uint8 BGR, of each track in it).
-
-        Where the model fails, `flush` gives what was scored before, and ends the streams that are left.
-        """
         faces = {(source, track): crop for source, (_, crops) in frames.items() for track, crop in crops.items()}
         preprocessing = self._config.preprocessing
         with self._clock("align"):
@@ -56,15 +42,14 @@ class SharedStreams:
                 self._began.setdefault(face, frames[face[0]][0])
             self._keep(lambda: self._scorer.push(dict(zip(faces, stacked, strict=True))))
             self._end(left)
-        return {number: self._given(number) for number in frames}
+        return {number: self._held.give(number) for number in frames}
 
     def flush(self, source: int) -> list[Scored]:
-        """Nothing follows from this source."""
         with self._clock("model"):
             # A step that failed has ended its streams already.
             self._end([cast(Face, key) for key in self._scorer.keys if cast(Face, key)[0] == source])
         self._began = {face: index for face, index in self._began.items() if face[0] != source}
-        return self._given(source)
+        return self._held.give(source)
 
     def _end(self, faces: list[Face]) -> None:
         self._keep(lambda: self._scorer.finish(faces))
@@ -82,9 +67,4 @@ class SharedStreams:
     def _hold(self, scores: Iterable[StreamScore]) -> None:
         for score in scores:
             source, track = cast(Face, score.key)
-            self._scored.append((source, Scored(self._began[source, track] + score.frame, track, score.scores)))
-
-    def _given(self, source: int) -> list[Scored]:
-        given = [scored for number, scored in self._scored if number == source]
-        self._scored = [(number, scored) for number, scored in self._scored if number != source]
-        return given
+            self._held.add(source, Scored(self._began[source, track] + score.frame, track, score.scores))

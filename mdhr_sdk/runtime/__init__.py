@@ -1,6 +1,7 @@
 """Backends behind one protocol. Importing this imports none of them."""
 
-from .select import BACKENDS, open_session
+from .backends import BACKENDS
+from .select import open_session
 from .session import Session, SessionOptions, TensorSpec
 
 __all__ = ["BACKENDS", "Session", "SessionOptions", "TensorSpec", "open_session"]

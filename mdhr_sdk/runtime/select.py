@@ -5,34 +5,14 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from dataclasses import replace
-from typing import Any
 
 from ..errors import BackendError
 from ..modelfolder.artefacts import GRAPHS, PRECISIONS, artefact, no_stream
 from ..modelfolder.folder import ModelFolder
-from .backends import openvino as openvino_session
-from .backends import pytorch as torch_session
-from .backends import torchscript as torchscript_session
-from .backends.onnxruntime import ONNXRUNTIME, ONNXRUNTIME_TENSORRT
-from .backends.tensorrt import TENSORRT, TENSORRT_RTX
+from .backends import BACKENDS, Backend
 from .cuda.devices import cuda_device_count, no_device
 from .session import Session, SessionOptions
 
-# In the order of `auto`, which takes the first that has no obstacle: an engine was built for a device on purpose; ONNX
-# Runtime comes with every installation and runs on CUDA too; OpenVINO is as fast on CPUs in fp32, and faster in bf16
-# when that is asked for. Each is a `Backend`, most of them a module.
-BACKENDS: dict[str, Any] = {
-    backend.NAME: backend
-    for backend in (
-        TENSORRT,
-        TENSORRT_RTX,
-        ONNXRUNTIME,
-        ONNXRUNTIME_TENSORRT,
-        openvino_session,
-        torchscript_session,
-        torch_session,
-    )
-}
 # Of `precision='auto'`: an fp16 graph lies in a folder because someone exported it for a GPU. On a CPU nothing is
 # rounded unless that was asked for.
 AUTO_PRECISIONS = {"cuda": ("fp16", "fp32"), "cpu": ("fp32",)}
@@ -63,22 +43,16 @@ def open_session(
     if options.device.startswith("cuda") and (reason := no_device(options.device)):
         raise BackendError(f"nothing can run on device '{options.device}': {reason}; take 'cpu' or 'auto'")
     passed_over: dict[str, None] = {}
-    for name, concrete in _attempts(backend, options):
-        module = BACKENDS[name]
-        obstacle = _unfit(module, concrete) or module.obstacle(folder, graph, concrete)
-        small = small_options(concrete)
-        obstacle = obstacle or next(filter(None, (module.obstacle(folder, other, small) for other in beside)), None)
-        if obstacle is None and beside and hasattr(module, "SUFFIX"):
-            file = artefact(graph, concrete.precision, module.SUFFIX)
-            obstacle = no_stream(folder, file, name, concrete.precision)
+    for candidate, concrete in _attempts(backend, options):
+        obstacle = _obstacle(candidate, folder, concrete, graph, beside)
         if obstacle is None:
             try:
-                session = module.open_graph(folder, graph, concrete)
+                session = candidate.open_graph(folder, graph, concrete)
             except BackendError as error:
                 obstacle = str(error)
             else:
-                return session, "; ".join([f"{name} {session.precision} on {session.device}", *passed_over])
-        passed_over[f"not {name}: {obstacle}"] = None
+                return session, "; ".join([f"{candidate.name} {session.precision} on {session.device}", *passed_over])
+        passed_over[f"not {candidate.name}: {obstacle}"] = None
     reasons = "; ".join(passed_over)
     if backend == "auto":
         raise BackendError(f"no backend can run '{folder.path}' here: {reasons}")
@@ -93,8 +67,7 @@ def small_options(options: SessionOptions) -> SessionOptions:
 def open_beside(folder: ModelFolder, session: Session, options: SessionOptions, graph: str) -> Session:
     """Open a small graph where and how `session` runs, which `open_session` opened with `beside` holding it."""
     concrete = small_options(replace(options, device=session.device, precision=session.precision))
-    opened: Session = BACKENDS[session.backend].open_graph(folder, graph, concrete)
-    return opened
+    return BACKENDS[session.backend].open_graph(folder, graph, concrete)
 
 
 def _check(backend: str, options: SessionOptions, graph: str) -> None:
@@ -110,30 +83,38 @@ def _check(backend: str, options: SessionOptions, graph: str) -> None:
         raise BackendError(f"unknown backend '{backend}'; expected auto or one of {', '.join(BACKENDS)}")
 
 
-def _attempts(backend: str, options: SessionOptions) -> list[tuple[str, SessionOptions]]:
+def _attempts(backend: str, options: SessionOptions) -> list[tuple[Backend, SessionOptions]]:
     """What to try, best first: backends with a device and a precision that are no longer 'auto'; CUDA before CPU."""
     found = []
     named, anywhere = backend != "auto", options.device == "auto"
     devices = [options.device] if not anywhere else ["cuda", "cpu"] if cuda_device_count() else ["cpu"]
-    for name, module in BACKENDS.items():
-        if not (name == backend if named else module.AUTO):
+    for candidate in BACKENDS.values():
+        if not (candidate.name == backend if named else candidate.auto):
             continue
-        fit = [device for device in devices if device.partition(":")[0] in module.DEVICES]
+        fit = [device for device in devices if device.partition(":")[0] in candidate.devices]
         if named and not fit:  # told what it lacks
-            fit = [module.DEVICES[0] if anywhere else options.device]
+            fit = [candidate.devices[0] if anywhere else options.device]
         for device in fit:
             wanted = AUTO_PRECISIONS[device.partition(":")[0]]
-            own = [precision for precision in wanted if precision in module.PRECISIONS]
+            own = [precision for precision in wanted if precision in candidate.precisions]
             for precision in own if options.precision == "auto" else [options.precision]:
                 unproven = named or options.unproven
-                found.append((name, replace(options, device=device, precision=precision, unproven=unproven)))
+                found.append((candidate, replace(options, device=device, precision=precision, unproven=unproven)))
     return sorted(found, key=lambda attempt: attempt[1].device == "cpu")
 
 
-def _unfit(module: Any, options: SessionOptions) -> str | None:
-    """Why a backend never runs on this kind of device or in this precision; None if it may."""
-    if options.device.partition(":")[0] not in module.DEVICES:
-        return f"it runs on {module.DEVICES[0]}, not on '{options.device}'"
-    if options.precision not in module.PRECISIONS:
-        return f"it runs {', '.join(module.PRECISIONS)}, not {options.precision}"
-    return None
+def _obstacle(
+    backend: Backend, folder: ModelFolder, options: SessionOptions, graph: str, beside: Sequence[str]
+) -> str | None:
+    """Why a backend cannot run a graph and those beside it, here or anywhere; None if it can."""
+    if options.device.partition(":")[0] not in backend.devices:
+        return f"it runs on {backend.devices[0]}, not on '{options.device}'"
+    if options.precision not in backend.precisions:
+        return f"it runs {', '.join(backend.precisions)}, not {options.precision}"
+    small = small_options(options)
+    wanted = [(graph, options), *((other, small) for other in beside)]
+    if reason := next(filter(None, (backend.obstacle(folder, one, own) for one, own in wanted)), None):
+        return reason
+    if not beside or backend.suffix is None:
+        return None
+    return no_stream(folder, artefact(graph, options.precision, backend.suffix), backend.name, options.precision)

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, NamedTuple, Protocol, runtime_checkable
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from ..errors import InputError, NotFiniteError
+from ..errors import BackendError, InputError, NotFiniteError
 from ..modelfolder.config import FolderConfig
 from ..ops import DeviceArray
 
@@ -43,26 +44,50 @@ class SessionOptions:
     unproven: bool = False
 
 
-class Session(Protocol):
-    """A graph that is ready to run; `graph_specs` says what goes in and out."""
+class Part(NamedTuple):
+    """Some rows of a run: what came to the host, and what stays on the device until the next part."""
+
+    rows: slice
+    arrays: dict[str, NDArray[Any]]
+    kept: dict[str, DeviceArray]
+
+
+class Session(ABC):
+    """A graph that is ready to run; `graph_specs` says what goes in and out.
+
+    Attributes:
+        backend, device, precision: what runs it, such as 'onnxruntime', 'cuda:0', 'fp16'.
+        inputs, outputs: in the graph's order.
+        keeps_outputs: whether `run_kept` can leave outputs on the device.
+    """
 
     backend: str
     device: str
     precision: str
     inputs: tuple[TensorSpec, ...]
     outputs: tuple[TensorSpec, ...]
+    keeps_outputs: bool = False
 
+    @abstractmethod
     def run(self, inputs: Arrays) -> dict[str, NDArray[Any]]:
         """Run once.
 
         Raises:
             InputError: a name, dtype or shape is not that of `inputs`, or the session is closed.
         """
-        ...
 
+    def run_kept(self, inputs: Arrays, kept: Collection[str]) -> Iterator[Part]:
+        """As `run`, part by part; the outputs named in `kept` are complete on the device and not copied.
+
+        Raises:
+            InputError: as `run`.
+            BackendError: as `run`; or the session cannot leave outputs on its device.
+        """
+        raise BackendError(f"{self.backend} cannot leave outputs on its device; use run()")
+
+    @abstractmethod
     def close(self) -> None:
         """Free what the backend holds; may be called twice. A closed session cannot run."""
-        ...
 
 
 def graph_specs(
@@ -156,27 +181,6 @@ def check_inputs(specs: tuple[TensorSpec, ...], inputs: Arrays) -> None:
         if not free:
             wanted = tuple("any" if n is None else n for n in spec.shape)
             raise InputError(f"input '{spec.name}' must have the shape {wanted}; got {array.shape}")
-
-
-class Part(NamedTuple):
-    """Some rows of a run: what came to the host, and what stays on the device until the next part."""
-
-    rows: slice
-    arrays: dict[str, NDArray[Any]]
-    kept: dict[str, DeviceArray]
-
-
-@runtime_checkable
-class KeepingSession(Session, Protocol):
-    """A session that can leave outputs on its device."""
-
-    def run_kept(self, inputs: Arrays, kept: Collection[str]) -> Iterator[Part]:
-        """As `run`, part by part; the outputs named in `kept` are complete on the device and not copied.
-
-        Raises:
-            InputError, BackendError: as `run`.
-        """
-        ...
 
 
 def check_kept(outputs: tuple[TensorSpec, ...], kept: Collection[str]) -> None:

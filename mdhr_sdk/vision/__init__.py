@@ -3,16 +3,11 @@
 Importing this loads neither OpenCV nor MediaPipe; both come with the first use.
 """
 
-import os
-
-# Failures are reported by our errors; FFmpeg would print a page about each, before we know of it. OpenCV reads this at
-# its first video, read or written, so it stands where every such use passes first.
-os.environ.setdefault("OPENCV_FFMPEG_LOGLEVEL", "-8")
-
 from .align import DEFAULT_TEMPLATE, TEMPLATES, Template, align, crop_matrix, similarity
 from .boxes import Box, iou
 from .cuts import CutDetector
 from .faces.engine import Face, FaceMesher
+from .looks import Look, look_at
 from .normalise import prepare
 from .sources.resolve import list_sources
 from .sources.source import Frame, Source, SourceInfo, check_image
@@ -26,6 +21,7 @@ __all__ = [
     "Face",
     "FaceMesher",
     "Frame",
+    "Look",
     "Source",
     "SourceInfo",
     "Template",
@@ -35,6 +31,7 @@ __all__ = [
     "crop_matrix",
     "iou",
     "list_sources",
+    "look_at",
     "prepare",
     "similarity",
 ]

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from ..errors import ConfigError, InputError
+from ..errors import ConfigError, InputError, import_cv2
 from .sources.source import Image, check_image
 
 
@@ -122,8 +122,7 @@ def align(image_bgr: Image, landmarks_px: ArrayLike, template_id: str = DEFAULT_
         ConfigError: unknown template, or a size that is no integer above 0.
         InputError: not such an image, or landmarks of another shape, not finite, or in one spot.
     """
-    import cv2
-
+    cv2 = import_cv2()
     image = check_image(image_bgr)
     matrix = crop_matrix(landmarks_px, template_id, size_px)
     image, matrix = _reduce(image, matrix, size_px)
@@ -135,8 +134,7 @@ def align(image_bgr: Image, landmarks_px: ArrayLike, template_id: str = DEFAULT_
 
 def _reduce(image: Image, matrix: NDArray[np.float64], size_px: int) -> tuple[Image, NDArray[np.float64]]:
     """Area-average the crop's part of the image by a whole factor, so that the rest shrinks less than twofold."""
-    import cv2
-
+    cv2 = import_cv2()
     factor = int(1 / np.hypot(*matrix[:, 0]))
     if factor < 2:
         return image, matrix

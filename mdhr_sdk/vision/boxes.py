@@ -16,12 +16,18 @@ def box_around(landmarks_px: NDArray[np.float32]) -> Box:
 
 def iou(a: Box, b: Box) -> float:
     """Shared area over joint area of two boxes, in [0, 1]; 0 where both are empty."""
-    width = min(a[2], b[2]) - max(a[0], b[0])
-    height = min(a[3], b[3]) - max(a[1], b[1])
-    shared = max(0.0, width) * max(0.0, height)
-    joint = _area(a) + _area(b) - shared
+    shared = shared_area(a, b)
+    joint = area(a) + area(b) - shared
     return shared / joint if joint > 0 else 0.0
 
 
-def _area(box: Box) -> float:
+def shared_area(a: Box, b: Box) -> float:
+    """The area that two boxes share, in square pixels."""
+    width = min(a[2], b[2]) - max(a[0], b[0])
+    height = min(a[3], b[3]) - max(a[1], b[1])
+    return max(0.0, width) * max(0.0, height)
+
+
+def area(box: Box) -> float:
+    """In square pixels."""
     return (box[2] - box[0]) * (box[3] - box[1])

@@ -9,6 +9,10 @@ from typing import Protocol
 
 from ..errors import ConfigError, InputError
 from .boxes import Box, iou
+from .looks import Look
+
+NEAR = 1.5  # of a face's side: so far from its last place a face is looked for that overlaps with no track
+LIKE_SIZE = 1.6  # and of so many times its size
 
 
 class Boxed(Protocol):
@@ -23,6 +27,7 @@ class _Track:
     box_px: Box
     seen_s: float
     seen_in: int  # the update, counted from 1
+    look: Look | None
 
 
 class Tracker:
@@ -31,6 +36,9 @@ class Tracker:
     Ids count up from 0 and are never used twice. A face that frames lack keeps its id for `max_gap_s` seconds. One of
     the frame before keeps it, unless the time between the two is a gap: longer than `max_gap_s`, and than twice the
     step before it, so that a source of a frame every ten seconds has tracks too.
+
+    Where looks are given, a face in the place of a track that looks like another person begins a new one, and a face
+    that overlaps with no track, as after fast motion, keeps the id of one near by that looks the same.
 
     Args:
         max_gap_s: longest time in seconds from a face's last frame to its next.
@@ -53,7 +61,9 @@ class Tracker:
         self._now_s = -math.inf
         self._step_s = math.inf  # between the last two updates
 
-    def update(self, faces: Sequence[Boxed], timestamp_s: float) -> list[int]:
+    def update(
+        self, faces: Sequence[Boxed], timestamp_s: float, looks: Sequence[Look | None] | None = None
+    ) -> list[int]:
         """Return the track id of each face, in the order of `faces`.
 
         Faces that fit no track start new ones, numbered from left to right.
@@ -61,6 +71,7 @@ class Tracker:
         Args:
             faces: the faces of one frame.
             timestamp_s: the frame's time in seconds; never less than the one before.
+            looks: of each face, None where it is not known; None for boxes alone.
 
         Raises:
             InputError: the time is not finite or runs backwards.
@@ -76,12 +87,16 @@ class Tracker:
         self._tracks = {i: track for i, track in self._tracks.items() if self._alive(track)}
         self._updates += 1
         boxes = [face.box_px for face in faces]
-        ids = self._match(boxes)
+        known = [None] * len(boxes) if looks is None else list(looks)
+        ids = self._match(boxes, known)
+        self._match_near(boxes, known, ids)
         for face in sorted(set(range(len(boxes))) - ids.keys(), key=boxes.__getitem__):
             ids[face] = self._next_id
             self._next_id += 1
         for face, track in ids.items():
-            self._tracks[track] = _Track(boxes[face], timestamp_s, self._updates)
+            before = self._tracks.get(track)
+            look = known[face] or (before.look if before else None)
+            self._tracks[track] = _Track(boxes[face], timestamp_s, self._updates, look)
         return [ids[face] for face in range(len(boxes))]
 
     def reset(self) -> None:
@@ -93,15 +108,42 @@ class Tracker:
         """Whether the track was seen in the update before this one, or not too long ago."""
         return track.seen_in == self._updates or self._now_s - track.seen_s <= self._max_gap_s
 
-    def _match(self, boxes: Sequence[Box]) -> dict[int, int]:
+    def _match(self, boxes: Sequence[Box], looks: Sequence[Look | None]) -> dict[int, int]:
+        """Face -> track, the best overlap first."""
         pairs = [
             (-overlap, track, box, face)  # ties go to the older track, then to the face further left
             for face, box in enumerate(boxes)
             for track, known in self._tracks.items()
-            if (overlap := iou(box, known.box_px)) >= self._min_iou
+            if (overlap := iou(box, known.box_px)) >= self._min_iou and self._may_be(looks[face], known)
         ]
-        ids: dict[int, int] = {}
-        for _, track, _, face in sorted(pairs):
-            if face not in ids and track not in ids.values():
-                ids[face] = track
-        return ids
+        return _first_come({}, pairs)
+
+    def _may_be(self, look: Look | None, track: _Track) -> bool:
+        return look is None or track.look is None or look.may_be(track.look, self._now_s - track.seen_s)
+
+    def _match_near(self, boxes: Sequence[Box], looks: Sequence[Look | None], ids: dict[int, int]) -> None:
+        """Add faces that resemble a track near by to `ids`, the nearest first."""
+        pairs = []
+        for face in set(range(len(boxes))) - ids.keys():
+            for track in self._tracks.keys() - set(ids.values()):
+                known, look = self._tracks[track], looks[face]
+                distance = _distance(boxes[face], known.box_px)
+                if distance <= NEAR and look is not None and known.look is not None and look.resembles(known.look):
+                    pairs.append((distance, track, boxes[face], face))
+        _first_come(ids, pairs)
+
+
+def _first_come(ids: dict[int, int], pairs: list[tuple[float, int, Box, int]]) -> dict[int, int]:
+    """Add the pairs (cost, track, box, face) to `ids`, the least cost first, each face and track once."""
+    for _, track, _, face in sorted(pairs):
+        if face not in ids and track not in ids.values():
+            ids[face] = track
+    return ids
+
+
+def _distance(a: Box, b: Box) -> float:
+    """Between the centres of two boxes, in sides of the larger one; infinite for boxes of unlike size."""
+    sides = [max(box[2] - box[0], box[3] - box[1]) for box in (a, b)]
+    if not 0 < max(sides) <= LIKE_SIZE * min(sides):
+        return math.inf
+    return math.hypot(a[0] + a[2] - b[0] - b[2], a[1] + a[3] - b[1] - b[3]) / 2 / max(sides)

@@ -15,7 +15,7 @@ from mdhr_sdk.modelfolder.config import FolderConfig, ModelConfig
 from mdhr_sdk.modelfolder.folder import ModelFolder
 from mdhr_sdk.runtime import BACKENDS
 
-CPU = [name for name, module in BACKENDS.items() if "cpu" in module.DEVICES]
+CPU = [name for name, module in BACKENDS.items() if "cpu" in module.devices]
 
 
 @pytest.fixture

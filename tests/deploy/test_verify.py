@@ -20,6 +20,7 @@ from mdhr_sdk.deploy import LIMITS, Broken, Judge, ParityReport, export_graphs, 
 from mdhr_sdk.errors import BackendError, ExportError, ModelFolderError
 from mdhr_sdk.modelfolder.folder import ModelFolder, sha256
 from mdhr_sdk.runtime import BACKENDS, SessionOptions, open_session
+from mdhr_sdk.runtime.backends import openvino as openvino_session
 
 ROOT = Path(__file__).parents[2]
 WIDE = {"COLUMNS": "200"}
@@ -108,6 +109,21 @@ def test_every_backend_that_takes_a_file_is_compared_in_every_precision_it_makes
         assert 1e-5 < rounded.mean_score <= LIMITS["bf16"].mean_score and exact.mean_score < 1e-6  # type: ignore[union-attr]
         result = CliRunner().invoke(app, ["verify", str(folder), "--backend", "openvino"])
         assert result.exit_code == 0 and "bf16" in result.stdout and "within" in result.stdout
+
+
+def test_a_precision_that_this_machine_lacks_is_told_and_not_judged(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """OpenVINO takes the hint 'bf16' on a CPU without it, and computes something that nobody asked for."""
+    pytest.importorskip("openvino")
+    monkeypatch.setattr(openvino_session, "_capabilities", lambda: ["FP32", "INT8"])
+    assert "head.onnx, openvino bf16" not in dict(verify(folder)), "as whatever else cannot run here"
+    named = dict(verify(folder, backends=["openvino"]))
+    assert named["head.onnx, openvino bf16"] == "this CPU has no bf16 instructions"
+    assert isinstance(named["head.onnx, openvino fp32"], ParityReport)
+    assert "parity_in_openvino_bf16" not in ModelFolder.open(folder).manifest["head.onnx"]
+    with pytest.raises(BackendError, match="no bf16 instructions"):
+        BACKENDS["openvino"].open_graph(ModelFolder.open(folder), "head", BF16)
 
 
 def test_what_one_backend_makes_of_a_file_is_refused_there_only(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -27,9 +27,7 @@ from fakes import (
     wanted,
 )
 from mdhr_sdk import AUDetector, Results
-from mdhr_sdk.detector import SupersededError
-from mdhr_sdk.errors import BackendError, ConfigError, InputError, SourceError, TruncatedSourceError
-from mdhr_sdk.pipeline import run as running
+from mdhr_sdk.errors import BackendError, ConfigError, InputError, SourceError, SupersededError, TruncatedSourceError
 from mdhr_sdk.pipeline.crops import Found
 from mdhr_sdk.vision import Face, Frame, Source
 

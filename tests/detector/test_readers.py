@@ -16,7 +16,8 @@ from fakes import FakeMesher, picture, values, video
 from mdhr_sdk import AUDetector
 from mdhr_sdk.errors import InputError
 from mdhr_sdk.pipeline import readers as cameras
-from mdhr_sdk.pipeline.readers import MAX_SOURCES, Readers
+from mdhr_sdk.pipeline.readers import Readers
+from mdhr_sdk.pipeline.run import MAX_SOURCES
 from mdhr_sdk.vision import Frame, Source, list_sources
 from mdhr_sdk.vision.sources.source import Kind, Opened
 
@@ -56,7 +57,7 @@ def test_a_frame_is_asked_for_once_the_one_before_was_used(
         return list(find(self, image))
 
     monkeypatch.setattr(FakeMesher, "find", slow)
-    assert values(detector.stream_together([reused()], 0)) == wanted
+    assert values(detector.stream([reused()], 0)) == wanted
 
 
 def test_a_source_that_still_opens_blocks_no_camera(detector: AUDetector) -> None:
@@ -67,7 +68,7 @@ def test_a_source_that_still_opens_blocks_no_camera(detector: AUDetector) -> Non
         return Opened(25.0, None, True, iter([(picture(0, {1}), 0.0)]))
 
     results = []
-    for frame in detector.stream_together([source("stream", unreachable), camera(video([{0}] * 3))], 0):
+    for frame in detector.stream([source("stream", unreachable), camera(video([{0}] * 3))], 0):
         results.append(frame)
         if len(results) == 3:
             enough.set()
@@ -82,7 +83,7 @@ def test_a_file_that_is_slow_blocks_other_files_but_no_camera(detector: AUDetect
         yield picture(0, {1})
 
     results = []
-    for frame in detector.stream_together([slow(), camera(video([{0}] * 3)), video([{2}])], 0):
+    for frame in detector.stream([slow(), camera(video([{0}] * 3)), video([{2}])], 0):
         results.append(frame)
         if frame.source == "camera" and frame.index == 2:
             assert {one.source for one in results} == {"camera"}
@@ -111,9 +112,7 @@ def test_of_a_camera_the_newest_frame_is_taken(
 
     monkeypatch.setattr(FakeMesher, "find", busy)
     with caplog.at_level(logging.INFO, "mdhr_sdk"):
-        found = list(
-            detector.stream_together([source("camera", lambda: Opened(25.0, None, True, lively()), "camera 0")], 0)
-        )
+        found = list(detector.stream([source("camera", lambda: Opened(25.0, None, True, lively()), "camera 0")], 0))
     assert [frame.timestamp_s for frame in found] == [0.0, 5 / 25]
     assert [(frame.index, frame.delay_frames) for frame in found] == [(0, 0), (1, 0)], "none of the others counts"
     assert "camera 0: 2 frames taken, 4 passed over" in caplog.text
@@ -156,7 +155,7 @@ def test_a_source_that_does_not_answer_is_named_and_left(
 
 def test_a_face_finder_is_closed_with_its_source(detector: AUDetector, meshers: list[FakeMesher]) -> None:
     closed = {}
-    for frame in detector.stream_together([video([{0}] * 2), video([{1}] * 6)], 0):
+    for frame in detector.stream([video([{0}] * 2), video([{1}] * 6)], 0):
         closed[frame.source, frame.index] = [mesher.closed for mesher in meshers]
     assert closed["array[1]", 1] == [False, False] and closed["array[1]", 5] == [True, False]
     assert [mesher.closed for mesher in meshers] == [True, True]
@@ -165,5 +164,5 @@ def test_a_face_finder_is_closed_with_its_source(detector: AUDetector, meshers: 
 def test_so_many_sources_at_once_and_no_more(detector: AUDetector) -> None:
     still = picture(0, {0})
     with pytest.raises(InputError, match=r"at most 64 sources at once; got 65; give the list to predict\(\)"):
-        detector.stream_together([still] * (MAX_SOURCES + 1), 0)
-    assert len(list(detector.stream_together([still] * MAX_SOURCES, 0))) == MAX_SOURCES
+        detector.stream([still] * (MAX_SOURCES + 1), 0)
+    assert len(list(detector.stream([still] * MAX_SOURCES, 0))) == MAX_SOURCES

@@ -15,8 +15,7 @@ from hypothesis import strategies as st
 from fake_streams import STREAMING, camera, of_each, streaming
 from fakes import FakeMesher, picture, values, video
 from mdhr_sdk import AUDetector
-from mdhr_sdk.detector import SupersededError
-from mdhr_sdk.errors import BackendError, ConfigError, InputError, NotFiniteError, SourceError
+from mdhr_sdk.errors import BackendError, ConfigError, InputError, NotFiniteError, SourceError, SupersededError
 from mdhr_sdk.results import FrameResult
 from mdhr_sdk.runtime.stream.scorer import MAX_BATCH, StreamScorer
 
@@ -37,7 +36,7 @@ def test_no_source_changes_what_another_gives(
     alone = [list(detector.stream(one, lookahead)) for one in videos]
     encoder = detector._opened["stream"][0].encoder  # type: ignore[union-attr]
     encoder.batches.clear()
-    together = of_each(list(detector.stream_together(videos, lookahead)))
+    together = of_each(list(detector.stream(videos, lookahead)))
     assert set(together) == {f"array[{i}]" for i in range(len(videos))}
     for i, wanted in enumerate(alone):
         own = together[f"array[{i}]"]
@@ -53,7 +52,7 @@ def test_tiers_and_the_neutral_seconds_of_each_source_count_as_alone(meshers: li
     detector = streaming(dataclasses.replace(STREAMING, reliability=("A", "C", "B", "A", "B", "A", "C", "A")))
     videos = [video([{0}] * 9), video([{1, 2}] * 3 + [{1}] * 9)]
     wanted = [list(detector.stream(one, 3, calibrate_neutral_s=0.12)) for one in videos]
-    together = of_each(list(detector.stream_together(videos, 3, calibrate_neutral_s=0.12)))
+    together = of_each(list(detector.stream(videos, 3, calibrate_neutral_s=0.12)))
     found = [frame for i in range(len(videos)) for frame in together[f"array[{i}]"]]
     for frame, alone in zip(found, [frame for own in wanted for frame in own], strict=True):
         assert [(face.aus, face.baseline) for face in frame.faces] == [(f.aus, f.baseline) for f in alone.faces]
@@ -65,11 +64,11 @@ def test_tiers_and_the_neutral_seconds_of_each_source_count_as_alone(meshers: li
 def test_a_still_has_no_neutral_seconds_and_the_others_go_on(detector: AUDetector) -> None:
     results = []
     with pytest.raises(InputError, match=r"needs a video, and 'array\[0\]' is a still"):
-        for frame in detector.stream_together([picture(0, {0}), video([{1}] * 3)], 0, calibrate_neutral_s=1):
+        for frame in detector.stream([picture(0, {0}), video([{1}] * 3)], 0, calibrate_neutral_s=1):
             results.append(frame)
     assert [(frame.source, frame.index) for frame in results] == [("array[1]", index) for index in range(3)]
     with pytest.raises(ConfigError, match="neutral seconds must be a number above 0"):
-        detector.stream_together([video([{0}])], calibrate_neutral_s=0)
+        detector.stream([video([{0}])], calibrate_neutral_s=0)
 
 
 def test_cameras_wait_for_none(detector: AUDetector) -> None:
@@ -81,7 +80,7 @@ def test_cameras_wait_for_none(detector: AUDetector) -> None:
         yield picture(1, {1})
 
     results = []
-    for frame in detector.stream_together([camera(first, "fast"), camera(slow(), "slow")], 0):
+    for frame in detector.stream([camera(first, "fast"), camera(slow(), "slow")], 0):
         results.append(frame)
         if frame.source == "fast" and frame.index == 2:
             seen.set()
@@ -94,7 +93,7 @@ def test_a_source_that_breaks_off_does_not_end_the_others(detector: AUDetector) 
     broken = camera(video([{0}] * 2), "broken", breaks=True)
     results = []
     with pytest.raises(SourceError, match="broken stopped"):
-        for frame in detector.stream_together([broken, video([{1}] * 8)], 2):
+        for frame in detector.stream([broken, video([{1}] * 8)], 2):
             results.append(frame)
     assert {name: len(own) for name, own in of_each(results).items()} == {"broken": 2, "array[1]": 8}
     assert all(frame.faces for frame in results)
@@ -104,7 +103,7 @@ def test_one_that_cannot_be_opened_is_told_after_the_others(detector: AUDetector
     (tmp_path / "no.mp4").write_bytes(b"no video")
     results, threads = [], threading.active_count()
     with pytest.raises(SourceError, match=r"no\.mp4"):
-        results.extend(detector.stream_together([tmp_path / "no.mp4", video([{1}] * 3)], 0))
+        results.extend(detector.stream([tmp_path / "no.mp4", video([{1}] * 3)], 0))
     assert threading.active_count() == threads
 
 
@@ -112,7 +111,7 @@ def test_a_model_that_fails_gives_the_frames_before_it(detector: AUDetector) -> 
     encoder = detector._opened["stream"][0].encoder  # type: ignore[union-attr]
     results: list[FrameResult] = []
     with pytest.raises(BackendError, match="out of memory"):
-        for frame in detector.stream_together([video([{0}] * 5), video([{1}] * 5)], 1):
+        for frame in detector.stream([video([{0}] * 5), video([{1}] * 5)], 1):
             results.append(frame)
             encoder.fails = len(results) == 4
     assert [frame.index for frame in results] == [0, 0, 1, 1, 2, 2]
@@ -134,7 +133,7 @@ def test_what_was_scored_before_a_failure_is_given_also_of_a_face_that_left_then
 
     monkeypatch.setattr(encoder, "run", fails_at_the_seventh)
     with pytest.raises(BackendError, match="out of memory"):
-        begun = detector.stream_together([video(pattern)], 3) if together else detector.stream(video(pattern), 3)
+        begun = detector.stream([video(pattern)], 3) if together else detector.stream(video(pattern), 3)
         for frame in begun:
             results.append(frame)
     assert values(results) == wanted
@@ -152,7 +151,7 @@ def test_where_the_end_of_one_source_fails_the_others_lose_nothing_that_was_scor
 
     monkeypatch.setattr(StreamScorer, "finish", fails)
     with pytest.raises(BackendError, match="out of memory"):
-        for frame in detector.stream_together([video([{0}] * 4), video([{1}] * 9)], 2):
+        for frame in detector.stream([video([{0}] * 4), video([{1}] * 9)], 2):
             results.append(frame)
     assert {name: len(own) for name, own in of_each(results).items()} == {"array[0]": 2, "array[1]": 3}
 
@@ -172,14 +171,14 @@ def test_a_face_that_is_no_number_ends_the_run_after_what_was_scored(
     monkeypatch.setattr(encoder, "run", broken)
     monkeypatch.setattr(encoder, "_filled", lambda name, levels: np.array(type(encoder)._filled(encoder, name, levels)))
     with pytest.raises(NotFiniteError, match=r"stream \(1, 0\): .* NaN or infinity"):
-        for frame in detector.stream_together([video([{0}] * 6), video([{1}] * 6)], 0):
+        for frame in detector.stream([video([{0}] * 6), video([{1}] * 6)], 0):
             results.append(frame)
     assert {name: len(own) for name, own in of_each(results).items()} == {"array[0]": 3, "array[1]": 2}
 
 
 def test_given_up_halfway_it_leaves_no_thread_and_no_stream(detector: AUDetector, meshers: list[FakeMesher]) -> None:
     threads = threading.active_count()
-    begun = detector.stream_together([video([{0}] * 9), camera(video([{1}] * 9), hasty=True)], 0)
+    begun = detector.stream([video([{0}] * 9), camera(video([{1}] * 9), hasty=True)], 0)
     next(begun)
     begun.close()  # type: ignore[attr-defined]
     assert threading.active_count() == threads and all(mesher.closed for mesher in meshers)
@@ -188,10 +187,10 @@ def test_given_up_halfway_it_leaves_no_thread_and_no_stream(detector: AUDetector
 
 
 def test_only_one_run_at_a_time(detector: AUDetector) -> None:
-    begun = detector.stream_together([video([{0}] * 9)], 0)
+    begun = detector.stream([video([{0}] * 9)], 0)
     next(begun)
     list(detector.stream(video([{1}] * 2), 0))
     with pytest.raises(SupersededError):
         list(begun)
     with pytest.raises(ConfigError, match="from 0 to 6"):
-        detector.stream_together([video([{0}])], 7)
+        detector.stream([video([{0}])], 7)

@@ -194,7 +194,7 @@ def test_a_missing_field_is_named():
     del data["model"]["label_set"]
     with pytest.raises(ConfigError, match=r"model\.label_set"):
         FolderConfig.from_json(json.dumps(data))
-    with pytest.raises(ConfigError, match='"model"'):
+    with pytest.raises(ConfigError, match="'model' is missing"):
         FolderConfig.from_json("{}")
 
 

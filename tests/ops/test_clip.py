@@ -321,19 +321,21 @@ def test_a_clip_of_very_many_frames_overflows_nothing(backend: str):
 
 FORKED = """
 import multiprocessing, numpy as np
-from mdhr_sdk.ops import warp_crops
+from mdhr_sdk.ops import DynamicsParameters, fuse_dynamics
 
-def crops(_):
-    image, matrices = np.zeros((64, 64, 3), np.uint8), np.array([[[1.0, 0, 0], [0, 1, 0]]] * 8)
-    return warp_crops(image, matrices, 32, (0, 0, 0), (1, 1, 1), backend="compiled", threads=2).shape
+def fused(_):
+    shapes = (2, 32), (2, 32), (2, 16, 32), (2, 16), (2, 32), (2,)
+    maps = [np.zeros((4, 16, 32, 7, 7), np.float32)] * 2
+    parameters = DynamicsParameters(*(np.ones(shape, np.float32) for shape in shapes))
+    return fuse_dynamics(maps, parameters, 5, backend="compiled", threads=2).shape
 
-assert crops(0) == (8, 3, 32, 32)
+assert fused(0) == (4, 16, 32, 7, 7)
 with multiprocessing.get_context("fork").Pool(2) as pool:
-    print(pool.map(crops, range(2)))
+    print(pool.map(fused, range(2)))
 """
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork here")
 def test_processes_that_are_forked_after_kernels_ran_do_not_wait_for_ever(compiled: None):
     done = subprocess.run([sys.executable, "-c", FORKED], capture_output=True, text=True, timeout=60)
-    assert done.stdout.strip() == str([(8, 3, 32, 32)] * 2), done.stderr
+    assert done.stdout.strip() == str([(4, 16, 32, 7, 7)] * 2), done.stderr

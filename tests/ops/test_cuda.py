@@ -13,7 +13,6 @@ from mdhr_sdk.ops import (
     extension_status,
     fuse_dynamics,
     fuse_dynamics_step,
-    warp_crops,
 )
 from ops_cases import channels_last, clip_maps, parameters, slow_dynamics
 
@@ -98,19 +97,6 @@ def test_steps(last: bool, ring: str, dtype: str):
             np.testing.assert_allclose(out.cpu().numpy(), wanted[:, frames[0]], rtol=1e-5, atol=near)
         else:
             assert out.isnan().all()
-
-
-@pytest.mark.parametrize("dtype", ["float32", "float16", "bfloat16"])
-@pytest.mark.parametrize("last", [False, True], ids=["first", "last"])
-def test_crops(last: bool, dtype: str):
-    image = np.random.default_rng(0).integers(0, 256, (60, 70, 3), dtype=np.uint8)
-    matrices = np.array([[[0.9, 0.1, 3], [-0.1, 0.9, -5]], [[0.4, 0, 2], [0, 0.4, 4]]] * 10)
-    arguments = (matrices, 33, (0.4, 0.5, 0.6), (0.2, 0.3, 0.4))
-    wanted = warp_crops(image, *arguments, backend="reference", channels_last=last)
-    out = torch.empty(wanted.shape, dtype=getattr(torch, dtype), device="cuda")
-    warp_crops(cuda(image), *arguments, out=out, channels_last=last, dtype=dtype)
-    relative = {"float32": 1e-5, "float16": 2**-10, "bfloat16": 2**-7}[dtype]
-    np.testing.assert_allclose(out.float().cpu().numpy(), wanted, rtol=relative, atol=2e-5)
 
 
 def test_raw_pointers_and_other_streams():

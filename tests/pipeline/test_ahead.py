@@ -12,7 +12,6 @@ from collections.abc import Iterator
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-
 from mdhr_sdk.pipeline.ahead import Ahead
 
 

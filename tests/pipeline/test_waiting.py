@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from mdhr_sdk.pipeline.waiting import Pipeline
 
 from fakes import (
     CODES,
@@ -26,7 +27,6 @@ from fakes import (
 from mdhr_sdk.pipeline.clips import MAX_BATCH, ClipModel, ClipScoring
 from mdhr_sdk.pipeline.clock import StageClock
 from mdhr_sdk.pipeline.decide import Naming
-from mdhr_sdk.pipeline.waiting import Pipeline
 from mdhr_sdk.results import FrameResult
 from mdhr_sdk.vision import Frame
 

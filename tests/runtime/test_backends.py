@@ -31,7 +31,7 @@ def clips(batch: int, seed: int = 1) -> np.ndarray:
     return np.kron(coarse, np.ones((8, 8))).astype(np.float32)
 
 
-@pytest.fixture(scope="module", params=sorted(name for name, backend in BACKENDS.items() if "cpu" in backend.DEVICES))
+@pytest.fixture(scope="module", params=sorted(name for name, backend in BACKENDS.items() if "cpu" in backend.devices))
 def session(request: pytest.FixtureRequest, tiny_onnx_folder: Path) -> Iterator[Session]:
     folder, options = ModelFolder.open(tiny_onnx_folder), SessionOptions("cpu", 1, "fp32")
     obstacle = BACKENDS[request.param].obstacle(folder, "clip", options)

@@ -22,7 +22,6 @@ from mdhr_sdk.ops.views import CPU, on_cpu, view_of
 from mdhr_sdk.runtime import SessionOptions, open_session
 from mdhr_sdk.runtime.backends import tensorrt as tensorrt_session
 from mdhr_sdk.runtime.cuda.devices import CudaDevice
-from mdhr_sdk.runtime.session import KeepingSession
 from mdhr_sdk.runtime.stream import device_rings as device_dynamics
 from mdhr_sdk.runtime.stream.scorer import StreamScorer
 from mdhr_sdk.runtime.stream.stream_graphs import StreamGraphs
@@ -200,7 +199,7 @@ def test_an_engine_of_one_batch_keeps_what_is_asked_for_also_in_its_cuda_graph(m
 def test_onnxruntime_binds_what_is_kept(exported: Path) -> None:
     """On the CPU: of its memory there, only the address is another."""
     session, _ = open_session(ModelFolder.open(exported), "onnxruntime", SessionOptions("cpu", threads=1), "encoder")
-    assert isinstance(session, KeepingSession)
+    assert session.keeps_outputs
     frames = {"frames": video(5)}
     wanted = session.run(frames)
     for kept in (["map_2", "map_1"], list(wanted), []):

@@ -12,7 +12,7 @@ from mdhr_sdk.errors import BackendError
 from mdhr_sdk.model import MDHR, load_model
 from mdhr_sdk.modelfolder.folder import ModelFolder
 from mdhr_sdk.ops import DynamicsParameters
-from mdhr_sdk.runtime.stream.rings import RingSettings
+from mdhr_sdk.runtime.stream.rings import HostDynamics, RingSettings
 from streams import SETTLED, K, T, expected, folder_of, open_scorer, streamed, video
 
 
@@ -78,8 +78,10 @@ def test_a_ring_holds_what_it_says(folder: ModelFolder, lookahead: int, dtype: s
         np.ones((4, 4 * wide.weight_width), np.float32),
         ones[:, 0].copy(),
     )
-    settings = RingSettings(lookahead, T, K, 2, DynamicsParameters(ones, ones, squeeze, *more), dtype)
-    said = settings.ring_bytes(dataclasses.replace(folder.config, model=wide))
+    config, parameters = dataclasses.replace(folder.config, model=wide), DynamicsParameters(ones, ones, squeeze, *more)
+    dynamics = HostDynamics(config, parameters, K, dtype) if lookahead == SETTLED else None
+    settings = RingSettings(lookahead, T, K, 2, parameters, dtype, dynamics=dynamics)
+    said = settings.ring_bytes(config)
     static, level = np.ones((4, width), np.float32), np.ones((channels, 2, 2), np.float32)
     settings.push([settings.ring()], static[None], [level[None]] * 4)  # what is loaded late is no ring's
     tracemalloc.start()

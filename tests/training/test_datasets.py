@@ -133,8 +133,8 @@ def test_a_wrong_description_is_refused_with_the_reason(
 @pytest.mark.parametrize(
     ("name", "text", "message"),
     [
-        ("a.json", "{", "describes no data set"),
-        ("a.json", '{"name": "mine", "auz": [1]}', "a key 'auz' that no data set has; did you mean 'aus'"),
+        ("a.json", "{", "not JSON"),
+        ("a.json", '{"name": "mine", "auz": [1]}', "unknown setting 'auz'; did you mean 'aus'"),
         ("a.yaml", "a: [", "not YAML"),
         ("a.yml", "- 1", "expected keys"),
         ("a.txt", "", "unknown data set"),

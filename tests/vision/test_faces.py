@@ -7,6 +7,7 @@ import re
 import subprocess
 import sys
 
+import cv2
 import numpy as np
 import pytest
 
@@ -48,9 +49,21 @@ def test_small_faces_are_found_from_left_to_right(still_mesher, group):
     np.testing.assert_allclose(centres, [130, 270, 550, 710, 970], atol=25)
 
 
-def test_max_faces_is_a_limit(group):
+@pytest.mark.parametrize(("max_faces", "still"), [(1, True), (2, True), (1, False), (2, False)])
+def test_max_faces_is_a_limit_and_the_others_are_counted(group, max_faces, still):
+    with FaceMesher(max_faces, still) as mesher:
+        for _ in range(3):
+            assert (len(mesher.find(group)), mesher.seen) == (max_faces, 5)
+
+
+def test_of_a_still_the_largest_faces_are_kept(demo_frames):
+    image = np.full((400, 960, 3), 90, np.uint8)
+    for x, side in ((0, 150), (180, 300), (500, 180), (700, 240)):
+        image[40 : 40 + side, x : x + side] = cv2.resize(demo_frames[0], (side, side), interpolation=cv2.INTER_AREA)
     with FaceMesher(max_faces=2, still=True) as mesher:
-        assert len(mesher.find(group)) == 2
+        centres = [(face.box_px[0] + face.box_px[2]) / 2 for face in mesher.find(image)]
+        assert mesher.seen == 4
+    np.testing.assert_allclose(centres, [320, 810], atol=20)
 
 
 def test_nothing_is_found_where_nothing_is(video_mesher):
@@ -81,7 +94,7 @@ def test_reset_forgets_the_faces_followed(video_mesher, group):
     video_mesher.reset()
     assert len(video_mesher.find(group)) == 5
     video_mesher.reset()
-    assert video_mesher._engine._followed == []
+    assert video_mesher._engine._small.followed == []
 
 
 def test_bad_input_is_refused(still_mesher):

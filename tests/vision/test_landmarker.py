@@ -70,10 +70,11 @@ def test_the_tasks_api_gets_rising_times_and_a_fresh_start_after_reset(tasks):
         mesher.find(image)
         mesher.reset()
         mesher.find(image)
-    start = ["create", "video"]  # the first picture is a blank one
-    assert [entry[0] for entry in log] == [*start, "video", "video", "close", *start, "video", "close"]
+    start, parts = ["create", "video"], ["create", "detect"]  # the first picture is a blank one
+    expected = [*start, *parts, "video", "video", "close", *start, "video", "close", "close"]
+    assert [entry[0] for entry in log] == expected
     assert log[0] == ("create", "video", 3)
-    assert 0 <= log[1][1] < log[2][1] < log[3][1]
+    assert 0 <= log[1][1] < log[4][1] < log[5][1]
     assert face.landmarks_px.shape == (478, 3)
     np.testing.assert_allclose(face.landmarks_px[0], [100, 25, -20])
 
@@ -83,7 +84,7 @@ def test_the_tasks_api_takes_stills_as_images(tasks):
     with FaceMesher(still=True, model_file=str(model)) as mesher:
         mesher.find(np.zeros((100, 200, 3), np.uint8))
         mesher.reset()
-    assert log == [("create", "image", 10), ("detect", (64, 64, 3)), ("detect", (100, 200, 3)), ("close",)]
+    assert log == [("create", "image", 64), ("detect", (64, 64, 3)), ("detect", (100, 200, 3)), ("close",)]
 
 
 def test_the_real_tasks_api_forgets_a_video_at_reset(task_file, demo_frames):

@@ -11,10 +11,11 @@ from typing import TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from ...errors import InputError, SourceError
-from ...modelfolder.config import FolderConfig
+from ...errors import SourceError
+from ...modelfolder.config import FolderConfig, Preprocessing
 from ...pipeline.clips import Clip, ClipAssembler
-from ...vision import FaceMesher, Source, Tracker, align, list_sources, prepare
+from ...pipeline.crops import CropFinder
+from ...vision import FaceMesher, Source, list_sources, prepare
 
 CLIPS = 8  # half to measure ranges on, half to judge by
 READ = 64  # clips read of one source at most; several share them, and at most as many sources are read
@@ -37,7 +38,7 @@ def calibration_clips(source: object, config: FolderConfig) -> NDArray[np.uint8]
     found: list[Clip] = []
     sources = _spread(list_sources(source), READ)
     for one in sources:
-        with contextlib.closing(_clips(one, config)) as clips:
+        with contextlib.closing(face_clips(one, config.clip_length, config.preprocessing)) as clips:
             found += itertools.islice(clips, max(LEAST, READ // len(sources)))
     if len(found) < 2:
         raise SourceError(
@@ -64,19 +65,19 @@ def _spread(items: Sequence[T], most: int) -> list[T]:
     return [items[i] for i in np.unique(np.linspace(0, len(items) - 1, min(most, len(items))).round().astype(int))]
 
 
-def _clips(source: Source, config: FolderConfig) -> Generator[Clip, None, None]:
-    """Full clips of every face; shorter ones are left out."""
-    assembler, tracker = ClipAssembler(config.clip_length), Tracker()
-    with source, FaceMesher(still=source.info.still) as mesher:
-        for frame in source:
-            faces = mesher.find(frame.image)
-            crops = {}
-            for track_id, face in zip(tracker.update(faces, frame.timestamp_s), faces, strict=True):
-                try:
-                    crop = align(
-                        frame.image, face.landmarks_px, config.preprocessing.template, config.preprocessing.size_px
-                    )
-                except InputError:  # a mesh too degenerate to align is no face
-                    continue
-                crops[track_id] = crop
-            yield from (clip for clip in assembler.push(frame.index, crops) if len(clip.crops) == config.clip_length)
+def face_clips(
+    source: Source, length: int, preprocessing: Preprocessing, max_faces: int = 10, first: int = 0
+) -> Generator[Clip, None, None]:
+    """Clips of `length` consecutive frames of every face, from frame `first` on; shorter ones are left out.
+
+    As in the detector, a cut of the scene or another person in the same place ends a clip.
+
+    Raises:
+        SourceError: the source cannot be read.
+    """
+    assembler = ClipAssembler(length)
+    with source, FaceMesher(max_faces, still=source.info.still) as mesher:
+        finder = CropFinder(mesher, preprocessing)
+        for frame in itertools.dropwhile(lambda frame: frame.index < first, source):
+            done = assembler.push(frame.index, finder.cut(frame))
+            yield from (clip for clip in done if len(clip.crops) == length)

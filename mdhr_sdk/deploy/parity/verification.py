@@ -13,6 +13,7 @@ from ...modelfolder.artefacts import GRAPHS, artefact, no_artefact, parity_entry
 from ...modelfolder.folder import ModelFolder
 from ...modelfolder.manifest import failed_on
 from ...runtime import BACKENDS, Session, SessionOptions
+from ...runtime.backends import Backend
 from ...runtime.cuda.devices import cuda_device_count
 from ...runtime.stream.stream_graphs import BESIDE, StreamGraphs
 from ..export.view import export_view
@@ -103,16 +104,21 @@ class _Run:
     digest: str
     graph: str
     precision: str
-    backend: Any
+    backend: Backend | None
     own: bool
 
     @property
     def label(self) -> str:
-        return self.name if self.own else f"{self.name}, {self.backend.NAME} {self.precision}"
+        return self.name if self.own else f"{self.name}, {self.backend_name} {self.precision}"
 
     @property
     def entry(self) -> str:
-        return "parity" if self.own else parity_entry(self.backend.NAME, self.precision)
+        return "parity" if self.own else parity_entry(self.backend_name, self.precision)
+
+    @property
+    def backend_name(self) -> str:
+        """Empty where no backend takes the file."""
+        return self.backend.name if self.backend else ""
 
 
 @dataclass
@@ -145,12 +151,12 @@ def _runs(name: str, entry: dict[str, Any], backends: Sequence[str]) -> list[_Ru
     """The backend that a file was exported for first; it is missing in the run of a file that none knows."""
     graph, precision, digest = entry["options"]["graph"], entry["options"]["precision"], entry["sha256"]
     suffix = _suffix(name, graph, precision)
-    takers = [module for module in BACKENDS.values() if getattr(module, "SUFFIX", None) == suffix]
+    takers = [backend for backend in BACKENDS.values() if backend.suffix == suffix]
     found = [
-        _Run(name, digest, graph, computed, module, own=module is takers[0] and computed == precision)
-        for module in takers
-        for computed in module.PRECISIONS
-        if (module.NAME in backends if backends else module.AUTO)
+        _Run(name, digest, graph, computed, backend, own=backend is takers[0] and computed == precision)
+        for backend in takers
+        for computed in backend.precisions
+        if (backend.name in backends if backends else backend.auto)
         and graph in GRAPHS
         and artefact(graph, computed, suffix) == name
     ]
@@ -177,7 +183,7 @@ def _compare(folder: ModelFolder, run: _Run, judge: Judge, notes: _Notes) -> Out
 def _compare_streams(folder: ModelFolder, run: _Run, judge: Judge, notes: _Notes) -> Iterator[tuple[str, Outcome]]:
     """As `_compare`, for streams of an encoder in one backend; nothing where a graph that they need is missing."""
     suffix, small = _suffix(run.name, run.graph, run.precision), "fp32" if run.precision == "int8" else run.precision
-    backend = run.backend.NAME
+    backend = run.backend_name
     files = {run.name: run.precision, **{artefact(graph, small, suffix): small for graph in BESIDE}}
     if not all(map(folder.has, files)):
         return
@@ -212,11 +218,12 @@ def _open(folder: ModelFolder, run: _Run) -> Session:
         raise BackendError(f"no backend of this version runs {run.name}; remove it or export it again")
     here = ["cuda"] * bool(cuda_device_count()) + ["cpu"]
     reasons = []
-    for device in [device for device in here if device in run.backend.DEVICES] or run.backend.DEVICES[:1]:
+    for device in [device for device in here if device in run.backend.devices] or run.backend.devices[:1]:
+        options = SessionOptions(device, precision=run.precision)
         try:
-            options = SessionOptions(device, precision=run.precision)
-            session: Session = run.backend.open_graph(folder, run.graph, options)
-            return session
+            if reason := run.backend.unfit(options):  # what is judged here would say nothing of other machines
+                raise BackendError(reason)
+            return run.backend.open_graph(folder, run.graph, options)
         except BackendError as error:
             reasons.append(error)
     raise reasons[0]

@@ -2,36 +2,50 @@
 
 from __future__ import annotations
 
-from typing import Protocol
+from abc import ABC, abstractmethod
+from dataclasses import dataclass
 
 from ...modelfolder.folder import ModelFolder
 from ..session import Session, SessionOptions
 
 
-class Backend(Protocol):
-    """One module (or object) a backend: it says whether it can run a folder here, and opens it.
+@dataclass(frozen=True)
+class Backend(ABC):
+    """One way to run a graph.
+
+    The methods are only called with a device and a precision from `devices` and `precisions`, never with 'auto'.
 
     Attributes:
-        NAME: what `backend=` calls it.
-        AUTO: whether 'auto' considers it.
-        DEVICES: 'cuda', 'cpu' or both; the best first.
-        PRECISIONS: some of `PRECISIONS`. `open_session` calls the functions with nothing but these.
+        name: what `backend=` calls it.
+        devices: 'cuda', 'cpu' or both; the best first.
+        precisions: some of `mdhr_sdk.modelfolder.artefacts.PRECISIONS`.
+        suffix: of the files that it runs, such as 'onnx'; None if it runs the weights themselves.
+        auto: whether 'auto' considers it.
     """
 
-    NAME: str
-    AUTO: bool
-    DEVICES: tuple[str, ...]
-    PRECISIONS: tuple[str, ...]
+    name: str
+    devices: tuple[str, ...]
+    precisions: tuple[str, ...]
+    suffix: str | None
+    auto: bool
 
     def obstacle(self, folder: ModelFolder, graph: str, options: SessionOptions) -> str | None:
         """Why this backend cannot run a graph of the folder on this machine, with the remedy; None if it can."""
-        ...
+        return self.no_file(folder, graph, options) or self.unfit(options)
 
+    @abstractmethod
+    def no_file(self, folder: ModelFolder, graph: str, options: SessionOptions) -> str | None:
+        """Why the folder has nothing that this backend may run, with the remedy; None if it has."""
+
+    @abstractmethod
+    def unfit(self, options: SessionOptions) -> str | None:
+        """What this machine lacks for the device and the precision, with the remedy; None if nothing."""
+
+    @abstractmethod
     def open_graph(self, folder: ModelFolder, graph: str, options: SessionOptions) -> Session:
-        """Open one of `GRAPHS`.
+        """Open one of `mdhr_sdk.modelfolder.artefacts.GRAPHS`.
 
         Raises:
             BackendError: the device or precision turns out not to work here.
             ModelFolderError: the file is damaged, foreign or stale.
         """
-        ...

@@ -6,6 +6,7 @@ import contextlib
 import importlib.util
 import os
 from collections.abc import Collection, Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +19,8 @@ from ...modelfolder.folder import ModelFolder
 from ...ops import DeviceArray
 from ...ops.views import CPU
 from ..cuda.devices import device_number, no_device
-from ..session import Arrays, Part, SessionOptions, check_inputs, check_kept, graph_specs
+from ..session import Arrays, Part, Session, SessionOptions, check_inputs, check_kept, graph_specs
+from .backend import Backend
 
 SUFFIX = "onnx"
 CUDA, TENSORRT = "CUDAExecutionProvider", "TensorrtExecutionProvider"
@@ -29,46 +31,43 @@ REMEDIES = {
 TF32 = "NVIDIA_TF32_OVERRIDE"
 
 
-class OnnxRuntimeBackend:
-    """One of the two backends of ONNX Runtime; see `mdhr_sdk.runtime.backends.backend.Backend`.
+@dataclass(frozen=True)
+class OnnxRuntimeBackend(Backend):
+    """One of the two backends of ONNX Runtime.
 
     On CUDA its provider is the one that was asked for or none: what ONNX Runtime would replace is an error here.
     """
 
-    PRECISIONS = ("fp32", "fp16", "int8")
-    SUFFIX = SUFFIX
+    provider: str
 
-    def __init__(self, name: str, provider: str, devices: tuple[str, ...], auto: bool) -> None:
-        self.NAME, self.DEVICES, self.AUTO = name, devices, auto
-        self._provider = provider
+    def no_file(self, folder: ModelFolder, graph: str, options: SessionOptions) -> str | None:
+        return no_onnx(folder, graph, options.precision, self.name)
 
-    def obstacle(self, folder: ModelFolder, graph: str, options: SessionOptions) -> str | None:
-        """Why ONNX Runtime cannot run this graph here; None if it can."""
-        if reason := no_onnx(folder, graph, options.precision, self.NAME):
-            return reason
+    def unfit(self, options: SessionOptions) -> str | None:
         if importlib.util.find_spec("onnxruntime") is None:
             return "the package 'onnxruntime' is not installed (pip install onnxruntime)"
-        return self._unfit(options) if options.device.startswith("cuda") else None
-
-    def open_graph(self, folder: ModelFolder, graph: str, options: SessionOptions) -> OnnxRuntimeSession:
-        """Load and optimise an ONNX file; TensorRT builds its engine in the first run of every batch size."""
-        if options.device.startswith("cuda") and (reason := self._unfit(options)):
-            raise BackendError(reason)
-        return OnnxRuntimeSession(folder, graph, options, name=self.NAME, provider=self._provider)
-
-    def _unfit(self, options: SessionOptions) -> str | None:
-        """Why the provider cannot run on CUDA here; None if it may."""
-        if self._provider not in require("onnxruntime", "all").get_available_providers():
-            remedy = REMEDIES[self._provider]
-            return f"device '{options.device}' needs {self._provider}, which this onnxruntime lacks ({remedy})"
+        if not options.device.startswith("cuda"):
+            return None
+        if self.provider not in require("onnxruntime", "all").get_available_providers():
+            remedy = REMEDIES[self.provider]
+            return f"device '{options.device}' needs {self.provider}, which this onnxruntime lacks ({remedy})"
         # The provider has no option for it, and the variable is read once.
-        if self._provider == TENSORRT and options.precision == "fp32" and os.environ.get(TF32) != "0":
+        if self.provider == TENSORRT and options.precision == "fp32" and os.environ.get(TF32) != "0":
             return f"{TENSORRT} rounds fp32 to TF32 unless {TF32}=0 is set before the start (set it, or take fp16)"
         return no_device(options.device)
 
+    def open_graph(self, folder: ModelFolder, graph: str, options: SessionOptions) -> OnnxRuntimeSession:
+        """Load and optimise an ONNX file; TensorRT builds its engine in the first run of every batch size."""
+        if reason := self.unfit(options):
+            raise BackendError(reason)
+        return OnnxRuntimeSession(folder, graph, options, name=self.name, provider=self.provider)
 
-ONNXRUNTIME = OnnxRuntimeBackend("onnxruntime", CUDA, ("cuda", "cpu"), auto=True)
-ONNXRUNTIME_TENSORRT = OnnxRuntimeBackend("onnxruntime-tensorrt", TENSORRT, ("cuda",), auto=False)
+
+PRECISIONS = ("fp32", "fp16", "int8")
+ONNXRUNTIME = OnnxRuntimeBackend("onnxruntime", ("cuda", "cpu"), PRECISIONS, SUFFIX, auto=True, provider=CUDA)
+ONNXRUNTIME_TENSORRT = OnnxRuntimeBackend(
+    "onnxruntime-tensorrt", ("cuda",), PRECISIONS, SUFFIX, auto=False, provider=TENSORRT
+)
 
 
 def no_onnx(folder: ModelFolder, graph: str, precision: str, backend: str) -> str | None:
@@ -77,8 +76,10 @@ def no_onnx(folder: ModelFolder, graph: str, precision: str, backend: str) -> st
     return no_artefact(folder, name, remedy, parity_entry(backend, precision))
 
 
-class OnnxRuntimeSession:
+class OnnxRuntimeSession(Session):
     """A graph in ONNX Runtime; T is the folder's clip length."""
+
+    keeps_outputs = True
 
     def __init__(
         self,
@@ -128,7 +129,7 @@ class OnnxRuntimeSession:
             return dict(zip(names, self._session.run(names, dict(inputs)), strict=True))
 
     def run_kept(self, inputs: Arrays, kept: Collection[str]) -> Iterator[Part]:
-        """See `KeepingSession`: one part."""
+        """See `Session`: one part."""
         kind, number = self.device.partition(":")[0], device_number(self.device)
         check_kept(self.outputs, kept)
         with self._running(inputs):

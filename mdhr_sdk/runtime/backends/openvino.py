@@ -13,36 +13,41 @@ from numpy.typing import NDArray
 from ...errors import BackendError, InputError, ModelFolderError, install_hint, require
 from ...modelfolder.artefacts import artefact
 from ...modelfolder.folder import ModelFolder
-from ..session import Arrays, SessionOptions, check_inputs, graph_specs
+from ..session import Arrays, Session, SessionOptions, check_inputs, graph_specs
+from .backend import Backend
 from .onnxruntime import SUFFIX, no_onnx
 
-NAME = "openvino"
-AUTO = True
-DEVICES = ("cpu",)
 HINTS = {"fp32": "f32", "bf16": "bf16", "int8": "f32"}  # of what a graph leaves open: int8 stands in the graph itself
-PRECISIONS = tuple(HINTS)
 
 
-def obstacle(folder: ModelFolder, graph: str, options: SessionOptions) -> str | None:
-    """Why OpenVINO cannot run this graph here; None if it can."""
-    if importlib.util.find_spec("openvino") is None:
-        return f"the package 'openvino' is not installed; {install_hint('openvino')}"
-    if reason := no_onnx(folder, graph, options.precision, NAME):
-        return reason
-    if options.precision == "bf16" and "BF16" not in _capabilities():
-        return "this CPU has no bf16 instructions"
-    return None
+class OpenVINOBackend(Backend):
+    """OpenVINO on the CPU."""
+
+    def no_file(self, folder: ModelFolder, graph: str, options: SessionOptions) -> str | None:
+        return no_onnx(folder, graph, options.precision, self.name)
+
+    def unfit(self, options: SessionOptions) -> str | None:
+        if importlib.util.find_spec("openvino") is None:
+            return f"the package 'openvino' is not installed; {install_hint('openvino')}"
+        # Without the instructions OpenVINO takes the hint all the same, and computes something else or very slowly.
+        if options.precision == "bf16" and "BF16" not in _capabilities():
+            return "this CPU has no bf16 instructions"
+        return None
+
+    def open_graph(self, folder: ModelFolder, graph: str, options: SessionOptions) -> OpenVINOSession:
+        """Compile an ONNX file for the CPU."""
+        if reason := self.unfit(options):
+            raise BackendError(reason)
+        return OpenVINOSession(folder, graph, options)
 
 
-def open_graph(folder: ModelFolder, graph: str, options: SessionOptions) -> OpenVINOSession:
-    """Compile an ONNX file for the CPU."""
-    return OpenVINOSession(folder, graph, options)
+OPENVINO = OpenVINOBackend("openvino", ("cpu",), tuple(HINTS), SUFFIX, auto=True)
 
 
-class OpenVINOSession:
+class OpenVINOSession(Session):
     """A graph in OpenVINO, on the CPU; T is the folder's clip length."""
 
-    backend = NAME
+    backend = "openvino"
     device = "cpu"
 
     def __init__(self, folder: ModelFolder, graph: str, options: SessionOptions, path: Path | None = None) -> None:

@@ -7,30 +7,31 @@ from typing import Any
 from ...errors import BackendError
 from ...modelfolder.folder import WEIGHTS, ModelFolder
 from ..session import SessionOptions, graph_specs
+from .backend import Backend
 from .torch_module import TorchModuleSession, torch_obstacle
 
-NAME = "torch"
-AUTO = True
-DEVICES = ("cuda", "cpu")
-PRECISIONS = ("fp32",)
+
+class TorchBackend(Backend):
+    """The model's own code, with the folder's weights."""
+
+    def no_file(self, folder: ModelFolder, graph: str, options: SessionOptions) -> str | None:
+        return None if folder.has(WEIGHTS) else f"the folder has no {WEIGHTS}"
+
+    def unfit(self, options: SessionOptions) -> str | None:
+        return torch_obstacle(options, "timm", "safetensors")
+
+    def open_graph(self, folder: ModelFolder, graph: str, options: SessionOptions) -> TorchSession:
+        """Load the weights onto the device."""
+        return TorchSession(folder, graph, options)
 
 
-def obstacle(folder: ModelFolder, graph: str, options: SessionOptions) -> str | None:
-    """Why PyTorch cannot run this folder here; None if it can."""
-    if not folder.has(WEIGHTS):
-        return f"the folder has no {WEIGHTS}"
-    return torch_obstacle(options, "timm", "safetensors")
-
-
-def open_graph(folder: ModelFolder, graph: str, options: SessionOptions) -> TorchSession:
-    """Load the weights onto the device."""
-    return TorchSession(folder, graph, options)
+TORCH = TorchBackend("torch", ("cuda", "cpu"), ("fp32",), suffix=None, auto=True)
 
 
 class TorchSession(TorchModuleSession):
     """A graph in PyTorch; T is free."""
 
-    backend = NAME
+    backend = "torch"
 
     def __init__(self, folder: ModelFolder, graph: str, options: SessionOptions) -> None:
         def load(device: str) -> Any:

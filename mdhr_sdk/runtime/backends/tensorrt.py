@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Collection, Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -16,27 +17,23 @@ from ..cuda.devices import device_number, no_device
 from ..cuda.engine import Engine
 from ..cuda.memory import memory_obstacle, open_memory
 from ..cuda.toolchains import TOOLCHAINS, Toolchain, foreign
-from ..session import Arrays, Part, SessionOptions, check_inputs, check_kept, graph_specs, joined
+from ..session import Arrays, Part, Session, SessionOptions, check_inputs, check_kept, graph_specs, joined
+from .backend import Backend
 
 
-class TensorRTBackend:
-    """One of the two backends; see `mdhr_sdk.runtime.backends.backend.Backend`."""
+@dataclass(frozen=True)
+class TensorRTBackend(Backend):
+    """Engines of one kind of TensorRT, on the device that they were built for."""
 
-    AUTO = True
-    DEVICES = ("cuda",)
-    PRECISIONS = ("fp32", "fp16", "int8")
-
-    def __init__(self, chain: Toolchain) -> None:
-        self.NAME = chain.backend
-        self.SUFFIX = chain.suffix
-        self._chain = chain
+    chain: Toolchain
 
     def obstacle(self, folder: ModelFolder, graph: str, options: SessionOptions) -> str | None:
-        """Why this kind of TensorRT cannot run this graph here; None if it can."""
-        if reason := self._unfit(options.device):
-            return reason
-        name = artefact(graph, options.precision, self.SUFFIX)
-        if reason := no_artefact(folder, name, build_command(folder, self._chain, graph, options.precision)):
+        """The machine comes first here: an engine can only be built where it can run."""
+        return self.unfit(options) or self.no_file(folder, graph, options)
+
+    def no_file(self, folder: ModelFolder, graph: str, options: SessionOptions) -> str | None:
+        name = artefact(graph, options.precision, self.chain.suffix)
+        if reason := no_artefact(folder, name, build_command(folder, self.chain, graph, options.precision)):
             return reason
         if reason := self._foreign(folder, graph, options):
             return reason
@@ -46,27 +43,29 @@ class TensorRTBackend:
 
     def open_graph(self, folder: ModelFolder, graph: str, options: SessionOptions) -> TensorRTSession:
         """Load an engine onto the device."""
-        if reason := self._unfit(options.device) or self._foreign(folder, graph, options):
+        if reason := self.unfit(options) or self._foreign(folder, graph, options):
             raise BackendError(reason)
-        return TensorRTSession(self._chain, folder, graph, options)
+        return TensorRTSession(self.chain, folder, graph, options)
 
-    def _unfit(self, device: str) -> str | None:
-        """What this machine lacks; None if nothing."""
-        return self._chain.missing() or no_device(device) or memory_obstacle()
+    def unfit(self, options: SessionOptions) -> str | None:
+        return self.chain.missing() or no_device(options.device) or memory_obstacle()
 
     def _foreign(self, folder: ModelFolder, graph: str, options: SessionOptions) -> str | None:
         """Why the engine is of another machine; None if it is of this one."""
-        name = artefact(graph, options.precision, self.SUFFIX)
+        name = artefact(graph, options.precision, self.chain.suffix)
         made = folder.manifest.get(name, {}).get("target") or {}
-        reason = foreign(made, self._chain, device_number(options.device))
-        build = build_command(folder, self._chain, graph, options.precision)
+        reason = foreign(made, self.chain, device_number(options.device))
+        build = build_command(folder, self.chain, graph, options.precision)
         return reason and f"{name} cannot run here: {reason} ({build})"
 
 
-TENSORRT, TENSORRT_RTX = (TensorRTBackend(chain) for chain in TOOLCHAINS.values())
+TENSORRT, TENSORRT_RTX = (
+    TensorRTBackend(chain.backend, ("cuda",), ("fp32", "fp16", "int8"), chain.suffix, auto=True, chain=chain)
+    for chain in TOOLCHAINS.values()
+)
 
 
-class TensorRTSession:
+class TensorRTSession(Session):
     """An engine; T is the folder's clip length.
 
     Batches beyond the engine's largest run in parts; one below its smallest, or the last part, is filled up with
@@ -76,6 +75,8 @@ class TensorRTSession:
     Attributes:
         batch: the smallest, the optimal and the largest batch that the engine takes at once.
     """
+
+    keeps_outputs = True
 
     def __init__(
         self, chain: Toolchain, folder: ModelFolder, graph: str, options: SessionOptions, path: Path | None = None
@@ -106,7 +107,7 @@ class TensorRTSession:
         return parts[0] if len(parts) == 1 else joined(parts)
 
     def run_kept(self, inputs: Arrays, kept: Collection[str]) -> Iterator[Part]:
-        """See `KeepingSession`: a part is a batch of the engine."""
+        """See `Session`: a part is a batch of the engine."""
         if self._engine is None:
             raise InputError("this session is closed; open a new one")
         check_inputs(self.inputs, inputs)

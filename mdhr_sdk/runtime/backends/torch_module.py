@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from ...errors import InputError, install_hint, require
 from ..cuda.devices import device_number
-from ..session import Arrays, SessionOptions, TensorSpec, check_inputs
+from ..session import Arrays, Session, SessionOptions, TensorSpec, check_inputs
 
 
 def torch_obstacle(options: SessionOptions, *modules: str) -> str | None:
@@ -28,7 +28,7 @@ def torch_obstacle(options: SessionOptions, *modules: str) -> str | None:
     return None
 
 
-class TorchModuleSession:
+class TorchModuleSession(Session):
     """A session around any callable module of tensors.
 
     Args:

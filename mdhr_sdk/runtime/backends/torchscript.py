@@ -11,30 +11,34 @@ from ...errors import ModelFolderError, require
 from ...modelfolder.artefacts import artefact, export_command, no_artefact
 from ...modelfolder.folder import ModelFolder
 from ..session import SessionOptions, graph_specs
+from .backend import Backend
 from .torch_module import TorchModuleSession, torch_obstacle
 
-NAME = "torchscript"
-AUTO = True
-DEVICES = ("cuda", "cpu")
-PRECISIONS = ("fp32", "fp16")
 SUFFIX = "torchscript.pt"
 
 
-def obstacle(folder: ModelFolder, graph: str, options: SessionOptions) -> str | None:
-    """Why TorchScript cannot run this graph here; None if it can."""
-    name, remedy = _name(graph, options), export_command(folder, NAME, graph, options.precision)
-    return no_artefact(folder, name, remedy) or torch_obstacle(options)
+class TorchScriptBackend(Backend):
+    """Traces that `mdhr export --format torchscript` made."""
+
+    def no_file(self, folder: ModelFolder, graph: str, options: SessionOptions) -> str | None:
+        remedy = export_command(folder, self.name, graph, options.precision)
+        return no_artefact(folder, _name(graph, options), remedy)
+
+    def unfit(self, options: SessionOptions) -> str | None:
+        return torch_obstacle(options)
+
+    def open_graph(self, folder: ModelFolder, graph: str, options: SessionOptions) -> TorchScriptSession:
+        """Load a trace onto the device and optimise it there."""
+        return TorchScriptSession(folder, graph, options)
 
 
-def open_graph(folder: ModelFolder, graph: str, options: SessionOptions) -> TorchScriptSession:
-    """Load a trace onto the device and optimise it there."""
-    return TorchScriptSession(folder, graph, options)
+TORCHSCRIPT = TorchScriptBackend("torchscript", ("cuda", "cpu"), ("fp32", "fp16"), SUFFIX, auto=True)
 
 
 class TorchScriptSession(TorchModuleSession):
     """A traced graph; T is the folder's clip length."""
 
-    backend = NAME
+    backend = "torchscript"
 
     def __init__(self, folder: ModelFolder, graph: str, options: SessionOptions, path: Path | None = None) -> None:
         """`path` is a trace to check before it becomes the folder's; without it the folder's own, verified, is read."""

@@ -34,6 +34,7 @@ class Engine:
             BackendError: this TensorRT cannot load the bytes on this device.
         """
         self._trt, self._memory, self._title = chain.load(), memory, chain.title
+        self._captures_itself = chain.captures_itself
         self._logger = trt_logger(self._trt)
         self._logger.errors.clear()
         self._runtime: Any = self._trt.Runtime(self._logger)
@@ -104,12 +105,8 @@ class Engine:
         self._replay = self._context = self._engine = self._runtime = None
         self.inputs, self.outputs = {}, {}
 
-    @property
-    def _captures_itself(self) -> bool:
-        return hasattr(self._trt, "CudaGraphStrategy")
-
     def _new_context(self) -> Any:
-        if self._captures_itself:  # TensorRT-RTX compiles for each shape as it runs, and knows when to capture
+        if self._captures_itself:  # it compiles for each shape as it runs, and knows when to capture
             config = self._engine.create_runtime_config()
             config.cuda_graph_strategy = self._trt.CudaGraphStrategy.WHOLE_GRAPH_CAPTURE
             context = self._engine.create_execution_context(runtime_config=config)

@@ -59,10 +59,12 @@ class PyCuda:
         self._stream.synchronize()
 
     def capture(self, record: Callable[[], None]) -> Callable[[], None]:
-        if not hasattr(self._stream, "begin_capture"):
-            raise BackendError("this pycuda knows no CUDA graphs")
         try:
-            self._stream.begin_capture()
+            begin = self._stream.begin_capture
+        except AttributeError:
+            raise BackendError("this pycuda knows no CUDA graphs") from None
+        try:
+            begin()
             try:
                 record()
             except BaseException:

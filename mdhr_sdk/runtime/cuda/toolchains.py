@@ -31,6 +31,7 @@ class Toolchain:
         remedy: how to get it.
         portable: an engine runs on every device of its compute capabilities, and is built without one. Otherwise it
             is built on the device, and for that kind of device only.
+        captures_itself: it makes CUDA graphs of its runs by itself.
     """
 
     name: str
@@ -40,6 +41,7 @@ class Toolchain:
     suffix: str
     remedy: str
     portable: bool
+    captures_itself: bool
 
     def load(self) -> Any:
         """Its Python module.
@@ -83,6 +85,7 @@ TOOLCHAINS = {
                 "--system-site-packages; on a desktop: pip install tensorrt; for RTX GPUs without it: --toolchain rtx"
             ),
             portable=False,
+            captures_itself=False,
         ),
         Toolchain(
             name="rtx",
@@ -92,6 +95,7 @@ TOOLCHAINS = {
             suffix="rtx.engine",
             remedy=install_hint("rtx"),
             portable=True,
+            captures_itself=True,
         ),
     )
 }

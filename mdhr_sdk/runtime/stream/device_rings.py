@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import weakref
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,21 +19,18 @@ from ...ops.extension import OLDEST_CUDA
 from ...ops.views import itemsize
 from ..cuda.devices import cuda_device, device_number
 from ..cuda.memory import DeviceMemory, memory_obstacle, open_memory
-from ..session import KeepingSession, Session
-
-if TYPE_CHECKING:
-    from .rings import RingSettings
-    from .stream_graphs import StreamGraphs
+from ..session import Session
+from .rings import Dynamics, HostDynamics, Map, RingSettings, empty_state
+from .stream_graphs import StreamGraphs
 
 ROOM = 16  # states a call
-Map = NDArray[np.float32] | DeviceArray
 
 
 def device_obstacle(encoder: Session) -> str | None:
     """Why an encoder's maps must come to the host; None if streams can leave them on its device."""
     if not encoder.device.startswith("cuda"):
         return f"the encoder runs on '{encoder.device}'"
-    if not isinstance(encoder, KeepingSession):
+    if not encoder.keeps_outputs:
         return f"{encoder.backend} gives its outputs to the host"
     if not has_cuda_kernels():
         return "the kernels were built without CUDA (MDHR_CUDA=1 and nvcc, then install again)"
@@ -45,8 +42,8 @@ def device_obstacle(encoder: Session) -> str | None:
     return memory_obstacle()
 
 
-def place_rings(settings: RingSettings, graphs: StreamGraphs) -> tuple[str, DeviceDynamics | None]:
-    """Where rings lie, in words, and the device's part of them if that is a device.
+def place_rings(settings: RingSettings, graphs: StreamGraphs) -> tuple[str, Dynamics | None]:
+    """Where rings lie, in words, and the motion path there; None where rings need none.
 
     Raises:
         BackendError: the device is there, and its memory cannot be used.
@@ -56,16 +53,19 @@ def place_rings(settings: RingSettings, graphs: StreamGraphs) -> tuple[str, Devi
     if not settings.settled:
         return f"the host: lookahead {settings.lookahead} relates frames more than once", None
     if obstacle := device_obstacle(graphs.encoder):
-        return f"the host: {obstacle}", None
+        host = HostDynamics(graphs.config, settings.parameters, settings.k, settings.dtype, settings.threads)
+        return f"the host: {obstacle}", host
     number = device_number(graphs.encoder.device)
     return f"cuda:{number}", DeviceDynamics(number, graphs.config, settings.parameters, settings.k, settings.dtype)
 
 
 class DeviceDynamics:
-    """Rings on one device, and the kernel that brings them one frame further.
+    """`Dynamics` on one CUDA device.
 
     A ring that is forgotten leaves its memory to the next one.
     """
+
+    on_device = True
 
     def __init__(self, index: int, config: FolderConfig, parameters: DynamicsParameters, k: int, dtype: str) -> None:
         """Bring the parameters to CUDA device `index`.
@@ -73,9 +73,7 @@ class DeviceDynamics:
         Raises:
             BackendError: the device or its memory cannot be used.
         """
-        model, side = config.model, config.model.input_size_px // 32
-        sizes = len(model.scales), model.projection_width or 0, (side, side), k, parameters.squeeze.shape[1]
-        self._like = DynamicsState.empty(1, *sizes, dtype=dtype)  # never written to, so that it takes no memory
+        self._like = empty_state(config, parameters, k, dtype)
         self._memory: DeviceMemory = open_memory(index)
         self._free: list[DynamicsState] = []
         frame = (ROOM, *self._like.previous.shape[2:])

@@ -21,12 +21,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ...modelfolder.config import FolderConfig
-from ...ops import DynamicsParameters, DynamicsState, fuse_dynamics, fuse_dynamics_step
+from ...ops import DeviceArray, DynamicsParameters, DynamicsState, fuse_dynamics, fuse_dynamics_step
 from ...ops.views import FLOATS, itemsize, numpy_dtype
-from .device_rings import DeviceDynamics, Map
 
 RING_DTYPES = FLOATS
 Array = NDArray[np.float32]
+Map = Array | DeviceArray
 
 
 class Rows(NamedTuple):
@@ -54,6 +54,53 @@ class Ring(Protocol):
         ...
 
 
+class Dynamics(Protocol):
+    """The motion path of settled rings (eq. 2-5): what a ring keeps of it, and the kernel that goes one frame on.
+
+    Attributes:
+        on_device: whether maps may stay on a CUDA device.
+    """
+
+    on_device: bool
+
+    def state_of(self, ring: object) -> DynamicsState:
+        """Memory for a ring, for as long as that lives."""
+        ...
+
+    def step(self, maps: Sequence[Map] | None, states: Sequence[DynamicsState]) -> tuple[Array, NDArray[np.int64]]:
+        """As `mdhr_sdk.ops.fuse_dynamics_step` of all states, the motion on the host."""
+        ...
+
+
+class HostDynamics:
+    """`Dynamics` on the CPU."""
+
+    on_device = False
+
+    def __init__(
+        self,
+        config: FolderConfig,
+        parameters: DynamicsParameters,
+        k: int,
+        dtype: str = "float32",
+        threads: int | None = None,
+    ) -> None:
+        self._config, self._parameters, self._k, self._dtype, self._threads = config, parameters, k, dtype, threads
+
+    def state_of(self, ring: object) -> DynamicsState:
+        return empty_state(self._config, self._parameters, self._k, self._dtype)
+
+    def step(self, maps: Sequence[Map] | None, states: Sequence[DynamicsState]) -> tuple[Array, NDArray[np.int64]]:
+        return fuse_dynamics_step(maps, states, self._parameters, threads=self._threads)
+
+
+def empty_state(config: FolderConfig, parameters: DynamicsParameters, k: int, dtype: str) -> DynamicsState:
+    """A ring's memory on the host; what nobody writes to takes none."""
+    side = config.model.input_size_px // 32
+    scales, squeezed, channels = parameters.squeeze.shape
+    return DynamicsState.empty(1, scales, channels, (side, side), k, squeezed, dtype=dtype)
+
+
 @dataclass(frozen=True)
 class RingSettings:
     """What all rings of a stream share.
@@ -66,7 +113,7 @@ class RingSettings:
         parameters: of the motion path; None without MFD.
         dtype: how maps' differences are kept, one of `RING_DTYPES`; 'float32' is exact.
         threads: of the kernels.
-        device: where settled rings lie instead of the host; None for the host.
+        dynamics: of settled rings; None without MFD, and where rings are not settled.
     """
 
     lookahead: int
@@ -76,7 +123,7 @@ class RingSettings:
     parameters: DynamicsParameters | None
     dtype: str = "float32"
     threads: int | None = None
-    device: DeviceDynamics | None = None
+    dynamics: Dynamics | None = None
 
     @property
     def settled(self) -> bool:
@@ -151,16 +198,11 @@ def _push_settled(
 ) -> list[Rows]:
     for ring, row in zip(rings, static, strict=True):
         ring.statics.append(row.copy())  # not the batch
-    if settings.parameters is None:
+    if settings.dynamics is None:
         return [Rows(row[None], None) for row in static]
     for ring in rings:
-        if ring.state is None and settings.device is not None:
-            ring.state = settings.device.state_of(ring)
-        elif ring.state is None:
-            channels, *positions = maps[0].shape[1:]
-            size = (1, len(maps), channels, (positions[0], positions[1]), settings.k)
-            ring.state = DynamicsState.empty(*size, settings.parameters.squeeze.shape[1], dtype=settings.dtype)
-    motion, frames = _step(settings, rings, maps)
+        ring.state = ring.state or settings.dynamics.state_of(ring)
+    motion, frames = _step(settings.dynamics, rings, maps)
     ends = np.arange(len(rings)) + (frames >= 0)
     return [
         Rows(ring.statics[0][None][: end - i], motion[i:end])
@@ -171,9 +213,10 @@ def _push_settled(
 def _finish_settled(settings: RingSettings, rings: Sequence[SettledRing]) -> list[Rows]:
     for ring in rings:
         ring.ended = True
-    if settings.parameters is None:
+    if settings.dynamics is None:
         return [Rows(ring.statics[-1][None][:0], None) for ring in rings]
-    steps = [_step(settings, rings, None) for _ in range(settings.k)]  # zeros beyond the end complete the last k frames
+    # zeros beyond the end complete the last k frames
+    steps = [_step(settings.dynamics, rings, None) for _ in range(settings.k)]
     found = []
     for i, ring in enumerate(rings):
         motion = np.concatenate([motion[i : i + 1][frames[i : i + 1] >= 0] for motion, frames in steps])
@@ -182,14 +225,10 @@ def _finish_settled(settings: RingSettings, rings: Sequence[SettledRing]) -> lis
 
 
 def _step(
-    settings: RingSettings, rings: Sequence[SettledRing], maps: Sequence[Map] | None
+    dynamics: Dynamics, rings: Sequence[SettledRing], maps: Sequence[Map] | None
 ) -> tuple[Array, NDArray[np.int64]]:
     """All rings one frame further by one call of the kernel."""
-    states = [ring.state for ring in rings if ring.state is not None]
-    if settings.device is not None:
-        return settings.device.step(maps, states)
-    assert settings.parameters is not None
-    return fuse_dynamics_step(maps, states, settings.parameters, threads=settings.threads)
+    return dynamics.step(maps, [ring.state for ring in rings if ring.state is not None])
 
 
 class WindowRing:

@@ -10,16 +10,15 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Hashable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import cast
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ...errors import ConfigError, InputError, NotFiniteError
 from ...modelfolder.config import FolderConfig
-from ..session import KeepingSession, Session, check_inputs, finite, joined, not_finite
-from .device_rings import Map, place_rings
-from .rings import RING_DTYPES, Ring, RingSettings, Rows, Window
+from ..session import Session, check_inputs, finite, joined, not_finite
+from .device_rings import place_rings
+from .rings import RING_DTYPES, Map, Ring, RingSettings, Rows, Window
 from .stream_graphs import StreamGraphs
 
 MAX_BATCH = 16  # frames a call: bounds memory when many faces come together
@@ -105,8 +104,8 @@ class StreamScorer:
             lookahead, config.clip_length, model.k if model.mfd else 0, model.temporal_reach, graphs.parameters,
             ring_dtype, graphs.threads,
         )  # fmt: skip
-        self.place, device = place_rings(settings, graphs)
-        self.settings = replace(settings, device=device)
+        self.place, dynamics = place_rings(settings, graphs)
+        self.settings = replace(settings, dynamics=dynamics)
         self.stream_bytes = self.settings.ring_bytes(config)
         self._streams: dict[Hashable, _Stream] = {}
 
@@ -139,7 +138,7 @@ class StreamScorer:
         stacked = np.stack(list(frames.values()))
         if not np.isfinite(stacked).all():
             raise InputError("expected finite frames; got NaN or infinity")
-        if self.settings.device is not None:
+        if self.settings.dynamics is not None and self.settings.dynamics.on_device:
             return self._push(list(frames), self._kept_features(stacked))
         return self.push_features(list(frames), _in_batches(self.graphs.encoder, {"frames": stacked}))
 
@@ -183,7 +182,7 @@ class StreamScorer:
 
     def _kept_features(self, frames: Array) -> Iterator[tuple[Array, Sequence[Map]]]:
         """Static tokens on the host, maps on the encoder's device until the next part."""
-        encoder = cast(KeepingSession, self.graphs.encoder)
+        encoder = self.graphs.encoder
         static, *maps = (spec.name for spec in encoder.outputs)
         for start in range(0, len(frames), MAX_BATCH):
             for part in encoder.run_kept({"frames": frames[start : start + MAX_BATCH]}, maps):

@@ -6,32 +6,27 @@ import glob
 import hashlib
 import json
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 import cv2
 import numpy as np
 
-from ...errors import DataError, InputError, SourceError
-from ...vision import DEFAULT_TEMPLATE, Face, align, list_sources
+from ...atomic import write_whole
+from ...errors import DataError, SourceError
+from ...modelfolder import Preprocessing
+from ...pipeline.crops import CropFinder, Mesher
+from ...vision import DEFAULT_TEMPLATE, Frame, list_sources
 from ...vision.sources.images import read_image
 from ...vision.sources.source import Image
-from .files import write_whole
 from .raw import RawVideo, picture_files
 from .spec import DatasetSpec
 
 JPEG_QUALITY = 95
+PICTURES_FPS = 25.0  # of pictures in a folder, whose tracks want a time
 Source = list[str | int]
 NO_FACE, NO_PICTURE, NOT_CODED = "no face", "no picture", "not coded"
-
-
-class Mesher(Protocol):
-    """What is needed of `FaceMesher`."""
-
-    def find(self, image_bgr: Image) -> list[Face]: ...
-    def reset(self) -> None: ...
-    def close(self) -> None: ...
 
 
 @dataclass(frozen=True)
@@ -77,7 +72,7 @@ class CropJob:
 
     def finish(self, source: Source, left_out: dict[int, str] | None) -> None:
         """Say that the video is done, or with None begun, with pictures and labels as they were when it began."""
-        write_whole(self.record, json.dumps({"source": source, "left_out": left_out}, indent=1).encode())
+        write_whole(self.record, json.dumps({"source": source, "left_out": left_out}, indent=1), DataError)
 
     def source(self) -> Source:
         """What the crops depend on besides the settings that all videos share.
@@ -115,9 +110,9 @@ class CropJob:
 def cut_video(job: CropJob, mesher: Mesher, tick: Callable[[], None]) -> dict[int, str]:
     """Write the crops that are missing; returns the frames without one, by number, and why.
 
-    Faces are followed from frame to frame as the detector does it. A video that was broken off is followed again from
-    its start, so that its crops are those of an unbroken run; crops that are there stay as they are, unless pictures
-    or labels have changed since.
+    Faces are followed from frame to frame as the detector does it, anew after a cut and after frames without labels. A
+    video that was broken off is followed again from its start, so that its crops are those of an unbroken run; crops
+    that are there stay as they are, unless pictures or labels have changed since.
 
     Raises:
         SourceError: a picture or the video cannot be read.
@@ -126,31 +121,34 @@ def cut_video(job: CropJob, mesher: Mesher, tick: Callable[[], None]) -> dict[in
     source = job.begin()
     left_out = dict.fromkeys(job.video.numbers.tolist(), NO_PICTURE)
     mesher.reset()
+    finder = CropFinder(mesher, Preprocessing(job.template, job.size_px))
     last = None
-    for number, image in _pictures(job.video):
-        if last is not None and number != last + 1:
-            mesher.reset()
+    for frame in _pictures(job.video):
+        number = frame.index
+        gap = last is not None and number != last + 1
         last = number
-        crop = _crop(image, mesher, job)
+        crop = finder.largest(replace(frame, breaks=frame.breaks or gap))
         if crop is None:
             left_out[number] = NO_FACE
         else:
             del left_out[number]
             if not job.path(number).is_file():
-                write_whole(job.path(number), _encoded(crop, job.path(number).suffix))
+                write_whole(job.path(number), _encoded(crop, job.path(number).suffix), DataError)
         tick()
     job.finish(source, left_out)
     return left_out
 
 
-def _pictures(video: RawVideo) -> Iterator[tuple[int, Image]]:
-    """The coded frames that have a picture, in rising order."""
+def _pictures(video: RawVideo) -> Iterator[Frame]:
+    """The coded frames that have a picture, in rising order; `index` is the number in the labels."""
     numbers = video.numbers.tolist()
     if video.pictures is None or not numbers:
         return
     if video.pictures.is_dir():
         files = {number + video.list_offset: path for number, path in picture_files(video.pictures).items()}
-        yield from ((number, read_image(files[number])) for number in numbers if number in files)
+        for number in numbers:
+            if number in files:
+                yield Frame(read_image(files[number]), number, number / PICTURES_FPS, video.name)
         return
     wanted = set(numbers)
     (source,) = list_sources(video.pictures)
@@ -158,18 +156,9 @@ def _pictures(video: RawVideo) -> Iterator[tuple[int, Image]]:
         for frame in source:
             number = frame.index + video.first_number
             if number in wanted:
-                yield number, frame.image
+                yield replace(frame, index=number)
             if number >= numbers[-1]:
                 return
-
-
-def _crop(image: Image, mesher: Mesher, job: CropJob) -> Image | None:
-    """The aligned face; None without one, or with a mesh too degenerate to align."""
-    faces = mesher.find(image)
-    try:
-        return align(image, faces[0].landmarks_px, job.template, job.size_px) if faces else None
-    except InputError:
-        return None
 
 
 def _encoded(crop: Image, suffix: str) -> bytes:

@@ -17,15 +17,13 @@ Then `mdhr prepare mylab.yaml --raw FOLDER --out OUT`. All further keys are the 
 
 from __future__ import annotations
 
-import dataclasses
 import json
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from ...aus import REGIONS, LabelSet, RegionGroup, RegionLayout, label_set
 from ...errors import ConfigError, require
-from ..fit.yaml_file import nearest
+from ...modelfolder.strict import from_mapping, strict
 from .spec import DatasetSpec, FrameName, RawLayout, check, fields
 
 __all__ = ["DATASETS", "DatasetSpec", "FrameName", "OwnDataset", "RawLayout", "dataset"]
@@ -77,7 +75,7 @@ DATASETS: dict[str, DatasetSpec] = {
 }
 
 
-@dataclass(frozen=True)
+@strict
 class OwnDataset:
     """The keys of a data set's YAML or JSON file.
 
@@ -142,20 +140,11 @@ def dataset(name: str | Path) -> DatasetSpec:
     path = Path(name)
     if path.suffix.lower() not in (".yaml", ".yml", ".json"):
         raise ConfigError(f"unknown data set '{name}'; known: {', '.join(DATASETS)}, or the path of a .yaml or .json")
-    import dacite
-
     try:
-        return dacite.from_dict(OwnDataset, _read(path), dacite.Config(strict=True)).spec()
-    except dacite.UnexpectedDataError as error:
-        known = [f.name for kind in (OwnDataset, RawLayout) for f in dataclasses.fields(kind)]
-        key = sorted(error.keys)[0]
-        raise ConfigError(f"'{path}' has a key '{key}' that no data set has; {nearest(key, known)}") from None
-    except (dacite.DaciteError, TypeError, ValueError, AttributeError) as error:
-        raise ConfigError(
-            f"'{path}' describes no data set: {error}; names that look like numbers want quotes"
-        ) from None
+        return from_mapping(OwnDataset, _read(path)).spec()
     except ConfigError as error:
-        raise ConfigError(f"'{path}': {error}") from None
+        remedy = "; names that look like numbers want quotes" if "valid string" in str(error) else ""
+        raise ConfigError(f"'{path}': {error}{remedy}") from None
 
 
 def _read(path: Path) -> dict[str, Any]:
@@ -164,7 +153,10 @@ def _read(path: Path) -> dict[str, Any]:
     except (OSError, UnicodeDecodeError) as error:
         raise ConfigError(f"cannot be read: {error}") from None
     if path.suffix.lower() == ".json":
-        data = json.loads(text)
+        try:
+            data = json.loads(text)
+        except ValueError as error:
+            raise ConfigError(f"not JSON: {error}") from None
     else:
         yaml = require("yaml", "train")
         try:
@@ -173,10 +165,4 @@ def _read(path: Path) -> dict[str, Any]:
             raise ConfigError(f"not YAML: {error}") from None
     if not isinstance(data, dict):
         raise ConfigError(f"expected keys with values, among them name, aus, folds and raw; got {type(data).__name__}")
-    return _with_tuples(data)
-
-
-def _with_tuples(value: Any) -> Any:
-    if isinstance(value, dict):
-        return {key: _with_tuples(item) for key, item in value.items()}
-    return tuple(map(_with_tuples, value)) if isinstance(value, list) else value
+    return data

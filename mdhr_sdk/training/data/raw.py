@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ...errors import DataError
-from ...vision.sources.resolve import IMAGE_SUFFIXES, VIDEO_SUFFIXES
+from ...vision.sources.looks import IMAGE_SUFFIXES, held_by
 from .coding import read_columns, read_table
 from .spec import DatasetSpec, FrameName, RawLayout, pattern_of
 
@@ -151,7 +151,7 @@ def _find_pictures(layout: RawLayout, raw: Path, subject: str, task: str) -> Pat
             return place
         if place.suffix == ".*":
             siblings = sorted(place.parent.glob(f"{glob.escape(place.stem)}.*"))
-            videos = [path for path in siblings if path.suffix.lower() in VIDEO_SUFFIXES and path.is_file()]
+            videos = [path for path in siblings if path.is_file() and held_by(path) == "video"]
             if videos:
                 return videos[0]
     return None

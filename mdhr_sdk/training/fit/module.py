@@ -17,11 +17,11 @@ from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from ...errors import ConfigError, TrainingError
 from ...model import MDHR
+from ...modelfolder.strict import nearest
 from .losses import Terms, asymmetric_loss, region_loss
 from .memory import checkpoint_activations
 from .order import Plan
 from .settings import OptimiserSettings, Settings
-from .yaml_file import nearest
 
 Batch = dict[str, Tensor]
 

@@ -11,20 +11,24 @@ Unknown keys are refused. `key=value` on the command line changes one: `optimise
 from __future__ import annotations
 
 import dataclasses
-import math
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from pathlib import Path
-from typing import Any, Literal, get_args
+from typing import Annotated, Any, Literal
+
+from pydantic import Field
 
 from ...aus import LabelSet
 from ...aus import label_set as named_label_set
 from ...errors import ConfigError
 from ...modelfolder.bundled import BUNDLED
 from ...modelfolder.config import ModelConfig
-from .yaml_file import nearest, parsed_value, read_yaml, to_yaml
+from ...modelfolder.strict import Positive, from_mapping, nearest, strict
+from .yaml_file import parsed_value, read_yaml, to_yaml
 
-Precision = Literal["32-true", "bf16-mixed", "16-mixed"]
+Finite = Annotated[float, Field(ge=0, allow_inf_nan=False)]
+AboveZero = Annotated[float, Field(gt=0, allow_inf_nan=False)]
+BelowOne = Annotated[float, Field(ge=0, lt=1)]
 MODEL_FIELDS = tuple(f.name for f in dataclasses.fields(ModelConfig) if f.name != "label_set")
 
 # Each over `paper`; then comes the YAML file, then the command line.
@@ -44,7 +48,7 @@ PRESETS: dict[str, dict[str, Any]] = {
 }
 
 
-@dataclass(frozen=True)
+@strict
 class DataSettings:
     """What is read.
 
@@ -61,17 +65,12 @@ class DataSettings:
     dataset: str = "bp4d"
     lists: str = "list"
     images: str = "img"
-    clip_length: int = 16
-    workers: int = 2
-    held_out: float = 0.0
-
-    def __post_init__(self) -> None:
-        _check(self, "clip_length", self.clip_length >= 1, "at least 1")
-        _check(self, "workers", self.workers >= 0, "at least 0")
-        _check(self, "held_out", 0 <= self.held_out < 1, "in [0, 1)")
+    clip_length: Positive = 16
+    workers: Annotated[int, Field(ge=0)] = 2
+    held_out: BelowOne = 0.0
 
 
-@dataclass(frozen=True)
+@strict
 class StartSettings:
     """Where the weights start: ImageNet in the backbone, or a model folder or the name of a bundled model (then `model`
     must describe the same)."""
@@ -80,7 +79,7 @@ class StartSettings:
     folder: str | None = None
 
 
-@dataclass(frozen=True)
+@strict
 class OptimiserSettings:
     """AdamW, its rate falling by a cosine from the first step to the last.
 
@@ -97,27 +96,18 @@ class OptimiserSettings:
             known, and also in an epoch's last step, which may have fewer batches and is then the smaller for it.
     """
 
-    learning_rate: float = 1e-4
-    betas: tuple[float, float] = (0.9, 0.999)
-    weight_decay: float = 5e-4
-    rates: dict[str, float] = field(default_factory=dict)
+    learning_rate: AboveZero = 1e-4
+    betas: tuple[BelowOne, BelowOne] = (0.9, 0.999)
+    weight_decay: Finite = 5e-4
+    rates: dict[str, Finite] = field(default_factory=dict)
     freeze: tuple[str, ...] = ()
     freeze_norms: bool = False
-    ema: float | None = None
-    clip_norm: float | None = None
-    accumulate: int = 1
-
-    def __post_init__(self) -> None:
-        _check(self, "learning_rate", 0 < self.learning_rate < math.inf, "above 0")
-        _check(self, "betas", all(0 <= beta < 1 for beta in self.betas), "two numbers in [0, 1)")
-        _check(self, "weight_decay", 0 <= self.weight_decay < math.inf, "at least 0")
-        _check(self, "rates", all(0 <= rate < math.inf for rate in self.rates.values()), "factors of at least 0")
-        _check(self, "ema", self.ema is None or 0 < self.ema < 1, "None or in (0, 1)")
-        _check(self, "clip_norm", self.clip_norm is None or self.clip_norm > 0, "None or above 0")
-        _check(self, "accumulate", self.accumulate >= 1, "at least 1")
+    ema: Annotated[float, Field(gt=0, lt=1)] | None = None
+    clip_norm: Annotated[float, Field(gt=0)] | None = None
+    accumulate: Positive = 1
 
 
-@dataclass(frozen=True)
+@strict
 class TrainerSettings:
     """How long, on what, and what is written on the way.
 
@@ -137,33 +127,26 @@ class TrainerSettings:
         progress: show a progress bar.
     """
 
-    epochs: int = 200
-    validate_every: int = 25
-    batch_size: int = 8
-    seed: int = 0
-    devices: int = 1
-    accelerator: str = "auto"
-    precision: str = "32-true"
-    checkpoint_batches: int | None = None
+    epochs: Positive = 200
+    validate_every: Positive = 25
+    batch_size: Positive = 8
+    seed: Annotated[int, Field(ge=0, lt=2**32)] = 0
+    devices: Positive = 1
+    accelerator: Literal["auto", "cpu", "gpu"] = "auto"
+    precision: Literal["32-true", "bf16-mixed", "16-mixed"] = "32-true"
+    checkpoint_batches: Positive | None = None
     activation_checkpointing: bool = False
     sync_norms: bool = True
-    log_every: int = 10
+    log_every: Positive = 10
     deterministic: bool = False
     progress: bool = True
 
     def __post_init__(self) -> None:
-        for name in ("epochs", "validate_every", "batch_size", "devices", "log_every"):
-            _check(self, name, getattr(self, name) >= 1, "at least 1")
-        _check(self, "seed", 0 <= self.seed < 2**32, "in [0, 2**32)")
-        _check(self, "accelerator", self.accelerator in ("auto", "cpu", "gpu"), "'auto', 'cpu' or 'gpu'")
-        _check(self, "precision", self.precision in get_args(Precision), f"one of {get_args(Precision)}")
-        every = self.checkpoint_batches
-        _check(self, "checkpoint_batches", every is None or every >= 1, "None or at least 1")
         if self.batch_size % self.devices:
             raise ConfigError(f"batch_size {self.batch_size} must be a multiple of devices {self.devices}")
 
 
-@dataclass(frozen=True)
+@strict
 class Settings:
     """All of a run. `model` holds fields of `ModelConfig`; the data set brings the label set."""
 
@@ -185,7 +168,8 @@ class Settings:
 
     def model_config(self, label_set: LabelSet) -> ModelConfig:
         """The architecture for the AUs of a data set."""
-        _check_keys("model", self.model, MODEL_FIELDS)
+        if unknown := next((str(key) for key in self.model if key not in MODEL_FIELDS), None):
+            raise ConfigError(f"unknown setting 'model.{unknown}'; {nearest(unknown, MODEL_FIELDS)}")
         values: dict[str, Any] = {
             key: tuple(value) if isinstance(value, list) else value for key, value in self.model.items()
         }
@@ -231,29 +215,7 @@ def read_settings(path: str | Path | None = None, changes: Iterable[str] = ()) -
     merged = _merged(_merged(PRESETS["paper"], PRESETS[preset]), content)
     for change in changes:
         merged = _merged(merged, _change(change))
-    return from_mapping(merged)
-
-
-def from_mapping(content: Mapping[str, Any]) -> Settings:
-    """Settings from nested mappings; see `read_settings` for errors."""
-    import dacite
-
-    sections = {f.name: f.type for f in dataclasses.fields(Settings)}
-    _check_keys("", content, sections)
-    for name, part in content.items():
-        if not isinstance(part, Mapping):
-            raise ConfigError(f"{name} must be a mapping of settings; got {part!r}")
-        default = getattr(_DEFAULTS, name)
-        if dataclasses.is_dataclass(default):
-            _check_keys(name, part, [f.name for f in dataclasses.fields(default)])
-            for f in dataclasses.fields(default):  # True is an int, and 1 epoch, to Python
-                if isinstance(part.get(f.name), bool) and f.type != "bool":
-                    raise ConfigError(f"{name}.{f.name} must be {f.type}; got {str(part[f.name]).lower()}")
-    hooks: Any = {float: lambda v: float(v) if isinstance(v, int) and not isinstance(v, bool) else v}
-    try:
-        return dacite.from_dict(Settings, dict(content), dacite.Config(strict=True, cast=[tuple], type_hooks=hooks))
-    except (dacite.DaciteError, TypeError) as error:
-        raise ConfigError(f"not a training configuration: {error}") from None
+    return from_mapping(Settings, merged)
 
 
 def _change(word: str) -> dict[str, Any]:
@@ -277,18 +239,3 @@ def _merged(base: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
         for key, value in over.items()
     }
     return {**base, **both}
-
-
-def _check_keys(section: str, content: Mapping[Any, Any], known: Iterable[str]) -> None:
-    for key in content:
-        if key not in known:
-            place = f"'{section}.{key}'" if section else f"'{key}'"
-            raise ConfigError(f"unknown setting {place}; {nearest(str(key), list(known))}")
-
-
-def _check(settings: object, name: str, ok: bool, expected: str) -> None:
-    if not ok:
-        raise ConfigError(f"{name} must be {expected}; got {getattr(settings, name)!r}")
-
-
-_DEFAULTS = Settings()

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import difflib
 import re
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -49,12 +47,6 @@ def parsed_value(text: str) -> Any:
 def to_yaml(content: dict[str, Any]) -> str:
     """YAML in the order of `content`; tuples become lists."""
     return yaml.safe_dump(_plain(content), sort_keys=False, default_flow_style=None)
-
-
-def nearest(name: str, known: Sequence[str]) -> str:
-    """'did you mean ...?' for a near miss, otherwise all known names."""
-    close = difflib.get_close_matches(name, known, n=1, cutoff=0.6)
-    return f"did you mean '{close[0]}'?" if close else f"known: {', '.join(known)}"
 
 
 def _with_floats(value: Any) -> Any:

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import importlib
+import os
 import threading
-import warnings
 import weakref
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -15,14 +15,17 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ...errors import ConfigError, InputError, MissingDependencyError
-from ..boxes import Box, box_around
+from ...errors import ConfigError, InputError, MissingDependencyError, import_cv2, missing_library
+from ..boxes import Box, area, box_around
 from ..quiet import quiet
 from ..sources.source import Image, check_image
 
 if TYPE_CHECKING:
     from .landmarker import LandmarkerEngine
     from .solutions import SolutionsEngine
+
+
+_first_process: list[int] = []  # in which face models were made first; forks inherit it
 
 
 @dataclass(frozen=True, eq=False)
@@ -50,7 +53,7 @@ class FaceMesher:
     its error stream while a mesher is made or reset. `find()` leaves the error stream alone.
 
     Args:
-        max_faces: most faces of one frame, at least 1.
+        max_faces: most faces of one frame, at least 1. Of a still the largest are kept; a video keeps those it follows.
         still: True for unrelated images, False for the frames of a video.
         model_file: a MediaPipe `face_landmarker.task`, read through its Tasks API. None for the models in MediaPipe's
             wheel (0.10.14 to 0.10.21), which also find small faces.
@@ -65,10 +68,21 @@ class FaceMesher:
         if not isinstance(max_faces, int) or isinstance(max_faces, bool) or max_faces < 1:
             raise ConfigError(f"max_faces must be an integer of at least 1; got {max_faces!r}")
         self._engine = _open_engine(max_faces, still, model_file)
+        self._max_faces = max_faces
+        self._seen = 0
         self._turn = threading.RLock()  # a signal's handler may close what its own thread uses
         # Also at the end of the process, whose other threads must not be inside of a graph then. What reads ahead says
         # at its start, and so later than this, that it is to be ended there, and so sooner.
-        self._end = weakref.finalize(self, _close, self._engine, self._turn)
+        self._process = os.getpid()
+        self._end = weakref.finalize(self, _close, self._engine, self._turn, self._process)
+
+    @property
+    def seen(self) -> int:
+        """How many faces the last frame has, with those beyond `max_faces`.
+
+        Exact for stills. In a video, faces beyond the limit are counted now and then, so there may be more.
+        """
+        return self._seen
 
     def __enter__(self) -> FaceMesher:
         return self
@@ -83,14 +97,14 @@ class FaceMesher:
             image_bgr: (H, W, 3) uint8 BGR.
 
         Raises:
-            InputError: not such an image, or the mesher is closed.
+            InputError: not such an image, the mesher is closed, or this process was forked after the mesher was made.
         """
-        import cv2
-
+        cv2 = import_cv2()
         rgb = cv2.cvtColor(check_image(image_bgr), cv2.COLOR_BGR2RGB)
         with self._open() as engine:
-            meshes = engine.find(rgb.astype(np.uint8, copy=False))
-        return sorted(map(Face, meshes), key=lambda face: face.box_px)
+            meshes, self._seen = engine.find(rgb.astype(np.uint8, copy=False))
+        largest = sorted(map(Face, meshes), key=lambda face: (-area(face.box_px), face.box_px))[: self._max_faces]
+        return sorted(largest, key=lambda face: face.box_px)
 
     def reset(self) -> None:
         """Forget the faces followed so far, as for a new source or after a cut."""
@@ -103,22 +117,36 @@ class FaceMesher:
 
     @contextmanager
     def _open(self) -> Iterator[SolutionsEngine | LandmarkerEngine]:
+        _check_process(self._process)  # before the lock, which another thread may have held when the process was forked
         with self._turn:
             if not self._end.alive:
                 raise InputError("this FaceMesher is closed; make a new one")
             yield self._engine
 
 
-def _close(engine: SolutionsEngine | LandmarkerEngine, turn: threading.RLock) -> None:
-    with turn:
-        engine.close()
+def _close(engine: SolutionsEngine | LandmarkerEngine, turn: threading.RLock, process: int) -> None:
+    if os.getpid() == process:  # a forked process has no part in the threads of these models
+        with turn:
+            engine.close()
+
+
+def _check_process(process: int) -> None:
+    """MediaPipe's threads are not copied by a fork: what waits for them would hang or abort."""
+    if os.getpid() != process:
+        raise InputError(
+            "expected a process of its own for face models; this one was forked from a process that had used them; "
+            "start workers by multiprocessing.get_context('spawn'), or find faces in the workers only"
+        )
 
 
 def _open_engine(max_faces: int, still: bool, model_file: str | Path | None) -> SolutionsEngine | LandmarkerEngine:
     from .landmarker import LandmarkerEngine
     from .solutions import SolutionsEngine
 
+    if _first_process:
+        _check_process(_first_process[0])
     mediapipe = import_mediapipe()
+    _first_process[:] = [os.getpid()]
     if model_file is not None:
         return LandmarkerEngine(mediapipe, Path(model_file), max_faces, still)
     if not hasattr(mediapipe, "solutions"):
@@ -136,14 +164,15 @@ def import_mediapipe() -> Any:
     Raises:
         MissingDependencyError: it is not installed.
     """
-    # Protobuf 4 says at the first face what is wrong with older versions of MediaPipe.
-    warnings.filterwarnings("ignore", r"SymbolDatabase\.GetPrototype", module=r"google\.protobuf\.")
     try:
         with quiet:
-            return importlib.import_module("mediapipe")
+            mediapipe = importlib.import_module("mediapipe")
     except ModuleNotFoundError as error:
         if error.name != "mediapipe":
             raise
         raise MissingDependencyError(
             "finding faces needs mediapipe, which is not installed; run: pip install 'mediapipe>=0.10.14,<0.10.30'"
         ) from None
+    except ImportError as error:
+        raise missing_library("mediapipe", error) from None
+    return mediapipe

@@ -9,63 +9,97 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ...errors import SourceError
+from ..boxes import area, box_around
 from ..quiet import quiet
+from .small import Mesh, SmallFaces
 
 FRAME_STEP_MS = 33  # the tracker wants rising times; like MediaPipe's own video mode, assume 30 frames a second
+SEARCH_PERIOD = 10  # frames between two searches of a video for what the landmarker itself does not find
+COUNTED = 64  # most faces that are counted in a still or a tile
 
 _BLANK = np.zeros((64, 64, 3), np.uint8)
 
 
 class LandmarkerEngine:
-    """Wraps `FaceLandmarker` in image mode for stills and in video mode for the rest."""
+    """Wraps `FaceLandmarker` in image mode for stills and in video mode for the rest.
+
+    Its detector is for near faces. What it misses in large pictures is found in tiles, by a landmarker in image mode.
+    """
 
     def __init__(self, mediapipe: Any, model_file: Path, max_faces: int, still: bool) -> None:
         self._mediapipe = mediapipe
         self._model_file = model_file
         self._still = still
-        tasks = mediapipe.tasks
-        mode = tasks.vision.RunningMode.IMAGE if still else tasks.vision.RunningMode.VIDEO
+        self._max_faces = max_faces
         # The content and not the path, because MediaPipe cannot open every non-ASCII path on Windows.
-        base = tasks.BaseOptions(model_asset_buffer=_content(model_file))
-        self._options = tasks.vision.FaceLandmarkerOptions(base_options=base, running_mode=mode, num_faces=max_faces)
-        self._start()
+        self._content = _content(model_file)
+        self._small = SmallFaces(
+            lambda part: [box_around(mesh) for mesh in self._look(part)],
+            lambda part: self._look(part)[:1],
+            max_faces,
+            still,
+        )
+        self._begin()
+        self._parts = self._main if still else self._open(True, COUNTED)
 
-    def find(self, rgb: NDArray[np.uint8]) -> list[NDArray[np.float32]]:
-        """Meshes (478, 3) of the faces in an (H, W, 3) RGB image, in its pixels."""
-        self._used = True
-        faces = self._detect(rgb).face_landmarks
-        height, width = rgb.shape[:2]
-        scale = np.array([width, height, width], np.float32)
-        return [np.array([(p.x, p.y, p.z) for p in face], np.float32) * scale for face in faces]
+    def find(self, rgb: NDArray[np.uint8]) -> tuple[list[Mesh], int]:
+        """Meshes (478, 3) of the faces in an (H, W, 3) RGB image, in its pixels, and how many faces were seen.
+
+        A still gives all its faces, a video at most `max_faces`.
+        """
+        self._clock_ms += FRAME_STEP_MS
+        meshes = self._ask(self._main, self._still, rgb)
+        searches = self._still or self._frames % SEARCH_PERIOD == 0
+        counts = not self._still and len(meshes) >= self._max_faces and self._frames % (2 * SEARCH_PERIOD) == 0
+        boxes = [box_around(mesh) for mesh in self._look(rgb)] if counts else []
+        tiled = self._small.in_tiles(rgb) if searches else []
+        self._frames += 1
+        return self._small.complete(rgb, meshes, boxes, tiled, searches)
 
     def reset(self) -> None:
-        if self._used and not self._still:  # video mode keeps its tracks for life: only a new landmarker forgets them
-            self.close()
-            self._start()
+        if self._frames and not self._still:  # video mode keeps its tracks for life: only a new landmarker forgets them
+            self._main.close()
+            self._begin()
 
     def close(self) -> None:
-        self._landmarker.close()
+        self._main.close()
+        if not self._still:
+            self._parts.close()
 
-    def _start(self) -> None:
-        self._clock_ms = 0
-        self._used = False
+    def _begin(self) -> None:
+        self._clock_ms = FRAME_STEP_MS
+        self._frames = 0  # since the last reset
+        self._small.forget()
+        self._main: Any = self._open(self._still, max(self._max_faces, COUNTED) if self._still else self._max_faces)
+
+    def _look(self, part: NDArray[np.uint8]) -> list[Mesh]:
+        """Meshes in a part of a frame, in its pixels, the largest face first."""
+        return sorted(self._ask(self._parts, True, part), key=lambda mesh: area(box_around(mesh)), reverse=True)
+
+    def _open(self, still: bool, num_faces: int) -> Any:
+        vision, base = self._mediapipe.tasks.vision, self._mediapipe.tasks.BaseOptions
+        mode = vision.RunningMode.IMAGE if still else vision.RunningMode.VIDEO
+        options = vision.FaceLandmarkerOptions(
+            base_options=base(model_asset_buffer=self._content), running_mode=mode, num_faces=num_faces
+        )
         try:
             with quiet:
-                self._landmarker = self._mediapipe.tasks.vision.FaceLandmarker.create_from_options(self._options)
-                self._detect(_BLANK)  # the landmarker starts in the background; an answer means that it has
+                landmarker = vision.FaceLandmarker.create_from_options(options)
+                self._ask(landmarker, still, _BLANK)  # it starts in the background; an answer means that it has
         except (RuntimeError, ValueError) as error:
             reason = str(error).partition("\n")[0]
             raise SourceError(
                 f"expected a MediaPipe face landmarker in {self._model_file}; MediaPipe says: {reason}; "
                 "download face_landmarker.task again"
             ) from None
+        return landmarker
 
-    def _detect(self, rgb: NDArray[np.uint8]) -> Any:
+    def _ask(self, landmarker: Any, still: bool, rgb: NDArray[np.uint8]) -> list[Mesh]:
         image = self._mediapipe.Image(image_format=self._mediapipe.ImageFormat.SRGB, data=rgb)
-        if self._still:
-            return self._landmarker.detect(image)
-        self._clock_ms += FRAME_STEP_MS
-        return self._landmarker.detect_for_video(image, self._clock_ms)
+        result = landmarker.detect(image) if still else landmarker.detect_for_video(image, self._clock_ms)
+        height, width = rgb.shape[:2]
+        scale = np.array([width, height, width], np.float32)
+        return [np.array([(p.x, p.y, p.z) for p in face], np.float32) * scale for face in result.face_landmarks]
 
 
 def _content(model_file: Path) -> bytes:

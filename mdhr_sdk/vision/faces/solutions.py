@@ -8,18 +8,15 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ..boxes import Box, box_around, iou
+from ..boxes import Box, box_around
 from ..quiet import quiet
 from .same_thread import in_this_thread
-
-Mesh = NDArray[np.float32]
+from .small import Mesh, SmallFaces, covered
 
 SEARCH_PERIOD = 10  # frames between two searches of a video for faces that are not known
 EMPTY_SEARCH_PERIOD = 3  # the same while no face is known
 FAR_SEARCHES = 2  # of so many searches beside one face that is alone, one asks the full-range detector: it takes 7 ms
 LONELY = 30  # frames without a second face, after which one is looked for less
-CLOSE_UP = 2.0  # side of the part of a frame that is meshed alone, in sides of the face's box
-SAME_FACE_IOU = 0.3
 
 _BLANK = np.zeros((64, 64, 3), np.uint8)
 
@@ -33,9 +30,8 @@ class SolutionsEngine:
     """Whole-frame mesh first, close-ups for what it misses.
 
     The whole-frame mesh follows faces steadily and fast, but its detector sees only faces within about two metres.
-    A full-range detector finds the others now and then, half as often beside a face that has long been alone; each is
-    meshed in a close-up, and from then on in a close-up around its last mesh, until it is lost or the whole-frame mesh
-    has it.
+    A full-range detector finds the others now and then, half as often beside a face that has long been alone, and in
+    large pictures it looks at tiles too. `SmallFaces` meshes and follows what it finds.
 
     MediaPipe looks for further faces in every frame in which it follows fewer than it may. In a video with one face
     that is a quarter of the work for nothing, so while no second face is known a mesh that follows one at most is used,
@@ -44,7 +40,6 @@ class SolutionsEngine:
 
     def __init__(self, solutions: Any, max_faces: int, still: bool) -> None:
         self._still = still
-        self._max_faces = max_faces
         mesh = in_this_thread(solutions.face_mesh.FaceMesh)
         detection = in_this_thread(solutions.face_detection.FaceDetection)
         switches = max_faces > 1 and not still
@@ -58,13 +53,19 @@ class SolutionsEngine:
             self._graphs = [self._several, self._close_up, self._far] + [self._one, self._near] * switches
             for graph in self._graphs:
                 graph.process(_BLANK)  # graphs start at the first frame
+        self._small = SmallFaces(
+            lambda part: _detections(self._far, part), lambda part: _meshes(self._close_up, part), max_faces, still
+        )
         self._forget()
 
-    def find(self, rgb: NDArray[np.uint8]) -> list[Mesh]:
-        """Meshes (478, 3) of the faces in an (H, W, 3) RGB image, in its pixels."""
-        meshes = self._find(rgb)
+    def find(self, rgb: NDArray[np.uint8]) -> tuple[list[Mesh], int]:
+        """Meshes (478, 3) of the faces in an (H, W, 3) RGB image, in its pixels, and how many faces were seen.
+
+        A still gives all its faces, a video at most `max_faces`.
+        """
+        found = self._find(rgb)
         self._frames += 1
-        return meshes
+        return found
 
     def reset(self) -> None:
         if self._frames and not self._still:
@@ -79,43 +80,38 @@ class SolutionsEngine:
         self._frames = 0
         self._whole = self._one
         self._lonely = 0  # frames in a row with less than two faces
-        self._followed: list[Mesh] = []
+        self._small.forget()
 
-    def _find(self, rgb: NDArray[np.uint8]) -> list[Mesh]:
+    def _find(self, rgb: NDArray[np.uint8]) -> tuple[list[Mesh], int]:
         meshes = _meshes(self._whole, rgb)
-        candidates = [box_around(mesh) for mesh in self._followed]
-        period = SEARCH_PERIOD if meshes or candidates else EMPTY_SEARCH_PERIOD
+        period = SEARCH_PERIOD if meshes or self._small.followed else EMPTY_SEARCH_PERIOD
         searches = self._still or self._frames % period == 0
+        boxes: list[Box] = []
         if searches and self._whole is not self._several:
-            meshes, near = self._look_for_more(rgb, meshes)
-            candidates += near
+            meshes, boxes = self._look_for_more(rgb, meshes)
         # Where a second face was a moment ago, a search looks far each time: it may only have been hidden.
         alone = not self._still and bool(meshes) and self._lonely >= LONELY
-        looks_far = not alone or self._frames % (FAR_SEARCHES * SEARCH_PERIOD) == 0
-        if searches and looks_far and len(meshes) < self._max_faces:
-            candidates += _detections(self._far, rgb)
-        followed = []
-        for box in candidates:
-            if len(meshes) < self._max_faces and not _covered(box, meshes):
-                found = [mesh for mesh in _close_up(self._close_up, rgb, box) if not _covered(box_around(mesh), meshes)]
-                meshes += found
-                followed += found
-        self._followed = [] if self._still else followed
+        looks_far = searches and (not alone or self._frames % (FAR_SEARCHES * SEARCH_PERIOD) == 0)
+        tiled: list[Box] = []
+        if looks_far:
+            boxes += _detections(self._far, rgb)
+            tiled = self._small.in_tiles(rgb)
+        meshes, seen = self._small.complete(rgb, meshes, boxes, tiled, looks_far)
         self._lonely = self._lonely + 1 if len(meshes) < 2 else 0
         if searches and self._whole is not self._one and self._lonely >= LONELY:
             self._hand_over(self._one, rgb, meshes)
-        return meshes
+        return meshes, seen
 
     def _look_for_more(self, rgb: NDArray[np.uint8], meshes: list[Mesh]) -> tuple[list[Mesh], list[Box]]:
         """Ask the detector for a second face near by; returns the meshes now known, and boxes that may be faces."""
-        boxes = [box for box in _detections(self._near, rgb) if not _covered(box, meshes)] if meshes else []
+        boxes = [box for box in _detections(self._near, rgb) if not covered(box, meshes)] if meshes else []
         more = self._hand_over(self._several, rgb, meshes) if boxes else None
         return (meshes, boxes) if more is None else (more, [])
 
     def _hand_over(self, to: Any, rgb: NDArray[np.uint8], meshes: list[Mesh]) -> list[Mesh] | None:
         """Use another whole-frame mesh from now on, if it sees all that is known; returns what it sees."""
         seen = _meshes(to, rgb)
-        takes = all(_covered(box_around(mesh), seen) for mesh in meshes)
+        takes = all(covered(box_around(mesh), seen) for mesh in meshes)
         (self._whole if takes else to).process(_BLANK)  # it forgets whom it followed
         if takes:
             self._whole, self._lonely = to, 0
@@ -130,25 +126,10 @@ def _provoke(mesh: Any) -> None:
         anything.process(_BLANK)
 
 
-def _covered(box: Box, meshes: list[Mesh]) -> bool:
-    return any(iou(box, box_around(mesh)) > SAME_FACE_IOU for mesh in meshes)
-
-
 def _detections(detector: Any, rgb: NDArray[np.uint8]) -> list[Box]:
     height, width = rgb.shape[:2]
     boxes = [d.location_data.relative_bounding_box for d in detector.process(rgb).detections or ()]
     return [(b.xmin * width, b.ymin * height, (b.xmin + b.width) * width, (b.ymin + b.height) * height) for b in boxes]
-
-
-def _close_up(graph: Any, rgb: NDArray[np.uint8], box: Box) -> list[Mesh]:
-    """Mesh the face in a square around the box, clipped to the frame."""
-    centre = np.array([box[0] + box[2], box[1] + box[3]]) / 2
-    reach = max(box[2] - box[0], box[3] - box[1]) * CLOSE_UP / 2
-    limit = np.array(rgb.shape[1::-1])
-    low = np.clip(centre - reach, 0, limit - 1).astype(int)
-    high = np.clip(centre + reach, low + 1, limit).astype(int)
-    part = np.ascontiguousarray(rgb[low[1] : high[1], low[0] : high[0]])
-    return [mesh + np.array([*low, 0], np.float32) for mesh in _meshes(graph, part)]
 
 
 def _meshes(graph: Any, rgb: NDArray[np.uint8]) -> list[Mesh]:

@@ -1,42 +1,41 @@
-"""Image files, as stills or as the numbered frames of one sequence. Needs OpenCV."""
+"""Image files: stills, numbered frames of one sequence, and files of several images. Needs Pillow and OpenCV."""
 
 from __future__ import annotations
 
+import re
+import struct
+import warnings
+import zlib
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
 import cv2
 import numpy as np
+from PIL import Image as Pillow
+from PIL import ImageOps
 
 from ...errors import SourceError
 from ..quiet import quiet
-from .source import Image, Opened
+from .source import Image, Opened, Picture
+
+HIDDEN = 1  # NewSubfileType of a TIFF page that is a smaller copy of another one
+UNTIMED_S = 0.1  # browsers show a GIF's images so long where it does not say
+PHOTOS = ("MPO", "HEIF")  # several images in one file that are no sequence: another view, a smaller copy
+_HEIC = re.compile(rb".{4}ftyp(hei|mif)", re.DOTALL)
 
 
 def read_image(path: Path) -> Image:
-    """Read an image file as (H, W, 3) uint8 BGR, turned upright by its EXIF orientation.
+    """Read an image file as (H, W, 3) uint8 BGR, turned upright by its EXIF orientation; of several, the first.
+
+    Transparent parts are white. 16 bits become 8 by their upper ones; floating-point values are in [0, 1], or in
+    [0, 255] where one is greater.
 
     Raises:
-        SourceError: the file cannot be read or is not an image that OpenCV knows.
+        SourceError: the file cannot be read, is damaged, or is no image that Pillow or OpenCV knows.
     """
-    try:
-        data = np.fromfile(path, np.uint8)  # cv2.imread cannot open every non-ASCII path on Windows
-    except OSError as error:
-        raise SourceError(
-            f"cannot read image {path}: {error.strerror or error}; check the file's permissions"
-        ) from None
-    try:
-        with quiet:
-            image = cv2.imdecode(data, cv2.IMREAD_COLOR)
-    except cv2.error:
-        image = None
-    if image is None:
-        raise SourceError(
-            f"expected an image in {path}; its {data.size} bytes are damaged or of another format; "
-            "save it again as JPEG or PNG"
-        )
-    return image.astype(np.uint8, copy=False)
+    with _opened(path) as picture, _damage_told(path):
+        return _by_opencv(path) if picture is None else _bgr(picture)
 
 
 @contextmanager
@@ -49,3 +48,171 @@ def open_still(path: Path) -> Iterator[Opened]:
 def open_sequence(paths: Sequence[Path], fps: float) -> Iterator[Opened]:
     """Open images as the frames of one clip, in the order given; sizes may differ."""
     yield Opened(fps, len(paths), False, ((read_image(path), i / fps) for i, path in enumerate(paths)))
+
+
+@contextmanager
+def open_pages(path: Path, fps: float) -> Iterator[Opened]:
+    """Open the images of one file: those of an animation at their own times, the pages of a TIFF at `fps`."""
+    with _opened(path) as picture:
+        if picture is None:
+            raise SourceError(f"cannot read {path} any more; was it changed meanwhile?")
+        with _damage_told(path):
+            numbers = _shown(picture)
+        images = _pages(picture, numbers, path, fps)
+        first, at_s = next(images)
+        rate = fps if picture.format == "TIFF" else _rate(picture)
+        yield Opened(rate, len(numbers), False, _first_and(Picture(first, at_s), images))
+
+
+def count_images(path: Path) -> tuple[int, str]:
+    """How many images a file shows one after the other, and its format as Pillow calls it; (1, '') if it is damaged."""
+    try:
+        with _opened(path) as picture, _damage_told(path):
+            return (1, "") if picture is None else (len(_shown(picture)), str(picture.format))
+    except SourceError:
+        return 1, ""
+
+
+def _first_and(first: Picture, rest: Iterator[tuple[Image, float]]) -> Iterator[Picture]:
+    yield first
+    yield from (Picture(*picture) for picture in rest)
+
+
+@contextmanager
+def _opened(path: Path) -> Iterator[Pillow.Image | None]:
+    """The file as Pillow opens it, None where Pillow does not know the format."""
+    with _damage_told(path):
+        try:
+            picture = _open(path)
+        except Pillow.UnidentifiedImageError:
+            picture = None
+    try:
+        yield picture
+    finally:
+        if picture is not None:
+            picture.close()
+
+
+@contextmanager
+def _damage_told(path: Path) -> Iterator[None]:
+    """Turn what Pillow raises into a `SourceError`; it is of many kinds."""
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # that a picture is large is no fault, and damage inside is an error
+            yield
+    except Pillow.DecompressionBombError:
+        most = 2 * (Pillow.MAX_IMAGE_PIXELS or 0) // 10**6
+        raise SourceError(
+            f"expected an image of at most {most} million pixels in {path}; it declares more; scale it down"
+        ) from None
+    except OSError as error:
+        if error.errno is None:
+            raise _damaged(path) from None
+        raise SourceError(
+            f"cannot read image {path}: {error.strerror or error}; check the file's permissions"
+        ) from None
+    except (SyntaxError, ValueError, EOFError, RuntimeError, MemoryError, struct.error, zlib.error):
+        raise _damaged(path) from None
+
+
+def _open(path: Path) -> Pillow.Image:
+    with path.open("rb") as file:
+        heic = _HEIC.match(file.read(12))
+    if not heic:
+        return Pillow.open(path)
+    from pillow_heif.as_plugin import HeifImageFile  # registering it with Pillow would be for the whole process
+
+    return HeifImageFile(path)
+
+
+def _damaged(path: Path) -> SourceError:
+    return SourceError(
+        f"expected an image in {path}; its {path.stat().st_size} bytes are damaged or of another format; "
+        "save it again as JPEG or PNG"
+    )
+
+
+def _by_opencv(path: Path) -> Image:
+    """For what Pillow does not know, as TIFF with three floating-point channels."""
+    data = np.fromfile(path, np.uint8)  # cv2.imread cannot open every non-ASCII path on Windows
+    try:
+        with quiet:
+            image = cv2.imdecode(data, cv2.IMREAD_ANYCOLOR | cv2.IMREAD_ANYDEPTH) if data.size else None
+    except cv2.error:
+        image = None
+    if image is None:
+        raise _damaged(path)
+    image = _eight_bits(image)
+    return np.dstack([image] * 3) if image.ndim == 2 else image
+
+
+def _shown(picture: Pillow.Image) -> list[int]:
+    """The numbers of the images that follow each other."""
+    count = getattr(picture, "n_frames", 1)
+    if count < 2 or picture.format in PHOTOS:
+        return [0]
+    if picture.format != "TIFF":
+        return list(range(count))
+    shown = []
+    for number in range(count):
+        picture.seek(number)
+        if not int(picture.tag_v2.get(254, 0)) & HIDDEN:  # type: ignore[attr-defined]
+            shown.append(number)
+    picture.seek(0)
+    return shown or [0]
+
+
+def _pages(picture: Pillow.Image, numbers: Sequence[int], path: Path, fps: float) -> Iterator[tuple[Image, float]]:
+    at_s = 0.0
+    for index, number in enumerate(numbers):
+        with _damage_told(path):
+            picture.seek(number)
+            image = _bgr(picture)
+        if picture.format == "TIFF":
+            yield image, index / fps
+            continue
+        yield image, at_s
+        at_s += _lasts_s(picture)
+
+
+def _lasts_s(picture: Pillow.Image) -> float:
+    return float(picture.info.get("duration") or 0) / 1000 or UNTIMED_S
+
+
+def _rate(picture: Pillow.Image) -> float:
+    """Frames a second, from how long the first image is shown."""
+    return 1 / _lasts_s(picture)
+
+
+def _bgr(picture: Pillow.Image) -> Image:
+    upright = _upright(picture)
+    if upright.mode.startswith(("I", "F")):
+        values = np.asarray(upright)
+        if picture.format == "TIFF" and picture.mode.startswith("I;16") and picture.tag_v2.get(262) == 0:  # type: ignore[attr-defined]
+            values = np.iinfo(np.uint16).max - values  # 0 is white
+        if upright.mode == "I":
+            values = np.clip(values, 0, np.iinfo(np.uint16).max).astype(np.uint16)  # how Pillow reads 16 bits of some
+        return np.dstack([_eight_bits(values)] * 3)
+    if upright.has_transparency_data:
+        clear = upright.convert("RGBA")
+        white = Pillow.new("RGBA", clear.size, "white")
+        upright = Pillow.alpha_composite(white, clear)
+    return np.asarray(cv2.cvtColor(np.asarray(upright.convert("RGB")), cv2.COLOR_RGB2BGR), np.uint8)
+
+
+def _upright(picture: Pillow.Image) -> Pillow.Image:
+    picture.load()
+    try:
+        return ImageOps.exif_transpose(picture)
+    except (SyntaxError, ValueError, KeyError, TypeError, struct.error):  # damaged notes about a whole picture
+        return picture
+
+
+def _eight_bits(values: np.ndarray) -> Image:
+    if values.dtype == np.uint8:
+        return values
+    if values.dtype == np.uint16:
+        return np.round(values / np.float32(257)).astype(np.uint8)
+    values = np.nan_to_num(values.astype(np.float32), nan=0.0, posinf=0.0, neginf=0.0)
+    scale = 255 if values.max(initial=0) <= 1 else 1
+    return np.round(np.clip(values * scale, 0, 255)).astype(np.uint8)

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import glob
+import itertools
+import logging
 import math
 import numbers
 import os
 import re
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence, Set
 from functools import partial
 from itertools import count, pairwise, repeat
 from pathlib import Path
@@ -18,13 +20,12 @@ import numpy as np
 
 from ...errors import InputError, SourceError
 from .arrays import array_source, iterator_source
-from .source import Frame, Source, SourceInfo
+from .looks import Held, held_by
+from .source import Source
 
-__all__ = ["IMAGE_SUFFIXES", "VIDEO_SUFFIXES", "Frame", "Source", "SourceInfo", "list_sources"]
-
-IMAGE_SUFFIXES = frozenset((".jpg", ".jpeg", ".jpe", ".png", ".bmp", ".webp", ".tif", ".tiff", ".ppm", ".pgm", ".jp2"))
-VIDEO_SUFFIXES = frozenset((".mp4", ".m4v", ".mov", ".avi", ".mkv", ".webm", ".mpg", ".mpeg", ".wmv", ".flv", ".ts"))
 DEFAULT_FPS = 25.0
+
+log = logging.getLogger("mdhr_sdk")
 
 _SCHEMES = ("rtsp", "rtsps", "rtmp", "rtmps", "http", "https", "udp", "tcp", "srt")
 _URL = re.compile(r"([a-z][a-z0-9+.-]+)://", re.IGNORECASE)
@@ -32,25 +33,39 @@ _HOST = re.compile(r"(\[[^\]]*\]|[^:]*)(:[0-9]*)?")
 _CAMERA = re.compile(r"(?:/dev/video)?([0-9]{1,4})")
 _ACCEPTED = (
     "a path, folder, glob, URL or camera number, a BGR uint8 array (height, width, 3) or (frames, height, width, 3), "
-    "an iterator of such images, or a list of these"
+    "an iterator of such images, or a list, Series, array or iterator of these"
 )
+NAMED = 10  # files that a warning names
 MANY = 10  # images that nobody names so by chance
 
 
-def list_sources(source: object, *, fps: float | None = None, sequence: bool | None = None) -> list[Source]:
+class Sources(list[Source]):
+    """Sources, and what was not taken for one.
+
+    Attributes:
+        skipped: files of the folders and globs that hold neither an image nor a video, hidden ones left out.
+    """
+
+    skipped: tuple[Path, ...] = ()
+
+
+def list_sources(source: object, *, fps: float | None = None, sequence: bool | None = None) -> Sources:
     """Turn what was given into sources, not opened yet.
 
     - int, str of one to four digits ('0') that names no file or folder, or the str '/dev/video0': a camera.
-    - path of a video or an image. Known image suffixes are read as images, anything else as a video.
+    - path of a video or an image; which of the two is told by the file's content. A file of several images is a source
+      of its own: an animated GIF, WebP, PNG or AVIF is a video with its own times, a TIFF of several pages a sequence.
     - folder (not its subfolders) or glob (`**` for subfolders): every video in it is a source. The images in it are
       the frames of one source of kind 'sequence' if `sequence` is True, or if it is None and they are three or more,
       lie in one folder, share a suffix and differ in one number only (frame_1.jpg, frame_2.jpg, frame_3.jpg, ...), of
       fewer than ten by the same step mostly; otherwise each is a still. Frames go in natural order, 2 before 10.
-      Hidden files and other suffixes are passed over.
+      Hidden files are passed over. Files that are neither image nor video are skipped, with one warning in the log
+      'mdhr_sdk' that names them, and listed in `skipped`.
     - 'rtsp://', 'http://', 'https://' ...: a stream.
     - array (H, W, 3) uint8 BGR: a still; (T, H, W, 3): the frames of one clip.
-    - iterator of (H, W, 3) uint8 BGR arrays: the frames of one clip.
-    - list or tuple: a batch, each element its own source or sources (a list of images is that many stills).
+    - iterator of (H, W, 3) uint8 BGR arrays: the frames of one clip. Its first item is taken here, to look at it.
+    - list, tuple, Series, array of text or objects, or iterator of paths (`Path.glob()`): a batch, each element its own
+      source or sources (a list of images is that many stills). Sets are refused, for they have no order.
 
     Results are told apart by the names of their sources, so no two are the same: where 'camera 0' comes again it is
     'camera 0 (2)', then 'camera 0 (3)'. The name of a stream is its URL without login, query and fragment.
@@ -66,7 +81,21 @@ def list_sources(source: object, *, fps: float | None = None, sequence: bool | N
     """
     if fps is not None and not (isinstance(fps, numbers.Real) and 0 < fps < math.inf):
         raise InputError(f"expected fps to be a positive number; got {fps!r}; leave it out for {DEFAULT_FPS:g}")
-    return _told_apart(_resolve(source, fps or DEFAULT_FPS, sequence, "array"))
+    resolver = _Resolver(fps or DEFAULT_FPS, sequence)
+    sources = Sources(_told_apart(resolver.resolve(source, "array")))
+    sources.skipped = tuple(resolver.skipped)
+    if sources.skipped:
+        log.warning("skipped %s that hold no picture or video: %s", _counted(sources.skipped), _listed(sources.skipped))
+    return sources
+
+
+def _counted(files: Sequence[Path]) -> str:
+    return f"{len(files)} file{'s' if len(files) > 1 else ''}"
+
+
+def _listed(files: Sequence[Path]) -> str:
+    names = ", ".join(path.name for path in files[:NAMED])
+    return f"{names} and {len(files) - NAMED} more" if len(files) > NAMED else names
 
 
 def _told_apart(sources: list[Source]) -> list[Source]:
@@ -83,68 +112,99 @@ def _told_apart(sources: list[Source]) -> list[Source]:
     return told
 
 
-def _resolve(source: object, fps: float, sequence: bool | None, label: str) -> list[Source]:
-    if isinstance(source, Source):
-        return [source]
-    if isinstance(source, list | tuple):
-        if not source:
+class _Resolver:
+    """Resolves what was given, and keeps the files that it skipped."""
+
+    def __init__(self, fps: float, sequence: bool | None) -> None:
+        self._fps = fps
+        self._sequence = sequence
+        self.skipped: list[Path] = []
+
+    def resolve(self, source: object, label: str) -> list[Source]:
+        if isinstance(source, Source):
+            return [source]
+        if isinstance(source, np.ndarray):
+            if source.dtype.kind not in "OU":
+                return [array_source(source, label, self._fps)]
+            source = source.reshape(-1).tolist()
+        if isinstance(source, list | tuple):
+            return self._each(source, label)
+        if isinstance(source, int | np.integer) and not isinstance(source, bool) and source >= 0:
+            return [_camera(int(source))]
+        if isinstance(source, str) and (stream := _URL.match(source.strip())):
+            return [_stream(source.strip(), stream[1].lower())]
+        if isinstance(source, str | os.PathLike):
+            return self._from_text(os.fsdecode(source), isinstance(source, str))
+        if isinstance(source, Iterator):
+            return self._from_iterator(source, label)
+        if isinstance(source, Iterable) and not isinstance(source, Mapping | Set | bytes | bytearray | memoryview):
+            return self._each(list(source), label)  # a Series, a deque, the values of a dictionary
+        hint = "; a set has no order: give sorted(...)" if isinstance(source, Set) else ""
+        raise InputError(f"expected {_ACCEPTED}; got {source!r:.80} of type {type(source).__name__}{hint}")
+
+    def _each(self, items: Sequence[object], label: str) -> list[Source]:
+        if not items:
             raise InputError(f"expected at least one source in the list; got an empty one; give {_ACCEPTED}")
-        return [one for i, item in enumerate(source) for one in _resolve(item, fps, sequence, f"{label}[{i}]")]
-    if isinstance(source, np.ndarray):
-        return [array_source(source, label, fps)]
-    if isinstance(source, int | np.integer) and not isinstance(source, bool) and source >= 0:
-        return [_camera(int(source))]
-    if isinstance(source, str) and (stream := _URL.match(source.strip())):
-        return [_stream(source.strip(), stream[1].lower())]
-    if isinstance(source, str | os.PathLike):
-        return _from_text(os.fsdecode(source), fps, sequence, isinstance(source, str))
-    if isinstance(source, Iterator):
-        return [iterator_source(source, label, fps)]
-    raise InputError(f"expected {_ACCEPTED}; got {source!r:.80} of type {type(source).__name__}")
+        return [one for i, item in enumerate(items) for one in self.resolve(item, f"{label}[{i}]")]
 
+    def _from_iterator(self, items: Iterator[object], label: str) -> list[Source]:
+        """Images that are made one by one, or a list of paths; the first item tells."""
+        first = list(itertools.islice(items, 1))
+        if first and isinstance(first[0], str | os.PathLike | Source):
+            return self._each([*first, *items], label)
+        return [iterator_source(itertools.chain(first, items), label, self._fps)]
 
-def _from_text(text: str, fps: float, sequence: bool | None, may_be_camera: bool) -> list[Source]:
-    camera = _CAMERA.fullmatch(text) if may_be_camera else None
-    try:
-        if camera and (text.startswith("/dev/") or not Path(text).exists()):
-            return [_camera(int(camera[1]))]
-        return _from_path(text, fps, sequence)
-    except (OSError, ValueError, RuntimeError) as error:
-        raise SourceError(f"cannot look at {text!r}: {error}; check the path and its permissions") from None
+    def _from_text(self, text: str, may_be_camera: bool) -> list[Source]:
+        camera = _CAMERA.fullmatch(text) if may_be_camera else None
+        try:
+            if camera and (text.startswith("/dev/") or not Path(text).exists()):
+                return [_camera(int(camera[1]))]
+            return self._from_path(text)
+        except (OSError, ValueError, RuntimeError) as error:
+            raise SourceError(f"cannot look at {text!r}: {error}; check the path and its permissions") from None
 
+    def _from_path(self, text: str) -> list[Source]:
+        path = Path(text)
+        if not path.exists():
+            path = path.expanduser()
+        if not text.strip():
+            raise SourceError("expected a path, URL or camera number; got an empty text")
+        if path.is_dir():
+            children = list(path.iterdir())
+            deeper = sum(child.is_dir() and not child.name.startswith(".") for child in children)
+            return self._from_files([child for child in children if child.is_file()], text, deeper)
+        if path.exists():
+            return [self._file(path, held_by(path) if path.is_file() else None)]
+        if any(character in text for character in "*?["):
+            matches = glob.glob(str(path), recursive=True)  # noqa: PTH207 (Path.glob takes no absolute pattern)
+            return self._from_files([match for match in map(Path, matches) if match.is_file()], text)
+        raise SourceError(f"nothing exists at {text!r}; check the spelling and the working directory ({Path.cwd()})")
 
-def _from_path(text: str, fps: float, sequence: bool | None) -> list[Source]:
-    path = Path(text).expanduser()
-    if not text.strip():
-        raise SourceError("expected a path, URL or camera number; got an empty text")
-    if path.is_dir():
-        children = list(path.iterdir())
-        deeper = sum(child.is_dir() and not child.name.startswith(".") for child in children)
-        return _from_files([child for child in children if child.is_file()], text, fps, sequence, deeper)
-    if path.exists():
-        return [_still(path) if path.suffix.lower() in IMAGE_SUFFIXES else _video(path)]
-    if any(character in text for character in "*?["):
-        matches = glob.glob(str(path), recursive=True)  # noqa: PTH207 (Path.glob takes no absolute pattern)
-        return _from_files([match for match in map(Path, matches) if match.is_file()], text, fps, sequence)
-    raise SourceError(f"nothing exists at {text!r}; check the spelling and the working directory ({Path.cwd()})")
+    def _from_files(self, files: list[Path], name: str, deeper: int = 0) -> list[Source]:
+        visible = sorted((path for path in files if not path.name.startswith(".")), key=_natural)
+        held = {path: held_by(path) for path in visible}
+        images = [path for path in visible if held[path] == "image"]
+        sources = [self._file(path, held[path]) for path in visible if held[path] not in ("image", None)]
+        if images and (_numbered(images) if self._sequence is None else self._sequence):
+            sources.append(_sequence(images, name, self._fps))
+        else:
+            sources.extend(map(_still, images))
+        skipped = [path for path in visible if held[path] is None]
+        if not sources:
+            inside = f"{glob.escape(name.rstrip('/'))}/**/*"
+            below = f"its {deeper} subfolders are not entered, for which give '{inside}'; " if deeper else ""
+            looked_at = f"{_counted(skipped)} looked at: {_listed(skipped)}" if skipped else "no files"
+            raise SourceError(
+                f"no image or video in {name!r} ({looked_at}); {below}give a folder that holds some, or a file's path"
+            )
+        self.skipped.extend(skipped)
+        return sources
 
-
-def _from_files(files: list[Path], name: str, fps: float, sequence: bool | None, deeper: int = 0) -> list[Source]:
-    visible = sorted((path for path in files if not path.name.startswith(".")), key=_natural)
-    images = [path for path in visible if path.suffix.lower() in IMAGE_SUFFIXES]
-    sources = [_video(path) for path in visible if path.suffix.lower() in VIDEO_SUFFIXES]
-    if images and (_numbered(images) if sequence is None else sequence):
-        sources.append(_sequence(images, name, fps))
-    else:
-        sources.extend(_still(path) for path in images)
-    if not sources:
-        inside = f"{glob.escape(name.rstrip('/'))}/**/*"
-        below = f"its {deeper} subfolders are not entered, for which give '{inside}'; " if deeper else ""
-        raise SourceError(
-            f"no image or video in {name!r} ({len(files)} files looked at); {below}known suffixes are "
-            f"{' '.join(sorted(IMAGE_SUFFIXES | VIDEO_SUFFIXES))}; give a file's own path to try another"
-        )
-    return sources
+    def _file(self, path: Path, held: Held | None) -> Source:
+        """A file that holds neither is opened as a video, which says what is wrong with it."""
+        if held == "image":
+            return _still(path)
+        return _several(path, held, self._fps) if held in ("pages", "animation") else _video(path)
 
 
 def _natural(path: Path) -> list[str | int]:
@@ -186,14 +246,20 @@ def _sequence(paths: Sequence[Path], name: str, fps: float) -> Source:
     return Source(name, "sequence", partial(open_sequence, paths, fps))
 
 
+def _several(path: Path, held: Held, fps: float) -> Source:
+    from .images import open_pages
+
+    return Source(str(path), "sequence" if held == "pages" else "video", partial(open_pages, path, fps))
+
+
 def _video(path: Path) -> Source:
-    from .capture import open_video
+    from .video import open_video
 
     return Source(str(path), "video", partial(open_video, path))
 
 
 def _camera(number: int) -> Source:
-    from .capture import open_camera
+    from .live import open_camera
 
     name = f"camera {number}"
     return Source(name, "camera", partial(open_camera, number, name))
@@ -202,7 +268,7 @@ def _camera(number: int) -> Source:
 def _stream(url: str, scheme: str) -> Source:
     if scheme not in _SCHEMES:
         raise SourceError(f"cannot open {scheme}:// addresses; give one of {', '.join(_SCHEMES)}, or a path")
-    from .capture import open_stream
+    from .live import open_stream
 
     name = _public(url, scheme)
     return Source(name, "stream", partial(open_stream, url, name))

@@ -68,14 +68,32 @@ class SourceInfo:
     still: bool = False
 
 
+class Picture(NamedTuple):
+    """What an opener knows about a frame; see `Frame`. A plain (image, timestamp_s) will do."""
+
+    image: Image
+    timestamp_s: float
+    read_s: float | None = None  # None for now
+    breaks: bool = False
+    note: str = ""
+
+
+@dataclass
+class Damage:
+    """Counts packets and pictures that could not be read, while a source is read."""
+
+    count: int = 0
+
+
 class Opened(NamedTuple):
-    """What an opener hands to `Source`: the rest of its `SourceInfo`, and (image, timestamp_s) pairs."""
+    """What an opener hands to `Source`: the rest of its `SourceInfo`, and `Picture`s or (image, timestamp_s) pairs."""
 
     fps: float
     frame_count: int | None
     live: bool
-    images: Iterator[tuple[Image, float]]
+    images: Iterator[Picture | tuple[Image, float]]
     still: bool = False
+    damage: Damage | None = None
 
 
 class Source:
@@ -98,6 +116,7 @@ class Source:
         self._opener = opener
         self._context: AbstractContextManager[Opened] | None = None
         self._info: SourceInfo | None = None
+        self._damage: Damage | None = None
         self._frames: Generator[Frame, None, None] | None = None
 
     def __repr__(self) -> str:
@@ -107,6 +126,14 @@ class Source:
     def live(self) -> bool:
         """Whether frames come in real time, as far as is known: False before the source is open."""
         return self._info is not None and self._info.live
+
+    @property
+    def damaged(self) -> int:
+        """Packets and pictures that were damaged and could not be read, or not wholly, since the source was opened.
+
+        It grows while the frames are read, and stays after closing; 0 for what is not decoded by FFmpeg.
+        """
+        return self._damage.count if self._damage is not None else 0
 
     def renamed(self, name: str) -> Source:
         """The same source under another name, not opened."""
@@ -135,8 +162,13 @@ class Source:
         opened = context.__enter__()
         self._context = context
         self._info = SourceInfo(self.name, self.kind, opened.fps, opened.frame_count, opened.live, opened.still)
-        self._frames = (Frame(image, i, at_s, self.name) for i, (image, at_s) in enumerate(opened.images))
+        self._damage = opened.damage
+        self._frames = (self._frame(index, Picture(*picture)) for index, picture in enumerate(opened.images))
         return self
+
+    def _frame(self, index: int, picture: Picture) -> Frame:
+        read_s = time.perf_counter() if picture.read_s is None else picture.read_s
+        return Frame(picture.image, index, picture.timestamp_s, self.name, read_s, picture.breaks, picture.note)
 
     def __exit__(self, *error: object) -> None:
         if self._frames is not None and self._context is not None:

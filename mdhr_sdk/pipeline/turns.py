@@ -1,0 +1,163 @@
+"""Who may use a detector now: one run, in one thread at a time, in the process that made the detector."""
+
+from __future__ import annotations
+
+import inspect
+import os
+import threading
+import weakref
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from types import TracebackType
+from typing import TYPE_CHECKING
+
+from ..errors import InputError, MDHRError, SupersededError
+from ..outputs import Results
+from ..results import FrameResult
+from ..vision import Source
+from .readers import SourceStatus
+from .run import Run
+
+if TYPE_CHECKING:
+    from typing_extensions import Self
+
+
+class Turns:
+    """Holds off what would mix two runs: a second thread, a process that was forked, a run that is over."""
+
+    def __init__(self) -> None:
+        self._pid = os.getpid()
+        self._lock = threading.Lock()
+        self._run: weakref.ref[Run] | None = None
+        self._closed = False
+
+    @contextmanager
+    def turn(self) -> Iterator[None]:
+        """The block uses the detector.
+
+        Raises:
+            InputError: another thread is using it, or this process was forked from the one that made it.
+        """
+        self.check_process()
+        if not self._lock.acquire(blocking=False):
+            raise InputError(
+                "expected one thread at a time; got a second one while this detector is at work; use a detector of "
+                "its own in each thread"
+            )
+        try:
+            yield
+        finally:
+            self._lock.release()
+
+    def check_process(self) -> None:
+        """Raise InputError in a process that was forked after the detector was made: its threads are not there."""
+        if os.getpid() != self._pid:
+            raise InputError(
+                "expected a detector of this process; got one that was made before a fork, and whose threads are "
+                "missing here; start processes with multiprocessing.get_context('spawn') and make a detector in each"
+            )
+
+    def check_open(self) -> None:
+        """Raise InputError once the detector is closed."""
+        if self._closed:
+            raise InputError("this detector is closed; open a new one with AUDetector.from_pretrained")
+
+    def begin(self, run: Run) -> None:
+        """End the run before this one."""
+        self._stop()
+        self._run = weakref.ref(run)
+
+    def close(self) -> None:
+        """End the run, and allow no other."""
+        self._closed = True
+        self._stop()
+
+    def _stop(self) -> None:
+        run = None if self._run is None else self._run()
+        if run is not None:
+            run.stop()
+
+
+class ResultStream(Iterator[FrameResult]):
+    """The results of a run, each as soon as it is complete. Made by `AUDetector.stream` and `predict(stream=True)`.
+
+    Its threads end with it: at its end, when it is closed, or when nobody holds it any more, as after a loop that was
+    left by `break` or by an exception. To be sure of the moment, use it as a context:
+
+        with detector.stream(0) as stream:
+            for frame in stream:
+                ...
+    """
+
+    def __init__(self, run: Run, turns: Turns) -> None:
+        self._run = run
+        self._turns = turns
+        self._frames = run.results()  # refers to the run only, so that it ends when this is forgotten
+
+    def __next__(self) -> FrameResult:
+        """The next result.
+
+        Raises:
+            SupersededError: the detector began another run, or was closed.
+            InputError: the detector is used in another thread or process.
+        """
+        with self._turns.turn():
+            try:
+                self._run.check()
+            except SupersededError:
+                self._frames.close()
+                raise
+            return next(self._frames)
+
+    @property
+    def errors(self) -> tuple[tuple[str, MDHRError], ...]:
+        """(name, error) of each source so far that could not be read, or not to its end."""
+        return tuple(self._run.errors)
+
+    @property
+    def status(self) -> Mapping[str, SourceStatus]:
+        """How far each source is, by its name: frames captured, scored and dropped, whether it ended and why."""
+        return self._run.status
+
+    def close(self) -> None:
+        """End the run and its threads; may be called twice and from any thread."""
+        if (
+            inspect.getgeneratorstate(self._frames) == inspect.GEN_RUNNING
+        ):  # another thread waits for a result: it gets SupersededError
+            self._run.stop()
+        else:
+            self._frames.close()
+
+    def collect(self, sources: Sequence[Source], codes: tuple[str, ...]) -> Results:
+        """All results that follow. Those before an error that ends the run are in its `results`.
+
+        Args:
+            sources: of the run.
+            codes: AU codes of the results.
+        """
+        kept: list[FrameResult] = []
+        broken: MDHRError | None = None
+        try:
+            kept.extend(self)
+        except MDHRError as error:
+            broken = error
+        except KeyboardInterrupt:
+            if not any(one.live for one in sources):  # Ctrl-C is how a camera ends
+                raise
+        plan = self._run.plan
+        fps = sources[0].info.fps if kept and len(sources) == 1 else 0.0
+        results = Results(
+            tuple(kept), plan.naming.info, fps=fps, codes=codes, timings_s=plan.clock.seconds, errors=self.errors
+        )
+        if broken is not None:
+            broken.results = results
+            raise broken
+        return results
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()

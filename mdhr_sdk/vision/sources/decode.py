@@ -1,0 +1,194 @@
+"""From the packets of a picture track to pictures, past whatever is damaged. Needs PyAV."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from fractions import Fraction
+from typing import NamedTuple
+
+import av
+from av.container import InputContainer
+from av.stream import Disposition
+from av.video.stream import VideoStream
+
+from .pixels import SQUARE, to_bgr, turn_of
+from .source import Damage, Image
+
+DEFAULT_FPS = 25.0
+TS_DISCONT = 0x0200  # FFmpeg's AVFMT_TS_DISCONT
+JOIN_PACKETS = 3
+NO_VIDEOS = frozenset(("tty", "bin", "xbin", "adf", "idf"))  # FFmpeg draws text and old pictures of letters
+TRIES = 100  # reads in a row that give no packet before a damaged file counts as ended
+
+
+class Decoded(NamedTuple):
+    """A picture.
+
+    Attributes:
+        image: (H, W, 3) uint8 BGR, upright, with square pixels.
+        time_s: its presentation time as the file has it; None where the file has none.
+        duration_s: how long it is shown; 0 where the file does not say.
+        arrived_s: by `time.perf_counter`, when the packet that brought it out had been read.
+        breaks, note: as in `Frame`.
+    """
+
+    image: Image
+    time_s: float | None
+    duration_s: float
+    arrived_s: float
+    breaks: bool
+    note: str
+
+
+def picture_track(container: InputContainer) -> VideoStream | None:
+    """The track that a player shows; cover art is none."""
+    tracks = [track for track in container.streams.video if not track.disposition & Disposition.attached_pic]
+    best = container.streams.best("video")
+    return best if best in tracks else next(iter(tracks), None)
+
+
+def rate_of(track: VideoStream) -> float:
+    """Frames a second, 0 where the track does not say."""
+    rate = track.average_rate or track.guessed_rate or 0
+    return float(rate) if 0 < rate < 10_000 else 0.0
+
+
+def restarts(container: InputContainer) -> bool:
+    """Whether the clock of this format may start again, as that of a broadcast."""
+    return bool(container.format.flags & TS_DISCONT)
+
+
+class Decoder:
+    """The pictures of one track, in the order in which they are shown.
+
+    Args:
+        container: open for reading.
+        track: one of its picture tracks.
+        damage: counts the packets and pictures that were lost.
+        tries: reads in a row that may fail; 1 where a failed read is the end.
+    """
+
+    def __init__(self, container: InputContainer, track: VideoStream, damage: Damage, tries: int = TRIES) -> None:
+        self._container = container
+        self._track = track
+        self._damage = damage
+        self._tries = tries
+        self._codec_aspect = track.codec_context.sample_aspect_ratio
+        self._look: object = None  # size, pixel format, aspect and turn of the picture before
+        self._lost = False  # pictures were lost since the last one
+        self._dirty = False  # until the next key frame, pictures are made from damaged ones
+        self._dirty_from: int | None = None  # the stamp of the damage, where it is known
+        self._suspect: tuple[int | None, int] | None = None  # stamp and number of a packet marked as corrupt
+        self._next_dts: int | None = None
+        self._arrived_s = 0.0
+        self._packets_in, self._pictures_out = 0, 0
+        track.thread_type = "AUTO"
+
+    def __iter__(self) -> Iterator[Decoded]:
+        for packet in self._packets():
+            for frame in self._pictures_of(packet):
+                self._pictures_out += 1
+                yield self._shown(frame)
+        self._damage.count = max(self._damage.count, self._missing())
+
+    def _packets(self) -> Iterator[av.Packet | None]:
+        """The track's packets; None to bring out what the decoder still holds."""
+        failed = 0
+        while failed < self._tries:
+            try:
+                for packet in self._container.demux(self._track):
+                    self._arrived_s = time.perf_counter()
+                    failed = 0
+                    if packet.size:
+                        yield packet
+                break
+            except av.error.EOFError:
+                break
+            except av.error.FFmpegError:
+                if failed == 0 and self._tries > 1:
+                    self._hurt(None)
+                failed += 1
+        yield None
+
+    def _pictures_of(self, packet: av.Packet | None) -> list[av.VideoFrame]:
+        if not self._sound(packet):
+            return []
+        try:
+            return self._track.decode(packet)
+        except av.error.EOFError:
+            return []
+        except av.error.FFmpegError:
+            self._hurt(None)
+            return []
+
+    def _sound(self, packet: av.Packet | None) -> bool:
+        """Whether to decode a packet; counts those that the container marks as corrupt."""
+        if self._suspect is not None:
+            self._judge(*self._suspect, packet)
+        if packet is None:
+            return True
+        self._packets_in += not packet.is_discard
+        self._next_dts = None if packet.dts is None else packet.dts + (packet.duration or 0)
+        if packet.is_corrupt and restarts(self._container):
+            self._suspect = packet.pts, self._packets_in
+        elif packet.is_corrupt:  # cut short by the end of the file
+            self._hurt(packet.pts)
+            return False
+        return True
+
+    def _judge(self, stamp: int | None, number: int, packet: av.Packet | None) -> None:
+        """Where two broadcasts were joined, the last packets before are marked as corrupt, and nothing is lost."""
+        joined = packet is not None and packet.is_keyframe and packet.dts != self._next_dts
+        if not joined and packet is not None and self._packets_in - number < JOIN_PACKETS:
+            return
+        self._suspect = None
+        if not joined:
+            self._hurt(stamp)
+
+    def _missing(self) -> int:
+        """Pictures that never came, of a file that tells how many it has; most are lost without an error."""
+        if "avi" in self._container.format.name.split(","):
+            return self._track.frames - self._pictures_out
+        return self._packets_in - self._pictures_out if self._damage.count and self._track.frames else 0
+
+    def _hurt(self, stamp: int | None) -> None:
+        self._damage.count += 1
+        self._lost = True
+        self._dirty = True
+        self._dirty_from = stamp
+
+    def _shown(self, frame: av.VideoFrame) -> Decoded:
+        aspect, turn = self._aspect(), turn_of(frame)
+        look = frame.width, frame.height, frame.format.name, aspect, turn
+        first, changed = self._look is None, self._look != look
+        self._look = look
+        note, lost = self._judged(frame)
+        base = self._track.time_base or Fraction(0)  # the last frames come out of the decoder without one
+        return Decoded(
+            to_bgr(frame, turn, aspect),
+            None if frame.pts is None else float(frame.pts * base),
+            float((frame.duration or 0) * base),
+            self._arrived_s,
+            not first and (changed or lost),
+            note,
+        )
+
+    def _judged(self, frame: av.VideoFrame) -> tuple[str, bool]:
+        """The note of a frame, and whether pictures were lost before it."""
+        if self._dirty_from is not None and frame.pts is not None and frame.pts < self._dirty_from:
+            return "", False  # it was read before the damage
+        lost, self._lost = self._lost, False
+        if frame.is_corrupt:
+            self._damage.count += not self._dirty
+            self._dirty, self._dirty_from = not frame.key_frame, None
+            return "damaged", lost
+        if frame.key_frame:
+            self._dirty, self._dirty_from = False, None
+        return "damaged" if self._dirty else "", lost
+
+    def _aspect(self) -> Fraction:
+        """Pixel aspect: the container's before the codec's, unless the codec's changed on the way."""
+        now = self._track.codec_context.sample_aspect_ratio
+        declared = now if now != self._codec_aspect else self._track.sample_aspect_ratio
+        return declared or SQUARE

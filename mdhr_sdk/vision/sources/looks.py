@@ -1,0 +1,89 @@
+"""What a file holds, by its content: an image, several images in one, a video, or neither."""
+
+from __future__ import annotations
+
+import re
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Literal
+
+Held = Literal["image", "pages", "animation", "video"]
+
+# What a name claims. It counts where the content tells nothing, so that a damaged picture is an error and not skipped.
+IMAGE_SUFFIXES = frozenset((".jpg", ".jpeg", ".jpe", ".png", ".bmp", ".webp", ".tif", ".tiff", ".ppm", ".pgm", ".jp2"))
+IMAGE_SUFFIXES |= {".heic", ".heif", ".avif"}
+VIDEO_SUFFIXES = frozenset((".mp4", ".m4v", ".mov", ".avi", ".mkv", ".webm", ".mpg", ".mpeg", ".wmv", ".flv", ".ts"))
+VIDEO_SUFFIXES |= {".mts", ".m2ts", ".3gp"}
+
+HEAD = 4096
+_IMAGES = re.compile(
+    rb"\xff\xd8\xff|BM.{4}\0{4}.{4}[\x0c\x28\x34\x38\x40\x6c\x7c]\0\0\0|P[1-7fF]\s|8BPS|qoif|\x76\x2f\x31\x01|#\?RADIANCE"
+    rb"|\0\0\0\x0cjP  |\xff\x4f\xff\x51|\0\0\0\x0cJXL |\xff\x0a",
+    re.DOTALL,
+)
+_SEVERAL = re.compile(rb"\x89PNG\r\n\x1a\n|GIF8[79]a|RIFF.{4}WEBP", re.DOTALL)
+_TIFF = re.compile(rb"II[*+]\0|MM\0[*+]")
+_HEIF = re.compile(rb".{4}ftyp(heic|heix|heim|heis|mif1|avif|avis)", re.DOTALL)
+_VIDEOS = re.compile(
+    rb".{4}ftyp|\x1a\x45\xdf\xa3|RIFF.{4}AVI |FLV\x01|\0\0\x01[\xba\xb3]|\x30\x26\xb2\x75\x8e\x66\xcf\x11|YUV4MPEG2"
+    rb"|\x47.{187}\x47|.{4}\x47.{191}\x47",
+    re.DOTALL,
+)
+
+
+def held_by(path: Path) -> Held | None:
+    """What a file holds; None for neither an image nor a video. A file that cannot be read goes by its name."""
+    try:
+        with path.open("rb") as file:
+            head = file.read(HEAD)
+    except OSError:
+        return _claimed(path)
+    if _SEVERAL.match(head) or _TIFF.match(head) or _HEIF.match(head):
+        return _image_or_several(path)
+    if _IMAGES.match(head):
+        return "image"
+    if _is_text(head) and not head.startswith(b"#EXTM3U"):
+        return None if path.suffix.lower() == ".ts" else _claimed(path)  # TypeScript has this suffix too
+    return _probed(path) if head else _claimed(path)
+
+
+def _claimed(path: Path) -> Held | None:
+    suffix = path.suffix.lower()
+    return "image" if suffix in IMAGE_SUFFIXES else "video" if suffix in VIDEO_SUFFIXES else None
+
+
+def _is_text(head: bytes) -> bool:
+    try:
+        head.decode()
+    except UnicodeDecodeError as error:
+        if error.end < len(head) - 3:  # the last character may be cut in two
+            return False
+    return b"\0" not in head
+
+
+def _image_or_several(path: Path) -> Held:
+    from .images import count_images
+
+    count, format_name = count_images(path)
+    if count < 2:
+        return "image"
+    return "pages" if format_name == "TIFF" else "animation"
+
+
+def _probed(path: Path) -> Held | None:
+    """What FFmpeg finds; a file that begins like a video and cannot be opened is a damaged one."""
+    import av
+
+    from .decode import NO_VIDEOS, picture_track
+    from .video import open_file
+
+    try:
+        with ExitStack() as stack:
+            container = stack.enter_context(open_file(path, stack))
+            name, track = container.format.name, picture_track(container)
+            if track is None or not track.codec_context.width or name in NO_VIDEOS:
+                return None
+            return "image" if name.endswith("_pipe") or name == "image2" else "video"
+    except (av.error.FFmpegError, OSError, ValueError):
+        with path.open("rb") as file:
+            return "video" if _VIDEOS.match(file.read(HEAD)) else _claimed(path)

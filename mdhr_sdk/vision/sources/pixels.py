@@ -1,0 +1,78 @@
+"""From a decoded picture to what people see: BGR, upright, with square pixels. Needs PyAV and OpenCV."""
+
+from __future__ import annotations
+
+from fractions import Fraction
+from functools import cache
+
+import av
+import cv2
+import numpy as np
+from av.video.reformatter import ColorTrc
+
+from .source import Image
+
+UPRIGHT = (1, 0, 0, 1)
+SQUARE = Fraction(1)
+WIDEST = 16  # a pixel that is further from square than this is an error of the file
+WHITE_NITS = 203.0  # of a sheet of paper in an HDR picture, ITU-R BT.2408
+
+
+def turn_of(frame: av.VideoFrame) -> tuple[int, int, int, int]:
+    """The frame's display matrix as (a, b, c, d), each -1, 0 or 1: where its x and y axes point on the screen.
+
+    Turns by anything but quarters become the nearest quarter.
+    """
+    data = frame.side_data.get("DISPLAYMATRIX")
+    if data is None:
+        return UPRIGHT
+    a, b, _, c, d = np.frombuffer(data, np.int32)[:5].astype(float)  # type: ignore[call-overload]
+    if abs(a) + abs(d) >= abs(b) + abs(c):
+        return _sign(a), 0, 0, _sign(d)
+    return 0, _sign(b), _sign(c), 0
+
+
+def _sign(value: float) -> int:
+    return -1 if value < 0 else 1
+
+
+def to_bgr(frame: av.VideoFrame, turn: tuple[int, int, int, int], pixel_aspect: Fraction) -> Image:
+    """Convert by the frame's own size, pixel format, matrix and range; (H, W, 3) uint8 BGR.
+
+    A frame that names no matrix is BT.601, one that names no range is limited, as FFmpeg has it. HDR of the PQ kind is
+    dimmed to the range of a normal screen.
+    """
+    image = np.asarray(frame.reformat(format="bgr24", threads=1).to_ndarray(), np.uint8)
+    if frame.color_trc == ColorTrc.SMPTE2084:
+        image = np.asarray(cv2.LUT(image, _normal_screen()), np.uint8)
+    width = shown_width(frame.width, pixel_aspect)
+    if width != frame.width:
+        how = cv2.INTER_AREA if width < frame.width else cv2.INTER_LINEAR
+        image = np.asarray(cv2.resize(image, (width, frame.height), interpolation=how), np.uint8)
+    return np.ascontiguousarray(_turned(image, turn))
+
+
+def shown_width(width: int, pixel_aspect: Fraction) -> int:
+    """Width in square pixels, an even number; the height stays."""
+    if pixel_aspect == SQUARE or not Fraction(1, WIDEST) <= pixel_aspect <= WIDEST:
+        return width
+    return max(2, 2 * round(width * pixel_aspect / 2))
+
+
+def _turned(image: Image, turn: tuple[int, int, int, int]) -> Image:
+    a, b, c, d = turn
+    if a == 0:  # the axes change places
+        image, a, d = image.transpose(1, 0, 2), c, b
+    return image[::d, ::a]
+
+
+@cache
+def _normal_screen() -> Image:
+    """For each PQ code value (SMPTE ST 2084), the value of a normal screen; highlights are pressed together."""
+    m1, m2, c1, c2, c3 = 0.1593017578125, 78.84375, 0.8359375, 18.8515625, 18.6875
+    code = np.linspace(0, 1, 256) ** (1 / m2)
+    nits = 10_000 * (np.maximum(code - c1, 0) / (c2 - c3 * code)) ** (1 / m1)
+    light = nits / WHITE_NITS
+    peak = 1000 / WHITE_NITS
+    pressed = np.minimum(light * (1 + light / peak**2) / (1 + light) * 1.6, 1.0)  # Reinhard's curve, paper at 0.8
+    return np.round(255 * pressed ** (1 / 2.2)).astype(np.uint8)

@@ -1,0 +1,158 @@
+"""Video files through PyAV. Needs PyAV and OpenCV."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+
+import av
+from av.container import InputContainer
+from av.video.stream import VideoStream
+
+from ...errors import SourceError, TruncatedSourceError
+from .decode import DEFAULT_FPS, NO_VIDEOS, Decoded, Decoder, picture_track, rate_of, restarts
+from .source import Damage, Opened, Picture
+
+JUMP_S = 10.0  # a step that no broadcast makes unless its clock was set anew, as FFmpeg has it
+RESTART_PERIODS = 5  # a step back of so many is a clock that starts again; a shorter one is an untidy stamp
+
+
+@contextmanager
+def open_video(path: Path) -> Iterator[Opened]:
+    """Open a video file; see `Source` for what goes wrong."""
+    damage = Damage()
+    with ExitStack() as stack:
+        try:
+            container = stack.enter_context(open_file(path, stack))
+        except OSError as error:
+            raise SourceError(
+                f"cannot read {path}: {error.strerror or error}; check the file and its permissions"
+            ) from None
+        except (av.error.FFmpegError, ValueError):
+            raise SourceError(_failure(path)) from None
+        yield finite(container, str(path), damage, _failure(path))
+
+
+def open_file(path: Path, stack: ExitStack) -> InputContainer:
+    """Open a file, whatever its name: FFmpeg takes neither a colon for a protocol nor a % for a number.
+
+    A playlist can reach other files, but no network.
+    """
+    name = os.path.abspath(path)  # noqa: PTH100 (no link is to be followed)
+    try:
+        name.encode()
+    except UnicodeEncodeError:  # bytes that are no UTF-8
+        return av.open(stack.enter_context(path.open("rb")), "r")
+    options = {"protocol_whitelist": "file,crypto,data"}
+    return av.open(f"file:{name}", "r", options=options, metadata_errors="ignore")
+
+
+def _failure(path: Path) -> str:
+    return f"cannot decode {path} as a video: it is damaged, cut off or of another format; re-encode it as H.264 mp4"
+
+
+def finite(container: InputContainer, name: str, damage: Damage, failure: str) -> Opened:
+    """What has an end: a file, here or on a web server. Decodes a picture at once: many files only say they have one.
+
+    Raises:
+        SourceError: it has no picture that can be decoded.
+    """
+    track = picture_track(container)
+    if container.format.name in NO_VIDEOS:
+        raise SourceError(failure)
+    if track is None:
+        kinds = ", ".join(sorted({stream.type for stream in container.streams})) or "nothing"
+        raise SourceError(f"expected a video in {name}; it holds {kinds} and no moving picture; give another file")
+    decoded = iter(Decoder(container, track, damage))
+    first = next(decoded, None)
+    if first is None:
+        raise SourceError(failure)
+    fps = rate_of(track)
+    clock = _Clock(_start_s(container, track), fps, restarts(container))
+    counts = [track.frames, round(_promised_s(container, track, clock.start_s) * fps)]
+    declared = min((count for count in counts if count > 0), default=None)  # an edit list may play a part only
+    return Opened(fps, declared, False, _timed(first, decoded, clock, container, track, name), damage=damage)
+
+
+def _timed(
+    picture: Decoded | None,
+    rest: Iterator[Decoded],
+    clock: _Clock,
+    container: InputContainer,
+    track: VideoStream,
+    name: str,
+) -> Iterator[Picture]:
+    count, end_s = 0, 0.0
+    while picture is not None:
+        timestamp_s, restarted = clock.tell(picture.time_s)
+        end_s = max(end_s, timestamp_s + max(clock.period_s, picture.duration_s))
+        yield Picture(picture.image, timestamp_s, picture.arrived_s, picture.breaks or restarted, picture.note)
+        count += 1
+        picture = next(rest, None)
+    promised_s = _promised_s(container, track, clock.start_s)
+    missing_s = promised_s - end_s
+    if missing_s > max(5 * clock.period_s, 0.05 * promised_s):
+        declared = max(count + 1, round(promised_s / clock.period_s))
+        raise TruncatedSourceError(
+            f"{name} ended after {count} of the {declared} frames that it declares; the file is cut off or damaged: "
+            "copy it again or re-encode it",
+            count,
+            declared,
+        )
+
+
+class _Clock:
+    """Times of pictures from the stamps of a file, which may be missing, repeated, or start again."""
+
+    def __init__(self, start_s: float, fps: float, restarts: bool) -> None:
+        self.start_s = start_s
+        self.period_s = 1 / (fps or DEFAULT_FPS)
+        self._restarts = restarts
+        self._shift_s = -start_s
+        self._last_s: float | None = None
+
+    def tell(self, stamp_s: float | None) -> tuple[float, bool]:
+        """Seconds since the start, never less than those before, and whether the clock started again."""
+        last_s = self._last_s
+        if last_s is None:
+            now_s, again = max(0.0, (stamp_s or 0.0) + self._shift_s) if stamp_s is not None else 0.0, False
+        elif stamp_s is None:
+            now_s, again = last_s + self.period_s, False
+        else:
+            now_s = stamp_s + self._shift_s
+            step_s = now_s - last_s
+            again = step_s < -RESTART_PERIODS * self.period_s or (self._restarts and step_s > JUMP_S)
+            if again:
+                self._shift_s += self.period_s - step_s
+                now_s = last_s + self.period_s
+            now_s = max(now_s, last_s)
+        self._last_s = now_s
+        return now_s, again
+
+
+def _start_s(container: InputContainer, track: VideoStream) -> float:
+    """The time of the file at which a player begins: that of its earliest track, sound or picture."""
+    start_s = (container.start_time or 0) / av.time_base
+    if start_s >= 0:
+        return start_s
+    return min(0.0, float((track.start_time or 0) * (track.time_base or 0)))  # sound may begin before zero
+
+
+def _promised_s(container: InputContainer, track: VideoStream, start_s: float) -> float:
+    """When the picture ends by the file's own index; 0 where it has none, or FFmpeg only estimates it."""
+    names = set(container.format.name.split(","))
+    base = track.time_base or 0
+    if "avi" in names:  # whose frames all last one period
+        return float(track.frames * base)
+    if names & {"mov", "mp4"} and track.duration:
+        return max(0.0, float((track.start_time or 0) * base) - start_s) + float(track.duration * base)
+    if names & {"matroska", "webm"}:
+        tagged = re.fullmatch(r"(\d+):(\d+):(\d+(?:\.\d+)?)", track.metadata.get("DURATION", "").strip("\0 "))
+        if tagged:
+            return 3600 * int(tagged[1]) + 60 * int(tagged[2]) + float(tagged[3]) - start_s
+        if len(container.streams) == 1:
+            return (container.duration or 0) / av.time_base
+    return 0.0

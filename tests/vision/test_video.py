@@ -1,0 +1,207 @@
+"""Video files: upright, with square pixels, in their own colours, and at their own times."""
+
+from __future__ import annotations
+
+from fractions import Fraction
+from itertools import pairwise
+
+import numpy as np
+import pytest
+
+from made_videos import number_of, numbered, trimmed, turned, write_sound, write_video
+from mdhr_sdk.errors import SourceError
+from mdhr_sdk.vision import SourceInfo, list_sources
+
+
+def read(path) -> tuple[list, object]:
+    (source,) = list_sources(path)
+    with source:
+        return list(source), source
+
+
+def times(frames) -> list[float]:
+    return [frame.timestamp_s for frame in frames]
+
+
+def test_a_video_has_the_times_of_its_container(demo):
+    frames, source = read(demo)
+    assert source.info == SourceInfo(str(demo), "video", 25.0, 310, False, still=False)
+    assert [frame.index for frame in frames] == list(range(310))
+    np.testing.assert_allclose(times(frames), np.arange(310) / 25, atol=1e-6)
+    assert frames[0].image.shape == (320, 320, 3)
+    assert frames[0].image.dtype == np.uint8
+    assert frames[0].image.flags.c_contiguous and frames[0].image.flags.writeable
+    assert not np.shares_memory(frames[0].image, frames[1].image)
+    assert all(before.read_s <= after.read_s for before, after in pairwise(frames))
+    assert (source.damaged, {frame.note for frame in frames}, any(frame.breaks for frame in frames)) == (0, {""}, False)
+
+
+def test_a_video_can_be_left_early_and_opened_again(demo):
+    (source,) = list_sources(str(demo))
+    with source:
+        first = next(iter(source)).image
+    with source:
+        np.testing.assert_array_equal(next(iter(source)).image, first)
+
+
+@pytest.mark.parametrize(
+    ("name", "codec"),
+    [
+        ("a.mp4", "libx264"), ("a.mov", "mpeg4"), ("a.3gp", "mpeg4"), ("a.mkv", "libx265"), ("a.webm", "libvpx-vp9"),
+        ("a.MTS", "libx264"), ("a.m2ts", "libx264"), ("a.ts", "mpeg2video"), ("a.avi", "mjpeg"),
+        ("a.mpg", "mpeg2video"), ("a.wmv", "wmv2"), ("a.flv", "flv1"), ("a.y4m", "wrapped_avframe"),
+        ("a.h264", "libx264"), ("a.mp4", "libsvtav1"),
+    ],
+)  # fmt: skip
+def test_every_container_and_codec_gives_all_frames_at_their_times(tmp_path, name, codec):
+    container = {"MTS": "mpegts", "y4m": "yuv4mpegpipe"}.get(name.split(".")[1])
+    pixels = "yuvj420p" if codec == "mjpeg" else "yuv420p"
+    quiet = {"libx265": {"x265-params": "log-level=none"}}.get(codec, {})
+    path = write_video(tmp_path / name, 30, codec, pixels=pixels, format_name=container, codec_options=quiet)
+    (tmp_path / "named_like_nothing").write_bytes(path.read_bytes())
+    for each in (path, tmp_path / "named_like_nothing"):
+        frames, _ = read(each)
+        assert [number_of(frame.image) for frame in frames] == [index % 20 for index in range(30)]
+        # a program stream of tiny pictures stamps several at once
+        np.testing.assert_allclose(times(frames), np.arange(30) / 25, atol=0.041 if "mpg" in name else 2e-3)
+
+
+def test_a_fragmented_mp4_is_read(tmp_path):
+    fragmented = {"movflags": "frag_keyframe+empty_moov"}
+    path = write_video(tmp_path / "a.mp4", 30, "libx264", container_options=fragmented)
+    assert len(read(path)[0]) == 30
+    path.write_bytes(path.read_bytes()[:-200])
+    assert 1 <= len(read(path)[0]) <= 30
+
+
+@pytest.mark.parametrize(
+    ("matrix", "expected"),
+    [
+        ((1, 0, 0, 1), lambda image: image),
+        ((0, 1, -1, 0), lambda image: np.rot90(image, -1)),
+        ((-1, 0, 0, -1), lambda image: np.rot90(image, 2)),
+        ((0, -1, 1, 0), lambda image: np.rot90(image)),
+        ((-1, 0, 0, 1), np.fliplr),
+        ((1, 0, 0, -1), np.flipud),
+        ((0, 1, 1, 0), lambda image: image.transpose(1, 0, 2)),
+        ((0, -1, -1, 0), lambda image: np.rot90(image, 2).transpose(1, 0, 2)),
+    ],
+)
+def test_the_display_matrix_is_applied(tmp_path, matrix, expected):
+    path = write_video(tmp_path / "phone.mp4", 3)
+    path.write_bytes(turned(path.read_bytes(), matrix))
+    frames, _ = read(path)
+    upright = expected(numbered(0))
+    assert frames[0].image.shape == upright.shape
+    assert np.abs(frames[0].image.astype(int) - upright).mean() < 3
+
+
+@pytest.mark.parametrize(
+    ("aspect", "width"), [((64, 45), 136), ((8, 9), 86), ((1, 2), 48), ((2, 1), 192), ((481, 480), 96), ((1, 1), 96)]
+)
+@pytest.mark.parametrize("name", ["squeezed.mp4", "squeezed.mkv", "squeezed.ts", "squeezed.avi"])
+def test_pixels_become_square(tmp_path, name, aspect, width):
+    codec = "libx264" if name.endswith("ts") else "mpeg4"
+    frames, _ = read(write_video(tmp_path / name, 10, codec, aspect=Fraction(*aspect)))
+    assert [frame.image.shape for frame in frames] == [(64, width, 3)] * 10
+    assert abs(int(frames[0].image[10, width // 4].mean())) < 5 < 35 < int(frames[0].image[10, -8].mean())
+
+
+def test_an_absurd_pixel_aspect_is_not_believed(tmp_path):
+    frames, _ = read(write_video(tmp_path / "a.mkv", 2, aspect=Fraction(60, 1)))
+    assert frames[0].image.shape == (64, 96, 3)
+
+
+def test_a_squeezed_phone_video_is_widened_before_it_is_turned(tmp_path):
+    path = write_video(tmp_path / "a.mp4", 2, aspect=Fraction(2, 1))
+    path.write_bytes(turned(path.read_bytes(), (0, 1, -1, 0)))
+    assert read(path)[0][0].image.shape == (192, 64, 3)
+
+
+COLOUR = np.full((64, 96, 3), (60, 110, 190), np.uint8)
+
+
+@pytest.mark.parametrize("colours", [{}, {"colorspace": 5}, {"colorspace": 1}, {"color_range": 2}, {"colorspace": 9}])
+@pytest.mark.parametrize("pixels", ["yuv420p", "yuv444p", "yuv422p10le", "yuv420p10le"])
+def test_colours_are_those_of_the_matrix_range_and_depth_that_the_file_names(tmp_path, colours, pixels):
+    lossless = {"qp": "0"}
+    path = write_video(tmp_path / "a.mkv", [COLOUR] * 2, "libx264", pixels=pixels, codec_options=lossless, **colours)
+    frames, _ = read(path)
+    assert np.abs(frames[0].image.astype(int) - COLOUR).max() <= 4
+
+
+def test_hdr_is_brought_to_a_normal_screen(tmp_path):
+    """By ST 2084, code 594 of 1023 (limited range, 10 bits) is about 203 nits, the white of paper."""
+    path = write_video(tmp_path / "a.mkv", [COLOUR] * 2, "libx264", pixels="yuv420p10le", color_trc=16)
+    plain = write_video(tmp_path / "b.mkv", [COLOUR] * 2, "libx264", pixels="yuv420p10le")
+    assert read(path)[0][0].image.mean() > 1.2 * read(plain)[0][0].image.mean(), "PQ shown as it is would be dark"
+
+
+def test_variable_frame_rate_keeps_each_frames_own_time(tmp_path):
+    stamps = [0, 40, 80, 120, 2120, 2160, 2360, 2560]
+    frames, _ = read(write_video(tmp_path / "a.mkv", 8, stamps_ms=stamps))
+    np.testing.assert_allclose(times(frames), np.array(stamps) / 1000, atol=1e-6)
+    assert not any(frame.breaks for frame in frames)
+
+
+def test_repeated_stamps_do_not_run_on(tmp_path):
+    stamps = [80 * (index // 2) for index in range(30)]
+    frames, _ = read(write_video(tmp_path / "a.mkv", 30, stamps_ms=stamps))
+    np.testing.assert_allclose(times(frames), np.array(stamps) / 1000, atol=1e-6)
+
+
+@pytest.mark.parametrize("name", ["late.mp4", "late.mkv", "late.ts", "late.mov"])
+def test_a_picture_that_starts_later_than_the_sound_keeps_its_time(tmp_path, name):
+    stamps = [500 + 40 * index for index in range(10)]
+    frames, source = read(write_video(tmp_path / name, 10, stamps_ms=stamps, sound_s=1.0))
+    np.testing.assert_allclose(times(frames), np.array(stamps) / 1000, atol=0.05)  # sound of AAC begins a little early
+    assert len(frames) == 10 and source.damaged == 0
+
+
+def test_a_track_that_starts_late_alone_starts_at_zero(tmp_path):
+    frames, _ = read(write_video(tmp_path / "a.ts", 10, stamps_ms=[700 + 40 * index for index in range(10)]))
+    np.testing.assert_allclose(times(frames), np.arange(10) / 25, atol=1e-3)
+
+
+@pytest.mark.parametrize("second", [0, 100_000])
+def test_a_clock_that_starts_again_goes_on(tmp_path, second):
+    """Two recordings in one file; the second one's clock starts anew, or leaps."""
+    for name, start in (("a.ts", 3000), ("b.ts", 3000 + second)):
+        write_video(tmp_path / name, 30, "mpeg2video", stamps_ms=[start + 40 * index for index in range(30)])
+    (tmp_path / "joined.ts").write_bytes((tmp_path / "a.ts").read_bytes() + (tmp_path / "b.ts").read_bytes())
+    frames, source = read(tmp_path / "joined.ts")
+    np.testing.assert_allclose(times(frames), np.arange(60) / 25, atol=2e-3)
+    assert [frame.index for frame in frames if frame.breaks] == [30]
+    assert source.damaged == 0
+
+
+@pytest.mark.parametrize(("size", "pixels"), [((96, 64), "yuv444p"), ((48, 80), "yuv420p"), ((96, 64), "yuv420p10le")])
+def test_a_size_or_pixel_format_that_changes_on_the_way_is_followed(tmp_path, size, pixels):
+    write_video(tmp_path / "a.ts", 30, "libx264")
+    write_video(tmp_path / "b.ts", [numbered(index, size) for index in range(30)], "libx264", pixels=pixels)
+    (tmp_path / "joined.ts").write_bytes((tmp_path / "a.ts").read_bytes() + (tmp_path / "b.ts").read_bytes())
+    frames, source = read(tmp_path / "joined.ts")
+    assert [number_of(frame.image) for frame in frames] == [index % 20 for index in range(30)] * 2
+    assert {frame.image.shape for frame in frames[30:]} == {(size[1], size[0], 3)}
+    assert [frame.index for frame in frames if frame.breaks] == [30]
+    assert source.damaged == 0
+
+
+def test_sound_that_is_longer_than_the_picture_is_no_cut(tmp_path):
+    frames, source = read(write_video(tmp_path / "a.mp4", 20, sound_s=3.0))
+    assert (len(frames), source.info.frame_count) == (20, 20)
+
+
+def test_a_video_trimmed_by_its_edit_list_is_whole(tmp_path, demo):
+    path = tmp_path / "trimmed.mp4"
+    path.write_bytes(trimmed(demo.read_bytes(), 0.5))
+    frames, source = read(path)
+    assert (len(frames), source.info.frame_count) == (155, 155)
+
+
+def test_a_file_without_a_picture_is_told_so(tmp_path):
+    with (
+        pytest.raises(SourceError, match="holds audio and no moving picture"),
+        list_sources(write_sound(tmp_path / "a.mp3", "libmp3lame"))[0],
+    ):
+        pass
