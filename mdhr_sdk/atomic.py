@@ -1,19 +1,43 @@
-"""How several processes write into one folder: each in a place of its own, and one at a time where files change."""
+"""The one way to write a file: whole or not at all, in a place that no two writers share.
+
+A writer works in a hidden folder of its own, beside the file that it makes. The folder has a random name and only its
+user may enter it, so no other writer has the same part file, and nobody can put a link in its way. A finished file is
+renamed to its name. A link that stands there is replaced; the file that it points to stays as it was.
+
+A writer holds a lock in its folder as long as it lives. So the next writer knows the folders of killed ones: it
+removes them, and keeps results that they hold.
+"""
 
 from __future__ import annotations
 
 import contextlib
 import errno
-import glob
+import itertools
+import logging
 import os
+import re
 import shutil
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
+from .errors import MDHRError, OutputError
+
+try:
+    import fcntl
+except ModuleNotFoundError:  # Windows: folders of killed writers stay there
+    fcntl = None  # type: ignore[assignment]
+
 LOCK = ".lock"  # stays in the folder: removing a lock file that others wait for would split them
-PREFIX = ".writing-"
+PREFIX = ".mdhr-writing-"
+RESULTS = ".mdhr-results-"  # what is in it is of use even when its writer was killed
 WAIT_S = 60.0
+NAME_BYTES = 255  # most of a file's name
+
+_OURS = re.compile(rf"(?:{re.escape(PREFIX)}|{re.escape(RESULTS)})[a-z0-9_]{{8}}")
+_NO_LINK = getattr(os, "O_NOFOLLOW", 0)
+_swept: set[Path] = set()  # looking through a large folder before each of its files would take too long
+log = logging.getLogger("mdhr_sdk")
 
 
 @contextlib.contextmanager
@@ -38,32 +62,85 @@ def locked(folder: Path, wait_s: float = WAIT_S) -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def scratch(folder: Path, prefix: str = PREFIX, shared: bool = True) -> Iterator[Path]:
-    """A folder inside `folder` for this writer alone, removed at the end; those of killed writers are removed first.
+def scratch(folder: Path, prefix: str = PREFIX, sweeps: bool = True) -> Iterator[Path]:
+    """A folder inside `folder` for this writer alone; it is removed at the end.
 
     Args:
-        prefix: of its name, and of the names of those.
-        shared: `folder` is one that several processes write into, and is locked meanwhile.
+        prefix: `PREFIX`, or `RESULTS` for one that stays if a file is still in it.
+        sweeps: call `sweep` first.
 
     Raises:
-        OSError: as `locked`.
+        OSError: the folder cannot be written.
     """
-    from filelock import FileLock
-
-    with locked(folder) if shared else contextlib.nullcontext():
-        for left in folder.glob(f"{glob.escape(prefix)}*"):
-            with contextlib.suppress(OSError):  # its writer lives and holds the lock in it, or it is another user's
-                with FileLock(left / LOCK, timeout=0):
-                    pass
-                shutil.rmtree(left)
-        own = Path(tempfile.mkdtemp(prefix=prefix, dir=folder))
-        alive = FileLock(own / LOCK)
-        alive.acquire()
+    if sweeps:
+        sweep(folder)
+    own, lock = _made(folder, prefix)
     try:
         yield own
     finally:
-        alive.release()
-        shutil.rmtree(own, ignore_errors=True)
+        if prefix == PREFIX or all(path.name == LOCK for path in own.glob("*")):
+            shutil.rmtree(own, ignore_errors=True)
+        os.close(lock)
+
+
+@contextlib.contextmanager
+def whole(path: Path, failure: type[MDHRError] = OutputError, settled: bool = False) -> Iterator[Path]:
+    """A path to write to; the file takes the place of `path` if the block ends well, and is removed if not.
+
+    Makes the folder of `path`. Two writers of one `path` do not meet: each file is whole, and the last one stays.
+
+    Args:
+        path: the file's final name. A link there is replaced, not followed.
+        failure: the error to raise when something cannot be written.
+        settled: wait some milliseconds until the content is on the disk; else a loss of power can leave the file empty.
+
+    Raises:
+        OutputError: something cannot be written; or `failure`.
+    """
+    target = path.absolute()
+    with told(path, failure):
+        target.parent.mkdir(parents=True, exist_ok=True)
+        with scratch(target.parent, sweeps=first_time(target.parent)) as own:
+            part = own / target.name
+            yield part
+            if settled:
+                settle(part)
+            place(part, target)
+
+
+def write_whole(
+    path: Path, content: bytes | str, failure: type[MDHRError] = OutputError, settled: bool = False
+) -> None:
+    """Write bytes, or text as UTF-8, as `whole` does."""
+    with whole(path, failure, settled) as part:
+        part.write_bytes(content.encode() if isinstance(content, str) else content)
+
+
+@contextlib.contextmanager
+def told(path: Path, failure: type[MDHRError] = OutputError) -> Iterator[None]:
+    """Turn the operating system's refusals into one line about `path`.
+
+    Raises:
+        OutputError: the block raised an OSError; or `failure`.
+    """
+    try:
+        yield
+    except OSError as error:
+        reason = error.strerror or str(error) or type(error).__name__
+        raise failure(
+            f"'{path}' cannot be written: {reason}; choose a folder with write access and free space"
+        ) from error
+
+
+def place(part: Path, path: Path) -> None:
+    """Rename a finished file; of what stands at `path` only a file or a link to one is replaced.
+
+    Raises:
+        OSError: a folder, a device or a pipe stands there, or the folder cannot be written.
+    """
+    if path.exists() and not path.is_file():
+        raise OSError(errno.EEXIST, "something that is no file has this name")
+    part.replace(path)
 
 
 def settle(path: Path) -> None:
@@ -72,18 +149,105 @@ def settle(path: Path) -> None:
         os.fsync(file.fileno())
 
 
-def part(path: Path) -> Path:
-    """Where `written` puts what is to become `path`; a writer that is killed leaves it there."""
-    return path.with_name(f".{path.name}.part")
+def first_time(folder: Path) -> bool:
+    """Whether this process asks so of a folder for the first time; before its first file there, a writer sweeps."""
+    new = folder not in _swept
+    _swept.add(folder)
+    return new
 
 
-@contextlib.contextmanager
-def written(path: Path, text: str) -> Iterator[Path]:
-    """A file beside `path` that holds `text`, on the disk, for the block to move there; nothing of it stays behind."""
-    temporary = part(path)
+def sweep(folder: Path, below: bool = False) -> list[Path]:
+    """Remove the folders of killed writers in `folder`, and with `below` also further down.
+
+    Results in them are kept: 'clip_aus.csv' becomes 'clip_aus.incomplete.csv' in `folder`, and a warning is logged.
+    Folders of living writers, of other users and of other programs stay as they are.
+
+    Returns:
+        The results that were kept.
+    """
+    kept: list[Path] = []
+    if fcntl is not None:
+        folders = [Path(at) for at, _, _ in os.walk(folder)] if below else [folder]
+        for one in folders:
+            for left in _left_in(one):
+                with contextlib.suppress(OSError):
+                    kept += _cleared(left)
+    for path in kept:
+        log.warning(f"'{path}' is what a run that was killed had written")
+    return kept
+
+
+def incomplete(path: Path, count: int = 1) -> Path:
+    """'out/clip_aus.csv' -> 'out/clip_aus.incomplete.csv', or '...incomplete-2.csv'; cut to the bytes of a name."""
+    end = f".incomplete{'' if count == 1 else f'-{count}'}{path.suffix}"
+    stem = path.stem.encode(errors="surrogateescape")[: NAME_BYTES - len(os.fsencode(end))]
+    return path.with_name(stem.decode(errors="ignore") + end)
+
+
+def _made(folder: Path, prefix: str) -> tuple[Path, int]:
+    """A new folder with a random name, and the open lock in it."""
+    while True:
+        own = Path(tempfile.mkdtemp(prefix=prefix, dir=folder))
+        with contextlib.suppress(FileNotFoundError):  # it was swept: without a lock it looks like a killed writer's
+            lock = os.open(own / LOCK, os.O_RDWR | os.O_CREAT | os.O_EXCL | _NO_LINK, 0o600)
+            try:
+                held = _hold(lock)
+            except OSError:  # a file system without locks; nobody sweeps there
+                held = True
+            if held and os.fstat(lock).st_nlink:
+                return own, lock
+            os.close(lock)
+
+
+def _hold(lock: int) -> bool:
+    """Lock an open file if nobody else does; it is free again when the last process that has it open ends."""
     try:
-        temporary.write_text(text, encoding="utf-8")
-        settle(temporary)
-        yield temporary
+        if fcntl is not None:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True
+
+
+def _left_in(folder: Path) -> list[Path]:
+    """Folders that may be those of killed writers of this user."""
+    try:
+        with os.scandir(folder) as inside:
+            return [
+                Path(one.path)
+                for one in inside
+                if _OURS.fullmatch(one.name)
+                and one.is_dir(follow_symlinks=False)
+                and one.stat(follow_symlinks=False).st_uid == os.geteuid()
+            ]
+    except OSError:  # it is not there, or may not be read
+        return []
+
+
+def _cleared(left: Path) -> list[Path]:
+    """Remove a folder whose writer is dead; returns the results that were kept of it."""
+    try:
+        lock = os.open(left / LOCK, os.O_RDWR | _NO_LINK)
+    except FileNotFoundError:
+        left.rmdir()  # killed before it had a lock; a folder that holds anything is not ours, and stays
+        return []
+    try:
+        if not _hold(lock) or not os.fstat(lock).st_nlink:
+            return []
+        kept = []
+        if left.name.startswith(RESULTS):
+            kept = [_rescued(path, left.parent) for path in left.iterdir() if _is_result(path)]
+        shutil.rmtree(left)
+        return kept
     finally:
-        temporary.unlink(missing_ok=True)
+        os.close(lock)
+
+
+def _is_result(path: Path) -> bool:
+    return path.name != LOCK and path.is_file() and not path.is_symlink() and path.stat().st_size > 0
+
+
+def _rescued(part: Path, folder: Path) -> Path:
+    """Move a killed writer's file to the first incomplete name that is free."""
+    names = (incomplete(folder / part.name, count) for count in itertools.count(1))
+    return part.replace(next(name for name in names if not os.path.lexists(name)))

@@ -10,6 +10,8 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from .errors import InputError
+
 Baseline = Literal["off", "neutral", "applied", "missing"]
 STATUS: dict[Baseline, str] = {"off": "ok", "neutral": "neutral", "applied": "ok", "missing": "no_baseline"}
 
@@ -173,6 +175,24 @@ class FrameResult:
         """'ok', or 'no_face' for a frame without a face."""
         return "ok" if self.faces else "no_face"
 
+    def annotate(self) -> NDArray[np.uint8]:
+        """The image with every face's box, track id and scores, and the frame's time, as overlays show them.
+
+        Returns:
+            (H, W, 3) uint8 BGR, a copy; `image` stays as it is.
+
+        Raises:
+            InputError: the result holds no image.
+        """
+        from .outputs.overlay import annotate
+
+        if self.image is None:
+            raise InputError(
+                f"an overlay needs each result's image, but frame {self.index} of '{self.source}' has none; "
+                "ask the detector to keep images"
+            )
+        return annotate(self.image, self)
+
     def rows(self) -> Iterator[dict[str, object]]:
         """One flat record a face, or one record with status 'no_face': what CSV files and data frames hold.
 
@@ -180,13 +200,14 @@ class FrameResult:
         scored them.
         """
         head = {"source": self.source, "frame": self.index, "timestamp_s": round(self.timestamp_s, 6)}
-        tail = {"model": self.model.details}
+        note, tail = {"note": self.note}, {"model": self.model.details}
         if not self.faces:
-            yield {**head, "status": self.status, **tail}
+            yield {**head, "status": self.status, **note, **tail}
         for face in self.faces:
             box = dict(zip(("x0_px", "y0_px", "x1_px", "y1_px"), (round(v, 2) for v in face.box_px), strict=True))
             scores: dict[str, object] = {}
             for code, score in face.aus.items():
                 scores[f"{code}_probability"] = round(score.probability, 6)
                 scores[f"{code}_occurrence"] = int(score.occurrence)
-            yield {**head, "status": STATUS[face.baseline], "track_id": face.track_id, **box, **scores, **tail}
+            place = {"track_id": face.track_id, **box}
+            yield {**head, "status": STATUS[face.baseline], **note, **place, **scores, **tail}

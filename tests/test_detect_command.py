@@ -19,8 +19,9 @@ from hypothesis import strategies as st
 from fakes import CONFIG, INFO, FakeMesher, FakeSession, picture, video, write_video
 from mdhr_sdk import AUDetector, Results
 from mdhr_sdk.cli import detect
-from mdhr_sdk.cli.naming import labels, stems
+from mdhr_sdk.cli.detect import Files
 from mdhr_sdk.errors import OutputError
+from mdhr_sdk.outputs import naming
 from mdhr_sdk.results import FrameResult
 from mdhr_sdk.vision import Source, list_sources
 from mdhr_sdk.vision.sources.source import Kind, Opened
@@ -42,6 +43,10 @@ def unopened(name: str, kind: Kind = "video") -> Source:
     return Source(name, kind, opener)
 
 
+def stems(sources: list[Source]) -> list[str]:
+    return naming.stems([(source.name, source.kind) for source in sources])
+
+
 names_that_clash = st.lists(st.sampled_from(["a", "A", "a-2", "a-2-2", "a.b", "ß", "ss"]), max_size=12)
 paths = (
     st.text("aA1-_. /\\:é\0\ud800", max_size=20)
@@ -56,7 +61,7 @@ def test_file_names_are_unique_and_usable(names: list[str]) -> None:
     assert len(found) == len(names) == len({stem.casefold() for stem in found})
     for stem in found:
         assert re.fullmatch(r"[\w.-]+", stem) and not stem.startswith("."), stem
-        assert len(f".{stem}_timeline.incomplete.part.png".encode()) <= 255
+        assert len(f".{stem}_timeline.incomplete.png".encode()) <= 255
 
 
 @pytest.mark.parametrize(
@@ -111,7 +116,7 @@ def test_a_video_without_a_frame_rate_is_no_still(
 ) -> None:
     path = write_video(tmp_path / "clip.mp4", list(video([{0}] * 6)))
     monkeypatch.setattr("mdhr_sdk.vision.sources.capture._fps", lambda capture: 0.0)
-    assert detect.run_detect(fake_detector, list_sources(path), tmp_path / "out", overlay=True) == []
+    assert detect.run_detect(fake_detector, list_sources(path), tmp_path / "out", Files()) == []
     assert {path.name for path in (tmp_path / "out").iterdir()} == {
         "clip_aus.csv", "clip_overlay.mp4", "clip_timeline.png",
     }  # fmt: skip
@@ -146,7 +151,7 @@ def test_frames_are_freed_before_the_next_source(
     gc.collect()
     before = count()
     sources = list_sources([video([{0}] * 20), breaking_off(20), video([{0, 1}] * 20)])
-    (error,) = detect.run_detect(fake_detector, sources, tmp_path, overlay=False)
+    (error,) = detect.run_detect(fake_detector, sources, tmp_path, Files(overlay=False))
     assert alive == [0, 0, 0] and "kept the 20 frames" in str(error)
     assert drawn == [list(range(20))] * 3
 
@@ -181,7 +186,7 @@ def test_a_camera_keeps_the_last_frames_for_the_timeline_and_counts_all(
 ) -> None:
     monkeypatch.setattr(detect, "LIVE_FRAMES", 5)
     monkeypatch.setenv("COLUMNS", "200")
-    assert detect.run_detect(fake_detector, [camera(20)], tmp_path, overlay=False) == []
+    assert detect.run_detect(fake_detector, [camera(20)], tmp_path, Files(overlay=False)) == []
     assert drawn == [[15, 16, 17, 18, 19]]
     table = pd.read_csv(tmp_path / "camera_0_aus.csv")
     assert list(table.frame.unique()) == list(range(20))
@@ -194,7 +199,7 @@ def test_what_faces_show_is_told_as_the_table_has_it(
     fake_detector: AUDetector, drawn: list[list[int]], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     empty, some = video([set()] * 3), video([{0}, {0, 1}, set(), {1}] * 5)
-    detect.run_detect(fake_detector, list_sources([some, empty]), tmp_path, overlay=False)
+    detect.run_detect(fake_detector, list_sources([some, empty]), tmp_path, Files(overlay=False))
     told = [line for line in capsys.readouterr().out.splitlines() if "share of its faces" in line]
     faces = [face for frame in fake_detector.predict(video([{0}, {0, 1}, set(), {1}] * 5)) for face in frame.faces]
     counts = {code: sum(face.aus[code].occurrence for face in faces) for code in fake_detector.codes}
@@ -216,7 +221,7 @@ def test_images_that_were_read_as_a_video_are_told(
     for index in range(3):
         cv2.imwrite(str(tmp_path / "people" / f"S{index:03d}.png"), picture(index, {0}))
     sources = list_sources(tmp_path / "people", sequence=None if sequence else False)
-    detect.run_detect(fake_detector, sources, tmp_path / "out", overlay=False)
+    detect.run_detect(fake_detector, sources, tmp_path / "out", Files(overlay=False))
     told = "people: 3 images were read as the frames of one video; --stills reads each for itself"
     assert (told in capsys.readouterr().out) is sequence and len(sources) == (1 if sequence else 3)
 
@@ -248,13 +253,13 @@ def test_file_names_hold_what_tells_sources_apart(names: list[str], kind: Kind, 
     ],
 )  # fmt: skip
 def test_sources_are_called_by_what_tells_them_apart(names: list[str], expected: list[str]) -> None:
-    assert labels([unopened(name) for name in names]) == expected
+    assert naming.labels(names) == expected
 
 
 def test_a_source_without_a_face_is_told(
     fake_detector: AUDetector, drawn: list[list[int]], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    detect.run_detect(fake_detector, list_sources(picture(0, set())), tmp_path, overlay=False)
+    detect.run_detect(fake_detector, list_sources(picture(0, set())), tmp_path, Files(overlay=False))
     assert "array: no face found" in capsys.readouterr().out
 
 
@@ -262,7 +267,7 @@ def test_of_many_sources_the_first_are_told(
     fake_detector: AUDetector, drawn: list[list[int]], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     stills = list_sources([picture(index, {0}) for index in range(13)])
-    detect.run_detect(fake_detector, stills, tmp_path, overlay=False)
+    detect.run_detect(fake_detector, stills, tmp_path, Files(overlay=False))
     said = capsys.readouterr().out
     assert len(re.findall(r"^array\[\d+\]: AU\d\d", said, re.MULTILINE)) == 10 and "and 3 sources more" in said
     assert "while earlier frames" not in said  # which is how videos are read
@@ -272,9 +277,9 @@ def test_brackets_and_colons_in_names_are_printed_as_they_are(
     fake_detector: AUDetector, drawn: list[list[int]], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     out = tmp_path / "a[" / "b]" / "[red]:smile:"
-    assert detect.run_detect(fake_detector, list_sources(picture(0, {0})), out, overlay=False) == []
+    assert detect.run_detect(fake_detector, list_sources(picture(0, {0})), out, Files(overlay=False)) == []
     assert f"wrote {out / 'array_aus.csv'}\n" in capsys.readouterr().out
-    detect.run_detect(fake_detector, list_sources(picture(0, {0})), out, overlay=False)
+    detect.run_detect(fake_detector, list_sources(picture(0, {0})), out, Files(overlay=False))
     again = capsys.readouterr().out
     assert f"wrote {out / 'array_aus.csv'}, in place of an earlier one\n" in again
     assert f"wrote {out / 'array_timeline.png'}\n" in again  # drawn by a stand-in, which writes nothing
@@ -309,5 +314,5 @@ def test_threads_have_short_turns_while_it_runs(fake_detector: AUDetector, tmp_p
 
     before = sys.getswitchinterval()
     with pytest.raises(ZeroDivisionError) if breaks else nullcontext():
-        detect.run_detect(fake_detector, list_sources(frames()), tmp_path, overlay=False)
+        detect.run_detect(fake_detector, list_sources(frames()), tmp_path, Files(overlay=False))
     assert seen == [pytest.approx(1e-3)] and sys.getswitchinterval() == before

@@ -21,6 +21,7 @@ FLOORS = (
     {"synthetic"},
     {"cli", "__main__"},
 )
+UPWARD = {("results", "outputs")}  # frame.annotate(): what users look for is on the result itself
 BASE = FLOORS[0] | {"cli", "__main__"}  # floors whose files are one unit
 FILES = sorted(path for path in ROOT.rglob("*.py") if path != ROOT / "__init__.py")
 HEAVY = {
@@ -59,7 +60,9 @@ def test_imports_only_downwards(path: Path) -> None:
         if other.startswith("__"):
             continue
         same_unit = other == own or ({own, other} <= BASE and floor(own) == floor(other))
-        assert same_unit or floor(other) < floor(own), f"{own} (floor {floor(own)}) imports {other} ({floor(other)})"
+        assert same_unit or (own, other) in UPWARD or floor(other) < floor(own), (
+            f"{own} (floor {floor(own)}) imports {other} ({floor(other)})"
+        )
 
 
 @pytest.mark.parametrize("path", FILES, ids=lambda path: str(path.relative_to(ROOT)))

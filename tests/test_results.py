@@ -42,6 +42,7 @@ def test_rows_are_one_a_face():
         "frame": 3,
         "timestamp_s": 0.12,
         "status": "ok",
+        "note": "",
         "track_id": 0,
         "x0_px": pytest.approx(1.0, abs=0.01),
         "y0_px": 2.0,
@@ -64,6 +65,7 @@ def test_a_frame_without_a_face_is_one_row_that_says_so():
             "frame": 3,
             "timestamp_s": 0.12,
             "status": "no_face",
+            "note": "",
             "model": f"{info().name}: disfa resnet50",
         }
     ]

@@ -70,11 +70,11 @@ def detect(
         typer.Option(help="How stream mode keeps a face's last frames: float32, or float16 or bfloat16, half as big."),
     ] = None,
     overlay: Annotated[bool, typer.Option(help="Write the annotated video or image.")] = True,
+    codec: Annotated[str, typer.Option(help="Of the annotated video: h264, vp9 or av1.")] = "h264",
+    timeline: Annotated[bool, typer.Option(help="Draw the scores over time.")] = True,
     calibrate_neutral: Annotated[
         Optional[str],
-        typer.Option(
-            help="Seconds at the beginning, as 2s, that show neutral faces; later scores are relative to them."
-        ),
+        typer.Option(help="Seconds at the start, as 2s, of neutral faces that later scores relate to."),
     ] = None,
     all_aus: Annotated[
         bool, typer.Option("--all-aus", help="Also AUs of reliability tier C, which are off otherwise.")
@@ -87,7 +87,7 @@ def detect(
     """
     from ..detector import AUDetector
     from ..vision import list_sources
-    from .detect import check_out, model_threads, read_seconds, run_detect
+    from .detect import Files, check_out, model_threads, read_seconds, run_detect
 
     if ring_dtype is not None and mode is Mode.clip:
         raise ConfigError(f"--ring-dtype belongs to --mode stream; got {ring_dtype} in clip mode")
@@ -108,7 +108,8 @@ def detect(
     ) as detector:
         if model is None:
             typer.echo(f"no --model given: taking '{DEFAULT}', which comes with mdhr_sdk")
-        failed = run_detect(detector, sources, out, overlay, lookahead=lookahead, calibrate_neutral_s=neutral_s)
+        files = Files(overlay, codec, timeline)
+        failed = run_detect(detector, sources, out, files, lookahead=lookahead, calibrate_neutral_s=neutral_s)
     for error in failed:
         _complain(error)
     if failed:

@@ -8,9 +8,9 @@ import os
 import re
 import sys
 from collections import deque
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -18,15 +18,17 @@ import numpy as np
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn, TimeRemainingColumn
 
+from ..atomic import incomplete
 from ..detector import AUDetector
 from ..errors import ConfigError, MDHRError, OutputError
-from ..outputs import CsvSink, OverlaySink, Results
+from ..outputs import CsvSink, OverlaySink, Results, SinkGroup
+from ..outputs.encoder import check_codec
+from ..outputs.naming import OVERLAY, STILL, TABLE, TIMELINE, labels, stems
 from ..outputs.sinks import FileSink
 from ..pipeline.clock import StageClock
 from ..pipeline.modes import Reading
 from ..results import FrameResult
 from ..vision import Source
-from .naming import labels, stems
 from .progress import cores
 from .summary import Outcome, report
 
@@ -85,17 +87,36 @@ def model_threads(sources: Sequence[Source], bundled: bool) -> int | None:
     return 1 if bundled and cores() == 2 and all(source.kind == "video" for source in sources) else None
 
 
-def run_detect(
-    detector: AUDetector, sources: Sequence[Source], out: Path, overlay: bool, **reading: Unpack[Reading]
-) -> list[MDHRError]:
-    """Process the sources one after the other, as `AUDetector.predict` would; returns the errors of those that failed.
+@dataclass(frozen=True)
+class Files:
+    """What is written of each source, besides its table.
 
-    The timeline of a camera or live stream shows its last 100,000 frames; the table and the overlay have all.
+    Attributes:
+        overlay: the annotated video or still.
+        codec: of that video, a key of `CODECS`.
+        timeline: the figure.
+    """
+
+    overlay: bool = True
+    codec: str = "h264"
+    timeline: bool = True
+
+
+def run_detect(
+    detector: AUDetector, sources: Sequence[Source], out: Path, files: Files, **reading: Unpack[Reading]
+) -> list[MDHRError]:
+    """Process the sources one after the other, as `AUDetector.predict` would; returns what went wrong.
+
+    A source or an output that fails does not end the others. The timeline of a camera or live stream shows its last
+    100,000 frames; the table and the overlay have all.
 
     Raises:
+        OutputError: overlays cannot be encoded here.
         KeyboardInterrupt: the user stopped a file halfway; what was done by then is written and announced.
     """
-    reading["images"] = overlay
+    if files.overlay:
+        check_codec(Path(OVERLAY), files.codec)
+    reading["images"] = files.overlay
     console, progress_to = Console(markup=False, emoji=False), Console(stderr=True)
     outcomes: list[Outcome] = []
     columns = (
@@ -107,15 +128,17 @@ def run_detect(
     )
     progress = Progress(*columns, console=progress_to, transient=True, disable=not progress_to.is_terminal)
     with progress, _short_turns():
-        for source, stem, label in zip(sources, stems(sources), labels(sources), strict=True):
-            outcomes.append(_process(detector, Outcome(source, label), out / stem, overlay, reading, progress))
+        bases = stems([(source.name, source.kind) for source in sources])
+        names = labels([source.name for source in sources])
+        for source, stem, label in zip(sources, bases, names, strict=True):
+            outcomes.append(_process(detector, Outcome(source, label), out / stem, files, reading, progress))
             if outcomes[-1].interrupted:
                 break
     if any(outcome.frames for outcome in outcomes):
         report(console, detector, outcomes)
     if not all(outcome.complete or outcome.error for outcome in outcomes):
         raise KeyboardInterrupt
-    return [outcome.error for outcome in outcomes if outcome.error is not None]
+    return [error for outcome in outcomes for error in (outcome.error, *outcome.failures) if error is not None]
 
 
 @contextmanager
@@ -130,24 +153,26 @@ def _short_turns() -> Iterator[None]:
 
 
 def _process(
-    detector: AUDetector, outcome: Outcome, base: Path, overlay: bool, reading: Reading, progress: Progress
+    detector: AUDetector, outcome: Outcome, base: Path, files: Files, reading: Reading, progress: Progress
 ) -> Outcome:
     source = outcome.source
     task = progress.add_task(outcome.label, total=None)
     clock = StageClock()
     sinks: list[FileSink] = []
+    group = SinkGroup()
     kept: deque[FrameResult] = deque()
     try:
         with clock("total"), ExitStack() as stack:
             try:
                 for result in detector.predict(source, stream=True, **reading):
                     with clock("write"):
-                        if not sinks:
-                            sinks = [stack.enter_context(sink) for sink in _sinks(detector, source, base, overlay)]
-                            kept = deque(maxlen=LIVE_FRAMES if source.info.live else None)
+                        if not outcome.frames:
+                            group = stack.enter_context(SinkGroup())
+                            sinks = _sinks(detector, source, base, files, group)
+                            most = LIVE_FRAMES if source.info.live else None
+                            kept = deque(maxlen=most if files.timeline else 0)
                             progress.update(task, total=source.info.frame_count)
-                        for sink in sinks:
-                            sink.write(result)
+                        group.write(result)
                     outcome.count(result)
                     kept.append(_slim(result))
                     progress.advance(task)
@@ -155,14 +180,18 @@ def _process(
                 outcome.interrupted = True
                 if not outcome.complete:
                     raise  # so that the sinks mark their files as incomplete
+            outcome.read = True
     except MDHRError as error:
-        outcome.error = error.with_traceback(None)  # which would hold on to the frames
+        if not (outcome.read and error in group.failures):  # else an output failed when all was read
+            outcome.error = error.with_traceback(None)  # which would hold on to the frames
     except KeyboardInterrupt:
         pass
+    outcome.failures = [error.with_traceback(None) for error in group.failures if error is not outcome.error]
     outcome.files = [sink.final_path for sink in sinks if sink.final_path is not None]
     outcome.replaced = {sink.final_path for sink in sinks if sink.final_path is not None and sink.replaced}
-    with clock("timeline"), clock("total"):
-        _draw(detector, outcome, kept, base)
+    if outcome.frames and files.timeline:
+        with clock("timeline"), clock("total"):
+            _draw(detector, outcome, kept, base)
     outcome.total_s = clock.seconds.pop("total")
     outcome.timings_s = {**detector.timings_s, **clock.seconds}
     progress.remove_task(task)
@@ -170,31 +199,32 @@ def _process(
     return outcome
 
 
-def _sinks(detector: AUDetector, source: Source, base: Path, overlay: bool) -> list[FileSink]:
-    sinks: list[FileSink] = [CsvSink(base.with_name(f"{base.name}_aus.csv"), detector.codes)]
-    if overlay:
-        path = base.with_name(f"{base.name}_overlay{'.jpg' if source.info.still else '.mp4'}")
-        sinks.append(OverlaySink(path, source.info.fps))
-    return sinks
+def _sinks(detector: AUDetector, source: Source, base: Path, files: Files, group: SinkGroup) -> list[FileSink]:
+    """The outputs that grow with the frames, in the group."""
+    table = base.with_name(f"{base.name}{TABLE}")
+    overlay = base.with_name(f"{base.name}{STILL if source.info.still else OVERLAY}")
+    makers: list[Callable[[], FileSink]] = [lambda: CsvSink(table, detector.codes)]
+    if files.overlay:
+        makers.append(lambda: OverlaySink(overlay, source.info.fps, files.codec))
+    return [sink for make in makers if (sink := group.add(make)) is not None]
 
 
 def _draw(detector: AUDetector, outcome: Outcome, frames: Iterable[FrameResult], base: Path) -> None:
-    if not outcome.frames:
-        return
-    path = base.with_name(f"{base.name}_timeline{'' if outcome.complete else '.incomplete'}.png")
+    path = base.with_name(f"{base.name}{TIMELINE}")
+    path = path if outcome.complete else incomplete(path)
     replaces = os.path.lexists(path)
     try:
         Results(tuple(frames), detector.info, fps=outcome.source.info.fps, codes=detector.codes).plot(path)
         outcome.files.append(path)
         outcome.replaced.update([path] if replaces else [])
     except MDHRError as error:
-        outcome.error = outcome.error or error
+        outcome.failures.append(error)
 
 
 def _announce_partial(outcome: Outcome) -> None:
     if outcome.error is None or not outcome.frames:
         return
-    names = ", ".join(str(path) for path in outcome.files)
+    names = ", ".join(str(path) for path in outcome.files) or "nothing of them could be written"
     outcome.error = MDHRError(f"{outcome.error}; kept the {outcome.frames} frames before it: {names}")
 
 

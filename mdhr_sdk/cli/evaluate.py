@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Any
 from rich.console import Console
 from rich.table import Table
 
-from ..errors import ConfigError, OutputError
+from ..atomic import write_whole
+from ..errors import ConfigError
 from ..modelfolder.bundled import BUNDLED
 from ..modelfolder.folder import ModelFolder
 from .train import defined, require_training, sorted_words
@@ -171,12 +172,8 @@ def _write(out: Path, results: Sequence[Result], comparison: Comparison | None, 
     """Raises:
     OutputError: the folder cannot be written.
     """
-    try:
-        out.mkdir(parents=True, exist_ok=True)
-        text = json.dumps(as_json(results, comparison), indent=2, allow_nan=False) + "\n"
-        (out / "evaluation.json").write_text(text, encoding="utf-8")
-    except OSError as error:
-        raise OutputError(f"'{out}' cannot be written: {error.strerror or error}") from None
+    text = json.dumps(as_json(results, comparison), indent=2, allow_nan=False) + "\n"
+    write_whole(out / "evaluation.json", text)
     for fold, one in predictions.items():
         one.save(out / f"predictions_fold{fold}.npz")
         one.to_csv(out / f"predictions_fold{fold}.csv")

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ..errors import ConfigError, OutputError, SourceError
+from ..atomic import whole
+from ..errors import ConfigError, SourceError
 from ..modelfolder.folder import ModelFolder
 from .train import require_training, sorted_words
 
@@ -37,14 +38,11 @@ def run_figures(
         figures["labels"] = _distribution(config, changes, numbers or (1,))
     if model is not None and on is not None:
         figures |= _of_model(ModelFolder.open(model), on, first)
-    try:
-        out.mkdir(parents=True, exist_ok=True)
-        paths = []
-        for name, figure in figures.items():
-            paths.append(out / f"{name}.png")
-            figure.savefig(paths[-1])
-    except OSError as error:
-        raise OutputError(f"'{out}' cannot be written: {error.strerror or error}") from None
+    paths = []
+    for name, figure in figures.items():
+        paths.append(out / f"{name}.png")
+        with whole(paths[-1]) as part:
+            figure.savefig(part)
     return paths
 
 

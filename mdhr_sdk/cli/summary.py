@@ -26,7 +26,7 @@ class Outcome:
     """One source, done or broken off. Holds counts, no frames, so that memory does not grow with the sources."""
 
     source: Source
-    label: str  # of `naming.labels`
+    label: str  # of `labels`
     frames: int = 0
     later: int = 0  # frames after the neutral seconds
     began_s: float = math.inf
@@ -40,7 +40,14 @@ class Outcome:
     replaced: set[Path] = field(default_factory=set)  # of the files, those that were there before
     timings_s: dict[str, float] = field(default_factory=dict)
     total_s: float = 0.0
-    error: MDHRError | None = None
+    error: MDHRError | None = None  # of its reading, which ended it
+    failures: list[MDHRError] = field(default_factory=list)  # of outputs; the others are complete
+    read: bool = False  # to its end, or a live source until it was stopped
+    dropped: int = 0  # frames of a live source that were never scored
+    damaged: int = 0  # frames with that note
+    limited: int = 0  # frames with more faces than were scored
+    most_seen: int = 0  # faces in one of those
+    most_scored: int = 0  # faces, again in one of those
     interrupted: bool = False
 
     @property
@@ -53,6 +60,12 @@ class Outcome:
         self.began_s = min(self.began_s, result.timestamp_s)
         self.later += result.timestamp_s - self.began_s >= result.model.neutral_s - 1e-6
         self.with_face += bool(result.faces)
+        self.dropped += result.dropped
+        self.damaged += result.note == "damaged"
+        if result.faces_seen > len(result.faces):
+            self.limited += 1
+            self.most_seen = max(self.most_seen, result.faces_seen)
+            self.most_scored = max(self.most_scored, len(result.faces))
         for face in result.faces:
             self.tracks.add(face.track_id)
             self.baselines.setdefault(face.baseline, set()).add(face.track_id)
@@ -66,7 +79,8 @@ class Outcome:
 def report(console: Console, detector: AUDetector, outcomes: Sequence[Outcome]) -> None:
     """Print the table of the sources, what occurred, what must be known of the scores, and what was written."""
     console.print(_table(outcomes))
-    for line in (*_sequences(outcomes), *_occurrences(outcomes)):
+    losses = (line for outcome in outcomes for line in _losses(outcome))
+    for line in (*_sequences(outcomes), *losses, *_occurrences(outcomes)):
         console.print(line, soft_wrap=True, highlight=False)
     console.print(
         f"model {detector.info.name}: {detector.info.tag}; {detector.choice}", soft_wrap=True, highlight=False
@@ -117,6 +131,23 @@ def _sequences(outcomes: Sequence[Outcome]) -> Iterator[str]:
             yield f"{outcome.label}: {read}; --stills reads each for itself"
 
 
+def _losses(outcome: Outcome) -> Iterator[str]:
+    """What of a source was not scored, or not as it was filmed."""
+    name = outcome.label
+    if outcome.damaged:
+        lost = getattr(outcome.source, "damaged", 0)
+        packets = f"{lost:,} damaged packets could not be read; " if lost else ""
+        yield f"{name}: {packets}{outcome.damaged:,} frames may show damage and are noted as damaged"
+    if outcome.dropped:
+        captured = outcome.frames + outcome.dropped
+        yield f"{name}: captured {captured:,} = scored {outcome.frames:,} + dropped {outcome.dropped:,}"
+    if outcome.limited:
+        yield (
+            f"{name}: --max-faces {outcome.most_scored} was reached in {outcome.limited:,} frames; up to "
+            f"{outcome.most_seen} faces were found in one: raise --max-faces"
+        )
+
+
 def _occurrences(outcomes: Sequence[Outcome]) -> Iterator[str]:
     """What the faces of each of the first sources show, most frequent first."""
     seen = [outcome for outcome in outcomes if outcome.frames and not (outcome.with_face and not outcome.scored)]
@@ -145,7 +176,7 @@ def _table(outcomes: Sequence[Outcome]) -> Table:
     table.add_column("ms a frame")
     for outcome in outcomes:
         rate = outcome.frames / max(outcome.total_s, 1e-9)
-        ended = " (failed)" if outcome.error else " (stopped)" if outcome.interrupted else ""
+        ended = " (failed)" if outcome.error or outcome.failures else " (stopped)" if outcome.interrupted else ""
         name = outcome.label + ended
         counts = (outcome.frames, outcome.with_face, len(outcome.tracks))
         table.add_row(name, *map(str, counts), f"{rate:.1f}", _times(outcome))

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import shutil
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -12,6 +11,7 @@ import torch
 from safetensors import SafetensorError
 from safetensors.torch import load, save_file
 
+from ..atomic import scratch
 from ..errors import ModelFolderError
 from ..modelfolder.config import FolderConfig, Preprocessing
 from ..modelfolder.folder import WEIGHTS, ModelFolder
@@ -63,22 +63,27 @@ def _save_whole(model: MDHR, folder: Path, config: FolderConfig, half: bool) -> 
     ModelFolder.check_free(folder)
     folder = folder.resolve()
     # A new folder appears whole, under its name; an empty one of the user's is filled, and emptied if that fails.
-    building = folder if folder.exists() else folder.with_name(f".{folder.name}.part")
     try:
-        if building != folder:
-            shutil.rmtree(building, ignore_errors=True)
-        _write(ModelFolder.create(building, config), model, half)
-        if building != folder:
-            building.replace(folder)
-    except BaseException as error:
-        for path in building.glob("*"):
-            path.unlink()
-        if building != folder:
-            shutil.rmtree(building, ignore_errors=True)
-        if isinstance(error, OSError):
-            raise ModelFolderError(f"model folder '{folder}' cannot be made: {error.strerror or error}") from None
-        raise
+        if folder.exists():
+            _fill(folder, model, config, half)
+        else:
+            folder.parent.mkdir(parents=True, exist_ok=True)
+            with scratch(folder.parent) as own:
+                building = own / folder.name
+                _write(ModelFolder.create(building, config), model, half)
+                building.replace(folder)
+    except OSError as error:
+        raise ModelFolderError(f"model folder '{folder}' cannot be made: {error.strerror or error}") from None
     return ModelFolder(folder, config)
+
+
+def _fill(folder: Path, model: MDHR, config: FolderConfig, half: bool) -> None:
+    try:
+        _write(ModelFolder.create(folder, config), model, half)
+    except BaseException:
+        for path in folder.glob("*"):
+            path.unlink()
+        raise
 
 
 def _write(target: ModelFolder, model: MDHR, half: bool) -> None:

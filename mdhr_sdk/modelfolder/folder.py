@@ -98,7 +98,7 @@ class ModelFolder:
         target = Path(path).resolve()
         try:
             target.parent.mkdir(parents=True, exist_ok=True)
-            with scratch(target.parent, f".{target.name}.part-", shared=False) as own, contextlib.ExitStack() as stack:
+            with scratch(target.parent) as own, contextlib.ExitStack() as stack:
                 building = own / target.name
                 building.mkdir()
                 if (self.path / LOCK).exists():  # somebody writes there; what cannot be locked nobody writes to

@@ -10,10 +10,11 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from ..atomic import LOCK, locked, part, written
+from ..atomic import LOCK, locked, place, scratch, settle
 from ..errors import ModelFolderError
 
 MANIFEST = "manifest.json"
+NEXT = ".manifest.json.part"  # written elsewhere and moved here whole, by whoever holds the folder's lock
 AGAIN_S = 0.1
 OBJECTS = ("options", "target", "parity")  # of an entry; and whatever begins with one of these:
 FOUND = ("parity_in_", "streams_in_")
@@ -32,9 +33,20 @@ def read_manifest(folder: Path) -> Files:
 
 @contextlib.contextmanager
 def new_manifest(folder: Path, files: Mapping[str, Any]) -> Iterator[Path]:
-    """A whole manifest beside the one of `folder`, for the block to move there."""
-    with written(folder / MANIFEST, manifest_text(files)) as path:
+    """A whole manifest beside the one of `folder`, for the block to move there; only inside `changing`.
+
+    A writer that is killed in the block leaves it, and `changing` finishes what it had begun.
+    """
+    path = folder / NEXT
+    with scratch(folder) as own:
+        part = own / MANIFEST
+        part.write_text(manifest_text(files), encoding="utf-8")
+        settle(part)
+        place(part, path)
+    try:
         yield path
+    finally:
+        path.unlink(missing_ok=True)
 
 
 def manifest_text(files: Mapping[str, Any]) -> str:
@@ -125,7 +137,9 @@ def _finish(folder: Path) -> None:
 
     A writer that is killed between the two leaves it beside the old one, which vouches for other bytes.
     """
-    new = part(folder / MANIFEST)
+    new = folder / NEXT
+    if new.is_symlink():  # no writer of ours makes one
+        return
     with contextlib.suppress(ModelFolderError, OSError):
         files, before = _parsed(new), read_manifest(folder)
         digests = {name: entry.get("sha256") for name, entry in files.items()}

@@ -9,11 +9,15 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, overload
 
+from ..atomic import whole
 from ..errors import InputError, MDHRError, OutputError
 from ..results import FrameResult, ModelInfo
-from .sinks import replacing
+from .group import SinkGroup
+from .naming import OVERLAY, STILL, TABLE, TIMELINE, kind_of, stems
+from .sinks import FileSink
 from .table import BOX, CsvSink, columns, records
 from .timeline import draw_timeline
+from .video import OverlaySink
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -149,9 +153,66 @@ class Results(Sequence[FrameResult]):
             raise OutputError(f"a plot is one of {', '.join(FIGURES)}, but '{target.name}' is not; change the suffix")
         figure = draw_timeline(self)
         if target:
-            with replacing(target) as part:
+            with whole(target) as part:
                 figure.savefig(part)
         return figure
+
+    def save(
+        self,
+        folder: str | os.PathLike[str],
+        *,
+        overlay: bool | None = None,
+        codec: str = "h264",
+        timeline: bool = True,
+    ) -> list[Path]:
+        """Write what `mdhr detect` writes, under its names: of each source a table, an overlay and a timeline.
+
+        Args:
+            folder: is made if it is not there; files of the same names are replaced.
+            overlay: write the annotated video, or still; None for when every frame holds its image.
+            codec: of that video: 'h264', 'vp9' or 'av1'.
+            timeline: draw the figure.
+
+        Returns:
+            The files, source by source.
+
+        Raises:
+            InputError: there is no frame, or an overlay is asked for and a frame holds no image.
+            OutputError: a file cannot be written; the other ones are complete.
+        """
+        if not self.frames:
+            raise InputError("there is no frame to save; check that the source was read")
+        bare = next((frame for frame in self.frames if frame.image is None), None)
+        if overlay and bare is not None:
+            bare.annotate()  # raises
+        files: list[Path] = []
+        failures: list[MDHRError] = []
+        for name, stem in zip(self.sources, stems([(name, kind_of(name)) for name in self.sources]), strict=True):
+            try:
+                files += self.for_source(name)._saved(Path(folder) / stem, overlay, codec, timeline)
+            except MDHRError as error:
+                failures.append(error)
+        if failures:
+            raise failures[0]
+        return files
+
+    def _saved(self, base: Path, overlay: bool | None, codec: str, timeline: bool) -> list[Path]:
+        def named(end: str) -> Path:
+            return base.with_name(f"{base.name}{end}")
+
+        fps = self.frames[0].fps or self.fps
+        sinks: list[FileSink] = [CsvSink(named(TABLE), self.codes)]
+        if overlay or (overlay is None and all(frame.image is not None for frame in self.frames)):
+            still = len(self) == 1 and fps == 0
+            sinks.append(OverlaySink(named(STILL if still else OVERLAY), fps, codec))
+        try:
+            with SinkGroup(*sinks) as group:
+                for frame in self.frames:
+                    group.write(frame)
+        finally:
+            if timeline:
+                self.plot(named(TIMELINE))
+        return [sink.path for sink in sinks] + ([named(TIMELINE)] if timeline else [])
 
     def _part(self, frames: Iterator[FrameResult] | Sequence[FrameResult]) -> Results:
         return dataclasses.replace(self, frames=tuple(frames), timings_s={}, errors=())

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import os
 from abc import ABC, abstractmethod
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, suppress
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Generic, Protocol, TypeVar
 
+from ..atomic import RESULTS, first_time, incomplete, place, scratch, told
 from ..errors import OutputError
 from ..results import FrameResult
 
@@ -34,9 +34,11 @@ class Sink(Protocol):
 class FileSink(ABC, Generic[Item]):
     """A sink for one file, which appears under its name only when it is complete.
 
-    Frames go to a hidden file beside `path`. A clean end of the `with` block gives it its name. A block that ends
-    by an exception leaves what was written as `STEM.incomplete.SUFFIX`, and an earlier `path` as it was. Without
-    a single frame nothing is left, not even the folder.
+    Frames go to a file in a hidden folder beside `path`, which no other sink shares. A clean end of the `with` block
+    gives the file its name; of two sinks for one `path`, the last to end stays, and a link at `path` is replaced, not
+    followed. A block that ends by an exception leaves what was written as `STEM.incomplete.SUFFIX`, and an earlier
+    `path` as it was; so does a process that is killed, as soon as the next one writes into that folder. Without a
+    single frame nothing is left.
 
     A subclass says how to turn a result into an item, and how to open, extend and finish the file.
 
@@ -46,7 +48,13 @@ class FileSink(ABC, Generic[Item]):
 
     def __init__(self, path: str | os.PathLike[str]) -> None:
         self.path = Path(path)
-        self._part = part_of(self.path)
+        if self.path.is_dir() or not self.path.name:
+            raise OutputError(
+                f"a result needs a file's name, and '{self.path}' is a folder; add a name, as in 'results.csv'"
+            )
+        self._target = self.path.absolute()
+        self._place = ExitStack()  # of the part file
+        self._part: Path | None = None
         self._final: Path | None = None
         self._replaced = False
         self._opened = self._closed = False
@@ -71,13 +79,18 @@ class FileSink(ABC, Generic[Item]):
         if self._closed:
             raise OutputError(f"'{self.path.name}' takes frames until it is closed, and it is; open a new sink")
         item = self._render(result)
-        with writing(self.path):
+        with told(self.path):
             if not self._opened:
-                self.path.parent.mkdir(parents=True, exist_ok=True)
-                self._open(self._part, item)
+                self._open(self._new_part(), item)
                 self._opened = True
             self._put(item)
         self._written += 1
+
+    def _new_part(self) -> Path:
+        folder = self._target.parent
+        folder.mkdir(parents=True, exist_ok=True)
+        self._part = self._place.enter_context(scratch(folder, RESULTS, first_time(folder))) / self._target.name
+        return self._part
 
     def close(self, complete: bool = True) -> None:
         """Finish the file, under its own name or, when not `complete`, under its `.incomplete` name.
@@ -88,29 +101,32 @@ class FileSink(ABC, Generic[Item]):
         if self._closed:
             return
         self._closed = True
-        try:
-            with writing(self.path):
-                if self._opened:
-                    self._finish()
-                if self._written and complete:
-                    self._final = self._put_at(self.path)
-        finally:
-            if self._final is None:
-                self._keep_incomplete()
+        with self._place:
+            try:
+                with told(self.path):
+                    if self._opened:
+                        self._finish()
+                    if self._written and complete:
+                        self._final = self._put_at(self.path)
+            finally:
+                if self._part is not None and self._final is None:
+                    self._keep_incomplete(self._part)
 
-    def _keep_incomplete(self) -> None:
-        with suppress(OSError):
-            if self._written:
-                incomplete = self.path.with_name(f"{self.path.stem}.incomplete{self.path.suffix}")
-                self._final = self._put_at(incomplete)
-            else:
-                self._part.unlink(missing_ok=True)
+    def _keep_incomplete(self, part: Path) -> None:
+        if not self._written:
+            part.unlink(missing_ok=True)
+            return
+        try:
+            self._final = self._put_at(incomplete(self.path))
+        except OSError:  # it stays where it was written
+            self._final = part if part.exists() else None
 
     def _put_at(self, path: Path) -> Path:
-        replaces = os.path.lexists(path)
-        placed = self._part.replace(path)
+        replaces, target = os.path.lexists(path), self._target.with_name(path.name)
+        if self._part is not None:
+            place(self._part, target)
         self._replaced = replaces
-        return placed
+        return path
 
     def __enter__(self) -> Self:
         return self
@@ -139,48 +155,3 @@ class FileSink(ABC, Generic[Item]):
     @abstractmethod
     def _finish(self) -> None:
         """Flush and close the file."""
-
-
-def part_of(path: Path) -> Path:
-    """'out/clip.mp4' -> 'out/.clip.part.mp4'; the suffix stays last because encoders read the format from it.
-
-    Raises:
-        OutputError: `path` is a folder.
-    """
-    if path.is_dir() or not path.name:
-        raise OutputError(f"a result needs a file's name, and '{path}' is a folder; add a name, as in 'results.csv'")
-    return path.with_name(f".{path.stem}.part{path.suffix}")
-
-
-@contextmanager
-def writing(path: Path) -> Iterator[None]:
-    """Turn the operating system's refusals into one line about `path`.
-
-    Raises:
-        OutputError: the block raised an OSError.
-    """
-    try:
-        yield
-    except OSError as error:
-        reason = error.strerror or type(error).__name__
-        raise OutputError(
-            f"cannot write '{path}': {reason}; choose a folder with write access and free space"
-        ) from error
-
-
-@contextmanager
-def replacing(path: Path) -> Iterator[Path]:
-    """A hidden file to write; it takes the place of `path` when the block ends well, and goes when it does not.
-
-    Raises:
-        OutputError: the file cannot be written.
-    """
-    part = part_of(path)
-    with writing(path):
-        path.parent.mkdir(parents=True, exist_ok=True)
-        try:
-            yield part
-            part.replace(path)
-        finally:
-            with suppress(OSError):
-                part.unlink(missing_ok=True)

@@ -16,9 +16,9 @@ BOX = ("x0_px", "y0_px", "x1_px", "y1_px")
 
 
 def columns(codes: Sequence[str]) -> list[str]:
-    """The columns, in order: where and when, track and box, probability and occurrence of each AU, model."""
+    """The columns, in order: where, when and how, track and box, probability and occurrence of each AU, model."""
     scores = [f"{code}_{kind}" for code in codes for kind in ("probability", "occurrence")]
-    return ["source", "frame", "timestamp_s", "status", "track_id", *BOX, *scores, "model"]
+    return ["source", "frame", "timestamp_s", "status", "note", "track_id", *BOX, *scores, "model"]
 
 
 def records(results: Iterable[FrameResult], codes: Sequence[str]) -> Iterator[dict[str, object]]:
@@ -58,12 +58,13 @@ class CsvSink(FileSink[list[dict[str, object]]]):
 
     def _open(self, part: Path, first: list[dict[str, object]]) -> None:
         # A file name that is not UTF-8 reaches Python as lone surrogates, which UTF-8 cannot hold.
-        self._file: IO[str] = part.open("w", encoding="utf-8", errors="backslashreplace", newline="")
+        self._file: IO[str] = part.open("x", encoding="utf-8", errors="backslashreplace", newline="")
         self._rows = csv.DictWriter(self._file, columns(self.codes))
         self._rows.writeheader()
 
     def _put(self, item: list[dict[str, object]]) -> None:
         self._rows.writerows(item)
+        self._file.flush()  # a process that is killed has written what it has scored
 
     def _finish(self) -> None:
         self._file.close()

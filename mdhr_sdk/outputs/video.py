@@ -5,94 +5,82 @@ from __future__ import annotations
 import math
 import os
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from ..errors import InputError, OutputError
+from ..errors import OutputError
 from ..results import FrameResult
 from .drawing import Image
-from .overlay import annotate
+from .encoder import USUAL_FPS, Encoder, check_codec
 from .sinks import FileSink
 
-if TYPE_CHECKING:
-    import cv2
-
 STILLS = (".png", ".jpg", ".jpeg")
-VIDEOS = (".mp4", ".m4v", ".mov", ".avi", ".mkv")
-FALLBACK_FPS = 25.0
 
 
-class OverlaySink(FileSink[Image]):
-    """Draws results on their frames and writes a video (MPEG-4 part 2, constant frame rate, no sound) or a still.
+class Drawn(NamedTuple):
+    """A frame with its drawing."""
 
-    The first frame sets the size, less a last odd row or column, which the codec cannot hold; frames of other
-    sizes are fitted into it with black margins. See `FileSink` for when the file appears.
+    image: Image
+    time_s: float
+    source: str
+
+
+class OverlaySink(FileSink[Drawn]):
+    """Draws results on their frames and writes a video (without sound) or a still.
+
+    A video's frames have the times of their results, so it lasts as long as its source, at any frame rate. The first
+    frame sets the size, less a last odd row or column, which the codecs cannot hold; frames of other sizes are fitted
+    into it with black margins. An mp4 that is cut off at any moment can be played up to about there. See `FileSink`
+    for when the file appears.
 
     Args:
-        path: the file; the suffix chooses a video (mp4, m4v, mov, avi, mkv) or a still of one frame (png, jpg, jpeg).
-        fps: frames a second, as played; 25 when it is not a positive number.
+        path: the file; the suffix chooses a video (mp4, m4v, mov or mkv; webm with vp9 and av1) or a still of one
+            frame (png, jpg, jpeg).
+        fps: usual frames a second: how long a video of a single frame lasts. 25 if it is not a positive number.
+        codec: 'h264', 'vp9' or 'av1'.
 
     Raises:
-        OutputError: the suffix is none of those. On writing: the encoder refuses, or a still gets a second frame.
+        OutputError: the suffix is none of those, or another codec's; the codec is unknown or cannot be encoded here.
+            On writing: the encoder refuses, or a still gets a second frame.
         InputError: on writing, a result that carries no image.
     """
 
-    def __init__(self, path: str | os.PathLike[str], fps: float = FALLBACK_FPS) -> None:
+    def __init__(self, path: str | os.PathLike[str], fps: float | None = None, codec: str = "h264") -> None:
         super().__init__(path)
-        suffix = self.path.suffix.lower()
-        if suffix not in STILLS + VIDEOS:
-            raise OutputError(
-                f"an overlay is a video ({', '.join(VIDEOS)}) or a still ({', '.join(STILLS)}), but '{self.path.name}' "
-                "is neither; change the suffix"
-            )
-        self.fps = float(fps) if math.isfinite(fps) and fps > 0 else FALLBACK_FPS
-        self._is_still = suffix in STILLS
+        self.fps = float(fps) if fps is not None and math.isfinite(fps) and fps > 0 else USUAL_FPS
+        self.codec = codec
+        self._is_still = self.path.suffix.lower() in STILLS
+        if not self._is_still:
+            check_codec(self.path, codec)
 
-    def _render(self, result: FrameResult) -> Image:
-        if result.image is None:
-            raise InputError(
-                f"an overlay needs each result's image, but frame {result.index} of '{result.source}' has none; "
-                "ask the detector to keep images"
-            )
+    def _render(self, result: FrameResult) -> Drawn:
         if self._is_still and self._written:
             raise OutputError(f"'{self.path.name}' is a still and holds one frame; use a suffix of a video, as .mp4")
-        return annotate(result.image, result)
+        return Drawn(result.annotate(), result.timestamp_s, result.source)
 
-    def _open(self, part: Path, first: Image) -> None:
-        import cv2
-
+    def _open(self, part: Path, first: Drawn) -> None:
+        self._source = first.source
         if self._is_still:
+            self._still = part
             return
-        height, width = first.shape[:2]
-        self._size = (width - width % 2, height - height % 2)
-        fourcc = cv2.VideoWriter.fourcc(*"mp4v")
-        self._video: cv2.VideoWriter = cv2.VideoWriter(str(part), fourcc, self.fps, self._size)
-        if not self._video.isOpened():
-            part.unlink(missing_ok=True)
-            raise OutputError(
-                f"OpenCV cannot write '{self.path}' as {self._size[0]}x{self._size[1]} mp4v video at {self.fps:g} fps; "
-                "check that the folder can be written, or try a suffix of .avi or .mkv"
-            )
+        height, width = first.image.shape[:2]
+        self._size = (max(2, width - width % 2), max(2, height - height % 2))
+        self._video = Encoder(part, self._size, self.fps, self.codec)
 
-    def _put(self, item: Image) -> None:
+    def _put(self, item: Drawn) -> None:
         import cv2
 
         if self._is_still:
-            self._part.write_bytes(cv2.imencode(self.path.suffix.lower(), item)[1].tobytes())
+            self._still.write_bytes(cv2.imencode(self.path.suffix.lower(), item.image)[1].tobytes())
         else:
-            self._video.write(_fitted(item, self._size))
+            self._video.write(_fitted(item.image, self._size), item.time_s, anew=item.source != self._source)
+            self._source = item.source
 
     def _finish(self) -> None:
-        import cv2
-
-        if self._is_still:
-            return
-        self._video.release()
-        # The encoder reports no error, not even a full disk; a file that does not open again was not written whole.
-        if not cv2.VideoCapture(str(self._part)).isOpened():
-            raise OutputError(f"the encoder did not finish '{self.path}'; check that the disk has free space")
+        if not self._is_still:
+            self._video.close()
 
 
 def _fitted(image: Image, size: tuple[int, int]) -> NDArray[np.uint8]:

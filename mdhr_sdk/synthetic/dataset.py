@@ -23,10 +23,9 @@ from typing import Any
 
 import numpy as np
 
-from ..atomic import locked
+from ..atomic import locked, sweep, write_whole
 from ..errors import DataError, require
 from ..modelfolder.folder import sha256
-from ..training.data.files import remove_leftovers, write_whole
 from ..training.data.lists import FrameList, frame_list, write_half
 from ..training.data.spec import DatasetSpec, Part, RawLayout
 from ..training.data.workers import MakeMesher
@@ -124,7 +123,7 @@ def make_dataset(
     with _alone_in(out):
         check_settings(out, sha256(facekit), options.clip, **kind)
         for name in WRITTEN:
-            remove_leftovers(out / name)
+            sweep(out / name, below=True)
         train, test = _tasks(out, options)
         tasks = [*train, *test]
         records = {task.name: rows for task in tasks if (rows := read_record(task)) is not None}
@@ -204,7 +203,7 @@ def _write(
         _remove_lists(out / "list")
     for part, half in halves.items():
         write_half(out / "list", spec, part, 1, half)
-    write_whole(out / DESCRIPTION, yaml.safe_dump(description, sort_keys=False).encode())
+    write_whole(out / DESCRIPTION, yaml.safe_dump(description, sort_keys=False), DataError)
     labels = next(iter(halves.values())).labels
     rates = ((labels == 1).sum(axis=0) / np.maximum((labels >= 0).sum(axis=0), 1)).tolist()
     return Made(

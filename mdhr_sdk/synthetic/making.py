@@ -12,8 +12,8 @@ from typing import Any
 import cv2
 import numpy as np
 
+from ..atomic import write_whole
 from ..errors import DataError
-from ..training.data.files import write_whole
 from ..training.data.workers import MakeMesher
 from ..training.pool import check_stopped
 from ..vision import DEFAULT_TEMPLATE, TEMPLATES, Face, FaceMesher, align
@@ -89,7 +89,7 @@ class Maker:
             clip = render_clip(self._renderer, person, number, task.options)
             self._mesher.reset()
             rows += self._cut(task, number, clip)
-        write_whole(task.record, json.dumps(rows).encode())
+        write_whole(task.record, json.dumps(rows), DataError)
         return rows
 
     def _cut(self, task: Task, number: int, clip: SyntheticClip) -> list[dict[str, Any]]:
@@ -102,7 +102,7 @@ class Maker:
             if face is not None:
                 crop = align(frame, face.landmarks_px, size_px=task.crop_px)
                 coded = cv2.imencode(".jpg", crop, [cv2.IMWRITE_JPEG_QUALITY, JPEG_QUALITY])[1]
-                write_whole(task.out / "img" / path, coded.tobytes())
+                write_whole(task.out / "img" / path, coded.tobytes(), DataError)
             rows.append(
                 {
                     "path": path,
@@ -177,4 +177,4 @@ def check_settings(out: Path, kit_sha256: str, options: ClipOptions, **more: Any
         )
     if other := [f"{k}: {earlier.get(k)} there, {v} now" for k, v in settings.items() if earlier.get(k) != v]:
         raise DataError(f"'{out}' was made with other options ({', '.join(other)}); take them again, or another folder")
-    write_whole(path, (json.dumps(settings, indent=2) + "\n").encode())
+    write_whole(path, json.dumps(settings, indent=2) + "\n", DataError)

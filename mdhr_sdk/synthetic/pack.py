@@ -10,8 +10,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from ..atomic import whole
 from ..errors import DataError
-from ..training.data.files import writing_whole
 from .kit import Floats, Ints
 from .raster import FAR, rasterise_depth, vertex_normals
 
@@ -70,7 +70,7 @@ def pack(clone: Path, out: Path, parts: dict[str, tuple[int, int]] | None = None
         "ao": ambient(neutral.astype(np.float32), vertices[of_triangle < SOLID]).astype(np.float16),
         "license": np.array(_licence(clone)),
     }  # fmt: skip
-    with writing_whole(out, DataError) as temporary, temporary.open("wb") as file:
+    with whole(out, DataError, settled=True) as temporary, temporary.open("wb") as file:
         np.savez_compressed(file, **arrays)
     return {"vertices": len(neutral), "expressions": len(expressions) + len(EXTRA), "identities": len(identities)}
 

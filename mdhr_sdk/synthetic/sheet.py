@@ -10,8 +10,8 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from ..atomic import write_whole
 from ..errors import DataError
-from ..training.data.files import write_whole
 from .muscles import AUS, LABELS
 
 COLUMNS, ROWS, TILE_PX, STRIP_PX, YELLOW = 10, 6, 128, 18, (0, 255, 255)
@@ -44,7 +44,7 @@ def contact_sheet(folder: Path, rows: Sequence[dict[str, Any]], path: Path) -> N
         sheet.reshape(ROWS * TILE_PX, COLUMNS * TILE_PX, 3), 0, STRIP_PX, 0, 0, cv2.BORDER_CONSTANT
     )
     _write(picture, LEGEND, (4, len(picture) - 6))
-    write_whole(path, cv2.imencode(".jpg", picture)[1].tobytes())
+    write_whole(path, cv2.imencode(".jpg", picture)[1].tobytes(), DataError)
 
 
 def _write(picture: NDArray[Any], text: str, at: tuple[int, int]) -> None:
@@ -79,4 +79,4 @@ def write_truth(folder: Path, rows: Sequence[dict[str, Any]]) -> None:
             for row in rows
         ]
     )
-    write_whole(folder / "truth.csv", table.to_csv(index=False).encode())
+    write_whole(folder / "truth.csv", table.to_csv(index=False), DataError)

@@ -301,7 +301,7 @@ def no_room_for_the_artefact(patch: pytest.MonkeyPatch, path: Path) -> None:
 
 def no_room_for_the_manifest(patch: pytest.MonkeyPatch, path: Path) -> None:
     path.write_bytes(b"whole")
-    fill_the_disk(patch, at=".manifest.json.part")
+    fill_the_disk(patch, at="manifest.json")
 
 
 @pytest.mark.parametrize("name", ["graph.onnx", "new.onnx"])

@@ -125,5 +125,5 @@ def test_plot_that_cannot_be_saved(tmp_path, results):
     with pytest.raises(OutputError, match="change the suffix"):
         results.plot(tmp_path / "plot.doc")
     (tmp_path / "file").write_text("in the way")
-    with pytest.raises(OutputError, match="cannot write"):
+    with pytest.raises(OutputError, match="cannot be written"):
         results.plot(tmp_path / "file" / "plot.png")

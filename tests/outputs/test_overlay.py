@@ -20,15 +20,6 @@ def count(image: np.ndarray, colour: tuple[int, int, int], tolerance: int = 24) 
     return int((np.abs(image.astype(int) - colour).max(axis=2) <= tolerance).sum())
 
 
-def read(path) -> tuple[list[np.ndarray], float]:
-    video, frames = cv2.VideoCapture(str(path)), []
-    while True:
-        ok, image = video.read()
-        if not ok:
-            return frames, video.get(cv2.CAP_PROP_FPS)
-        frames.append(image)
-
-
 def test_annotate_draws_on_a_copy(frame):
     result = frame(0, size=(320, 320))
     before = result.image.copy()
@@ -121,44 +112,6 @@ def test_other_images_are_refused(frame, image):
         annotate(image, frame(0))
 
 
-@pytest.mark.parametrize("suffix", [".mp4", ".m4v", ".mov", ".avi", ".mkv"])
-def test_a_video_reads_back(tmp_path, frame, suffix):
-    path = tmp_path / f"clip{suffix}"
-    with OverlaySink(path, 12.5) as sink:
-        for index in range(10):
-            sink.write(frame(index, size=(97, 121)))
-    images, fps = read(path)
-    assert [image.shape for image in images] == [(96, 120, 3)] * 10
-    assert fps == pytest.approx(12.5)
-
-
-@pytest.mark.parametrize("fps", [0.0, -1.0, float("nan"), float("inf")])
-def test_without_a_frame_rate_it_is_25(tmp_path, frame, fps):
-    with OverlaySink(tmp_path / "clip.mp4", fps) as sink:
-        sink.write(frame(0, size=(64, 64)))
-    assert read(tmp_path / "clip.mp4")[1] == pytest.approx(25)
-
-
-def test_frames_of_other_sizes_are_fitted_with_margins(tmp_path, frame):
-    with OverlaySink(tmp_path / "clip.mp4", 25) as sink:
-        for size in ((120, 160), (240, 320), (160, 120), (60, 200)):
-            sink.write(frame(0, faces=0, size=size))
-    images, _ = read(tmp_path / "clip.mp4")
-    assert [image.shape for image in images] == [(120, 160, 3)] * 4
-    assert images[1][60, 5].mean() > 100  # same aspect: no margin
-    assert images[2][60, 5].mean() < 20 and images[2][60, 80].mean() > 100
-    assert images[3][5, 80].mean() < 20 and images[3][60, 80].mean() > 100
-
-
-def test_an_exception_leaves_a_video_that_can_be_played(tmp_path, frame):
-    with pytest.raises(ZeroDivisionError), OverlaySink(tmp_path / "clip.mp4", 25) as sink:
-        for index in range(4):
-            sink.write(frame(index, size=(64, 64)))
-        raise ZeroDivisionError
-    assert sink.final_path == tmp_path / "clip.incomplete.mp4"
-    assert len(read(sink.final_path)[0]) == 4
-
-
 def test_a_still_is_the_annotated_frame(tmp_path, frame):
     result = frame(0, size=(101, 133))
     with OverlaySink(tmp_path / "still.PNG") as sink:
@@ -170,17 +123,6 @@ def test_a_still_holds_one_frame(tmp_path, frame):
     with pytest.raises(OutputError, match="holds one frame"), OverlaySink(tmp_path / "still.jpg") as sink:
         sink.write(frame(0, size=(64, 64)))
         sink.write(frame(1, size=(64, 64)))
-
-
-def test_an_unknown_suffix_is_refused_before_any_work(tmp_path):
-    with pytest.raises(OutputError, match="change the suffix"):
-        OverlaySink(tmp_path / "clip.gif", 25)
-
-
-def test_an_encoder_that_does_not_open_is_an_error(tmp_path, frame):
-    with pytest.raises(OutputError, match="OpenCV cannot write"), OverlaySink(tmp_path / "clip.mp4", 25) as sink:
-        sink.write(frame(0, size=(1, 1)))
-    assert sink.final_path is None and not list(tmp_path.iterdir())
 
 
 @settings(max_examples=60, deadline=None)

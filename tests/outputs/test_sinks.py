@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 from pathlib import Path
 
+import av
+import pandas as pd
 import pytest
 
+from mdhr_sdk.atomic import LOCK, RESULTS, incomplete
 from mdhr_sdk.errors import InputError, OutputError
 from mdhr_sdk.outputs import CsvSink, OverlaySink
 
@@ -17,7 +21,7 @@ def names(folder: Path) -> set[str]:
 
 
 def test_importing_the_package_loads_no_heavy_library():
-    code = "import sys, mdhr_sdk.outputs; print({'cv2', 'matplotlib', 'pandas', 'torch'} & set(sys.modules))"
+    code = "import sys, mdhr_sdk.outputs; print({'av', 'cv2', 'matplotlib', 'pandas', 'torch'} & set(sys.modules))"
     assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True).stdout.strip() == "set()"
 
 
@@ -28,7 +32,8 @@ def test_the_file_appears_only_when_it_is_complete(tmp_path, frame, codes, name)
     with sink:
         assert not path.parent.exists()
         sink.write(frame(0, size=(64, 64)))
-        assert names(path.parent) == {f".{path.stem}.part{path.suffix}"}
+        (place,) = path.parent.iterdir()
+        assert place.name.startswith(RESULTS) and names(place) == {LOCK, name}
         assert sink.final_path is None
     assert names(path.parent) == {name}
     assert sink.final_path == path and not sink.replaced
@@ -103,7 +108,7 @@ def test_a_folder_that_cannot_be_made_is_one_line(tmp_path, frame, codes, name):
     sink = CsvSink(path, codes) if path.suffix == ".csv" else OverlaySink(path, 25)
     with pytest.raises(OutputError) as caught, sink:
         sink.write(frame(0, size=(64, 64)))
-    assert "cannot write" in str(caught.value) and "\n" not in str(caught.value)
+    assert "cannot be written" in str(caught.value) and "\n" not in str(caught.value)
     assert sink.final_path is None
 
 
@@ -112,13 +117,123 @@ def test_a_folder_as_the_path_is_refused_before_any_work(tmp_path, codes):
         CsvSink(tmp_path, codes)
 
 
-@pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs a device that is always full")
-@pytest.mark.parametrize("name", ["scores.csv", "clip.mp4", "still.png"])
-def test_a_full_disk_is_an_error_and_never_a_complete_file(tmp_path, frame, codes, name):
-    path = tmp_path / name
-    path.with_name(f".{path.stem}.part{path.suffix}").symlink_to("/dev/full")
-    sink = CsvSink(path, codes) if path.suffix == ".csv" else OverlaySink(path, 25)
-    with pytest.raises(OutputError), sink:
-        for index in range(1 if name == "still.png" else 30):
-            sink.write(frame(index, size=(64, 64)))
-    assert not path.exists()
+@pytest.mark.parametrize("name", ["scores.csv", "clip.mp4"])
+@pytest.mark.parametrize("complete", [True, False])
+def test_two_writers_of_one_name_do_not_meet(tmp_path, frame, codes, name, complete):
+    """In turns, frame by frame; each file is whole and its own, and the last one to end stays."""
+    path, lengths = tmp_path / name, (3, 30)
+    sinks = [CsvSink(path, codes) if name == "scores.csv" else OverlaySink(path) for _ in lengths]
+    for index in range(30):
+        for sink, length in zip(sinks, lengths, strict=True):
+            if index < length:
+                sink.write(frame(index, size=(64, 64)))
+    for sink, length in zip(sinks, lengths, strict=True):
+        sink.close(complete)
+        assert sink.final_path == (path if complete else incomplete(path))
+        assert names(tmp_path) >= {sink.final_path.name} and rows(sink.final_path) == length
+    assert len(names(tmp_path)) == 1
+
+
+def rows(path: Path) -> int:
+    if path.suffix == ".csv":
+        return len(path.read_text().splitlines()) - 1
+    with av.open(str(path)) as video:
+        return len(list(video.decode(video=0)))
+
+
+TABLE = """
+import sys
+sys.path.insert(0, sys.argv[2])
+from conftest import CODES, make_frame
+from mdhr_sdk.outputs import CsvSink
+with CsvSink(sys.argv[1], CODES) as sink:
+    sink.write(make_frame(0, source=sys.argv[3]))
+    print("writing", flush=True)
+    sys.stdin.readline()
+    for index in range(1, 200):
+        sink.write(make_frame(index, source=sys.argv[3]))
+"""
+
+
+def test_two_processes_that_write_one_name_leave_one_whole_table(tmp_path):
+    words = [sys.executable, "-c", TABLE, str(tmp_path / "scores.csv"), str(Path(__file__).parent)]
+    started = [
+        subprocess.Popen([*words, name], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+        for name in ("a.mp4", "b.mp4")
+    ]
+    for process in started:
+        assert process.stdout.readline() == "writing\n"
+    for process in started:
+        process.communicate("go\n", timeout=60)
+    assert [process.returncode for process in started] == [0, 0] and names(tmp_path) == {"scores.csv"}
+    table = pd.read_csv(tmp_path / "scores.csv")
+    assert table.source.nunique() == 1 and list(table.frame) == list(range(200))
+
+
+def test_a_link_is_replaced_and_what_it_points_to_stays(tmp_path, frame, codes):
+    other, path = tmp_path / "other.csv", tmp_path / "scores.csv"
+    other.write_text("mine")
+    for name in (path.name, ".scores.part.csv", "scores.incomplete.csv"):
+        (tmp_path / name).symlink_to(other)
+    for complete in (True, False):
+        sink = CsvSink(path, codes)
+        sink.write(frame(0))
+        sink.close(complete)
+        assert not sink.final_path.is_symlink() and rows(sink.final_path) == 1
+    assert other.read_text() == "mine" and (tmp_path / ".scores.part.csv").is_symlink()
+
+
+def test_names_of_255_bytes_can_be_written_and_kept_incomplete(tmp_path, frame, codes):
+    for stem in ("x" * 251, "\u4e2d" * 83, "a: b%d?#"):
+        path = tmp_path / f"{stem}.csv"
+        for complete in (True, False):
+            sink = CsvSink(path, codes)
+            sink.write(frame(0))
+            sink.close(complete)
+            assert sink.final_path.exists() and len(sink.final_path.name.encode()) <= 255
+        assert sink.final_path.name.endswith(".incomplete.csv")
+    with OverlaySink(tmp_path / "http:b%03d.mp4") as video:
+        video.write(frame(0, size=(64, 64)))
+    assert rows(tmp_path / "http:b%03d.mp4") == 1
+
+
+FULL = """
+import resource, sys
+sys.path.insert(0, sys.argv[2])
+from conftest import CODES, make_frame
+from mdhr_sdk.errors import OutputError
+from mdhr_sdk.outputs import CsvSink, OverlaySink, SinkGroup
+path = sys.argv[1]
+sink = CsvSink(path, CODES) if path.endswith(".csv") else OverlaySink(path)
+resource.setrlimit(resource.RLIMIT_FSIZE, (int(sys.argv[3]), int(sys.argv[3])))
+try:
+    with sink:
+        for index in range(1 if path.endswith(".png") else 100):
+            sink.write(make_frame(index, size=(240, 320)))
+except OutputError as error:
+    print(error)
+    print(sink.final_path and sink.final_path.name)
+"""
+
+
+@pytest.mark.parametrize("room", [0, 700, 9000])
+@pytest.mark.parametrize("name", ["scores.csv", "clip.mp4", "clip.mkv", "still.png"])
+def test_a_full_disk_is_one_line_and_never_a_complete_file(tmp_path, name, room):
+    """A process may write files of some bytes only, and is refused more as by a full disk."""
+    words = [sys.executable, "-c", FULL, str(tmp_path / name), str(Path(__file__).parent), str(room)]
+    done = subprocess.run(words, check=True, capture_output=True, text=True)
+    if name == "still.png" and room == 9000:
+        return
+    said, kept = done.stdout.splitlines()
+    assert f"{name}' cannot be written: File too large; choose a folder with" in said
+    assert names(tmp_path) == set() if kept == "None" else {kept}
+    assert ".incomplete." in kept or kept == "None"
+
+
+def test_a_device_or_a_folder_is_never_replaced(tmp_path, frame, codes):
+    sink = CsvSink(tmp_path / "scores.csv", codes)
+    sink.write(frame(0))
+    os.mkfifo(tmp_path / "scores.csv")
+    with pytest.raises(OutputError, match="something that is no file has this name"):
+        sink.close()
+    assert (tmp_path / "scores.csv").is_fifo() and rows(tmp_path / "scores.incomplete.csv") == 1

@@ -23,10 +23,11 @@ def test_columns_follow_the_codes(tmp_path, frame, codes):
     with CsvSink(tmp_path / "a.csv", codes) as sink:
         sink.write(frame(0, faces=0))
     header = (tmp_path / "a.csv").read_text().splitlines()[0].split(",")
-    assert header[:9] == ["source", "frame", "timestamp_s", "status", "track_id", "x0_px", "y0_px", "x1_px", "y1_px"]
-    assert header[9:11] == ["AU01_probability", "AU01_occurrence"]
+    before = ["source", "frame", "timestamp_s", "status", "note", "track_id", "x0_px", "y0_px", "x1_px", "y1_px"]
+    assert header[:10] == before
+    assert header[10:12] == ["AU01_probability", "AU01_occurrence"]
     assert header[-3:] == ["AU24_probability", "AU24_occurrence", "model"]
-    assert len(header) == 9 + 2 * len(codes) + 1
+    assert len(header) == 10 + 2 * len(codes) + 1
 
 
 def test_rows_read_back_equal(tmp_path, frames, codes):

@@ -9,10 +9,10 @@ from pathlib import Path
 from typing import Any
 
 from ... import __version__
+from ...atomic import write_whole
 from ...errors import ConfigError, DataError
 from ...modelfolder.folder import sha256
 from ...vision import DEFAULT_TEMPLATE
-from .files import write_whole
 from .spec import DatasetSpec
 from .workers import MakeMesher
 
@@ -69,7 +69,7 @@ def check_settings(out: Path, settings: dict[str, Any]) -> None:
         changes = ", ".join(f"{key} {earlier.get(key)} and not {settings[key]}" for key in differing)
         raise DataError(f"'{out}' holds crops made with {changes}; choose another --out, or remove the folder")
     if not path.exists():
-        write_whole(path, as_json(settings))
+        write_whole(path, as_json(settings), DataError)
 
 
 def _name(make_mesher: MakeMesher | None) -> str:

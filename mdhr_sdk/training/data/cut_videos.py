@@ -13,11 +13,11 @@ from typing import Any, Protocol
 import cv2
 import numpy as np
 
+from ...atomic import write_whole
 from ...errors import DataError, InputError, SourceError
 from ...vision import DEFAULT_TEMPLATE, Face, align, list_sources
 from ...vision.sources.images import read_image
 from ...vision.sources.source import Image
-from .files import write_whole
 from .raw import RawVideo, picture_files
 from .spec import DatasetSpec
 
@@ -77,7 +77,7 @@ class CropJob:
 
     def finish(self, source: Source, left_out: dict[int, str] | None) -> None:
         """Say that the video is done, or with None begun, with pictures and labels as they were when it began."""
-        write_whole(self.record, json.dumps({"source": source, "left_out": left_out}, indent=1).encode())
+        write_whole(self.record, json.dumps({"source": source, "left_out": left_out}, indent=1), DataError)
 
     def source(self) -> Source:
         """What the crops depend on besides the settings that all videos share.
@@ -137,7 +137,7 @@ def cut_video(job: CropJob, mesher: Mesher, tick: Callable[[], None]) -> dict[in
         else:
             del left_out[number]
             if not job.path(number).is_file():
-                write_whole(job.path(number), _encoded(crop, job.path(number).suffix))
+                write_whole(job.path(number), _encoded(crop, job.path(number).suffix), DataError)
         tick()
     job.finish(source, left_out)
     return left_out

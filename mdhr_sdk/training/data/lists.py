@@ -15,8 +15,8 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from ...atomic import write_whole
 from ...errors import DataError
-from .files import write_whole
 from .frames import Fold, FrameList, frame_list
 from .spec import DatasetSpec, Kind, Part
 
@@ -207,4 +207,4 @@ def _check_weights(path: Path, half: FrameList) -> None:
 
 
 def _write(path: Path, rows: Iterable[str]) -> None:
-    write_whole(path, "".join(f"{row}\n" for row in rows).encode())
+    write_whole(path, "".join(f"{row}\n" for row in rows), DataError)

@@ -21,11 +21,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from ...atomic import sweep, write_whole
 from ...errors import DataError
 from ...vision import FaceMesher
 from .crop_settings import NOTE, PrepareOptions, as_json, check_settings, settings_of
 from .cut_videos import NOT_CODED, CropJob
-from .files import remove_leftovers, write_whole
 from .lists import Fold, FrameList, frame_list, write_fold
 from .raw import RawVideo, find_videos
 from .spec import DatasetSpec
@@ -90,7 +90,7 @@ def prepare(
     settings = settings_of(dataset, options, make_mesher)
     check_settings(out, settings)
     images, records = out / "img", out / "progress"
-    remove_leftovers(out)
+    sweep(out, below=True)
     jobs = [
         CropJob(dataset, video, images, records / f"{video.name}.json", options.size_px, options.template)
         for video in videos
@@ -99,7 +99,7 @@ def prepare(
     left_out = _cut_missing(jobs, make, options.workers, progress)
     prepared = _write_lists(dataset, videos, left_out, out / "list", options.partial)
     _write_report(dataset, videos, prepared, out)
-    write_whole(out / NOTE, as_json({**settings, "frames": prepared.listed, "left_out": prepared.reasons}))
+    write_whole(out / NOTE, as_json({**settings, "frames": prepared.listed, "left_out": prepared.reasons}), DataError)
     return prepared
 
 
@@ -197,4 +197,4 @@ def _write_report(dataset: DatasetSpec, videos: Sequence[RawVideo], prepared: Pr
     for video in videos:
         frames = sorted(prepared.left_out.get(video.name, {}).items())
         lines += [f"{dataset.crop_path(video.frame(number))},{reason}" for number, reason in frames]
-    write_whole(out / "left_out.csv", "".join(f"{line}\n" for line in lines).encode())
+    write_whole(out / "left_out.csv", "".join(f"{line}\n" for line in lines), DataError)

@@ -11,8 +11,8 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from ...atomic import whole, write_whole
 from ...errors import InputError
-from ..data.files import writing_whole
 from .metrics import check_labels, check_scores
 
 
@@ -62,7 +62,7 @@ class Predictions:
             OutputError: it cannot be written.
         """
         columns = {f.name: np.asarray(getattr(self.frames, f.name)) for f in fields(Frames)}
-        with writing_whole(path) as temporary, temporary.open("wb") as file:
+        with whole(path, settled=True) as temporary, temporary.open("wb") as file:
             np.savez_compressed(file, scores=self.scores, **columns)
 
     @classmethod
@@ -100,5 +100,4 @@ class Predictions:
             file, subject, labels, scores = place
             known = ["" if label < 0 else int(label) for label in labels]
             rows.writerow([file, subject, *known, *(f"{score:.6f}" for score in scores)])
-        with writing_whole(path) as temporary:
-            temporary.write_text(text.getvalue(), encoding="utf-8")
+        write_whole(path, text.getvalue(), settled=True)

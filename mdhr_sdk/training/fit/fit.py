@@ -8,6 +8,7 @@ FOLDER/logs/                     CSV and TensorBoard
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import warnings
 from collections.abc import Callable
@@ -23,12 +24,11 @@ from safetensors.torch import save_file
 from torch import Tensor
 from torch.utils.data import DataLoader
 
-from ...atomic import settle
+from ...atomic import whole
 from ...aus import LabelSet
 from ...errors import CheckpointError, ConfigError, TrainingError
 from ...model import MDHR, load_model
 from ...modelfolder.folder import ModelFolder
-from ..data.files import writing_whole
 from ..evaluate.metrics import count
 from ..evaluate.predictions import Frames, Predictions
 from .launch import check_processes, make_trainer, plain_errors, synchronised
@@ -148,11 +148,9 @@ class Keeper(pl.Callback):
         block = module.plan.blocks[trainer.current_epoch]
         if block.last == module.plan.batches and is_validated(self.settings, block.epoch + 1):
             self._validate(trainer, module, block.epoch + 1)
-        building = self.folder / f".{CHECKPOINT}.part"
-        trainer.save_checkpoint(building, weights_only=False)  # with the optimiser's state
-        if trainer.is_global_zero:
-            settle(building)
-            building.replace(self.folder / CHECKPOINT)
+        path = self.folder / CHECKPOINT  # written by the first process alone
+        with whole(path, settled=True) if trainer.is_global_zero else contextlib.nullcontext(path) as part:
+            trainer.save_checkpoint(part, weights_only=False)  # with the optimiser's state
         trainer.strategy.barrier("checkpoint")
 
     def _validate(self, trainer: pl.Trainer, module: MDHRTraining, epochs: int) -> None:
@@ -168,7 +166,7 @@ class Keeper(pl.Callback):
             logger.log_metrics({"validation/f1": figure, "epoch": epochs}, trainer.global_step)
         if trainer.is_global_zero:
             stem = epoch_stem(self.folder, epochs)
-            with writing_whole(stem.with_suffix(".safetensors")) as path:
+            with whole(stem.with_suffix(".safetensors"), settled=True) as path:
                 save_file({key: x.detach().cpu().contiguous() for key, x in module.judged.state_dict().items()}, path)
             predictions.save(stem.with_suffix(".npz"))
 

@@ -12,8 +12,8 @@ from typing import Any
 import torch
 
 from ... import __version__
+from ...atomic import write_whole
 from ...errors import InputError
-from ..data.files import writing_whole
 
 RECORD = "record.json"
 PACKAGES = ("torch", "timm", "pytorch-lightning", "numpy", "opencv-contrib-python")
@@ -37,8 +37,7 @@ def read_record(folder: Path) -> dict[str, Any]:
 
 
 def write_record(out: Path, record: dict[str, Any]) -> None:
-    with writing_whole(out / RECORD) as path:
-        path.write_text(json.dumps(record, indent=2) + "\n", encoding="utf-8")
+    write_whole(out / RECORD, json.dumps(record, indent=2) + "\n", settled=True)
 
 
 def note_surroundings(out: Path, record: dict[str, Any]) -> None:

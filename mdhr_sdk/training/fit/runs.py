@@ -22,10 +22,10 @@ from pathlib import Path
 from safetensors.torch import load_file
 
 from ... import __version__
-from ...errors import ConfigError, ModelFolderError, OutputError, TrainingError
+from ...atomic import PREFIX, write_whole
+from ...errors import ConfigError, DataError, ModelFolderError, TrainingError
 from ...model import MDHR, save_model
 from ...modelfolder.folder import ModelFolder
-from ..data.files import write_whole, writing_whole
 from ..data.subjects import Note, check_start, note_subjects, noted
 from ..evaluate.evaluation import HALF, HELD_OUT, SETTINGS, Choice, choose
 from ..evaluate.predictions import Frames
@@ -61,17 +61,13 @@ def start(settings: Settings, out: Path, folds: Sequence[int]) -> None:
         raise ConfigError(f"'{out}' exists and is not an empty folder; go on with: mdhr train --resume {out}")
     digest = _hash(settings.portable().to_yaml().encode())
     record = {"folds": list(folds), "seed": settings.trainer.seed, "settings": digest, "starts": [surroundings()]}
-    try:
-        out.mkdir(parents=True, exist_ok=True)
-        (out / SETTINGS).write_text(settings.to_yaml(), encoding="utf-8")
-    except OSError as error:
-        raise OutputError(f"'{out}' cannot be written: {error.strerror or error}") from None
+    write_whole(out / SETTINGS, settings.to_yaml())
     write_record(out, record)  # last, for it is what other processes wait for
 
 
 def _is_foreign(path: Path) -> bool:
     """Not of a start that was killed before it wrote its record."""
-    return path.name != SETTINGS and not (path.name.startswith(".") and path.suffix == ".part")
+    return path.name != SETTINGS and not path.name.startswith(PREFIX)
 
 
 def _wait_for(record: Path) -> None:
@@ -159,7 +155,7 @@ def _kept_note(settings: Settings, folder: Path) -> Note:
             raise TrainingError(f"'{path}' cannot be read ({error}); start a new run") from None
     note = start_note(settings)
     if is_first_process():
-        write_whole(path, json.dumps(note).encode())
+        write_whole(path, json.dumps(note), DataError)
     return note
 
 
@@ -208,8 +204,7 @@ def _check_same(folder: Path, data: FoldData) -> None:
     seen = folder / SEEN
     if not seen.is_file():
         folder.mkdir(parents=True, exist_ok=True)
-        with writing_whole(seen) as path:
-            path.write_text(json.dumps(now, indent=2) + "\n", encoding="utf-8")
+        write_whole(seen, json.dumps(now, indent=2) + "\n", settled=True)
         return
     try:
         before = dict(json.loads(seen.read_text(encoding="utf-8")))

@@ -9,27 +9,37 @@ from collections import Counter
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from ..vision import Source
-
+TABLE, TIMELINE, OVERLAY, STILL = "_aus.csv", "_timeline.png", "_overlay.mp4", "_overlay.jpg"
 MAX_STEM_BYTES = 200  # file systems take names of 255, and ours add up to 40
+Named = tuple[str, str]  # a source's name, and its kind as in `SourceInfo`
 
 
-def labels(sources: Sequence[Source]) -> list[str]:
+def labels(names: Sequence[str]) -> list[str]:
     """The end of each source's name, as much of it as tells it from the others."""
-    names = [re.split(r"[\\/]+", source.name.rstrip("\\/")) for source in sources]
-    ends = _told_apart(names, lambda parts: "/".join(parts))
-    return [end or source.name for end, source in zip(ends, sources, strict=True)]
+    parts = [re.split(r"[\\/]+", name.rstrip("\\/")) for name in names]
+    ends = _told_apart(parts, lambda parts: "/".join(parts))
+    return [end or name for end, name in zip(ends, names, strict=True)]
 
 
-def stems(sources: Sequence[Source]) -> list[str]:
+def stems(sources: Sequence[Named]) -> list[str]:
     """What the files of each source begin with: its name, with folders where it comes again; unique without case."""
     found: list[str] = []
     used: set[str] = set()
-    for stem in _told_apart([_path_parts(source) for source in sources], _file_stem):
+    for stem in _told_apart([_path_parts(*source) for source in sources], _file_stem):
         names = itertools.chain((stem,), (f"{stem}-{count}" for count in itertools.count(2)))
         found.append(next(name for name in names if name.casefold() not in used))
         used.add(found[-1].casefold())
     return found
+
+
+def kind_of(name: str) -> str:
+    """A source's kind, as far as its name tells."""
+    if "://" in name:
+        return "stream"
+    own = Path(name)
+    if glob.has_magic(own.name) and not own.exists():
+        return "sequence"
+    return "video" if re.fullmatch(r"\.\w*[^\W\d]\w*", own.suffix) else "camera"
 
 
 def _told_apart(names: Sequence[Sequence[str]], join: Callable[[Sequence[str]], str]) -> list[str]:
@@ -45,15 +55,15 @@ def _told_apart(names: Sequence[Sequence[str]], join: Callable[[Sequence[str]], 
         taken = [count + more for count, more in zip(taken, longer, strict=True)]
 
 
-def _path_parts(source: Source) -> list[str]:
+def _path_parts(name: str, kind: str) -> list[str]:
     """A name's folders and its own part: of a file without suffix, of a pattern the folder that it looks into."""
-    path = Path(source.name)
-    if source.kind == "sequence":
-        path = path.expanduser() if source.name.startswith("~") else path
+    path = Path(name)
+    if kind == "sequence":
+        path = path.expanduser() if name.startswith("~") else path
         while glob.has_magic(path.name) and not path.exists():
             path = path.parent
         return [part for part in path.parts if part != path.anchor] or ["images"]
-    own = path.stem if source.kind in ("video", "image") else path.name
+    own = path.stem if kind in ("video", "image") else path.name
     return [*(part for part in path.parent.parts if part != path.anchor), own]
 
 

@@ -1,0 +1,208 @@
+"""A video file that is encoded frame by frame, each with a time of its own."""
+
+from __future__ import annotations
+
+import math
+import os
+import statistics
+from collections import deque
+from collections.abc import Iterator
+from contextlib import contextmanager
+from fractions import Fraction
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..errors import MissingDependencyError, OutputError
+
+if TYPE_CHECKING:
+    from av.packet import Packet
+
+KEY_S = 1.0  # from one key frame to the next; a file that is cut off loses about as much
+STEPS = 101  # the last ones tell how long a frame is shown
+USUAL_FPS = 25.0
+BT601, VIDEO_RANGE = 6, 1  # FFmpeg's numbers for what OpenCV's conversion gives: BT.601, from 16 to 235
+
+
+class Codec(NamedTuple):
+    """An encoder of FFmpeg, its options, and the suffixes of files that hold what it makes."""
+
+    encoder: str
+    options: dict[str, str]
+    suffixes: tuple[str, ...]
+
+
+# As fast as they get: an overlay must not hold up what it shows. No frame is shown in another order than it comes.
+CODECS = {
+    "h264": Codec(
+        "libx264", {"preset": "ultrafast", "crf": "22", "bf": "0", "forced-idr": "1"}, (".mp4", ".m4v", ".mov", ".mkv")
+    ),
+    "vp9": Codec(
+        "libvpx-vp9",
+        {"deadline": "realtime", "cpu-used": "8", "row-mt": "1", "crf": "32", "b": "0", "lag-in-frames": "0"},
+        (".mp4", ".mkv", ".webm"),
+    ),
+    "av1": Codec(
+        "libsvtav1", {"preset": "10", "crf": "32", "svtav1-params": "rtc=1:pred-struct=1"}, (".mp4", ".mkv", ".webm")
+    ),
+}
+FORMATS = {".mp4": "mp4", ".m4v": "mp4", ".mov": "mov", ".mkv": "matroska", ".webm": "webm"}
+# While it is written, an mp4 is a row of fragments: one that is cut off can be read. At its end it becomes a plain one.
+FRAGMENTED = {
+    "movflags": "hybrid_fragmented+frag_keyframe+delay_moov+default_base_moof",
+    "flush_packets": "1",
+}
+CLUSTERED = {"cluster_time_limit": str(round(1000 * KEY_S)), "flush_packets": "1"}
+
+
+def check_codec(path: Path, codec: str) -> None:
+    """Check that `codec` is known, fits the suffix of `path` and can be encoded here.
+
+    Raises:
+        OutputError: one of these does not hold.
+        MissingDependencyError: PyAV is not installed.
+    """
+    if codec not in CODECS:
+        raise OutputError(f"an overlay's codec is one of {', '.join(CODECS)}; got {codec!r}")
+    suffixes = CODECS[codec].suffixes
+    if path.suffix.lower() not in suffixes:
+        why = "; avi keeps no frame times" if path.suffix.lower() == ".avi" else ""
+        raise OutputError(
+            f"an overlay is a still (.png, .jpg, .jpeg) or {codec} video ({', '.join(suffixes)}), but '{path.name}' is "
+            f"neither{why}; change the suffix or the codec"
+        )
+    try:
+        import av
+    except ModuleNotFoundError:
+        raise MissingDependencyError("an overlay video needs the package 'av'; run: pip install av") from None
+    if CODECS[codec].encoder not in av.codecs_available:
+        raise OutputError(
+            f"FFmpeg of the package 'av' has no {CODECS[codec].encoder}, which {codec} needs; take av's own wheels, "
+            "or another codec"
+        )
+
+
+class Encoder:
+    """Writes frames of one size to a file, in 4:2:0 and 8 bits.
+
+    A frame is shown until the next one's time, the last one for a usual step. A time that equals the one before is
+    moved behind it by the least that the file can hold. An earlier one is taken for a clock that started again: it and
+    all that follow are moved, so that it comes a usual step after the one before.
+
+    Args:
+        path: a new file with one of the suffixes of `codec`.
+        size: width and height in pixels, both even.
+        fps: usual frames a second, where they are known; 0 if not.
+        codec: a key of `CODECS`.
+
+    Raises:
+        OutputError: here or later, the encoder refuses.
+        OSError: here or later, the file cannot be written.
+    """
+
+    def __init__(self, path: Path, size: tuple[int, int], fps: float, codec: str) -> None:
+        import av
+
+        self._what = f"'{path.name}' as {codec} video of {size[0]}x{size[1]}"
+        self._fps = fps if fps > 0 else USUAL_FPS
+        kind = FORMATS[path.suffix.lower()]
+        self._rate = 90_000 if kind in ("mp4", "mov") else 1000  # ticks a second; Matroska's are fixed
+        self._last = -1  # in ticks
+        self._last_s = -math.inf
+        self._shift = 0  # in ticks, from the source's clock to the file's
+        self._key = -self._rate
+        self._steps: deque[int] = deque(maxlen=STEPS)
+        self._held: Packet | None = None
+        self._out = path.open("xb")
+        try:
+            with self._refusals():
+                options = FRAGMENTED if kind in ("mp4", "mov") else CLUSTERED
+                self._file = av.open(self._out, "w", format=kind, options=options)
+                self._stream = self._added(size, codec)
+        except BaseException:
+            self._out.close()
+            raise
+
+    def _added(self, size: tuple[int, int], codec: str) -> Any:
+        encoder, options, _ = CODECS[codec]
+        os.environ.setdefault("SVT_LOG", "1")  # SVT-AV1 prints its settings unless the environment says errors only
+        hint = Fraction(min(1000.0, max(1.0, self._fps))).limit_denominator(1001)
+        stream: Any = self._file.add_stream(encoder, hint, dict(options))
+        context = stream.codec_context
+        stream.width, stream.height = size
+        stream.pix_fmt = "yuv420p"
+        stream.time_base = context.time_base = Fraction(1, self._rate)
+        context.gop_size = max(1, min(250, round(self._fps * KEY_S)))
+        context.thread_count = 2  # so that the caller need not wait for the encoder
+        context.colorspace = context.color_primaries = context.color_trc = BT601
+        context.color_range = VIDEO_RANGE
+        return stream
+
+    def write(self, image_bgr: NDArray[np.uint8], time_s: float, anew: bool = False) -> None:
+        """Add an image (height, width, 3) at a time in seconds; `anew` says that the clock starts again with it."""
+        import av
+        import cv2
+
+        planes = np.asarray(cv2.cvtColor(image_bgr, cv2.COLOR_BGR2YUV_I420), np.uint8)
+        frame: Any = av.VideoFrame.from_ndarray(planes, format="yuv420p")
+        frame.pts, frame.time_base = self._ticks(time_s, anew), Fraction(1, self._rate)
+        if frame.pts >= self._key + KEY_S * self._rate:
+            frame.pict_type, self._key = av.video.frame.PictureType.I, frame.pts
+        self._encode(frame)
+        self._out.flush()  # whoever kills the process leaves a file that holds it
+
+    def close(self) -> None:
+        """Write what is left and finish the file."""
+        with self._out:
+            try:
+                self._encode(None)
+                with self._refusals():
+                    self._mux(None)
+            finally:
+                with self._refusals():
+                    self._file.close()
+
+    def _encode(self, frame: Any) -> None:
+        with self._refusals():
+            for packet in self._stream.encode(frame):
+                self._mux(packet)
+
+    def _mux(self, packet: Packet | None) -> None:
+        """Write the packet before, of which is known by now how long it lasts."""
+        before, self._held = self._held, packet
+        if before is not None:
+            before.duration = self._step if packet is None else (packet.pts or 0) - (before.pts or 0)
+            self._file.mux(before)
+
+    def _ticks(self, time_s: float, anew: bool) -> int:
+        """A frame's time in the file, which is later than that of the frame before."""
+        ticks = round(time_s * self._rate) + self._shift
+        if self._last < 0:
+            self._shift = -min(0, ticks)
+            ticks = max(0, ticks)
+        elif anew or time_s < self._last_s:
+            self._shift += self._last + self._step - ticks
+            ticks = self._last + self._step
+        elif time_s > self._last_s:
+            self._steps.append(max(1, ticks - self._last))
+        self._last, self._last_s = max(ticks, self._last + 1), time_s
+        return self._last
+
+    @property
+    def _step(self) -> int:
+        """Ticks from one frame to the next, as a rule."""
+        return statistics.median_low(self._steps) if self._steps else max(1, round(self._rate / self._fps))
+
+    @contextmanager
+    def _refusals(self) -> Iterator[None]:
+        """What FFmpeg reports, in one line; what the system reports stays as it is."""
+        import av
+
+        try:
+            yield
+        except av.error.FFmpegError as error:
+            if isinstance(error, OSError):
+                raise
+            raise OutputError(f"FFmpeg cannot write {self._what} ({error}); try another codec") from error
