@@ -4,16 +4,20 @@ from __future__ import annotations
 
 from importlib.resources import as_file, files
 from pathlib import Path
+from typing import Annotated, Optional
 
 import numpy as np
+import typer
 from numpy.typing import NDArray
 
 from ..errors import require
 from ..modelfolder.config import Preprocessing
 from ..modelfolder.folder import ModelFolder, sha256
 from ..vision import FaceMesher, align, list_sources, prepare
+from .options import command_app
 
 CLIP_FRAMES = 16
+app = command_app()
 
 
 def make_folder(
@@ -61,3 +65,19 @@ def demo_crops(size_px: int) -> NDArray[np.uint8]:
             step = (source.info.frame_count or CLIP_FRAMES) // CLIP_FRAMES
             images = [frame.image for frame in source if frame.index % step == 0][:CLIP_FRAMES]
         return np.stack([align(image, mesher.find(image)[0].landmarks_px, size_px=size_px) for image in images])
+
+
+@app.command()
+def init(
+    folder: Annotated[Path, typer.Argument(help="New folder for the model.")],
+    backbone: Annotated[str, typer.Option(help="resnet50, swin_base or a timm name.")] = "resnet50",
+    label_set: Annotated[str, typer.Option(help="bp4d (12 AUs) or disfa (8 AUs).")] = "bp4d",
+    k: Annotated[int, typer.Option(help="Frames on each side whose differences are averaged.")] = 5,
+    seed: Annotated[int, typer.Option(help="Of the random weights.")] = 0,
+    pretrained: Annotated[bool, typer.Option(help="ImageNet weights in the backbone (downloads them).")] = False,
+    checkpoint: Annotated[Optional[Path], typer.Option(help="Weights of the released code (.pth) to load.")] = None,
+) -> None:
+    """Make a model folder, untrained or from a checkpoint."""
+    made, parameters = make_folder(folder, label_set, backbone, k, seed, pretrained, checkpoint)
+    note = "" if made.config.trained else " Untrained: its scores mean nothing."
+    typer.echo(f"{made.path}: {label_set} {backbone}, {parameters:,} parameters.{note}")
