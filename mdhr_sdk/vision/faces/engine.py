@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib
 import os
 import threading
+import warnings
 import weakref
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -164,6 +165,9 @@ def import_mediapipe() -> Any:
     Raises:
         MissingDependencyError: it is not installed.
     """
+    # Protobuf 4 says at every face what is wrong with older versions of MediaPipe. Only this sentence of this package
+    # is ignored; the caller's other filters stay.
+    warnings.filterwarnings("ignore", r"SymbolDatabase\.GetPrototype", module=r"google\.protobuf\.")
     try:
         with quiet:
             mediapipe = importlib.import_module("mediapipe")
