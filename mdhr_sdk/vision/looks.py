@@ -47,25 +47,27 @@ class Look:
 
     def may_be(self, other: Look, gap_s: float) -> bool:
         """Whether both may be of one person, `gap_s` seconds apart."""
-        pattern, colour = self.differences(other)
-        if pattern > min(OTHER + OTHER_A_SECOND * gap_s, MOST_OTHER):
-            return False
-        return pattern <= PATTERN or colour <= min(COLOUR + COLOUR_A_SECOND * gap_s, MOST_COLOUR)
+        pattern = self.pattern_from(other)
+        if pattern <= PATTERN or pattern > min(OTHER + OTHER_A_SECOND * gap_s, MOST_OTHER):
+            return pattern <= PATTERN
+        return self.colour_from(other) <= min(COLOUR + COLOUR_A_SECOND * gap_s, MOST_COLOUR)
 
     def resembles(self, other: Look) -> bool:
         """Whether both are so alike that a face may be recognised elsewhere in the frame, or after a cut."""
-        pattern, colour = self.differences(other)
-        return pattern <= ALIKE and colour <= COLOUR
+        return self.pattern_from(other) <= ALIKE and self.colour_from(other) <= COLOUR
 
-    def differences(self, other: Look) -> tuple[float, float]:
-        """Of the brightness pattern, in units of its contrast, and of the colour, in logarithms."""
+    def pattern_from(self, other: Look) -> float:
+        """Median difference in brightness, in units of the contrast."""
         mine, its = self._grey(), other._grey()
         contrasts = [max(float(grey.std()), NOISE) for grey in (mine, its)]
         # The first is for other light, the second for a part that is hidden, which changes mean and contrast.
         evened = (mine - mine.mean()) / contrasts[0] - (its - its.mean()) / contrasts[1]
-        pattern = min(float(np.median(np.abs(evened))), float(np.median(np.abs(mine - its))) / max(contrasts))
+        return min(float(np.median(np.abs(evened))), float(np.median(np.abs(mine - its))) / max(contrasts))
+
+    def colour_from(self, other: Look) -> float:
+        """Median difference of the colour channel that differs most, in logarithms: 0.1 is 10 %."""
         change = np.log(np.maximum(self.cells, DARK)) - np.log(np.maximum(other.cells, DARK))
-        return pattern, float(np.abs(np.median(change.reshape(-1, 3), axis=0)).max())
+        return float(np.abs(np.median(change.reshape(-1, 3), axis=0)).max())
 
     def _grey(self) -> NDArray[np.float32]:
         return self.cells @ np.array([0.114, 0.587, 0.299], np.float32)
