@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from mdhr_sdk.errors import MDHRError, MissingDependencyError, TruncatedSourceError, require
+from mdhr_sdk.errors import MDHRError, MissingDependencyError, TruncatedSourceError, import_cv2, require
 
 
 @pytest.fixture
@@ -69,3 +69,21 @@ def test_an_installed_package_that_fails_to_import_shows_why(package, init: str,
 def test_a_truncated_source_says_how_far_it_came():
     error = TruncatedSourceError("cut", decoded=3, declared=10)
     assert (str(error), error.decoded, error.declared, error.results) == ("cut", 3, 10, None)
+
+
+def test_a_system_library_that_opencv_lacks_is_named_with_the_command(monkeypatch, tmp_path):
+    reason = "libGL.so.1: cannot open shared object file: No such file or directory"
+    (tmp_path / "cv2.py").write_text(f"raise ImportError({reason!r})")
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.delitem(sys.modules, "cv2", raising=False)
+    with pytest.raises(
+        MissingDependencyError, match=r"libGL\.so\.1.*apt-get install libgl1 libglib2\.0-0.*headless"
+    ) as e:
+        import_cv2()
+    assert "\n" not in str(e.value)
+
+
+def test_an_opencv_that_is_not_installed_is_named(monkeypatch):
+    monkeypatch.setitem(sys.modules, "cv2", None)
+    with pytest.raises(MissingDependencyError, match="pip install 'opencv-contrib-python"):
+        import_cv2()

@@ -10,7 +10,8 @@ from .sources.source import Image
 
 SIZE = (32, 18)
 THRESHOLD = 0.45  # footage of talking heads stays below 0.15, other scenes differ by 0.8 and more, bright or dim
-QUARTER = 0.15  # in each quarter too: otherwise a part of a picture of several has changed, such as a video call's
+QUARTER = 0.25  # a quarter that differs by less is as it was, so that only a part of the picture has changed
+TEXTURE = 10.0  # of 255: contrast below it does not tell one scene's quarter from another's
 NOISE = 4.0  # of 255: contrast below it is the camera's
 
 
@@ -29,10 +30,21 @@ class CutDetector:
         cv2 = import_cv2()
         # Grey first: a third as much to average.
         small = cv2.resize(cv2.cvtColor(image, cv2.COLOR_BGR2GRAY), SIZE, interpolation=cv2.INTER_AREA)
-        now = (small.astype(np.float32) - small.mean()) / max(float(small.std()), NOISE)
+        now = small.astype(np.float32)
         last, self._last = self._last, now
-        if last is None:
+        if last is None or np.abs(_evened(now) - _evened(last)).mean() <= THRESHOLD:
             return False
-        change = np.abs(now - last)
-        quarters = change.reshape(2, SIZE[1] // 2, 2, SIZE[0] // 2).mean(axis=(1, 3))
-        return bool(change.mean() > THRESHOLD and quarters.min() > QUARTER)
+        return not any(_unchanged(*pair) for pair in zip(_quarters(now), _quarters(last), strict=True))
+
+
+def _evened(grey: NDArray[np.float32]) -> NDArray[np.float32]:
+    return (grey - grey.mean()) / max(float(grey.std()), NOISE)
+
+
+def _quarters(grey: NDArray[np.float32]) -> list[NDArray[np.float32]]:
+    return [part for half in np.split(grey, 2) for part in np.split(half, 2, axis=1)]
+
+
+def _unchanged(now: NDArray[np.float32], last: NDArray[np.float32]) -> bool:
+    textured = min(now.std(), last.std()) > TEXTURE
+    return bool(textured and np.abs(_evened(now) - _evened(last)).mean() < QUARTER)

@@ -23,16 +23,16 @@ NOISE = 4.0  # of 255: contrast below it is the camera's
 DARK = 8.0  # of 255: darker colours say nothing
 
 # Medians, so that a hand over less than half of the face counts for nothing. Measured on eight videos of people and
-# renderings (talk, laughter, fast turns, blinks) and on 3,400 pairs of different people. From one frame to the next of
-# 25 or 30 a second the pattern of a face differs by up to 0.14 (0.32 in the wildest video) and its colour by up to
-# 0.06; of different people 98 % differ by more than PATTERN, and 97 % by more than COLOUR as well or by OTHER.
-# A quarter of a second apart one person's differ by up to 0.41 (0.54) and 0.08, and 90 % of the pairs are told apart.
+# renderings (talk, laughter, fast turns, blinks) and on 3,300 pairs of different people. From one frame to the next of
+# 25 or 30 a second one person's pattern differs by up to 0.16 (0.24 in the wildest video) and the colour by up to 0.03;
+# every fourth to every eighth frame by up to 0.30 (0.54) and 0.04 (0.09). Of different people 96 % differ so much
+# within a frame that they are told apart, and 87 % within a quarter of a second.
 PATTERN = 0.22
-COLOUR = 0.08  # in logarithms: 8 %
-OTHER = 0.45  # so different is a pattern only of another face, whatever its colour
-COLOUR_A_SECOND, MOST_COLOUR = 0.1, 0.16  # the longer between two frames, the more light and pose may have changed
+COLOUR = 0.06  # in logarithms: 6 %
+OTHER = 0.36  # so different is a pattern only of another face, whatever its colour
 ALIKE = 0.33
-OTHER_A_SECOND, MOST_OTHER = 1.5, 0.8
+COLOUR_A_SECOND, MOST_COLOUR = 0.15, 0.14  # the longer between two frames, the more light and pose may have changed
+OTHER_A_SECOND, MOST_OTHER = 1.8, 0.8
 
 
 @dataclass(frozen=True, eq=False)
@@ -47,25 +47,27 @@ class Look:
 
     def may_be(self, other: Look, gap_s: float) -> bool:
         """Whether both may be of one person, `gap_s` seconds apart."""
-        pattern, colour = self.differences(other)
-        if pattern > min(OTHER + OTHER_A_SECOND * gap_s, MOST_OTHER):
-            return False
-        return pattern <= PATTERN or colour <= min(COLOUR + COLOUR_A_SECOND * gap_s, MOST_COLOUR)
+        pattern = self.pattern_from(other)
+        if pattern <= PATTERN or pattern > min(OTHER + OTHER_A_SECOND * gap_s, MOST_OTHER):
+            return pattern <= PATTERN
+        return self.colour_from(other) <= min(COLOUR + COLOUR_A_SECOND * gap_s, MOST_COLOUR)
 
     def resembles(self, other: Look) -> bool:
         """Whether both are so alike that a face may be recognised elsewhere in the frame, or after a cut."""
-        pattern, colour = self.differences(other)
-        return pattern <= ALIKE and colour <= COLOUR
+        return self.pattern_from(other) <= ALIKE and self.colour_from(other) <= COLOUR
 
-    def differences(self, other: Look) -> tuple[float, float]:
-        """Of the brightness pattern, in units of its contrast, and of the colour, in logarithms."""
+    def pattern_from(self, other: Look) -> float:
+        """Median difference in brightness, in units of the contrast."""
         mine, its = self._grey(), other._grey()
         contrasts = [max(float(grey.std()), NOISE) for grey in (mine, its)]
         # The first is for other light, the second for a part that is hidden, which changes mean and contrast.
         evened = (mine - mine.mean()) / contrasts[0] - (its - its.mean()) / contrasts[1]
-        pattern = min(float(np.median(np.abs(evened))), float(np.median(np.abs(mine - its))) / max(contrasts))
+        return min(float(np.median(np.abs(evened))), float(np.median(np.abs(mine - its))) / max(contrasts))
+
+    def colour_from(self, other: Look) -> float:
+        """Median difference of the colour channel that differs most, in logarithms: 0.1 is 10 %."""
         change = np.log(np.maximum(self.cells, DARK)) - np.log(np.maximum(other.cells, DARK))
-        return pattern, float(np.abs(np.median(change.reshape(-1, 3), axis=0)).max())
+        return float(np.abs(np.median(change.reshape(-1, 3), axis=0)).max())
 
     def _grey(self) -> NDArray[np.float32]:
         return self.cells @ np.array([0.114, 0.587, 0.299], np.float32)

@@ -43,3 +43,20 @@ def test_exposure_is_no_cut(demo_frames: np.ndarray, gain: float) -> None:
 def test_noise_in_the_dark_is_no_cut() -> None:
     rng, detector = np.random.default_rng(0), CutDetector()
     assert not any(detector.is_cut(rng.integers(0, 12, (240, 320, 3), np.uint8)) for _ in range(20))
+
+
+def test_a_part_of_the_picture_that_changes_is_no_cut(demo_frames: np.ndarray) -> None:
+    """As in a video call, whose other participants go on."""
+    detector = CutDetector()
+    first, second = demo_frames[0], 255 - demo_frames[0][::-1]
+    assert not detector.is_cut(np.hstack([first, demo_frames[20]]))
+    assert not detector.is_cut(np.hstack([second, demo_frames[21]]))
+    assert detector.is_cut(np.hstack([first, second])), "both halves"
+
+
+def test_a_corner_without_texture_hides_no_cut(demo_frames: np.ndarray) -> None:
+    detector = CutDetector()
+    scenes = [demo_frames[0].copy(), other(demo_frames[0])]
+    for scene in scenes:
+        scene[:160, :160] = 20
+    assert [detector.is_cut(scene) for scene in scenes] == [False, True]

@@ -174,6 +174,58 @@ def test_quiet_nests_and_always_restores(capfd):
     assert capfd.readouterr().err == "seen"
 
 
+FORKED = """
+import os, sys
+import cv2
+from mdhr_sdk.errors import MDHRError
+from mdhr_sdk.vision import FaceMesher
+
+def says(use):
+    sys.stdout.flush()
+    child = os.fork()
+    if child == 0:
+        try:
+            use()
+            print("went on")
+        except MDHRError as error:
+            print(error)
+        sys.stdout.flush()
+        os._exit(0)
+    assert os.waitpid(child, 0)[1] == 0
+
+image = cv2.imread(sys.argv[1])
+mesher = FaceMesher(max_faces=1)
+assert mesher.find(image)
+says(lambda: mesher.find(image))
+says(mesher.reset)
+says(FaceMesher)
+says(mesher.close)
+mesher.close()
+says(FaceMesher)
+assert FaceMesher(max_faces=1).find(image), "this process goes on"
+"""
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="nothing forks there")
+def test_after_a_fork_face_models_raise_and_do_not_hang(demo_frames, tmp_path):
+    cv2.imwrite(str(tmp_path / "face.png"), demo_frames[0])
+    command = [sys.executable, "-c", FORKED, str(tmp_path / "face.png")]
+    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=120)
+    assert done.returncode == 0, done.stderr
+    said = done.stdout.splitlines()
+    assert said[3] == "went on", "to close is no use of them"
+    assert all("forked" in line and "get_context('spawn')" in line for line in said[:3] + said[4:]) and len(said) == 5
+
+
+def test_a_system_library_that_mediapipe_lacks_is_named_with_the_command(monkeypatch):
+    def broken(name):
+        raise ImportError("libEGL.so.1: cannot open shared object file: No such file or directory")
+
+    monkeypatch.setattr(faces.importlib, "import_module", broken)
+    with pytest.raises(MissingDependencyError, match=r"^mediapipe .*libEGL\.so\.1.*apt-get install libgl1.*headless"):
+        FaceMesher()
+
+
 def test_a_missing_mediapipe_is_named_with_the_command(monkeypatch):
     def absent(name):
         raise ModuleNotFoundError(f"No module named '{name}'", name=name)

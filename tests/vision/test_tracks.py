@@ -6,12 +6,13 @@ from collections import Counter
 from dataclasses import dataclass
 from itertools import pairwise
 
+import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mdhr_sdk.errors import ConfigError, InputError
-from mdhr_sdk.vision import Tracker, iou
+from mdhr_sdk.vision import Look, Tracker, iou
 
 
 @dataclass(frozen=True)
@@ -152,3 +153,48 @@ def test_time_must_not_run_backwards():
 def test_settings_out_of_range_are_refused(bad):
     with pytest.raises(ConfigError, match=next(iter(bad))):
         Tracker(**bad)
+
+
+def person(number: int, gain: float = 1.0) -> Look:
+    cells = np.random.default_rng(number).uniform(40, 160, (12, 10, 3)) * (1 + number * np.array([0.2, 0.0, 0.3]))
+    return Look((gain * cells).astype(np.float32))
+
+
+def test_looks_tell_who_is_in_a_place():
+    tracker = Tracker()
+    told = [
+        (0.0, person(1)),
+        (0.04, person(1, 0.6)),
+        (0.08, person(2)),
+        (0.12, person(2)),
+        (0.16, person(1)),
+        (0.2, None),
+    ]
+    ids = [tracker.update([box(0)], at_s, lambda _, look=look: look) for at_s, look in told]
+    assert ids == [[0], [0], [1], [1], [0], [0]], "who is back within a second has the old id"
+
+
+def test_a_face_that_moved_farther_than_its_box_is_known_by_its_looks():
+    tracker = Tracker()
+    told = [(0, person(1)), (14, person(1)), (28, person(2)), (28 + 16, person(2))]
+    assert [tracker.update([box(x)], 0.2 * i, lambda _, look=look: look) for i, (x, look) in enumerate(told)] == [
+        [0],
+        [0],
+        [1],
+        [2],
+    ], "up to one and a half times its side"
+
+
+def test_after_a_cut_only_a_face_that_was_away_and_looks_the_same_has_its_old_id():
+    tracker = Tracker()
+    one, other = (lambda _: person(1)), (lambda _: person(2))
+    assert tracker.update([box(0)], 0.0, one) == [0]
+    tracker.cut()
+    assert tracker.update([], 0.04, one) == []
+    tracker.cut()
+    assert tracker.update([box(1)], 0.5, one) == [0], "hidden by something large"
+    tracker.cut()
+    assert tracker.update([box(1)], 0.54, one) == [1], "another scene"
+    tracker.cut()
+    assert tracker.update([], 0.58, one) == []
+    assert tracker.update([box(1)], 0.62, other) == [2]
