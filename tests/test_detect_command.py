@@ -312,8 +312,8 @@ def test_threads_have_short_turns_while_it_runs(fake_detector: AUDetector, tmp_p
     seen: list[float] = []
 
     def frames() -> Iterator[np.ndarray]:
-        yield picture(0, {0})  # taken while the sources are listed
         seen.append(sys.getswitchinterval())
+        yield picture(0, {0})
         if breaks:
             raise ZeroDivisionError
 

@@ -156,6 +156,19 @@ def test_whatever_gives_paths_is_a_list_of_them(tmp_path, wrap):
     assert sorted(kinds(list_sources(wrap(tmp_path)))) == [("a.mp4", "video"), ("b.mp4", "video")]
 
 
+def test_a_generator_function_is_not_asked_before_it_is_read():
+    asked = []
+
+    def paths():
+        asked.append(True)
+        yield "a.mp4"
+
+    (source,) = list_sources(paths())
+    assert not asked
+    with source, pytest.raises(InputError, match=r"it gives paths, as 'a\.mp4'; give a list of them"):
+        list(source)
+
+
 def test_an_array_may_hold_one_path(tmp_path):
     path = write_video(tmp_path / "a.mp4", 2)
     assert kinds(list_sources(np.array(str(path)))) == [("a.mp4", "video")]

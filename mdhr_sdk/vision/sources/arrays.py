@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -39,6 +40,8 @@ def _open(opened: Opened) -> Iterator[Opened]:
 def _timed(images: Iterator[object], name: str, fps: float) -> Iterator[tuple[Image, float]]:
     index = -1
     for index, image in enumerate(images):
+        if isinstance(image, str | os.PathLike):
+            raise InputError(f"expected {name} to give images; it gives paths, as {str(image)!r}; give a list of them")
         yield check_image(image, f"frame {index} of {name}"), index / fps
     if index < 0:
         raise InputError(f"expected {name} to give at least one frame; it gave none; was the iterator used before?")

@@ -66,14 +66,14 @@ class Decoder:
         container: open for reading.
         track: one of its picture tracks.
         damage: counts the packets and pictures that were lost.
-        tries: reads in a row that may fail; 1 where a failed read is the end.
+        live: a failed read is the end, and no picture waits for the next ones, as it does in frame threads.
     """
 
-    def __init__(self, container: InputContainer, track: VideoStream, damage: Damage, tries: int = TRIES) -> None:
+    def __init__(self, container: InputContainer, track: VideoStream, damage: Damage, live: bool = False) -> None:
         self._container = container
         self._track = track
         self._damage = damage
-        self._tries = tries
+        self._tries = 1 if live else TRIES
         self._codec_aspect = track.codec_context.sample_aspect_ratio
         self._look: object = None  # size, pixel format, aspect and turn of the picture before
         self._lost = False  # pictures were lost since the last one
@@ -83,7 +83,7 @@ class Decoder:
         self._next_dts: int | None = None
         self._arrived_s = 0.0
         self._packets_in, self._pictures_out = 0, 0
-        track.thread_type = "AUTO"
+        track.thread_type = "SLICE" if live else "AUTO"
 
     def __iter__(self) -> Iterator[Decoded]:
         for packet in self._packets():

@@ -76,7 +76,7 @@ def open_stream(url: str, name: str) -> Iterator[Opened]:
             yield finite(container, name, damage, failure)
             return
         track = picture_track(container)
-        decoded = iter(Decoder(container, track, damage, tries=1)) if track else iter(())
+        decoded = iter(Decoder(container, track, damage, live=True)) if track else iter(())
         first = next(decoded, None)
         if track is None or first is None:
             raise SourceError(failure)

@@ -14,6 +14,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence, Set
 from functools import partial
 from itertools import count, pairwise, repeat
 from pathlib import Path
+from types import GeneratorType
 from urllib.parse import urlsplit, urlunsplit
 
 import numpy as np
@@ -63,9 +64,11 @@ def list_sources(source: object, *, fps: float | None = None, sequence: bool | N
       'mdhr_sdk' that names them, and listed in `skipped`.
     - 'rtsp://', 'http://', 'https://' ...: a stream.
     - array (H, W, 3) uint8 BGR: a still; (T, H, W, 3): the frames of one clip.
-    - iterator of (H, W, 3) uint8 BGR arrays: the frames of one clip. Its first item is taken here, to look at it.
-    - list, tuple, Series, array of text or objects, or iterator of paths (`Path.glob()`): a batch, each element its own
-      source or sources (a list of images is that many stills). Sets are refused, for they have no order.
+    - iterator of (H, W, 3) uint8 BGR arrays: the frames of one clip. Nothing is taken from a generator function before
+      it is read; of other iterators the first item is, to see whether they give images or paths.
+    - list, tuple, Series, array of text or objects, or iterator of paths (`Path.glob()`, not a generator function of
+      one's own): a batch, each element its own source or sources (a list of images is that many stills). Sets are
+      refused, for they have no order.
 
     Results are told apart by the names of their sources, so no two are the same: where 'camera 0' comes again it is
     'camera 0 (2)', then 'camera 0 (3)'. The name of a stream is its URL without login, query and fragment.
@@ -149,10 +152,10 @@ class _Resolver:
 
     def _from_iterator(self, items: Iterator[object], label: str) -> list[Source]:
         """Images that are made one by one, or a list of paths; the first item tells."""
-        first = list(itertools.islice(items, 1))
+        first = list(itertools.islice(items, 1)) if _may_look(items) else []
         if first and isinstance(first[0], str | os.PathLike | Source):
             return self._each([*first, *items], label)
-        return [iterator_source(itertools.chain(first, items), label, self._fps)]
+        return [iterator_source(itertools.chain(first, items) if first else items, label, self._fps)]
 
     def _from_text(self, text: str, may_be_camera: bool) -> list[Source]:
         camera = _CAMERA.fullmatch(text) if may_be_camera else None
@@ -205,6 +208,15 @@ class _Resolver:
         if held == "image":
             return _still(path)
         return _several(path, held, self._fps) if held in ("pages", "animation") else _video(path)
+
+
+def _may_look(items: Iterator[object]) -> bool:
+    """Whether to take the first item now: not of a generator function, which may wait for a camera."""
+    if not isinstance(items, GeneratorType):
+        return True
+    frame = items.gi_frame
+    of_paths = frame is not None and frame.f_globals.get("__name__") in ("pathlib", "glob")
+    return of_paths or items.gi_code.co_name == "<genexpr>"
 
 
 def _natural(path: Path) -> list[str | int]:
