@@ -108,14 +108,13 @@ class AUDetector:
                 them that can, on CUDA before CPU, and `detector.choice` says which and why not those before it.
             device: 'auto', 'cpu', 'cuda' or 'cuda:N'.
             precision: 'fp32', 'fp16', 'bf16', 'int8', or 'auto': fp32 on a CPU, on CUDA fp16 where a graph of it is.
-            threads: CPU threads of the backend; None for its own choice. With 1 of two cores the faces of a video
-                file are found beside it sooner.
+            threads: CPU threads of the backend; None for its own choice. On two cores 1 leaves one for finding faces.
             mode: what is opened now, and what `predict` does if it is not told; the other is opened when it is used.
             thresholds: code -> threshold in [0, 1], in place of the folder's.
             max_faces: most faces a frame; 1 makes MediaPipe faster, since it stops looking for others.
             face_model: a MediaPipe `face_landmarker.task`, in place of the models in MediaPipe's wheel.
-            all_aus: report AUs of reliability tier C too. They are off otherwise: results, tables and `codes` are
-                without them. A model whose AUs were never rated reports all.
+            all_aus: report AUs of reliability tier C too, which are left out of all results otherwise. A model whose
+                AUs were never rated reports all.
             ring_dtype: how a stream keeps a face's last frames: 'float32', or 'float16' or 'bfloat16' in little more
                 than half of the memory (see `mdhr_sdk.runtime.stream.scorer.StreamScorer`).
 
@@ -195,12 +194,10 @@ class AUDetector:
             ConfigError: an unknown mode, policy or on_error, a lookahead out of range or in clip mode, or seconds that
                 are not above 0.
             BackendError: the folder has no graphs for this mode that can run here.
-            SourceError, InputError: the source cannot be read, or is a still that is to be calibrated. One that breaks
-                off gives the results of all frames before the break first; without `stream` they are in the error's
-                `results`.
+            SourceError, InputError: the source cannot be read, or is a still that is to be calibrated. The results of
+                all frames before come first; without `stream` they are in the error's `results`.
         """
-        with self._turns.turn():
-            self._turns.check_open()
+        with self._turns.first():
             sources = list_sources(source, fps=fps, sequence=sequence)
             plan = self._plan(
                 self.mode if mode is None else mode, lookahead, calibrate_neutral_s, images, policy, on_error
@@ -230,8 +227,7 @@ class AUDetector:
 
         Args, Raises: as `predict`; InputError also for a list of more than 64 sources.
         """
-        with self._turns.turn():
-            self._turns.check_open()
+        with self._turns.first():
             sources = list_sources(source, fps=fps, sequence=sequence)
             groups = [together(sources)] if isinstance(source, list | tuple) else in_turn(sources)
             return self._begin(groups, self._plan("stream", lookahead, calibrate_neutral_s, images, policy, on_error))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from importlib import import_module
 from pathlib import Path
 
 import cv2
@@ -11,6 +12,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
+import typer
 
 from fakes import write_video
 from mdhr_sdk.cli import app as cli
@@ -256,6 +258,12 @@ def test_help_loads_nothing_heavy() -> None:
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     assert "--model" in done.stdout
+
+
+def test_every_command_says_in_the_overview_what_its_own_help_says() -> None:
+    for name, told in cli.COMMANDS.items():
+        command = typer.main.get_command(import_module(f"mdhr_sdk.cli.{name}").app)
+        assert (command.help or "").partition("\n")[0].strip() == told
 
 
 def test_version(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:

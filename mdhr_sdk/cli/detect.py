@@ -9,36 +9,33 @@ import re
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
+from enum import Enum
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Annotated, Optional
 
+import typer
 from rich.console import Console
-from rich.progress import (
-    BarColumn,
-    MofNCompleteColumn,
-    Progress,
-    SpinnerColumn,
-    TaskID,
-    TextColumn,
-    TimeRemainingColumn,
-)
 
 from ..detector import AUDetector
 from ..errors import ConfigError, MDHRError, OutputError
+from ..modelfolder.bundled import DEFAULT
 from ..outputs.encoder import check_codec
 from ..outputs.naming import OVERLAY, labels, stems
 from ..pipeline.clock import StageClock
 from ..pipeline.modes import Reading
 from ..pipeline.run import in_turn
-from ..vision import Source
+from ..vision import Source, list_sources
+from .options import BAD_INPUT, MODEL, command_app, complain
 from .progress import cores
 from .summary import Outcome, report
 from .writer import Files, SourceWriter
 
 if TYPE_CHECKING:
+    from rich.progress import Progress, TaskID
     from typing_extensions import Unpack
 
 TURN_S = 1e-3  # Python's 5 ms are as long as it takes to find the faces of a frame
+app = command_app()
 
 
 def read_seconds(text: str) -> float:
@@ -101,6 +98,8 @@ def run_detect(
         OutputError: overlays cannot be encoded here.
         KeyboardInterrupt: the user stopped a file halfway; what was done by then is written and announced.
     """
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn, TimeRemainingColumn
+
     if files.overlay:
         check_codec(Path(OVERLAY), files.codec)
     reading["images"] = files.overlay
@@ -213,3 +212,80 @@ def _announce_partial(outcome: Outcome) -> None:
         return
     names = ", ".join(str(path) for path in outcome.files) or "nothing of them could be written"
     outcome.error = MDHRError(f"{outcome.error}; kept the {outcome.frames} frames before it: {names}")
+
+
+class Mode(str, Enum):
+    """Times that the model can keep."""
+
+    clip = "clip"
+    stream = "stream"
+
+
+@app.command()
+def detect(
+    source: Annotated[list[str], typer.Argument(help="Videos, images, folders, globs, camera numbers or URLs.")],
+    model: Annotated[Optional[str], typer.Option(help=f"{MODEL}; by default {DEFAULT}.")] = None,
+    out: Annotated[Path, typer.Option(help="Folder for the results.")] = Path("mdhr-output"),
+    backend: Annotated[str, typer.Option(help="auto, or a backend of the README's table.")] = "auto",
+    device: Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:N.")] = "auto",
+    precision: Annotated[str, typer.Option(help="auto, fp32, fp16, bf16 or int8.")] = "auto",
+    threads: Annotated[Optional[int], typer.Option(help="CPU threads; of edge 1 for video files on two cores.")] = None,
+    fps: Annotated[Optional[float], typer.Option(help="Frames a second of an image sequence; 25 if not given.")] = None,
+    sequence: Annotated[
+        Optional[bool],
+        typer.Option("--sequence/--stills", help="Images of a folder: frames of one video, or unrelated stills."),
+    ] = None,
+    max_faces: Annotated[int, typer.Option(help="Most faces a frame.")] = 10,
+    face_model: Annotated[Optional[Path], typer.Option(help="A MediaPipe face_landmarker.task file.")] = None,
+    mode: Annotated[Mode, typer.Option(help="Windows of T frames as in the paper, or frame by frame.")] = Mode.clip,
+    lookahead: Annotated[
+        Optional[int], typer.Option(help="Frames that a frame waits for in stream mode, 0 to T - 1; of edge 7.")
+    ] = None,
+    ring_dtype: Annotated[
+        Optional[str],
+        typer.Option(help="How stream mode keeps a face's last frames: float32, or float16 or bfloat16, half as big."),
+    ] = None,
+    overlay: Annotated[bool, typer.Option(help="Write the annotated video or image.")] = True,
+    codec: Annotated[str, typer.Option(help="Of the annotated video: h264, vp9 or av1.")] = "h264",
+    timeline: Annotated[bool, typer.Option(help="Draw the scores over time.")] = True,
+    calibrate_neutral: Annotated[
+        Optional[str],
+        typer.Option(
+            help="Seconds at the beginning, as 2s, that show neutral faces; later scores are relative to them."
+        ),
+    ] = None,
+    all_aus: Annotated[
+        bool, typer.Option("--all-aus", help="Also AUs of reliability tier C, which are off otherwise.")
+    ] = False,
+) -> None:
+    """Read videos or images into tables, timelines and overlays.
+
+    In clip mode, as in the paper: windows of T frames. In stream mode each frame is scored in the window that ends
+    LOOKAHEAD frames after it: less delay for cameras, and no frame at a window's edge.
+    """
+    if ring_dtype is not None and mode is Mode.clip:
+        raise ConfigError(f"--ring-dtype belongs to --mode stream; got {ring_dtype} in clip mode")
+    sources = list_sources(source, fps=fps, sequence=sequence)
+    check_out(source, out)
+    neutral_s = None if calibrate_neutral is None else read_seconds(calibrate_neutral)
+    with AUDetector.from_pretrained(
+        model or DEFAULT,
+        backend,
+        device,
+        precision=precision,
+        threads=model_threads(sources, model in (None, DEFAULT)) if threads is None else threads,
+        mode=mode.value,
+        max_faces=max_faces,
+        face_model=face_model,
+        all_aus=all_aus,
+        ring_dtype=ring_dtype or "float32",
+    ) as detector:
+        if model is None:
+            typer.echo(f"no --model given: taking '{DEFAULT}', which comes with mdhr_sdk")
+        failed = run_detect(
+            detector, sources, out, Files(overlay, codec, timeline), lookahead=lookahead, calibrate_neutral_s=neutral_s
+        )
+    for error in failed:
+        complain(error)
+    if failed:
+        raise typer.Exit(BAD_INPUT)

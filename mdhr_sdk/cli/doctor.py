@@ -6,7 +6,9 @@ import platform
 from collections.abc import Iterator
 from importlib import metadata
 from pathlib import Path
+from typing import Annotated, Optional
 
+import typer
 from rich.console import Console
 from rich.table import Table
 
@@ -18,6 +20,7 @@ from ..ops import extension_status
 from ..runtime import BACKENDS, open_session
 from ..runtime.cuda.devices import cuda_device, cuda_device_count
 from ..runtime.stream.stream_graphs import StreamGraphs
+from .options import MODEL, command_app
 
 PACKAGES = {  # distributions: what they are for; the first that is there counts
     ("mediapipe",): "faces",
@@ -29,6 +32,7 @@ PACKAGES = {  # distributions: what they are for; the first that is there counts
     ("onnx",): "export",
     ("pytorch-lightning",): "training",
 }
+app = command_app()
 
 
 def run_doctor(model: str | Path | None) -> None:
@@ -87,3 +91,11 @@ def _version(name: str) -> str | None:
         return metadata.version(name)
     except metadata.PackageNotFoundError:
         return None
+
+
+@app.command()
+def doctor(
+    model: Annotated[Optional[str], typer.Argument(help=f"{MODEL}, to see what can run it here.")] = None,
+) -> None:
+    """Say what this installation has: kernels, CUDA devices, backends; and what can run a model."""
+    run_doctor(model)

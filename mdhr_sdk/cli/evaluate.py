@@ -6,8 +6,9 @@ import json
 import math
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Annotated, Any, Optional
 
+import typer
 from rich.console import Console
 from rich.table import Table
 
@@ -15,6 +16,7 @@ from ..atomic import write_whole
 from ..errors import ConfigError
 from ..modelfolder.bundled import BUNDLED
 from ..modelfolder.folder import ModelFolder
+from .options import MODEL, command_app
 from .train import defined, require_training, sorted_words
 
 if TYPE_CHECKING:
@@ -22,6 +24,7 @@ if TYPE_CHECKING:
     from ..training.evaluate.evaluation import Result
 
 _NO_FRAMES = "'{}' is a model folder; say what to judge it on: mdhr evaluate {} CONFIG --fold 1{}"
+app = command_app()
 
 
 def run_evaluate(
@@ -181,3 +184,19 @@ def _write(out: Path, results: Sequence[Result], comparison: Comparison | None, 
 
 def _percent(value: float) -> str:
     return "-" if math.isnan(value) else f"{100 * value:.1f}"
+
+
+@app.command()
+def evaluate(
+    folder: Annotated[str, typer.Argument(help=f"Folder of a run, or a model: {MODEL}.")],
+    words: Annotated[
+        Optional[list[str]], typer.Argument(help="For a model folder: CONFIG, section.key=value ...")
+    ] = None,
+    fold: Annotated[
+        Optional[list[int]], typer.Option(help="Folds, as in --fold 1 2 3; a run's own by default.")
+    ] = None,
+    against: Annotated[Optional[str], typer.Option(help="Another run, or model, to test the difference.")] = None,
+    out: Annotated[Optional[Path], typer.Option(help="Folder for JSON and predictions.")] = None,
+) -> None:
+    """Judge a run under four protocols side by side, or a model folder at its thresholds."""
+    run_evaluate(folder, words or [], fold or [], against, out)

@@ -5,21 +5,24 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Annotated, Any, Optional
 
 import numpy as np
+import typer
 from numpy.typing import NDArray
 
 from ..atomic import whole
 from ..errors import ConfigError, SourceError
 from ..modelfolder.config import Preprocessing
 from ..modelfolder.folder import ModelFolder
+from .options import MODEL, command_app
 from .train import require_training, sorted_words
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 MOST_FRAMES = 4  # that a figure shows of a clip
+app = command_app()
 
 
 def run_figures(
@@ -94,3 +97,17 @@ def _crops(on: str, length: int, preprocessing: Preprocessing, first: int) -> ND
     raise SourceError(
         f"'{on}' has no {length} consecutive frames with a face from frame {first} on; take other footage"
     )
+
+
+@app.command()
+def figures(
+    words: Annotated[Optional[list[str]], typer.Argument(help="For labels: CONFIG, section.key=value ...")] = None,
+    fold: Annotated[Optional[list[int]], typer.Option(help="Fold whose two halves are the data set.")] = None,
+    model: Annotated[Optional[str], typer.Option(help=f"{MODEL}, for weights and graph.")] = None,
+    on: Annotated[Optional[str], typer.Option(help="Footage with a face, for weights and graph.")] = None,
+    first: Annotated[int, typer.Option(help="Frame of the footage to start at.")] = 0,
+    out: Annotated[Path, typer.Option(help="Folder for the figures.")] = Path("mdhr-figures"),
+) -> None:
+    """Draw the paper's figures: label distribution, adaptive weights a scale, the graph on the face."""
+    for path in run_figures(model, on, words or [], fold or [], out, first):
+        typer.echo(path)

@@ -5,8 +5,10 @@ from __future__ import annotations
 import itertools
 from importlib.resources import as_file, files
 from pathlib import Path
+from typing import Annotated, Optional
 
 import numpy as np
+import typer
 from numpy.typing import NDArray
 
 from ..errors import require
@@ -14,8 +16,10 @@ from ..modelfolder.config import Preprocessing
 from ..modelfolder.folder import ModelFolder, sha256
 from ..pipeline.crops import CropFinder
 from ..vision import FaceMesher, list_sources, prepare
+from .options import command_app
 
 CLIP_FRAMES = 16
+app = command_app()
 
 
 def make_folder(
@@ -65,3 +69,19 @@ def demo_crops(size_px: int) -> NDArray[np.uint8]:
             spread = itertools.islice((frame for frame in source if frame.index % step == 0), CLIP_FRAMES)
             crops = [finder.largest(frame) for frame in spread]
         return np.stack([crop for crop in crops if crop is not None])
+
+
+@app.command()
+def init(
+    folder: Annotated[Path, typer.Argument(help="New folder for the model.")],
+    backbone: Annotated[str, typer.Option(help="resnet50, swin_base or a timm name.")] = "resnet50",
+    label_set: Annotated[str, typer.Option(help="bp4d (12 AUs) or disfa (8 AUs).")] = "bp4d",
+    k: Annotated[int, typer.Option(help="Frames on each side whose differences are averaged.")] = 5,
+    seed: Annotated[int, typer.Option(help="Of the random weights.")] = 0,
+    pretrained: Annotated[bool, typer.Option(help="ImageNet weights in the backbone (downloads them).")] = False,
+    checkpoint: Annotated[Optional[Path], typer.Option(help="Weights of the released code (.pth) to load.")] = None,
+) -> None:
+    """Make a model folder, untrained or from a checkpoint."""
+    made, parameters = make_folder(folder, label_set, backbone, k, seed, pretrained, checkpoint)
+    note = "" if made.config.trained else " Untrained: its scores mean nothing."
+    typer.echo(f"{made.path}: {label_set} {backbone}, {parameters:,} parameters.{note}")

@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Annotated, Optional
 
+import typer
 from rich.console import Console
 from rich.table import Table
 
 from ..training.data.datasets import dataset
 from ..training.data.preparation import Prepared, PrepareOptions, prepare
+from .options import command_app
 from .progress import cores, counted, interruptible
 
 MOST_VIDEOS = 10
+app = command_app()
 
 
 def run_prepare(
@@ -51,3 +55,17 @@ def _fold_table(name: str, done: Prepared) -> Table:
         if not isinstance(counts, str):
             table.add_row(str(fold), *map("{:,}".format, counts))
     return table
+
+
+@app.command("prepare")
+def prepare_command(
+    dataset: Annotated[str, typer.Argument(help="bp4d, disfa, or a YAML or JSON file that describes a data set.")],
+    raw: Annotated[Path, typer.Option(help="Folder of the distribution, as it comes.")],
+    out: Annotated[Path, typer.Option(help="Folder for crops and lists; run again to complete it.")],
+    size: Annotated[int, typer.Option(help="Side of the crops in pixels.")] = 256,
+    workers: Annotated[Optional[int], typer.Option(help="Processes; as many as there are cores if not given.")] = None,
+    face_model: Annotated[Optional[Path], typer.Option(help="A MediaPipe face_landmarker.task file.")] = None,
+    partial: Annotated[bool, typer.Option("--partial", help="Take what is there of an incomplete data set.")] = False,
+) -> None:
+    """Turn a data set into aligned crops and the lists of its folds."""
+    run_prepare(dataset, raw, out, size, workers, face_model, partial)

@@ -8,7 +8,15 @@ from typing import Annotated, Optional
 
 import typer
 
-app = typer.Typer(no_args_is_help=True, help="Render labelled faces to train on (extra: synthetic).")
+from .options import CONTEXT
+
+app = typer.Typer(
+    no_args_is_help=True,
+    help="Render labelled faces to train on (extra: synthetic).",
+    add_completion=False,
+    rich_markup_mode=None,
+    context_settings=CONTEXT,
+)
 
 
 @app.command()

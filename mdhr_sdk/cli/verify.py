@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Annotated, Optional
 
+import typer
 from rich.console import Console
 from rich.table import Table
 
 from ..errors import BackendError, ExportError, ModelFolderError, require
+from .options import MODEL, command_app
 
 if TYPE_CHECKING:
     from ..deploy import ParityReport
@@ -17,6 +19,7 @@ if TYPE_CHECKING:
 
 WIDTH = 150
 COLUMNS = ("mean |Δscore|", "max", "flips", "region flips", "others, relative", "verdict")
+app = command_app()
 
 
 def run_verify(model: str | Path, on: str | None, backends: Sequence[str]) -> None:
@@ -96,3 +99,15 @@ def _cells(report: ParityReport) -> tuple[str, ...]:
         f"{report.feature:.1e}",
         "differs" if report.failure else "equal" if report.precision == "fp32" else "within limits",
     )
+
+
+@app.command()
+def verify(
+    model: Annotated[str, typer.Argument(help=MODEL)],
+    on: Annotated[Optional[str], typer.Option(help="Footage with faces to compare on.")] = None,
+    backend: Annotated[
+        Optional[list[str]], typer.Option(help="Only what this one runs; may be given again. All of 'auto' if not.")
+    ] = None,
+) -> None:
+    """Compare every exported graph of a folder with its weights, here, in every backend that runs it."""
+    run_verify(model, on, backend or [])

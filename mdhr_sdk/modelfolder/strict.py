@@ -91,7 +91,7 @@ def _in_a_line(error: ValidationError, kind: Any) -> str:
     if first["type"] == "missing":
         return f"'{where}' is missing"
     if first["type"] == "json_invalid":
-        return " ".join(message.split())
+        return f"not JSON: {message.removeprefix('Invalid JSON: ')}"
     came = repr(first["input"])
     came = came if len(came) <= MOST_SHOWN else f"{came[:MOST_SHOWN]}..."
     one_of = "one of " * (first["type"] == "literal_error")

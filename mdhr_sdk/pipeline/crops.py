@@ -56,18 +56,21 @@ class CropFinder:
         self._mesher = mesher
         self._preprocessing = preprocessing
         self._clock = clock
-        self._tracker = Tracker()
+        self._tracker: Tracker[Face] = Tracker()
         self._cuts = CutDetector()
 
     def find(self, frame: Frame) -> Found:
         """Take the next frame. May run in another thread than `crops`."""
         with self._clock("faces") if self._clock else nullcontext():
-            if self._cuts.is_cut(frame.image) or frame.breaks:
+            is_cut = self._cuts.is_cut(frame.image)
+            if frame.breaks:
                 self._tracker.reset()
+            elif is_cut:
+                self._tracker.cut()
+            if frame.breaks or is_cut:
                 self._mesher.reset()
             found = self._mesher.find(frame.image)
-            looks = [look_at(frame.image, face.landmarks_px) for face in found]
-            ids = self._tracker.update(found, frame.timestamp_s, looks)
+            ids = self._tracker.update(found, frame.timestamp_s, lambda face: look_at(frame.image, face.landmarks_px))
         return Found(frame, dict(sorted(zip(ids, found, strict=True))), max(len(found), self._mesher.seen))
 
     def crops(self, found: Found) -> dict[int, Crop]:

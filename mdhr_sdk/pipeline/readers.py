@@ -116,7 +116,10 @@ class Reader:
 
     @property
     def status(self) -> SourceStatus:
-        return SourceStatus(self._captured, self._taken, self._dropped, self.ended and not self._ready, self.error)
+        """How far it is."""
+        with self._shown:
+            ended = self.ended and not self._ready
+            return SourceStatus(self._captured, self._taken, self._dropped, ended, self.error if ended else None)
 
     def take(self) -> Frame | Found | None:
         """The frame that is due, None where the source has ended; the lock is held."""
@@ -130,6 +133,11 @@ class Reader:
     def used(self) -> None:
         """The frame that was taken is no longer needed, and its producer may reuse the memory; the lock is held."""
         self._in_use = 0
+
+    def prepare(self) -> None:
+        """Open what finds faces before the first frame is taken, which would grow old meanwhile."""
+        if self._newest and self._ready and self._finder is None:
+            self._finder, self._give_back = self._open_finder(self.source.info)
 
     def find(self, frame: Frame) -> Found:
         """Find the faces of the next frame."""
@@ -172,6 +180,8 @@ class Reader:
 
     def _show(self, frame: Frame) -> None:
         """Put the frame in place of the one that nobody took; what that one told of the source stays told."""
+        if self.source.kind == "array":  # the caller's memory, which the next frame may be written over
+            frame = replace(frame, image=frame.image.copy())
         with self._shown:
             self._captured += 1 + frame.dropped
             self._dropped += frame.dropped
@@ -244,6 +254,10 @@ class Readers:
                 reader.used()
             self._used.notify_all()
             self._shown.wait_for(lambda: not self._open or self._ready())
+            first = [self._open[number] for number in self._ready()]
+        for reader in first:
+            reader.prepare()
+        with self._shown:
             due = {number: self._open[number].take() for number in self._ready()}
             self._open = {number: one for number, one in self._open.items() if due.get(number, one) is not None}
             self._used.notify_all()

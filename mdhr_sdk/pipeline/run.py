@@ -166,7 +166,9 @@ class Run:
         self.errors.append((reader.source.name, error))
         skips = self.plan.on_error == "skip"
         if skips or others:
-            log.warning("%s: %s; %s", reader.source.name, error, "it is skipped" if skips else "the others go on")
+            name, told = reader.source.name, str(error)
+            told = told if name in told else f"{name}: {told}"
+            log.warning("%s; %s", told, "it is skipped" if skips else "the others go on")
         return None if skips else error
 
 
@@ -190,6 +192,8 @@ class _Group:
         for number in [one for one in due if one not in scores]:
             reader = numbered[number]
             yield from self.end(reader)
+            if (status := reader.status).dropped:
+                log.info("%s: %d frames scored, %d dropped", reader.source.name, status.scored, status.dropped)
             if reader.error is not None:
                 self.broken.append(reader)
 

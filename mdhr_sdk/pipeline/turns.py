@@ -57,10 +57,13 @@ class Turns:
                 "missing here; start processes with multiprocessing.get_context('spawn') and make a detector in each"
             )
 
-    def check_open(self) -> None:
-        """Raise InputError once the detector is closed."""
-        if self._closed:
-            raise InputError("this detector is closed; open a new one with AUDetector.from_pretrained")
+    @contextmanager
+    def first(self) -> Iterator[None]:
+        """The block begins a run. As `turn`, and InputError once the detector is closed."""
+        with self.turn():
+            if self._closed:
+                raise InputError("this detector is closed; open a new one with AUDetector.from_pretrained")
+            yield
 
     def begin(self, run: Run) -> None:
         """End the run before this one."""

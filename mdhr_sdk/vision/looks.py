@@ -31,6 +31,7 @@ PATTERN = 0.22
 COLOUR = 0.08  # in logarithms: 8 %
 OTHER = 0.45  # so different is a pattern only of another face, whatever its colour
 COLOUR_A_SECOND, MOST_COLOUR = 0.1, 0.16  # the longer between two frames, the more light and pose may have changed
+ALIKE = 0.33
 OTHER_A_SECOND, MOST_OTHER = 1.5, 0.8
 
 
@@ -39,28 +40,35 @@ class Look:
     """How a face looks.
 
     Attributes:
-        pattern: (12, 10) float32 brightness of the aligned face, without its mean and in units of its contrast.
-        colour: (3,) float32 logarithm of its median blue, green and red.
+        cells: (12, 10, 3) float32 blue, green and red of the aligned face.
     """
 
-    pattern: NDArray[np.float32]
-    colour: NDArray[np.float32]
+    cells: NDArray[np.float32]
 
     def may_be(self, other: Look, gap_s: float) -> bool:
         """Whether both may be of one person, `gap_s` seconds apart."""
-        pattern, colour = self._differences(other)
+        pattern, colour = self.differences(other)
         if pattern > min(OTHER + OTHER_A_SECOND * gap_s, MOST_OTHER):
             return False
         return pattern <= PATTERN or colour <= min(COLOUR + COLOUR_A_SECOND * gap_s, MOST_COLOUR)
 
     def resembles(self, other: Look) -> bool:
-        """Whether both are so alike that a face may be recognised elsewhere in the frame."""
-        pattern, colour = self._differences(other)
-        return pattern <= 1.5 * PATTERN and colour <= COLOUR
+        """Whether both are so alike that a face may be recognised elsewhere in the frame, or after a cut."""
+        pattern, colour = self.differences(other)
+        return pattern <= ALIKE and colour <= COLOUR
 
-    def _differences(self, other: Look) -> tuple[float, float]:
-        pattern = float(np.median(np.abs(self.pattern - other.pattern)))
-        return pattern, float(np.abs(self.colour - other.colour).max())
+    def differences(self, other: Look) -> tuple[float, float]:
+        """Of the brightness pattern, in units of its contrast, and of the colour, in logarithms."""
+        mine, its = self._grey(), other._grey()
+        contrasts = [max(float(grey.std()), NOISE) for grey in (mine, its)]
+        # The first is for other light, the second for a part that is hidden, which changes mean and contrast.
+        evened = (mine - mine.mean()) / contrasts[0] - (its - its.mean()) / contrasts[1]
+        pattern = min(float(np.median(np.abs(evened))), float(np.median(np.abs(mine - its))) / max(contrasts))
+        change = np.log(np.maximum(self.cells, DARK)) - np.log(np.maximum(other.cells, DARK))
+        return pattern, float(np.abs(np.median(change.reshape(-1, 3), axis=0)).max())
+
+    def _grey(self) -> NDArray[np.float32]:
+        return self.cells @ np.array([0.114, 0.587, 0.299], np.float32)
 
 
 def look_at(image_bgr: Image, landmarks_px: ArrayLike) -> Look | None:
@@ -72,8 +80,5 @@ def look_at(image_bgr: Image, landmarks_px: ArrayLike) -> Look | None:
         return None
     matrix[:, 2] -= (LEFT, TOP)
     part = cv2.warpAffine(image_bgr, matrix, (WIDTH, HEIGHT), flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
-    small = cv2.resize(part, (WIDTH // CELL_PX, HEIGHT // CELL_PX), interpolation=cv2.INTER_AREA).astype(np.float32)
-    grey = small @ np.array([0.114, 0.587, 0.299], np.float32)
-    pattern = (grey - grey.mean()) / max(float(grey.std()), NOISE)
-    colour = np.log(np.maximum(np.median(small.reshape(-1, 3), axis=0), DARK))
-    return Look(pattern, colour.astype(np.float32))
+    small = cv2.resize(part, (WIDTH // CELL_PX, HEIGHT // CELL_PX), interpolation=cv2.INTER_AREA)
+    return Look(small.astype(np.float32))

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Protocol
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from typing import Generic, Protocol, TypeVar
 
 from ..errors import ConfigError, InputError
 from .boxes import Box, iou
@@ -22,23 +22,27 @@ class Boxed(Protocol):
     def box_px(self) -> Box: ...
 
 
+F = TypeVar("F", bound=Boxed)
+
+
 @dataclass(frozen=True)
-class _Track:
-    box_px: Box
+class _Track(Generic[F]):
+    face: F
     seen_s: float
     seen_in: int  # the update, counted from 1
     look: Look | None
+    cut: bool = False  # the scene was cut since
 
 
-class Tracker:
+class Tracker(Generic[F]):
     """Matches the faces of a frame to the last boxes of the known tracks, the best overlap first.
 
     Ids count up from 0 and are never used twice. A face that frames lack keeps its id for `max_gap_s` seconds. One of
     the frame before keeps it, unless the time between the two is a gap: longer than `max_gap_s`, and than twice the
     step before it, so that a source of a frame every ten seconds has tracks too.
 
-    Where looks are given, a face in the place of a track that looks like another person begins a new one, and a face
-    that overlaps with no track, as after fast motion, keeps the id of one near by that looks the same.
+    Where it is given how faces look, a face in the place of a track that looks like another person begins a new one,
+    and a face that overlaps with no track, as after fast motion, keeps the id of one near by that looks the same.
 
     Args:
         max_gap_s: longest time in seconds from a face's last frame to its next.
@@ -55,14 +59,15 @@ class Tracker:
             raise ConfigError(f"min_iou must be in (0, 1]; got {min_iou!r}")
         self._max_gap_s = max_gap_s
         self._min_iou = min_iou
-        self._tracks: dict[int, _Track] = {}
+        self._tracks: dict[int, _Track[F]] = {}
+        self._cut = False
         self._next_id = 0
         self._updates = 0
         self._now_s = -math.inf
         self._step_s = math.inf  # between the last two updates
 
     def update(
-        self, faces: Sequence[Boxed], timestamp_s: float, looks: Sequence[Look | None] | None = None
+        self, faces: Sequence[F], timestamp_s: float, look: Callable[[F], Look | None] | None = None
     ) -> list[int]:
         """Return the track id of each face, in the order of `faces`.
 
@@ -71,7 +76,7 @@ class Tracker:
         Args:
             faces: the faces of one frame.
             timestamp_s: the frame's time in seconds; never less than the one before.
-            looks: of each face, None where it is not known; None for boxes alone.
+            look: how the place of a face looks in this frame; None for boxes alone.
 
         Raises:
             InputError: the time is not finite or runs backwards.
@@ -85,51 +90,77 @@ class Tracker:
         if step_s > max(self._max_gap_s, 2 * before_s):
             self._tracks.clear()
         self._tracks = {i: track for i, track in self._tracks.items() if self._alive(track)}
+        if self._cut:
+            self._mark_cut(any_face=bool(faces))
         self._updates += 1
-        boxes = [face.box_px for face in faces]
-        known = [None] * len(boxes) if looks is None else list(looks)
-        ids = self._match(boxes, known)
-        self._match_near(boxes, known, ids)
-        for face in sorted(set(range(len(boxes))) - ids.keys(), key=boxes.__getitem__):
+        looks = [look(face) if look else None for face in faces]
+        ids = self._match(faces, looks, look)
+        self._match_near(faces, looks, ids)
+        for face in sorted(set(range(len(faces))) - ids.keys(), key=lambda face: faces[face].box_px):
             ids[face] = self._next_id
             self._next_id += 1
         for face, track in ids.items():
             before = self._tracks.get(track)
-            look = known[face] or (before.look if before else None)
-            self._tracks[track] = _Track(boxes[face], timestamp_s, self._updates, look)
-        return [ids[face] for face in range(len(boxes))]
+            seen_as = looks[face] or (before.look if before else None)
+            self._tracks[track] = _Track(faces[face], timestamp_s, self._updates, seen_as)
+        return [ids[face] for face in range(len(faces))]
+
+    def cut(self) -> None:
+        """The next frame shows another scene, or something came before the camera.
+
+        Its faces begin new tracks. Where it has none, a face that is back in time and looks as before keeps its id.
+        """
+        self._cut = True
+
+    def _mark_cut(self, any_face: bool) -> None:
+        kept = {i: track for i, track in self._tracks.items() if not any_face or track.seen_in < self._updates}
+        self._tracks = {i: replace(track, cut=True) for i, track in kept.items()}
+        self._cut = False
 
     def reset(self) -> None:
-        """Forget all tracks, as for a new source or after a cut; counting goes on."""
+        """Forget all tracks, as for a new source; counting goes on."""
         self._tracks.clear()
+        self._cut = False
         self._now_s, self._step_s = -math.inf, math.inf
 
-    def _alive(self, track: _Track) -> bool:
+    def _alive(self, track: _Track[F]) -> bool:
         """Whether the track was seen in the update before this one, or not too long ago."""
         return track.seen_in == self._updates or self._now_s - track.seen_s <= self._max_gap_s
 
-    def _match(self, boxes: Sequence[Box], looks: Sequence[Look | None]) -> dict[int, int]:
+    def _match(
+        self, faces: Sequence[F], looks: Sequence[Look | None], look: Callable[[F], Look | None] | None
+    ) -> dict[int, int]:
         """Face -> track, the best overlap first."""
         pairs = [
-            (-overlap, track, box, face)  # ties go to the older track, then to the face further left
-            for face, box in enumerate(boxes)
+            (-overlap, track, face.box_px, index)  # ties go to the older track, then to the face further left
+            for index, face in enumerate(faces)
             for track, known in self._tracks.items()
-            if (overlap := iou(box, known.box_px)) >= self._min_iou and self._may_be(looks[face], known)
+            if (overlap := iou(face.box_px, known.face.box_px)) >= self._min_iou
+            and self._may_be(looks[index], known, look)
         ]
         return _first_come({}, pairs)
 
-    def _may_be(self, look: Look | None, track: _Track) -> bool:
-        return look is None or track.look is None or look.may_be(track.look, self._now_s - track.seen_s)
+    def _may_be(self, now: Look | None, track: _Track[F], look: Callable[[F], Look | None] | None) -> bool:
+        if now is None or track.look is None:
+            return not track.cut
+        if track.cut:
+            return now.resembles(track.look)
+        gap_s = self._now_s - track.seen_s
+        if now.may_be(track.look, gap_s):
+            return True
+        # A mesh that has slipped makes the face look another; its last place does not.
+        place = look(track.face) if look else None
+        return place is not None and place.may_be(track.look, gap_s)
 
-    def _match_near(self, boxes: Sequence[Box], looks: Sequence[Look | None], ids: dict[int, int]) -> None:
+    def _match_near(self, faces: Sequence[F], looks: Sequence[Look | None], ids: dict[int, int]) -> None:
         """Add faces that resemble a track near by to `ids`, the nearest first."""
         pairs = []
-        for face in set(range(len(boxes))) - ids.keys():
+        for face in set(range(len(faces))) - ids.keys():
             for track in self._tracks.keys() - set(ids.values()):
                 known, look = self._tracks[track], looks[face]
-                distance = _distance(boxes[face], known.box_px)
+                distance = _distance(faces[face].box_px, known.face.box_px)
                 if distance <= NEAR and look is not None and known.look is not None and look.resembles(known.look):
-                    pairs.append((distance, track, boxes[face], face))
+                    pairs.append((distance, track, faces[face].box_px, face))
         _first_come(ids, pairs)
 
 

@@ -14,6 +14,7 @@ from mdhr_sdk import AUDetector
 from mdhr_sdk.errors import ConfigError, InputError, OutputError
 
 
+@pytest.mark.slow
 def test_a_video_is_read_and_judged(tiny_onnx_folder: Path, demo_path: Path, tmp_path: Path, capsys) -> None:
     out = tmp_path / "detect.json"
     detect(str(tiny_onnx_folder), demo_path, ["onnxruntime"], ["fp32"], "clip", threads=1, rounds=1, json=out)

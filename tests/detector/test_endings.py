@@ -28,8 +28,7 @@ from fakes import (
 )
 from mdhr_sdk import AUDetector, Results
 from mdhr_sdk.errors import BackendError, ConfigError, InputError, SourceError, SupersededError, TruncatedSourceError
-from mdhr_sdk.pipeline.crops import Found
-from mdhr_sdk.vision import Face, Frame, Source
+from mdhr_sdk.vision import Face, Source
 
 
 @pytest.fixture
@@ -217,7 +216,7 @@ def film(tmp_path: Path) -> Path:
 
 
 def finders() -> list[threading.Thread]:
-    return [thread for thread in threading.enumerate() if thread.name == "mdhr ahead"]
+    return [thread for thread in threading.enumerate() if thread.name.startswith("mdhr reads ")]
 
 
 def test_faces_of_a_file_are_found_ahead_until_it_is_left(detector: AUDetector, film: Path):
@@ -227,12 +226,6 @@ def test_faces_of_a_file_are_found_ahead_until_it_is_left(detector: AUDetector, 
     stream.close()
     assert finders() == []
     assert len(detector.predict(film)) == 60 and finders() == []
-
-
-@pytest.mark.parametrize(("height", "width", "depth"), [(360, 640, 16), (2160, 3840, 5), (4320, 7680, 1)])
-def test_big_pictures_do_not_pile_up(height: int, width: int, depth: int):
-    image = np.broadcast_to(np.uint8(0), (height, width, 3))
-    assert running._depth(Found(Frame(image, 0, 0.0, "film.avi"), {})) == depth
 
 
 def test_a_file_that_is_given_up_finds_no_faces_beside_the_next_source(detector: AUDetector, film: Path):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import re
 from typing import Any
 
 import pytest
@@ -187,6 +188,31 @@ def test_bad_values_are_refused_by_name(where: str, value: Any):
 @pytest.mark.parametrize(("where", "value"), [("thresholds", [0, 1] * 6), ("model.region_loss_weight", 1)])
 def test_json_whole_numbers_are_numbers(where: str, value: Any):
     FolderConfig.from_json(edited(where, value))
+
+
+@pytest.mark.parametrize(
+    ("where", "value", "message"),
+    [
+        ("model.kk", 5, "unknown setting 'model.kk'; did you mean 'k'?"),
+        ("model.k", "5", "model.k must be a valid integer; got '5'"),
+        ("model.k", 0, "model.k must be greater than or equal to 1; got 0"),
+        ("model.edges", "all", "edges must be one of 'cross_active', 'cross_full', 'full' or 'local'; got 'all'"),
+        ("model.label_set.layout.groups.0.aus", ["x"], "groups.0.aus.0 must be a valid integer; got 'x'"),
+        ("licence", ["x" * 999], f"licence must be a valid string; got ['{'x' * 78}..."),
+    ],
+)
+def test_a_message_says_where_what_is_allowed_and_what_came(where: str, value: Any, message: str):
+    with pytest.raises(ConfigError, match=re.escape(message)):
+        FolderConfig.from_json(edited(where, value))
+
+
+def test_a_whole_number_stays_one():
+    """The digest of exported graphs is made of the text."""
+    text = edited("model.region_loss_weight", 1)
+    assert '"region_loss_weight": 1,' in FolderConfig.from_json(text).to_json()
+    assert json.loads(FolderConfig.from_json(edited("preprocessing.mean", [0, 0.5, 1])).to_json())["preprocessing"][
+        "mean"
+    ] == [0, 0.5, 1]
 
 
 def test_a_missing_field_is_named():

@@ -82,6 +82,7 @@ def test_a_batch_of_none_gives_none(operator, last: bool):
     assert got.shape == (0, *maps[0].shape[1:])
 
 
+@pytest.mark.slow
 def test_importing_the_model_asks_no_gpu_and_each_is_asked_for_itself(monkeypatch):
     code = "import torch; torch.cuda.get_device_capability = None; import mdhr_sdk.model"
     subprocess.run([sys.executable, "-c", code], check=True)

@@ -20,6 +20,9 @@ from mdhr_sdk.training.fit.fit import fit, score, starting_model
 from patterns import LABELS, Clips, T, fold_data, settings
 from processes import run_python
 
+# One factor for all of a node, whose length the cosine of its score takes out: a gradient of zero but for rounding,
+# which differs from CPU to CPU.
+ZERO = ("head.temporal.norm.weight",)
 SCRIPT = Path(__file__).parents[1] / "run_patterns.py"
 
 
@@ -60,11 +63,12 @@ def test_two_processes_have_the_gradient_of_one_with_the_whole_batch(tmp_path: P
     assert two.returncode == 0, two.stderr
     ours, theirs = np.load(tmp_path / "two.gradient.npz"), np.load(tmp_path / "compare.gradient.npz")
     assert set(ours.files) == set(theirs.files) and len(ours.files) > 60
-    # Some gradients are zero but for rounding, which is that of the largest ones.
-    rounding = np.finfo(np.float32).eps * max(np.abs(theirs[name]).max() for name in theirs.files)
+    largest = max(np.abs(theirs[name]).max() for name in theirs.files)
     for name in theirs.files:
-        scale = np.abs(theirs[name]).max()
-        np.testing.assert_allclose(ours[name], theirs[name], atol=1e-4 * scale + rounding, rtol=0, err_msg=name)
+        scale = largest if name in ZERO else np.abs(theirs[name]).max()
+        limit = 1e-6 if name in ZERO else 1e-4
+        np.testing.assert_allclose(ours[name], theirs[name], atol=limit * scale, rtol=0, err_msg=name)
+        assert name not in ZERO or np.abs(theirs[name]).max() <= limit * scale, name
     first, second = (Predictions.load(tmp_path / name / "epoch_0001.npz") for name in ("compare", "two"))
     assert first.scores.shape == second.scores.shape == (4 * T, 3)
     np.testing.assert_allclose(first.scores, second.scores, atol=0.02)

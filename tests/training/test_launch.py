@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import types
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +11,6 @@ import torch
 from pytorch_lightning.accelerators import CPUAccelerator, CUDAAccelerator
 from torch import nn
 from torch.nn.modules.batchnorm import _BatchNorm
-from torch.utils.data import DataLoader
 
 from mdhr_sdk.errors import ConfigError, DataError, TrainingError
 from mdhr_sdk.model import build_mdhr
@@ -86,9 +84,7 @@ class Unreadable(Clips):
 
 
 @pytest.mark.slow
-def test_an_error_in_a_loaders_process_is_one_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    # a process that by now holds every native library does not survive a fork
-    monkeypatch.setattr("mdhr_sdk.training.fit.fit.DataLoader", partial(DataLoader, multiprocessing_context="spawn"))
+def test_an_error_in_a_loaders_process_is_one_line(tmp_path: Path) -> None:
     chosen, data = settings("data.workers=1"), fold_data()
     object.__setattr__(data, "train", Unreadable(10))
     with pytest.raises(DataError) as error:

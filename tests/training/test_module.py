@@ -113,7 +113,7 @@ def test_the_running_mean_of_the_weights_is_what_is_saved(tmp_path: Path, monkey
     assert mean != seen[-1]
 
 
-@pytest.mark.parametrize("decay", [0.5, 0.9, 0.99, 0.999, 0.9999])
+@pytest.mark.parametrize("decay", [0.5, 0.999])
 @pytest.mark.parametrize("backbone", ["resnet18", "swin_tiny_patch4_window7_224"])
 def test_the_running_mean_leaves_indices_and_counts_alone(decay: float, backbone: str) -> None:
     model = build_mdhr("disfa", backbone, input_size_px=64, projection_width=16, au_width=16)
@@ -151,7 +151,13 @@ def test_accumulation_steps_once_for_several_batches(tmp_path: Path, monkeypatch
 
 
 @pytest.mark.parametrize(
-    "backbone", ["resnet18", "mobilenetv4_conv_small", "convnext_atto", "swin_tiny_patch4_window7_224"]
+    "backbone",
+    [
+        "resnet18",
+        "mobilenetv4_conv_small",
+        "convnext_atto",
+        pytest.param("swin_tiny_patch4_window7_224", marks=pytest.mark.slow),
+    ],
 )
 def test_checkpointed_activations_change_neither_gradients_nor_statistics(backbone: str) -> None:
     torch.manual_seed(0)

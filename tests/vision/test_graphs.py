@@ -12,6 +12,7 @@ import pytest
 
 from mdhr_sdk.errors import InputError
 from mdhr_sdk.vision import FaceMesher
+from processes import run_python
 
 INTERRUPTED = """
 import os, signal, sys, threading, time
@@ -65,8 +66,7 @@ def still(demo_frames: np.ndarray, tmp_path: Path) -> Path:
 
 
 def run(script: str, still: Path) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-c", script, str(still)]
-    return subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
+    return run_python("-c", script, still)
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="Ctrl-C is no signal there")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import warnings
 
 import cv2
@@ -9,7 +10,7 @@ import numpy as np
 import pytest
 from PIL import Image as Pillow
 
-from mdhr_sdk.errors import SourceError
+from mdhr_sdk.errors import MDHRError, SourceError
 from mdhr_sdk.vision import list_sources
 
 
@@ -97,11 +98,11 @@ def test_floating_point_tiffs_are_scaled(tmp_path, scale, channels):
     assert np.abs(got[..., 0].astype(int) - np.round(values * 255 / scale)).max() <= 5  # OpenCV writes them as LogLuv
 
 
-@pytest.mark.parametrize("mode", ["L", "1", "P", "CMYK", "YCbCr", "LA", "RGBA", "PA", "LAB"])
+@pytest.mark.parametrize("mode", ["L", "1", "P", "CMYK", "LA", "RGBA", "PA", "LAB"])
 def test_every_colour_mode_is_read(tmp_path, mode):
     grey = mode in ("L", "1", "LA")
     source = Pillow.fromarray(picture()).convert("L") if grey else Pillow.fromarray(picture())
-    suffix = ".tif" if mode in ("CMYK", "YCbCr", "LAB") else ".png"
+    suffix = ".tif" if mode in ("CMYK", "LAB") else ".png"
     if mode == "LAB":
         from PIL import ImageCms
 
@@ -151,6 +152,14 @@ def test_an_image_is_known_by_its_content(tmp_path, suffix):
 
 def frames_of(count: int) -> list[Pillow.Image]:
     return [Pillow.fromarray(np.full((16, 24, 3), 10 * index, np.uint8)) for index in range(count)]
+
+
+@pytest.mark.parametrize("brand", [b"heic", b"mif1"])
+def test_heic_without_its_library_is_told_as_what_it_is(tmp_path, monkeypatch, brand):
+    (tmp_path / "photo.heic").write_bytes(b"\0\0\0\x18ftyp" + brand + bytes(100))
+    monkeypatch.setitem(sys.modules, "pillow_heif.as_plugin", None)
+    with pytest.raises(MDHRError, match=r"photo\.heic is a HEIC image.*pip install pillow-heif"):
+        list_sources(tmp_path / "photo.heic")[0].__enter__()
 
 
 @pytest.mark.parametrize("name", ["a.gif", "a.webp", "a.png", "a.avif"])

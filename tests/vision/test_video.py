@@ -5,6 +5,7 @@ from __future__ import annotations
 from fractions import Fraction
 from itertools import pairwise
 
+import cv2
 import numpy as np
 import pytest
 
@@ -211,4 +212,15 @@ def test_a_file_without_a_picture_is_told_so(tmp_path):
         pytest.raises(SourceError, match="holds audio and no moving picture"),
         list_sources(write_sound(tmp_path / "a.mp3", "libmp3lame"))[0],
     ):
+        pass
+
+
+def test_the_cover_of_a_song_is_no_video(tmp_path):
+    cover = cv2.imencode(".jpg", numbered(0))[1].tobytes()
+    content = b"\0image/jpeg\0\3\0" + cover
+    size = len(content) + 10
+    head = b"ID3\3\0\0" + bytes([size >> 21 & 127, size >> 14 & 127, size >> 7 & 127, size & 127])
+    song = write_sound(tmp_path / "a.mp3", "libmp3lame")
+    song.write_bytes(head + b"APIC" + len(content).to_bytes(4, "big") + b"\0\0" + content + song.read_bytes())
+    with pytest.raises(SourceError, match="holds audio, video and no moving picture"), list_sources(song)[0]:
         pass

@@ -12,10 +12,10 @@ from pathlib import Path
 
 import cv2
 import numpy as np
+from PIL import ExifTags, ImageOps
 from PIL import Image as Pillow
-from PIL import ImageOps
 
-from ...errors import SourceError
+from ...errors import MissingDependencyError, SourceError
 from ..quiet import quiet
 from .source import Image, Opened, Picture
 
@@ -70,7 +70,7 @@ def count_images(path: Path) -> tuple[int, str]:
     try:
         with _opened(path) as picture, _damage_told(path):
             return (1, "") if picture is None else (len(_shown(picture)), str(picture.format))
-    except SourceError:
+    except (SourceError, MissingDependencyError):
         return 1, ""
 
 
@@ -121,8 +121,12 @@ def _open(path: Path) -> Pillow.Image:
         heic = _HEIC.match(file.read(12))
     if not heic:
         return Pillow.open(path)
-    from pillow_heif.as_plugin import HeifImageFile  # registering it with Pillow would be for the whole process
-
+    try:
+        from pillow_heif.as_plugin import HeifImageFile  # registering it with Pillow would be for the whole process
+    except ModuleNotFoundError:
+        raise MissingDependencyError(
+            f"{path} is a HEIC image, which needs a package: pip install pillow-heif; or save it as JPEG"
+        ) from None
     return HeifImageFile(path)
 
 
@@ -204,7 +208,8 @@ def _bgr(picture: Pillow.Image) -> Image:
 def _upright(picture: Pillow.Image) -> Pillow.Image:
     picture.load()
     try:
-        return ImageOps.exif_transpose(picture)
+        turned = picture.getexif().get(ExifTags.Base.Orientation, 1) != 1
+        return ImageOps.exif_transpose(picture) if turned else picture
     except (SyntaxError, ValueError, KeyError, TypeError, struct.error):  # damaged notes about a whole picture
         return picture
 

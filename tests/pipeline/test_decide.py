@@ -9,7 +9,6 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from mdhr_sdk.pipeline.waiting import Pipeline
 
 from fakes import (
     CODES,
@@ -26,7 +25,8 @@ from fakes import (
 )
 from mdhr_sdk.pipeline.clips import MAX_BATCH, ClipModel, ClipScoring
 from mdhr_sdk.pipeline.clock import StageClock
-from mdhr_sdk.pipeline.decide import Naming
+from mdhr_sdk.pipeline.crops import CropFinder, Found
+from mdhr_sdk.pipeline.decide import Naming, Waiting
 from mdhr_sdk.results import FrameResult
 from mdhr_sdk.vision import Frame
 
@@ -40,14 +40,15 @@ def naming(threshold: float = 0.5) -> Naming:
 
 def run(pattern, session: Any, keep_images: bool = False, width: int = 3) -> list[tuple[int, FrameResult]]:
     """Every result with the number of frames that were pushed when it came out."""
-    clock = StageClock()
-    scoring = ClipScoring(ClipModel(session, CONFIG), clock)
-    pipeline = Pipeline(scoring, naming(), FakeMesher(), clock, keep_images)
+    finder = CropFinder(FakeMesher(), CONFIG.preprocessing)  # type: ignore[arg-type]
+    scoring, waiting = ClipScoring(ClipModel(session, CONFIG), StageClock()), Waiting(naming(), keep_images, 25.0)
     results = []
     for index, slots in enumerate(pattern):
-        frame = Frame(picture(index, slots, width), index, index / 25, "made up")
-        results += [(index + 1, result) for result in pipeline.push(pipeline.find(frame))]
-    return results + [(len(pattern), result) for result in pipeline.flush()]
+        found = finder.find(Frame(picture(index, slots, width), index, index / 25, "made up"))
+        crops = finder.crops(found)
+        waiting.take(found, crops)
+        results += [(index + 1, result) for result in waiting.give(scoring.push({0: (index, crops)})[0])]
+    return results + [(len(pattern), result) for result in waiting.give(scoring.flush(0))]
 
 
 def probabilities(result: FrameResult) -> dict[int, list[float]]:
@@ -65,7 +66,7 @@ def test_every_frame_comes_out_once_in_order_with_its_scores(pattern: list[froze
         assert [face.track_id for face in result.faces] == sorted(wanted)
         assert result.status == ("ok" if slots else "no_face")
         assert pushed - 1 - result.index <= LENGTH - 1, "at most T - 1 frames later"
-        assert (result.source, result.timestamp_s, result.model) == ("made up", result.index / 25, INFO)
+        assert (result.source, result.timestamp_s, result.model, result.fps) == ("made up", result.index / 25, INFO, 25)
     assert sorted(session.windows) == sorted(padded_levels(pattern))
 
 
@@ -94,11 +95,23 @@ def test_a_frame_waits_for_all_its_faces_and_holds_back_those_after_it():
 
 
 def test_the_delay_is_counted_from_when_the_frame_was_read():
-    clock = StageClock()
-    pipeline = Pipeline(ClipScoring(ClipModel(FakeSession(), CONFIG), clock), naming(), FakeMesher(), clock, False)
-    frame = Frame(picture(0, set()), 0, 0.0, "made up", read_s=time.perf_counter() - 100)
-    (result,) = pipeline.push(pipeline.find(frame))
+    waiting = Waiting(naming(), False)
+    frame = Frame(picture(0, set()), 0, 0.0, "made up", read_s=time.perf_counter() - 100, note="damaged", dropped=3)
+    waiting.take(Found(frame, {}, seen=12), {})
+    (result,) = waiting.give([])
     assert result.delay_ms >= 100_000, "however long it waited for its turn"
+    assert (result.note, result.dropped, result.faces_seen, result.fps) == ("damaged", 3, 12, 0.0)
+
+
+def test_clips_of_several_sources_go_to_the_model_together_and_are_told_apart():
+    session = FakeSession()
+    scoring = ClipScoring(ClipModel(session, CONFIG), StageClock())
+    for index in range(LENGTH):
+        crops = {source: (index, {0: picture(index, {source})[:, 64 * source :][:, :64]}) for source in (0, 1)}
+        scored = scoring.push(crops)
+    assert {source: [one.index for one in own] for source, own in scored.items()} == {0: [0, 1, 2, 3], 1: [0, 1, 2, 3]}
+    assert [len(batch) for batch in session.batches] == [2]
+    assert scoring.flush(0) == scoring.flush(1) == scoring.flush(2) == []
 
 
 def test_a_track_keeps_its_number_over_a_short_gap():

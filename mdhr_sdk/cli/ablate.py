@@ -1,0 +1,100 @@
+"""What `mdhr ablate` does."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Optional
+
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from ..errors import ConfigError, OutputError
+from .options import command_app
+from .progress import interruptible
+from .train import all_folds, check_folds, defined, require_training, settings_of, sorted_words, tell
+
+if TYPE_CHECKING:
+    from ..training.fit.settings import Settings
+app = command_app()
+
+
+def run_ablation(name: str, words: Sequence[str], folds: Sequence[int], out: Path, json_path: Path | None) -> None:
+    """Train every row of a study, or go on where it stopped, and print the table.
+
+    Raises:
+        ConfigError: an unknown study, or settings that cannot be.
+        OutputError: the JSON file cannot be written; a missing folder is found before training.
+    """
+    require_training()
+    from ..training.data.datasets import dataset
+    from ..training.evaluate.ablations import study, with_changes
+    from ..training.fit.runs import is_first_process
+
+    chosen = study(name)
+    if json_path is not None and (json_path.is_dir() or not json_path.absolute().parent.is_dir()):
+        raise OutputError(f"--json needs a file in a folder that exists; got '{json_path}'")
+    config, numbers, changes = sorted_words(words, folds)
+    base = settings_of(config, changes).anywhere()
+    numbers = numbers or all_folds(base)
+    labels = dataset(base.data.dataset).label_set
+    for variant in chosen.variants:  # as bad lists, found before anything is trained
+        with_changes(base, variant.model).model_config(labels)
+    check_folds(base, numbers)
+    rows = []
+    name_of_data = Path(base.data.dataset).stem
+    table = Table("", "F1 last epoch", "95 %", "paper, BP4D", title=f"{chosen.title} · {name_of_data}")
+    for place, variant in enumerate(chosen.variants, 1):
+        tell(f"{variant.name}: {place} of {len(chosen.variants)}, folds {', '.join(map(str, numbers))}")
+        folder = out / f"{place:02d}"
+        with interruptible("the same command"):
+            figure, low, high = _ablated(base, variant.model, folder, numbers)
+        figures = {"f1": defined(figure), "low": defined(low), "high": defined(high)}
+        rows.append({"name": variant.name, **figures, "paper": variant.published})
+        paper = "" if variant.published is None else f"{variant.published:.1f}"
+        table.add_row(variant.name, f"{100 * figure:.1f}", f"{100 * low:.1f} to {100 * high:.1f}", paper)
+    if not is_first_process():
+        return
+    Console(markup=False).print(table)
+    if json_path is not None:
+        text = json.dumps({"study": name, "rows": rows}, indent=2, allow_nan=False) + "\n"
+        try:
+            json_path.write_text(text, encoding="utf-8")
+        except OSError as error:
+            raise OutputError(f"'{json_path}' cannot be written: {error.strerror or error}") from None
+
+
+def _ablated(base: Settings, model: dict, folder: Path, folds: Sequence[int]) -> tuple[float, float, float]:
+    """F1 of one row and its interval; a row that was started with the same settings goes on."""
+    from ..training.data.folds import fold_data
+    from ..training.evaluate.ablations import with_changes
+    from ..training.evaluate.evaluation import LAST, SETTINGS, evaluate_run
+    from ..training.fit import runs
+    from ..training.fit.record import RECORD
+    from ..training.fit.settings import read_settings
+
+    settings = with_changes(base, model)
+    if not (folder / RECORD).is_file():  # what `start` writes last
+        runs.start(settings, folder, folds)
+    elif read_settings(folder / SETTINGS).to_yaml() != settings.to_yaml():
+        raise ConfigError(f"'{folder}' was started with other settings; take the same, or another --out")
+    runs.train(folder, fold_data, folds, tell)
+    result = next(result for result in evaluate_run(folder, folds) if result.protocol == LAST)
+    interval = result.interval
+    return result.f1, interval.low, interval.high
+
+
+@app.command()
+def ablate(
+    study: Annotated[str, typer.Argument(help="components, dynamics, edges, neighbours, lambda or regions.")],
+    words: Annotated[
+        Optional[list[str]], typer.Argument(help="CONFIG (a YAML file), then section.key=value ...")
+    ] = None,
+    fold: Annotated[Optional[list[int]], typer.Option(help="Folds, as in --fold 1 2 3; all by default.")] = None,
+    out: Annotated[Path, typer.Option(help="Folder for the runs; give it again to go on.")] = Path("mdhr-ablation"),
+    json: Annotated[Optional[Path], typer.Option(help="Write the table there.")] = None,
+) -> None:
+    """Train every row of a table of the paper and print it beside the published figures."""
+    run_ablation(study, words or [], fold or [], out, json)

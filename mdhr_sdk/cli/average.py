@@ -1,0 +1,36 @@
+"""What `mdhr average` does."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from ..modelfolder.folder import ModelFolder
+from .options import MODEL, command_app
+from .train import require_training
+
+app = command_app()
+
+
+def run_average(first: str, second: str, out: Path, share: float, half: bool) -> ModelFolder:
+    """Raises: as `mdhr_sdk.training.fit.average.average`."""
+    require_training()
+    from ..training.fit.average import average
+
+    return average(ModelFolder.open(first), ModelFolder.open(second), out, share, half)
+
+
+@app.command()
+def average(
+    first: Annotated[str, typer.Argument(help=MODEL)],
+    second: Annotated[str, typer.Argument(help="Another, trained on from it or beside it.")],
+    out: Annotated[Path, typer.Option(help="New folder for their mean.")],
+    share: Annotated[float, typer.Option(help="Of the second one in the mean, 0 to 1.")] = 0.5,
+    half: Annotated[bool, typer.Option("--half", help="Store matrices in fp16.")] = False,
+) -> None:
+    """Take the mean of two models' weights."""
+    typer.echo(
+        f"{run_average(first, second, out, share, half).path}: {1 - share:.2g} of {first}, {share:.2g} of {second}"
+    )

@@ -1,0 +1,22 @@
+"""What `mdhr copy` does."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from ..modelfolder.folder import ModelFolder
+from .options import MODEL, command_app
+
+app = command_app()
+
+
+@app.command()
+def copy(
+    model: Annotated[str, typer.Argument(help=MODEL)],
+    folder: Annotated[Path, typer.Argument(help="New folder for the copy.")],
+) -> None:
+    """Copy a model, as to export or build engines from the one that comes with mdhr_sdk."""
+    typer.echo(f"{ModelFolder.open(model).copy(folder).path}: a copy of {model}")

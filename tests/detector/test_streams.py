@@ -1,0 +1,312 @@
+"""`stream` over files and live sources: policies, what is skipped, who may use a detector, and how its threads end."""
+
+from __future__ import annotations
+
+import gc
+import itertools
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from fake_streams import camera, of_each, streaming
+from fakes import CONFIG, INFO, FakeMesher, FakeSession, picture, values, video
+from mdhr_sdk import AUDetector, Results
+from mdhr_sdk.errors import ConfigError, InputError, SourceError, SupersededError
+from mdhr_sdk.vision import Source
+
+TESTS = Path(__file__).parent.parent
+WAIT_S = 30
+
+
+@pytest.fixture
+def detector(meshers: list[FakeMesher], no_cuts: None) -> AUDetector:
+    return streaming()
+
+
+def until(true: Callable[[], bool]) -> None:
+    until_s = time.monotonic() + WAIT_S
+    while not true():
+        assert time.monotonic() < until_s, "it never came"
+        time.sleep(0.001)
+
+
+def readers() -> list[threading.Thread]:
+    return [thread for thread in threading.enumerate() if thread.name.startswith("mdhr reads ")]
+
+
+def paced(permits: threading.Semaphore, count: int) -> Iterator[np.ndarray]:
+    for index in range(count):
+        assert permits.acquire(timeout=WAIT_S)
+        yield picture(index, {0})
+
+
+@pytest.mark.parametrize("others", [0, 1])
+def test_a_slow_loop_gets_the_newest_frame_and_the_count_of_the_others(detector: AUDetector, others: int) -> None:
+    """One live source and several are read in the same way: five frames come in each turn of the loop."""
+    permits = threading.Semaphore(1)
+    sources = [camera(paced(permits, 21), hasty=True), *[camera(video([{1}]), "other")] * others]
+    seen = []
+    with detector.stream(sources if others else sources[0], 0) as stream:
+        for frame in stream:
+            if frame.source == "camera":
+                seen.append(frame)
+                permits.release(5)
+                until(lambda: stream.status["camera"].captured == min(21, 1 + 5 * len(seen)))
+    assert [frame.timestamp_s * 25 for frame in seen] == pytest.approx([0, 5, 10, 15, 20])
+    assert [(frame.index, frame.dropped, frame.delay_frames) for frame in seen] == [(0, 0, 0)] + [
+        (index, 4, 0) for index in range(1, 5)
+    ]
+    status = stream.status["camera"]
+    assert (status.captured, status.scored, status.dropped, status.ended) == (21, 5, 16, True)
+    assert status.dropped == sum(frame.dropped for frame in seen)
+
+
+def test_complete_is_asked_for_and_drops_nothing(detector: AUDetector) -> None:
+    frames = list(detector.stream(camera(video([{0}] * 20), hasty=True), 0, "complete"))
+    assert [(frame.index, frame.dropped) for frame in frames] == [(index, 0) for index in range(20)]
+    with pytest.raises(ConfigError, match="policy must be one of newest, complete; got 'all'"):
+        detector.stream(video([{0}]), policy="all")  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("mode", ["clip", "stream"])
+def test_live_sources_of_a_list_are_open_at_once_and_files_wait(
+    session: FakeSession, meshers: list[FakeMesher], no_cuts: None, mode: str
+) -> None:
+    detector = AUDetector(CONFIG, session, INFO) if mode == "clip" else streaming()
+    both = threading.Barrier(2, timeout=WAIT_S)
+
+    def alive(slot: int) -> Iterator[np.ndarray]:
+        both.wait()  # each is open, or this breaks
+        yield from video([{slot}] * 6)
+
+    sources = [video([{0}] * 2), camera(alive(1), "a"), video([{0}] * 3), camera(alive(2), "b")]
+    frames = of_each(list(detector.predict(sources, stream=True)))
+    assert {name: len(own) for name, own in frames.items()} == {"array[0]": 2, "a": 6, "b": 6, "array[2]": 3}
+    first, *_, last = frames
+    assert (first, last) == ("array[0]", "array[2]"), "files one after the other"
+    assert all(len(frame.faces) == 1 for own in frames.values() for frame in own)
+
+
+def test_a_list_is_streamed_side_by_side_and_a_folder_one_after_the_other(detector: AUDetector, tmp_path: Path) -> None:
+    videos = [video([{0}] * 3), video([{1}] * 3)]
+    assert [frame.source for frame in detector.stream(videos, 0)] == ["array[0]", "array[1]"] * 3
+    assert [frame.source for frame in detector.predict(videos, True)] == ["array[0]"] * 3 + ["array[1]"] * 3
+
+
+@pytest.fixture
+def batch(tmp_path: Path) -> list[Any]:
+    (tmp_path / "broken.mp4").write_bytes(b"no video")
+    return [video([{0}] * 3), tmp_path / "broken.mp4", video([{1}] * 2)]
+
+
+def test_a_damaged_file_is_skipped_if_it_is_asked_for(
+    detector: AUDetector, batch: list[Any], caplog: pytest.LogCaptureFixture
+) -> None:
+    results = detector.predict(batch, on_error="skip")
+    assert results.sources == ("array[0]", "array[2]") and len(results) == 5
+    ((name, error),) = results.errors
+    assert name == str(batch[1]) and isinstance(error, SourceError)
+    assert [(one.levelname, one.getMessage()) for one in caplog.records] == [("WARNING", f"{error}; it is skipped")]
+    assert results[:2].errors == ()
+
+
+def test_a_damaged_file_ends_the_batch_unless(detector: AUDetector, batch: list[Any], caplog: Any) -> None:
+    with pytest.raises(SourceError, match=r"broken\.mp4") as caught:
+        detector.predict(batch)
+    assert isinstance(caught.value.results, Results) and caught.value.results.sources == ("array[0]",)
+    assert [name for name, _ in caught.value.results.errors] == [str(batch[1])]
+    assert caplog.records == []
+    with pytest.raises(ConfigError, match="on_error must be one of raise, skip; got 'ignore'"):
+        detector.predict(batch, on_error="ignore")  # type: ignore[call-overload]
+
+
+@pytest.mark.parametrize("on_error", ["raise", "skip"])
+def test_side_by_side_the_others_go_on_and_the_error_is_told(
+    detector: AUDetector, batch: list[Any], on_error: Any
+) -> None:
+    stream, seen = detector.stream(batch, 0, on_error=on_error), []
+    try:
+        seen.extend(stream)
+    except SourceError:
+        assert on_error == "raise"
+    else:
+        assert on_error == "skip"
+    assert len(seen) == 5
+    assert [name for name, _ in stream.errors] == [str(batch[1])]
+    status = stream.status
+    assert {name: (one.scored, one.ended, one.error is not None) for name, one in status.items()} == {
+        "array[0]": (3, True, False), str(batch[1]): (0, True, True), "array[2]": (2, True, False),
+    }  # fmt: skip
+
+
+def test_an_iterators_own_error_comes_after_the_frames_before_it_and_is_never_skipped(detector: AUDetector) -> None:
+    def images() -> Iterator[np.ndarray]:
+        yield from video([{0}] * 6)
+        raise ValueError("of the caller")
+
+    seen = []
+    with pytest.raises(ValueError, match="of the caller"):
+        seen.extend(detector.stream(images(), 3, on_error="skip"))
+    assert len(seen) == 6
+
+
+def test_breaking_ends_the_threads_and_so_does_forgetting(detector: AUDetector) -> None:
+    def endless() -> Source:
+        return camera(itertools.repeat(picture(0, {0})), hasty=True)
+
+    for _ in detector.stream([endless(), video([{1}] * 9)], 0):
+        assert len(readers()) == 2
+        break
+    assert readers() == []
+
+    def fails() -> None:
+        for _ in detector.stream(endless(), 0):
+            raise RuntimeError("in the loop")
+
+    with pytest.raises(RuntimeError, match="in the loop"):
+        fails()
+    assert readers() == []
+    stream, knot = detector.stream(endless(), 0), []
+    next(stream)
+    knot.append((knot, stream))
+    del stream, knot
+    gc.collect()
+    assert readers() == []
+
+
+def test_closing_the_detector_wakes_who_waits(detector: AUDetector) -> None:
+    silent = threading.Event()
+
+    def mute() -> Iterator[np.ndarray]:
+        yield picture(0, {0})
+        silent.wait(WAIT_S)
+
+    told: list[BaseException] = []
+    begun = detector.stream(camera(mute(), hasty=True), 0)
+    next(begun)
+
+    def wait() -> None:
+        try:
+            next(begun)
+        except BaseException as error:
+            told.append(error)
+
+    waits = threading.Thread(target=wait)
+    waits.start()
+    until(lambda: detector._turns._lock.locked())
+    with pytest.raises(InputError, match="one thread at a time; got a second one"):
+        detector.predict(video([{0}]))
+    threading.Timer(0.05, silent.set).start()
+    detector.close()
+    waits.join(WAIT_S)
+    assert [type(error) for error in told] == [SupersededError]
+    with pytest.raises(InputError, match="closed"):
+        detector.stream(video([{0}]))
+
+
+def test_the_old_name_still_works_and_says_what_to_write(detector: AUDetector) -> None:
+    wanted = values(detector.stream([video([{0}] * 3), video([{1}] * 3)], 0))
+    says = r"stream_together\(sources\) is deprecated since version 0\.2 and goes in 0\.4; use AUDetector\.stream\("
+    with pytest.warns(DeprecationWarning, match=says) as told:
+        found = detector.stream_together([video([{0}] * 3), video([{1}] * 3)], 0)
+    assert values(found) == wanted and told[0].filename == __file__
+
+
+PRELUDE = """
+import itertools, os, sys, threading, time
+sys.path.insert(0, sys.argv[1])
+from fakes import FakeMesher, picture, video
+from fake_streams import camera, streaming
+import mdhr_sdk.detector
+mdhr_sdk.detector.FaceMesher = FakeMesher
+detector = streaming()
+
+def endless():
+    for index in itertools.count():
+        time.sleep(0.002)
+        yield picture(index % 9, {0})
+
+stream = detector.stream([camera(endless(), "a", hasty=True), endless(), video([{1}] * 9)], 0)
+next(stream)
+"""
+ENDINGS = {
+    "an open stream": ("raise SystemExit(3)", 3, ""),
+    "an exception": ("raise RuntimeError('in the loop')", 1, "RuntimeError: in the loop"),
+    "a fork": (
+        """
+from mdhr_sdk.errors import InputError
+child = os.fork()
+if child == 0:
+    for use in (lambda: next(stream), lambda: detector.predict(video([{0}])), lambda: detector.stream(video([{0}]))):
+        try:
+            use()
+            os._exit(9)
+        except InputError as error:
+            assert "made before a fork" in str(error)
+    del stream
+    raise SystemExit(4)
+raise SystemExit(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))
+""",
+        4,
+        "",
+    ),
+}
+
+
+@pytest.mark.parametrize("case", ENDINGS)
+def test_the_end_of_a_process_is_clean(case: str) -> None:
+    code, status, said = ENDINGS[case]
+    command = [sys.executable, "-W", "ignore", "-c", PRELUDE + code, str(TESTS)]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
+    assert done.returncode == status, done.stderr
+    assert done.stderr.rstrip().endswith(said) and ("FATAL" not in done.stderr) and (said or not done.stderr)
+
+
+MJPEG = """
+import http.server, itertools, sys, threading, time
+sys.path.insert(0, sys.argv[1])
+import cv2
+from fakes import FakeMesher, picture
+from fake_streams import streaming
+import mdhr_sdk.detector
+mdhr_sdk.detector.FaceMesher = FakeMesher
+
+class Camera(http.server.BaseHTTPRequestHandler):
+    def do_GET(self):
+        self.send_response(200)
+        self.send_header("Content-Type", "multipart/x-mixed-replace; boundary=frame")
+        self.end_headers()
+        picture_of = cv2.imencode(".jpg", picture(3, {0}))[1].tobytes()
+        head = b"--frame\\r\\nContent-Type: image/jpeg\\r\\nContent-Length: %d\\r\\n\\r\\n" % len(picture_of)
+        try:
+            while True:
+                self.wfile.write(head + picture_of + b"\\r\\n")
+                time.sleep(0.02)
+        except OSError:
+            pass
+
+    def log_message(self, *_):
+        pass
+
+server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Camera)
+server.daemon_threads = True
+threading.Thread(target=server.serve_forever, daemon=True).start()
+stream = streaming().stream([f"http://127.0.0.1:{server.server_address[1]}/live"], 0)
+for frame in stream:
+    if frame.index == 3:
+        break
+print("left the loop", flush=True)
+"""
+
+
+def test_a_live_stream_that_is_left_by_break_does_not_abort_the_process() -> None:
+    command = [sys.executable, "-c", MJPEG, str(TESTS)]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
+    assert (done.returncode, done.stdout.strip()) == (0, "left the loop"), done.stderr

@@ -1,0 +1,363 @@
+"""Reading 1 to 64 sources: who waits, who drops, what is counted, and how the threads end."""
+
+from __future__ import annotations
+
+import contextlib
+import itertools
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator, Sequence
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from fakes import picture, video
+from mdhr_sdk.errors import SourceError
+from mdhr_sdk.pipeline import readers as reading
+from mdhr_sdk.pipeline.clock import StageClock
+from mdhr_sdk.pipeline.crops import Found
+from mdhr_sdk.pipeline.modes import Policy
+from mdhr_sdk.pipeline.readers import Readers
+from mdhr_sdk.vision import Frame, Source, SourceInfo, list_sources
+from mdhr_sdk.vision.sources.source import Kind, Opened
+
+WAIT_S = 30  # beyond which something hangs
+
+
+class Finder:
+    """Finds no faces, and remembers in which thread it looked."""
+
+    def __init__(self) -> None:
+        self.threads: set[threading.Thread] = set()
+
+    def find(self, frame: Frame) -> Found:
+        self.threads.add(threading.current_thread())
+        return Found(frame, {})
+
+
+class Reading:
+    """Readers of some sources, and what they borrowed."""
+
+    def __init__(self, sources: Sequence[Source], policy: Policy | None = None) -> None:
+        self.finders: dict[str, Finder] = {}
+        self.given_back: list[str] = []
+        self.readers = Readers(sources, lambda _: None, self._open, StageClock(), policy)
+
+    def _open(self, info: SourceInfo) -> Any:
+        self.finders[info.name] = Finder()
+        return self.finders[info.name], lambda: self.given_back.append(info.name)
+
+    def frames(self) -> Iterator[tuple[int, Frame]]:
+        while due := self.readers.due():
+            for number, item in due.items():
+                if item is not None:
+                    yield number, item if isinstance(item, Frame) else item.frame
+
+    def __enter__(self) -> Reading:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.readers.close()
+
+
+def source(kind: Kind, images: Iterator[Any], live: bool = False, name: str = "") -> Source:
+    pairs = ((image, index / 25) for index, image in enumerate(images))
+    return Source(name or kind, kind, lambda: contextlib.nullcontext(Opened(25.0, None, live, pairs)))
+
+
+def until(true: Callable[[], bool]) -> None:
+    until_s = time.monotonic() + WAIT_S
+    while not true():
+        assert time.monotonic() < until_s, "it never came"
+        time.sleep(0.001)
+
+
+def small(index: int) -> np.ndarray:
+    return np.full((1, 1, 3), index, np.uint8)
+
+
+@settings(max_examples=50, deadline=None)
+@given(
+    count=st.integers(0, 40), taken=st.integers(0, 45), fails=st.booleans(), kind=st.sampled_from(["video", "array"])
+)
+def test_complete_gives_all_frames_and_then_the_error(count: int, taken: int, fails: bool, kind: Kind):
+    def images() -> Iterator[np.ndarray]:
+        yield from map(small, range(count))
+        if fails:
+            raise SourceError("broken")
+
+    with Reading([source(kind, images())]) as run:
+        found = [frame.index for _, frame in itertools.islice(run.frames(), taken)]
+        assert found == list(range(min(count, taken)))
+        status = run.readers.all[0].status
+        assert status.scored == len(found) and (taken <= count or status.ended)
+        assert taken <= count or isinstance(status.error, SourceError) == fails
+    status = run.readers.all[0].status
+    assert status.captured == status.scored + status.dropped and status.scored == len(found)
+    assert run.readers.due() == {}, "nothing comes after the end"
+
+
+def test_a_video_is_read_ahead_so_far_and_no_further_and_faces_are_found_there(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(reading, "FRAMES_AHEAD", 3)
+    made: list[int] = []
+
+    def images() -> Iterator[np.ndarray]:
+        for number in itertools.count():
+            made.append(number)
+            yield small(number % 250)
+
+    with Reading([source("video", images())]) as run:
+        assert next(run.frames())[1].index == 0
+        until(lambda: len(made) == 4)  # one is in use, three are ready
+        time.sleep(0.05)
+        assert made == [0, 1, 2, 3]
+    assert len(made) == 4
+    assert run.finders["video"].threads == set(run.readers._threads) and run.given_back == ["video"]
+
+
+@pytest.mark.parametrize(("height", "width", "depth"), [(360, 640, 16), (2160, 3840, 5), (4320, 7680, 1)])
+def test_big_pictures_do_not_pile_up(height: int, width: int, depth: int):
+    image = np.broadcast_to(np.uint8(0), (height, width, 3))
+    with Reading([source("video", itertools.repeat(image))]) as run:
+        next(run.frames())
+        until(lambda: len(run.readers.all[0]._ready) == depth)
+        time.sleep(0.02)
+        assert len(run.readers.all[0]._ready) == depth
+
+
+def test_what_the_caller_makes_is_asked_for_when_it_is_due():
+    asked: list[int] = []
+
+    def images() -> Iterator[np.ndarray]:
+        for number in range(3):
+            asked.append(number)
+            yield small(number)
+
+    with Reading(list_sources(images())) as run:
+        for position, (_, frame) in enumerate(run.frames()):
+            time.sleep(0.01)
+            assert frame.index == position == asked[-1]
+
+
+def test_a_live_source_under_load_shows_its_newest_frame_and_counts_the_others():
+    """Of every seven that come while one is looked at, six are dropped; nothing piles up, and nothing is lost."""
+    permits = threading.Semaphore(1)
+
+    def images() -> Iterator[np.ndarray]:
+        for number in range(50):
+            assert permits.acquire(timeout=WAIT_S)
+            yield small(number)
+
+    seen: list[Frame] = []
+    with Reading([source("camera", images(), live=True)]) as run:
+        (reader,) = run.readers.all
+        for _, frame in run.frames():
+            seen.append(frame)
+            permits.release(7)
+            until(lambda: reader.status.captured == min(50, 1 + 7 * len(seen)))
+    assert [int(frame.image[0, 0, 0]) for frame in seen] == [0, 7, 14, 21, 28, 35, 42, 49]
+    assert [frame.dropped for frame in seen] == [0] + [6] * 7
+    assert [frame.index for frame in seen] == list(range(8)), "counted as they are scored"
+    status = reader.status
+    assert (status.captured, status.scored, status.dropped) == (50, 8, 42)
+    assert run.finders["camera"].threads == set(), "faces are looked for elsewhere, and reading goes on meanwhile"
+
+
+def test_a_live_source_keeps_all_if_it_is_asked_to():
+    with Reading([source("camera", map(small, range(50)), live=True)], "complete") as run:
+        assert [(frame.index, frame.dropped) for _, frame in run.frames()] == [(index, 0) for index in range(50)]
+
+
+def test_a_file_drops_if_it_is_asked_to_and_the_callers_memory_is_not_shown_late():
+    buffer = small(0)
+
+    def reused() -> Iterator[np.ndarray]:
+        for number in range(20):
+            buffer[:] = number
+            yield buffer
+
+    with Reading(list_sources(reused()), "newest") as run:
+        until(lambda: run.readers.all[0].ended)
+        ((_, frame),) = run.frames()
+        buffer[:] = 99
+        assert (frame.image[0, 0, 0], frame.dropped, frame.index) == (19, 19, 0)
+
+
+def test_the_first_frame_does_not_grow_old_while_the_face_finder_is_made(monkeypatch: pytest.MonkeyPatch):
+    enough = threading.Event()
+
+    def images() -> Iterator[np.ndarray]:
+        yield from map(small, range(10))
+        enough.set()
+
+    open_finder = Reading._open
+
+    def slow(self: Reading, info: SourceInfo) -> Any:
+        assert enough.wait(WAIT_S)
+        return open_finder(self, info)
+
+    monkeypatch.setattr(Reading, "_open", slow)
+    with Reading([source("camera", images(), live=True)]) as run:
+        assert next(run.frames())[1].image[0, 0, 0] == 9
+
+
+def test_what_a_dropped_frame_told_of_the_source_stays_told():
+    told = [
+        Frame(small(0), 0, 0.0, "camera"),
+        Frame(small(1), 1, 0.1, "camera", breaks=True, dropped=2),
+        Frame(small(2), 2, 0.2, "camera", note="damaged"),
+        Frame(small(3), 3, 0.3, "camera", dropped=1),
+    ]
+    camera = source("camera", iter(()), live=True)
+    camera.__class__ = type("Told", (Source,), {"__iter__": lambda self: iter(told)})
+    with Reading([camera]) as run:
+        until(lambda: run.readers.all[0].ended)
+        ((_, frame),) = run.frames()
+        assert (frame.image[0, 0, 0], frame.breaks, frame.note, frame.dropped) == (3, True, "damaged", 6)
+        status = run.readers.all[0].status
+        assert (status.captured, status.scored, status.dropped) == (7, 1, 6)
+
+
+def test_files_wait_for_each_other_and_live_sources_for_none():
+    go_on = threading.Event()
+
+    def slow() -> Iterator[np.ndarray]:
+        assert go_on.wait(WAIT_S), "the camera had to wait for a file"
+        yield small(0)
+
+    looked = threading.Semaphore(0)
+
+    def camera() -> Iterator[np.ndarray]:
+        for number in range(3):
+            yield small(number)
+            assert looked.acquire(timeout=WAIT_S)
+
+    sources = [source("video", slow()), source("camera", camera(), live=True), source("video", map(small, range(2)))]
+    order = []
+    with Reading(sources) as run:
+        for number, frame in run.frames():
+            order.append((number, frame.index))
+            if number == 1:
+                looked.release()
+            if order[-1] == (1, 2):
+                go_on.set()
+    assert order == [(1, 0), (1, 1), (1, 2), (0, 0), (2, 0), (2, 1)]
+
+
+def test_a_frame_tells_when_it_was_read_not_when_it_was_taken():
+    with Reading(list_sources(video([{0}]))) as run:
+        until(lambda: run.readers.all[0].due)
+        shown_s = time.perf_counter()
+        assert next(run.frames())[1].read_s < shown_s
+
+
+def test_the_end_waits_for_the_frame_that_is_being_made():
+    begun, ended = threading.Event(), threading.Event()
+
+    def slow() -> Iterator[np.ndarray]:
+        begun.set()
+        time.sleep(0.1)
+        ended.set()
+        yield small(0)
+
+    with Reading([source("video", slow())]):
+        assert begun.wait(WAIT_S)
+    assert ended.is_set()
+
+
+def test_who_waits_for_a_frame_is_told_when_another_thread_ends_it():
+    go_on = threading.Event()
+
+    def stuck() -> Iterator[np.ndarray]:
+        go_on.wait(WAIT_S)
+        yield small(0)
+
+    run, seen = Reading([source("video", stuck())]), []
+    waits = threading.Thread(target=lambda: seen.extend(run.frames()))
+    waits.start()
+    threading.Timer(0.1, go_on.set).start()
+    run.readers.close()
+    waits.join(WAIT_S)
+    assert not waits.is_alive() and seen == []
+
+
+def test_garbage_collected_by_its_own_thread_it_ends_without_an_error(monkeypatch: pytest.MonkeyPatch):
+    raised: list[object] = []
+    monkeypatch.setattr("sys.unraisablehook", raised.append)
+    begin, held = threading.Event(), SimpleNamespace()
+
+    def images() -> Iterator[np.ndarray]:
+        yield small(0)
+        assert begin.wait(WAIT_S)
+        held.run.readers.close()
+        yield small(1)
+
+    held.run = Reading([source("video", images())])
+    begin.set()
+    held.run.readers._threads[0].join(WAIT_S)
+    assert not held.run.readers._threads[0].is_alive() and raised == []
+    assert list(held.run.frames()) == []
+    held.run.readers.close()
+
+
+def test_a_source_that_does_not_answer_is_named_once_and_left(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+):
+    hangs, answers = threading.Event(), threading.Event()
+
+    def hanging() -> Iterator[np.ndarray]:
+        yield picture(0, {0})
+        hangs.set()
+        answers.wait(WAIT_S)
+
+    monkeypatch.setattr(reading, "CLOSE_S", 0.05)
+    run = Reading([source("camera", hanging(), live=True, name="camera 3"), *list_sources([video([{0}] * 3)])])
+    assert hangs.wait(WAIT_S)
+    for _ in range(2):
+        run.readers.close()
+    assert [one.getMessage() for one in caplog.records] == [
+        "camera 3 has not answered for 0.05 s, and stays open until it does"
+    ]
+    assert "camera 3" not in run.given_back, "its thread may still look for faces"
+    answers.set()
+    for thread in run.readers._threads:
+        thread.join(WAIT_S)
+        assert not thread.is_alive()
+
+
+LEFT_OPEN = """
+import contextlib, itertools, sys, time
+import numpy as np
+from mdhr_sdk.pipeline.clock import StageClock
+from mdhr_sdk.pipeline.crops import Found
+from mdhr_sdk.pipeline.readers import Readers
+from mdhr_sdk.vision import Source
+from mdhr_sdk.vision.sources.source import Opened
+
+def images():
+    for number in itertools.count():
+        time.sleep(0.005)
+        yield np.zeros((2, 2, 3), np.uint8), number / 25
+
+class Finder:
+    def find(self, frame):
+        return Found(frame, {})
+
+camera = Source("a", sys.argv[1], lambda: contextlib.nullcontext(Opened(25.0, None, sys.argv[1] == "camera", images())))
+readers = Readers([camera], lambda info: None, lambda info: (Finder(), lambda: None), StageClock())
+readers.due()
+raise SystemExit(3)
+"""
+
+
+@pytest.mark.parametrize("kind", ["camera", "video"])
+def test_a_process_that_ends_ends_the_threads_first(kind: str):
+    command = [sys.executable, "-c", LEFT_OPEN, kind]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
+    assert (done.returncode, done.stderr) == (3, "")
