@@ -24,7 +24,7 @@ from mdhr_sdk import AUDetector, Results
 from mdhr_sdk.cli import detect
 from mdhr_sdk.cli.detect import Files
 from mdhr_sdk.cli.summary import Outcome, report
-from mdhr_sdk.errors import OutputError
+from mdhr_sdk.errors import OutputError, SourceError
 from mdhr_sdk.outputs import naming
 from mdhr_sdk.outputs.encoder import Encoder
 from mdhr_sdk.results import FrameResult
@@ -189,7 +189,7 @@ def test_a_camera_keeps_the_last_frames_for_the_timeline_and_counts_all(
     capsys: pytest.CaptureFixture[str],
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(detect, "LIVE_FRAMES", 5)
+    monkeypatch.setattr("mdhr_sdk.cli.writer.LIVE_FRAMES", 5)
     monkeypatch.setenv("COLUMNS", "200")
     assert detect.run_detect(fake_detector, [camera(20)], tmp_path, Files(overlay=False), policy="complete") == []
     assert drawn == [[15, 16, 17, 18, 19]]
@@ -375,5 +375,48 @@ def test_what_was_lost_is_told(capsys: pytest.CaptureFixture[str], fake_detector
         report(Console(width=200), fake_detector, [outcome])
     said = capsys.readouterr().out
     assert "camera 0: captured 21 = scored 6 + dropped 15\n" in said
-    assert "camera 0: 2 frames may show damage and are noted as damaged\n" in said
+    assert "camera 0: damaged packets and pictures: 0; frames noted as damaged: 2\n" in said
     assert "--max-faces 2 was reached in 4 frames; up to 8 faces were found in one: raise --max-faces\n" in said
+
+
+def live(name: str, frames: int, error: Exception | None = None) -> Source:
+    """A stream with a face that ends, well or by an error."""
+
+    def images() -> Iterator[tuple[np.ndarray, float]]:
+        for index in range(frames):
+            yield picture(index, {0}), index / 25
+        if error is not None:
+            raise error
+
+    @contextmanager
+    def opener() -> Iterator[Opened]:
+        yield Opened(fps=25.0, frame_count=None, live=True, images=images())
+
+    return Source(name, "stream", opener)
+
+
+def test_live_sources_are_read_at_once_and_one_that_fails_leaves_the_others(
+    fake_detector: AUDetector, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    sources = [live("rtsp://host/a", 12), *list_sources(picture(0, {0})), live("rtsp://host/b", 5, SourceError("gone"))]
+    (error,) = detect.run_detect(fake_detector, sources, tmp_path, Files(), policy="complete")
+    assert str(error).startswith("gone; kept the 5 frames before it: ")
+    ends = {"a": ("aus.csv", "overlay.mp4", "timeline.png"), "array": ("aus.csv", "overlay.jpg", "timeline.png"),
+            "b": ("aus.incomplete.csv", "overlay.incomplete.mp4", "timeline.incomplete.png")}  # fmt: skip
+    assert {path.name for path in tmp_path.iterdir()} == {f"{stem}_{end}" for stem in ends for end in ends[stem]}
+    assert len(pd.read_csv(tmp_path / "a_aus.csv")) == 12 and len(pd.read_csv(tmp_path / "b_aus.incomplete.csv")) == 5
+    assert "b (failed)" in capsys.readouterr().out
+
+
+def test_when_nothing_can_be_written_the_reading_ends(fake_detector: AUDetector, tmp_path: Path) -> None:
+    (tmp_path / "array_aus.csv").mkdir()
+    taken = []
+
+    def frames() -> Iterator[np.ndarray]:
+        for index in range(200):
+            taken.append(index)
+            yield picture(index, {0})
+
+    files = Files(overlay=False, timeline=False)
+    (error,) = detect.run_detect(fake_detector, list_sources(frames()), tmp_path, files)
+    assert "add a name" in str(error) and len(taken) < 100

@@ -7,40 +7,34 @@ import itertools
 import os
 import re
 import sys
-from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass, replace
 from enum import Enum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Optional
 
-import numpy as np
 import typer
 from rich.console import Console
 
-from ..atomic import incomplete
 from ..detector import AUDetector
 from ..errors import ConfigError, MDHRError, OutputError
 from ..modelfolder.bundled import DEFAULT
-from ..outputs import CsvSink, OverlaySink, Results, SinkGroup
 from ..outputs.encoder import check_codec
-from ..outputs.naming import OVERLAY, STILL, TABLE, TIMELINE, labels, stems
-from ..outputs.sinks import FileSink
+from ..outputs.naming import OVERLAY, labels, stems
 from ..pipeline.clock import StageClock
 from ..pipeline.modes import Reading
-from ..results import FrameResult
+from ..pipeline.run import in_turn
 from ..vision import Source, list_sources
 from .options import BAD_INPUT, MODEL, command_app, complain
 from .progress import cores
 from .summary import Outcome, report
+from .writer import Files, SourceWriter
 
 if TYPE_CHECKING:
-    from rich.progress import Progress
+    from rich.progress import Progress, TaskID
     from typing_extensions import Unpack
 
 TURN_S = 1e-3  # Python's 5 ms are as long as it takes to find the faces of a frame
-LIVE_FRAMES = 100_000  # of a camera or live stream, the last ones go into the timeline: about an hour
 app = command_app()
 
 
@@ -92,25 +86,10 @@ def model_threads(sources: Sequence[Source], bundled: bool) -> int | None:
     return 1 if bundled and cores() == 2 and all(source.kind == "video" for source in sources) else None
 
 
-@dataclass(frozen=True)
-class Files:
-    """What is written of each source, besides its table.
-
-    Attributes:
-        overlay: the annotated video or still.
-        codec: of that video, a key of `CODECS`.
-        timeline: the figure.
-    """
-
-    overlay: bool = True
-    codec: str = "h264"
-    timeline: bool = True
-
-
 def run_detect(
     detector: AUDetector, sources: Sequence[Source], out: Path, files: Files, **reading: Unpack[Reading]
 ) -> list[MDHRError]:
-    """Process the sources one after the other, as `AUDetector.predict` would; returns what went wrong.
+    """Process files one after the other and live sources at once, as `AUDetector.predict`; returns what went wrong.
 
     A source or an output that fails does not end the others. The timeline of a camera or live stream shows its last
     100,000 frames; the table and the overlay have all.
@@ -137,8 +116,12 @@ def run_detect(
     with progress, _short_turns():
         bases = stems([(source.name, source.kind) for source in sources])
         names = labels([source.name for source in sources])
-        for source, stem, label in zip(sources, bases, names, strict=True):
-            outcomes.append(_process(detector, Outcome(source, label), out / stem, files, reading, progress))
+        writers = {
+            source: SourceWriter(detector, Outcome(source, label), out / stem, files)
+            for source, stem, label in zip(sources, bases, names, strict=True)
+        }
+        for group in in_turn(sources):
+            outcomes += _process(detector, [writers.pop(source) for source in group], reading, progress)
             if outcomes[-1].interrupted:
                 break
     if any(outcome.frames for outcome in outcomes):
@@ -160,72 +143,68 @@ def _short_turns() -> Iterator[None]:
 
 
 def _process(
-    detector: AUDetector, outcome: Outcome, base: Path, files: Files, reading: Reading, progress: Progress
-) -> Outcome:
-    source = outcome.source
-    task = progress.add_task(outcome.label, total=None)
+    detector: AUDetector, writers: Sequence[SourceWriter], reading: Reading, progress: Progress
+) -> list[Outcome]:
+    """Read one file, or several live sources at once."""
+    outcomes = [writer.outcome for writer in writers]
+    tasks = {one.source.name: progress.add_task(one.label, total=None) for one in outcomes}
     clock = StageClock()
-    sinks: list[FileSink] = []
-    group = SinkGroup()
-    kept: deque[FrameResult] = deque()
-    try:
-        with clock("total"), ExitStack() as stack:
+    with clock("total"):
+        with ExitStack() as stack:
+            for writer in writers:
+                stack.callback(writer.close)
             try:
-                for result in detector.predict(source, stream=True, **reading):
-                    with clock("write"):
-                        if not outcome.frames:
-                            group = stack.enter_context(SinkGroup())
-                            sinks = _sinks(detector, source, base, files, group)
-                            most = LIVE_FRAMES if source.info.live else None
-                            kept = deque(maxlen=most if files.timeline else 0)
-                            progress.update(task, total=source.info.frame_count)
-                        group.write(result)
-                    outcome.count(result)
-                    kept.append(_slim(result))
-                    progress.advance(task)
+                _read(detector, writers, reading, clock, progress, tasks)
             except KeyboardInterrupt:
-                outcome.interrupted = True
-                if not outcome.complete:
-                    raise  # so that the sinks mark their files as incomplete
-            outcome.read = True
-    except MDHRError as error:
-        if not (outcome.read and error in group.failures):  # else an output failed when all was read
-            outcome.error = error.with_traceback(None)  # which would hold on to the frames
-    except KeyboardInterrupt:
-        pass
-    outcome.failures = [error.with_traceback(None) for error in group.failures if error is not outcome.error]
-    outcome.files = [sink.final_path for sink in sinks if sink.final_path is not None]
-    outcome.replaced = {sink.final_path for sink in sinks if sink.final_path is not None and sink.replaced}
-    if outcome.frames and files.timeline:
-        with clock("timeline"), clock("total"):
-            _draw(detector, outcome, kept, base)
-    outcome.total_s = clock.seconds.pop("total")
-    outcome.timings_s = {**detector.timings_s, **clock.seconds}
-    progress.remove_task(task)
-    _announce_partial(outcome)
-    return outcome
+                for outcome in outcomes:
+                    outcome.interrupted = True
+            except MDHRError as error:
+                for outcome in outcomes:
+                    outcome.error = outcome.error or error.with_traceback(None)  # which would hold on to the frames
+            for writer in writers:
+                writer.outcome.read = not writer.given_up
+        with clock("timeline"):
+            for writer in writers:
+                writer.draw()
+    spent, frames = {**detector.timings_s, **clock.seconds}, max(1, sum(outcome.frames for outcome in outcomes))
+    for outcome in outcomes:
+        share = outcome.frames / frames if len(outcomes) > 1 else 1.0
+        outcome.total_s = spent["total"]
+        outcome.timings_s = {stage: share * seconds for stage, seconds in spent.items() if stage != "total"}
+        progress.remove_task(tasks[outcome.source.name])
+        _announce_partial(outcome)
+    return outcomes
 
 
-def _sinks(detector: AUDetector, source: Source, base: Path, files: Files, group: SinkGroup) -> list[FileSink]:
-    """The outputs that grow with the frames, in the group."""
-    table = base.with_name(f"{base.name}{TABLE}")
-    overlay = base.with_name(f"{base.name}{STILL if source.info.still else OVERLAY}")
-    makers: list[Callable[[], FileSink]] = [lambda: CsvSink(table, detector.codes)]
-    if files.overlay:
-        makers.append(lambda: OverlaySink(overlay, source.info.fps, files.codec))
-    return [sink for make in makers if (sink := group.add(make)) is not None]
-
-
-def _draw(detector: AUDetector, outcome: Outcome, frames: Iterable[FrameResult], base: Path) -> None:
-    path = base.with_name(f"{base.name}{TIMELINE}")
-    path = path if outcome.complete else incomplete(path)
-    replaces = os.path.lexists(path)
+def _read(
+    detector: AUDetector,
+    writers: Sequence[SourceWriter],
+    reading: Reading,
+    clock: StageClock,
+    progress: Progress,
+    tasks: Mapping[str, TaskID],
+) -> None:
+    """Give every result to its writer, until all sources have ended or nothing can be written."""
+    named = {writer.outcome.source.name: writer for writer in writers}
+    sources = [writer.outcome.source for writer in writers]
+    alone = len(sources) == 1
+    if not alone:
+        reading = {**reading, "on_error": "skip"}
+    results = detector.predict(sources[0] if alone else sources, stream=True, **reading)
     try:
-        Results(tuple(frames), detector.info, fps=outcome.source.info.fps, codes=detector.codes).plot(path)
-        outcome.files.append(path)
-        outcome.replaced.update([path] if replaces else [])
-    except MDHRError as error:
-        outcome.failures.append(error)
+        for result in results:
+            writer, task = named[result.source], tasks[result.source]
+            with clock("write"):
+                if not writer.outcome.frames:
+                    progress.update(task, total=writer.outcome.source.info.frame_count)
+                writer.write(result)
+            progress.advance(task)
+            if all(one.given_up for one in writers):
+                break
+    finally:
+        if not alone:
+            for name, error in results.errors:
+                named[name].outcome.error = error.with_traceback(None)
 
 
 def _announce_partial(outcome: Outcome) -> None:
@@ -233,12 +212,6 @@ def _announce_partial(outcome: Outcome) -> None:
         return
     names = ", ".join(str(path) for path in outcome.files) or "nothing of them could be written"
     outcome.error = MDHRError(f"{outcome.error}; kept the {outcome.frames} frames before it: {names}")
-
-
-def _slim(result: FrameResult) -> FrameResult:
-    """Without image and mesh, so that an hour of video fits into memory."""
-    none = np.empty((0, 3), np.float32)
-    return replace(result, image=None, faces=tuple(replace(face, landmarks_px=none) for face in result.faces))
 
 
 class Mode(str, Enum):

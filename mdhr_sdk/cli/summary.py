@@ -135,9 +135,8 @@ def _losses(outcome: Outcome) -> Iterator[str]:
     """What of a source was not scored, or not as it was filmed."""
     name = outcome.label
     if outcome.damaged:
-        lost = outcome.source.damaged
-        packets = f"{lost:,} damaged packets could not be read; " if lost else ""
-        yield f"{name}: {packets}{outcome.damaged:,} frames may show damage and are noted as damaged"
+        lost = f"{outcome.source.damaged:,}"
+        yield f"{name}: damaged packets and pictures: {lost}; frames noted as damaged: {outcome.damaged:,}"
     if outcome.dropped:
         captured = outcome.frames + outcome.dropped
         yield f"{name}: captured {captured:,} = scored {outcome.frames:,} + dropped {outcome.dropped:,}"
