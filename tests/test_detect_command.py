@@ -184,7 +184,7 @@ def test_a_camera_keeps_the_last_frames_for_the_timeline_and_counts_all(
     capsys: pytest.CaptureFixture[str],
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(detect, "LIVE_FRAMES", 5)
+    monkeypatch.setattr("mdhr_sdk.cli.writing.LIVE_FRAMES", 5)
     monkeypatch.setenv("COLUMNS", "200")
     assert detect.run_detect(fake_detector, [camera(20)], tmp_path, Files(overlay=False)) == []
     assert drawn == [[15, 16, 17, 18, 19]]

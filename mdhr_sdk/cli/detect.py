@@ -7,36 +7,29 @@ import itertools
 import os
 import re
 import sys
-from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass, replace
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import numpy as np
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn, TimeRemainingColumn
 
-from ..atomic import incomplete
 from ..detector import AUDetector
 from ..errors import ConfigError, MDHRError, OutputError
-from ..outputs import CsvSink, OverlaySink, Results, SinkGroup
 from ..outputs.encoder import check_codec
-from ..outputs.naming import OVERLAY, STILL, TABLE, TIMELINE, labels, stems
-from ..outputs.sinks import FileSink
-from ..pipeline.clock import StageClock
+from ..outputs.naming import OVERLAY, labels, stems
 from ..pipeline.modes import Reading
-from ..results import FrameResult
+from ..pipeline.run import in_turn
 from ..vision import Source
 from .progress import cores
 from .summary import Outcome, report
+from .writing import Files, Writing, write_all
 
 if TYPE_CHECKING:
     from typing_extensions import Unpack
 
 TURN_S = 1e-3  # Python's 5 ms are as long as it takes to find the faces of a frame
-LIVE_FRAMES = 100_000  # of a camera or live stream, the last ones go into the timeline: about an hour
 
 
 def read_seconds(text: str) -> float:
@@ -87,25 +80,10 @@ def model_threads(sources: Sequence[Source], bundled: bool) -> int | None:
     return 1 if bundled and cores() == 2 and all(source.kind == "video" for source in sources) else None
 
 
-@dataclass(frozen=True)
-class Files:
-    """What is written of each source, besides its table.
-
-    Attributes:
-        overlay: the annotated video or still.
-        codec: of that video, a key of `CODECS`.
-        timeline: the figure.
-    """
-
-    overlay: bool = True
-    codec: str = "h264"
-    timeline: bool = True
-
-
 def run_detect(
     detector: AUDetector, sources: Sequence[Source], out: Path, files: Files, **reading: Unpack[Reading]
 ) -> list[MDHRError]:
-    """Process the sources one after the other, as `AUDetector.predict` would; returns what went wrong.
+    """Process files one after the other, cameras and URLs all at once; returns what went wrong.
 
     A source or an output that fails does not end the others. The timeline of a camera or live stream shows its last
     100,000 frames; the table and the overlay have all.
@@ -130,9 +108,15 @@ def run_detect(
     with progress, _short_turns():
         bases = stems([(source.name, source.kind) for source in sources])
         names = labels([source.name for source in sources])
-        for source, stem, label in zip(sources, bases, names, strict=True):
-            outcomes.append(_process(detector, Outcome(source, label), out / stem, files, reading, progress))
-            if outcomes[-1].interrupted:
+        begun = {
+            source: (Outcome(source, label), out / stem)
+            for source, stem, label in zip(sources, bases, names, strict=True)
+        }
+        for group in in_turn(sources):
+            writings = [Writing(detector, *begun[source], files, progress) for source in group]
+            write_all(detector, writings, reading)
+            outcomes += [one.outcome for one in writings]
+            if any(outcome.interrupted for outcome in outcomes):
                 break
     if any(outcome.frames for outcome in outcomes):
         report(console, detector, outcomes)
@@ -150,85 +134,3 @@ def _short_turns() -> Iterator[None]:
         yield
     finally:
         sys.setswitchinterval(before_s)
-
-
-def _process(
-    detector: AUDetector, outcome: Outcome, base: Path, files: Files, reading: Reading, progress: Progress
-) -> Outcome:
-    source = outcome.source
-    task = progress.add_task(outcome.label, total=None)
-    clock = StageClock()
-    sinks: list[FileSink] = []
-    group = SinkGroup()
-    kept: deque[FrameResult] = deque()
-    try:
-        with clock("total"), ExitStack() as stack:
-            try:
-                for result in detector.predict(source, stream=True, **reading):
-                    with clock("write"):
-                        if not outcome.frames:
-                            group = stack.enter_context(SinkGroup())
-                            sinks = _sinks(detector, source, base, files, group)
-                            most = LIVE_FRAMES if source.info.live else None
-                            kept = deque(maxlen=most if files.timeline else 0)
-                            progress.update(task, total=source.info.frame_count)
-                        group.write(result)
-                    outcome.count(result)
-                    kept.append(_slim(result))
-                    progress.advance(task)
-            except KeyboardInterrupt:
-                outcome.interrupted = True
-                if not outcome.complete:
-                    raise  # so that the sinks mark their files as incomplete
-            outcome.read = True
-    except MDHRError as error:
-        if not (outcome.read and error in group.failures):  # else an output failed when all was read
-            outcome.error = error.with_traceback(None)  # which would hold on to the frames
-    except KeyboardInterrupt:
-        pass
-    outcome.failures = [error.with_traceback(None) for error in group.failures if error is not outcome.error]
-    outcome.files = [sink.final_path for sink in sinks if sink.final_path is not None]
-    outcome.replaced = {sink.final_path for sink in sinks if sink.final_path is not None and sink.replaced}
-    if outcome.frames and files.timeline:
-        with clock("timeline"), clock("total"):
-            _draw(detector, outcome, kept, base)
-    outcome.total_s = clock.seconds.pop("total")
-    outcome.timings_s = {**detector.timings_s, **clock.seconds}
-    progress.remove_task(task)
-    _announce_partial(outcome)
-    return outcome
-
-
-def _sinks(detector: AUDetector, source: Source, base: Path, files: Files, group: SinkGroup) -> list[FileSink]:
-    """The outputs that grow with the frames, in the group."""
-    table = base.with_name(f"{base.name}{TABLE}")
-    overlay = base.with_name(f"{base.name}{STILL if source.info.still else OVERLAY}")
-    makers: list[Callable[[], FileSink]] = [lambda: CsvSink(table, detector.codes)]
-    if files.overlay:
-        makers.append(lambda: OverlaySink(overlay, source.info.fps, files.codec))
-    return [sink for make in makers if (sink := group.add(make)) is not None]
-
-
-def _draw(detector: AUDetector, outcome: Outcome, frames: Iterable[FrameResult], base: Path) -> None:
-    path = base.with_name(f"{base.name}{TIMELINE}")
-    path = path if outcome.complete else incomplete(path)
-    replaces = os.path.lexists(path)
-    try:
-        Results(tuple(frames), detector.info, fps=outcome.source.info.fps, codes=detector.codes).plot(path)
-        outcome.files.append(path)
-        outcome.replaced.update([path] if replaces else [])
-    except MDHRError as error:
-        outcome.failures.append(error)
-
-
-def _announce_partial(outcome: Outcome) -> None:
-    if outcome.error is None or not outcome.frames:
-        return
-    names = ", ".join(str(path) for path in outcome.files) or "nothing of them could be written"
-    outcome.error = MDHRError(f"{outcome.error}; kept the {outcome.frames} frames before it: {names}")
-
-
-def _slim(result: FrameResult) -> FrameResult:
-    """Without image and mesh, so that an hour of video fits into memory."""
-    none = np.empty((0, 3), np.float32)
-    return replace(result, image=None, faces=tuple(replace(face, landmarks_px=none) for face in result.faces))

@@ -143,11 +143,12 @@ class Run:
                 self.check()
                 yield from group.step(due)
                 for reader in group.take_broken():
-                    broken = broken or self._broken(reader, len(group.readers.all) > 1)
+                    error = self._broken(reader, len(group.readers.all) > 1)
+                    broken = broken or error
         except SupersededError:
             raise
-        except MDHRError as error:  # the model failed
-            broken = error
+        except MDHRError as failure:  # of the model
+            broken = failure
         except KeyboardInterrupt as stop:  # how cameras end: their last frames count too
             if not all(reader.source.live for reader in group.readers.all):
                 raise
@@ -158,11 +159,12 @@ class Run:
         if broken is not None:
             raise broken
 
-    def _broken(self, reader: Reader, others: bool) -> BaseException | None:
-        """Tell of a source that ended by an error; returns the error if it is to end the run."""
+    def _broken(self, reader: Reader, others: bool) -> MDHRError | None:
+        """Tell of a source that ended by an error; returns the error if it is to come last."""
         error = reader.error
-        if not isinstance(error, MDHRError):
-            return error
+        assert error is not None
+        if not isinstance(error, MDHRError):  # of the caller's own iterator, or Ctrl-C
+            raise error
         self.errors.append((reader.source.name, error))
         skips = self.plan.on_error == "skip"
         if skips or others:

@@ -16,6 +16,7 @@ from hypothesis import strategies as st
 from fakes import CODES, CONFIG, INFO, MAX_FRAMES, PATTERN, FakeMesher, FakeSession, expected, picture, video
 from mdhr_sdk import AUDetector
 from mdhr_sdk.cli import detect
+from mdhr_sdk.cli.writing import Files
 from mdhr_sdk.errors import ConfigError, InputError
 from mdhr_sdk.pipeline.neutral import NEUTRAL, NeutralBaseline
 from mdhr_sdk.results import FrameResult
@@ -136,7 +137,7 @@ def test_the_command_names_all_faces_with_a_baseline(
 ):
     monkeypatch.setenv("COLUMNS", "200")
     sources = list_sources(iter(video([{0, 1}] * 12)), fps=FPS)
-    assert detect.run_detect(detector, sources, tmp_path, False, calibrate_neutral_s=0.5) == []
+    assert detect.run_detect(detector, sources, tmp_path, Files(overlay=False), calibrate_neutral_s=0.5) == []
     out = capsys.readouterr().out
     assert "faces 0, 1, each scored relative to its median in the neutral seconds" in out
     assert "no face was there" not in out and "share of its faces (14, after the neutral seconds, " in out
@@ -147,11 +148,11 @@ def test_the_command_tells_faces_that_left_with_the_neutral_seconds(
 ):
     monkeypatch.setenv("COLUMNS", "200")
     sources = list_sources(iter(video([{0}] * 5 + [set()] * 30 + [{0}])), fps=FPS)
-    assert detect.run_detect(detector, sources, tmp_path, False, calibrate_neutral_s=0.5) == []
+    assert detect.run_detect(detector, sources, tmp_path, Files(overlay=False), calibrate_neutral_s=0.5) == []
     once = capsys.readouterr().out
     assert "its face shows" not in once and "(1, after the neutral seconds, frame by frame)" in once
     sources = list_sources(iter(video([{0}] * 5 + [set()] * 5)), fps=FPS)
-    assert detect.run_detect(detector, sources, tmp_path, False, calibrate_neutral_s=0.5) == []
+    assert detect.run_detect(detector, sources, tmp_path, Files(overlay=False), calibrate_neutral_s=0.5) == []
     out = capsys.readouterr().out
     assert "no face was there after its neutral seconds" in out and "it ended within" not in out
 
@@ -161,7 +162,7 @@ def test_the_command_marks_rows_and_names_faces_without_a_baseline(
 ):
     monkeypatch.setenv("COLUMNS", "200")
     sources = list_sources([iter(video(PATTERN)), iter(video([{0}] * 5))], fps=FPS)
-    assert detect.run_detect(detector, sources, tmp_path, True, calibrate_neutral_s=0.5) == []
+    assert detect.run_detect(detector, sources, tmp_path, Files(), calibrate_neutral_s=0.5) == []
     table = pd.read_csv(tmp_path / "array_0__aus.csv")
     late = table.track_id == 1
     assert table.status.tolist() == ["neutral" if t < 0.5 else s for t, s in zip(
