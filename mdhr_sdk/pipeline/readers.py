@@ -271,6 +271,11 @@ class Readers:
         waits = any(not reader.live and not reader.due for reader in self._open.values())
         return [number for number in shown if self._open[number].live] if waits else shown
 
+    @property
+    def status(self) -> dict[str, SourceStatus]:
+        """How far each source is, by its name; empty in a fork, where a lock may be held by a thread that is gone."""
+        return {one.source.name: one.status for one in self.all} if os.getpid() == self._pid else {}
+
     def close(self) -> None:
         """End the threads; may be called twice and from anywhere.
 

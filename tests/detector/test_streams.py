@@ -117,6 +117,14 @@ def test_a_damaged_file_is_skipped_if_it_is_asked_for(
     assert results[:2].errors == ()
 
 
+def test_what_is_not_there_is_skipped_too_and_keeps_its_place(detector: AUDetector, tmp_path: Path) -> None:
+    results = detector.predict([video([{0}]), str(tmp_path / "no.mp4"), video([{1}])], on_error="skip")
+    assert results.sources == ("array[0]", "array[2]")
+    assert [(name, "nothing exists at" in str(error)) for name, error in results.errors] == [
+        (str(tmp_path / "no.mp4"), True)
+    ]
+
+
 def test_a_damaged_file_ends_the_batch_unless(detector: AUDetector, batch: list[Any], caplog: Any) -> None:
     with pytest.raises(SourceError, match=r"broken\.mp4") as caught:
         detector.predict(batch)
