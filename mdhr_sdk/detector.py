@@ -17,7 +17,7 @@ from .pipeline.decide import Naming
 from .pipeline.finders import Finders
 from .pipeline.modes import Mode, OnError, Opened, Policy, Reading, checked, open_mode
 from .pipeline.neutral import NeutralBaseline
-from .pipeline.run import Plan, Run, in_turn, together
+from .pipeline.run import Plan, Run, in_turn, listed, together
 from .pipeline.scoring import Scoring
 from .pipeline.streams import StreamScoring
 from .pipeline.turns import ResultStream, Turns
@@ -25,7 +25,7 @@ from .results import ModelInfo
 from .runtime import Session, SessionOptions
 from .runtime.stream.scorer import StreamScorer, check_ring_dtype
 from .runtime.stream.stream_graphs import StreamGraphs
-from .vision import TEMPLATES, FaceMesher, Source, list_sources
+from .vision import TEMPLATES, FaceMesher, Source
 
 if TYPE_CHECKING:
     from typing_extensions import Unpack
@@ -109,14 +109,12 @@ class AUDetector:
             device: 'auto', 'cpu', 'cuda' or 'cuda:N'.
             precision: 'fp32', 'fp16', 'bf16', 'int8', or 'auto': fp32 on a CPU, on CUDA fp16 where a graph of it is.
             threads: CPU threads of the backend; None for its own choice. On two cores 1 leaves one for finding faces.
-            mode: what is opened now, and what `predict` does if it is not told; the other is opened when it is used.
+            mode: what `predict` does if it is not told; the other mode is opened when it is used.
             thresholds: code -> threshold in [0, 1], in place of the folder's.
             max_faces: most faces a frame; 1 makes MediaPipe faster, since it stops looking for others.
             face_model: a MediaPipe `face_landmarker.task`, in place of the models in MediaPipe's wheel.
-            all_aus: report AUs of reliability tier C too, which are left out of all results otherwise. A model whose
-                AUs were never rated reports all.
-            ring_dtype: how a stream keeps a face's last frames: 'float32', or 'float16' or 'bfloat16' in little more
-                than half of the memory (see `mdhr_sdk.runtime.stream.scorer.StreamScorer`).
+            all_aus: report AUs of reliability tier C too. A model whose AUs were never rated reports all.
+            ring_dtype: how a stream keeps a face's last frames: 'float32', or 'float16' or 'bfloat16' in half the memory.
 
         Raises:
             ModelFolderError: the folder is missing, incomplete or not what its manifest says.
@@ -198,7 +196,7 @@ class AUDetector:
                 all frames before come first; without `stream` they are in the error's `results`.
         """
         with self._turns.first():
-            sources = list_sources(source, fps=fps, sequence=sequence)
+            sources = listed(source, fps, sequence, on_error)
             plan = self._plan(
                 self.mode if mode is None else mode, lookahead, calibrate_neutral_s, images, policy, on_error
             )
@@ -225,10 +223,10 @@ class AUDetector:
         live sources wait for none. A source that breaks off ends, and the others go on; with on_error='raise' its error
         comes last. The `status` of what is returned counts the frames of each source.
 
-        Args, Raises: as `predict`; InputError also for a list of more than 64 sources.
+        Args, Raises: as `predict`; InputError for more than 64 sources.
         """
         with self._turns.first():
-            sources = list_sources(source, fps=fps, sequence=sequence)
+            sources = listed(source, fps, sequence, on_error)
             groups = [together(sources)] if isinstance(source, list | tuple) else in_turn(sources)
             return self._begin(groups, self._plan("stream", lookahead, calibrate_neutral_s, images, policy, on_error))
 
@@ -238,7 +236,7 @@ class AUDetector:
         return self.stream(sources if isinstance(sources, list | tuple) else [sources], lookahead, **reading)
 
     def close(self) -> None:
-        """Free the session and the face models; the detector cannot be used after it. May be called twice."""
+        """Free the session and the face models; nothing else may follow but another `close`."""
         self._turns.close()
         for model, _, _ in self._opened.values():
             model.close()

@@ -18,6 +18,7 @@ from .modes import Policy
 from .scoring import Crop
 
 CLOSE_S = 5.0  # how long the threads of an ended run are waited for
+PAUSE_S = 1e-4  # between frames that are dropped
 FRAMES_AHEAD = 16  # as many as a clip has, whose scores come all at once
 BYTES_AHEAD = 128 << 20  # of pictures, of all sources together: 20 of 1920 x 1080, 5 of 3840 x 2160
 LIVE = ("camera", "stream")  # kinds that count as live until they are open and say what they are
@@ -36,7 +37,7 @@ class SourceStatus:
         scored: frames that were taken to be scored.
         dropped: frames that nobody was shown: of a live source those that came too early, and of a run that was left
             those that lay ready.
-        ended: nothing follows.
+        ended: it came to its end, or broke off; not if the run was left before.
         error: why it ended early; None if it did not.
     """
 
@@ -118,7 +119,7 @@ class Reader:
     def status(self) -> SourceStatus:
         """How far it is."""
         with self._shown:
-            ended = self.ended and not self._ready
+            ended = self.ended and not self.stopped and not self._ready
             return SourceStatus(self._captured, self._taken, self._dropped, ended, self.error if ended else None)
 
     def take(self) -> Frame | Found | None:
@@ -158,7 +159,7 @@ class Reader:
 
     def discard(self) -> None:
         """Drop what lies ready, and read no more; the lock is held."""
-        self.stopped = True
+        self.stopped = self.stopped or not self.ended or bool(self._ready)
         self._dropped += len(self._ready)
         self._ready.clear()
 
@@ -180,6 +181,8 @@ class Reader:
 
     def _show(self, frame: Frame) -> None:
         """Put the frame in place of the one that nobody took; what that one told of the source stays told."""
+        if self._ready:  # a source without any pause would never leave the lock to who takes the frames
+            time.sleep(PAUSE_S)
         if self.source.kind == "array":  # the caller's memory, which the next frame may be written over
             frame = replace(frame, image=frame.image.copy())
         with self._shown:
@@ -267,6 +270,11 @@ class Readers:
         shown = [number for number, reader in self._open.items() if reader.due]
         waits = any(not reader.live and not reader.due for reader in self._open.values())
         return [number for number in shown if self._open[number].live] if waits else shown
+
+    @property
+    def status(self) -> dict[str, SourceStatus]:
+        """How far each source is, by its name; empty in a fork, where a lock may be held by a thread that is gone."""
+        return {one.source.name: one.status for one in self.all} if os.getpid() == self._pid else {}
 
     def close(self) -> None:
         """End the threads; may be called twice and from anywhere.

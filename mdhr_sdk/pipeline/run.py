@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Generator, Iterator, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 
-from ..errors import InputError, MDHRError, SupersededError
+from ..errors import InputError, MDHRError, SourceError, SupersededError
 from ..results import FrameResult
-from ..vision import Frame, Source, SourceInfo
+from ..vision import Frame, Source, SourceInfo, list_sources
+from ..vision.sources.source import Opened
 from .clock import StageClock
 from .crops import CropFinder, Found
 from .decide import Naming, Waiting
@@ -43,6 +45,26 @@ class Plan:
         mesher = self.finders.lend(source.still, self.clock)
         finder = CropFinder(mesher, self.naming.preprocessing, self.clock)
         return finder, lambda: self.finders.give_back(mesher, source.still)
+
+
+def listed(source: object, fps: float | None, sequence: bool | None, on_error: OnError) -> list[Source]:
+    """As `list_sources`. To be skipped, an item of a list that leads to nothing is a source that cannot be opened."""
+    if on_error == "skip" and isinstance(source, list | tuple):
+        source = [_openable(one, sequence) for one in source]
+    return list_sources(source, fps=fps, sequence=sequence)
+
+
+def _openable(item: object, sequence: bool | None) -> object:
+    try:
+        list_sources(item, sequence=sequence)
+    except SourceError as error:
+        failure = error
+
+        def fails() -> AbstractContextManager[Opened]:
+            raise failure
+
+        return Source(str(item), "video", fails)
+    return item
 
 
 def together(sources: Sequence[Source]) -> Sequence[Source]:
@@ -120,7 +142,7 @@ class Run:
     @property
     def status(self) -> dict[str, SourceStatus]:
         """How far each source is, by its name."""
-        now = {} if self._readers is None else {one.source.name: one.status for one in self._readers.all}
+        now = {} if self._readers is None else self._readers.status
         waiting = {one.name: SourceStatus() for group in self._groups for one in group}
         return {**waiting, **self._ended, **now}
 
@@ -132,7 +154,7 @@ class Run:
             yield from self._scored(_Group(readers, scoring, plan))
         finally:
             readers.close()
-            self._ended |= {one.source.name: one.status for one in readers.all}
+            self._ended |= readers.status
             self._readers = None
 
     def _scored(self, group: _Group) -> Iterator[FrameResult]:
@@ -143,11 +165,12 @@ class Run:
                 self.check()
                 yield from group.step(due)
                 for reader in group.take_broken():
-                    broken = broken or self._broken(reader, len(group.readers.all) > 1)
+                    error = self._broken(reader, len(group.readers.all) > 1)
+                    broken = broken or error
         except SupersededError:
             raise
-        except MDHRError as error:  # the model failed
-            broken = error
+        except MDHRError as failure:  # of the model
+            broken = failure
         except KeyboardInterrupt as stop:  # how cameras end: their last frames count too
             if not all(reader.source.live for reader in group.readers.all):
                 raise
@@ -158,11 +181,12 @@ class Run:
         if broken is not None:
             raise broken
 
-    def _broken(self, reader: Reader, others: bool) -> BaseException | None:
-        """Tell of a source that ended by an error; returns the error if it is to end the run."""
+    def _broken(self, reader: Reader, others: bool) -> MDHRError | None:
+        """Tell of a source that ended by an error; returns the error if it is to come last."""
         error = reader.error
-        if not isinstance(error, MDHRError):
-            return error
+        assert error is not None
+        if not isinstance(error, MDHRError):  # of the caller's own iterator, or Ctrl-C
+            raise error
         self.errors.append((reader.source.name, error))
         skips = self.plan.on_error == "skip"
         if skips or others:

@@ -117,6 +117,14 @@ def test_a_damaged_file_is_skipped_if_it_is_asked_for(
     assert results[:2].errors == ()
 
 
+def test_what_is_not_there_is_skipped_too_and_keeps_its_place(detector: AUDetector, tmp_path: Path) -> None:
+    results = detector.predict([video([{0}]), str(tmp_path / "no.mp4"), video([{1}])], on_error="skip")
+    assert results.sources == ("array[0]", "array[2]")
+    assert [(name, "nothing exists at" in str(error)) for name, error in results.errors] == [
+        (str(tmp_path / "no.mp4"), True)
+    ]
+
+
 def test_a_damaged_file_ends_the_batch_unless(detector: AUDetector, batch: list[Any], caplog: Any) -> None:
     with pytest.raises(SourceError, match=r"broken\.mp4") as caught:
         detector.predict(batch)
@@ -146,6 +154,14 @@ def test_side_by_side_the_others_go_on_and_the_error_is_told(
     }  # fmt: skip
 
 
+def test_the_first_of_two_errors_is_raised_and_both_are_listed(detector: AUDetector) -> None:
+    sources = [camera(video([{0}] * 2), "a", breaks=True), video([{1}] * 9), camera(video([{2}]), "b", breaks=True)]
+    stream, seen = detector.stream(sources, 0), []
+    with pytest.raises(SourceError, match="stopped"):
+        seen.extend(stream)
+    assert sorted(name for name, _ in stream.errors) == ["a", "b"] and len(seen) == 12
+
+
 def test_an_iterators_own_error_comes_after_the_frames_before_it_and_is_never_skipped(detector: AUDetector) -> None:
     def images() -> Iterator[np.ndarray]:
         yield from video([{0}] * 6)
@@ -165,6 +181,12 @@ def test_breaking_ends_the_threads_and_so_does_forgetting(detector: AUDetector) 
         assert len(readers()) == 2
         break
     assert readers() == []
+    with detector.stream([endless(), video([{1}] * 9)], 0) as both:
+        while not both.status["array[1]"].ended:
+            next(both)
+    assert readers() == [] and {name: status.ended for name, status in both.status.items()} == {
+        "camera": False, "array[1]": True,
+    }  # fmt: skip
 
     def fails() -> None:
         for _ in detector.stream(endless(), 0):

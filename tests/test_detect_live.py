@@ -1,0 +1,75 @@
+"""`mdhr detect` with several live sources: all are read at once, and each has its own files and its own end."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from fake_streams import camera, streaming
+from fakes import FakeMesher, picture, video
+from mdhr_sdk import AUDetector
+from mdhr_sdk.cli import detect
+from mdhr_sdk.cli.writing import Files
+
+TABLE = Files(overlay=False, timeline=False)
+
+
+@pytest.fixture
+def detector(monkeypatch: pytest.MonkeyPatch, no_cuts: None) -> AUDetector:
+    monkeypatch.setattr("mdhr_sdk.detector.FaceMesher", FakeMesher)
+    return streaming()
+
+
+def rows(folder: Path) -> dict[str, int]:
+    return {path.name: len(pd.read_csv(path)) for path in sorted(folder.glob("*_aus*.csv"))}
+
+
+def test_two_cameras_are_open_at_once(detector: AUDetector, tmp_path: Path, capsys: pytest.CaptureFixture[str]):
+    both = threading.Barrier(2, timeout=30)
+
+    def alive(slot: int) -> Iterator[np.ndarray]:
+        both.wait()  # each is open, or this breaks
+        yield from video([{slot}] * 5)
+
+    sources = [camera(alive(0), "left"), camera(alive(1), "right")]
+    assert detect.run_detect(detector, sources, tmp_path, TABLE) == []
+    assert rows(tmp_path) == {"left_aus.csv": 5, "right_aus.csv": 5}
+    assert "left" in capsys.readouterr().out
+
+
+def test_one_that_breaks_off_is_told_and_the_other_is_whole(detector: AUDetector, tmp_path: Path):
+    sources = [camera(video([{0}] * 3), "left", breaks=True), camera(video([{1}] * 9), "right")]
+    (error,) = detect.run_detect(detector, sources, tmp_path, TABLE)
+    assert "left stopped; kept the 3 frames before it" in str(error)
+    kept = rows(tmp_path)
+    assert kept.pop("right_aus.csv") == 9 and [*kept.values()] == [3]
+
+
+def test_ctrl_c_ends_them_all_with_whole_tables(detector: AUDetector, tmp_path: Path):
+    def left() -> Iterator[np.ndarray]:
+        yield from video([{0}] * 4)
+        raise KeyboardInterrupt
+
+    def right() -> Iterator[np.ndarray]:
+        while True:
+            time.sleep(0.005)
+            yield picture(0, {1})
+
+    sources = [camera(left(), "left"), camera(right(), "right", hasty=True)]
+    assert detect.run_detect(detector, sources, tmp_path, TABLE) == []
+    kept = rows(tmp_path)
+    assert kept["left_aus.csv"] == 4 and kept["right_aus.csv"] >= 1, "none is marked as incomplete"
+
+
+def test_the_output_of_one_that_fails_leaves_the_other(detector: AUDetector, tmp_path: Path):
+    (tmp_path / "left_aus.csv").mkdir()
+    sources = [camera(video([{0}] * 3), "left"), camera(video([{1}] * 9), "right")]
+    errors = detect.run_detect(detector, sources, tmp_path, TABLE)
+    assert len(errors) == 1 and "left_aus.csv" in str(errors[0])
+    assert len(pd.read_csv(tmp_path / "right_aus.csv")) == 9
