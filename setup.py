@@ -17,7 +17,7 @@ from pybind11.setup_helpers import build_ext as pybind11_build_ext
 from setuptools import setup
 
 SOURCES = ["bind.cpp", "clip_first.cpp", "clip_last.cpp", "step.cpp", "versions.cpp"]
-CUDA_SOURCES = ["dynamics.cu", "step.cu"]
+CUDA_SOURCES = ["devices.cu", "dynamics.cu", "step.cu"]
 # No -ffast-math: NaN and infinity have to pass on.
 FLAGS = ["-O3", "-fopenmp", "-fno-math-errno", "-fno-trapping-math", "-fvisibility=hidden", "-Wno-psabi"]
 ARCHITECTURES = ["80", "86", "87", "89", "90"]  # A100 to H100, and 87: Jetson Orin; newer ones from the last one's PTX
