@@ -69,9 +69,9 @@ def test_commands_and_options_exist() -> None:
             if words[0] != "mdhr" or len(words) < 2 or words[1].startswith("-"):
                 continue
             known, rest = typer.main.get_command(app), words[1:]
-            while rest and hasattr(known, "commands"):
-                assert rest[0] in known.commands, f"{page.name}: no command in {' '.join(words)!r}"
-                known, rest = known.commands[rest[0]], rest[1:]
+            while rest and hasattr(known, "get_command"):
+                known, rest = known.get_command(None, rest[0]), rest[1:]
+                assert known, f"{page.name}: no command in {' '.join(words)!r}"
             options = {"--help", *(name for p in known.params for name in (*p.opts, *p.secondary_opts))}
             given = {word.split("=")[0] for word in rest if re.match(r"--[a-z]", word)}
             assert given <= options, f"{page.name}: {given - options} in {' '.join(words)!r}"
