@@ -134,7 +134,7 @@ def _sequences(outcomes: Sequence[Outcome]) -> Iterator[str]:
 def _losses(outcome: Outcome) -> Iterator[str]:
     """What of a source was not scored, or not as it was filmed."""
     name = outcome.label
-    if outcome.damaged:
+    if outcome.damaged or outcome.source.damaged:
         lost = f"{outcome.source.damaged:,}"
         yield f"{name}: damaged packets and pictures: {lost}; frames noted as damaged: {outcome.damaged:,}"
     if outcome.dropped:
