@@ -114,7 +114,7 @@ class AUDetector:
             max_faces: most faces a frame; 1 makes MediaPipe faster, since it stops looking for others.
             face_model: a MediaPipe `face_landmarker.task`, in place of the models in MediaPipe's wheel.
             all_aus: report AUs of reliability tier C too. A model whose AUs were never rated reports all.
-            ring_dtype: how a stream keeps a face's last frames: 'float32', or 'float16' or 'bfloat16' in half of it.
+            ring_dtype: memory of a face's last frames: 'float32', or 'float16' or 'bfloat16' in half of it.
 
         Raises:
             ModelFolderError: the folder is missing, incomplete or not what its manifest says.

@@ -172,7 +172,9 @@ def camera(frames: int) -> Source:
 
     def images() -> Iterator[tuple[np.ndarray, float]]:
         for index in range(frames):
-            yield picture(index, set() if index % 2 else {0, 1}), index / 25
+            image = picture(index, set() if index % 2 else {0, 1})
+            yield image, index / 25
+            assert FakeMesher.wait_until_found(image), "nobody looked at the frame"  # a hasty one is dropped
         raise KeyboardInterrupt
 
     @contextmanager
