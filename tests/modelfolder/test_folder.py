@@ -136,7 +136,7 @@ def test_update_seals_again_and_keeps_the_graphs_that_do_not_depend_on_it(folder
     assert "another architecture, input or clip length" in str(other.stale("graph.onnx"))
     with pytest.raises(ConfigError, match="thresholds"):
         folder.update(thresholds=(2.0,) * 8)
-    with pytest.raises(ConfigError, match="unknown setting .threshold.; did you mean .thresholds."):
+    with pytest.raises(ConfigError, match=r"unknown setting .threshold.; did you mean .thresholds."):
         folder.update(threshold=0.5)
     one = folder.update(thresholds={"AU12": np.float64(0.7)}).config
     codes = one.model.label_set.codes
