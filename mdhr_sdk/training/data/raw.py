@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ...errors import DataError
-from ...vision.sources.looks import IMAGE_SUFFIXES, held_by
+from ...vision.sources.content import IMAGE_SUFFIXES, held_by
 from .coding import read_columns, read_table
 from .spec import DatasetSpec, FrameName, RawLayout, pattern_of
 

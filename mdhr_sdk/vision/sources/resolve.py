@@ -21,7 +21,7 @@ import numpy as np
 
 from ...errors import InputError, SourceError
 from .arrays import array_source, iterator_source
-from .looks import Held, held_by
+from .content import Held, held_by
 from .source import Source
 
 DEFAULT_FPS = 25.0

@@ -14,7 +14,7 @@ import pytest
 from made_videos import write_sound, write_video
 from mdhr_sdk.errors import InputError, SourceError
 from mdhr_sdk.vision import list_sources
-from mdhr_sdk.vision.sources.looks import held_by
+from mdhr_sdk.vision.sources.content import held_by
 
 
 def kinds(sources) -> list[tuple[str, str]]:
