@@ -35,6 +35,7 @@ if TYPE_CHECKING:
     from .outputs import OverlaySink as OverlaySink
     from .outputs import Results as Results
     from .outputs import Sink as Sink
+    from .outputs import SinkGroup as SinkGroup
     from .outputs import annotate as annotate
     from .outputs import draw_timeline as draw_timeline
     from .pipeline.readers import SourceStatus as SourceStatus
@@ -55,7 +56,7 @@ _PUBLIC = {
         "SupersededError", "TrainingError", "TruncatedSourceError",
     ),
     ".modelfolder": ("FolderConfig", "ModelConfig", "ModelFolder"),
-    ".outputs": ("CsvSink", "FileSink", "OverlaySink", "Results", "Sink", "annotate", "draw_timeline"),
+    ".outputs": ("CsvSink", "FileSink", "OverlaySink", "Results", "Sink", "SinkGroup", "annotate", "draw_timeline"),
     ".pipeline.readers": ("SourceStatus",),
     ".pipeline.turns": ("ResultStream",),
     ".results": ("AUScore", "FaceResult", "FrameResult", "ModelInfo"),

@@ -11,6 +11,7 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
+from ..atomic import write_whole
 from ..errors import ConfigError, OutputError
 from .options import command_app
 from .progress import interruptible
@@ -60,10 +61,7 @@ def run_ablation(name: str, words: Sequence[str], folds: Sequence[int], out: Pat
     Console(markup=False).print(table)
     if json_path is not None:
         text = json.dumps({"study": name, "rows": rows}, indent=2, allow_nan=False) + "\n"
-        try:
-            json_path.write_text(text, encoding="utf-8")
-        except OSError as error:
-            raise OutputError(f"'{json_path}' cannot be written: {error.strerror or error}") from None
+        write_whole(json_path, text)
 
 
 def _ablated(base: Settings, model: dict, folder: Path, folds: Sequence[int]) -> tuple[float, float, float]:
