@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
@@ -11,13 +9,7 @@ from ..errors import InputError, import_cv2
 from .align import crop_matrix
 from .sources.source import Image
 
-CROP_PX, LEFT, TOP, WIDTH, HEIGHT = (
-    64,
-    12,
-    10,
-    40,
-    48,
-)  # the face in an aligned crop
+CROP_PX, LEFT, TOP, WIDTH, HEIGHT = 64, 12, 10, 40, 48  # the face in an aligned crop
 CELL_PX = 4
 NOISE = 4.0  # of 255: contrast below it is the camera's
 DARK = 8.0  # of 255: darker colours say nothing
@@ -35,15 +27,18 @@ COLOUR_A_SECOND, MOST_COLOUR = 0.15, 0.14  # the longer between two frames, the 
 OTHER_A_SECOND, MOST_OTHER = 1.8, 0.8
 
 
-@dataclass(frozen=True, eq=False)
 class Look:
     """How a face looks.
 
-    Attributes:
+    Args:
         cells: (12, 10, 3) float32 blue, green and red of the aligned face.
     """
 
-    cells: NDArray[np.float32]
+    def __init__(self, cells: NDArray[np.float32]) -> None:
+        self._cells = cells
+        self._grey = (cells @ np.array([0.114, 0.587, 0.299], np.float32)).ravel()
+        self._contrast = max(float(self._grey.std()), NOISE)
+        self._even = (self._grey - self._grey.mean()) / self._contrast
 
     def may_be(self, other: Look, gap_s: float) -> bool:
         """Whether both may be of one person, `gap_s` seconds apart."""
@@ -58,19 +53,20 @@ class Look:
 
     def pattern_from(self, other: Look) -> float:
         """Median difference in brightness, in units of the contrast."""
-        mine, its = self._grey(), other._grey()
-        contrasts = [max(float(grey.std()), NOISE) for grey in (mine, its)]
         # The first is for other light, the second for a part that is hidden, which changes mean and contrast.
-        evened = (mine - mine.mean()) / contrasts[0] - (its - its.mean()) / contrasts[1]
-        return min(float(np.median(np.abs(evened))), float(np.median(np.abs(mine - its))) / max(contrasts))
+        evened = _middle(np.abs(self._even - other._even))
+        return min(evened, _middle(np.abs(self._grey - other._grey)) / max(self._contrast, other._contrast))
 
     def colour_from(self, other: Look) -> float:
         """Median difference of the colour channel that differs most, in logarithms: 0.1 is 10 %."""
-        change = np.log(np.maximum(self.cells, DARK)) - np.log(np.maximum(other.cells, DARK))
+        change = np.log(np.maximum(self._cells, DARK)) - np.log(np.maximum(other._cells, DARK))
         return float(np.abs(np.median(change.reshape(-1, 3), axis=0)).max())
 
-    def _grey(self) -> NDArray[np.float32]:
-        return self.cells @ np.array([0.114, 0.587, 0.299], np.float32)
+
+def _middle(values: NDArray[np.float32]) -> float:
+    """The median of an even number of values, several times as fast as NumPy's."""
+    half = len(values) // 2
+    return float(np.partition(values, (half - 1, half))[half - 1 : half + 1].mean())
 
 
 def look_at(image_bgr: Image, landmarks_px: ArrayLike) -> Look | None:

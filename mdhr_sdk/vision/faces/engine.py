@@ -10,6 +10,7 @@ import weakref
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -40,7 +41,7 @@ class Face:
 
     landmarks_px: NDArray[np.float32]
 
-    @property
+    @cached_property  # asked for several times a frame
     def box_px(self) -> Box:
         """x0, y0, x1, y1 around the landmarks, in pixels; may reach beyond the frame."""
         return box_around(self.landmarks_px)
