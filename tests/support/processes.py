@@ -13,13 +13,13 @@ from typing import Any
 
 import pytest
 
-ROOT = Path(__file__).resolve().parents[1]
+ROOT = Path(__file__).resolve().parents[2]
 TIMEOUT_S = 120
 
 
 def environment(**more: object) -> dict[str, str]:
     """That of a process that imports this checkout and its tests' helpers, with one thread a library."""
-    paths = os.pathsep.join(map(str, (ROOT, ROOT / "tests")))
+    paths = os.pathsep.join(map(str, (ROOT, ROOT / "tests", ROOT / "tests" / "support")))
     return {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": paths, **{key: str(x) for key, x in more.items()}}
 
 

@@ -14,7 +14,7 @@ from mdhr_sdk.cli import engine
 from mdhr_sdk.cli.app import run_app
 from mdhr_sdk.modelfolder.folder import ModelFolder
 
-SCRIPT = Path(__file__).resolve().parents[1] / "export" / "build_engine.py"
+SCRIPT = Path(__file__).resolve().parents[2] / "export" / "build_engine.py"
 Machine = Callable[..., FakeTensorRT]
 
 
