@@ -19,7 +19,7 @@ from urllib.parse import urlsplit, urlunsplit
 
 import numpy as np
 
-from ...errors import InputError, SourceError
+from ...errors import InputError, SourceError, check_imaging
 from .arrays import array_source, iterator_source
 from .content import Held, held_by
 from .source import Source
@@ -82,6 +82,7 @@ def list_sources(source: object, *, fps: float | None = None, sequence: bool | N
         InputError: a type, array or fps that cannot be a source.
         SourceError: a path with nothing usable behind it. Damage shows when the source is opened.
     """
+    check_imaging()
     if fps is not None and not (isinstance(fps, numbers.Real) and 0 < fps < math.inf):
         raise InputError(f"expected fps to be a positive number; got {fps!r}; leave it out for {DEFAULT_FPS:g}")
     resolver = _Resolver(fps or DEFAULT_FPS, sequence)
