@@ -150,7 +150,7 @@ def settle(path: Path) -> None:
 
 
 def first_time(folder: Path) -> bool:
-    """Whether this process asks so of a folder for the first time; before its first file there, a writer sweeps."""
+    """True the first time that this process writes into a folder; leftovers are swept then."""
     new = folder not in _swept
     _swept.add(folder)
     return new

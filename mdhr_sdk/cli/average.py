@@ -27,7 +27,7 @@ def average(
     first: Annotated[str, typer.Argument(help=MODEL)],
     second: Annotated[str, typer.Argument(help="Another, trained on from it or beside it.")],
     out: Annotated[Path, typer.Option(help="New folder for their mean.")],
-    share: Annotated[float, typer.Option(help="Of the second one in the mean, 0 to 1.")] = 0.5,
+    share: Annotated[float, typer.Option(help="Weight of the second model, 0 to 1.")] = 0.5,
     half: Annotated[bool, typer.Option("--half", help="Store matrices in fp16.")] = False,
 ) -> None:
     """Take the mean of two models' weights."""

@@ -215,7 +215,7 @@ def _announce_partial(outcome: Outcome) -> None:
 
 
 class Mode(str, Enum):
-    """Times that the model can keep."""
+    """Clip or stream scoring."""
 
     clip = "clip"
     stream = "stream"
@@ -226,7 +226,7 @@ def detect(
     source: Annotated[list[str], typer.Argument(help="Videos, images, folders, globs, camera numbers or URLs.")],
     model: Annotated[Optional[str], typer.Option(help=f"{MODEL}; by default {DEFAULT}.")] = None,
     out: Annotated[Path, typer.Option(help="Folder for the results.")] = Path("mdhr-output"),
-    backend: Annotated[str, typer.Option(help="auto, or a backend of the README's table.")] = "auto",
+    backend: Annotated[str, typer.Option(help="auto, or a backend of docs/backends.md.")] = "auto",
     device: Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:N.")] = "auto",
     precision: Annotated[str, typer.Option(help="auto, fp32, fp16, bf16 or int8.")] = "auto",
     threads: Annotated[Optional[int], typer.Option(help="CPU threads; of edge 1 for video files on two cores.")] = None,
@@ -246,7 +246,7 @@ def detect(
         typer.Option(help="How stream mode keeps a face's last frames: float32, or float16 or bfloat16, half as big."),
     ] = None,
     overlay: Annotated[bool, typer.Option(help="Write the annotated video or image.")] = True,
-    codec: Annotated[str, typer.Option(help="Of the annotated video: h264, vp9 or av1.")] = "h264",
+    codec: Annotated[str, typer.Option(help="Codec of the annotated video: h264, vp9 or av1.")] = "h264",
     timeline: Annotated[bool, typer.Option(help="Draw the scores over time.")] = True,
     calibrate_neutral: Annotated[
         Optional[str],

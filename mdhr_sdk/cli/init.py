@@ -77,7 +77,7 @@ def init(
     backbone: Annotated[str, typer.Option(help="resnet50, swin_base or a timm name.")] = "resnet50",
     label_set: Annotated[str, typer.Option(help="bp4d (12 AUs) or disfa (8 AUs).")] = "bp4d",
     k: Annotated[int, typer.Option(help="Frames on each side whose differences are averaged.")] = 5,
-    seed: Annotated[int, typer.Option(help="Of the random weights.")] = 0,
+    seed: Annotated[int, typer.Option(help="Random seed.")] = 0,
     pretrained: Annotated[bool, typer.Option(help="ImageNet weights in the backbone (downloads them).")] = False,
     checkpoint: Annotated[Optional[Path], typer.Option(help="Weights of the released code (.pth) to load.")] = None,
 ) -> None:

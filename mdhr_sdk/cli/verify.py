@@ -23,12 +23,11 @@ app = command_app()
 
 
 def run_verify(model: str | Path, on: str | None, backends: Sequence[str]) -> None:
-    """Compare and print a table: whatever ends it, of all that was compared.
+    """Compare all graphs and print a table. If the run stops early, print what is done.
 
     Raises:
-        ExportError: an artefact is broken or differs by more than its precision may cost, all were looked at; or there
-            is none. What cannot run on this machine is told, and no error ...
-        BackendError: ... but where `backends` were named and nothing at all could run.
+        ExportError: a graph failed, after all were compared; or there is no graph.
+        BackendError: nothing in the named `backends` could run. Otherwise what cannot run here is told, and no error.
         ModelFolderError: the folder cannot be used, or what came out cannot be noted in it.
     """
     for module in ("torch", "timm", "safetensors"):
@@ -53,7 +52,7 @@ def run_verify(model: str | Path, on: str | None, backends: Sequence[str]) -> No
     if unnoted:
         raise ModelFolderError(f"{failed}; {unnoted}" if failed else unnoted)
     if failed:
-        raise ExportError(f"{failed}; they are not used so until they pass")
+        raise ExportError(f"{failed}; these files are disabled until they pass")
     reasons = [outcome for outcome in found.values() if isinstance(outcome, str)]
     if backends and reasons and len(reasons) == len(found):
         raise BackendError(f"nothing could be compared in {', '.join(backends)}: {reasons[0]}")

@@ -56,7 +56,7 @@ def manifest_text(files: Mapping[str, Any]) -> str:
 
 @contextlib.contextmanager
 def changing(folder: Path) -> Iterator[None]:
-    """Be the only one that changes `folder`, after what a killed writer had all but done is done.
+    """Lock the folder for writing. First finish what a killed writer left almost done.
 
     Raises:
         OSError: as `locked`.
@@ -121,7 +121,7 @@ def sha256(path: Path) -> str:
 
 
 def findings(entry: Mapping[str, Any]) -> dict[str, Any]:
-    """What comparisons found of a file's bytes beyond what its making compares; the same bytes made anew keep it."""
+    """Later comparisons of a file. They are kept if it is exported again with the same bytes."""
     return {key: fact for key, fact in entry.items() if key.startswith(FOUND) or (key == "parity" and failed_on(fact))}
 
 

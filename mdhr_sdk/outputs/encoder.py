@@ -32,20 +32,32 @@ class Codec(NamedTuple):
     encoder: str
     options: dict[str, str]
     suffixes: tuple[str, ...]
+    least_px: int  # shortest side that it takes
+    most_px: int  # longest side
 
 
 # As fast as they get: an overlay must not hold up what it shows. No frame is shown in another order than it comes.
 CODECS = {
     "h264": Codec(
-        "libx264", {"preset": "ultrafast", "crf": "22", "bf": "0", "forced-idr": "1"}, (".mp4", ".m4v", ".mov", ".mkv")
+        "libx264",
+        {"preset": "ultrafast", "crf": "22", "bf": "0", "forced-idr": "1"},
+        (".mp4", ".m4v", ".mov", ".mkv"),
+        2,
+        16_384,
     ),
     "vp9": Codec(
         "libvpx-vp9",
         {"deadline": "realtime", "cpu-used": "8", "row-mt": "1", "crf": "32", "b": "0", "lag-in-frames": "0"},
         (".mp4", ".mkv", ".webm"),
+        2,
+        16_384,
     ),
     "av1": Codec(
-        "libsvtav1", {"preset": "10", "crf": "32", "svtav1-params": "rtc=1:pred-struct=1"}, (".mp4", ".mkv", ".webm")
+        "libsvtav1",
+        {"preset": "10", "crf": "32", "svtav1-params": "rtc=1:pred-struct=1"},
+        (".mp4", ".mkv", ".webm"),
+        64,  # it hangs with less
+        8_192,
     ),
 }
 FORMATS = {".mp4": "mp4", ".m4v": "mp4", ".mov": "mov", ".mkv": "matroska", ".webm": "webm"}
@@ -79,6 +91,14 @@ def check_codec(path: Path, codec: str) -> None:
             f"FFmpeg of the package 'av' has no {CODECS[codec].encoder}, which {codec} needs; take av's own wheels, "
             "or another codec"
         )
+
+
+def encoded_size(width: int, height: int, codec: str) -> tuple[int, int]:
+    """The even size at which a codec holds pictures of `width` and `height` pixels: the same, but for huge ones."""
+    shrink = min(1.0, CODECS[codec].most_px / max(width, height))
+    even = (2 * int(side * shrink / 2) for side in (width, height))
+    wide, high = (max(CODECS[codec].least_px, side) for side in even)
+    return wide, high
 
 
 class Encoder:
@@ -124,8 +144,8 @@ class Encoder:
             raise
 
     def _added(self, size: tuple[int, int], codec: str) -> Any:
-        encoder, options, _ = CODECS[codec]
-        hint = Fraction(min(1000.0, max(1.0, self._fps))).limit_denominator(1001)
+        encoder, options, *_ = CODECS[codec]
+        hint = Fraction(min(240.0, max(1.0, self._fps))).limit_denominator(1001)  # times are the frames' own
         stream: Any = self._file.add_stream(encoder, hint, dict(options))
         context = stream.codec_context
         stream.width, stream.height = size
@@ -167,7 +187,7 @@ class Encoder:
                 self._mux(packet)
 
     def _mux(self, packet: Packet | None) -> None:
-        """Write the packet before, of which is known by now how long it lasts."""
+        """Write the previous packet: its duration is known now."""
         before, self._held = self._held, packet
         if before is not None:
             before.duration = self._step if packet is None else (packet.pts or 0) - (before.pts or 0)
@@ -202,7 +222,7 @@ class Encoder:
         except av.error.FFmpegError as error:
             if isinstance(error, OSError):
                 raise
-            raise OutputError(f"FFmpeg cannot write {self._what} ({error}); try another codec") from error
+            raise OutputError(f"FFmpeg cannot write {self._what} ({error.strerror}); try another codec") from error
 
 
 @contextmanager

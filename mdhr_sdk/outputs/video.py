@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from ..errors import OutputError
 from ..results import FrameResult
 from .drawing import Image
-from .encoder import USUAL_FPS, Encoder, check_codec
+from .encoder import USUAL_FPS, Encoder, check_codec, encoded_size
 from .sinks import FileSink
 
 STILLS = (".png", ".jpg", ".jpeg")
@@ -66,7 +66,7 @@ class OverlaySink(FileSink[Drawn]):
             self._still = part
             return
         height, width = first.image.shape[:2]
-        self._size = (max(2, width - width % 2), max(2, height - height % 2))
+        self._size = encoded_size(width, height, self.codec)
         self._video = Encoder(part, self._size, self.fps, self.codec)
 
     def _put(self, item: Drawn) -> None:

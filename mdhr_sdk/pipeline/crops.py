@@ -83,7 +83,7 @@ class CropFinder:
         return self.crops(self.find(frame))
 
     def largest(self, frame: Frame) -> Crop | None:
-        """`cut` for who wants one face: the largest; None without one, or with a mesh too degenerate to align."""
+        """The crop of the largest face; None without one, or with a mesh too degenerate to align."""
         found = self.find(frame)
         if not found.faces:
             return None

@@ -7,8 +7,8 @@ model with an intercept a person:
     logit(p') = logit(p) - max(0, logit(m) - logit(NEUTRAL))
 
 where m is the median of the AU's scores over these seconds. So a score as at rest reads `NEUTRAL`, or what it read if
-that is less; 0 stays 0; order is kept. Nothing is ever raised: who reads less than `NEUTRAL` at rest needs no excuse,
-and near 0, where the model cuts cosines off, logits are large and say little.
+that is less; 0 stays 0; order is kept. Scores are never raised: a face below `NEUTRAL` at rest is
+left alone, and near 0, where the model cuts cosines off, logits are large and say little.
 """
 
 from __future__ import annotations

@@ -180,8 +180,8 @@ class Reader:
             return not self.stopped
 
     def _show(self, frame: Frame) -> None:
-        """Put the frame in place of the one that nobody took; what that one told of the source stays told."""
-        if self._ready:  # a source without any pause would never leave the lock to who takes the frames
+        """Replace the waiting frame; keep its note, its break and its count of dropped frames."""
+        if self._ready:  # a fast source would keep the lock from the consumer
             time.sleep(PAUSE_S)
         if self.source.kind == "array":  # the caller's memory, which the next frame may be written over
             frame = replace(frame, image=frame.image.copy())

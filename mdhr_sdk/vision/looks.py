@@ -21,7 +21,7 @@ DARK = 8.0  # of 255: darker colours say nothing
 # within a frame that they are told apart, and 87 % within a quarter of a second.
 PATTERN = 0.22
 COLOUR = 0.06  # in logarithms: 6 %
-OTHER = 0.36  # so different is a pattern only of another face, whatever its colour
+OTHER = 0.36  # a pattern this different means another person, whatever the colour
 ALIKE = 0.33
 COLOUR_A_SECOND, MOST_COLOUR = 0.15, 0.14  # the longer between two frames, the more light and pose may have changed
 OTHER_A_SECOND, MOST_OTHER = 1.8, 0.8

@@ -11,8 +11,8 @@ from ..errors import ConfigError, InputError
 from .boxes import Box, iou
 from .looks import Look
 
-NEAR = 1.5  # of a face's side: so far from its last place a face is looked for that overlaps with no track
-LIKE_SIZE = 1.6  # and of so many times its size
+NEAR = 1.5  # search radius, in face sizes, for a face that overlaps no track
+LIKE_SIZE = 1.6  # and sizes at most so many times apart
 
 
 class Boxed(Protocol):

@@ -23,7 +23,7 @@ Array = NDArray[np.float32]
 
 
 def stream_lookaheads(config: FolderConfig) -> tuple[int, ...]:
-    """0, where a window ends within all that a score is made from; and the least where none does, if T allows one."""
+    """Lookahead 0, and the smallest one without edge effects, if T allows one."""
     return tuple(dict.fromkeys((0, default_lookahead(config))))
 
 

@@ -88,7 +88,7 @@ def exported(folder: ModelFolder) -> dict[str, dict[str, Any]]:
 
 
 def _wrong(folder: ModelFolder, name: str) -> Broken | str | None:
-    """What is wrong with a file before anything runs it; as text that it is gone, which someone may have wanted."""
+    """Why a file cannot be used; plain text if it is missing, which may be intended."""
     try:
         folder.read(name)
     except ModelFolderError as error:
@@ -123,7 +123,7 @@ class _Run:
 
 @dataclass
 class _Notes:
-    """What came out, kept in the manifest; what cannot be kept there is no reason not to tell it."""
+    """Keeps results in the manifest. If that fails, they are still reported."""
 
     folder: ModelFolder
     on: str | None
@@ -134,7 +134,7 @@ class _Notes:
         return outcome.to_dict() | ({} if self.on is None else {"on": self.on})
 
     def keep(self, run: _Run, entry: str, fact: dict[str, Any]) -> None:
-        """Not without footage what says less than a failure on some."""
+        """A pass on random pictures does not overwrite a failure on footage."""
         if self.on is None and failed_on(self.folder.manifest.get(run.name, {}).get(entry)):
             return
         try:

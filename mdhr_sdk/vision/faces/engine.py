@@ -76,8 +76,8 @@ class FaceMesher:
         self._max_faces = max_faces
         self._seen = 0
         self._turn = threading.RLock()  # a signal's handler may close what its own thread uses
-        # Also at the end of the process, whose other threads must not be inside of a graph then. What reads ahead says
-        # at its start, and so later than this, that it is to be ended there, and so sooner.
+        # Also at the end of the process: no other thread may be inside of a graph then. Read-ahead registers its exit
+        # handler after this one, so it stops first.
         self._process = os.getpid()
         self._end = weakref.finalize(self, _close, self._engine, self._turn, self._process)
 

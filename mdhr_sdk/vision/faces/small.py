@@ -15,7 +15,7 @@ Picture = NDArray[np.uint8]
 
 CLOSE_UP = 2.0  # side of the part of a frame that is meshed alone, in sides of the face's box
 SAME_FACE_IOU = 0.3
-LOST_FRAMES = 40  # so long a face that is gone is looked for where it was: over a second at 30 frames a second
+LOST_FRAMES = 40  # frames for which a lost face is searched at its last place: over a second at 30 frames a second
 
 
 class SmallFaces:
