@@ -27,9 +27,14 @@ if TYPE_CHECKING:
     from .errors import SupersededError as SupersededError
     from .errors import TrainingError as TrainingError
     from .errors import TruncatedSourceError as TruncatedSourceError
+    from .model import build_mdhr as build_mdhr
+    from .model import load_model as load_model
+    from .model import save_model as save_model
     from .modelfolder import FolderConfig as FolderConfig
     from .modelfolder import ModelConfig as ModelConfig
     from .modelfolder import ModelFolder as ModelFolder
+    from .ops import fuse_dynamics as fuse_dynamics
+    from .ops import fuse_dynamics_step as fuse_dynamics_step
     from .outputs import CsvSink as CsvSink
     from .outputs import FileSink as FileSink
     from .outputs import OverlaySink as OverlaySink
@@ -46,7 +51,9 @@ if TYPE_CHECKING:
     from .results import ModelInfo as ModelInfo
     from .vision import Frame as Frame
     from .vision import Source as Source
+    from .vision import align as align
     from .vision import list_sources as list_sources
+    from .vision import prepare as prepare
 
 _PUBLIC = {
     ".detector": ("AUDetector",),
@@ -55,12 +62,14 @@ _PUBLIC = {
         "MissingDependencyError", "ModelFolderError", "NotFiniteError", "OutputError", "SourceError",
         "SupersededError", "TrainingError", "TruncatedSourceError",
     ),
+    ".model": ("build_mdhr", "load_model", "save_model"),
     ".modelfolder": ("FolderConfig", "ModelConfig", "ModelFolder"),
+    ".ops": ("fuse_dynamics", "fuse_dynamics_step"),
     ".outputs": ("CsvSink", "FileSink", "OverlaySink", "Results", "Sink", "SinkGroup", "annotate", "draw_timeline"),
     ".pipeline.readers": ("SourceStatus",),
     ".pipeline.turns": ("ResultStream",),
     ".results": ("AUScore", "FaceResult", "FrameResult", "ModelInfo"),
-    ".vision": ("Frame", "Source", "list_sources"),
+    ".vision": ("Frame", "Source", "align", "list_sources", "prepare"),
 }  # fmt: skip
 _HOMES = {name: home for home, names in _PUBLIC.items() for name in names}
 
