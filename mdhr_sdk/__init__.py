@@ -73,7 +73,8 @@ _PUBLIC = {
 }  # fmt: skip
 _HOMES = {name: home for home, names in _PUBLIC.items() for name in names}
 
-__all__ = ["__version__", *_HOMES]
+# `import *` brings no PyTorch.
+__all__ = ["__version__", *(name for name, home in _HOMES.items() if home != ".model")]
 
 
 def __getattr__(name: str) -> Any:
