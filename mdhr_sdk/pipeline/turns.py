@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from types import TracebackType
 from typing import TYPE_CHECKING
 
-from ..errors import InputError, MDHRError, SupersededError
+from ..errors import InputError, MDHRError, SourceError, SupersededError
 from ..outputs import Results
 from ..results import FrameResult
 from ..vision import Source
@@ -140,22 +140,40 @@ class ResultStream(Iterator[FrameResult]):
         """
         kept: list[FrameResult] = []
         broken: MDHRError | None = None
+        unfinished: list[tuple[str, MDHRError]] = []
         try:
             kept.extend(self)
         except MDHRError as error:
             broken = error
+            unfinished = [(one.name, error) for one in self._cut_short(sources)]
         except KeyboardInterrupt:
             if not any(one.live for one in sources):  # Ctrl-C is how a camera ends
                 raise
+            stopped = "was stopped by Ctrl-C before its end; read it again"
+            unfinished = [
+                (one.name, SourceError(f"{one.name} {stopped}")) for one in self._cut_short(sources) if not one.live
+            ]
         plan = self._run.plan
         fps = sources[0].info.fps if kept and len(sources) == 1 else 0.0
         results = Results(
-            tuple(kept), plan.naming.info, fps=fps, codes=codes, timings_s=plan.clock.seconds, errors=self.errors
+            tuple(kept),
+            plan.naming.info,
+            fps=fps,
+            codes=codes,
+            timings_s=plan.clock.seconds,
+            errors=(*self.errors, *unfinished),
+            kinds={one.name: "image" if one.still else one.kind for one in sources},
         )
         if broken is not None:
             broken.results = results
             raise broken
         return results
+
+    def _cut_short(self, sources: Sequence[Source]) -> list[Source]:
+        """The sources that were begun and not read to their end, without those that `errors` names."""
+        named, status = dict(self.errors), self._run.status
+        rest = [one for one in sources if one.name not in named and one.name not in self._run.finished]
+        return [one for one in rest if status[one.name].captured]
 
     def __enter__(self) -> Self:
         return self
