@@ -159,22 +159,44 @@ def require(module: str, extra: str) -> ModuleType:
         ) from None
 
 
-def import_cv2() -> ModuleType:
-    """Import OpenCV, or say what is missing.
+_IMAGING = {
+    "cv2": ("OpenCV", "opencv-contrib-python>=4.8,<4.12"),
+    "av": ("PyAV", "av"),
+    "PIL.Image": ("Pillow", "pillow"),
+}
+
+
+def check_imaging() -> None:
+    """Load what reads pictures: OpenCV, PyAV and Pillow. Everything that reads a source comes by here first.
 
     Raises:
-        MissingDependencyError: OpenCV is not installed, or a system library that it needs.
+        MissingDependencyError: one is not installed, or lacks a library of the system.
     """
+    for module in _IMAGING:
+        _import_imaging(module)
+
+
+def import_cv2() -> ModuleType:
+    """Load OpenCV.
+
+    Raises:
+        MissingDependencyError: as `check_imaging`.
+    """
+    return _import_imaging("cv2")
+
+
+def _import_imaging(module: str) -> ModuleType:
+    name, requirement = _IMAGING[module]
     try:
-        return importlib.import_module("cv2")
+        return importlib.import_module(module)
     except ModuleNotFoundError as error:
-        if error.name != "cv2":
+        if error.name not in (module, module.partition(".")[0]):
             raise
         raise MissingDependencyError(
-            "this needs OpenCV, which is not installed; run: pip install 'opencv-contrib-python>=4.8,<4.12'"
+            f"this needs {name}, which is not installed; run: pip install '{requirement}'"
         ) from None
     except ImportError as error:
-        raise missing_library("OpenCV", error) from None
+        raise missing_library(name, error) from None
 
 
 def missing_library(package: str, error: ImportError) -> MissingDependencyError:

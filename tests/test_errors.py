@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from mdhr_sdk.errors import MDHRError, MissingDependencyError, TruncatedSourceError, import_cv2, require
+from processes import run_python
 
 
 @pytest.fixture
@@ -87,3 +88,17 @@ def test_an_opencv_that_is_not_installed_is_named(monkeypatch):
     monkeypatch.setitem(sys.modules, "cv2", None)
     with pytest.raises(MissingDependencyError, match="pip install 'opencv-contrib-python"):
         import_cv2()
+
+
+@pytest.mark.parametrize(("module", "name"), [("cv2", "OpenCV"), ("av", "PyAV"), ("PIL.Image", "Pillow")])
+def test_the_command_names_what_it_cannot_load_in_one_line(module, name, tmp_path, demo_path):
+    reason = "libGL.so.1: cannot open shared object file: No such file or directory"
+    (tmp_path / f"{module.partition('.')[0]}.py").write_text(f"raise ImportError({reason!r})")
+    code = (
+        f"import sys; sys.path.insert(0, {str(tmp_path)!r}); sys.argv[0] = 'mdhr'\n"
+        "from mdhr_sdk.cli.app import main; main()"
+    )
+    done = run_python("-c", code, "detect", demo_path, "--out", tmp_path / "out")
+    assert done.returncode == 2
+    assert done.stderr.startswith(f"error: {name} is installed but cannot be loaded: libGL.so.1")
+    assert done.stderr.count("\n") == 1

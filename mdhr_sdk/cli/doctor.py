@@ -23,6 +23,8 @@ from ..runtime.stream.stream_graphs import StreamGraphs
 from .options import MODEL, command_app
 
 PACKAGES = {  # distributions: what they are for; the first that is there counts
+    ("opencv-contrib-python", "opencv-contrib-python-headless", "opencv-python", "opencv-python-headless"): "pictures",
+    ("av",): "video",
     ("mediapipe",): "faces",
     ("onnxruntime-gpu", "onnxruntime"): "backend onnxruntime",
     ("openvino",): "backend openvino",

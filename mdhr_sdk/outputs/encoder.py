@@ -49,11 +49,8 @@ CODECS = {
     ),
 }
 FORMATS = {".mp4": "mp4", ".m4v": "mp4", ".mov": "mov", ".mkv": "matroska", ".webm": "webm"}
-# While it is written, an mp4 is a row of fragments: one that is cut off can be read. At its end it becomes a plain one.
-FRAGMENTED = {
-    "movflags": "hybrid_fragmented+frag_keyframe+delay_moov+default_base_moof",
-    "flush_packets": "1",
-}
+# A row of fragments: cut off anywhere, while it is written or afterwards, the file can be read up to there.
+FRAGMENTED = {"movflags": "frag_keyframe+delay_moov+default_base_moof", "flush_packets": "1"}
 CLUSTERED = {"cluster_time_limit": str(round(1000 * KEY_S)), "flush_packets": "1"}
 
 
@@ -117,17 +114,17 @@ class Encoder:
         self._held: Packet | None = None
         self._out = path.open("xb")
         try:
-            with self._refusals():
+            with self._refusals(), _quiet_svt():
                 options = FRAGMENTED if kind in ("mp4", "mov") else CLUSTERED
                 self._file = av.open(self._out, "w", format=kind, options=options)
                 self._stream = self._added(size, codec)
+                self._stream.codec_context.open(strict=False)
         except BaseException:
             self._out.close()
             raise
 
     def _added(self, size: tuple[int, int], codec: str) -> Any:
         encoder, options, _ = CODECS[codec]
-        os.environ.setdefault("SVT_LOG", "1")  # SVT-AV1 prints its settings unless the environment says errors only
         hint = Fraction(min(1000.0, max(1.0, self._fps))).limit_denominator(1001)
         stream: Any = self._file.add_stream(encoder, hint, dict(options))
         context = stream.codec_context
@@ -206,3 +203,16 @@ class Encoder:
             if isinstance(error, OSError):
                 raise
             raise OutputError(f"FFmpeg cannot write {self._what} ({error}); try another codec") from error
+
+
+@contextmanager
+def _quiet_svt() -> Iterator[None]:
+    """SVT-AV1 prints its settings as it opens, unless the environment says errors only."""
+    if "SVT_LOG" in os.environ:
+        yield
+        return
+    os.environ["SVT_LOG"] = "1"
+    try:
+        yield
+    finally:
+        os.environ.pop("SVT_LOG", None)

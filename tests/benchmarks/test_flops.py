@@ -132,7 +132,7 @@ def test_a_second_counter_that_counts_more_is_noticed(monkeypatch: pytest.Monkey
         (["no-such-folder"], "model folder 'no-such-folder' does not exist"),
         (["--label-set", "bp5d"], "bp5d"),
         (["--backbone", "resnet51"], "unknown backbone 'resnet51'"),
-        (["--clip-length", "0"], "clip_length must be an integer >= 1; got 0"),
+        (["--clip-length", "0"], "clip_length must be greater than or equal to 1; got 0"),
         (["--json", "no-such-folder/f.json"], "--json needs a file in a folder that exists"),
     ],
 )

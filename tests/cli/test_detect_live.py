@@ -15,7 +15,7 @@ from fake_streams import camera, streaming
 from fakes import FakeMesher, picture, video
 from mdhr_sdk import AUDetector
 from mdhr_sdk.cli import detect
-from mdhr_sdk.cli.writer import Files
+from mdhr_sdk.outputs.files import Files
 
 TABLE = Files(overlay=False, timeline=False)
 

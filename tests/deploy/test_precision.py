@@ -72,6 +72,7 @@ def test_a_head_subtracts_before_it_rounds(rounded: ModelFolder) -> None:
     assert made_by.count("Sub") == 4
 
 
+@pytest.mark.slow
 def test_half_precision_follows_the_model_over_subtle_motion() -> None:
     torch.manual_seed(0)
     model = build_mdhr(backbone="resnet18", projection_width=24, au_width=16, weight_width=4, input_size_px=64)
@@ -127,6 +128,7 @@ def test_nothing_of_the_head_is_rounded(tiny_onnx_folder: Path) -> None:
     assert "backbone" in found[0]
 
 
+@pytest.mark.slow
 def test_a_head_whose_weights_were_renamed_is_not_rounded(tmp_path: Path) -> None:
     """Without dynamics and extractors a product of the head's comes before anything that bears its name."""
     torch.manual_seed(0)
@@ -191,12 +193,12 @@ def test_calibration_takes_full_clips_of_faces(tiny_folder: Path, demo_path: Pat
 def footage(monkeypatch: pytest.MonkeyPatch, clips: list[int], config: FolderConfig) -> list[int]:
     """From which source each calibration clip comes, of sources with so many clips each."""
 
-    def clips_of(source: int, _: object) -> Generator[SimpleNamespace, None, None]:
+    def clips_of(source: int, *_: object) -> Generator[SimpleNamespace, None, None]:
         for _ in range(clips[source]):
             yield SimpleNamespace(crops=np.full((4, 8, 8, 3), source, np.uint8))
 
     monkeypatch.setattr(calibration, "list_sources", lambda sources: sources)
-    monkeypatch.setattr(calibration, "_clips", clips_of)
+    monkeypatch.setattr(calibration, "face_clips", clips_of)
     return [int(clip[0, 0, 0, 0]) for clip in calibration_clips(range(len(clips)), config)]
 
 

@@ -86,6 +86,7 @@ def test_streams_are_compared_at_the_edge_and_inside_and_noted_backend_by_backen
     StreamGraphs.open(opened, "onnxruntime", CPU).close()
 
 
+@pytest.mark.slow
 def test_streams_that_fail_in_one_backend_are_refused_there_only(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     pytest.importorskip("openvino")
 
@@ -132,6 +133,7 @@ def test_rings_that_answer_something_else_are_found_and_used_no_more(
     assert not any(report.failure for _, report in again if isinstance(report, ParityReport)), "anew"
 
 
+@pytest.mark.slow
 def test_streams_without_numbers_fail_and_take_the_place_of_an_earlier_note(
     folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -172,6 +174,7 @@ def test_a_small_graph_that_differs_is_why_there_is_no_stream(folder: Path) -> N
     assert "temporal.onnx does not answer like the weights: max_score is" in str(told["encoder.onnx, stream"])
 
 
+@pytest.mark.slow
 def test_a_small_graph_that_is_damaged_is_why_there_is_no_stream(folder: Path) -> None:
     """Nothing was ever noted of it: its bytes alone are wrong."""
     with (folder / "relations.onnx").open("ab") as file:

@@ -45,7 +45,9 @@ def cut_video(tmp_path: Path) -> Path:
     return path
 
 
-def test_a_source_that_breaks_off_gives_the_scores_of_all_its_frames(detector: AUDetector, cut_video: Path):
+def test_a_source_that_breaks_off_gives_the_scores_of_all_its_frames(
+    detector: AUDetector, cut_video: Path, tmp_path: Path
+):
     with pytest.raises(TruncatedSourceError, match=r"of the 30 frames") as caught:
         detector.predict(cut_video)
     results = caught.value.results
@@ -54,6 +56,11 @@ def test_a_source_that_breaks_off_gives_the_scores_of_all_its_frames(detector: A
     assert [frame.index for frame in results] == list(range(caught.value.decoded))
     assert all(frame.status == "ok" and len(frame.faces) == 3 for frame in results)
     assert (results.fps, results.sources, results.codes) == (25, (str(cut_video),), CODES)
+    skipped = detector.predict(cut_video, on_error="skip")
+    for number, cut in enumerate((results, skipped, results.for_source(str(cut_video)), skipped[-3:])):
+        assert [name for name, _ in cut.errors] == [str(cut_video)]
+        (path,) = cut.save(tmp_path / str(number), timeline=False)
+        assert path.name == "cut_aus.incomplete.csv"
 
 
 def test_a_stream_that_breaks_off_yields_all_its_frames_first(detector: AUDetector, cut_video: Path):
@@ -163,6 +170,7 @@ def test_an_answer_that_is_not_finite_is_an_error(session: FakeSession, detector
     [
         ({"max_faces": 0}, "max_faces"),
         ({"max_faces": 2.0}, "max_faces"),
+        ({"max_faces": True}, "max_faces must be an integer of at least 1; got True"),
         ({"face_model": "none.task"}, r"none\.task"),
         ({"thresholds": {"AU12": None}}, "AU12"),
         ({"thresholds": {"AU12": "0.5"}}, "AU12"),
@@ -173,6 +181,26 @@ def test_an_answer_that_is_not_finite_is_an_error(session: FakeSession, detector
 def test_bad_arguments_show_when_the_detector_is_made(session: FakeSession, arguments: dict, message: str):
     with pytest.raises((ConfigError, SourceError), match=message):
         AUDetector(CONFIG, session, INFO, **arguments)
+
+
+def test_where_the_model_fails_only_the_sources_before_are_complete(
+    session: FakeSession, detector: AUDetector, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+):
+    run = session.run
+
+    def fails(inputs: dict) -> dict:
+        if len(session.batches) == 3:
+            raise BackendError("out of memory")
+        return run(inputs)
+
+    monkeypatch.setattr(session, "run", fails)
+    with pytest.raises(BackendError, match="out of memory") as caught:
+        detector.predict([video([{0}] * LENGTH), video([{0}] * 20)])
+    results = caught.value.results
+    assert [name for name, _ in results.errors] == ["array[1]"]
+    assert [path.name for path in results.save(tmp_path, timeline=False)] == [
+        "array_0__aus.csv", "array_1__aus.incomplete.csv",
+    ]  # fmt: skip
 
 
 def test_a_slow_source_keeps_its_faces(detector: AUDetector):
@@ -190,6 +218,7 @@ def test_ctrl_c_on_a_camera_keeps_its_last_frames_too(detector: AUDetector, monk
         detector.predict(camera())
     monkeypatch.setattr(Source, "live", property(lambda source: True))
     assert values(detector.predict(camera())) == wanted([{0}] * 11)
+    assert detector.predict(camera()).errors == ()
     stream, seen = detector.predict(camera(), stream=True), []
     with pytest.raises(KeyboardInterrupt):
         seen.extend(stream)

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import contextlib
-import logging
 import threading
 from collections.abc import Callable, Iterator
+from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
 
 from fake_streams import camera, of_each, streaming
@@ -68,34 +69,6 @@ def test_a_source_that_still_opens_blocks_no_camera(detector: AUDetector) -> Non
     assert {name: len(own) for name, own in of_each(results).items()} == {"camera": 3, "stream": 1}
 
 
-def test_of_a_camera_the_newest_frame_is_taken(
-    detector: AUDetector, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
-) -> None:
-    """Five come while the first is looked at."""
-    looks, shown, find = threading.Event(), threading.Event(), FakeMesher.find
-
-    def lively() -> Iterator[tuple[np.ndarray, float]]:
-        yield picture(0, {0}), 0.0
-        assert looks.wait(WAIT_S)
-        for index in range(1, 6):
-            yield picture(index, {0}), index / 25
-        shown.set()  # asked for once more: the fifth lies there
-        yield from ()
-
-    def busy(self: FakeMesher, image: np.ndarray) -> list[object]:
-        looks.set()
-        assert shown.wait(WAIT_S), "the camera was not read on"
-        return list(find(self, image))
-
-    monkeypatch.setattr(FakeMesher, "find", busy)
-    with caplog.at_level(logging.INFO, "mdhr_sdk"):
-        found = list(detector.stream([source("camera", lambda: Opened(25.0, None, True, lively()), "camera 0")], 0))
-    assert [frame.timestamp_s for frame in found] == [0.0, 5 / 25]
-    assert [(frame.index, frame.delay_frames) for frame in found] == [(0, 0), (1, 0)], "none of the others counts"
-    assert [frame.dropped for frame in found] == [0, 4]
-    assert "camera 0: 2 frames scored, 4 dropped" in caplog.text
-
-
 def test_one_face_finder_of_a_kind_is_kept_and_the_others_close_with_their_sources(
     detector: AUDetector, meshers: list[FakeMesher]
 ) -> None:
@@ -109,8 +82,12 @@ def test_one_face_finder_of_a_kind_is_kept_and_the_others_close_with_their_sourc
     assert all(mesher.closed for mesher in meshers)
 
 
-def test_so_many_sources_at_once_and_no_more(detector: AUDetector) -> None:
+def test_so_many_sources_at_once_and_no_more(detector: AUDetector, tmp_path: Path) -> None:
     still = picture(0, {0})
-    with pytest.raises(InputError, match=r"at most 64 sources at once; got 65; give files to predict\(\), which reads"):
-        detector.stream([still] * (MAX_SOURCES + 1), 0)
+    paths = [tmp_path / f"{number}.png" for number in range(MAX_SOURCES + 1)]
+    for path in paths:
+        path.touch()
+    for many in ([still] * len(paths), pd.Series(paths), np.array(paths), iter(paths), tmp_path.glob("*.png")):
+        with pytest.raises(InputError, match=r"most 64 sources at once; got 65; give files to predict\(\)"):
+            detector.stream(many, 0, sequence=False)
     assert len(list(detector.stream([still] * MAX_SOURCES, 0))) == MAX_SOURCES

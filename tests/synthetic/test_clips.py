@@ -26,6 +26,7 @@ def motions(kit: FaceKit, count: int = 60):
     return [clip_motion(kit, np.random.default_rng(seed), TIMES, rest, 0.1) for seed in range(count)]
 
 
+@pytest.mark.slow
 def test_a_seed_is_one_clip(kit: FaceKit) -> None:
     options = ClipOptions(3, 0.2, 64)
     clips = [render_clip(Renderer(kit, 64), Person.draw(kit, 5), 1, options) for _ in range(2)]

@@ -195,6 +195,7 @@ def data_of(chosen: Settings, fold: int, inner: bool) -> FoldData:
     return fold_data(videos=4 if inner else 6, tests=3)
 
 
+@pytest.mark.slow
 def test_a_run_ends_in_a_model_folder_a_fold(tmp_path: Path) -> None:
     chosen = settings("data.held_out=0.3", "trainer.epochs=2", "trainer.validate_every=1")
     runs.start(chosen, tmp_path / "run", [2])

@@ -89,6 +89,7 @@ def test_two_processes_are_validated_with_one_set_of_statistics(tmp_path: Path) 
     np.testing.assert_allclose(ours, theirs, atol=1e-5)
 
 
+@pytest.mark.slow
 def test_each_epoch_takes_every_video_once_in_its_own_order(tmp_path: Path) -> None:
     data = fold_data()
     fit(settings(), data, tmp_path / "run")

@@ -71,6 +71,7 @@ def test_half_precision_on_the_cpu_is_refused_and_not_replaced(tmp_path: Path) -
         fit(settings("trainer.precision=16-mixed"), fold_data(), tmp_path / "run")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("words", [("optimiser.ema=0.9",), ("model.au_width=8",), ("optimiser.rates={head: 0.1}",)])
 def test_a_checkpoint_of_other_settings_is_refused(words: tuple[str, ...], tmp_path: Path) -> None:
     fit(settings("trainer.epochs=1"), fold_data(), tmp_path / "run")

@@ -150,6 +150,7 @@ def test_accumulation_steps_once_for_several_batches(tmp_path: Path, monkeypatch
     assert len(steps) == 2 * 2  # three batches an epoch: two and one
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "backbone",
     [

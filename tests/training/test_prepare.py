@@ -198,6 +198,7 @@ def test_replaced_pictures_leave_no_old_crop(finished: bool, tmp_path: Path) -> 
     assert {path: path.stat().st_mtime_ns for path in other} == other
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("seconds", [0.0, 0.5])
 def test_killed_at_any_moment_it_goes_on_to_the_same_crops(seconds: float, tmp_path: Path) -> None:
     raw, out = tmp_path / "raw", tmp_path / "out"

@@ -21,7 +21,7 @@ from urllib.parse import urlsplit, urlunsplit
 
 import numpy as np
 
-from ...errors import ConfigError, InputError, SourceError
+from ...errors import ConfigError, InputError, SourceError, check_imaging
 from .arrays import array_source, iterator_source
 from .content import Held, held_by
 from .source import OnError, Opened, Source
@@ -89,6 +89,7 @@ def list_sources(
         ConfigError: an unknown on_error.
         SourceError: a path with nothing usable behind it. Damage shows when the source is opened.
     """
+    check_imaging()
     if on_error not in get_args(OnError):
         raise ConfigError(f"on_error must be one of {', '.join(get_args(OnError))}; got {on_error!r}")
     if fps is not None and not (isinstance(fps, numbers.Real) and 0 < fps < math.inf):
