@@ -348,15 +348,6 @@ def test_an_overlay_that_fails_leaves_table_and_timeline(
     assert "clip.mp4 (failed)" in capsys.readouterr().out
 
 
-@pytest.mark.parametrize("end", ["aus.csv", "overlay.jpg", "timeline.png"])
-def test_a_folder_in_the_way_of_one_file_leaves_the_others(fake_detector: AUDetector, tmp_path: Path, end: str) -> None:
-    (tmp_path / f"array_{end}").mkdir()
-    (error,) = detect.run_detect(fake_detector, list_sources(picture(0, {0})), tmp_path, Files())
-    assert f"array_{end}" in str(error)
-    files = {path.name for path in tmp_path.iterdir() if path.is_file()}
-    assert files == {"array_aus.csv", "array_overlay.jpg", "array_timeline.png"} - {f"array_{end}"}
-
-
 def test_a_timeline_is_drawn_only_if_it_is_wanted(fake_detector: AUDetector, tmp_path: Path) -> None:
     detect.run_detect(fake_detector, list_sources(picture(0, {0})), tmp_path, Files(timeline=False))
     assert {path.name for path in tmp_path.iterdir()} == {"array_aus.csv", "array_overlay.jpg"}

@@ -43,14 +43,6 @@ def test_two_cameras_are_open_at_once(detector: AUDetector, tmp_path: Path, caps
     assert "left" in capsys.readouterr().out
 
 
-def test_one_that_breaks_off_is_told_and_the_other_is_whole(detector: AUDetector, tmp_path: Path):
-    sources = [camera(video([{0}] * 3), "left", breaks=True), camera(video([{1}] * 9), "right")]
-    (error,) = detect.run_detect(detector, sources, tmp_path, TABLE)
-    assert "left stopped; kept the 3 frames before it" in str(error)
-    kept = rows(tmp_path)
-    assert kept.pop("right_aus.csv") == 9 and [*kept.values()] == [3]
-
-
 def test_ctrl_c_ends_them_all_with_whole_tables(detector: AUDetector, tmp_path: Path):
     def left() -> Iterator[np.ndarray]:
         yield from video([{0}] * 4)

@@ -80,14 +80,6 @@ def test_a_bad_frame_of_an_iterator_ends_it_after_the_good_ones(detector: AUDete
     assert values(caught.value.results) == wanted(PATTERN)
 
 
-def test_a_batch_that_breaks_off_keeps_the_sources_before(detector: AUDetector, tmp_path: Path):
-    (tmp_path / "broken.mp4").write_bytes(b"not a video")
-    with pytest.raises(SourceError, match=r"broken\.mp4") as caught:
-        detector.predict([video([{0}] * 3), tmp_path / "broken.mp4", video([{0}])])
-    assert values(caught.value.results) == wanted([{0}] * 3)
-    assert len(detector.predict(video([{0}]))) == 1, "the detector goes on working"
-
-
 def test_a_source_that_cannot_be_opened_has_no_results(detector: AUDetector, tmp_path: Path):
     (tmp_path / "broken.mp4").write_bytes(b"not a video")
     with pytest.raises(SourceError) as caught:
@@ -246,15 +238,6 @@ def film(tmp_path: Path) -> Path:
 
 def finders() -> list[threading.Thread]:
     return [thread for thread in threading.enumerate() if thread.name.startswith("mdhr reads ")]
-
-
-def test_faces_of_a_file_are_found_ahead_until_it_is_left(detector: AUDetector, film: Path):
-    stream = detector.predict(film, stream=True)
-    next(stream)
-    assert len(finders()) == 1
-    stream.close()
-    assert finders() == []
-    assert len(detector.predict(film)) == 60 and finders() == []
 
 
 def test_a_file_that_is_given_up_finds_no_faces_beside_the_next_source(detector: AUDetector, film: Path):

@@ -79,15 +79,6 @@ def test_a_bad_first_result_leaves_no_trace(tmp_path, frame):
     assert names(tmp_path) == set()
 
 
-def test_a_later_run_replaces_the_file(tmp_path, frame, codes):
-    path = tmp_path / "scores.csv"
-    for count in (5, 2):
-        with CsvSink(path, codes) as sink:
-            for index in range(count):
-                sink.write(frame(index))
-    assert len(path.read_text().splitlines()) == 3
-
-
 def test_a_closed_sink_takes_no_more(tmp_path, frame, codes):
     with CsvSink(tmp_path / "scores.csv", codes) as sink:
         sink.write(frame(0))

@@ -178,11 +178,6 @@ def test_what_has_no_order_or_no_path_is_refused(bad):
         list_sources(bad)
 
 
-def test_a_missing_path_in_a_series_is_named():
-    with pytest.raises(SourceError, match=r"nothing exists at 'gone\.mp4'"):
-        list_sources(pd.Series(["gone.mp4"]))
-
-
 def test_a_damaged_file_in_a_list_is_an_error_of_its_own(tmp_path):
     (tmp_path / "broken.mp4").write_bytes(b"\0\0\0\x1cftypisom" + bytes(900))
     sources = list_sources([write_video(tmp_path / "a.mp4", 2), tmp_path / "broken.mp4", tmp_path / "a.mp4"])
