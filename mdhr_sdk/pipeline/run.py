@@ -77,7 +77,7 @@ class Run:
 
     Attributes:
         errors: (name, error) of each source that could not be read, or not to its end.
-        finished: names of the sources whose last result was given.
+        finished: names of the sources that were read and scored to their end.
         over: nothing follows.
         plan: as given.
     """
@@ -198,10 +198,11 @@ class _Group:
         for number in [one for one in due if one not in scores]:
             reader = numbered[number]
             yield from self.end(reader)
-            self.finished.add(reader.source.name)
             if (status := reader.status).dropped:
                 log.info("%s: %d frames scored, %d dropped", reader.source.name, status.scored, status.dropped)
-            if reader.error is not None:
+            if reader.error is None:
+                self.finished.add(reader.source.name)
+            else:
                 self.broken.append(reader)
 
     def end(self, reader: Reader) -> Iterator[FrameResult]:

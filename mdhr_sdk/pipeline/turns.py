@@ -145,14 +145,14 @@ class ResultStream(Iterator[FrameResult]):
             kept.extend(self)
         except MDHRError as error:
             broken = error
-            unfinished = [(one.name, error) for one in self._cut_short(sources)]
+            status = self._run.status
+            unfinished = [(one.name, error) for one in self._unfinished(sources) if status[one.name].captured]
         except KeyboardInterrupt:
             if not any(one.live for one in sources):  # Ctrl-C is how a camera ends
                 raise
-            stopped = "was stopped by Ctrl-C before its end; read it again"
-            unfinished = [
-                (one.name, SourceError(f"{one.name} {stopped}")) for one in self._cut_short(sources) if not one.live
-            ]
+            stopped = [one.name for one in self._unfinished(sources) if not one.live]
+            told = "was not read to its end, since Ctrl-C came before; read it again"
+            unfinished = [(name, SourceError(f"{name} {told}")) for name in stopped]
         plan = self._run.plan
         fps = sources[0].info.fps if kept and len(sources) == 1 else 0.0
         results = Results(
@@ -169,11 +169,10 @@ class ResultStream(Iterator[FrameResult]):
             raise broken
         return results
 
-    def _cut_short(self, sources: Sequence[Source]) -> list[Source]:
-        """The sources that were begun and not read to their end, without those that `errors` names."""
-        named, status = dict(self.errors), self._run.status
-        rest = [one for one in sources if one.name not in named and one.name not in self._run.finished]
-        return [one for one in rest if status[one.name].captured]
+    def _unfinished(self, sources: Sequence[Source]) -> list[Source]:
+        """The sources that were not read to their end, without those that `errors` names."""
+        told = self._run.finished | {name for name, _ in self.errors}
+        return [one for one in sources if one.name not in told]
 
     def __enter__(self) -> Self:
         return self

@@ -200,6 +200,19 @@ def test_the_first_of_two_errors_is_raised_and_both_are_listed(detector: AUDetec
     assert sorted(name for name, _ in stream.errors) == ["a", "b"] and len(seen) == 12
 
 
+def test_what_ctrl_c_cut_short_beside_a_camera_is_told(detector: AUDetector, tmp_path: Path) -> None:
+    def interrupted() -> Iterator[np.ndarray]:
+        yield from video([{1}] * 9)
+        raise KeyboardInterrupt
+
+    results = detector.predict([camera(video([{0}] * 3)), interrupted(), video([{2}])])
+    assert results.sources[0] == "camera" and [name for name, _ in results.errors] == ["array[1]", "array[2]"]
+    assert "Ctrl-C came before" in str(results.errors[0][1])
+    assert {path.name for path in results.save(tmp_path, timeline=False)} == {
+        "camera_aus.csv", "array_1__aus.incomplete.csv",
+    }  # fmt: skip
+
+
 def test_an_iterators_own_error_comes_after_the_frames_before_it_and_is_never_skipped(detector: AUDetector) -> None:
     def images() -> Iterator[np.ndarray]:
         yield from video([{0}] * 6)
