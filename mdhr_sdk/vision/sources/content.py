@@ -50,18 +50,20 @@ def held_by(path: Path) -> Held | None:
 
 def looks_like(path: Path) -> str | None:
     """What a file holds in place of a picture or video, for a message; None where a damaged video is more likely."""
+    if not path.is_file():  # a pipe gives what it holds once
+        return None
     try:
         with path.open("rb") as file:
             head = file.read(HEAD)
     except OSError:
         return None
+    if _VIDEOS.match(head):
+        return None
     if not head:
         return "nothing, since it is empty"
     if found := next((words for start, words in _OTHERS.items() if head.startswith(start)), None):
         return found
-    if _is_text(head):
-        return "text"
-    return None if _VIDEOS.match(head) or _claimed(path) else "data of another kind"
+    return "text" if _is_text(head) else None if _claimed(path) else "data of another kind"
 
 
 def _claimed(path: Path) -> Held | None:
