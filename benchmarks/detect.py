@@ -7,7 +7,7 @@ from contextlib import ExitStack
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from statistics import median
-from typing import Annotated, Optional
+from typing import Annotated, Optional, cast
 
 import numpy as np
 import typer
@@ -20,7 +20,7 @@ from mdhr_sdk import AUDetector
 from mdhr_sdk.cli.app import run_app
 from mdhr_sdk.errors import InputError
 from mdhr_sdk.modelfolder.folder import ModelFolder
-from mdhr_sdk.pipeline.modes import Mode, checked_mode
+from mdhr_sdk.pipeline.modes import Mode
 from mdhr_sdk.results import FrameResult
 from report import check_json, console, write_json
 from streaming import candidates
@@ -142,13 +142,13 @@ def detect(
 ) -> None:
     """A video from file to action units with one face, and decisions beside those of the first row."""
     check_json(json)
-    machine, folder, chosen_mode = describe_machine(), ModelFolder.open(model), checked_mode(mode)
+    machine, folder = describe_machine(), ModelFolder.open(model)
     threads = usable_cores() if threads is None else threads
-    graph = "encoder" if chosen_mode == "stream" else "clip"
+    graph = "encoder" if mode == "stream" else "clip"
     chosen = candidates(folder, backend or [], precision or [], threads, graph)
     console.print("\n".join([*machine.lines(), *([f"warning: {machine.warning}"] if machine.warning else [])]))
     console.print(f"{folder.path}: {video.name}, mode {mode}, threads {threads}, FaceMesh on the CPU, one face")
-    rows = measure(folder, chosen, video, chosen_mode, threads, rounds)
+    rows = measure(folder, chosen, video, cast(Mode, mode), threads, rounds)  # the detector checks it
     console.print(table(rows))
     if json is not None:
         content = {"machine": asdict(machine), "video": str(video), "mode": mode, "threads": threads}

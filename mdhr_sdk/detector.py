@@ -15,9 +15,9 @@ from .pipeline.clips import ClipModel, ClipScoring
 from .pipeline.clock import StageClock
 from .pipeline.decide import Naming
 from .pipeline.finders import Finders
-from .pipeline.modes import Mode, OnError, Opened, Policy, Reading, checked, open_mode
+from .pipeline.modes import Mode, Opened, Policy, Reading, checked, open_mode
 from .pipeline.neutral import NeutralBaseline
-from .pipeline.run import Plan, Run, in_turn, listed, together
+from .pipeline.run import Plan, Run, in_turn, together
 from .pipeline.scoring import Scoring
 from .pipeline.streams import StreamScoring
 from .pipeline.turns import ResultStream, Turns
@@ -25,7 +25,9 @@ from .results import ModelInfo
 from .runtime import Session, SessionOptions
 from .runtime.stream.scorer import StreamScorer, check_ring_dtype
 from .runtime.stream.stream_graphs import StreamGraphs
-from .vision import TEMPLATES, FaceMesher, Source
+from .vision import TEMPLATES, FaceMesher, Source, list_sources
+from .vision.faces.engine import check_max_faces
+from .vision.sources.source import OnError
 
 if TYPE_CHECKING:
     from typing_extensions import Unpack
@@ -71,8 +73,7 @@ class AUDetector:
         self.thresholds = dict(self._selection.thresholds)
         self.codes = tuple(self.thresholds)
         self.info = info = replace(info, off=self._selection.off)
-        if not isinstance(max_faces, int) or max_faces < 1:
-            raise ConfigError(f"max_faces must be an integer of at least 1; got {max_faces!r}")
+        check_max_faces(max_faces)
         if face_model is not None and not Path(face_model).is_file():
             raise SourceError(f"face model '{face_model}' does not exist; give a MediaPipe face_landmarker.task")
         self.mode: Mode = "stream" if isinstance(model, StreamGraphs) else "clip"
@@ -167,8 +168,9 @@ class AUDetector:
         or stream there, and so does a cut of the scene; when it returns, a new one begins.
 
         Args:
-            source: a path, folder, glob, camera number, URL, BGR array, iterator of those, or a list as a batch;
-                see `mdhr_sdk.list_sources`. Files are read one after the other, cameras and URLs all at once.
+            source: a path, folder, glob, camera number, URL, BGR array, iterator of such arrays, or a batch: a list,
+                tuple, Series, array or iterator of paths; see `mdhr_sdk.list_sources`. Files are read one after the
+                other, cameras and URLs all at once.
             stream: False collects all results; True yields each as it is complete, at most T - 1 frames later in
                 clip mode, `lookahead` frames in stream mode, and keeps nothing. Cameras want True.
             mode: 'clip' or 'stream'; None for the detector's own.
@@ -184,7 +186,8 @@ class AUDetector:
                 a live source falls behind; 'newest' drops all but the newest, and counts them in
                 `FrameResult.dropped`. None for 'newest' of what is live and 'complete' of files.
             on_error: what is done when a source cannot be read. 'raise' ends the run with the error; 'skip' logs a
-                warning and goes on with the other sources. Both list it in `errors` of what is returned.
+                warning and goes on with the other sources, also where a path of a batch leads to nothing. Both list
+                it in `errors` of what is returned. A missing path that is not in a batch is an error at once.
 
         Raises:
             InputError: the detector is closed, at work in another thread, or of the process before a fork;
@@ -196,7 +199,7 @@ class AUDetector:
                 all frames before come first; without `stream` they are in the error's `results`.
         """
         with self._turns.first():
-            sources = listed(source, fps, sequence, on_error)
+            sources = list_sources(source, fps=fps, sequence=sequence, on_error=on_error)
             plan = self._plan(
                 self.mode if mode is None else mode, lookahead, calibrate_neutral_s, images, policy, on_error
             )
@@ -217,23 +220,25 @@ class AUDetector:
     ) -> ResultStream:
         """Yield every frame of one or more sources as it becomes due, in stream mode.
 
-        The sources of a list, 64 at most, are read side by side, each in a thread of its own, and the faces of all that
-        have a frame go to the model in one batch. Each result is as if its source were alone, in order within the
-        source, and tells by its `source` which that is: `list_sources` keeps names apart. Files wait for each other;
-        live sources wait for none. A source that breaks off ends, and the others go on; with on_error='raise' its error
-        comes last. The `status` of what is returned counts the frames of each source.
+        All of them, 64 at most, are read side by side, whether they come from a list, Series, iterator of paths, glob
+        or folder: each in a thread of its own, and the faces of all that have a frame go to the model in one batch.
+        Each result is as if its source were alone, in order within the source, and tells by its `source` which that is:
+        `list_sources` keeps names apart. Files wait for each other; live sources wait for none. A source that breaks
+        off ends, and the others go on; with on_error='raise' its error comes last. The `status` of what is returned
+        counts the frames of each source.
 
-        Args, Raises: as `predict`; InputError for more than 64 sources.
+        Args, Raises: as `predict`; InputError for more than 64 sources, which
+        `predict(source, stream=True, mode="stream")` reads one after the other.
         """
         with self._turns.first():
-            sources = listed(source, fps, sequence, on_error)
-            groups = [together(sources)] if isinstance(source, list | tuple) else in_turn(sources)
-            return self._begin(groups, self._plan("stream", lookahead, calibrate_neutral_s, images, policy, on_error))
+            sources = together(list_sources(source, fps=fps, sequence=sequence, on_error=on_error))
+            plan = self._plan("stream", lookahead, calibrate_neutral_s, images, policy, on_error)
+            return self._begin([sources], plan)
 
     def stream_together(self, sources: object, lookahead: int | None = None, **reading: Any) -> ResultStream:
         """Deprecated since 0.2: use `stream` with a list."""
         deprecated("AUDetector.stream_together(sources)", "AUDetector.stream(sources)", since="0.2", removed_in="0.4")
-        return self.stream(sources if isinstance(sources, list | tuple) else [sources], lookahead, **reading)
+        return self.stream(sources, lookahead, **reading)
 
     def close(self) -> None:
         """Free the session and the face models; nothing else may follow but another `close`."""
@@ -263,7 +268,6 @@ class AUDetector:
         clock = StageClock()
         begin, info = self._scoring(checked("mode", mode, Mode), lookahead, clock)
         naming = self._naming(info, neutral_s)
-        checked("on_error", on_error, OnError)
         if policy is not None:
             checked("policy", policy, Policy)
         return Plan(begin, naming, self._finders, clock, images, policy, on_error)

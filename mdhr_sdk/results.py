@@ -189,7 +189,7 @@ class FrameResult:
         if self.image is None:
             raise InputError(
                 f"an overlay needs each result's image, but frame {self.index} of '{self.source}' has none; "
-                "ask the detector to keep images"
+                "keep images with images=True, as in detector.predict(source, images=True)"
             )
         return annotate(self.image, self)
 

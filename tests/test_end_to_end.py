@@ -15,7 +15,7 @@ import pandas as pd
 import pytest
 import torch
 
-from fakes import write_video
+from fakes import write_film
 from mdhr_sdk.cli import app as cli
 from mdhr_sdk.cli.train import all_folds, sorted_words
 from mdhr_sdk.errors import ConfigError, DataError
@@ -78,7 +78,7 @@ def test_the_paper_preset_from_images_to_results(
     assert abs(saved.scores - trained.scores).max() < 1e-5
 
     assert mdhr(monkeypatch, "export", model, "--graph", "clip") == 0
-    out, video = tmp_path / "results", write_video(tmp_path / "demo.mp4", list(demo_frames[:40]))
+    out, video = tmp_path / "results", write_film(tmp_path / "demo.mp4", list(demo_frames[:40]))
     assert mdhr(monkeypatch, "detect", video, "--model", model, "--out", out, "--no-overlay") == 0
     results = pd.read_csv(out / "demo_aus.csv")
     assert len(results) == 40 and list(results.filter(like="_probability").columns) == [

@@ -46,6 +46,7 @@ assert "AUDetector" in dir(mdhr_sdk) and "mdhr_sdk.detector" not in sys.modules 
 from mdhr_sdk import MDHRError
 assert "numpy" not in sys.modules
 from mdhr_sdk import *
+import mdhr_sdk.outputs, mdhr_sdk.vision
 heavy = {"torch", "cv2", "av", "PIL", "mediapipe", "matplotlib", "pandas", "onnxruntime"} & set(sys.modules)
 assert AUDetector.__name__ == "AUDetector" and not heavy, heavy
 """

@@ -6,6 +6,8 @@ import signal
 import sys
 import threading
 import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from importlib import import_module
 from typing import Annotated, Any, NoReturn
 
@@ -89,14 +91,28 @@ def run_app(app: typer.Typer, *before: str) -> None:
 
     Whatever goes wrong on purpose is one line on standard error and exit code 2.
     """
-    if threading.current_thread() is threading.main_thread():
-        signal.signal(signal.SIGTERM, _terminate)  # what a job scheduler sends; files are finished as for Ctrl-C
+    with _as_a_process():
+        try:
+            app(args=[*before, *sys.argv[1:]])
+        except MDHRError as error:
+            complain(error)
+            sys.exit(BAD_INPUT)
+
+
+@contextmanager
+def _as_a_process() -> Iterator[None]:
+    """Set how the process takes SIGTERM and writes warnings, and set it back, since a caller may go on after it."""
+    format_before, on_terminate = warnings.formatwarning, None
+    own = threading.current_thread() is threading.main_thread()
+    if own:  # what a job scheduler sends; files are finished as for Ctrl-C
+        on_terminate = signal.signal(signal.SIGTERM, _terminate)
     warnings.formatwarning = _one_line
     try:
-        app(args=[*before, *sys.argv[1:]])
-    except MDHRError as error:
-        complain(error)
-        sys.exit(BAD_INPUT)
+        yield
+    finally:
+        warnings.formatwarning = format_before
+        if own:  # None stands for a handler that was not set from Python
+            signal.signal(signal.SIGTERM, signal.SIG_DFL if on_terminate is None else on_terminate)
 
 
 def main() -> None:

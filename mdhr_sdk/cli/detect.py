@@ -20,6 +20,7 @@ from ..detector import AUDetector
 from ..errors import ConfigError, MDHRError, OutputError
 from ..modelfolder.bundled import DEFAULT
 from ..outputs.encoder import check_codec
+from ..outputs.files import Files
 from ..outputs.naming import OVERLAY, labels, stems
 from ..pipeline.clock import StageClock
 from ..pipeline.modes import Reading
@@ -28,7 +29,7 @@ from ..vision import Source, list_sources
 from .options import BAD_INPUT, MODEL, command_app, complain
 from .progress import cores
 from .summary import Outcome, report
-from .writer import Files, SourceWriter
+from .writer import SourceWriter
 
 if TYPE_CHECKING:
     from rich.progress import Progress, TaskID
@@ -117,7 +118,7 @@ def run_detect(
         bases = stems([(source.name, source.kind) for source in sources])
         names = labels([source.name for source in sources])
         writers = {
-            source: SourceWriter(detector, Outcome(source, label), out / stem, files)
+            source: SourceWriter(detector.codes, Outcome(source, label), out / stem, files)
             for source, stem, label in zip(sources, bases, names, strict=True)
         }
         for group in in_turn(sources):
@@ -265,7 +266,8 @@ def detect(
     """
     if ring_dtype is not None and mode is Mode.clip:
         raise ConfigError(f"--ring-dtype belongs to --mode stream; got {ring_dtype} in clip mode")
-    sources = list_sources(source, fps=fps, sequence=sequence)
+    given = source if len(source) > 1 else source[0]  # of several, one that is missing does not end the others
+    sources = list_sources(given, fps=fps, sequence=sequence, on_error="skip")
     check_out(source, out)
     neutral_s = None if calibrate_neutral is None else read_seconds(calibrate_neutral)
     with AUDetector.from_pretrained(

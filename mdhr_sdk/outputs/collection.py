@@ -9,21 +9,17 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, overload
 
-from ..atomic import whole
 from ..errors import InputError, MDHRError, OutputError
 from ..results import FrameResult, ModelInfo
-from .group import SinkGroup
-from .naming import OVERLAY, STILL, TABLE, TIMELINE, kind_of, stems
-from .sinks import FileSink
+from .encoder import check_codec
+from .files import Files, SourceFiles
+from .naming import OVERLAY, stems
 from .table import BOX, CsvSink, columns, records
-from .timeline import draw_timeline
-from .video import OverlaySink
+from .timeline import draw_timeline, save_timeline
 
 if TYPE_CHECKING:
     import pandas as pd
     from matplotlib.figure import Figure
-
-FIGURES = (".png", ".pdf", ".svg")
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -36,7 +32,10 @@ class Results(Sequence[FrameResult]):
         fps: frames a second of the source; 0 when it has no rate, as a folder of images.
         codes: the AU codes in the model's order; the columns of tables.
         timings_s: seconds spent in each stage of the run; empty when not measured, and in a part of a run.
-        errors: (name, error) of each source that could not be read, or not to its end; empty in a part of a run.
+        errors: (name, error) of each source that could not be read, or not to its end; a part of a run has those of its
+            own sources.
+        kinds: name -> 'video', 'image' (a single picture), 'sequence', 'camera', 'stream' or 'array', of every source
+            of the run in its order. Files are named by them; a source that is not among them is taken for a video.
     """
 
     frames: tuple[FrameResult, ...]
@@ -45,11 +44,13 @@ class Results(Sequence[FrameResult]):
     codes: tuple[str, ...] = field(kw_only=True)
     timings_s: Mapping[str, float] = field(kw_only=True, default_factory=dict)
     errors: tuple[tuple[str, MDHRError], ...] = field(kw_only=True, default=())
+    kinds: Mapping[str, str] = field(kw_only=True, default_factory=dict)
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "frames", tuple(self.frames))
         object.__setattr__(self, "codes", tuple(self.codes))
         object.__setattr__(self, "timings_s", dict(self.timings_s))
+        object.__setattr__(self, "kinds", dict(self.kinds))
 
     def __len__(self) -> int:
         return len(self.frames)
@@ -148,14 +149,7 @@ class Results(Sequence[FrameResult]):
             InputError: there is no frame, or there are too many sources for one figure.
             OutputError: the file cannot be written, or is of another kind.
         """
-        target = None if path is None else Path(path)
-        if target and target.suffix.lower() not in FIGURES:
-            raise OutputError(f"a plot is one of {', '.join(FIGURES)}, but '{target.name}' is not; change the suffix")
-        figure = draw_timeline(self)
-        if target:
-            with whole(target) as part:
-                figure.savefig(part)
-        return figure
+        return draw_timeline(self) if path is None else save_timeline(self, Path(path))
 
     def save(
         self,
@@ -167,9 +161,12 @@ class Results(Sequence[FrameResult]):
     ) -> list[Path]:
         """Write what `mdhr detect` writes, under its names: of each source a table, an overlay and a timeline.
 
+        A source in `errors` was not read to its end, so its files are called incomplete, as in
+        'clip_aus.incomplete.csv'.
+
         Args:
             folder: is made if it is not there; files of the same names are replaced.
-            overlay: write the annotated video, or still; None for when every frame holds its image.
+            overlay: write the annotated video, or still; None for when every frame of the source holds its image.
             codec: of that video: 'h264', 'vp9' or 'av1'.
             timeline: draw the figure.
 
@@ -178,41 +175,55 @@ class Results(Sequence[FrameResult]):
 
         Raises:
             InputError: there is no frame, or an overlay is asked for and a frame holds no image.
-            OutputError: a file cannot be written; the other ones are complete.
+            OutputError: the codec cannot be encoded here; or, at the end, files cannot be written: all are named, and
+                the other ones are complete.
         """
         if not self.frames:
             raise InputError("there is no frame to save; check that the source was read")
         bare = next((frame for frame in self.frames if frame.image is None), None)
         if overlay and bare is not None:
             bare.annotate()  # raises
+        frames: dict[str, list[FrameResult]] = {}
+        for frame in self.frames:
+            frames.setdefault(frame.source, []).append(frame)
+        drawn = {
+            name: overlay if overlay is not None else all(one.image is not None for one in own)
+            for name, own in frames.items()
+        }
+        if any(drawn.values()):
+            check_codec(Path(OVERLAY), codec)
         files: list[Path] = []
         failures: list[MDHRError] = []
-        for name, stem in zip(self.sources, stems([(name, kind_of(name)) for name in self.sources]), strict=True):
-            try:
-                files += self.for_source(name)._saved(Path(folder) / stem, overlay, codec, timeline)
-            except MDHRError as error:
-                failures.append(error)
-        if failures:
+        bases = self._bases(Path(folder))
+        for name, own in frames.items():
+            saved = self._saved(bases[name], own, Files(drawn[name], codec, timeline))
+            files += saved.paths
+            failures += saved.failures
+        if len(failures) == 1:
             raise failures[0]
+        if failures:
+            raise OutputError(f"{len(failures)} files cannot be written: {'; '.join(map(str, failures))}")
         return files
 
-    def _saved(self, base: Path, overlay: bool | None, codec: str, timeline: bool) -> list[Path]:
-        def named(end: str) -> Path:
-            return base.with_name(f"{base.name}{end}")
+    def _bases(self, folder: Path) -> dict[str, Path]:
+        """What the files of each source begin with: told apart from all sources of the run, as `mdhr detect` does."""
+        kinds = {**self.kinds, **{name: self.kinds.get(name, "video") for name in self.sources}}
+        return {name: folder / stem for name, stem in zip(kinds, stems(list(kinds.items())), strict=True)}
 
-        fps = self.frames[0].fps or self.fps
-        sinks: list[FileSink] = [CsvSink(named(TABLE), self.codes)]
-        if overlay or (overlay is None and all(frame.image is not None for frame in self.frames)):
-            still = len(self) == 1 and fps == 0
-            sinks.append(OverlaySink(named(STILL if still else OVERLAY), fps, codec))
+    def _saved(self, base: Path, frames: Sequence[FrameResult], wanted: Files) -> SourceFiles:
+        name, complete = frames[0].source, False
+        files = SourceFiles(base, self.codes, wanted, frames[0].fps or self.fps, self.kinds.get(name) == "image")
         try:
-            with SinkGroup(*sinks) as group:
-                for frame in self.frames:
-                    group.write(frame)
+            for frame in frames:
+                files.write(frame)
+            complete = name not in dict(self.errors)
         finally:
-            if timeline:
-                self.plot(named(TIMELINE))
-        return [sink.path for sink in sinks] + ([named(TIMELINE)] if timeline else [])
+            files.close(complete)
+        files.draw(complete)
+        return files
 
     def _part(self, frames: Iterator[FrameResult] | Sequence[FrameResult]) -> Results:
-        return dataclasses.replace(self, frames=tuple(frames), timings_s={}, errors=())
+        kept = tuple(frames)
+        names = {frame.source for frame in kept}
+        errors = tuple((name, error) for name, error in self.errors if name in names)
+        return dataclasses.replace(self, frames=kept, timings_s={}, errors=errors)

@@ -32,16 +32,6 @@ def stems(sources: Sequence[Named]) -> list[str]:
     return found
 
 
-def kind_of(name: str) -> str:
-    """A source's kind, as far as its name tells."""
-    if "://" in name:
-        return "stream"
-    own = Path(name)
-    if glob.has_magic(own.name) and not own.exists():
-        return "sequence"
-    return "video" if re.fullmatch(r"\.\w*[^\W\d]\w*", own.suffix) else "camera"
-
-
 def _told_apart(names: Sequence[Sequence[str]], join: Callable[[Sequence[str]], str]) -> list[str]:
     """Join the last part of each name; of those that come out alike, one part more, until they differ or end."""
     taken = [1] * len(names)

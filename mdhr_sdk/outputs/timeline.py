@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from itertools import groupby
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ..errors import InputError
+from ..atomic import whole
+from ..errors import InputError, OutputError
 from ..results import FrameResult, ModelInfo
 from .heatmap import draw_heatmap, heatmap_height
 from .series import Series, absence, codes_of, reduced, spread, spread_flags, spread_time, track_series
@@ -18,6 +20,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure, SubFigure
 
+FIGURES = (".png", ".pdf", ".svg")
 ROW_IN, FOOT_IN = 0.46, 0.65
 COLUMNS = 1500  # points along the time axis that the page can show
 MAX_SOURCES, MAX_LEGEND = 12, 8
@@ -60,6 +63,21 @@ def draw_timeline(results: Sequence[FrameResult]) -> Figure:
             draw_heatmap(panel, height, block, codes)
         else:
             _draw_video(panel, height, block, codes)
+    return figure
+
+
+def save_timeline(frames: Sequence[FrameResult], path: Path) -> Figure:
+    """Draw the timeline and write it whole to `path`, as PNG, PDF or SVG by its suffix; returns the figure.
+
+    Raises:
+        InputError: as `draw_timeline`.
+        OutputError: the file cannot be written, or is of another kind.
+    """
+    if path.suffix.lower() not in FIGURES:
+        raise OutputError(f"a plot is one of {', '.join(FIGURES)}, but '{path.name}' is not; change the suffix")
+    figure = draw_timeline(frames)
+    with whole(path) as part:
+        figure.savefig(part)
     return figure
 
 

@@ -4,11 +4,8 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import TypeVar
-
-Item = TypeVar("Item")
 
 
 class StageClock:
@@ -26,13 +23,3 @@ class StageClock:
         finally:
             with self._lock:
                 self.seconds[stage] = self.seconds.get(stage, 0.0) + time.perf_counter() - start
-
-    def each(self, stage: str, items: Iterable[Item]) -> Iterator[Item]:
-        """The items, with the time it takes to get each."""
-        iterator = iter(items)
-        while True:
-            with self(stage):
-                item = next(iterator, None)
-            if item is None:
-                return
-            yield item

@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal, TypedDict, TypeVar, cast, get_args
+from typing import Any, Literal, TypedDict, TypeVar, get_args
 
 from ..errors import ConfigError
 from ..modelfolder.folder import ModelFolder
 from ..results import ModelInfo
 from ..runtime import Session, SessionOptions, open_session
 from ..runtime.stream.stream_graphs import StreamGraphs
+from ..vision.sources.source import OnError
 
 Choice = TypeVar("Choice")
 Mode = Literal["clip", "stream"]
 Policy = Literal["newest", "complete"]  # of a source that is faster than its results: show the newest, or keep all
-OnError = Literal["raise", "skip"]  # a source that cannot be read: end the run, or go on with the next one
 Opened = tuple[Session | StreamGraphs, ModelInfo, str]  # what runs a mode, as which model, and why so
 
 
@@ -51,11 +51,6 @@ def checked(name: str, value: Choice, choices: Any) -> Choice:
     if value not in get_args(choices):
         raise ConfigError(f"{name} must be one of {', '.join(get_args(choices))}; got {value!r}")
     return value
-
-
-def checked_mode(mode: object) -> Mode:
-    """`mode`, if there is such a one, or ConfigError."""
-    return cast(Mode, checked("mode", mode, Mode))
 
 
 class Reading(TypedDict, total=False):

@@ -3,18 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Generator, Iterator, Sequence
-from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 
-from ..errors import InputError, MDHRError, SourceError, SupersededError
+from ..errors import InputError, MDHRError, SupersededError
 from ..results import FrameResult
-from ..vision import Frame, Source, SourceInfo, list_sources
-from ..vision.sources.source import Opened
+from ..vision import Frame, Source, SourceInfo
+from ..vision.sources.source import OnError
 from .clock import StageClock
 from .crops import CropFinder, Found
 from .decide import Naming, Waiting
 from .finders import Finders
-from .modes import OnError, Policy
+from .modes import Policy
 from .readers import LIVE, Reader, Readers, SourceStatus, log
 from .scoring import Crop, Scoring
 
@@ -47,32 +46,12 @@ class Plan:
         return finder, lambda: self.finders.give_back(mesher, source.still)
 
 
-def listed(source: object, fps: float | None, sequence: bool | None, on_error: OnError) -> list[Source]:
-    """As `list_sources`. To be skipped, an item of a list that leads to nothing is a source that cannot be opened."""
-    if on_error == "skip" and isinstance(source, list | tuple):
-        source = [_openable(one, sequence) for one in source]
-    return list_sources(source, fps=fps, sequence=sequence)
-
-
-def _openable(item: object, sequence: bool | None) -> object:
-    try:
-        list_sources(item, sequence=sequence)
-    except SourceError as error:
-        failure = error
-
-        def fails() -> AbstractContextManager[Opened]:
-            raise failure
-
-        return Source(str(item), "video", fails)
-    return item
-
-
 def together(sources: Sequence[Source]) -> Sequence[Source]:
     """`sources`, if so many can be read at once, or InputError."""
     if len(sources) > MAX_SOURCES:
         raise InputError(
             f"expected at most {MAX_SOURCES} sources at once; got {len(sources)}; give files to predict(), which reads "
-            "one after the other, or share the sources out among several detectors"
+            "them one after the other, or share the sources out among several detectors"
         )
     return sources
 
@@ -98,12 +77,14 @@ class Run:
 
     Attributes:
         errors: (name, error) of each source that could not be read, or not to its end.
+        finished: names of the sources that were read and scored to their end.
         over: nothing follows.
         plan: as given.
     """
 
     def __init__(self, groups: Sequence[Sequence[Source]], plan: Plan) -> None:
         self.errors: list[tuple[str, MDHRError]] = []
+        self.finished: set[str] = set()
         self.over = False
         self._groups = groups
         self.plan = plan
@@ -151,7 +132,7 @@ class Run:
         scoring = plan.begin()
         self._readers = readers = Readers(sources, plan.naming.check, plan.open_finder, plan.clock, plan.policy)
         try:
-            yield from self._scored(_Group(readers, scoring, plan))
+            yield from self._scored(_Group(readers, scoring, plan, self.finished))
         finally:
             readers.close()
             self._ended |= readers.status
@@ -203,6 +184,7 @@ class _Group:
     readers: Readers
     scoring: Scoring
     plan: Plan
+    finished: set[str]
     waiting: dict[Reader, Waiting] = field(default_factory=dict)
     broken: list[Reader] = field(default_factory=list)
 
@@ -218,7 +200,9 @@ class _Group:
             yield from self.end(reader)
             if (status := reader.status).dropped:
                 log.info("%s: %d frames scored, %d dropped", reader.source.name, status.scored, status.dropped)
-            if reader.error is not None:
+            if reader.error is None:
+                self.finished.add(reader.source.name)
+            else:
                 self.broken.append(reader)
 
     def end(self, reader: Reader) -> Iterator[FrameResult]:

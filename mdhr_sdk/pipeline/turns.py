@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from types import TracebackType
 from typing import TYPE_CHECKING
 
-from ..errors import InputError, MDHRError, SupersededError
+from ..errors import InputError, MDHRError, SourceError, SupersededError
 from ..outputs import Results
 from ..results import FrameResult
 from ..vision import Source
@@ -140,22 +140,39 @@ class ResultStream(Iterator[FrameResult]):
         """
         kept: list[FrameResult] = []
         broken: MDHRError | None = None
+        unfinished: list[tuple[str, MDHRError]] = []
         try:
             kept.extend(self)
         except MDHRError as error:
             broken = error
+            status = self._run.status
+            unfinished = [(one.name, error) for one in self._unfinished(sources) if status[one.name].captured]
         except KeyboardInterrupt:
             if not any(one.live for one in sources):  # Ctrl-C is how a camera ends
                 raise
+            stopped = [one.name for one in self._unfinished(sources) if not one.live]
+            told = "was not read to its end, since Ctrl-C came before; read it again"
+            unfinished = [(name, SourceError(f"{name} {told}")) for name in stopped]
         plan = self._run.plan
         fps = sources[0].info.fps if kept and len(sources) == 1 else 0.0
         results = Results(
-            tuple(kept), plan.naming.info, fps=fps, codes=codes, timings_s=plan.clock.seconds, errors=self.errors
+            tuple(kept),
+            plan.naming.info,
+            fps=fps,
+            codes=codes,
+            timings_s=plan.clock.seconds,
+            errors=(*self.errors, *unfinished),
+            kinds={one.name: "image" if one.still else one.kind for one in sources},
         )
         if broken is not None:
             broken.results = results
             raise broken
         return results
+
+    def _unfinished(self, sources: Sequence[Source]) -> list[Source]:
+        """The sources that were not read to their end, without those that `errors` names."""
+        told = self._run.finished | {name for name, _ in self.errors}
+        return [one for one in sources if one.name not in told]
 
     def __enter__(self) -> Self:
         return self

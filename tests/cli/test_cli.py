@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import signal
 import subprocess
 import sys
+import warnings
 from importlib import import_module
 from pathlib import Path
 
@@ -14,7 +16,7 @@ import pytest
 import torch
 import typer
 
-from fakes import write_video
+from fakes import write_film
 from mdhr_sdk.cli import app as cli
 from mdhr_sdk.modelfolder.folder import ModelFolder
 from mdhr_sdk.outputs import CsvSink
@@ -46,7 +48,7 @@ def frames(demo_path: Path) -> list[np.ndarray]:
 
 @pytest.fixture
 def short(tmp_path: Path, frames: list[np.ndarray]) -> Path:
-    return write_video(tmp_path / "short.mp4", frames[:10])
+    return write_film(tmp_path / "short.mp4", frames[:10])
 
 
 def test_detect_writes_table_timeline_and_overlay(
@@ -91,7 +93,7 @@ def test_a_truncated_video_keeps_and_names_what_was_read(
     frames: list[np.ndarray], tiny_onnx_folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str],
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:  # fmt: skip
-    whole = write_video(tmp_path / "whole.avi", frames, "MJPG").read_bytes()
+    whole = write_film(tmp_path / "whole.avi", frames, "MJPG").read_bytes()
     broken = tmp_path / "broken.avi"
     broken.write_bytes(whole[: len(whole) // 3])
     out = tmp_path / "out"
@@ -142,7 +144,7 @@ def bad_source(kind: str, folder: Path) -> str:
     if kind == "text":
         path.write_text("not a video")
     elif kind == "cut":
-        whole = write_video(path, [np.zeros((64, 64, 3), np.uint8)] * 30).read_bytes()
+        whole = write_film(path, [np.zeros((64, 64, 3), np.uint8)] * 30).read_bytes()
         path.write_bytes(whole[: len(whole) // 2])
     elif kind == "empty folder":
         (folder / "empty").mkdir()
@@ -183,6 +185,10 @@ def test_one_bad_source_does_not_cost_the_others(
     code, stdout, stderr = run(capsys, monkeypatch, *arguments)
     assert code == 2 and "broken.mp4 (failed)" in stdout and stderr.count("\n") == 1
     assert sorted(path.name for path in out.iterdir()) == ["short_aus.csv", "short_timeline.png"]
+    arguments = ("detect", short, tmp_path / "nope.mp4", "--model", tiny_onnx_folder, "--out", out, "--no-overlay")
+    code, stdout, stderr = run(capsys, monkeypatch, *arguments)
+    assert code == 2 and "nope.mp4 (failed)" in stdout and "short_aus.csv, in place of an earlier one" in stdout
+    assert stderr.startswith("error: nothing exists at") and stderr.count("\n") == 1
 
 
 @pytest.mark.parametrize(
@@ -264,6 +270,15 @@ def test_every_command_says_in_the_overview_what_its_own_help_says() -> None:
     for name, told in cli.COMMANDS.items():
         command = typer.main.get_command(import_module(f"mdhr_sdk.cli.{name}").app)
         assert (command.help or "").partition("\n")[0].strip() == told
+
+
+def test_a_caller_has_its_own_signals_and_warnings_back(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    before = signal.getsignal(signal.SIGTERM), warnings.formatwarning
+    for arguments in (("--version",), ("detect", "nope.mp4"), ("detect", "--nonsense")):
+        run(capsys, monkeypatch, *arguments)
+        assert (signal.getsignal(signal.SIGTERM), warnings.formatwarning) == before
 
 
 def test_version(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:

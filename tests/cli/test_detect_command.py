@@ -19,14 +19,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 from rich.console import Console
 
-from fakes import CONFIG, INFO, FakeMesher, FakeSession, picture, video, write_video
-from mdhr_sdk import AUDetector, Results
+from fakes import CONFIG, INFO, FakeMesher, FakeSession, picture, video, write_film
+from mdhr_sdk import AUDetector
 from mdhr_sdk.cli import detect
-from mdhr_sdk.cli.detect import Files
 from mdhr_sdk.cli.summary import Outcome, report
 from mdhr_sdk.errors import OutputError, SourceError
 from mdhr_sdk.outputs import naming
 from mdhr_sdk.outputs.encoder import Encoder
+from mdhr_sdk.outputs.files import Files
 from mdhr_sdk.results import FrameResult
 from mdhr_sdk.vision import Source, list_sources
 from mdhr_sdk.vision.sources.source import Kind, Opened
@@ -119,7 +119,7 @@ def test_which_folders_out_may_be(
 def test_a_video_without_a_frame_rate_is_no_still(
     fake_detector: AUDetector, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    path = write_video(tmp_path / "clip.mp4", list(video([{0}] * 6)))
+    path = write_film(tmp_path / "clip.mp4", list(video([{0}] * 6)))
     monkeypatch.setattr("mdhr_sdk.vision.sources.video.rate_of", lambda track: 0.0)
     assert detect.run_detect(fake_detector, list_sources(path), tmp_path / "out", Files()) == []
     assert {path.name for path in (tmp_path / "out").iterdir()} == {
@@ -132,11 +132,10 @@ def test_a_video_without_a_frame_rate_is_no_still(
 def drawn(monkeypatch: pytest.MonkeyPatch) -> list[list[int]]:
     """For each timeline, the numbers of the frames in it. Draws nothing."""
     drawn: list[list[int]] = []
-
-    def plot(results: Results, path: Path) -> None:
-        drawn.append([frame.index for frame in results])
-
-    monkeypatch.setattr(Results, "plot", plot)
+    monkeypatch.setattr(
+        "mdhr_sdk.outputs.files.save_timeline",
+        lambda frames, path: drawn.append([frame.index for frame in frames]),
+    )
     return drawn
 
 
@@ -338,7 +337,7 @@ def test_an_overlay_that_fails_leaves_table_and_timeline(
         write(encoder, *item, **options)  # type: ignore[arg-type]
 
     monkeypatch.setattr(Encoder, "write", full)
-    sources = list_sources([write_video(tmp_path / "clip.mp4", list(video([{0}] * 30))), picture(0, {0})])
+    sources = list_sources([write_film(tmp_path / "clip.mp4", list(video([{0}] * 30))), picture(0, {0})])
     (error,) = detect.run_detect(fake_detector, sources, tmp_path / "out", Files())
     assert "clip_overlay.mp4' cannot be written: No space left on device" in str(error) and "\n" not in str(error)
     assert {path.name for path in (tmp_path / "out").iterdir()} == {
@@ -347,15 +346,6 @@ def test_an_overlay_that_fails_leaves_table_and_timeline(
     }  # fmt: skip
     assert len(pd.read_csv(tmp_path / "out" / "clip_aus.csv")) == 30
     assert "clip.mp4 (failed)" in capsys.readouterr().out
-
-
-@pytest.mark.parametrize("end", ["aus.csv", "overlay.jpg", "timeline.png"])
-def test_a_folder_in_the_way_of_one_file_leaves_the_others(fake_detector: AUDetector, tmp_path: Path, end: str) -> None:
-    (tmp_path / f"array_{end}").mkdir()
-    (error,) = detect.run_detect(fake_detector, list_sources(picture(0, {0})), tmp_path, Files())
-    assert f"array_{end}" in str(error)
-    files = {path.name for path in tmp_path.iterdir() if path.is_file()}
-    assert files == {"array_aus.csv", "array_overlay.jpg", "array_timeline.png"} - {f"array_{end}"}
 
 
 def test_a_timeline_is_drawn_only_if_it_is_wanted(fake_detector: AUDetector, tmp_path: Path) -> None:

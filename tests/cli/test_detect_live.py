@@ -15,7 +15,7 @@ from fake_streams import camera, streaming
 from fakes import FakeMesher, picture, video
 from mdhr_sdk import AUDetector
 from mdhr_sdk.cli import detect
-from mdhr_sdk.cli.writer import Files
+from mdhr_sdk.outputs.files import Files
 
 TABLE = Files(overlay=False, timeline=False)
 
@@ -41,14 +41,6 @@ def test_two_cameras_are_open_at_once(detector: AUDetector, tmp_path: Path, caps
     assert detect.run_detect(detector, sources, tmp_path, TABLE) == []
     assert rows(tmp_path) == {"left_aus.csv": 5, "right_aus.csv": 5}
     assert "left" in capsys.readouterr().out
-
-
-def test_one_that_breaks_off_is_told_and_the_other_is_whole(detector: AUDetector, tmp_path: Path):
-    sources = [camera(video([{0}] * 3), "left", breaks=True), camera(video([{1}] * 9), "right")]
-    (error,) = detect.run_detect(detector, sources, tmp_path, TABLE)
-    assert "left stopped; kept the 3 frames before it" in str(error)
-    kept = rows(tmp_path)
-    assert kept.pop("right_aus.csv") == 9 and [*kept.values()] == [3]
 
 
 def test_ctrl_c_ends_them_all_with_whole_tables(detector: AUDetector, tmp_path: Path):

@@ -45,7 +45,9 @@ def cut_video(tmp_path: Path) -> Path:
     return path
 
 
-def test_a_source_that_breaks_off_gives_the_scores_of_all_its_frames(detector: AUDetector, cut_video: Path):
+def test_a_source_that_breaks_off_gives_the_scores_of_all_its_frames(
+    detector: AUDetector, cut_video: Path, tmp_path: Path
+):
     with pytest.raises(TruncatedSourceError, match=r"of the 30 frames") as caught:
         detector.predict(cut_video)
     results = caught.value.results
@@ -54,6 +56,11 @@ def test_a_source_that_breaks_off_gives_the_scores_of_all_its_frames(detector: A
     assert [frame.index for frame in results] == list(range(caught.value.decoded))
     assert all(frame.status == "ok" and len(frame.faces) == 3 for frame in results)
     assert (results.fps, results.sources, results.codes) == (25, (str(cut_video),), CODES)
+    skipped = detector.predict(cut_video, on_error="skip")
+    for number, cut in enumerate((results, skipped, results.for_source(str(cut_video)), skipped[-3:])):
+        assert [name for name, _ in cut.errors] == [str(cut_video)]
+        (path,) = cut.save(tmp_path / str(number), timeline=False)
+        assert path.name == "cut_aus.incomplete.csv"
 
 
 def test_a_stream_that_breaks_off_yields_all_its_frames_first(detector: AUDetector, cut_video: Path):
@@ -71,14 +78,6 @@ def test_a_bad_frame_of_an_iterator_ends_it_after_the_good_ones(detector: AUDete
     with pytest.raises(InputError, match=f"frame {len(PATTERN)} of array") as caught:
         detector.predict(images)
     assert values(caught.value.results) == wanted(PATTERN)
-
-
-def test_a_batch_that_breaks_off_keeps_the_sources_before(detector: AUDetector, tmp_path: Path):
-    (tmp_path / "broken.mp4").write_bytes(b"not a video")
-    with pytest.raises(SourceError, match=r"broken\.mp4") as caught:
-        detector.predict([video([{0}] * 3), tmp_path / "broken.mp4", video([{0}])])
-    assert values(caught.value.results) == wanted([{0}] * 3)
-    assert len(detector.predict(video([{0}]))) == 1, "the detector goes on working"
 
 
 def test_a_source_that_cannot_be_opened_has_no_results(detector: AUDetector, tmp_path: Path):
@@ -163,6 +162,7 @@ def test_an_answer_that_is_not_finite_is_an_error(session: FakeSession, detector
     [
         ({"max_faces": 0}, "max_faces"),
         ({"max_faces": 2.0}, "max_faces"),
+        ({"max_faces": True}, "max_faces must be an integer of at least 1; got True"),
         ({"face_model": "none.task"}, r"none\.task"),
         ({"thresholds": {"AU12": None}}, "AU12"),
         ({"thresholds": {"AU12": "0.5"}}, "AU12"),
@@ -173,6 +173,26 @@ def test_an_answer_that_is_not_finite_is_an_error(session: FakeSession, detector
 def test_bad_arguments_show_when_the_detector_is_made(session: FakeSession, arguments: dict, message: str):
     with pytest.raises((ConfigError, SourceError), match=message):
         AUDetector(CONFIG, session, INFO, **arguments)
+
+
+def test_where_the_model_fails_only_the_sources_before_are_complete(
+    session: FakeSession, detector: AUDetector, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+):
+    run = session.run
+
+    def fails(inputs: dict) -> dict:
+        if len(session.batches) == 3:
+            raise BackendError("out of memory")
+        return run(inputs)
+
+    monkeypatch.setattr(session, "run", fails)
+    with pytest.raises(BackendError, match="out of memory") as caught:
+        detector.predict([video([{0}] * LENGTH), video([{0}] * 20)])
+    results = caught.value.results
+    assert [name for name, _ in results.errors] == ["array[1]"]
+    assert [path.name for path in results.save(tmp_path, timeline=False)] == [
+        "array_0__aus.csv", "array_1__aus.incomplete.csv",
+    ]  # fmt: skip
 
 
 def test_a_slow_source_keeps_its_faces(detector: AUDetector):
@@ -190,6 +210,7 @@ def test_ctrl_c_on_a_camera_keeps_its_last_frames_too(detector: AUDetector, monk
         detector.predict(camera())
     monkeypatch.setattr(Source, "live", property(lambda source: True))
     assert values(detector.predict(camera())) == wanted([{0}] * 11)
+    assert detector.predict(camera()).errors == ()
     stream, seen = detector.predict(camera(), stream=True), []
     with pytest.raises(KeyboardInterrupt):
         seen.extend(stream)
@@ -217,15 +238,6 @@ def film(tmp_path: Path) -> Path:
 
 def finders() -> list[threading.Thread]:
     return [thread for thread in threading.enumerate() if thread.name.startswith("mdhr reads ")]
-
-
-def test_faces_of_a_file_are_found_ahead_until_it_is_left(detector: AUDetector, film: Path):
-    stream = detector.predict(film, stream=True)
-    next(stream)
-    assert len(finders()) == 1
-    stream.close()
-    assert finders() == []
-    assert len(detector.predict(film)) == 60 and finders() == []
 
 
 def test_a_file_that_is_given_up_finds_no_faces_beside_the_next_source(detector: AUDetector, film: Path):

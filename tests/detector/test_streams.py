@@ -8,20 +8,22 @@ import subprocess
 import sys
 import threading
 import time
+from collections import deque
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import pytest
 
 from fake_streams import camera, of_each, streaming
-from fakes import CONFIG, INFO, FakeMesher, FakeSession, picture, values, video
+from fakes import CONFIG, INFO, FakeMesher, FakeSession, picture, values, video, write_film
 from mdhr_sdk import AUDetector, Results
 from mdhr_sdk.errors import ConfigError, InputError, SourceError, SupersededError
 from mdhr_sdk.vision import Source
 
-TESTS = Path(__file__).parent.parent
+SUPPORT = Path(__file__).parent.parent / "support"
 WAIT_S = 30
 
 
@@ -48,8 +50,11 @@ def paced(permits: threading.Semaphore, count: int) -> Iterator[np.ndarray]:
 
 
 @pytest.mark.parametrize("others", [0, 1])
-def test_a_slow_loop_gets_the_newest_frame_and_the_count_of_the_others(detector: AUDetector, others: int) -> None:
+def test_a_slow_loop_gets_the_newest_frame_and_the_count_of_the_others(
+    detector: AUDetector, others: int, caplog: pytest.LogCaptureFixture
+) -> None:
     """One live source and several are read in the same way: five frames come in each turn of the loop."""
+    caplog.set_level("INFO", "mdhr_sdk")
     permits = threading.Semaphore(1)
     sources = [camera(paced(permits, 21), hasty=True), *[camera(video([{1}]), "other")] * others]
     seen = []
@@ -66,6 +71,7 @@ def test_a_slow_loop_gets_the_newest_frame_and_the_count_of_the_others(detector:
     status = stream.status["camera"]
     assert (status.captured, status.scored, status.dropped, status.ended) == (21, 5, 16, True)
     assert status.dropped == sum(frame.dropped for frame in seen)
+    assert "camera: 5 frames scored, 16 dropped" in caplog.text
 
 
 def test_complete_is_asked_for_and_drops_nothing(detector: AUDetector) -> None:
@@ -94,10 +100,50 @@ def test_live_sources_of_a_list_are_open_at_once_and_files_wait(
     assert all(len(frame.faces) == 1 for own in frames.values() for frame in own)
 
 
-def test_a_list_is_streamed_side_by_side_and_a_folder_one_after_the_other(detector: AUDetector, tmp_path: Path) -> None:
-    videos = [video([{0}] * 3), video([{1}] * 3)]
-    assert [frame.source for frame in detector.stream(videos, 0)] == ["array[0]", "array[1]"] * 3
-    assert [frame.source for frame in detector.predict(videos, True)] == ["array[0]"] * 3 + ["array[1]"] * 3
+BATCHES: dict[str, Callable[[list[str]], object]] = {
+    "list": list,
+    "tuple": tuple,
+    "Series": pd.Series,
+    "array": np.array,
+    "object array": lambda paths: np.array(paths, dtype=object),
+    "iterator": iter,
+    "deque": deque,
+}
+
+
+@pytest.mark.parametrize("batch", [*BATCHES, "Path.glob", "glob", "folder"])
+def test_every_batch_is_streamed_side_by_side_and_predicted_one_after_the_other(
+    detector: AUDetector, tmp_path: Path, batch: str
+) -> None:
+    paths = [str(write_film(tmp_path / name, list(video([{0}] * 3)))) for name in ("a.avi", "b.avi")]
+
+    def given() -> object:
+        whole = {"glob": str(tmp_path / "*"), "folder": tmp_path, "Path.glob": tmp_path.glob("*")}
+        return whole[batch] if batch in whole else BATCHES[batch](paths)
+
+    together = [frame.source for frame in detector.stream(given(), 0)]
+    assert together[:2] * 3 == together and sorted(together[:2]) == paths
+    in_turn = [frame.source for frame in detector.predict(given(), True)]
+    assert in_turn == [in_turn[0]] * 3 + [in_turn[3]] * 3 and sorted({*in_turn}) == paths
+
+
+@pytest.mark.parametrize("batch", BATCHES)
+def test_what_is_not_there_is_skipped_in_every_batch(detector: AUDetector, tmp_path: Path, batch: str) -> None:
+    here, gone = str(write_film(tmp_path / "a.avi", list(video([{0}] * 3)))), str(tmp_path / "no.avi")
+    results = detector.predict(BATCHES[batch]([gone, here, "ftp://me:SECRET@host/x"]), on_error="skip")
+    assert results.sources == (here,) and len(results) == 3
+    assert [name for name, _ in results.errors] == [gone, "ftp://host/x"] and "SECRET" not in repr(results.errors)
+    assert "nothing exists at" in str(results.errors[0][1])
+    stream = detector.stream(BATCHES[batch]([gone, here]), 0, on_error="skip")
+    assert len(list(stream)) == 3 and [name for name, _ in stream.errors] == [gone]
+    with pytest.raises(SourceError, match="nothing exists at"):
+        detector.predict(BATCHES[batch]([here, gone]))
+
+
+def test_a_missing_path_that_is_in_no_batch_is_an_error_at_once(detector: AUDetector, tmp_path: Path) -> None:
+    for missing in (tmp_path / "no.avi", str(tmp_path / "*.avi"), tmp_path):
+        with pytest.raises(SourceError):
+            detector.predict(missing, on_error="skip")
 
 
 @pytest.fixture
@@ -115,14 +161,6 @@ def test_a_damaged_file_is_skipped_if_it_is_asked_for(
     assert name == str(batch[1]) and isinstance(error, SourceError)
     assert [(one.levelname, one.getMessage()) for one in caplog.records] == [("WARNING", f"{error}; it is skipped")]
     assert results[:2].errors == ()
-
-
-def test_what_is_not_there_is_skipped_too_and_keeps_its_place(detector: AUDetector, tmp_path: Path) -> None:
-    results = detector.predict([video([{0}]), str(tmp_path / "no.mp4"), video([{1}])], on_error="skip")
-    assert results.sources == ("array[0]", "array[2]")
-    assert [(name, "nothing exists at" in str(error)) for name, error in results.errors] == [
-        (str(tmp_path / "no.mp4"), True)
-    ]
 
 
 def test_a_damaged_file_ends_the_batch_unless(detector: AUDetector, batch: list[Any], caplog: Any) -> None:
@@ -160,6 +198,19 @@ def test_the_first_of_two_errors_is_raised_and_both_are_listed(detector: AUDetec
     with pytest.raises(SourceError, match="stopped"):
         seen.extend(stream)
     assert sorted(name for name, _ in stream.errors) == ["a", "b"] and len(seen) == 12
+
+
+def test_what_ctrl_c_cut_short_beside_a_camera_is_told(detector: AUDetector, tmp_path: Path) -> None:
+    def interrupted() -> Iterator[np.ndarray]:
+        yield from video([{1}] * 9)
+        raise KeyboardInterrupt
+
+    results = detector.predict([camera(video([{0}] * 3)), interrupted(), video([{2}])])
+    assert results.sources[0] == "camera" and [name for name, _ in results.errors] == ["array[1]", "array[2]"]
+    assert "Ctrl-C came before" in str(results.errors[0][1])
+    assert {path.name for path in results.save(tmp_path, timeline=False)} == {
+        "camera_aus.csv", "array_1__aus.incomplete.csv",
+    }  # fmt: skip
 
 
 def test_an_iterators_own_error_comes_after_the_frames_before_it_and_is_never_skipped(detector: AUDetector) -> None:
@@ -285,7 +336,7 @@ raise SystemExit(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))
 @pytest.mark.parametrize("case", ENDINGS)
 def test_the_end_of_a_process_is_clean(case: str) -> None:
     code, status, said = ENDINGS[case]
-    command = [sys.executable, "-W", "ignore", "-c", PRELUDE + code, str(TESTS)]
+    command = [sys.executable, "-W", "ignore", "-c", PRELUDE + code, str(SUPPORT)]
     done = subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
     assert done.returncode == status, done.stderr
     assert done.stderr.rstrip().endswith(said) and ("FATAL" not in done.stderr) and (said or not done.stderr)
@@ -329,6 +380,6 @@ print("left the loop", flush=True)
 
 
 def test_a_live_stream_that_is_left_by_break_does_not_abort_the_process() -> None:
-    command = [sys.executable, "-c", MJPEG, str(TESTS)]
+    command = [sys.executable, "-c", MJPEG, str(SUPPORT)]
     done = subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
     assert (done.returncode, done.stdout.strip()) == (0, "left the loop"), done.stderr

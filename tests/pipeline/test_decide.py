@@ -134,16 +134,6 @@ def test_faces_that_end_together_go_to_the_model_together_but_in_bounded_batches
     assert [probabilities(r) for _, r in out] == [{i: row.tolist() for i, row in e.items()} for e in expected(pattern)]
 
 
-@pytest.mark.parametrize("keep", [True, False])
-def test_images_are_kept_only_when_asked(keep: bool):
-    pattern = [{0}, set(), {0}]
-    for index, (_, result) in enumerate(run(pattern, FakeSession(), keep_images=keep)):
-        if keep:
-            assert result.image is not None and np.array_equal(result.image, picture(index, pattern[index]))
-        else:
-            assert result.image is None
-
-
 class OutOfRange(FakeSession):
     def run(self, inputs: Any) -> dict[str, Any]:
         scores = super().run(inputs)["scores"]

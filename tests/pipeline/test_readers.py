@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import itertools
-import subprocess
-import sys
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -169,11 +167,6 @@ def test_a_live_source_under_load_shows_its_newest_frame_and_counts_the_others()
     assert run.finders["camera"].threads == set(), "faces are looked for elsewhere, and reading goes on meanwhile"
 
 
-def test_a_live_source_keeps_all_if_it_is_asked_to():
-    with Reading([source("camera", map(small, range(50)), live=True)], "complete") as run:
-        assert [(frame.index, frame.dropped) for _, frame in run.frames()] == [(index, 0) for index in range(50)]
-
-
 def test_a_file_drops_if_it_is_asked_to_and_the_callers_memory_is_not_shown_late():
     buffer = small(0)
 
@@ -271,22 +264,6 @@ def test_the_end_waits_for_the_frame_that_is_being_made():
     assert ended.is_set()
 
 
-def test_who_waits_for_a_frame_is_told_when_another_thread_ends_it():
-    go_on = threading.Event()
-
-    def stuck() -> Iterator[np.ndarray]:
-        go_on.wait(WAIT_S)
-        yield small(0)
-
-    run, seen = Reading([source("video", stuck())]), []
-    waits = threading.Thread(target=lambda: seen.extend(run.frames()))
-    waits.start()
-    threading.Timer(0.1, go_on.set).start()
-    run.readers.close()
-    waits.join(WAIT_S)
-    assert not waits.is_alive() and seen == []
-
-
 def test_garbage_collected_by_its_own_thread_it_ends_without_an_error(monkeypatch: pytest.MonkeyPatch):
     raised: list[object] = []
     monkeypatch.setattr("sys.unraisablehook", raised.append)
@@ -329,35 +306,3 @@ def test_a_source_that_does_not_answer_is_named_once_and_left(
     for thread in run.readers._threads:
         thread.join(WAIT_S)
         assert not thread.is_alive()
-
-
-LEFT_OPEN = """
-import contextlib, itertools, sys, time
-import numpy as np
-from mdhr_sdk.pipeline.clock import StageClock
-from mdhr_sdk.pipeline.crops import Found
-from mdhr_sdk.pipeline.readers import Readers
-from mdhr_sdk.vision import Source
-from mdhr_sdk.vision.sources.source import Opened
-
-def images():
-    for number in itertools.count():
-        time.sleep(0.005)
-        yield np.zeros((2, 2, 3), np.uint8), number / 25
-
-class Finder:
-    def find(self, frame):
-        return Found(frame, {})
-
-camera = Source("a", sys.argv[1], lambda: contextlib.nullcontext(Opened(25.0, None, sys.argv[1] == "camera", images())))
-readers = Readers([camera], lambda info: None, lambda info: (Finder(), lambda: None), StageClock())
-readers.due()
-raise SystemExit(3)
-"""
-
-
-@pytest.mark.parametrize("kind", ["camera", "video"])
-def test_a_process_that_ends_ends_the_threads_first(kind: str):
-    command = [sys.executable, "-c", LEFT_OPEN, kind]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
-    assert (done.returncode, done.stderr) == (3, "")

@@ -17,7 +17,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from fakes import write_video
+from fakes import write_film
 from mdhr_sdk.vision import list_sources
 from processes import ROOT
 
@@ -78,7 +78,7 @@ def checkout(folder: Path) -> Path:
         (folder / name).symlink_to(ROOT / name)
     (source,) = list_sources(ROOT / "mdhr_sdk" / "assets" / "demo.mp4")
     with source:
-        write_video(assets / "demo.mp4", [frame.image for frame in itertools.islice(source, FRAMES)])
+        write_film(assets / "demo.mp4", [frame.image for frame in itertools.islice(source, FRAMES)])
     binaries = folder / ".venv" / "bin"
     binaries.mkdir(parents=True)
     (binaries / "activate").touch()

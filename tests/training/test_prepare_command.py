@@ -9,7 +9,7 @@ from pathlib import Path
 import cv2
 import pytest
 
-from fakes import write_video
+from fakes import write_film
 from mdhr_sdk.cli import app as cli
 from mdhr_sdk.training.data.datasets import dataset
 from mdhr_sdk.training.data.folds import fold_data
@@ -48,7 +48,7 @@ def lab(demo_path: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     with source:
         frames = [frame.image for frame, _ in zip(source, range(20), strict=False)]
     for subject, start in (("anna", 0), ("ben", 8)):
-        write_video(folder / f"videos/{subject}_smile.mp4", frames[start : start + 12])
+        write_film(folder / f"videos/{subject}_smile.mp4", frames[start : start + 12])
         rows = "".join(f"{i},{i % 2},{i % 3 == 0:d},{9 if i == 4 else i % 2}\n" for i in range(12))
         (folder / f"labels/{subject}_smile.csv").write_text(f"frame,AU01,AU02,AU12\n{rows}")
     (folder / "mylab.yaml").write_text(DESCRIPTION)
@@ -80,7 +80,7 @@ def test_frames_without_a_face_are_reported(
     (source,) = list_sources(lab / "videos/ben_smile.mp4")
     with source:
         frames = [frame.image // (1 if frame.index < 5 else 255) for frame in source]
-    write_video(tmp_path / "lab/videos/ben_smile.mp4", frames)
+    write_film(tmp_path / "lab/videos/ben_smile.mp4", frames)
     words = ("prepare", lab / "mylab.yaml", "--raw", tmp_path / "lab", "--out", tmp_path / "out", "--workers", 1)
     code, stdout, _ = run(capsys, monkeypatch, *words, "--size", 64)
     assert code == 0 and "left out: 7 frames, no face" in stdout and "ben/smile: 7" in stdout

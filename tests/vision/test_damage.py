@@ -117,6 +117,26 @@ def test_files_that_are_no_video_are_one_quiet_error(tmp_path, demo, capfd, name
     assert capfd.readouterr() == ("", "")
 
 
+@pytest.mark.parametrize(
+    ("name", "content", "held"),
+    [
+        ("README.md", b"# Read me\n", "it holds text; give another file"),
+        ("a.mp4", b"not a video", "it holds text"),
+        ("a.mp4", b"", "it holds nothing, since it is empty"),
+        ("a.pdf", b"%PDF-1.7 \xff\xfe", "it holds a PDF document"),
+        ("a.docx", b"PK\3\4\xff\xfe", "it holds a zip archive"),
+        ("a.bin", bytes(range(250)) * 9, "it holds data of another kind"),
+        ("a.mp4", bytes(range(250)) * 9, "it is damaged, cut off or of another format; re-encode it"),
+        ("a.bin", b"\0\0\0\x1cftypisom" + bytes(900), "it is damaged, cut off or of another format; re-encode it"),
+    ],
+)
+def test_what_is_no_video_is_told_as_what_it_is(tmp_path, name, content, held):
+    (tmp_path / name).write_bytes(content)
+    (source,) = list_sources(tmp_path / name)
+    with pytest.raises(SourceError, match=held), source:
+        pass
+
+
 @pytest.mark.parametrize("size", [1 << 62, (1 << 64) - 1, 1 << 40, 15])
 @pytest.mark.parametrize("name", [b"moov", b"free", b"stsd"])
 def test_a_box_of_64_bits_asks_for_no_memory(tmp_path, size, name):

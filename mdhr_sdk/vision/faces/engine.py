@@ -47,6 +47,13 @@ class Face:
         return box_around(self.landmarks_px)
 
 
+def check_max_faces(max_faces: object) -> int:
+    """`max_faces`, if it is an integer of at least 1, or ConfigError."""
+    if not isinstance(max_faces, int) or isinstance(max_faces, bool) or max_faces < 1:
+        raise ConfigError(f"max_faces must be an integer of at least 1; got {max_faces!r}")
+    return max_faces
+
+
 class FaceMesher:
     """Finds the faces of a frame and their meshes.
 
@@ -70,9 +77,7 @@ class FaceMesher:
     """
 
     def __init__(self, max_faces: int = 10, still: bool = False, model_file: str | Path | None = None) -> None:
-        if not isinstance(max_faces, int) or isinstance(max_faces, bool) or max_faces < 1:
-            raise ConfigError(f"max_faces must be an integer of at least 1; got {max_faces!r}")
-        self._engine = _open_engine(max_faces, still, model_file)
+        self._engine = _open_engine(check_max_faces(max_faces), still, model_file)
         self._max_faces = max_faces
         self._seen = 0
         self._turn = threading.RLock()  # a signal's handler may close what its own thread uses

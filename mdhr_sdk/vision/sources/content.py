@@ -29,6 +29,7 @@ _VIDEOS = re.compile(
     rb"|\x47.{187}\x47|.{4}\x47.{191}\x47",
     re.DOTALL,
 )
+_OTHERS = {b"%PDF": "a PDF document", b"PK\x03\x04": "a zip archive or office document", b"\x1f\x8b": "a gzip archive"}
 
 
 def held_by(path: Path) -> Held | None:
@@ -45,6 +46,24 @@ def held_by(path: Path) -> Held | None:
     if _is_text(head) and not head.startswith(b"#EXTM3U"):
         return None if path.suffix.lower() == ".ts" else _claimed(path)  # TypeScript has this suffix too
     return _probed(path) if head else _claimed(path)
+
+
+def looks_like(path: Path) -> str | None:
+    """What a file holds in place of a picture or video, for a message; None where a damaged video is more likely."""
+    if not path.is_file():  # a pipe gives what it holds once
+        return None
+    try:
+        with path.open("rb") as file:
+            head = file.read(HEAD)
+    except OSError:
+        return None
+    if _VIDEOS.match(head):
+        return None
+    if not head:
+        return "nothing, since it is empty"
+    if found := next((words for start, words in _OTHERS.items() if head.startswith(start)), None):
+        return found
+    return "text" if _is_text(head) else None if _claimed(path) else "data of another kind"
 
 
 def _claimed(path: Path) -> Held | None:

@@ -11,18 +11,20 @@ import os
 import re
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence, Set
+from contextlib import AbstractContextManager
 from functools import partial
 from itertools import count, pairwise, repeat
 from pathlib import Path
 from types import GeneratorType
+from typing import get_args
 from urllib.parse import urlsplit, urlunsplit
 
 import numpy as np
 
-from ...errors import InputError, SourceError, check_imaging
+from ...errors import ConfigError, InputError, SourceError, check_imaging
 from .arrays import array_source, iterator_source
 from .content import Held, held_by
-from .source import Source
+from .source import OnError, Opened, Source
 
 DEFAULT_FPS = 25.0
 
@@ -50,7 +52,9 @@ class Sources(list[Source]):
     skipped: tuple[Path, ...] = ()
 
 
-def list_sources(source: object, *, fps: float | None = None, sequence: bool | None = None) -> Sources:
+def list_sources(
+    source: object, *, fps: float | None = None, sequence: bool | None = None, on_error: OnError = "raise"
+) -> Sources:
     """Turn what was given into sources, not opened yet.
 
     - int, str of one to four digits ('0') that names no file or folder, or the str '/dev/video0': a camera.
@@ -77,19 +81,24 @@ def list_sources(source: object, *, fps: float | None = None, sequence: bool | N
         source: one of the above.
         fps: frames a second of what carries no time of its own: arrays, iterators, image sequences. Default 25.
         sequence: how to take the images of a folder or glob, see above.
+        on_error: what is done with a path of a batch that has nothing usable behind it. 'raise' is an error now; 'skip'
+            makes it a source that raises the error when it is opened. A path that is not in a batch is an error now.
 
     Raises:
         InputError: a type, array or fps that cannot be a source.
+        ConfigError: an unknown on_error.
         SourceError: a path with nothing usable behind it. Damage shows when the source is opened.
     """
     check_imaging()
+    if on_error not in get_args(OnError):
+        raise ConfigError(f"on_error must be one of {', '.join(get_args(OnError))}; got {on_error!r}")
     if fps is not None and not (isinstance(fps, numbers.Real) and 0 < fps < math.inf):
         raise InputError(f"expected fps to be a positive number; got {fps!r}; leave it out for {DEFAULT_FPS:g}")
-    resolver = _Resolver(fps or DEFAULT_FPS, sequence)
+    resolver = _Resolver(fps or DEFAULT_FPS, sequence, on_error)
     sources = Sources(_told_apart(resolver.resolve(source, "array")))
     sources.skipped = tuple(resolver.skipped)
     if sources.skipped:
-        log.warning("skipped %s that hold no picture or video: %s", _counted(sources.skipped), _listed(sources.skipped))
+        log.warning("skipped %s without picture or video: %s", _counted(sources.skipped), _listed(sources.skipped))
     return sources
 
 
@@ -119,9 +128,10 @@ def _told_apart(sources: list[Source]) -> list[Source]:
 class _Resolver:
     """Resolves what was given, and keeps the files that it skipped."""
 
-    def __init__(self, fps: float, sequence: bool | None) -> None:
+    def __init__(self, fps: float, sequence: bool | None, on_error: OnError) -> None:
         self._fps = fps
         self._sequence = sequence
+        self._on_error = on_error
         self.skipped: list[Path] = []
 
     def resolve(self, source: object, label: str) -> list[Source]:
@@ -149,7 +159,15 @@ class _Resolver:
     def _each(self, items: Sequence[object], label: str) -> list[Source]:
         if not items:
             raise InputError(f"expected at least one source in the list; got an empty one; give {_ACCEPTED}")
-        return [one for i, item in enumerate(items) for one in self.resolve(item, f"{label}[{i}]")]
+        return [one for i, item in enumerate(items) for one in self._member(item, f"{label}[{i}]")]
+
+    def _member(self, item: object, label: str) -> list[Source]:
+        try:
+            return self.resolve(item, label)
+        except SourceError as error:
+            if self._on_error == "raise":
+                raise
+            return [_unusable(item, error)]
 
     def _from_iterator(self, items: Iterator[object], label: str) -> list[Source]:
         """Images that are made one by one, or a list of paths; the first item tells."""
@@ -276,6 +294,17 @@ def _camera(number: int) -> Source:
 
     name = f"camera {number}"
     return Source(name, "camera", partial(open_camera, number, name))
+
+
+def _unusable(item: object, error: SourceError) -> Source:
+    """A source that cannot be opened, in place of a path or URL that leads to nothing."""
+
+    def fails() -> AbstractContextManager[Opened]:
+        raise error
+
+    text = os.fsdecode(item) if isinstance(item, str | os.PathLike) else str(item)
+    url = _URL.match(text.strip())
+    return Source(_public(text.strip(), url[1].lower()) if url else text, "video", fails)
 
 
 def _stream(url: str, scheme: str) -> Source:

@@ -15,6 +15,7 @@ from ...errors import InputError, SourceError
 
 Kind = Literal["video", "image", "sequence", "camera", "stream", "array"]
 Image = NDArray[np.uint8]
+OnError = Literal["raise", "skip"]  # a source that cannot be read: end the run, or go on with the others
 
 
 @dataclass(frozen=True, eq=False)
@@ -126,6 +127,11 @@ class Source:
     def live(self) -> bool:
         """Whether frames come in real time, as far as is known: False before the source is open."""
         return self._info is not None and self._info.live
+
+    @property
+    def still(self) -> bool:
+        """Whether it is a single picture, as far as is known: of an array False before the source is open."""
+        return self.kind == "image" if self._info is None else self._info.still
 
     @property
     def damaged(self) -> int:

@@ -13,6 +13,7 @@ from av.container import InputContainer
 from av.video.stream import VideoStream
 
 from ...errors import SourceError, TruncatedSourceError
+from .content import looks_like
 from .decode import DEFAULT_FPS, NO_VIDEOS, Decoded, Decoder, picture_track, rate_of, restarts
 from .source import Damage, Opened, Picture
 
@@ -51,6 +52,8 @@ def open_file(path: Path, stack: ExitStack) -> InputContainer:
 
 
 def _failure(path: Path) -> str:
+    if other := looks_like(path):
+        return f"expected a picture or video in {path}; it holds {other}; give another file"
     return f"cannot decode {path} as a video: it is damaged, cut off or of another format; re-encode it as H.264 mp4"
 
 

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
@@ -15,10 +18,14 @@ from hypothesis import strategies as st
 from fake_streams import STREAMING, camera, of_each, streaming
 from fakes import FakeMesher, picture, values, video
 from mdhr_sdk import AUDetector
-from mdhr_sdk.errors import BackendError, ConfigError, InputError, NotFiniteError, SourceError, SupersededError
+from mdhr_sdk.errors import BackendError, ConfigError, InputError, NotFiniteError
+from mdhr_sdk.pipeline.run import MAX_SOURCES
 from mdhr_sdk.results import FrameResult
 from mdhr_sdk.runtime.stream.scorer import MAX_BATCH, StreamScorer
+from mdhr_sdk.vision import Source
+from mdhr_sdk.vision.sources.source import Kind, Opened
 
+WAIT_S = 30  # beyond which something hangs
 PATTERNS = st.lists(st.frozensets(st.integers(0, 2)), min_size=1, max_size=12)
 
 
@@ -69,42 +76,6 @@ def test_a_still_has_no_neutral_seconds_and_the_others_go_on(detector: AUDetecto
     assert [(frame.source, frame.index) for frame in results] == [("array[1]", index) for index in range(3)]
     with pytest.raises(ConfigError, match="neutral seconds must be a number above 0"):
         detector.stream([video([{0}])], calibrate_neutral_s=0)
-
-
-def test_cameras_wait_for_none(detector: AUDetector) -> None:
-    seen, first = threading.Event(), video([{0}] * 3)
-
-    def slow() -> Iterator[np.ndarray]:
-        yield picture(0, {1})
-        assert seen.wait(30), "the other camera had to wait"
-        yield picture(1, {1})
-
-    results = []
-    for frame in detector.stream([camera(first, "fast"), camera(slow(), "slow")], 0):
-        results.append(frame)
-        if frame.source == "fast" and frame.index == 2:
-            seen.set()
-    assert {name: [f.index for f in own] for name, own in of_each(results).items()} == {
-        "fast": [0, 1, 2], "slow": [0, 1],
-    }  # fmt: skip
-
-
-def test_a_source_that_breaks_off_does_not_end_the_others(detector: AUDetector) -> None:
-    broken = camera(video([{0}] * 2), "broken", breaks=True)
-    results = []
-    with pytest.raises(SourceError, match="broken stopped"):
-        for frame in detector.stream([broken, video([{1}] * 8)], 2):
-            results.append(frame)
-    assert {name: len(own) for name, own in of_each(results).items()} == {"broken": 2, "array[1]": 8}
-    assert all(frame.faces for frame in results)
-
-
-def test_one_that_cannot_be_opened_is_told_after_the_others(detector: AUDetector, tmp_path: Any) -> None:
-    (tmp_path / "no.mp4").write_bytes(b"no video")
-    results, threads = [], threading.active_count()
-    with pytest.raises(SourceError, match=r"no\.mp4"):
-        results.extend(detector.stream([tmp_path / "no.mp4", video([{1}] * 3)], 0))
-    assert threading.active_count() == threads
 
 
 def test_a_model_that_fails_gives_the_frames_before_it(detector: AUDetector) -> None:
@@ -176,21 +147,44 @@ def test_a_face_that_is_no_number_ends_the_run_after_what_was_scored(
     assert {name: len(own) for name, own in of_each(results).items()} == {"array[0]": 3, "array[1]": 2}
 
 
-def test_given_up_halfway_it_leaves_no_thread_and_no_stream(detector: AUDetector, meshers: list[FakeMesher]) -> None:
-    threads = threading.active_count()
-    begun = detector.stream([video([{0}] * 9), camera(video([{1}] * 9), hasty=True)], 0)
-    next(begun)
-    begun.close()
-    assert threading.active_count() == threads and [mesher.closed for mesher in meshers].count(False) == 1
-    again = list(detector.stream(video([{2}] * 9), 0))
-    assert [len(frame.faces) for frame in again] == [1] * 9
+def source(kind: Kind, opener: Callable[[], Opened], name: str = "") -> Source:
+    return Source(name or kind, kind, lambda: contextlib.nullcontext(opener()))
 
 
-def test_only_one_run_at_a_time(detector: AUDetector) -> None:
-    begun = detector.stream([video([{0}] * 9)], 0)
-    next(begun)
-    list(detector.stream(video([{1}] * 2), 0))
-    with pytest.raises(SupersededError):
-        list(begun)
-    with pytest.raises(ConfigError, match="from 0 to 6"):
-        detector.stream([video([{0}])], 7)
+def test_a_source_that_still_opens_blocks_no_camera(detector: AUDetector) -> None:
+    enough = threading.Event()
+
+    def unreachable() -> Opened:
+        assert enough.wait(WAIT_S), "the camera had to wait for a source that never opened"
+        return Opened(25.0, None, True, iter([(picture(0, {1}), 0.0)]))
+
+    results = []
+    for frame in detector.stream([source("stream", unreachable), camera(video([{0}] * 3))], 0):
+        results.append(frame)
+        if len(results) == 3:
+            enough.set()
+    assert {name: len(own) for name, own in of_each(results).items()} == {"camera": 3, "stream": 1}
+
+
+def test_one_face_finder_of_a_kind_is_kept_and_the_others_close_with_their_sources(
+    detector: AUDetector, meshers: list[FakeMesher]
+) -> None:
+    for _ in range(2):
+        assert len(list(detector.stream([video([{0}] * 2), video([{1}] * 6), picture(0, {0})], 0))) == 9
+        assert sorted((mesher.given[1], mesher.closed) for mesher in meshers if not mesher.closed) == [
+            (False, False), (True, False),
+        ]  # fmt: skip
+    assert len(meshers) == 4, "three, and one for the second video of the second run"
+    detector.close()
+    assert all(mesher.closed for mesher in meshers)
+
+
+def test_so_many_sources_at_once_and_no_more(detector: AUDetector, tmp_path: Path) -> None:
+    still = picture(0, {0})
+    paths = [tmp_path / f"{number}.png" for number in range(MAX_SOURCES + 1)]
+    for path in paths:
+        path.touch()
+    for many in ([still] * len(paths), pd.Series(paths), np.array(paths), iter(paths), tmp_path.glob("*.png")):
+        with pytest.raises(InputError, match=r"most 64 sources at once; got 65; give files to predict\(\)"):
+            detector.stream(many, 0, sequence=False)
+    assert len(list(detector.stream([still] * MAX_SOURCES, 0))) == MAX_SOURCES

@@ -1,0 +1,116 @@
+"""The files of one source: what `mdhr detect` and `Results.save` write, under the same names."""
+
+from __future__ import annotations
+
+import os
+from collections import deque
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+
+from ..atomic import incomplete
+from ..errors import MDHRError
+from ..results import FrameResult
+from .group import SinkGroup
+from .naming import OVERLAY, STILL, TABLE, TIMELINE
+from .sinks import FileSink
+from .table import CsvSink
+from .timeline import save_timeline
+from .video import OverlaySink
+
+
+@dataclass(frozen=True)
+class Files:
+    """What is written of each source, besides its table.
+
+    Attributes:
+        overlay: the annotated video or still.
+        codec: of that video, a key of `CODECS`.
+        timeline: the figure.
+    """
+
+    overlay: bool = True
+    codec: str = "h264"
+    timeline: bool = True
+
+
+class SourceFiles:
+    """Table, overlay and timeline of one source. One that fails leaves the others.
+
+    Attributes:
+        given_up: every file that grows with the frames has failed.
+        failures: what went wrong, in order.
+        paths: the files that are there, once they are closed and drawn.
+        replaced: of these, the files that were there before.
+
+    Args:
+        base: folder of the files, and what their names begin with.
+        codes: the AU codes of the table.
+        fps: frames a second of the overlay.
+        still: whether the source is a single picture.
+        last: how many frames the timeline shows, the last ones; None for all.
+    """
+
+    def __init__(
+        self, base: Path, codes: Sequence[str], files: Files, fps: float, still: bool, last: int | None = None
+    ) -> None:
+        self.given_up = False
+        self.failures: list[MDHRError] = []
+        self.paths: list[Path] = []
+        self.replaced: set[Path] = set()
+        self._base = base
+        self._timeline = files.timeline
+        self._kept: deque[FrameResult] = deque(maxlen=last if files.timeline else 0)
+        table, overlay = self._named(TABLE), self._named(STILL if still else OVERLAY)
+        makers: list[Callable[[], FileSink]] = [lambda: CsvSink(table, codes)]
+        if files.overlay:
+            makers.append(lambda: OverlaySink(overlay, fps, files.codec))
+        self._group = SinkGroup().__enter__()
+        self._sinks = [sink for make in makers if (sink := self._group.add(make)) is not None]
+
+    def write(self, result: FrameResult) -> None:
+        """Add a frame to each file that has not failed."""
+        self._kept.append(_slim(result))
+        if not self.given_up:
+            try:
+                self._group.write(result)
+            except MDHRError:  # it is among the group's failures
+                self.given_up = True
+
+    def close(self, complete: bool) -> None:
+        """Finish table and overlay, under their own names or, when not `complete`, under their `.incomplete` names."""
+        with suppress(MDHRError):  # it is among the group's failures
+            self._group.__exit__(None if complete else MDHRError, None, None)
+        self.failures += [failure.with_traceback(None) for failure in self._group.failures]  # it would hold the frames
+        for sink in self._sinks:
+            if sink.final_path is not None:
+                self._add(sink.final_path, sink.replaced)
+
+    def draw(self, complete: bool) -> None:
+        """Draw the timeline, if it is wanted."""
+        if not self._timeline:
+            return
+        path = self._named(TIMELINE) if complete else incomplete(self._named(TIMELINE))
+        replaced = os.path.lexists(path)
+        try:
+            save_timeline(self._kept, path)
+        except MDHRError as error:
+            self.failures.append(error.with_traceback(None))
+        else:
+            self._add(path, replaced)
+
+    def _add(self, path: Path, replaced: bool) -> None:
+        self.paths.append(path)
+        self.replaced.update([path] if replaced else [])
+
+    def _named(self, end: str) -> Path:
+        return self._base.with_name(f"{self._base.name}{end}")
+
+
+def _slim(result: FrameResult) -> FrameResult:
+    """Without image and mesh, so that an hour of video fits into memory."""
+    none = np.empty((0, 3), np.float32)
+    return replace(result, image=None, faces=tuple(replace(face, landmarks_px=none) for face in result.faces))
