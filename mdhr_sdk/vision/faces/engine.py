@@ -27,6 +27,8 @@ if TYPE_CHECKING:
     from .solutions import SolutionsEngine
 
 
+LONGEST_PX = 32_766  # MediaPipe ends the process at a side of more than 32,767
+
 _first_process: list[int] = []  # in which face models were made first; forks inherit it
 
 
@@ -110,9 +112,17 @@ class FaceMesher:
             InputError: not such an image, the mesher is closed, or this process was forked after the mesher was made.
         """
         cv2 = import_cv2()
-        rgb = cv2.cvtColor(check_image(image_bgr), cv2.COLOR_BGR2RGB)
+        image_bgr = check_image(image_bgr)
+        height, width = image_bgr.shape[:2]
+        shrunk = max(1.0, max(height, width) / LONGEST_PX)
+        if shrunk > 1:
+            size = max(1, int(width / shrunk)), max(1, int(height / shrunk))
+            image_bgr = np.asarray(cv2.resize(image_bgr, size, interpolation=cv2.INTER_AREA), np.uint8)
+        rgb = cv2.cvtColor(image_bgr, cv2.COLOR_BGR2RGB)
         with self._open() as engine:
             meshes, self._seen = engine.find(rgb.astype(np.uint8, copy=False))
+        if shrunk > 1:
+            meshes = [mesh * np.float32(shrunk) for mesh in meshes]
         largest = sorted(map(Face, meshes), key=lambda face: (-area(face.box_px), face.box_px))[: self._max_faces]
         return sorted(largest, key=lambda face: face.box_px)
 

@@ -102,7 +102,7 @@ def _probed(path: Path) -> Held | None:
             name, track = container.format.name, picture_track(container)
             if track is None or name in NO_VIDEOS:  # sound, or a text
                 return "image" if _claimed(path) == "image" else None
-            if track.codec_context.width:
+            if track.codec_context and track.codec_context.width:  # else no decoder, which `open_video` tells
                 return "image" if name.endswith("_pipe") or name == "image2" else "video"
     except (av.error.FFmpegError, OSError, ValueError):
         pass

@@ -12,6 +12,7 @@ from av.container import InputContainer
 from av.stream import Disposition
 from av.video.stream import VideoStream
 
+from ...errors import SourceError
 from .pixels import SQUARE, to_bgr, turn_of
 from .source import Damage, Image
 
@@ -42,10 +43,22 @@ class Decoded(NamedTuple):
 
 
 def picture_track(container: InputContainer) -> VideoStream | None:
-    """The track that a player shows; cover art is none."""
+    """The track that a player shows; cover art is none. One without a decoder has no `codec_context`."""
     tracks = [track for track in container.streams.video if not track.disposition & Disposition.attached_pic]
+    known = [track for track in tracks if track.codec_context is not None]
     best = container.streams.best("video")
-    return best if best in tracks else next(iter(tracks), None)
+    return best if best in known else next(iter(known or tracks), None)
+
+
+def known(track: VideoStream, name: str) -> VideoStream:
+    """The track.
+
+    Raises:
+        SourceError: there is no decoder for it.
+    """
+    if track.codec_context is None:
+        raise SourceError(f"the codec of {name} cannot be decoded here; re-encode it as H.264 mp4")
+    return track
 
 
 def rate_of(track: VideoStream) -> float:

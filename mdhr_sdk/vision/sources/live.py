@@ -12,7 +12,7 @@ import numpy as np
 from av.container import InputContainer
 
 from ...errors import SourceError
-from .decode import Decoded, Decoder, picture_track, rate_of
+from .decode import Decoded, Decoder, known, picture_track, rate_of
 from .source import Damage, Opened, Picture
 from .video import finite
 
@@ -76,7 +76,7 @@ def open_stream(url: str, name: str) -> Iterator[Opened]:
             yield finite(container, name, damage, failure)
             return
         track = picture_track(container)
-        decoded = iter(Decoder(container, track, damage, live=True)) if track else iter(())
+        decoded = iter(Decoder(container, known(track, name), damage, live=True)) if track else iter(())
         first = next(decoded, None)
         if track is None or first is None:
             raise SourceError(failure)

@@ -23,13 +23,22 @@ def turn_of(frame: av.VideoFrame) -> tuple[int, int, int, int]:
 
     Turns by anything but quarters become the nearest quarter.
     """
-    data = frame.side_data.get("DISPLAYMATRIX")
+    try:
+        data = frame.side_data.get("DISPLAYMATRIX")
+    except ValueError:  # there is a kind of data that PyAV does not know, as the EXIF of a camera
+        return _quarter(frame.rotation)
     if data is None:
         return UPRIGHT
     a, b, _, c, d = np.frombuffer(data, np.int32)[:5].astype(float)  # type: ignore[call-overload]
     if abs(a) + abs(d) >= abs(b) + abs(c):
         return _sign(a), 0, 0, _sign(d)
     return 0, _sign(b), _sign(c), 0
+
+
+def _quarter(degrees: int) -> tuple[int, int, int, int]:
+    """The matrix of a turn against the clock. A mirrored picture, which no camera writes, does not show in degrees."""
+    cosine, sine = ((1, 0), (0, 1), (-1, 0), (0, -1))[round(degrees / 90) % 4]
+    return cosine, -sine, sine, cosine
 
 
 def _sign(value: float) -> int:

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
+import itertools
 import time
 from collections.abc import Callable, Generator, Iterator
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, field
 from typing import Literal, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from ...errors import InputError, SourceError
+from ...errors import InputError, MDHRError, SourceError
 
 Kind = Literal["video", "image", "sequence", "camera", "stream", "array"]
 Image = NDArray[np.uint8]
@@ -165,16 +166,37 @@ class Source:
         if self._context is not None:
             raise SourceError(f"{self.name} is open already; leave its 'with' block before you open it again")
         context = self._opener()
-        opened = context.__enter__()
+        with self._failure_told():
+            opened = context.__enter__()
         self._context = context
         self._info = SourceInfo(self.name, self.kind, opened.fps, opened.frame_count, opened.live, opened.still)
         self._damage = opened.damage
-        self._frames = (self._frame(index, Picture(*picture)) for index, picture in enumerate(opened.images))
+        self._frames = self._read(opened.images)
         return self
 
-    def _frame(self, index: int, picture: Picture) -> Frame:
-        read_s = time.perf_counter() if picture.read_s is None else picture.read_s
-        return Frame(picture.image, index, picture.timestamp_s, self.name, read_s, picture.breaks, picture.note)
+    def _read(self, images: Iterator[Picture | tuple[Image, float]]) -> Generator[Frame, None, None]:
+        shape: tuple[int, ...] | None = None
+        with self._failure_told():
+            for index, picture in enumerate(itertools.starmap(Picture, images)):
+                breaks = picture.breaks or shape not in (None, picture.image.shape)
+                shape = picture.image.shape
+                read_s = time.perf_counter() if picture.read_s is None else picture.read_s
+                yield Frame(picture.image, index, picture.timestamp_s, self.name, read_s, breaks, picture.note)
+
+    @contextmanager
+    def _failure_told(self) -> Iterator[None]:
+        """What nobody thought of ends this source and no other one. An iterator's errors are its owner's."""
+        try:
+            yield
+        except MDHRError:
+            raise
+        except Exception as error:
+            if self.kind == "array":
+                raise
+            what = " ".join(f"{type(error).__name__}: {error}".split())
+            raise SourceError(
+                f"cannot read {self.name}: {what}; this was not expected: convert the file, and report it"
+            ) from error
 
     def __exit__(self, *error: object) -> None:
         if self._frames is not None and self._context is not None:

@@ -14,7 +14,7 @@ from av.video.stream import VideoStream
 
 from ...errors import SourceError, TruncatedSourceError
 from .content import looks_like
-from .decode import DEFAULT_FPS, NO_VIDEOS, Decoded, Decoder, picture_track, rate_of, restarts
+from .decode import DEFAULT_FPS, NO_VIDEOS, Decoded, Decoder, known, picture_track, rate_of, restarts
 from .source import Damage, Opened, Picture
 
 JUMP_S = 10.0  # a step that no broadcast makes unless its clock was set anew, as FFmpeg has it
@@ -69,7 +69,7 @@ def finite(container: InputContainer, name: str, damage: Damage, failure: str) -
     if track is None:
         kinds = ", ".join(sorted({stream.type for stream in container.streams})) or "nothing"
         raise SourceError(f"expected a video in {name}; it holds {kinds} and no moving picture; give another file")
-    decoded = iter(Decoder(container, track, damage))
+    decoded = iter(Decoder(container, known(track, name), damage))
     first = next(decoded, None)
     if first is None:
         raise SourceError(failure)

@@ -1,0 +1,97 @@
+"""What cannot be read is one line about one source, and the others are read."""
+
+from __future__ import annotations
+
+import contextlib
+import io
+from fractions import Fraction
+
+import av
+import numpy as np
+import pytest
+from PIL import Image as Pillow
+
+from made_videos import numbered, write_video
+from mdhr_sdk.errors import SourceError
+from mdhr_sdk.vision import FaceMesher, list_sources
+from mdhr_sdk.vision.sources.source import Opened, Source
+
+
+def read(path) -> list:
+    (source,) = list_sources(path)
+    with source:
+        return list(source)
+
+
+@pytest.mark.parametrize("name", ["a.avi", "a.mov", "a.mkv"])
+@pytest.mark.parametrize(("orientation", "turns"), [(1, 0), (3, 2), (6, 3), (8, 1)])
+def test_a_cameras_jpeg_frames_with_exif_are_read_upright(tmp_path, name, orientation, turns):
+    exif = Pillow.Exif()
+    exif[0x112], exif[0x10F] = orientation, "Camera"
+    jpeg = io.BytesIO()
+    Pillow.fromarray(numbered(0)[:, :, ::-1]).save(jpeg, "jpeg", exif=exif, quality=95)
+    with av.open(str(tmp_path / name), "w") as container:
+        track = container.add_stream("mjpeg", rate=25)
+        track.width, track.height, track.pix_fmt = 96, 64, "yuvj420p"
+        for index in range(3):
+            packet = av.Packet(jpeg.getvalue())
+            packet.pts = packet.dts = index
+            packet.time_base, packet.stream, packet.is_keyframe = Fraction(1, 25), track, True
+            container.mux(packet)
+    frames = read(tmp_path / name)
+    upright = np.rot90(numbered(0), turns)
+    assert [frame.image.shape for frame in frames] == [upright.shape] * 3
+    assert np.abs(frames[0].image.astype(int) - upright).mean() < 3
+
+
+def test_a_codec_without_a_decoder_is_one_line_and_others_are_read(tmp_path):
+    whole = write_video(tmp_path / "a.mp4", 3, "libx264")
+    (tmp_path / "b.mp4").write_bytes(whole.read_bytes().replace(b"avc1", b"zzzz"))
+    (tmp_path / "c.svg").write_text('<?xml version="1.0"?><svg xmlns="http://www.w3.org/2000/svg"/>\n')
+    good, strange = list_sources(tmp_path)
+    with good:
+        assert len(list(good)) == 3
+    with pytest.raises(SourceError, match=r"the codec of .*b\.mp4 cannot be decoded here; re-encode"), strange:
+        pass
+
+
+@pytest.mark.parametrize("when", ["opening", "reading"])
+def test_what_nobody_expected_is_the_error_of_its_source(when):
+    def images():
+        yield numbered(0), 0.0
+        raise ValueError("31 is\nnot a valid Type")
+
+    @contextlib.contextmanager
+    def opener():
+        if when == "opening":
+            raise ValueError("31 is\nnot a valid Type")
+        yield Opened(25.0, None, False, images())
+
+    source = Source("a.mp4", "video", opener)
+    with pytest.raises(SourceError, match=r"cannot read a\.mp4: ValueError: 31 is not a valid") as caught, source:
+        list(source)
+    assert isinstance(caught.value.__cause__, ValueError)
+
+
+def test_an_error_of_the_callers_own_iterator_is_his():
+    def images():
+        yield numbered(0)
+        raise ZeroDivisionError
+
+    (source,) = list_sources(images())
+    with source, pytest.raises(ZeroDivisionError):
+        list(source)
+
+
+@pytest.mark.parametrize("tall", [False, True])
+def test_a_picture_longer_than_mediapipe_takes_is_scaled_for_it(demo_frames, tall):
+    face = demo_frames[0]
+    image = np.full((320, 40_000, 3), 90, np.uint8)
+    image[:, 20_000:20_320] = face
+    with FaceMesher(still=True) as mesher:
+        (alone,) = mesher.find(face)
+        if tall:  # the face lies on its side, and need not be found
+            mesher.find(np.ascontiguousarray(image.transpose(1, 0, 2)))
+            return
+        (found,) = mesher.find(image)
+    assert np.abs(found.landmarks_px - alone.landmarks_px - (20_000, 0, 0))[:, :2].mean() < 6
