@@ -46,7 +46,7 @@ def mdhr(monkeypatch: pytest.MonkeyPatch, *words: object) -> int:
 def test_the_paper_preset_from_images_to_results(
     tmp_path: Path, demo_frames: np.ndarray, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    config = write_tree(tmp_path / "data", size_px=112, backbone="resnet18")
+    config = write_tree(tmp_path / "data", size_px=128, backbone="resnet18")
     run, other = tmp_path / "run", tmp_path / "other"
     words = ("model.au_width=32",)
     assert mdhr(monkeypatch, "train", config, *words, "--fold", 2, "--out", run) == 0
