@@ -65,8 +65,8 @@ def known(track: VideoStream, name: str) -> VideoStream:
 
 def rate_of(track: VideoStream) -> float:
     """Frames a second, 0 where the track does not say."""
-    rate = track.average_rate or track.guessed_rate or 0
-    return float(rate) if 0 < rate < 10_000 else 0.0
+    rates = [float(rate or 0) for rate in (track.average_rate, track.guessed_rate)]
+    return next((rate for rate in rates if 0 < rate < 10_000), 0.0)
 
 
 def restarts(container: InputContainer) -> bool:
