@@ -4,16 +4,19 @@ from __future__ import annotations
 
 import contextlib
 import io
+import os
 from fractions import Fraction
 
 import av
+import cv2
 import numpy as np
 import pytest
 from PIL import Image as Pillow
 
-from made_videos import numbered, write_video
-from mdhr_sdk.errors import SourceError
+from made_videos import number_of, numbered, write_video
+from mdhr_sdk.errors import InputError, SourceError
 from mdhr_sdk.vision import FaceMesher, list_sources
+from mdhr_sdk.vision.sources.pixels import UPRIGHT, to_bgr
 from mdhr_sdk.vision.sources.source import Opened, Source
 
 
@@ -95,3 +98,66 @@ def test_a_picture_longer_than_mediapipe_takes_is_scaled_for_it(demo_frames, tal
             return
         (found,) = mesher.find(image)
     assert np.abs(found.landmarks_px - alone.landmarks_px - (20_000, 0, 0))[:, :2].mean() < 6
+
+
+def test_a_folder_names_its_broken_links_pipes_and_subfolders(tmp_path):
+    write_video(tmp_path / "a.mp4", 2)
+    (tmp_path / "link.mp4").symlink_to(tmp_path / "gone.mp4")
+    os.mkfifo(tmp_path / "pipe.mp4")
+    (tmp_path / "below").mkdir()
+    sources = list_sources(tmp_path)
+    assert len(sources) == 1
+    assert [path.name for path in sources.skipped] == ["below", "link.mp4", "pipe.mp4"]
+
+
+def test_a_pipe_given_as_a_path_is_refused_and_does_not_hang(tmp_path):
+    os.mkfifo(tmp_path / "pipe.mp4")
+    with pytest.raises(SourceError, match=r"pipe\.mp4'; it is a pipe, socket or device"):
+        list_sources(tmp_path / "pipe.mp4")
+
+
+def test_jpegs_in_documents_and_archives_are_no_videos(tmp_path):
+    jpeg = cv2.imencode(".jpg", numbered(0))[1].tobytes()
+    (tmp_path / "a.pdf").write_bytes(b"%PDF-1.7\n%\xe2\xe3\xcf\xd3\n" + jpeg * 20)
+    (tmp_path / "a.zip").write_bytes(b"PK\x03\x04" + bytes(26) + jpeg * 20)
+    Pillow.fromarray(numbered(0)).save(tmp_path / "a.ico")
+    (tmp_path / "a.mjpeg").write_bytes(jpeg * 20)
+    sources = list_sources(tmp_path)
+    assert [path.name for path in sources.skipped] == ["a.ico", "a.pdf", "a.zip"]
+    assert [source.kind for source in sources] == ["video"]
+    with sources[0] as source:
+        assert len(list(source)) == 20
+
+
+def test_an_apng_does_not_play_its_picture_for_other_viewers(tmp_path):
+    images = [Pillow.fromarray(numbered(index)) for index in (5, 0, 1, 2)]
+    images[0].save(tmp_path / "a.png", save_all=True, append_images=images[1:], default_image=True, duration=40)
+    assert [number_of(frame.image) for frame in read(tmp_path / "a.png")] == [0, 1, 2]
+
+
+class _Table:
+    ndim = 2
+
+    def __iter__(self):
+        return iter(["path"])
+
+
+def test_a_table_is_refused_and_its_column_asked_for():
+    with pytest.raises(InputError, match=r"got a _Table; give a tensor's .numpy\(\), or one column of a table"):
+        list_sources(_Table())
+
+
+@pytest.mark.parametrize(("lines", "matrix"), [(64, 5), (720, 1)])
+def test_an_unnamed_matrix_goes_by_the_size(tmp_path, lines, matrix):
+    colour = np.full((lines, 96, 3), (60, 110, 190), np.uint8)
+    path = write_video(tmp_path / "a.mkv", [colour] * 2, "libx264", codec_options={"qp": "0"}, colorspace=matrix)
+    with av.open(str(path)) as container:
+        frame = next(container.decode(video=0)).reformat(format="yuv420p")
+    frame.colorspace = 2
+    assert np.abs(to_bgr(frame, UPRIGHT, Fraction(1)).astype(int) - colour).max() <= 4
+
+
+def test_the_pictures_of_an_array_break_where_their_size_changes():
+    (source,) = list_sources(iter([numbered(0), numbered(1), numbered(2, (48, 80)), numbered(3, (48, 80))]))
+    with source:
+        assert [frame.breaks for frame in source] == [False, False, True, False]

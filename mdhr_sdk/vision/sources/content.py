@@ -13,7 +13,28 @@ Held = Literal["image", "pages", "animation", "video"]
 IMAGE_SUFFIXES = frozenset((".jpg", ".jpeg", ".jpe", ".png", ".bmp", ".webp", ".tif", ".tiff", ".ppm", ".pgm", ".jp2"))
 IMAGE_SUFFIXES |= {".heic", ".heif", ".avif"}
 VIDEO_SUFFIXES = frozenset((".mp4", ".m4v", ".mov", ".avi", ".mkv", ".webm", ".mpg", ".mpeg", ".wmv", ".flv", ".ts"))
-VIDEO_SUFFIXES |= {".mts", ".m2ts", ".3gp"}
+VIDEO_SUFFIXES |= {
+    ".mts",
+    ".m2ts",
+    ".3gp",
+    ".3g2",
+    ".ogv",
+    ".asf",
+    ".f4v",
+    ".vob",
+    ".mxf",
+    ".nut",
+    ".y4m",
+    ".ivf",
+    ".dv",
+}
+VIDEO_SUFFIXES |= {".mjpeg", ".mjpg", ".h264", ".264", ".h265", ".265", ".hevc", ".avc", ".obu", ".m1v", ".m2v", ".mpv"}
+
+# Without a container there is little to know them by, and FFmpeg finds them in archives and documents.
+RAW = frozenset(
+    ("mjpeg", "h264", "hevc", "vvc", "m4v", "mpegvideo", "h261", "h263", "obu", "vc1", "dirac", "cavsvideo")
+)
+RAW |= {"avs2", "avs3", "evc", "rawvideo", "mjpeg_2000", "ingenient", "dv", "ico", "data"}
 
 HEAD = 4096
 _IMAGES = re.compile(
@@ -41,6 +62,8 @@ def held_by(path: Path) -> Held | None:
         return _claimed(path)
     if _SEVERAL.match(head) or _TIFF.match(head) or _HEIF.match(head):
         return _image_or_several(path)
+    if head.startswith(b"\xff\xd8\xff") and _claimed(path) == "video":
+        return _probed(path)  # JPEG after JPEG
     if _IMAGES.match(head):
         return "image"
     if _is_text(head) and not head.startswith(b"#EXTM3U"):
@@ -103,7 +126,9 @@ def _probed(path: Path) -> Held | None:
             if track is None or name in NO_VIDEOS:  # sound, or a text
                 return "image" if _claimed(path) == "image" else None
             if track.codec_context and track.codec_context.width:  # else no decoder, which `open_video` tells
-                return "image" if name.endswith("_pipe") or name == "image2" else "video"
+                if name.endswith("_pipe") or name == "image2":
+                    return "image"
+                return _claimed(path) if name in RAW else "video"
     except (av.error.FFmpegError, OSError, ValueError):
         pass
     with path.open("rb") as file:

@@ -20,6 +20,8 @@ DEFAULT_FPS = 25.0
 TS_DISCONT = 0x0200  # FFmpeg's AVFMT_TS_DISCONT
 JOIN_PACKETS = 3
 NO_VIDEOS = frozenset(("tty", "bin", "xbin", "adf", "idf"))  # FFmpeg draws text and old pictures of letters
+HOLE_BYTES = 64  # of a Matroska file between two packets; what stands between those of a sound file is about 25
+STEPPED = frozenset(("matroska", "webm", "flv", "mxf"))  # all tracks are read: a loss shows between their packets
 TRIES = 100  # reads in a row that give no packet before a damaged file counts as ended
 
 
@@ -63,8 +65,8 @@ def known(track: VideoStream, name: str) -> VideoStream:
 
 def rate_of(track: VideoStream) -> float:
     """Frames a second, 0 where the track does not say."""
-    rate = track.average_rate or track.guessed_rate or 0
-    return float(rate) if 0 < rate < 10_000 else 0.0
+    rates = [float(rate or 0) for rate in (track.average_rate, track.guessed_rate)]
+    return next((rate for rate in rates if 0 < rate < 10_000), 0.0)
 
 
 def restarts(container: InputContainer) -> bool:
@@ -80,6 +82,10 @@ class Decoder:
         track: one of its picture tracks.
         damage: counts the packets and pictures that were lost.
         live: a failed read is the end, and no picture waits for the next ones, as it does in frame threads.
+
+    Attributes:
+        end_s: in the file's time, where the last of the packets read so far ends, of all tracks if those are read.
+        packets_read: so many of the track, those included that are only there for others to be decoded.
     """
 
     def __init__(self, container: InputContainer, track: VideoStream, damage: Damage, live: bool = False) -> None:
@@ -88,15 +94,26 @@ class Decoder:
         self._damage = damage
         self._tries = 1 if live else TRIES
         self._codec_aspect = track.codec_context.sample_aspect_ratio
+        self._aspect_now: Fraction | None = None
         self._look: object = None  # size, pixel format, aspect and turn of the picture before
         self._lost = False  # pictures were lost since the last one
         self._dirty = False  # until the next key frame, pictures are made from damaged ones
         self._dirty_from: int | None = None  # the stamp of the damage, where it is known
         self._suspect: tuple[int | None, int] | None = None  # stamp and number of a packet marked as corrupt
         self._next_dts: int | None = None
+        self._names = set(container.format.name.split(","))
+        self._all_tracks = not live and bool(self._names & STEPPED)
+        self._packet_end: int | None = None  # where in the file the packet before ended
+        self._hole = False  # bytes were passed over since the track's last packet
+        self._spoilt = False  # the picture at hand was decoded past an error
+        self.end_s = 0.0
+        self.packets_read = 0
+        self._delay: int | None = None  # of an AVI: the first picture comes out so many packets after it was read
         self._arrived_s = 0.0
         self._packets_in, self._pictures_out = 0, 0
         track.thread_type = "SLICE" if live else "AUTO"
+        if track.codec_context.name in ("hevc", "mjpeg"):  # others tell of damage by themselves, or lose pictures
+            track.codec_context.options = {"err_detect": "explode"}
 
     def __iter__(self) -> Iterator[Decoded]:
         for packet in self._packets():
@@ -107,14 +124,17 @@ class Decoder:
 
     def _packets(self) -> Iterator[av.Packet | None]:
         """The track's packets; None to bring out what the decoder still holds."""
+        tracks = () if self._all_tracks else (self._track,)
         failed = 0
         while failed < self._tries:
             try:
-                for packet in self._container.demux(self._track):
+                for packet in self._container.demux(*tracks):
                     self._arrived_s = time.perf_counter()
                     failed = 0
                     if packet.size:
-                        yield packet
+                        self._place(packet)
+                        if packet.stream_index == self._track.index:
+                            yield packet
                 break
             except av.error.EOFError:
                 break
@@ -124,7 +144,17 @@ class Decoder:
                 failed += 1
         yield None
 
+    def _place(self, packet: av.Packet) -> None:
+        """Matroska is read on from the next cluster after damage, without an error: a hole in the file tells of it."""
+        if packet.pts is not None:
+            self.end_s = max(self.end_s, float((packet.pts + (packet.duration or 0)) * (packet.time_base or 0)))
+        if self._names & {"matroska", "webm"} and packet.pos is not None and packet.pos >= 0:
+            self._hole |= self._packet_end is not None and packet.pos - self._packet_end > HOLE_BYTES
+            beside = packet.has_sidedata("matroska_block_additional")  # as transparency, of unknown size in the file
+            self._packet_end = None if beside else packet.pos + packet.size
+
     def _pictures_of(self, packet: av.Packet | None) -> list[av.VideoFrame]:
+        self._spoilt = False
         if not self._sound(packet):
             return []
         try:
@@ -132,15 +162,37 @@ class Decoder:
         except av.error.EOFError:
             return []
         except av.error.FFmpegError:
-            self._hurt(None)
+            return self._again(packet) or self._lost_one()
+
+    def _again(self, packet: av.Packet | None) -> list[av.VideoFrame]:
+        """A damaged JPEG as far as it can be shown; such pictures do not depend on each other."""
+        codec = self._track.codec_context
+        if packet is None or codec.name != "mjpeg":
             return []
+        lenient = av.VideoCodecContext.create(codec.name, "r")
+        assert isinstance(lenient, av.VideoCodecContext)
+        if codec.extradata:
+            lenient.extradata = codec.extradata
+        self._spoilt = True
+        try:
+            return lenient.decode(packet)
+        except av.error.FFmpegError:
+            return []
+
+    def _lost_one(self) -> list[av.VideoFrame]:
+        self._hurt(None)
+        return []
 
     def _sound(self, packet: av.Packet | None) -> bool:
         """Whether to decode a packet; counts those that the container marks as corrupt."""
         if self._suspect is not None:
             self._judge(*self._suspect, packet)
+        if self._hole:
+            self._hole = False
+            self._hurt(None if packet is None else packet.pts)
         if packet is None:
             return True
+        self.packets_read += 1
         self._packets_in += not packet.is_discard
         self._next_dts = None if packet.dts is None else packet.dts + (packet.duration or 0)
         if packet.is_corrupt and restarts(self._container):
@@ -161,7 +213,7 @@ class Decoder:
 
     def _missing(self) -> int:
         """Pictures that never came, of a file that tells how many it has; most are lost without an error."""
-        if "avi" in self._container.format.name.split(","):  # an entry of no bytes shows the picture before once more
+        if "avi" in self._names:  # an entry of no bytes shows the picture before once more
             return sum(entry.size > 0 for entry in self._track.index_entries) - self._pictures_out
         return self._packets_in - self._pictures_out if self._damage.count and self._track.frames else 0
 
@@ -172,36 +224,48 @@ class Decoder:
         self._dirty_from = stamp
 
     def _shown(self, frame: av.VideoFrame) -> Decoded:
-        aspect, turn = self._aspect(), turn_of(frame)
+        aspect, turn = self._aspect(frame), turn_of(frame)
         look = frame.width, frame.height, frame.format.name, aspect, turn
         first, changed = self._look is None, self._look != look
         self._look = look
         note, lost = self._judged(frame)
+        stamp = self._avi_stamp(frame) if "avi" in self._names else frame.pts
         base = self._track.time_base or Fraction(0)  # the last frames come out of the decoder without one
         return Decoded(
             to_bgr(frame, turn, aspect),
-            None if frame.pts is None else float(frame.pts * base),
+            None if stamp is None else float(stamp * base),
             float((frame.duration or 0) * base),
             self._arrived_s,
             not first and (changed or lost),
             note,
         )
 
+    def _avi_stamp(self, frame: av.VideoFrame) -> int | None:
+        """An AVI numbers its packets as they are read; what FFmpeg makes of it for B frames is not their order."""
+        if self._delay is None:
+            self._delay = (frame.dts or 0) if self._track.codec_context.has_b_frames else 0
+        return None if frame.dts is None else frame.dts - self._delay
+
     def _judged(self, frame: av.VideoFrame) -> tuple[str, bool]:
-        """The note of a frame, and whether pictures were lost before it."""
+        """The note of a frame, and whether pictures were lost before it; a key frame after a loss is noted too."""
         if self._dirty_from is not None and frame.pts is not None and frame.pts < self._dirty_from:
-            return "", False  # it was read before the damage
+            return "damaged" if frame.is_corrupt else "", False  # it was read before the damage
         lost, self._lost = self._lost, False
-        if frame.is_corrupt:
-            self._damage.count += not self._dirty
-            self._dirty, self._dirty_from = not frame.key_frame, None
+        if frame.is_corrupt or self._spoilt:
+            self._damage.count += self._spoilt or not self._dirty
+            self._dirty, self._dirty_from = True, None
             return "damaged", lost
         if frame.key_frame:
             self._dirty, self._dirty_from = False, None
-        return "damaged" if self._dirty else "", lost
+        return "damaged" if self._dirty or lost else "", lost
 
-    def _aspect(self) -> Fraction:
-        """Pixel aspect: the container's before the codec's, unless the codec's changed on the way."""
-        now = self._track.codec_context.sample_aspect_ratio
-        declared = now if now != self._codec_aspect else self._track.sample_aspect_ratio
-        return declared or SQUARE
+    def _aspect(self, frame: av.VideoFrame) -> Fraction:
+        """Pixel aspect: the container's before the codec's, unless the codec's changed on the way.
+
+        The decoder knows of a change before it gives the last pictures of before; a key frame is the first one after.
+        """
+        if frame.key_frame or self._aspect_now is None:
+            now = self._track.codec_context.sample_aspect_ratio
+            declared = now if now != self._codec_aspect else self._track.sample_aspect_ratio
+            self._aspect_now = declared or SQUARE
+        return self._aspect_now

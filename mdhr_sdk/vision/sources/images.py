@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import re
 import struct
 import warnings
@@ -17,7 +18,9 @@ from PIL import Image as Pillow
 
 from ...errors import MissingDependencyError, SourceError
 from ..quiet import quiet
-from .source import Image, Opened, Picture
+from .source import Damage, Image, Opened, Picture
+
+log = logging.getLogger("mdhr_sdk")
 
 HIDDEN = 1  # NewSubfileType of a TIFF page that is a smaller copy of another one
 UNTIMED_S = 0.1  # browsers show a GIF's images so long where it does not say
@@ -47,8 +50,30 @@ def open_still(path: Path) -> Iterator[Opened]:
 
 @contextmanager
 def open_sequence(paths: Sequence[Path], fps: float) -> Iterator[Opened]:
-    """Open images as the frames of one clip, in the order given; sizes may differ."""
-    yield Opened(fps, len(paths), False, ((read_image(path), i / fps) for i, path in enumerate(paths)))
+    """Open images as the frames of one clip, in the order given; sizes may differ. Damaged ones are left out.
+
+    Raises:
+        SourceError: none of them can be read.
+    """
+    damage = Damage()
+    yield Opened(fps, len(paths), False, _readable(paths, fps, damage), damage=damage)
+
+
+def _readable(paths: Sequence[Path], fps: float, damage: Damage) -> Iterator[Picture]:
+    lost: SourceError | None = None
+    shown = False
+    for index, path in enumerate(paths):
+        try:
+            image = read_image(path)
+        except SourceError as error:
+            log.warning("a frame of the sequence is left out: %s", error)
+            damage.count += 1
+            lost = error
+            continue
+        yield Picture(image, index / fps, None, shown and lost is not None, "damaged" if lost else "")
+        lost, shown = None, True
+    if lost is not None and not shown:
+        raise lost
 
 
 @contextmanager
@@ -157,7 +182,8 @@ def _shown(picture: Pillow.Image) -> list[int]:
     if count < 2 or picture.format in PHOTOS:
         return [0]
     if picture.format != "TIFF":
-        return list(range(count))
+        hidden = bool(getattr(picture, "default_image", False))  # of an APNG: for what cannot show animations
+        return list(range(int(hidden), count))
     shown = []
     for number in range(count):
         picture.seek(number)

@@ -8,12 +8,14 @@ from functools import cache
 import av
 import cv2
 import numpy as np
-from av.video.reformatter import ColorTrc
+from av.video.reformatter import Colorspace, ColorTrc
 
 from .source import Image
 
 UPRIGHT = (1, 0, 0, 1)
 SQUARE = Fraction(1)
+HD_LINES = 720
+UNNAMED = 2  # of FFmpeg's AVColorSpace: the file names no matrix
 WIDEST = 16  # a pixel that is further from square than this is an error of the file
 WHITE_NITS = 203.0  # of a sheet of paper in an HDR picture, ITU-R BT.2408
 
@@ -48,10 +50,12 @@ def _sign(value: float) -> int:
 def to_bgr(frame: av.VideoFrame, turn: tuple[int, int, int, int], pixel_aspect: Fraction) -> Image:
     """Convert by the frame's own size, pixel format, matrix and range; (H, W, 3) uint8 BGR.
 
-    A frame that names no matrix is BT.601, one that names no range is limited, as FFmpeg has it. HDR of the PQ kind is
-    dimmed to the range of a normal screen.
+    A frame that names no matrix is BT.709 from 720 lines on and BT.601 below, as players have it. One that names no
+    range is limited. HDR of the PQ kind is dimmed to the range of a normal screen.
     """
-    image = np.asarray(frame.reformat(format="bgr24", threads=1).to_ndarray(), np.uint8)
+    large = frame.colorspace == UNNAMED and frame.height >= HD_LINES
+    matrix = Colorspace.ITU709 if large else None
+    image = np.asarray(frame.reformat(format="bgr24", src_colorspace=matrix, threads=1).to_ndarray(), np.uint8)
     if frame.color_trc == ColorTrc.SMPTE2084:
         image = np.asarray(cv2.LUT(image, _normal_screen()), np.uint8)
     width = shown_width(frame.width, pixel_aspect)

@@ -46,7 +46,8 @@ class Sources(list[Source]):
     """Sources, and what was not taken for one.
 
     Attributes:
-        skipped: files of the folders and globs that hold neither an image nor a video, hidden ones left out.
+        skipped: what lies in the folders and globs and is neither an image nor a video: other files, broken links,
+            pipes, and subfolders, which are not entered. Hidden ones are left out.
     """
 
     skipped: tuple[Path, ...] = ()
@@ -103,7 +104,9 @@ def list_sources(
 
 
 def _counted(files: Sequence[Path]) -> str:
-    return f"{len(files)} file{'s' if len(files) > 1 else ''}"
+    folders = sum(path.is_dir() for path in files)
+    counts = {"file": len(files) - folders, "folder": folders}
+    return " and ".join(f"{count} {what}{'s' if count > 1 else ''}" for what, count in counts.items() if count)
 
 
 def _listed(files: Sequence[Path]) -> str:
@@ -151,6 +154,11 @@ class _Resolver:
             return self._from_text(os.fsdecode(source), isinstance(source, str))
         if isinstance(source, Iterator):
             return self._from_iterator(source, label)
+        if getattr(source, "ndim", 1) != 1 or type(source).__module__.partition(".")[0] == "torch":
+            raise InputError(
+                f"expected {_ACCEPTED}; got a {type(source).__name__}; "
+                "give a tensor's .numpy(), or one column of a table"
+            )
         if isinstance(source, Iterable) and not isinstance(source, Mapping | Set | bytes | bytearray | memoryview):
             return self._each(list(source), label)  # a Series, a deque, the values of a dictionary
         hint = "; a set has no order: give sorted(...)" if isinstance(source, Set) else ""
@@ -194,17 +202,19 @@ class _Resolver:
         if path.is_dir():
             children = list(path.iterdir())
             deeper = sum(child.is_dir() and not child.name.startswith(".") for child in children)
-            return self._from_files([child for child in children if child.is_file()], text, deeper)
+            return self._from_files(children, text, deeper)
         if path.exists():
-            return [self._file(path, held_by(path) if path.is_file() else None)]
+            if not path.is_file():
+                raise SourceError(f"expected a file, folder or camera at {text!r}; it is a pipe, socket or device")
+            return [self._file(path, held_by(path))]
         if any(character in text for character in "*?["):
             matches = glob.glob(str(path), recursive=True)  # noqa: PTH207 (Path.glob takes no absolute pattern)
-            return self._from_files([match for match in map(Path, matches) if match.is_file()], text)
+            return self._from_files([path for path in map(Path, matches) if not path.is_dir()], text)
         raise SourceError(f"nothing exists at {text!r}; check the spelling and the working directory ({Path.cwd()})")
 
     def _from_files(self, files: list[Path], name: str, deeper: int = 0) -> list[Source]:
         visible = sorted((path for path in files if not path.name.startswith(".")), key=_natural)
-        held = {path: held_by(path) for path in visible}
+        held = {path: held_by(path) if path.is_file() else None for path in visible}
         images = [path for path in visible if held[path] == "image"]
         sources = [self._file(path, held[path]) for path in visible if held[path] not in ("image", None)]
         if images and (_numbered(images) if self._sequence is None else self._sequence):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 import re
 from collections.abc import Iterator
@@ -18,6 +19,7 @@ from .decode import DEFAULT_FPS, NO_VIDEOS, Decoded, Decoder, known, picture_tra
 from .source import Damage, Opened, Picture
 
 JUMP_S = 10.0  # a step that no broadcast makes unless its clock was set anew, as FFmpeg has it
+TOLERATED_PERIODS, TOLERATED_S = 5, 0.2  # so little may be missing at the end, the longer of the two
 RESTART_PERIODS = 5  # a step back of so many is a clock that starts again; a shorter one is an untidy stamp
 
 
@@ -69,36 +71,56 @@ def finite(container: InputContainer, name: str, damage: Damage, failure: str) -
     if track is None:
         kinds = ", ".join(sorted({stream.type for stream in container.streams})) or "nothing"
         raise SourceError(f"expected a video in {name}; it holds {kinds} and no moving picture; give another file")
-    decoded = iter(Decoder(container, known(track, name), damage))
+    decoder = Decoder(container, known(track, name), damage)
+    decoded = iter(decoder)
     first = next(decoded, None)
     if first is None:
         raise SourceError(failure)
     fps = rate_of(track)
     clock = _Clock(_start_s(container, track), fps, restarts(container))
-    counts = [track.frames, round(_promised_s(container, track, clock.start_s) * fps)]
+    counts = [track.frames, _indexed(container, track)[1] or round(_promised_s(container, track, clock.start_s) * fps)]
     declared = min((count for count in counts if count > 0), default=None)  # an edit list may play a part only
-    return Opened(fps, declared, False, _timed(first, decoded, clock, container, track, name), damage=damage)
+    pictures: Iterator[Decoded] = itertools.chain([first], decoded)
+    if not restarts(container):
+        pictures = _tidied(pictures, clock.period_s)
+    return Opened(fps, declared, False, _timed(pictures, clock, decoder, container, track, name), damage=damage)
+
+
+def _tidied(pictures: Iterator[Decoded], period_s: float) -> Iterator[Decoded]:
+    """Without a stamp that leaps ahead of the one before and the one after."""
+    before_s: float | None = None
+    for picture, after in itertools.pairwise(itertools.chain(pictures, [None])):
+        assert picture is not None
+        now_s, after_s = picture.time_s, None if after is None else after.time_s
+        if before_s is not None and now_s is not None and after_s is not None:
+            wild = before_s <= after_s < now_s - RESTART_PERIODS * period_s
+            picture = picture._replace(time_s=None) if wild else picture
+        before_s = now_s if picture.time_s is not None else before_s
+        yield picture
 
 
 def _timed(
-    picture: Decoded | None,
-    rest: Iterator[Decoded],
+    pictures: Iterator[Decoded],
     clock: _Clock,
+    decoder: Decoder,
     container: InputContainer,
     track: VideoStream,
     name: str,
 ) -> Iterator[Picture]:
     count, end_s = 0, 0.0
-    while picture is not None:
+    for picture in pictures:
         timestamp_s, restarted = clock.tell(picture.time_s)
         end_s = max(end_s, timestamp_s + max(clock.period_s, picture.duration_s))
         yield Picture(picture.image, timestamp_s, picture.arrived_s, picture.breaks or restarted, picture.note)
         count += 1
-        picture = next(rest, None)
-    promised_s = _promised_s(container, track, clock.start_s)
-    missing_s = promised_s - end_s
-    if missing_s > max(5 * clock.period_s, 0.05 * promised_s):
-        declared = max(count + 1, round(promised_s / clock.period_s))
+    missing_s = _promised_s(container, track, clock.start_s) - end_s
+    indexed, whole = _indexed(container, track)
+    if indexed:
+        missing_s = (indexed - decoder.packets_read) * clock.period_s
+    elif _names(container) & {"flv", "mxf"}:  # which declare one length for all their tracks
+        missing_s = (container.duration or 0) / av.time_base - decoder.end_s
+    if missing_s > max(TOLERATED_PERIODS * clock.period_s, TOLERATED_S):
+        declared = max(whole, count + max(1, round(missing_s / clock.period_s)))
         raise TruncatedSourceError(
             f"{name} ended after {count} of the {declared} frames that it declares; the file is cut off or damaged: "
             "copy it again or re-encode it",
@@ -116,6 +138,7 @@ class _Clock:
         self._restarts = restarts
         self._shift_s = -start_s
         self._last_s: float | None = None
+        self._stamped = False  # a picture had a stamp
 
     def tell(self, stamp_s: float | None) -> tuple[float, bool]:
         """Seconds since the start, never less than those before, and whether the clock started again."""
@@ -125,6 +148,8 @@ class _Clock:
         elif stamp_s is None:
             now_s, again = last_s + self.period_s, False
         else:
+            if not self._stamped:  # the ones before had none
+                self._shift_s = last_s + self.period_s - stamp_s
             now_s = stamp_s + self._shift_s
             step_s = now_s - last_s
             again = step_s < -RESTART_PERIODS * self.period_s or (self._restarts and step_s > JUMP_S)
@@ -133,6 +158,7 @@ class _Clock:
                 now_s = last_s + self.period_s
             now_s = max(now_s, last_s)
         self._last_s = now_s
+        self._stamped |= stamp_s is not None
         return now_s, again
 
 
@@ -141,17 +167,29 @@ def _start_s(container: InputContainer, track: VideoStream) -> float:
     start_s = (container.start_time or 0) / av.time_base
     if start_s >= 0:
         return start_s
-    return min(0.0, float((track.start_time or 0) * (track.time_base or 0)))  # sound may begin before zero
+    if track.start_time is None:
+        return start_s
+    return min(0.0, float(track.start_time * (track.time_base or 0)))  # sound may begin before zero
+
+
+def _names(container: InputContainer) -> set[str]:
+    return set(container.format.name.split(","))
+
+
+def _indexed(container: InputContainer, track: VideoStream) -> tuple[int, int]:
+    """Packets in the index of an mp4, and how many of them are to be seen; it grows with the fragments that are read.
+
+    No other format has such an index.
+    """
+    entries = list(track.index_entries) if "mp4" in _names(container) else []
+    return sum(entry.size > 0 for entry in entries), sum(entry.size > 0 and not entry.is_discard for entry in entries)
 
 
 def _promised_s(container: InputContainer, track: VideoStream, start_s: float) -> float:
     """When the picture ends by the file's own index; 0 where it has none, or FFmpeg only estimates it."""
-    names = set(container.format.name.split(","))
-    base = track.time_base or 0
+    names = _names(container)
     if "avi" in names:  # whose frames all last one period
-        return float(track.frames * base)
-    if names & {"mov", "mp4"} and track.duration:
-        return max(0.0, float((track.start_time or 0) * base) - start_s) + float(track.duration * base)
+        return float(track.frames * (track.time_base or 0))
     if names & {"matroska", "webm"}:
         tagged = re.fullmatch(r"(\d+):(\d+):(\d+(?:\.\d+)?)", track.metadata.get("DURATION", "").strip("\0 "))
         if tagged:
