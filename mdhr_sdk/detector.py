@@ -241,7 +241,12 @@ class AUDetector:
         return self.stream(sources, lookahead, **reading)
 
     def close(self) -> None:
-        """Free the session and the face models; nothing else may follow but another `close`."""
+        """Free the session and the face models; nothing else may follow but another `close`.
+
+        In a forked process it frees nothing: what would be waited for is not there.
+        """
+        if self._turns.forked:
+            return
         self._turns.close()
         for model, _, _ in self._opened.values():
             model.close()

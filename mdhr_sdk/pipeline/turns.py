@@ -49,9 +49,14 @@ class Turns:
         finally:
             self._lock.release()
 
+    @property
+    def forked(self) -> bool:
+        """Whether this process was forked from the one that made the detector."""
+        return os.getpid() != self._pid
+
     def check_process(self) -> None:
         """Raise InputError in a process that was forked after the detector was made: its threads are not there."""
-        if os.getpid() != self._pid:
+        if self.forked:
             raise InputError(
                 "expected a detector of this process; got one that was made before a fork, and whose threads are "
                 "missing here; start processes with multiprocessing.get_context('spawn') and make a detector in each"

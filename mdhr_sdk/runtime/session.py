@@ -5,7 +5,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,6 +13,10 @@ from numpy.typing import NDArray
 from ..errors import BackendError, InputError, NotFiniteError
 from ..modelfolder.config import FolderConfig
 from ..ops import DeviceArray
+from .forks import survive_forks
+
+if TYPE_CHECKING:
+    from typing_extensions import Self
 
 Arrays = Mapping[str, NDArray[Any]]
 
@@ -67,6 +71,11 @@ class Session(ABC):
     inputs: tuple[TensorSpec, ...]
     outputs: tuple[TensorSpec, ...]
     keeps_outputs: bool = False
+
+    def __new__(cls, *_: Any, **__: Any) -> Self:
+        session = super().__new__(cls)
+        survive_forks(session)
+        return session
 
     @abstractmethod
     def run(self, inputs: Arrays) -> dict[str, NDArray[Any]]:
