@@ -171,3 +171,14 @@ def test_a_pixel_aspect_that_changes_holds_from_its_own_picture_on(tmp_path, kin
     joined.write_bytes((tmp_path / f"a.{kind}").read_bytes() + (tmp_path / f"b.{kind}").read_bytes())
     frames, _ = read(joined)
     assert [frame.image.shape[1] for frame in frames] == [96] * 30 + [192] * 30
+
+
+def test_a_broadcast_that_is_joined_between_key_frames_is_not_damaged(tmp_path):
+    path = made(tmp_path / "a.ts", "libx265", 40)
+    data = path.read_bytes()
+    at = packets(path)[13][0] // 188 * 188
+    tables = data[: 3 * 188]
+    path.write_bytes(tables + data[at:])
+    frames, source = read(path)
+    assert 20 <= len(frames) < 30
+    assert (source.damaged, [frame.index for frame in frames if frame.note]) == (0, [])

@@ -173,30 +173,6 @@ def test_numbered_images_can_be_stills(make_images):
     ]
 
 
-def test_a_damaged_frame_of_a_sequence_is_left_out_and_told(make_images, caplog):
-    folder = make_images("f1.png", "f2.png", "f3.png", "f4.png")
-    (folder / "f2.png").write_bytes(b"gone")
-    (source,) = list_sources(folder, fps=10)
-    with source:
-        frames = list(source)
-    assert [(frame.timestamp_s, frame.note, frame.breaks) for frame in frames] == [
-        (0.0, "", False),
-        (0.2, "damaged", True),
-        (0.3, "", False),
-    ]
-    assert source.damaged == 1
-    assert "f2.png" in caplog.text
-
-
-def test_a_sequence_without_one_sound_frame_is_an_error(make_images):
-    folder = make_images("f1.png", "f2.png", "f3.png")
-    for path in folder.iterdir():
-        path.write_bytes(b"gone")
-    (source,) = list_sources(folder)
-    with source, pytest.raises(SourceError, match=r"f3\.png"):
-        list(source)
-
-
 def test_a_folder_gives_its_videos_and_its_images(make_images, make_video, tmp_path):
     make_images("f1.png", "f2.png", "f3.png", ".hidden4.png", folder=".")
     make_images("f4.png", folder="deeper")

@@ -180,7 +180,9 @@ class Decoder:
             return []
 
     def _lost_one(self) -> list[av.VideoFrame]:
-        self._hurt(None)
+        joined = restarts(self._container) and not self._pictures_out  # a broadcast begins between two key frames
+        if not joined:
+            self._hurt(None)
         return []
 
     def _sound(self, packet: av.Packet | None) -> bool:
