@@ -32,8 +32,8 @@ class Codec(NamedTuple):
     encoder: str
     options: dict[str, str]
     suffixes: tuple[str, ...]
-    least_px: int  # shortest side that it takes
-    most_px: int  # longest side
+    least_px: int = 2  # shortest side that it takes
+    most_px: int = 16_384  # longest side
 
 
 # As fast as they get: an overlay must not hold up what it shows. No frame is shown in another order than it comes.
@@ -42,15 +42,11 @@ CODECS = {
         "libx264",
         {"preset": "ultrafast", "crf": "22", "bf": "0", "forced-idr": "1"},
         (".mp4", ".m4v", ".mov", ".mkv"),
-        2,
-        16_384,
     ),
     "vp9": Codec(
         "libvpx-vp9",
         {"deadline": "realtime", "cpu-used": "8", "row-mt": "1", "crf": "32", "b": "0", "lag-in-frames": "0"},
         (".mp4", ".mkv", ".webm"),
-        2,
-        16_384,
     ),
     "av1": Codec(
         "libsvtav1",
