@@ -26,6 +26,7 @@ from ..pipeline.clock import StageClock
 from ..pipeline.modes import Reading
 from ..pipeline.run import in_turn
 from ..vision import Source, list_sources
+from .interrupt import Interrupt
 from .options import BAD_INPUT, MODEL, command_app, complain
 from .progress import cores
 from .summary import Outcome, report
@@ -114,7 +115,8 @@ def run_detect(
         TimeRemainingColumn(),
     )
     progress = Progress(*columns, console=progress_to, transient=True, disable=not progress_to.is_terminal)
-    with progress, _short_turns():
+    interrupt = Interrupt()
+    with progress, _short_turns(), interrupt.held():
         bases = stems([(source.name, source.kind) for source in sources])
         names = labels([source.name for source in sources])
         writers = {
@@ -122,12 +124,12 @@ def run_detect(
             for source, stem, label in zip(sources, bases, names, strict=True)
         }
         for group in in_turn(sources):
-            outcomes += _process(detector, [writers.pop(source) for source in group], reading, progress)
-            if outcomes[-1].interrupted:
+            outcomes += _process(detector, [writers.pop(source) for source in group], reading, progress, interrupt)
+            if interrupt.asked or outcomes[-1].interrupted:
                 break
     if any(outcome.frames for outcome in outcomes):
         report(console, detector, outcomes)
-    if not all(outcome.complete or outcome.error for outcome in outcomes):
+    if (interrupt.asked and writers) or not all(outcome.complete or outcome.error for outcome in outcomes):
         raise KeyboardInterrupt
     return [error for outcome in outcomes for error in (outcome.error, *outcome.failures) if error is not None]
 
@@ -144,7 +146,11 @@ def _short_turns() -> Iterator[None]:
 
 
 def _process(
-    detector: AUDetector, writers: Sequence[SourceWriter], reading: Reading, progress: Progress
+    detector: AUDetector,
+    writers: Sequence[SourceWriter],
+    reading: Reading,
+    progress: Progress,
+    interrupt: Interrupt,
 ) -> list[Outcome]:
     """Read one file, or several live sources at once."""
     outcomes = [writer.outcome for writer in writers]
@@ -155,7 +161,7 @@ def _process(
             for writer in writers:
                 stack.callback(writer.close)
             try:
-                _read(detector, writers, reading, clock, progress, tasks)
+                _read(detector, writers, reading, clock, progress, tasks, interrupt)
             except KeyboardInterrupt:
                 for outcome in outcomes:
                     outcome.interrupted = True
@@ -184,6 +190,7 @@ def _read(
     clock: StageClock,
     progress: Progress,
     tasks: Mapping[str, TaskID],
+    interrupt: Interrupt,
 ) -> None:
     """Give every result to its writer, until all sources have ended or nothing can be written."""
     named = {writer.outcome.source.name: writer for writer in writers}
@@ -193,16 +200,20 @@ def _read(
         reading = {**reading, "on_error": "skip"}
     results = detector.predict(sources[0] if alone else sources, stream=True, **reading)
     try:
-        for result in results:
-            writer, task = named[result.source], tasks[result.source]
-            with clock("write"):
-                if not writer.outcome.frames:
-                    progress.update(task, total=writer.outcome.source.info.frame_count)
-                writer.write(result)
-            progress.advance(task)
-            if all(one.given_up for one in writers):
-                break
+        with interrupt.ends(results.finish):
+            for result in results:
+                writer, task = named[result.source], tasks[result.source]
+                with clock("write"):
+                    if not writer.outcome.frames:
+                        progress.update(task, total=writer.outcome.source.info.frame_count)
+                    writer.write(result)
+                progress.advance(task)
+                if all(one.given_up for one in writers):
+                    break
     finally:
+        ended = results.status
+        for name, writer in named.items():
+            writer.outcome.interrupted = interrupt.asked and not ended[name].ended
         if not alone:
             for name, error in results.errors:
                 named[name].outcome.error = error.with_traceback(None)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Generator, Iterator, Sequence
 from dataclasses import dataclass, field
 
-from ..errors import InputError, MDHRError, SupersededError
+from ..errors import InputError, MDHRError, SourceError, SupersededError
 from ..results import FrameResult
 from ..vision import Frame, Source, SourceInfo
 from ..vision.sources.source import OnError
@@ -90,7 +90,7 @@ class Run:
         self.plan = plan
         self._readers: Readers | None = None
         self._ended: dict[str, SourceStatus] = {}
-        self._stopped = False
+        self._stopped = self._finishing = False
 
     def results(self) -> Generator[FrameResult, None, None]:
         """Yield the frames of all sources as they become due.
@@ -101,6 +101,8 @@ class Run:
         try:
             for group in self._groups:
                 self.check()
+                if self._finishing:
+                    return
                 yield from self._group(group)
         finally:
             self.over = True
@@ -120,6 +122,12 @@ class Run:
             if self._readers is not None:
                 self._readers.close()
 
+    def finish(self) -> None:
+        """Read no more; the frames that wait for scores still come. Sets flags only, as a signal's handler may."""
+        self._finishing = True
+        if (readers := self._readers) is not None:
+            readers.finishing = True
+
     @property
     def status(self) -> dict[str, SourceStatus]:
         """How far each source is, by its name."""
@@ -131,6 +139,7 @@ class Run:
         plan = self.plan
         scoring = plan.begin()
         self._readers = readers = Readers(sources, plan.naming.check, plan.open_finder, plan.clock, plan.policy)
+        readers.finishing = self._finishing  # asked for meanwhile
         try:
             yield from self._scored(_Group(readers, scoring, plan, self.finished))
         finally:
@@ -153,10 +162,13 @@ class Run:
         except MDHRError as failure:  # of the model
             broken = failure
         except KeyboardInterrupt as stop:  # how cameras end: their last frames count too
-            if not all(reader.source.live for reader in group.readers.all):
+            if not all(reader.live for reader in group.readers.all if reader.opened):
                 raise
-            broken = stop
+            broken, self._finishing = stop, True
         self.check()
+        if self._finishing:
+            unanswered = self._unanswered(group.readers)
+            broken = broken or unanswered
         for reader in group.readers.all:
             yield from group.end(reader)
         if broken is not None:
@@ -166,8 +178,18 @@ class Run:
         """Tell of a source that ended by an error; returns the error if it is to come last."""
         error = reader.error
         assert error is not None
-        if not isinstance(error, MDHRError):  # of the caller's own iterator, or Ctrl-C
+        if not isinstance(error, MDHRError):  # Ctrl-C or the interpreter's end
             raise error
+        return self._told(reader, error, others)
+
+    def _unanswered(self, readers: Readers) -> MDHRError | None:
+        """Tell of the cameras and streams that had not opened when reading was ended; the first such error."""
+        late = [one for one in readers.all if one.source.kind in LIVE and not one.opened and not one.ended]
+        others = len(readers.all) > 1
+        told = [self._told(one, SourceError(f"{one.source.name} never answered"), others) for one in late]
+        return next(iter(told), None)
+
+    def _told(self, reader: Reader, error: MDHRError, others: bool) -> MDHRError | None:
         self.errors.append((reader.source.name, error))
         skips = self.plan.on_error == "skip"
         if skips or others:
@@ -194,7 +216,7 @@ class _Group:
         crops = {number: self._cut(numbered[number], item) for number, item in due.items() if item is not None}
         scores = self.scoring.push(crops) if crops else {}
         for number, scored in scores.items():  # before any end, which can fail
-            yield from self.waiting[numbered[number]].give(scored)
+            yield from _given(numbered[number], self.waiting[numbered[number]].give(scored))
         for number in [one for one in due if one not in scores]:
             reader = numbered[number]
             yield from self.end(reader)
@@ -209,7 +231,8 @@ class _Group:
         """Score what still waits of a source; its face finder is given back first."""
         if reader in self.waiting:
             reader.release()
-            yield from self.waiting.pop(reader).give(self.scoring.flush(self.readers.all.index(reader)))
+            scored = self.scoring.flush(self.readers.all.index(reader))
+            yield from _given(reader, self.waiting.pop(reader).give(scored))
 
     def take_broken(self) -> list[Reader]:
         """The sources that ended by an error since the last call."""
@@ -223,3 +246,10 @@ class _Group:
         crops = reader.crops(found)
         self.waiting[reader].take(found, crops)
         return found.frame.index, crops
+
+
+def _given(reader: Reader, results: Iterator[FrameResult]) -> Iterator[FrameResult]:
+    """The results, counted."""
+    for result in results:
+        reader.given()
+        yield result

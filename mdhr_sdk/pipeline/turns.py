@@ -127,6 +127,14 @@ class ResultStream(Iterator[FrameResult]):
         """How far each source is, by its name: frames captured, scored and dropped, whether it ended and why."""
         return self._run.status
 
+    def finish(self) -> None:
+        """Read no more: the frames that wait for their scores still come, and then the stream ends.
+
+        Frames that were read and not begun count as dropped. A camera or URL that has not opened by then is an error:
+        it never answered. May be called from any thread, and from a signal's handler.
+        """
+        self._run.finish()
+
     def close(self) -> None:
         """End the run and its threads; may be called twice and from any thread."""
         if (
@@ -155,6 +163,8 @@ class ResultStream(Iterator[FrameResult]):
         except KeyboardInterrupt:
             if not any(one.live for one in sources):  # Ctrl-C is how a camera ends
                 raise
+            self.finish()  # it may have come where the frames that wait were not given yet
+            kept.extend(self)
             stopped = [one.name for one in self._unfinished(sources) if not one.live]
             told = "was not read to its end, since Ctrl-C came before; read it again"
             unfinished = [(name, SourceError(f"{name} {told}")) for name in stopped]

@@ -18,9 +18,19 @@ def survive_forks(session: object) -> None:
 
 
 def _keep() -> None:
-    for session in list(_alive):
+    alive = list(_alive)
+    if alive:
+        _end_at_once()
+    for session in alive:
         for one in (session, *vars(session).values()):
             ctypes.pythonapi.Py_IncRef(ctypes.py_object(one))
+
+
+def _end_at_once() -> None:
+    """Leave out what libraries do when C's `exit` runs, after Python's own end: theirs wait for threads, too."""
+    libc = ctypes.CDLL(None)
+    if hasattr(libc, "on_exit"):  # of glibc; the last one that is registered runs first, and gets the exit code
+        libc.on_exit(ctypes.cast(libc._exit, ctypes.c_void_p), None)
 
 
 if hasattr(os, "register_at_fork"):  # not on Windows, where nothing forks

@@ -7,7 +7,7 @@ import gc
 import re
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager, nullcontext
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 
@@ -319,8 +319,8 @@ def test_threads_have_short_turns_while_it_runs(fake_detector: AUDetector, tmp_p
             raise ZeroDivisionError
 
     before = sys.getswitchinterval()
-    with pytest.raises(ZeroDivisionError) if breaks else nullcontext():
-        detect.run_detect(fake_detector, list_sources(frames()), tmp_path, Files(overlay=False))
+    errors = detect.run_detect(fake_detector, list_sources(frames()), tmp_path, Files(overlay=False))
+    assert ["array cannot be read on: ZeroDivisionError" in str(error) for error in errors] == [True] * breaks
     assert seen == [pytest.approx(1e-3)] and sys.getswitchinterval() == before
 
 

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import itertools
+import signal
 import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -15,6 +18,7 @@ from fake_streams import camera, streaming
 from fakes import FakeMesher, picture, video
 from mdhr_sdk import AUDetector
 from mdhr_sdk.cli import detect
+from mdhr_sdk.outputs import SinkGroup
 from mdhr_sdk.outputs.files import Files
 
 TABLE = Files(overlay=False, timeline=False)
@@ -65,3 +69,30 @@ def test_the_output_of_one_that_fails_leaves_the_other(detector: AUDetector, tmp
     errors = detect.run_detect(detector, sources, tmp_path, TABLE)
     assert len(errors) == 1 and "left_aus.csv" in str(errors[0])
     assert len(pd.read_csv(tmp_path / "right_aus.csv")) == 9
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_while_a_frame_is_written_loses_none(
+    detector: AUDetector, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, number: int
+):
+    write, counted = SinkGroup.write, []
+
+    def interrupted(self: SinkGroup, result: Any) -> None:
+        counted.append(result.index)
+        if len(counted) == 3:
+            signal.raise_signal(number)
+        write(self, result)
+
+    def endless() -> Iterator[np.ndarray]:
+        for index in itertools.count():
+            yield picture(index % 5, {0})
+
+    before = signal.signal(number, signal.default_int_handler)
+    try:
+        monkeypatch.setattr(SinkGroup, "write", interrupted)
+        assert detect.run_detect(detector, [camera(endless(), "left")], tmp_path, TABLE) == []
+        assert signal.getsignal(number) is signal.default_int_handler
+    finally:
+        signal.signal(number, before)
+    assert counted == list(range(len(counted))) and len(counted) > 3, "what waited came too"
+    assert rows(tmp_path) == {"left_aus.csv": len(counted)}

@@ -5,7 +5,8 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +19,7 @@ from hypothesis import strategies as st
 from fake_streams import STREAMING, camera, of_each, streaming
 from fakes import FakeMesher, picture, values, video
 from mdhr_sdk import AUDetector
-from mdhr_sdk.errors import BackendError, ConfigError, InputError, NotFiniteError
+from mdhr_sdk.errors import BackendError, ConfigError, InputError, NotFiniteError, SourceError
 from mdhr_sdk.pipeline.run import MAX_SOURCES
 from mdhr_sdk.results import FrameResult
 from mdhr_sdk.runtime.stream.scorer import MAX_BATCH, StreamScorer
@@ -188,3 +189,49 @@ def test_so_many_sources_at_once_and_no_more(detector: AUDetector, tmp_path: Pat
         with pytest.raises(InputError, match=r"most 64 sources at once; got 65; give files to predict\(\)"):
             detector.stream(many, 0, sequence=False)
     assert len(list(detector.stream([still] * MAX_SOURCES, 0))) == MAX_SOURCES
+
+
+@pytest.mark.parametrize("on_error", ["raise", "skip"])
+def test_an_exception_of_the_callers_iterator_ends_that_source_only(detector: AUDetector, on_error: Any) -> None:
+    def broken() -> Iterator[np.ndarray]:
+        yield from video([{0}] * 2)
+        raise ValueError("of the caller")
+
+    stream, results = detector.stream([broken(), video([{1}] * 8)], 2, on_error=on_error), []
+    with pytest.raises(SourceError, match="ValueError: of the caller") if on_error == "raise" else nullcontext():
+        for frame in stream:
+            results.append(frame)
+    assert {name: len(own) for name, own in of_each(results).items()} == {"array[0]": 2, "array[1]": 8}
+    ((name, error),) = stream.errors
+    assert name == "array[0]" and isinstance(error.__cause__, ValueError)
+
+
+def test_only_frames_that_were_given_count_as_scored(detector: AUDetector) -> None:
+    stream = detector.stream([video([{0}] * 9)], 3)
+    next(stream)
+    stream.close()
+    status = stream.status["array[0]"]
+    assert status.scored == 1 and status.captured == status.scored + status.dropped >= 4
+
+
+def test_finish_gives_what_waits_and_names_who_never_answered(detector: AUDetector) -> None:
+    answers, go_on = threading.Event(), threading.Event()
+
+    def silent() -> Any:
+        answers.wait(30)
+        raise SourceError("gone")
+
+    def lively() -> Iterator[np.ndarray]:
+        yield from video([{0}] * 5)
+        go_on.wait(30)
+
+    stream = detector.stream([camera(lively(), "lively"), Source("silent", "stream", silent)], 3, on_error="skip")
+    results = [next(stream), next(stream)]
+    stream.finish()
+    threading.Timer(0.2, go_on.set).start()
+    results += stream
+    answers.set()
+    assert [frame.index for frame in results] == list(range(5))
+    assert [(name, str(error)) for name, error in stream.errors] == [("silent", "silent never answered")]
+    status = stream.status["lively"]
+    assert status.captured == status.scored + status.dropped and status.scored == 5

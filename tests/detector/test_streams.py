@@ -213,17 +213,6 @@ def test_what_ctrl_c_cut_short_beside_a_camera_is_told(detector: AUDetector, tmp
     }  # fmt: skip
 
 
-def test_an_iterators_own_error_comes_after_the_frames_before_it_and_is_never_skipped(detector: AUDetector) -> None:
-    def images() -> Iterator[np.ndarray]:
-        yield from video([{0}] * 6)
-        raise ValueError("of the caller")
-
-    seen = []
-    with pytest.raises(ValueError, match="of the caller"):
-        seen.extend(detector.stream(images(), 3, on_error="skip"))
-    assert len(seen) == 6
-
-
 def test_breaking_ends_the_threads_and_so_does_forgetting(detector: AUDetector) -> None:
     def endless() -> Source:
         return camera(itertools.repeat(picture(0, {0})), hasty=True)

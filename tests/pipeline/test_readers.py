@@ -55,6 +55,7 @@ class Reading:
         while due := self.readers.due():
             for number, item in due.items():
                 if item is not None:
+                    self.readers.all[number].given()
                     yield number, item if isinstance(item, Frame) else item.frame
 
     def __enter__(self) -> Reading:
@@ -165,6 +166,47 @@ def test_a_live_source_under_load_shows_its_newest_frame_and_counts_the_others()
     status = reader.status
     assert (status.captured, status.scored, status.dropped) == (50, 8, 42)
     assert run.finders["camera"].threads == set(), "faces are looked for elsewhere, and reading goes on meanwhile"
+
+
+def test_a_live_source_keeps_all_if_it_is_asked_to():
+    with Reading([source("camera", map(small, range(50)), live=True)], "complete") as run:
+        assert [(frame.index, frame.dropped) for _, frame in run.frames()] == [(index, 0) for index in range(50)]
+
+
+def test_a_live_source_that_keeps_all_is_read_on_until_memory_is_full(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+):
+    monkeypatch.setattr(reading, "BYTES_AHEAD", 5 * small(0).nbytes)
+    made: list[int] = []
+
+    def images() -> Iterator[np.ndarray]:
+        for number in range(20):
+            made.append(number)
+            yield small(number)
+
+    with Reading([source("stream", images(), live=True)], "complete") as run:
+        until(lambda: len(made) == 6)  # none was taken yet
+        frames = run.frames()
+        assert next(frames)[1].image[0, 0, 0] == 0
+        assert [int(frame.image[0, 0, 0]) for _, frame in frames] == list(range(1, 20))
+        assert run.finders.keys() == {"stream"} and not run.finders["stream"].threads, "they are looked for elsewhere"
+    assert ["wait to be scored" in one.getMessage() for one in caplog.records] == [True]
+
+
+def test_one_that_never_opens_is_not_waited_for_when_reading_is_ended(caplog: pytest.LogCaptureFixture):
+    answers = threading.Event()
+
+    def silent() -> Any:
+        answers.wait(WAIT_S)
+        raise SourceError("gone")
+
+    run = Reading([Source("silent", "stream", silent)])
+    run.readers.finishing = True
+    assert run.readers.due() == {}
+    run.readers.close()
+    assert run.readers._threads[0].is_alive() and not caplog.records
+    answers.set()
+    run.readers._threads[0].join(WAIT_S)
 
 
 def test_a_file_drops_if_it_is_asked_to_and_the_callers_memory_is_not_shown_late():

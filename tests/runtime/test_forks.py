@@ -1,4 +1,4 @@
-"""A forked process lets its sessions be, whose threads are in its parent."""
+"""A forked process lets its sessions be, whose threads are in its parent, and ends."""
 
 from __future__ import annotations
 
@@ -25,13 +25,13 @@ if not child:
     elif how == "with":
         with detector:
             pass
-    os._exit(3)
+    sys.exit(3)  # as an interpreter ends, which frees everything
 print(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]), flush=True)
 """
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="nothing forks there")
-@pytest.mark.parametrize("how", ["close", "del", "session", "with"])
+@pytest.mark.parametrize("how", ["close", "del", "session", "with", "exit"])
 def test_a_fork_frees_no_session(how: str):
     done = run_python("-c", FORKED, how, timeout_s=60)
     assert (done.returncode, done.stdout.strip()) == (0, "3"), done.stderr
