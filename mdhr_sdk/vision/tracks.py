@@ -13,6 +13,7 @@ from .looks import Look
 
 NEAR = 1.5  # search radius, in face sizes, for a face that overlaps no track
 LIKE_SIZE = 1.6  # and sizes at most so many times apart
+AT_ONCE_S = 0.25  # in less nobody takes another's place while all around stays as it is
 
 
 class Boxed(Protocol):
@@ -31,7 +32,18 @@ class _Track(Generic[F]):
     seen_s: float
     seen_in: int  # the update, counted from 1
     look: Look | None
+    earlier: Look | None = None  # before something came before the face, or its light changed
     cut: bool = False  # the scene was cut since
+
+    def looked_like(self, now: Look, at_s: float) -> bool:
+        return any(known is not None and now.may_be(known, at_s - self.seen_s) for known in (self.look, self.earlier))
+
+    def seen_as(self, face: F, seen_s: float, seen_in: int, now: Look | None) -> _Track[F]:
+        look, earlier = self.look, self.earlier
+        if now is not None and look is not None and not now.may_be(look, seen_s - self.seen_s):
+            back = earlier is not None and now.may_be(earlier, seen_s - self.seen_s)
+            earlier = None if back else look
+        return _Track(face, seen_s, seen_in, now or look, earlier)
 
 
 class Tracker(Generic[F]):
@@ -101,8 +113,8 @@ class Tracker(Generic[F]):
             self._next_id += 1
         for face, track in ids.items():
             before = self._tracks.get(track)
-            seen_as = looks[face] or (before.look if before else None)
-            self._tracks[track] = _Track(faces[face], timestamp_s, self._updates, seen_as)
+            known = before or _Track(faces[face], timestamp_s, self._updates, None)
+            self._tracks[track] = known.seen_as(faces[face], timestamp_s, self._updates, looks[face])
         return [ids[face] for face in range(len(faces))]
 
     def cut(self) -> None:
@@ -145,21 +157,25 @@ class Tracker(Generic[F]):
             return not track.cut
         if track.cut:
             return now.resembles(track.look)
-        gap_s = self._now_s - track.seen_s
-        if now.may_be(track.look, gap_s):
+        if track.looked_like(now, self._now_s):
             return True
         # A mesh that has slipped makes the face look another; its last place does not.
         place = look(track.face) if look else None
-        return place is not None and place.may_be(track.look, gap_s)
+        if place is None or track.looked_like(place, self._now_s):
+            return place is not None
+        at_once = track.seen_in == self._updates - 1 and self._now_s - track.seen_s <= AT_ONCE_S
+        return at_once and place.surrounded_as(track.look)
 
     def _match_near(self, faces: Sequence[F], looks: Sequence[Look | None], ids: dict[int, int]) -> None:
         """Add faces that resemble a track near by to `ids`, the nearest first."""
         pairs = []
         for face in set(range(len(faces))) - ids.keys():
             for track in self._tracks.keys() - set(ids.values()):
-                known, look = self._tracks[track], looks[face]
+                known, now = self._tracks[track], looks[face]
                 distance = _distance(faces[face].box_px, known.face.box_px)
-                if distance <= NEAR and look is not None and known.look is not None and look.resembles(known.look):
+                if distance > NEAR or now is None or known.look is None:
+                    continue
+                if now.resembles(known.look) and now.may_be(known.look, self._now_s - known.seen_s):
                     pairs.append((distance, track, faces[face].box_px, face))
         _first_come(ids, pairs)
 

@@ -58,6 +58,23 @@ def test_other_light_is_the_same_person(mesher, demo_frames, gain):
     assert tracks(mesher, [*demo_frames[:6], *lit]) == [[0]] * 12
 
 
+@pytest.mark.parametrize("gain, offset", [(2.2, 40.0), (1.6, 20.0), (np.linspace(0.35, 1.3, 320)[None, :, None], 0.0)])
+def test_a_flash_or_a_lamp_at_the_side_is_the_same_person(mesher, demo_frames, gain, offset):
+    lit = np.clip(gain * demo_frames[6:8] + offset, 0, 255).astype(np.uint8)
+    found = tracks(mesher, [*demo_frames[:6], *lit, *demo_frames[8:12]])
+    assert [ids for ids in found if ids] == [[0]] * len([ids for ids in found if ids]) and found[-1] == [0]
+
+
+def test_a_hand_over_the_whole_face_is_no_other_person(mesher, demo_frames):
+    def covered(image: np.ndarray) -> np.ndarray:
+        rows, columns = np.ogrid[:320, :320]
+        hand = ((rows - 175) / 95) ** 2 + ((columns - 160) / 80) ** 2 < 1
+        return np.where(hand[..., None], np.array([120, 150, 200]), image).astype(np.uint8)
+
+    images = [*demo_frames[:5], *map(covered, demo_frames[5:20]), *demo_frames[20:25]]
+    assert {track for ids in tracks(mesher, images) for track in ids} == {0}
+
+
 @pytest.mark.parametrize("step", [1, 5])
 def test_expressions_and_blinks_are_the_same_person(mesher, demo_frames, step):
     found = tracks(mesher, demo_frames[::step], step * PERIOD_S)

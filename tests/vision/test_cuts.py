@@ -54,6 +54,13 @@ def test_a_part_of_the_picture_that_changes_is_no_cut(demo_frames: np.ndarray) -
     assert detector.is_cut(np.hstack([first, second])), "both halves"
 
 
+def test_wild_motion_and_a_flash_are_no_cut(demo_frames: np.ndarray) -> None:
+    still = np.hstack([demo_frames[0], demo_frames[20]])
+    for changed in (np.roll(still, 90, axis=1), np.clip(2.2 * still + 40.0, 0, 255).astype(np.uint8)):
+        detector = CutDetector()
+        assert [detector.is_cut(frame) for frame in (still, changed, still)] == [False] * 3
+
+
 def test_a_corner_without_texture_hides_no_cut(demo_frames: np.ndarray) -> None:
     detector = CutDetector()
     scenes = [demo_frames[0].copy(), other(demo_frames[0])]

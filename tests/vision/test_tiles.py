@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from mdhr_sdk.vision import FaceMesher
-from mdhr_sdk.vision.faces.tiles import STILL_MOST, cut_tile, merged, still_tiles, video_tiles
+from mdhr_sdk.vision.faces.tiles import STILL_MOST, cut_tile, merged, still_scales, too_fine, video_tiles
 
 
 def crowd(frames: list[np.ndarray], columns: int = 6, rows: int = 4, cell: int = 200, side: int = 170) -> np.ndarray:
@@ -20,7 +20,7 @@ def crowd(frames: list[np.ndarray], columns: int = 6, rows: int = 4, cell: int =
 
 @pytest.mark.parametrize(("width", "height"), [(640, 360), (1200, 800), (1080, 1920), (7680, 4320), (20000, 300)])
 def test_a_face_of_a_third_of_a_tile_is_whole_in_one_and_their_number_is_bounded(width, height):
-    tiles = still_tiles(width, height)
+    tiles = [tile for tiles in still_scales(width, height) for tile in tiles]
     assert len(tiles) <= 1.6 * STILL_MOST
     rng = np.random.default_rng(0)
     for side in {tile[2] - tile[0] for tile in tiles if tile[3] - tile[1] == tile[2] - tile[0]}:
@@ -35,6 +35,14 @@ def test_a_face_of_a_third_of_a_tile_is_whole_in_one_and_their_number_is_bounded
 def test_ordinary_videos_have_no_tiles():
     assert video_tiles(640, 360) == video_tiles(854, 480) == []
     assert len(video_tiles(1920, 1080)) == 15
+
+
+def test_beside_a_large_face_those_six_times_smaller_are_still_looked_for():
+    for tiles in still_scales(4000, 3000):
+        side = tiles[0][2] - tiles[0][0]
+        most = 6 * 0.4 * side
+        assert not too_fine(tiles, []) and not too_fine(tiles, [(0, 0, 0.99 * most, most)])
+        assert too_fine(tiles, [(0, 0, 50, 50), (0, 0, 1.02 * most, most)])
 
 
 def test_an_empty_tile_is_not_looked_at():

@@ -52,7 +52,7 @@ class LandmarkerEngine:
         searches = self._still or self._frames % SEARCH_PERIOD == 0
         counts = not self._still and len(meshes) >= self._max_faces and self._frames % (2 * SEARCH_PERIOD) == 0
         boxes = [box_around(mesh) for mesh in self._look(rgb)] if counts else []
-        tiled = self._small.in_tiles(rgb) if searches else []
+        tiled = self._small.in_tiles(rgb, [box_around(mesh) for mesh in meshes]) if searches else []
         self._frames += 1
         return self._small.complete(rgb, meshes, boxes, tiled, searches)
 

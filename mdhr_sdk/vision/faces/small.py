@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..boxes import Box, box_around, iou
-from .tiles import Tile, cut_tile, merged, same_face, still_tiles, video_tiles
+from .tiles import Tile, cut_tile, merged, same_face, still_scales, too_fine, video_tiles
 
 Mesh = NDArray[np.float32]
 Picture = NDArray[np.uint8]
@@ -21,9 +21,10 @@ LOST_FRAMES = 40  # frames for which a lost face is searched at its last place: 
 class SmallFaces:
     """Completes the meshes of a whole frame with the faces that are too small for it.
 
-    A still is searched in tiles on every scale. A video is searched in all tiles at its first search, and in one tile
-    at each further search, which bounds the time; below 960 pixels it has no tiles. A face once found is meshed in a
-    close-up around its last mesh, until it is lost or the whole-frame mesh has it.
+    A still is searched in tiles of every scale, but for those of faces less than a sixth as large as its largest one. A
+    video is searched in all tiles at its first search, and in one tile at each further search, which bounds the time;
+    below 960 pixels it has no tiles. A face once found is meshed in a close-up around its last mesh, until it is lost
+    or the whole-frame mesh has it.
 
     Args:
         detect: boxes of the faces in an (H, W, 3) RGB picture.
@@ -47,15 +48,24 @@ class SmallFaces:
         self._next: int | None = None  # tile of the next search; None for all
         self._beyond = 0  # faces beyond `max_faces` at the last search
 
-    def in_tiles(self, rgb: Picture) -> list[Box]:
-        """Boxes of faces in the tiles whose turn it is."""
+    def in_tiles(self, rgb: Picture, known: Sequence[Box] = ()) -> list[Box]:
+        """Boxes of faces in the tiles whose turn it is; `known` are those of the whole picture."""
         height, width = rgb.shape[:2]
-        tiles = still_tiles(width, height) if self._still else video_tiles(width, height)
+        if self._still:
+            return self._on_scales(rgb, known)
+        tiles = video_tiles(width, height)
         if self._next is not None and tiles:
             tiles = [tiles[self._next % len(tiles)]]
-        if not self._still:
-            self._next = 0 if self._next is None else self._next + 1
+        self._next = 0 if self._next is None else self._next + 1
         return merged([box for tile in tiles for box in self._in_tile(rgb, tile)])
+
+    def _on_scales(self, rgb: Picture, known: Sequence[Box]) -> list[Box]:
+        found: list[Box] = []
+        for tiles in still_scales(rgb.shape[1], rgb.shape[0]):
+            if too_fine(tiles, [*known, *found]):
+                break
+            found += [box for tile in tiles for box in self._in_tile(rgb, tile)]
+        return merged(found)
 
     def _in_tile(self, rgb: Picture, tile: Tile) -> list[Box]:
         part = cut_tile(rgb, tile)

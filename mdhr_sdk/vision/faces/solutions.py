@@ -95,7 +95,7 @@ class SolutionsEngine:
         tiled: list[Box] = []
         if looks_far:
             boxes += _detections(self._far, rgb)
-            tiled = self._small.in_tiles(rgb)
+            tiled = self._small.in_tiles(rgb, [*boxes, *map(box_around, meshes)])
         meshes, seen = self._small.complete(rgb, meshes, boxes, tiled, looks_far)
         self._lonely = self._lonely + 1 if len(meshes) < 2 else 0
         if searches and self._whole is not self._one and self._lonely >= LONELY:

@@ -19,18 +19,26 @@ STILL_LEAST_PX = 240  # smallest tile of a still, for faces of 48 pixels
 STILL_MOST = 300  # smallest tiles of a still, 400 with the larger ones: about 3 s a picture of 8 megapixels or more
 VIDEO_SHARE = 3  # of the longer side is a tile of a video: 15 tiles of a picture of 16:9, a tenth of a second
 VIDEO_LEAST_PX = 320  # smaller videos have no tiles: a face too small for the whole picture has no pixels to score
+FACE_SHARE, MANY_TIMES = 0.4, 6.0  # of a tile's side is its largest face; beside one so many times larger none counts
 SAME_SHARED = 0.6  # of the smaller box: half a face at a tile's edge lies in the whole one
 FLAT = 3.0  # of 255: with less contrast than this a tile is empty
 
 
-def still_tiles(width: int, height: int) -> list[Tile]:
+def still_scales(width: int, height: int) -> list[list[Tile]]:
     """Tiles of a still on every scale, the largest first; none for small pictures."""
     least = max(STILL_LEAST_PX, math.ceil(math.sqrt(width * height / STILL_MOST) / STRIDE))
     sides: list[int] = []
     while least <= 0.75 * max(width, height):
         sides.insert(0, least)
         least *= 2
-    return [tile for side in sides for tile in _grid(width, height, side)]
+    return [[*_grid(width, height, side)] for side in sides]
+
+
+def too_fine(tiles: Sequence[Tile], boxes: Sequence[Box]) -> bool:
+    """Whether the faces that such tiles are for would be many times smaller than the largest one known."""
+    side = max(max(x1 - x0, y1 - y0) for x0, y0, x1, y1 in tiles)
+    largest = max((math.sqrt(max(area(box), 0.0)) for box in boxes), default=0.0)
+    return largest > MANY_TIMES * FACE_SHARE * side
 
 
 def video_tiles(width: int, height: int) -> list[Tile]:
