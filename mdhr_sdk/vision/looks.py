@@ -67,7 +67,10 @@ class Look:
             return 0.0
         one, two = (log[both] - log[both].mean() for log in (self._log, other._log))
         least = NOISE * np.sqrt(len(one))
-        return float(1 - one @ two / (max(np.linalg.norm(one), least) * max(np.linalg.norm(two), least)))
+        lengths = [float(np.linalg.norm(each)) for each in (one, two)]
+        if max(lengths) <= least:  # both without contrast
+            return 0.0
+        return float(1 - one @ two / (max(lengths[0], least) * max(lengths[1], least)))
 
     def colour_from(self, other: Look) -> float:
         """Median difference of the colour channel that differs most, in logarithms: 0.1 is 10 %."""
