@@ -18,6 +18,7 @@ SAME_IN_HALVES = 0.5  # the same of each half
 BRIGHT = 100.0  # of 255: so bright dim pictures are made before their colours are compared
 DARKEST, BRIGHTEST = 5.0, 250.0  # of 255: what is beyond in one of two frames is left out, as in the light of a flash
 LEAST_SHARE = 0.25  # of the picture that must be left
+SAMPLES = 4  # pixels across and down that the colour of a cell is made from
 
 
 class CutDetector:
@@ -29,19 +30,19 @@ class CutDetector:
     """
 
     def __init__(self) -> None:
-        self._last: NDArray[np.uint8] | None = None
+        self._last: tuple[NDArray[np.float32], NDArray[np.uint8]] | None = None
 
     def is_cut(self, image: Image) -> bool:
         """Whether `image` (H, W, 3) uint8 BGR shows another scene than the last one; never for the first."""
         cv2 = import_cv2()
-        small = cv2.resize(image, SIZE, interpolation=cv2.INTER_AREA)
-        last, self._last = self._last, small
-        if last is None:
+        # Grey first, and colours of some pixels only: a third as much to average.
+        grey = cv2.resize(cv2.cvtColor(image, cv2.COLOR_BGR2GRAY), SIZE, interpolation=cv2.INTER_AREA)
+        sampled = cv2.resize(image, (SAMPLES * SIZE[0], SAMPLES * SIZE[1]), interpolation=cv2.INTER_NEAREST)
+        now = grey.astype(np.float32), np.asarray(cv2.resize(sampled, SIZE, interpolation=cv2.INTER_AREA), np.uint8)
+        last, self._last = self._last, now
+        if last is None or _difference(now[0], last[0]) <= THRESHOLD or _same_colours(now[1], last[1]):
             return False
-        now_grey, last_grey = (cv2.cvtColor(one, cv2.COLOR_BGR2GRAY).astype(np.float32) for one in (small, last))
-        if _difference(now_grey, last_grey) <= THRESHOLD or _same_colours(small, last):
-            return False
-        return not any(_unchanged(*pair) for pair in zip(_quarters(now_grey), _quarters(last_grey), strict=True))
+        return not any(_unchanged(*pair) for pair in zip(_quarters(now[0]), _quarters(last[0]), strict=True))
 
 
 def _difference(now: NDArray[np.float32], last: NDArray[np.float32]) -> float:
@@ -67,7 +68,9 @@ def _shared_colours(now: NDArray[np.uint8], last: NDArray[np.uint8]) -> float:
 
 
 def _evened(grey: NDArray[np.float32]) -> NDArray[np.float32]:
-    return (grey - grey.mean()) / max(float(grey.std()), NOISE)
+    centred = (grey - grey.mean()).ravel()
+    deviation = float(np.sqrt(centred @ centred / centred.size))  # several times as fast as std()
+    return (centred / max(deviation, NOISE)).reshape(grey.shape)
 
 
 def _quarters(grey: NDArray[np.float32]) -> list[NDArray[np.float32]]:

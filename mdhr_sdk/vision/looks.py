@@ -107,7 +107,8 @@ def look_at(image_bgr: Image, landmarks_px: ArrayLike) -> Look | None:
     soft = cv2.blur(part, (CELL_PX, CELL_PX))
     points = mesh @ matrix[:, :2].T + matrix[:, 2]
     oval = points[OVAL]
-    rings = [oval.mean(axis=0) + reach * (oval - oval.mean(axis=0)) for reach in AROUND]
+    centre = oval.mean(axis=0)
+    rings = [centre + reach * (oval - centre) for reach in AROUND]
     at = np.concatenate([points, *rings]).astype(np.float32)[:, None]
     cells = cv2.remap(soft, at, None, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)[:, 0].astype(np.float32)
     return Look(cells[:FACE_POINTS], cells[FACE_POINTS:].mean(axis=1))
