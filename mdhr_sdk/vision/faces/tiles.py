@@ -16,7 +16,7 @@ Tile = tuple[int, int, int, int]  # x0, y0, x1, y1 in whole pixels
 # more; of twice that and more in the next larger tile, and so a face need not be whole in a tile that it would fill.
 STRIDE = 0.65  # of a tile's side, from one tile to the next: a face of 35 % of the side is whole in one of them
 STILL_LEAST_PX = 240  # smallest tile of a still, for faces of 48 pixels
-STILL_MOST = 300  # smallest tiles of a still, 400 with the larger ones: about 3 s a picture of 8 megapixels or more
+STILL_MOST = 300  # smallest tiles of a still, 400 with the larger ones
 VIDEO_SHARE = 3  # of the longer side is a tile of a video: 15 tiles of a picture of 16:9, a tenth of a second
 VIDEO_LEAST_PX = 320  # smaller videos have no tiles: a face too small for the whole picture has no pixels to score
 FACE_SHARE, MANY_TIMES = 0.4, 6.0  # of a tile's side is its largest face; beside one so many times larger none counts

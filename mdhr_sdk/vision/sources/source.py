@@ -75,7 +75,7 @@ class Picture(NamedTuple):
 
     image: Image
     timestamp_s: float
-    read_s: float | None = None  # None for now
+    read_s: float | None = None  # None for the time at which it is taken
     breaks: bool = False
     note: str = ""
 
