@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import cmath
 from collections.abc import Mapping
 from dataclasses import dataclass
 
@@ -69,16 +70,18 @@ def similarity(points: ArrayLike, targets: ArrayLike) -> NDArray[np.float64]:
     given, wanted = np.asarray(points, np.float64), np.asarray(targets, np.float64)
     if given.ndim != 2 or given.shape[1:] != (2,) or len(given) < 2 or given.shape != wanted.shape:
         raise InputError(f"expected points and targets of one shape (n >= 2, 2); got {given.shape} and {wanted.shape}")
-    if not (np.isfinite(given).all() and np.isfinite(wanted).all()):
+    # As complex numbers a similarity is w = a z + b, and least squares has the closed form of a line fit. Plain
+    # numbers, as there are a few points and two fits a frame: arrays take five times as long.
+    z, w = ([complex(x, y) for x, y in rows] for rows in (given.tolist(), wanted.tolist()))
+    z_mean, w_mean = sum(z) / len(z), sum(w) / len(w)
+    spread = sum(abs(one - z_mean) ** 2 for one in z)
+    shared = sum((one - z_mean).conjugate() * (other - w_mean) for one, other in zip(z, w, strict=True))
+    if not cmath.isfinite(spread + shared):
         raise InputError("expected finite points and targets; got NaN or infinity; skip this face")
-    # As complex numbers a similarity is w = a z + b, and least squares has the closed form of a line fit.
-    z, w = given @ (1, 1j), wanted @ (1, 1j)
-    z0, w0 = z - z.mean(), w - w.mean()
-    spread = np.vdot(z0, z0).real
-    a = np.vdot(z0, w0) / spread if spread > 1e-12 * np.vdot(z, z).real else 0j
-    if abs(a) ** 2 * spread <= 1e-12 * np.vdot(w0, w0).real or a == 0:
+    a = shared / spread if spread > 1e-12 * sum(abs(one) ** 2 for one in z) else 0j
+    if abs(a) ** 2 * spread <= 1e-12 * sum(abs(one - w_mean) ** 2 for one in w) or a == 0:
         raise InputError("expected points that fix a turn and a scale; these coincide or mirror; skip this face")
-    b = w.mean() - a * z.mean()
+    b = w_mean - a * z_mean
     return np.array([[a.real, -a.imag, b.real], [a.imag, a.real, b.imag]])
 
 
@@ -100,7 +103,7 @@ def crop_matrix(
     least = max(template.landmarks) + 1
     if mesh.ndim != 2 or len(mesh) < least or mesh.shape[1] not in (2, 3):
         raise InputError(f"expected landmarks of shape (at least {least}, 2 or 3); got {mesh.shape}; give a whole mesh")
-    return similarity(mesh[list(template.landmarks), :2], np.asarray(template.targets) * size_px)
+    return similarity(mesh.take(template.landmarks, axis=0)[:, :2], np.asarray(template.targets) * size_px)
 
 
 def align(image_bgr: Image, landmarks_px: ArrayLike, template_id: str = DEFAULT_TEMPLATE, size_px: int = 224) -> Image:

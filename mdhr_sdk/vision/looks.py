@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import math
+from collections.abc import Callable
+from functools import cached_property
+
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
@@ -30,6 +34,7 @@ PATTERN_OF_ONE_COLOUR, ONE_COLOUR = 0.45, 0.015
 PATTERN_AT_ONCE, HUE_AT_ONCE, AT_ONCE_S = 0.12, 0.02, 0.06  # from one frame to the next
 ALIKE = 0.30
 COLOUR = 0.06  # in logarithms: 6 %
+GREY = np.array([0.114, 0.587, 0.299], np.float32)
 UNCHANGED = 0.08  # in logarithms: a point of the surroundings that differs by less is as it was
 UNCHANGED_SHARE = 0.6  # of the surroundings: as they are around a hand before the face; another person's are not
 
@@ -39,15 +44,16 @@ class Look:
 
     Args:
         cells: (..., 3) float32 blue, green and red at the same points of each face.
-        around: (k,) float32 brightness of the surroundings; None where it is not known.
+        around: gives the (k,) float32 brightness of the surroundings, which is rarely asked for; None where it is not
+            known.
     """
 
-    def __init__(self, cells: NDArray[np.float32], around: NDArray[np.float32] | None = None) -> None:
+    def __init__(self, cells: NDArray[np.float32], around: Callable[[], NDArray[np.float32]] | None = None) -> None:
         self._cells = cells.reshape(-1, 3)
-        grey = self._cells @ np.array([0.114, 0.587, 0.299], np.float32)
+        grey = self._cells @ GREY
         self._says = (grey > DARKEST) & (self._cells.max(axis=1) < BRIGHTEST)
         self._log = np.log(grey + SOFTEN)
-        self._around = None if around is None else np.log(around + 2 * SOFTEN)
+        self._around_of = around
 
     def may_be(self, other: Look, gap_s: float) -> bool:
         """Whether both may be of one person, `gap_s` seconds apart."""
@@ -63,11 +69,13 @@ class Look:
     def pattern_from(self, other: Look) -> float:
         """One minus the correlation of the brightness, in [0, 2]; 0 where too little of both can be told."""
         both = self._says & other._says
-        if both.mean() < LEAST_SHARE:
+        count = np.count_nonzero(both)
+        if count < LEAST_SHARE * len(both):
             return 0.0
-        one, two = (log[both] - log[both].mean() for log in (self._log, other._log))
-        least = NOISE * np.sqrt(len(one))
-        lengths = [float(np.linalg.norm(each)) for each in (one, two)]
+        one, two = ((log if count == len(both) else log[both]) for log in (self._log, other._log))
+        one, two = one - one.sum() / count, two - two.sum() / count
+        least = NOISE * math.sqrt(count)
+        lengths = [math.sqrt(each @ each) for each in (one, two)]
         if max(lengths) <= least:  # both without contrast
             return 0.0
         return float(1 - one @ two / (max(lengths[0], least) * max(lengths[1], least)))
@@ -91,6 +99,10 @@ class Look:
             return False
         return bool((np.abs(self._around - other._around) < UNCHANGED).mean() >= UNCHANGED_SHARE)
 
+    @cached_property
+    def _around(self) -> NDArray[np.float32] | None:
+        return None if self._around_of is None else np.log(self._around_of() + 2 * SOFTEN)
+
 
 def look_at(image_bgr: Image, landmarks_px: ArrayLike) -> Look | None:
     """The look of a face of an (H, W, 3) uint8 BGR image; None for a mesh too degenerate to align."""
@@ -105,10 +117,18 @@ def look_at(image_bgr: Image, landmarks_px: ArrayLike) -> Look | None:
     size = (CROP_PX, CROP_PX)
     part = cv2.warpAffine(image_bgr, matrix, size, flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
     soft = cv2.blur(part, (CELL_PX, CELL_PX))
-    points = mesh @ matrix[:, :2].T + matrix[:, 2]
-    oval = points[OVAL]
-    centre = oval.mean(axis=0)
-    rings = [centre + reach * (oval - centre) for reach in AROUND]
-    at = np.concatenate([points, *rings]).astype(np.float32)[:, None]
-    cells = cv2.remap(soft, at, None, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)[:, 0].astype(np.float32)
-    return Look(cells[:FACE_POINTS], cells[FACE_POINTS:].mean(axis=1))
+    points = mesh @ matrix[:, :2].T.astype(np.float32) + matrix[:, 2].astype(np.float32)
+
+    def around() -> NDArray[np.float32]:
+        oval = points[OVAL]
+        centre = oval.mean(axis=0)
+        return _sampled(soft, np.concatenate([centre + reach * (oval - centre) for reach in AROUND])).mean(axis=1)
+
+    return Look(_sampled(soft, points), around)
+
+
+def _sampled(image: Image, points: NDArray[np.float32]) -> NDArray[np.float32]:
+    """(n, 3) colours at the (n, 2) points; beyond the image its border is repeated."""
+    cv2 = import_cv2()
+    colours = cv2.remap(image, points[:, None], None, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
+    return np.asarray(colours[:, 0], np.float32)

@@ -21,6 +21,7 @@ from ...errors import ConfigError, InputError, MissingDependencyError, import_cv
 from ..boxes import Box, area, box_around
 from ..quiet import quiet
 from ..sources.source import Image, check_image
+from .later import imported_later
 
 if TYPE_CHECKING:
     from .landmarker import LandmarkerEngine
@@ -188,7 +189,7 @@ def import_mediapipe() -> Any:
     # is ignored; the caller's other filters stay.
     warnings.filterwarnings("ignore", r"SymbolDatabase\.GetPrototype", module=r"google\.protobuf\.")
     try:
-        with quiet:
+        with quiet, imported_later("matplotlib", "pyplot"):  # for drawings in 3D: a third of a second
             mediapipe = importlib.import_module("mediapipe")
     except ModuleNotFoundError as error:
         if error.name != "mediapipe":
