@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Generic, Protocol, TypeVar
 
 from ..atomic import RESULTS, first_time, incomplete, place, scratch, told
 from ..errors import OutputError
-from ..results import FrameResult
+from ..results import Ending, FrameResult
 
 if TYPE_CHECKING:
     from typing_extensions import Self
@@ -36,9 +36,9 @@ class FileSink(ABC, Generic[Item]):
 
     Frames go to a file in a hidden folder beside `path`, which no other sink shares. A clean end of the `with` block
     gives the file its name; of two sinks for one `path`, the last to end stays, and a link at `path` is replaced, not
-    followed. A block that ends by an exception leaves what was written as `STEM.incomplete.SUFFIX`, and an earlier
-    `path` as it was; so does a process that is killed, as soon as the next one writes into that folder. Without a
-    single frame nothing is left.
+    followed. A block that ends by an exception, or whose frames are of a source that broke off, leaves what was written
+    as `STEM.incomplete.SUFFIX`, and an earlier `path` as it was; so does a process that is killed, as soon as the next
+    one writes into that folder. Without a single frame nothing is left.
 
     A subclass says how to turn a result into an item, and how to open, extend and finish the file.
 
@@ -59,6 +59,7 @@ class FileSink(ABC, Generic[Item]):
         self._replaced = False
         self._opened = self._closed = False
         self._written = 0
+        self._endings: set[Ending] = set()
 
     @property
     def final_path(self) -> Path | None:
@@ -85,6 +86,7 @@ class FileSink(ABC, Generic[Item]):
                 self._opened = True
             self._put(item)
         self._written += 1
+        self._endings.add(result.ending)
 
     def _new_part(self) -> Path:
         folder = self._target.parent
@@ -135,7 +137,7 @@ class FileSink(ABC, Generic[Item]):
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         if kind is None:
-            self.close()
+            self.close(complete=not any(ending.broken_off for ending in self._endings))
             return
         with suppress(OutputError):  # the error that ended the block is the one to show
             self.close(complete=False)

@@ -14,7 +14,8 @@ from .crops import CropFinder, Found
 from .decide import Naming, Waiting
 from .finders import Finders
 from .modes import Policy
-from .readers import LIVE, Reader, Readers, SourceStatus, log
+from .reader import LIVE, Reader, SourceStatus, log
+from .readers import Readers
 from .scoring import Crop, Scoring
 
 MAX_SOURCES = 64  # each has a thread and a face finder of its own
@@ -231,8 +232,10 @@ class _Group:
         """Score what still waits of a source; its face finder is given back first."""
         if reader in self.waiting:
             reader.release()
+            waiting = self.waiting.pop(reader)
+            waiting.ending.broken_off = reader.error is not None
             scored = self.scoring.flush(self.readers.all.index(reader))
-            yield from _given(reader, self.waiting.pop(reader).give(scored))
+            yield from _given(reader, waiting.give(scored))
 
     def take_broken(self) -> list[Reader]:
         """The sources that ended by an error since the last call."""
@@ -240,10 +243,9 @@ class _Group:
         return broken
 
     def _cut(self, reader: Reader, item: Frame | Found) -> tuple[int, dict[int, Crop]]:
-        found = reader.find(item) if isinstance(item, Frame) else item
+        found, crops = reader.cut(item)
         if reader not in self.waiting:
             self.waiting[reader] = Waiting(self.plan.naming, self.plan.images, reader.source.info.fps)
-        crops = reader.crops(found)
         self.waiting[reader].take(found, crops)
         return found.frame.index, crops
 

@@ -15,7 +15,7 @@ from ..errors import InputError, MDHRError, SourceError, SupersededError
 from ..outputs import Results
 from ..results import FrameResult
 from ..vision import Source
-from .readers import SourceStatus
+from .reader import SourceStatus
 from .run import Run
 
 if TYPE_CHECKING:

@@ -57,6 +57,15 @@ def test_an_exception_keeps_what_was_written_beside_the_earlier_file(tmp_path, f
     assert len(sink.final_path.read_text().splitlines()) == 2
 
 
+def test_frames_of_a_source_that_broke_off_are_a_file_that_says_so(tmp_path, frame, codes):
+    """Also where nothing was raised, since sources that fail are skipped; it is known after the last frame."""
+    with CsvSink(tmp_path / "scores.csv", codes) as sink:
+        for result in (frame(0, source="whole.mp4"), last := frame(1)):
+            sink.write(result)
+        last.ending.broken_off = True
+    assert names(tmp_path) == {"scores.incomplete.csv"} and rows(sink.final_path) == 2
+
+
 def test_an_exception_before_the_first_frame_leaves_nothing(tmp_path, codes):
     with pytest.raises(ValueError), CsvSink(tmp_path / "new" / "scores.csv", codes) as sink:
         raise ValueError
