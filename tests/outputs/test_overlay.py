@@ -155,6 +155,14 @@ def test_what_is_laid_on_as_a_layer_is_what_would_have_been_drawn(x, y, size, oc
     np.testing.assert_allclose(layered.astype(int), direct.astype(int), atol=3)
 
 
+@pytest.mark.parametrize("size", [9, 13, 20])
+def test_a_number_that_counts_looks_as_if_it_were_drawn_as_a_whole(size):
+    one, other = (np.zeros((40, 400, 3), np.uint8) for _ in range(2))
+    for image, counts in ((one, True), (other, False)):
+        drawing.text(image, 5, 20, "frame 137   5.48 s", size, (255, 255, 255), counts=counts)
+    np.testing.assert_array_equal(one, other)
+
+
 def test_a_number_that_counts_keeps_its_width_and_needs_no_new_glyph():
     numbers = [f"frame {number}   {number / 100:.2f} s" for number in range(100, 1000)]
     (width,) = {drawing.text_width(words, 9, counts=True) for words in numbers[:10]}

@@ -9,7 +9,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mdhr_sdk.errors import ConfigError, InputError
-from mdhr_sdk.vision import DEFAULT_TEMPLATE, TEMPLATES, align, crop_matrix, prepare, similarity
+from mdhr_sdk.vision import DEFAULT_TEMPLATE, TEMPLATES, align, prepare
+from mdhr_sdk.vision.align import crop_matrix, similarity
 
 TEMPLATE = TEMPLATES[DEFAULT_TEMPLATE]
 

@@ -218,8 +218,8 @@ def test_a_stream_that_falls_silent_ends_in_bounded_time(serve, monkeypatch):
         over.set()
 
 
-def test_an_address_cannot_lead_into_local_files(tmp_path, serve, demo):
-    playlist = f"#EXTM3U\n#EXT-X-TARGETDURATION:13\n#EXTINF:12,\nfile://{demo}\n#EXT-X-ENDLIST\n".encode()
+def test_an_address_cannot_lead_into_local_files(tmp_path, serve, demo_path):
+    playlist = f"#EXTM3U\n#EXT-X-TARGETDURATION:13\n#EXTINF:12,\nfile://{demo_path}\n#EXT-X-ENDLIST\n".encode()
     host = serve([playlist], "application/vnd.apple.mpegurl")
     with pytest.raises(SourceError, match="cannot open stream"), list_sources(f"http://{host}/list.m3u8")[0]:
         pass

@@ -9,24 +9,18 @@ import cv2
 import numpy as np
 import pytest
 
-from made_videos import number_of, numbered, trimmed, turned, write_sound, write_video
+from made_videos import number_of, numbered, read, trimmed, turned, write_sound, write_video
 from mdhr_sdk.errors import SourceError
 from mdhr_sdk.vision import SourceInfo, list_sources
-
-
-def read(path) -> tuple[list, object]:
-    (source,) = list_sources(path)
-    with source:
-        return list(source), source
 
 
 def times(frames) -> list[float]:
     return [frame.timestamp_s for frame in frames]
 
 
-def test_a_video_has_the_times_of_its_container(demo):
-    frames, source = read(demo)
-    assert source.info == SourceInfo(str(demo), "video", 25.0, 310, False, still=False)
+def test_a_video_has_the_times_of_its_container(demo_path):
+    frames, source = read(demo_path)
+    assert source.info == SourceInfo(str(demo_path), "video", 25.0, 310, False, still=False)
     assert [frame.index for frame in frames] == list(range(310))
     np.testing.assert_allclose(times(frames), np.arange(310) / 25, atol=1e-6)
     assert frames[0].image.shape == (320, 320, 3)
@@ -37,8 +31,8 @@ def test_a_video_has_the_times_of_its_container(demo):
     assert (source.damaged, {frame.note for frame in frames}, any(frame.breaks for frame in frames)) == (0, {""}, False)
 
 
-def test_a_video_can_be_left_early_and_opened_again(demo):
-    (source,) = list_sources(str(demo))
+def test_a_video_can_be_left_early_and_opened_again(demo_path):
+    (source,) = list_sources(str(demo_path))
     with source:
         first = next(iter(source)).image
     with source:
@@ -200,9 +194,9 @@ def test_sound_that_is_longer_than_the_picture_is_no_cut(tmp_path):
     assert (len(frames), source.info.frame_count) == (20, 20)
 
 
-def test_a_video_trimmed_by_its_edit_list_is_whole(tmp_path, demo):
+def test_a_video_trimmed_by_its_edit_list_is_whole(tmp_path, demo_path):
     path = tmp_path / "trimmed.mp4"
-    path.write_bytes(trimmed(demo.read_bytes(), 0.5))
+    path.write_bytes(trimmed(demo_path.read_bytes(), 0.5))
     frames, source = read(path)
     assert (len(frames), source.info.frame_count) == (155, 155)
 

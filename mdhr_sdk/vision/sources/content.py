@@ -10,31 +10,21 @@ from typing import Literal
 Held = Literal["image", "pages", "animation", "video"]
 
 # What a name claims. It counts where the content tells nothing, so that a damaged picture is an error and not skipped.
-IMAGE_SUFFIXES = frozenset((".jpg", ".jpeg", ".jpe", ".png", ".bmp", ".webp", ".tif", ".tiff", ".ppm", ".pgm", ".jp2"))
-IMAGE_SUFFIXES |= {".heic", ".heif", ".avif"}
-VIDEO_SUFFIXES = frozenset((".mp4", ".m4v", ".mov", ".avi", ".mkv", ".webm", ".mpg", ".mpeg", ".wmv", ".flv", ".ts"))
-VIDEO_SUFFIXES |= {
-    ".mts",
-    ".m2ts",
-    ".3gp",
-    ".3g2",
-    ".ogv",
-    ".asf",
-    ".f4v",
-    ".vob",
-    ".mxf",
-    ".nut",
-    ".y4m",
-    ".ivf",
-    ".dv",
-}
-VIDEO_SUFFIXES |= {".mjpeg", ".mjpg", ".h264", ".264", ".h265", ".265", ".hevc", ".avc", ".obu", ".m1v", ".m2v", ".mpv"}
+IMAGE_SUFFIXES = frozenset((
+    ".jpg", ".jpeg", ".jpe", ".png", ".bmp", ".webp", ".tif", ".tiff", ".ppm", ".pgm", ".jp2", ".heic", ".heif",
+    ".avif",
+))  # fmt: skip
+VIDEO_SUFFIXES = frozenset((
+    ".mp4", ".m4v", ".mov", ".avi", ".mkv", ".webm", ".mpg", ".mpeg", ".wmv", ".flv", ".ts", ".mts", ".m2ts",
+    ".3gp", ".3g2", ".ogv", ".asf", ".f4v", ".vob", ".mxf", ".nut", ".y4m", ".ivf", ".dv", ".mjpeg", ".mjpg",
+    ".h264", ".264", ".h265", ".265", ".hevc", ".avc", ".obu", ".m1v", ".m2v", ".mpv",
+))  # fmt: skip
 
 # Without a container there is little to know them by, and FFmpeg finds them in archives and documents.
-RAW = frozenset(
-    ("mjpeg", "h264", "hevc", "vvc", "m4v", "mpegvideo", "h261", "h263", "obu", "vc1", "dirac", "cavsvideo")
-)
-RAW |= {"avs2", "avs3", "evc", "rawvideo", "mjpeg_2000", "ingenient", "dv", "ico", "data"}
+RAW = frozenset((
+    "mjpeg", "h264", "hevc", "vvc", "m4v", "mpegvideo", "h261", "h263", "obu", "vc1", "dirac", "cavsvideo", "avs2",
+    "avs3", "evc", "rawvideo", "mjpeg_2000", "ingenient", "dv", "ico", "data",
+))  # fmt: skip
 
 HEAD = 4096
 _IMAGES = re.compile(
@@ -72,7 +62,7 @@ def held_by(path: Path) -> Held | None:
 
 
 def looks_like(path: Path) -> str | None:
-    """What a file holds in place of a picture or video, for a message; None where a damaged video is more likely."""
+    """What a file is in place of a picture or video, for a message; None where a damaged video is more likely."""
     if not path.is_file():  # a pipe gives what it holds once
         return None
     try:
@@ -83,10 +73,10 @@ def looks_like(path: Path) -> str | None:
     if _VIDEOS.match(head):
         return None
     if not head:
-        return "nothing, since it is empty"
+        return "is empty"
     if found := next((words for start, words in _OTHERS.items() if head.startswith(start)), None):
-        return found
-    return "text" if _is_text(head) else None if _claimed(path) else "data of another kind"
+        return f"holds {found}"
+    return "holds text" if _is_text(head) else None if _claimed(path) else "holds data of another kind"
 
 
 def _claimed(path: Path) -> Held | None:

@@ -55,7 +55,7 @@ def open_file(path: Path, stack: ExitStack) -> InputContainer:
 
 def _failure(path: Path) -> str:
     if other := looks_like(path):
-        return f"expected a picture or video in {path}; it holds {other}; give another file"
+        return f"expected a picture or video in {path}; it {other}; give another file"
     return f"cannot decode {path} as a video: it is damaged, cut off or of another format; re-encode it as H.264 mp4"
 
 
