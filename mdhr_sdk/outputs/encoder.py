@@ -63,12 +63,7 @@ CLUSTERED = {"cluster_time_limit": str(round(1000 * KEY_S)), "flush_packets": "1
 
 
 def check_codec(path: Path, codec: str) -> None:
-    """Check that `codec` is known, fits the suffix of `path` and can be encoded here.
-
-    Raises:
-        OutputError: one of these does not hold.
-        MissingDependencyError: as `check_imaging`.
-    """
+    """Check that `codec` is known, fits the suffix of `path` and can be encoded here; else OutputError."""
     check_imaging()
     import av
 

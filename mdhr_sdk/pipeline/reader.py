@@ -54,8 +54,7 @@ class Reader:
     frame is kept, the newest, and with 'complete' as many as fit into `bytes_ahead`.
 
     Args:
-        check: raises if the source is not fit, once it is open.
-        open_finder: makes what finds its faces, and a function that gives this back.
+        check, open_finder: as of `Readers`.
         policy: None for 'newest' where the source is live, else 'complete'.
         shown: of all readers, told when a frame lies ready or a source has ended.
         used: of the same lock, told when frames were taken or used.

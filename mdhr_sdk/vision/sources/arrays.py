@@ -13,11 +13,7 @@ from .source import Image, Opened, Source, check_image
 
 
 def array_source(array: np.ndarray, name: str, fps: float) -> Source:
-    """A still from (H, W, 3), or one clip from (T, H, W, 3); uint8 BGR.
-
-    Raises:
-        InputError: another dtype or shape, or no frames.
-    """
+    """A still from (H, W, 3), or one clip from (T, H, W, 3); uint8 BGR, or InputError."""
     if array.ndim != 4:
         still = check_image(array, name)
         return Source(name, "array", lambda: _open(Opened(0.0, 1, False, iter([(still, 0.0)]), still=True)))

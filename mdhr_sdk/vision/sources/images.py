@@ -55,10 +55,9 @@ def open_still(path: Path) -> Iterator[Opened]:
 
 @contextmanager
 def open_sequence(paths: Sequence[Path], fps: float) -> Iterator[Opened]:
-    """Open images as the frames of one clip, in the order given; sizes may differ. Damaged ones are left out.
+    """Open images as the frames of one clip, in the order given; sizes may differ.
 
-    Raises:
-        SourceError: none of them can be read.
+    Damaged ones are left out; where all are, it is a SourceError.
     """
     damage = Damage()
     yield Opened(fps, len(paths), False, _readable(paths, fps, damage), damage=damage)

@@ -60,10 +60,9 @@ def _failure(path: Path) -> str:
 
 
 def finite(container: InputContainer, name: str, damage: Damage, failure: str) -> Opened:
-    """What has an end: a file, here or on a web server. Decodes a picture at once: many files only say they have one.
+    """What has an end: a file, here or on a web server.
 
-    Raises:
-        SourceError: it has no picture that can be decoded.
+    Decodes a picture at once, or raises SourceError: many files only say they have one.
     """
     track = picture_track(container)
     if container.format.name in NO_VIDEOS:
