@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import sys
 
 import cv2
 import numpy as np
@@ -10,7 +11,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from mdhr_sdk.errors import InputError, OutputError
+from mdhr_sdk.errors import InputError, MissingDependencyError, OutputError
 from mdhr_sdk.outputs import OverlaySink, annotate, drawing, overlay, panel
 
 BLUE, ORANGE, RED, AMBER = (246, 130, 59), (22, 115, 249), (38, 38, 220), (11, 158, 245)
@@ -110,6 +111,13 @@ def test_any_frame_and_box_can_be_drawn(frame, face, size, box, faces, score):
 def test_other_images_are_refused(frame, image):
     with pytest.raises(InputError, match="BGR image"):
         annotate(image, frame(0))
+
+
+def test_without_opencv_it_is_one_line(tmp_path, frame, monkeypatch):
+    monkeypatch.setitem(sys.modules, "cv2", None)
+    for draw in (frame(0, size=(64, 64)).annotate, lambda: OverlaySink(tmp_path / "clip.mp4")):
+        with pytest.raises(MissingDependencyError, match="this needs OpenCV, which is not installed; run: pip install"):
+            draw()
 
 
 def test_a_still_is_the_annotated_frame(tmp_path, frame):

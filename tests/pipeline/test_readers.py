@@ -130,38 +130,6 @@ def test_big_pictures_do_not_pile_up(height: int, width: int, depth: int):
         assert len(run.readers.all[0]._ready) == depth
 
 
-def test_what_the_caller_makes_is_asked_for_when_it_is_due():
-    asked: list[int] = []
-    with Reading(list_sources(noted(3, asked))) as run:
-        for position, (_, frame) in enumerate(run.frames()):
-            time.sleep(0.01)
-            assert frame.index == position == asked[-1]
-
-
-def test_a_live_source_under_load_shows_its_newest_frame_and_counts_the_others():
-    """Of every seven that come while one is looked at, six are dropped; nothing piles up, and nothing is lost."""
-    permits = threading.Semaphore(1)
-
-    def images() -> Iterator[np.ndarray]:
-        for number in range(50):
-            assert permits.acquire(timeout=WAIT_S)
-            yield small(number)
-
-    seen: list[Frame] = []
-    with Reading([source("camera", images(), live=True)]) as run:
-        (reader,) = run.readers.all
-        for _, frame in run.frames():
-            seen.append(frame)
-            permits.release(7)
-            until(lambda: reader.status.captured == min(50, 1 + 7 * len(seen)))
-    assert [int(frame.image[0, 0, 0]) for frame in seen] == [0, 7, 14, 21, 28, 35, 42, 49]
-    assert [frame.dropped for frame in seen] == [0] + [6] * 7
-    assert [frame.index for frame in seen] == list(range(8)), "counted as they are scored"
-    status = reader.status
-    assert (status.captured, status.scored, status.dropped) == (50, 8, 42)
-    assert run.finders["camera"].threads == set(), "faces are looked for elsewhere, and reading goes on meanwhile"
-
-
 def test_a_live_source_that_keeps_all_is_read_on_until_memory_is_full(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ):

@@ -49,6 +49,12 @@ def task_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture
+def face_file(demo_frames: np.ndarray, tmp_path: Path) -> Path:
+    cv2.imwrite(str(tmp_path / "face.png"), demo_frames[0])
+    return tmp_path / "face.png"
+
+
+@pytest.fixture
 def make_images(tmp_path: Path) -> Callable[..., Path]:
     def make(*names: str, folder: str = "images") -> Path:
         for index, name in enumerate(names):
