@@ -42,6 +42,10 @@ class FileSink(ABC, Generic[Item]):
 
     A subclass says how to turn a result into an item, and how to open, extend and finish the file.
 
+    Attributes:
+        final_path: the file that is there after the block: `path`, its `.incomplete` name, or None when nothing is.
+        replaced: whether `final_path` was there before and is another one now.
+
     Raises:
         OutputError: on construction when `path` is a folder, on writing or closing when the file cannot be written.
     """
@@ -55,21 +59,11 @@ class FileSink(ABC, Generic[Item]):
         self._target = self.path.absolute()
         self._place = ExitStack()  # of the part file
         self._part: Path | None = None
-        self._final: Path | None = None
-        self._replaced = False
+        self.final_path: Path | None = None
+        self.replaced = False
         self._opened = self._closed = False
         self._written = 0
         self._endings: set[Ending] = set()
-
-    @property
-    def final_path(self) -> Path | None:
-        """The file that is there after the block: `path`, its `.incomplete` name, or None when nothing is."""
-        return self._final
-
-    @property
-    def replaced(self) -> bool:
-        """Whether `final_path` was there before and is another one now."""
-        return self._replaced
 
     def write(self, result: FrameResult) -> None:
         """Add one frame.
@@ -109,9 +103,9 @@ class FileSink(ABC, Generic[Item]):
                     if self._opened:
                         self._finish()
                     if self._written and complete:
-                        self._final = self._put_at(self.path)
+                        self.final_path = self._put_at(self.path)
             finally:
-                if self._part is not None and self._final is None:
+                if self._part is not None and self.final_path is None:
                     self._keep_incomplete(self._part)
 
     def _keep_incomplete(self, part: Path) -> None:
@@ -119,15 +113,15 @@ class FileSink(ABC, Generic[Item]):
             part.unlink(missing_ok=True)
             return
         try:
-            self._final = self._put_at(incomplete(self.path))
+            self.final_path = self._put_at(incomplete(self.path))
         except OSError:  # it stays where it was written
-            self._final = part if part.exists() else None
+            self.final_path = part if part.exists() else None
 
     def _put_at(self, path: Path) -> Path:
         replaces, target = os.path.lexists(path), self._target.with_name(path.name)
         if self._part is not None:
             place(self._part, target)
-        self._replaced = replaces
+        self.replaced = replaces
         return path
 
     def __enter__(self) -> Self:

@@ -247,8 +247,9 @@ def _turn_without_box(picture: Pillow.Image) -> int:
         exif = Pillow.Exif()
         with suppress(SyntaxError, ValueError, KeyError, TypeError, struct.error):
             exif.load(data[start.start() :][:EXIF_BYTES])
-            if (turn := exif.get(ExifTags.Base.Orientation, 0)) in range(1, 9):
-                return int(turn)
+        if len(exif):
+            turn = exif.get(ExifTags.Base.Orientation)
+            return turn if isinstance(turn, int) and turn in range(1, 9) else 0
     return 0
 
 
