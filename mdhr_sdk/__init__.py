@@ -43,7 +43,7 @@ if TYPE_CHECKING:
     from .outputs import SinkGroup as SinkGroup
     from .outputs import annotate as annotate
     from .outputs import draw_timeline as draw_timeline
-    from .pipeline.readers import SourceStatus as SourceStatus
+    from .pipeline.reader import SourceStatus as SourceStatus
     from .pipeline.turns import ResultStream as ResultStream
     from .results import AUScore as AUScore
     from .results import FaceResult as FaceResult
@@ -66,7 +66,7 @@ _PUBLIC = {
     ".modelfolder": ("FolderConfig", "ModelConfig", "ModelFolder"),
     ".ops": ("fuse_dynamics", "fuse_dynamics_step"),
     ".outputs": ("CsvSink", "FileSink", "OverlaySink", "Results", "Sink", "SinkGroup", "annotate", "draw_timeline"),
-    ".pipeline.readers": ("SourceStatus",),
+    ".pipeline.reader": ("SourceStatus",),
     ".pipeline.turns": ("ResultStream",),
     ".results": ("AUScore", "FaceResult", "FrameResult", "ModelInfo"),
     ".vision": ("Frame", "Source", "align", "list_sources", "prepare"),

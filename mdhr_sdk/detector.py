@@ -11,7 +11,7 @@ from .errors import ConfigError, SourceError, deprecated
 from .modelfolder import FolderConfig, ModelFolder
 from .modelfolder.selection import replaced, select
 from .outputs import Results
-from .pipeline.clips import ClipModel, ClipScoring
+from .pipeline.clips import ClipScoring
 from .pipeline.clock import StageClock
 from .pipeline.decide import Naming
 from .pipeline.finders import Finders
@@ -285,8 +285,7 @@ class AUDetector:
         if isinstance(model, StreamGraphs):
             scorer = StreamScorer(model, lookahead, self._ring_dtype)
             return lambda: StreamScoring(scorer, self.config, clock), replace(info, lookahead=scorer.lookahead)
-        clips = ClipModel(model, self.config)
-        return lambda: ClipScoring(clips, clock), info
+        return lambda: ClipScoring(model, self.config, clock), info
 
     def _model(self, mode: Mode) -> tuple[Session | StreamGraphs, ModelInfo]:
         if mode not in self._opened:

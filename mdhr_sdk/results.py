@@ -137,6 +137,13 @@ class FaceResult:
         return tuple(code for code, score in self.aus.items() if score.occurrence)
 
 
+@dataclass(eq=False)
+class Ending:
+    """How a source ended, as far as is known; all its results hold the same one."""
+
+    broken_off: bool = False
+
+
 @dataclass(frozen=True, eq=False)
 class FrameResult:
     """One frame of a source, with every face found in it.
@@ -155,6 +162,7 @@ class FrameResult:
         dropped: frames of a live source that were passed over between the frame before and this one.
         faces_seen: faces found in the frame, with those beyond `max_faces`.
         fps: frames a second of the source, as declared; 0.0 for stills and where the device or container does not say.
+        ending: tells, once it is known, whether the source broke off; files of its results are incomplete then.
     """
 
     source: str
@@ -169,6 +177,7 @@ class FrameResult:
     dropped: int = 0
     faces_seen: int = 0
     fps: float = 0.0
+    ending: Ending = field(default_factory=Ending, repr=False)
 
     @property
     def status(self) -> str:

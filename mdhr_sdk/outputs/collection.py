@@ -140,6 +140,7 @@ class Results(Sequence[FrameResult]):
         with CsvSink(path, self.codes) as sink:
             for frame in self.frames:
                 sink.write(frame)
+            sink.close()  # complete: these are all frames there are
         return sink.path
 
     def plot(self, path: str | os.PathLike[str] | None = None) -> Figure:

@@ -184,7 +184,7 @@ def _spaced(words: str, size_px: int, bold: bool) -> Cover:
     """As `_glyphs` of letters that the font has, from where they begin to where the next text begins."""
     with _ONE_AT_A_TIME:
         glyphs, font = _drawn(words, size_px, bold)
-        left = max(0, round(font.get_bitmap_offset()[0] / 64))
+        left = max(0, math.floor(font.get_bitmap_offset()[0] / 64))  # the font's drawing begins with a whole pixel
         advance = round(sum(font.load_char(ord(letter)).horiAdvance for letter in words) / 64)
     inked = glyphs.shape[1] - int(np.argmax(glyphs[:, ::-1].any(axis=0)))
     canvas = np.zeros((len(glyphs), max(advance, left + inked)), np.uint8)

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from ..errors import MissingDependencyError, OutputError
+from ..errors import OutputError, check_imaging
 
 if TYPE_CHECKING:
     from av.packet import Packet
@@ -63,12 +63,10 @@ CLUSTERED = {"cluster_time_limit": str(round(1000 * KEY_S)), "flush_packets": "1
 
 
 def check_codec(path: Path, codec: str) -> None:
-    """Check that `codec` is known, fits the suffix of `path` and can be encoded here.
+    """Check that `codec` is known, fits the suffix of `path` and can be encoded here; else OutputError."""
+    check_imaging()
+    import av
 
-    Raises:
-        OutputError: one of these does not hold.
-        MissingDependencyError: PyAV is not installed.
-    """
     if codec not in CODECS:
         raise OutputError(f"an overlay's codec is one of {', '.join(CODECS)}; got {codec!r}")
     suffixes = CODECS[codec].suffixes
@@ -78,10 +76,6 @@ def check_codec(path: Path, codec: str) -> None:
             f"an overlay is a still (.png, .jpg, .jpeg) or {codec} video ({', '.join(suffixes)}), but '{path.name}' is "
             f"neither{why}; change the suffix or the codec"
         )
-    try:
-        import av
-    except ModuleNotFoundError:
-        raise MissingDependencyError("an overlay video needs the package 'av'; run: pip install av") from None
     if CODECS[codec].encoder not in av.codecs_available:
         raise OutputError(
             f"FFmpeg of the package 'av' has no {CODECS[codec].encoder}, which {codec} needs; take av's own wheels, "

@@ -9,7 +9,7 @@ import numpy as np
 
 from ..errors import InputError
 from ..results import FaceResult, FrameResult, ModelInfo
-from .style import HEAD_IN, INK, LEFT, MUTED, RIGHT, TRACKS, au_name, draw_title, shortened
+from .style import GAP, HEAD_IN, INK, LEFT, MUTED, RIGHT, TRACKS, au_name, draw_title, shortened
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -26,11 +26,7 @@ def heatmap_height(frames: Sequence[FrameResult]) -> float:
 
 
 def draw_heatmap(panel: SubFigure, height_in: float, frames: Sequence[FrameResult], codes: Sequence[str]) -> None:
-    """Draw the faces of stills: darker for a higher probability, bold and framed where the AU occurs.
-
-    Raises:
-        InputError: there are too many faces for one figure.
-    """
+    """Draw the faces of stills: darker for a higher probability, bold and framed where the AU occurs."""
     rows = _rows(frames)
     if len(rows) > MAX_ROWS:
         raise InputError(
@@ -63,10 +59,7 @@ def _draw_cells(axes: Axes, rows: list[tuple[FrameResult, FaceResult | None]], c
     values = np.full((len(rows), columns), np.nan)
     for place, (_, face) in enumerate(rows):
         if face is None:
-            hatch = Rectangle(
-                (0, place - 0.5), columns, 1, facecolor="white", edgecolor="#cbd5e1", hatch="/////", linewidth=0
-            )
-            axes.add_patch(hatch)
+            axes.add_patch(Rectangle((0, place - 0.5), columns, 1, **GAP))
             note = {"facecolor": "white", "edgecolor": "none", "boxstyle": "round,pad=0.3"}
             axes.text(
                 columns / 2, place, "no face found", ha="center", va="center", color=MUTED, fontsize=9.5, bbox=note

@@ -8,7 +8,7 @@ from functools import lru_cache
 import numpy as np
 from numpy.typing import NDArray
 
-from ..errors import InputError
+from ..errors import InputError, import_cv2
 from ..results import Baseline, FaceResult, FrameResult, ModelInfo
 from . import drawing
 from .drawing import Box, Colour, Image, Layer, Sheet
@@ -40,7 +40,9 @@ def annotate(image_bgr: NDArray[np.uint8], result: FrameResult) -> NDArray[np.ui
 
     Raises:
         InputError: the image is not a BGR image of uint8.
+        MissingDependencyError: OpenCV cannot be loaded.
     """
+    import_cv2()
     if image_bgr.ndim != 3 or image_bgr.shape[2] != 3 or image_bgr.dtype != np.uint8 or not image_bgr.size:
         raise InputError(
             f"an overlay needs a BGR image of shape (H, W, 3) and dtype uint8; got {image_bgr.shape} "

@@ -32,11 +32,7 @@ class Series:
 
 
 def codes_of(frames: Sequence[FrameResult]) -> tuple[str, ...]:
-    """The AU codes that the frames carry, in order; without any face those of the model's label set that are on.
-
-    Raises:
-        InputError: faces carry different AUs.
-    """
+    """The AU codes that the frames carry, in order; without any face those of the model's label set that are on."""
     sets = {tuple(face.aus) for frame in frames for face in frame.faces}
     if len(sets) > 1:
         raise InputError(

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Generic, Protocol, TypeVar
 
 from ..atomic import RESULTS, first_time, incomplete, place, scratch, told
 from ..errors import OutputError
-from ..results import FrameResult
+from ..results import Ending, FrameResult
 
 if TYPE_CHECKING:
     from typing_extensions import Self
@@ -27,7 +27,7 @@ class Sink(Protocol):
     def __enter__(self) -> Self: ...
 
     def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None, /
     ) -> None: ...
 
 
@@ -36,11 +36,15 @@ class FileSink(ABC, Generic[Item]):
 
     Frames go to a file in a hidden folder beside `path`, which no other sink shares. A clean end of the `with` block
     gives the file its name; of two sinks for one `path`, the last to end stays, and a link at `path` is replaced, not
-    followed. A block that ends by an exception leaves what was written as `STEM.incomplete.SUFFIX`, and an earlier
-    `path` as it was; so does a process that is killed, as soon as the next one writes into that folder. Without a
-    single frame nothing is left.
+    followed. A block that ends by an exception, or whose frames are of a source that broke off, leaves what was written
+    as `STEM.incomplete.SUFFIX`, and an earlier `path` as it was; so does a process that is killed, as soon as the next
+    one writes into that folder. Without a single frame nothing is left.
 
     A subclass says how to turn a result into an item, and how to open, extend and finish the file.
+
+    Attributes:
+        final_path: the file that is there after the block: `path`, its `.incomplete` name, or None when nothing is.
+        replaced: whether `final_path` was there before and is another one now.
 
     Raises:
         OutputError: on construction when `path` is a folder, on writing or closing when the file cannot be written.
@@ -55,20 +59,11 @@ class FileSink(ABC, Generic[Item]):
         self._target = self.path.absolute()
         self._place = ExitStack()  # of the part file
         self._part: Path | None = None
-        self._final: Path | None = None
-        self._replaced = False
+        self.final_path: Path | None = None
+        self.replaced = False
         self._opened = self._closed = False
         self._written = 0
-
-    @property
-    def final_path(self) -> Path | None:
-        """The file that is there after the block: `path`, its `.incomplete` name, or None when nothing is."""
-        return self._final
-
-    @property
-    def replaced(self) -> bool:
-        """Whether `final_path` was there before and is another one now."""
-        return self._replaced
+        self._endings: set[Ending] = set()
 
     def write(self, result: FrameResult) -> None:
         """Add one frame.
@@ -85,6 +80,7 @@ class FileSink(ABC, Generic[Item]):
                 self._opened = True
             self._put(item)
         self._written += 1
+        self._endings.add(result.ending)
 
     def _new_part(self) -> Path:
         folder = self._target.parent
@@ -107,9 +103,9 @@ class FileSink(ABC, Generic[Item]):
                     if self._opened:
                         self._finish()
                     if self._written and complete:
-                        self._final = self._put_at(self.path)
+                        self.final_path = self._put_at(self.path)
             finally:
-                if self._part is not None and self._final is None:
+                if self._part is not None and self.final_path is None:
                     self._keep_incomplete(self._part)
 
     def _keep_incomplete(self, part: Path) -> None:
@@ -117,25 +113,23 @@ class FileSink(ABC, Generic[Item]):
             part.unlink(missing_ok=True)
             return
         try:
-            self._final = self._put_at(incomplete(self.path))
+            self.final_path = self._put_at(incomplete(self.path))
         except OSError:  # it stays where it was written
-            self._final = part if part.exists() else None
+            self.final_path = part if part.exists() else None
 
     def _put_at(self, path: Path) -> Path:
         replaces, target = os.path.lexists(path), self._target.with_name(path.name)
         if self._part is not None:
             place(self._part, target)
-        self._replaced = replaces
+        self.replaced = replaces
         return path
 
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
         if kind is None:
-            self.close()
+            self.close(complete=not any(ending.broken_off for ending in self._endings))
             return
         with suppress(OutputError):  # the error that ended the block is the one to show
             self.close(complete=False)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import PurePath
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from ..aus import ACTION_UNITS, au_code
 from ..results import ModelInfo
@@ -13,6 +13,7 @@ if TYPE_CHECKING:
 
 TRACKS = ("#3b82f6", "#f97316", "#10b981", "#ec4899", "#8b5cf6", "#06b6d4", "#eab308", "#84cc16")
 INK, MUTED, FAINT, WARNING = "#1e293b", "#64748b", "#e2e8f0", "#dc2626"
+GAP: dict[str, Any] = {"facecolor": "white", "edgecolor": "#cbd5e1", "hatch": "/////", "linewidth": 0}
 LETTERS = "    A, B, C: how reliable an AU is, A the most"
 UNTRAINED = "untrained model: scores mean nothing"
 

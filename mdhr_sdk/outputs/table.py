@@ -22,11 +22,7 @@ def columns(codes: Sequence[str]) -> list[str]:
 
 
 def records(results: Iterable[FrameResult], codes: Sequence[str]) -> Iterator[dict[str, object]]:
-    """The rows of all frames, each face checked to carry the AUs `codes` and no others.
-
-    Raises:
-        InputError: a face carries other AUs than the columns.
-    """
+    """The rows of all frames; InputError where a face carries other AUs than `codes`, which the columns are of."""
     expected = set(codes)
     for result in results:
         for face in result.faces:

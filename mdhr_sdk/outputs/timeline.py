@@ -14,7 +14,7 @@ from ..errors import InputError, OutputError
 from ..results import FrameResult, ModelInfo
 from .heatmap import draw_heatmap, heatmap_height
 from .series import Series, absence, codes_of, reduced, spread, spread_flags, spread_time, track_series
-from .style import FAINT, HEAD_IN, INK, LEFT, MARGIN, MUTED, RIGHT, WIDTH_IN, au_name, draw_title, track_colour
+from .style import FAINT, GAP, HEAD_IN, INK, LEFT, MARGIN, MUTED, RIGHT, WIDTH_IN, au_name, draw_title, track_colour
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -24,8 +24,6 @@ FIGURES = (".png", ".pdf", ".svg")
 ROW_IN, FOOT_IN = 0.46, 0.65
 COLUMNS = 1500  # points along the time axis that the page can show
 MAX_SOURCES, MAX_LEGEND = 12, 8
-GAP: dict[str, Any] = {"facecolor": "white", "edgecolor": "#cbd5e1", "hatch": "/////", "linewidth": 0}
-
 NEUTRAL: dict[str, Any] = {"color": "#e2e8f0", "linewidth": 0}
 
 
@@ -67,12 +65,7 @@ def draw_timeline(results: Sequence[FrameResult]) -> Figure:
 
 
 def save_timeline(frames: Sequence[FrameResult], path: Path) -> Figure:
-    """Draw the timeline and write it whole to `path`, as PNG, PDF or SVG by its suffix; returns the figure.
-
-    Raises:
-        InputError: as `draw_timeline`.
-        OutputError: the file cannot be written, or is of another kind.
-    """
+    """Draw the timeline and write it whole to `path`, as PNG, PDF or SVG by its suffix; returns the figure."""
     if path.suffix.lower() not in FIGURES:
         raise OutputError(f"a plot is one of {', '.join(FIGURES)}, but '{path.name}' is not; change the suffix")
     figure = draw_timeline(frames)
@@ -110,7 +103,8 @@ def _draw_video(panel: SubFigure, height_in: float, frames: list[FrameResult], c
     for row in range(rows):
         axes.append(panel.add_subplot(grid[row], sharex=axes[0] if axes else None))
         _draw_row(axes[row], codes[row] if codes else "", frames[0].model, row == rows - 1)
-        _draw_gaps(axes[row], absent)
+        if absent.occurrence.any():  # frames without any face
+            axes[row].fill_between(spread_time(absent.time_s), spread(absent.probability[:, 0]), zorder=1.5, **GAP)
         if neutral_s:
             axes[row].axvspan(neutral_s[0], neutral_s[-1], zorder=1, **NEUTRAL)
         if codes:
@@ -142,13 +136,6 @@ def _draw_row(axes: Axes, code: str, model: ModelInfo, last: bool) -> None:
         axes.text(1.006, level, str(level), transform=axes.transAxes, va=align, color="#94a3b8", fontsize=6.5)
     if last:
         axes.set_xlabel("time (s)", fontsize=9.5, color=MUTED, labelpad=6)
-
-
-def _draw_gaps(axes: Axes, absent: Series) -> None:
-    """Hatch the frames without any face."""
-    time_s, value = spread_time(absent.time_s), spread(absent.probability[:, 0])
-    if np.isfinite(value).any():
-        axes.fill_between(time_s, value, zorder=1.5, **GAP)
 
 
 def _draw_curve(axes: Axes, series: Series, row: int, track: int, alone: bool) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -13,7 +13,7 @@ from ..runtime import Session
 from ..runtime.session import check_finite
 from ..vision import prepare
 from .clock import StageClock
-from .scoring import Crop, Held, Scored
+from .scoring import Crop, Scored
 
 
 @dataclass
@@ -61,53 +61,41 @@ class ClipAssembler:
 MAX_BATCH = 8  # clips a call: bounds memory when many faces end together
 
 
-@dataclass(frozen=True)
-class ClipModel:
-    """A clip session and how its input is made."""
-
-    session: Session
-    config: FolderConfig
-
-    def score(self, clips: list[Clip], clock: StageClock) -> Iterator[tuple[Clip, NDArray[np.float32]]]:
-        """Each clip with its probabilities (frames of the clip, N); padding is added before and dropped after."""
-        length, preprocessing = self.config.clip_length, self.config.preprocessing
-        for start in range(0, len(clips), MAX_BATCH):
-            batch = clips[start : start + MAX_BATCH]
-            with clock("align"):
-                crops = np.concatenate([clip.padded(length) for clip in batch])
-                frames = prepare(crops, preprocessing.mean, preprocessing.std)
-            with clock("model"):
-                scores = self.session.run({"clip": frames.reshape(len(batch), length, *frames.shape[1:])})["scores"]
-            check_finite(self.session, scores)
-            for clip, rows in zip(batch, scores, strict=True):
-                yield clip, np.clip(rows[: len(clip.indices)], 0.0, 1.0)
-
-
 class ClipScoring:
     """Consecutive windows of T frames (supplement section 4); a frame is scored at most T - 1 frames later."""
 
-    def __init__(self, model: ClipModel, clock: StageClock) -> None:
-        self._model = model
+    def __init__(self, session: Session, config: FolderConfig, clock: StageClock) -> None:
+        self._session = session
+        self._config = config
         self._clock = clock
         self._assemblers: dict[int, ClipAssembler] = {}  # by source
-        self._held = Held()
+        self._held: dict[int, list[Scored]] = {}  # scores that were not given out, by source
 
     def push(self, frames: Mapping[int, tuple[int, Mapping[int, Crop]]]) -> dict[int, list[Scored]]:
         done: list[tuple[int, Clip]] = []
         for source, (index, crops) in frames.items():
             if source not in self._assemblers:
-                self._assemblers[source] = ClipAssembler(self._model.config.clip_length)
+                self._assemblers[source] = ClipAssembler(self._config.clip_length)
             done += [(source, clip) for clip in self._assemblers[source].push(index, crops)]
         self._score(done)
-        return {source: self._held.give(source) for source in frames}
+        return {source: self._held.pop(source, []) for source in frames}
 
     def flush(self, source: int) -> list[Scored]:
         if source in self._assemblers:
             self._score([(source, clip) for clip in self._assemblers.pop(source).flush()])
-        return self._held.give(source)
+        return self._held.pop(source, [])
 
     def _score(self, clips: list[tuple[int, Clip]]) -> None:
-        scored = self._model.score([clip for _, clip in clips], self._clock)
-        for (source, _), (clip, rows) in zip(clips, scored, strict=True):
-            for index, row in zip(clip.indices, rows, strict=True):
-                self._held.add(source, Scored(index, clip.track_id, row))
+        """Hold the scores of clips; the padding is added before and dropped after."""
+        length, preprocessing = self._config.clip_length, self._config.preprocessing
+        for start in range(0, len(clips), MAX_BATCH):
+            batch = clips[start : start + MAX_BATCH]
+            with self._clock("align"):
+                crops = np.concatenate([clip.padded(length) for _, clip in batch])
+                frames = prepare(crops, preprocessing.mean, preprocessing.std)
+            with self._clock("model"):
+                scores = self._session.run({"clip": frames.reshape(len(batch), length, *frames.shape[1:])})["scores"]
+            check_finite(self._session, scores)
+            for (source, clip), rows in zip(batch, np.clip(scores, 0.0, 1.0), strict=True):
+                held = self._held.setdefault(source, [])
+                held += [Scored(index, clip.track_id, row) for index, row in zip(clip.indices, rows, strict=False)]

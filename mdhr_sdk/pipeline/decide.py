@@ -12,8 +12,8 @@ from numpy.typing import NDArray
 
 from ..errors import InputError
 from ..modelfolder.config import Preprocessing
-from ..results import AUScore, Baseline, FaceResult, FrameResult, ModelInfo
-from ..vision import Face, Frame, SourceInfo
+from ..results import AUScore, Baseline, Ending, FaceResult, FrameResult, ModelInfo
+from ..vision import Face, SourceInfo
 from .crops import Found
 from .neutral import NeutralBaseline
 from .scoring import Crop, Scored
@@ -52,15 +52,6 @@ class Naming:
         return FaceResult(track_id, face.box_px, face.landmarks_px, aus, baseline)
 
 
-@dataclass(frozen=True)
-class Pending:
-    """A frame that waits for the scores of its faces; its image is empty unless it is to be kept."""
-
-    frame: Frame
-    faces: dict[int, Face]
-    seen: int
-
-
 class Waiting:
     """The frames of one source that wait for scores: they come out in order, once all their faces are scored."""
 
@@ -69,9 +60,10 @@ class Waiting:
         self._keep_images = keep_images
         self._fps = fps
         self._baseline = NeutralBaseline(naming.info.neutral_s) if naming.info.neutral_s else None
-        self._waiting: deque[Pending] = deque()
+        self._waiting: deque[Found] = deque()  # without pictures, unless they are kept
         self._scores: dict[tuple[int, int], NDArray[np.float32]] = {}  # (frame index, track id) -> (N,)
         self._newest = 0
+        self.ending = Ending()
 
     def take(self, found: Found, crops: Mapping[int, Crop]) -> None:
         """Take the next frame and the crops of its faces; one without a crop counts as not found."""
@@ -79,7 +71,7 @@ class Waiting:
         image = frame.image.copy() if self._keep_images else _NO_IMAGE  # its producer may reuse the buffer
         self._newest = frame.index
         faces = {track_id: found.faces[track_id] for track_id in crops}
-        self._waiting.append(Pending(replace(frame, image=image), faces, found.seen))
+        self._waiting.append(Found(replace(frame, image=image), faces, found.seen))
 
     def give(self, scores: Iterable[Scored]) -> Iterator[FrameResult]:
         """Take scores; yields the results that are now complete."""
@@ -91,7 +83,7 @@ class Waiting:
             self._waiting.popleft()
             yield self._result(pending)
 
-    def _result(self, pending: Pending) -> FrameResult:
+    def _result(self, pending: Found) -> FrameResult:
         frame = pending.frame
         scores = {track_id: self._scores.pop((frame.index, track_id)) for track_id in pending.faces}
         told: dict[int, tuple[NDArray[np.float32], Baseline]] = {i: (row, "off") for i, row in scores.items()}
@@ -110,4 +102,5 @@ class Waiting:
             dropped=frame.dropped,
             faces_seen=pending.seen,
             fps=self._fps,
+            ending=self.ending,
         )

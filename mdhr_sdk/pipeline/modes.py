@@ -18,18 +18,13 @@ Opened = tuple[Session | StreamGraphs, ModelInfo, str]  # what runs a mode, as w
 
 
 def open_mode(folder: ModelFolder, backend: str, options: SessionOptions, mode: Mode) -> Opened:
-    """Open what runs a mode.
-
-    Raises:
-        BackendError, ModelFolderError: as `open_session`.
-    """
-    model: Session | StreamGraphs
+    """Open what runs a mode; raises as `open_session`."""
     if mode == "stream":
-        model = StreamGraphs.open(folder, backend, options)
-        session, choice = model.encoder, model.choice
+        graphs = StreamGraphs.open(folder, backend, options)
+        session, choice = graphs.encoder, graphs.choice
     else:
+        graphs = None
         session, choice = open_session(folder, backend, options)
-        model = session
     config = folder.config
     info = ModelInfo(
         name=folder.path.resolve().name,
@@ -43,7 +38,7 @@ def open_mode(folder: ModelFolder, backend: str, options: SessionOptions, mode: 
         trained_on=config.trained_on,
         tiers=config.tiers,
     )
-    return model, info, choice
+    return session if graphs is None else graphs, info, choice
 
 
 def checked(name: str, value: Choice, choices: Any) -> Choice:

@@ -14,7 +14,8 @@ from .crops import CropFinder, Found
 from .decide import Naming, Waiting
 from .finders import Finders
 from .modes import Policy
-from .readers import LIVE, Reader, Readers, SourceStatus, log
+from .reader import LIVE, Reader, SourceStatus, log
+from .readers import Readers
 from .scoring import Crop, Scoring
 
 MAX_SOURCES = 64  # each has a thread and a face finder of its own
@@ -57,11 +58,7 @@ def together(sources: Sequence[Source]) -> Sequence[Source]:
 
 
 def in_turn(sources: Sequence[Source]) -> list[Sequence[Source]]:
-    """Files one after the other; what may be live all at once, since it does not wait.
-
-    Raises:
-        InputError: more than 64 live sources.
-    """
+    """Files one after the other; what may be live all at once, as `together`, since it does not wait."""
     live = together([one for one in sources if one.kind in LIVE])
     groups: list[Sequence[Source]] = []
     for one in sources:
@@ -93,11 +90,7 @@ class Run:
         self._stopped = self._finishing = False
 
     def results(self) -> Generator[FrameResult, None, None]:
-        """Yield the frames of all sources as they become due.
-
-        Raises:
-            SupersededError: the run was stopped.
-        """
+        """Yield the frames of all sources as they become due, or SupersededError once the run was stopped."""
         try:
             for group in self._groups:
                 self.check()
@@ -154,8 +147,8 @@ class Run:
             while due := group.readers.due():
                 self.check()
                 yield from group.step(due)
-                for reader in group.take_broken():
-                    error = self._broken(reader, len(group.readers.all) > 1)
+                while group.broken:
+                    error = self._told(*group.broken.pop(0), len(group.readers.all) > 1)
                     broken = broken or error
         except SupersededError:
             raise
@@ -174,14 +167,6 @@ class Run:
         if broken is not None:
             raise broken
 
-    def _broken(self, reader: Reader, others: bool) -> MDHRError | None:
-        """Tell of a source that ended by an error; returns the error if it is to come last."""
-        error = reader.error
-        assert error is not None
-        if not isinstance(error, MDHRError):  # Ctrl-C or the interpreter's end
-            raise error
-        return self._told(reader, error, others)
-
     def _unanswered(self, readers: Readers) -> MDHRError | None:
         """Tell of the cameras and streams that had not opened when reading was ended; the first such error."""
         late = [one for one in readers.all if one.source.kind in LIVE and not one.opened and not one.ended]
@@ -189,7 +174,10 @@ class Run:
         told = [self._told(one, SourceError(f"{one.source.name} never answered"), others) for one in late]
         return next(iter(told), None)
 
-    def _told(self, reader: Reader, error: MDHRError, others: bool) -> MDHRError | None:
+    def _told(self, reader: Reader, error: BaseException, others: bool) -> MDHRError | None:
+        """Tell of a source that ended by an error; returns the error if it is to come last."""
+        if not isinstance(error, MDHRError):  # Ctrl-C or the interpreter's end
+            raise error
         self.errors.append((reader.source.name, error))
         skips = self.plan.on_error == "skip"
         if skips or others:
@@ -201,14 +189,19 @@ class Run:
 
 @dataclass
 class _Group:
-    """Sources that are read at the same time. Those that have begun have frames that wait for scores."""
+    """Sources that are read at the same time.
+
+    Attributes:
+        waiting: the frames that wait for scores, of the sources that have begun.
+        broken: sources that ended by an error which nobody was told of yet.
+    """
 
     readers: Readers
     scoring: Scoring
     plan: Plan
     finished: set[str]
     waiting: dict[Reader, Waiting] = field(default_factory=dict)
-    broken: list[Reader] = field(default_factory=list)
+    broken: list[tuple[Reader, BaseException]] = field(default_factory=list)
 
     def step(self, due: dict[int, Frame | Found | None]) -> Iterator[FrameResult]:
         """Take what is due, the faces of all in one batch; None ends a source."""
@@ -225,25 +218,21 @@ class _Group:
             if reader.error is None:
                 self.finished.add(reader.source.name)
             else:
-                self.broken.append(reader)
+                self.broken.append((reader, reader.error))
 
     def end(self, reader: Reader) -> Iterator[FrameResult]:
         """Score what still waits of a source; its face finder is given back first."""
         if reader in self.waiting:
             reader.release()
+            waiting = self.waiting.pop(reader)
+            waiting.ending.broken_off = reader.error is not None
             scored = self.scoring.flush(self.readers.all.index(reader))
-            yield from _given(reader, self.waiting.pop(reader).give(scored))
-
-    def take_broken(self) -> list[Reader]:
-        """The sources that ended by an error since the last call."""
-        broken, self.broken = self.broken, []
-        return broken
+            yield from _given(reader, waiting.give(scored))
 
     def _cut(self, reader: Reader, item: Frame | Found) -> tuple[int, dict[int, Crop]]:
-        found = reader.find(item) if isinstance(item, Frame) else item
+        found, crops = reader.cut(item)
         if reader not in self.waiting:
             self.waiting[reader] = Waiting(self.plan.naming, self.plan.images, reader.source.info.fps)
-        crops = reader.crops(found)
         self.waiting[reader].take(found, crops)
         return found.frame.index, crops
 

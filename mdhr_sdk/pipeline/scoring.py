@@ -35,17 +35,3 @@ class Scoring(Protocol):
     def flush(self, source: int) -> list[Scored]:
         """Nothing follows from this source."""
         ...
-
-
-class Held:
-    """Scores that a run has, and has not given out."""
-
-    def __init__(self) -> None:
-        self._scored: dict[int, list[Scored]] = {}
-
-    def add(self, source: int, scored: Scored) -> None:
-        self._scored.setdefault(source, []).append(scored)
-
-    def give(self, source: int) -> list[Scored]:
-        """All of a source, in the order in which they came."""
-        return self._scored.pop(source, [])

@@ -12,7 +12,7 @@ from ..modelfolder.config import FolderConfig
 from ..runtime.stream.scorer import StreamScore, StreamScorer
 from ..vision import prepare
 from .clock import StageClock
-from .scoring import Crop, Held, Scored
+from .scoring import Crop, Scored
 
 Face = tuple[int, int]  # source, track
 
@@ -28,7 +28,7 @@ class StreamScoring:
         self._config = config
         self._clock = clock
         self._began: dict[Face, int] = {}  # source's number of a stream's first frame
-        self._held = Held()
+        self._held: dict[int, list[Scored]] = {}  # scores that were not given out, by source
         scorer.discard()  # what an earlier source left when it was given up
 
     def push(self, frames: Mapping[int, tuple[int, Mapping[int, Crop]]]) -> dict[int, list[Scored]]:
@@ -42,14 +42,14 @@ class StreamScoring:
                 self._began.setdefault(face, frames[face[0]][0])
             self._keep(lambda: self._scorer.push(dict(zip(faces, stacked, strict=True))))
             self._end(left)
-        return {number: self._held.give(number) for number in frames}
+        return {number: self._held.pop(number, []) for number in frames}
 
     def flush(self, source: int) -> list[Scored]:
         with self._clock("model"):
             # A step that failed has ended its streams already.
             self._end([cast(Face, key) for key in self._scorer.keys if cast(Face, key)[0] == source])
         self._began = {face: index for face, index in self._began.items() if face[0] != source}
-        return self._held.give(source)
+        return self._held.pop(source, [])
 
     def _end(self, faces: list[Face]) -> None:
         self._keep(lambda: self._scorer.finish(faces))
@@ -67,4 +67,5 @@ class StreamScoring:
     def _hold(self, scores: Iterable[StreamScore]) -> None:
         for score in scores:
             source, track = cast(Face, score.key)
-            self._held.add(source, Scored(self._began[source, track] + score.frame, track, score.scores))
+            scored = Scored(self._began[source, track] + score.frame, track, score.scores)
+            self._held.setdefault(source, []).append(scored)

@@ -8,14 +8,13 @@ import threading
 import weakref
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from types import TracebackType
 from typing import TYPE_CHECKING
 
 from ..errors import InputError, MDHRError, SourceError, SupersededError
 from ..outputs import Results
 from ..results import FrameResult
 from ..vision import Source
-from .readers import SourceStatus
+from .reader import SourceStatus
 from .run import Run
 
 if TYPE_CHECKING:
@@ -33,11 +32,7 @@ class Turns:
 
     @contextmanager
     def turn(self) -> Iterator[None]:
-        """The block uses the detector.
-
-        Raises:
-            InputError: another thread is using it, or this process was forked from the one that made it.
-        """
+        """The block uses the detector; InputError where another thread does, or in a process that was forked."""
         self.check_process()
         if not self._lock.acquire(blocking=False):
             raise InputError(
@@ -137,10 +132,8 @@ class ResultStream(Iterator[FrameResult]):
 
     def close(self) -> None:
         """End the run and its threads; may be called twice and from any thread."""
-        if (
-            inspect.getgeneratorstate(self._frames) == inspect.GEN_RUNNING
-        ):  # another thread waits for a result: it gets SupersededError
-            self._run.stop()
+        if inspect.getgeneratorstate(self._frames) == inspect.GEN_RUNNING:
+            self._run.stop()  # another thread waits for a result: it gets SupersededError
         else:
             self._frames.close()
 
@@ -192,7 +185,5 @@ class ResultStream(Iterator[FrameResult]):
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self.close()

@@ -23,30 +23,28 @@ class _Quiet:
         with self._lock:
             self._depth += 1
             if self._depth == 1:
-                self._redirect()
+                self._saved = _silenced()
 
     def __exit__(self, *_: object) -> None:
         with self._lock:
             self._depth -= 1
-            if self._depth == 0:
-                self._restore()
+            if self._depth == 0 and self._saved is not None:
+                os.dup2(self._saved, 2)
+                os.close(self._saved)
 
-    def _redirect(self) -> None:
-        if sys.stderr is not None:
-            sys.stderr.flush()
-        try:
-            self._saved = os.dup(2)
-        except OSError:  # a service without a standard error stream has nothing to silence
-            return
-        null = os.open(os.devnull, os.O_WRONLY)
-        os.dup2(null, 2)
-        os.close(null)
 
-    def _restore(self) -> None:
-        if self._saved is not None:
-            os.dup2(self._saved, 2)
-            os.close(self._saved)
-            self._saved = None
+def _silenced() -> int | None:
+    """Point descriptor 2 to the null device; returns what it was, None for a service without an error stream."""
+    if sys.stderr is not None:
+        sys.stderr.flush()
+    try:
+        saved = os.dup(2)
+    except OSError:
+        return None
+    null = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(null, 2)
+    os.close(null)
+    return saved
 
 
 quiet = _Quiet()

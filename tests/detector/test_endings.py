@@ -26,7 +26,7 @@ from fakes import (
     video,
     wanted,
 )
-from mdhr_sdk import AUDetector, Results
+from mdhr_sdk import AUDetector, CsvSink, Results
 from mdhr_sdk.errors import BackendError, ConfigError, InputError, SourceError, SupersededError, TruncatedSourceError
 from mdhr_sdk.vision import Face, Source
 
@@ -63,7 +63,11 @@ def test_a_source_that_breaks_off_gives_the_scores_of_all_its_frames(
         assert path.name == "cut_aus.incomplete.csv"
 
 
-def test_a_stream_that_breaks_off_yields_all_its_frames_first(detector: AUDetector, cut_video: Path):
+def test_a_stream_that_breaks_off_yields_all_its_frames_first(detector: AUDetector, cut_video: Path, tmp_path: Path):
+    with CsvSink(tmp_path / "own.csv", CODES) as sink:
+        for frame in detector.predict(cut_video, stream=True, on_error="skip"):
+            sink.write(frame)
+    assert sink.final_path == tmp_path / "own.incomplete.csv"
     stream, frames = detector.predict(cut_video, stream=True), []
     with pytest.raises(TruncatedSourceError) as caught:
         frames.extend(stream)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import sys
 
 import cv2
 import numpy as np
@@ -10,7 +11,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from mdhr_sdk.errors import InputError, OutputError
+from mdhr_sdk.errors import InputError, MissingDependencyError, OutputError
 from mdhr_sdk.outputs import OverlaySink, annotate, drawing, overlay, panel
 
 BLUE, ORANGE, RED, AMBER = (246, 130, 59), (22, 115, 249), (38, 38, 220), (11, 158, 245)
@@ -112,6 +113,13 @@ def test_other_images_are_refused(frame, image):
         annotate(image, frame(0))
 
 
+def test_without_opencv_it_is_one_line(tmp_path, frame, monkeypatch):
+    monkeypatch.setitem(sys.modules, "cv2", None)
+    for draw in (frame(0, size=(64, 64)).annotate, lambda: OverlaySink(tmp_path / "clip.mp4")):
+        with pytest.raises(MissingDependencyError, match="this needs OpenCV, which is not installed; run: pip install"):
+            draw()
+
+
 def test_a_still_is_the_annotated_frame(tmp_path, frame):
     result = frame(0, size=(101, 133))
     with OverlaySink(tmp_path / "still.PNG") as sink:
@@ -153,6 +161,14 @@ def test_what_is_laid_on_as_a_layer_is_what_would_have_been_drawn(x, y, size, oc
         drawing.text(image, left + 3, top + 10.25, "AU12 A", size, (255, 255, 255), occurs)
     drawing.lay(layered, x, y, drawing.Layer.of(sheet))
     np.testing.assert_allclose(layered.astype(int), direct.astype(int), atol=3)
+
+
+@pytest.mark.parametrize("size", [9, 13, 20])
+def test_a_number_that_counts_looks_as_if_it_were_drawn_as_a_whole(size):
+    one, other = (np.zeros((40, 400, 3), np.uint8) for _ in range(2))
+    for image, counts in ((one, True), (other, False)):
+        drawing.text(image, 5, 20, "frame 137   5.48 s", size, (255, 255, 255), counts=counts)
+    np.testing.assert_array_equal(one, other)
 
 
 def test_a_number_that_counts_keeps_its_width_and_needs_no_new_glyph():

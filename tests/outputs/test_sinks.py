@@ -8,23 +8,36 @@ import sys
 from pathlib import Path
 
 import av
-import pandas as pd
 import pytest
 
 from mdhr_sdk.atomic import LOCK, RESULTS, incomplete
+from mdhr_sdk.aus import label_set
 from mdhr_sdk.errors import InputError, OutputError
 from mdhr_sdk.outputs import CsvSink, OverlaySink
+from mdhr_sdk.results import FrameResult
+
+CODES = label_set("bp4d").codes
 
 
 def names(folder: Path) -> set[str]:
     return {path.name for path in folder.iterdir()}
 
 
+def sink_of(path: Path) -> CsvSink | OverlaySink:
+    return CsvSink(path, CODES) if path.suffix == ".csv" else OverlaySink(path)
+
+
+def written(path: Path, result: FrameResult, complete: bool = True) -> CsvSink | OverlaySink:
+    sink = sink_of(path)
+    sink.write(result)
+    sink.close(complete)
+    return sink
+
+
 @pytest.mark.parametrize("name", ["scores.csv", "clip.mp4"])
-def test_the_file_appears_only_when_it_is_complete(tmp_path, frame, codes, name):
+def test_the_file_appears_only_when_it_is_complete(tmp_path, frame, name):
     path = tmp_path / "deep" / "er" / name
-    sink = CsvSink(path, codes) if path.suffix == ".csv" else OverlaySink(path, 25)
-    with sink:
+    with sink_of(path) as sink:
         assert not path.parent.exists()
         sink.write(frame(0, size=(64, 64)))
         (place,) = path.parent.iterdir()
@@ -34,13 +47,9 @@ def test_the_file_appears_only_when_it_is_complete(tmp_path, frame, codes, name)
     assert sink.final_path == path and not sink.replaced
 
 
-def test_a_file_tells_whether_it_stands_where_another_stood(tmp_path, frame, codes):
-    replaced = []
-    for complete in (True, True, False, False):
-        sink = CsvSink(tmp_path / "scores.csv", codes)
-        sink.write(frame(0))
-        sink.close(complete)
-        replaced.append(sink.replaced)
+def test_a_file_tells_whether_it_stands_where_another_stood(tmp_path, frame):
+    runs = (True, True, False, False)
+    replaced = [written(tmp_path / "scores.csv", frame(0), complete).replaced for complete in runs]
     assert replaced == [False, True, False, True]  # an incomplete file stands beside a complete one
 
 
@@ -55,6 +64,15 @@ def test_an_exception_keeps_what_was_written_beside_the_earlier_file(tmp_path, f
     assert path.read_text() == "earlier"
     assert sink.final_path == tmp_path / "scores.v1.incomplete.csv"
     assert len(sink.final_path.read_text().splitlines()) == 2
+
+
+def test_frames_of_a_source_that_broke_off_are_a_file_that_says_so(tmp_path, frame, codes):
+    """Also where nothing was raised, since sources that fail are skipped; it is known after the last frame."""
+    with CsvSink(tmp_path / "scores.csv", codes) as sink:
+        for result in (frame(0, source="whole.mp4"), last := frame(1)):
+            sink.write(result)
+        last.ending.broken_off = True
+    assert names(tmp_path) == {"scores.incomplete.csv"} and rows(sink.final_path) == 2
 
 
 def test_an_exception_before_the_first_frame_leaves_nothing(tmp_path, codes):
@@ -79,19 +97,17 @@ def test_a_bad_first_result_leaves_no_trace(tmp_path, frame):
     assert names(tmp_path) == set()
 
 
-def test_a_closed_sink_takes_no_more(tmp_path, frame, codes):
-    with CsvSink(tmp_path / "scores.csv", codes) as sink:
-        sink.write(frame(0))
+def test_a_closed_sink_takes_no_more(tmp_path, frame):
+    sink = written(tmp_path / "scores.csv", frame(0))
     sink.close()
     with pytest.raises(OutputError, match="open a new sink"):
         sink.write(frame(1))
 
 
 @pytest.mark.parametrize("name", ["scores.csv", "clip.mp4", "still.png"])
-def test_a_folder_that_cannot_be_made_is_one_line(tmp_path, frame, codes, name):
+def test_a_folder_that_cannot_be_made_is_one_line(tmp_path, frame, name):
     (tmp_path / "file").write_text("in the way")
-    path = tmp_path / "file" / name
-    sink = CsvSink(path, codes) if path.suffix == ".csv" else OverlaySink(path, 25)
+    sink = sink_of(tmp_path / "file" / name)
     with pytest.raises(OutputError) as caught, sink:
         sink.write(frame(0, size=(64, 64)))
     assert "cannot be written" in str(caught.value) and "\n" not in str(caught.value)
@@ -105,10 +121,10 @@ def test_a_folder_as_the_path_is_refused_before_any_work(tmp_path, codes):
 
 @pytest.mark.parametrize("name", ["scores.csv", "clip.mp4"])
 @pytest.mark.parametrize("complete", [True, False])
-def test_two_writers_of_one_name_do_not_meet(tmp_path, frame, codes, name, complete):
+def test_two_writers_of_one_name_do_not_meet(tmp_path, frame, name, complete):
     """In turns, frame by frame; each file is whole and its own, and the last one to end stays."""
     path, lengths = tmp_path / name, (3, 30)
-    sinks = [CsvSink(path, codes) if name == "scores.csv" else OverlaySink(path) for _ in lengths]
+    sinks = [sink_of(path) for _ in lengths]
     for index in range(30):
         for sink, length in zip(sinks, lengths, strict=True):
             if index < length:
@@ -127,60 +143,24 @@ def rows(path: Path) -> int:
         return len(list(video.decode(video=0)))
 
 
-TABLE = """
-import sys
-sys.path.insert(0, sys.argv[2])
-from conftest import CODES, make_frame
-from mdhr_sdk.outputs import CsvSink
-with CsvSink(sys.argv[1], CODES) as sink:
-    sink.write(make_frame(0, source=sys.argv[3]))
-    print("writing", flush=True)
-    sys.stdin.readline()
-    for index in range(1, 200):
-        sink.write(make_frame(index, source=sys.argv[3]))
-"""
-
-
-def test_two_processes_that_write_one_name_leave_one_whole_table(tmp_path):
-    words = [sys.executable, "-c", TABLE, str(tmp_path / "scores.csv"), str(Path(__file__).parent)]
-    started = [
-        subprocess.Popen([*words, name], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
-        for name in ("a.mp4", "b.mp4")
-    ]
-    for process in started:
-        assert process.stdout.readline() == "writing\n"
-    for process in started:
-        process.communicate("go\n", timeout=60)
-    assert [process.returncode for process in started] == [0, 0] and names(tmp_path) == {"scores.csv"}
-    table = pd.read_csv(tmp_path / "scores.csv")
-    assert table.source.nunique() == 1 and list(table.frame) == list(range(200))
-
-
-def test_a_link_is_replaced_and_what_it_points_to_stays(tmp_path, frame, codes):
+def test_a_link_is_replaced_and_what_it_points_to_stays(tmp_path, frame):
     other, path = tmp_path / "other.csv", tmp_path / "scores.csv"
     other.write_text("mine")
     for name in (path.name, ".scores.part.csv", "scores.incomplete.csv"):
         (tmp_path / name).symlink_to(other)
     for complete in (True, False):
-        sink = CsvSink(path, codes)
-        sink.write(frame(0))
-        sink.close(complete)
-        assert not sink.final_path.is_symlink() and rows(sink.final_path) == 1
+        final = written(path, frame(0), complete).final_path
+        assert not final.is_symlink() and rows(final) == 1
     assert other.read_text() == "mine" and (tmp_path / ".scores.part.csv").is_symlink()
 
 
-def test_names_of_255_bytes_can_be_written_and_kept_incomplete(tmp_path, frame, codes):
+def test_names_of_255_bytes_can_be_written_and_kept_incomplete(tmp_path, frame):
     for stem in ("x" * 251, "\u4e2d" * 83, "a: b%d?#"):
-        path = tmp_path / f"{stem}.csv"
         for complete in (True, False):
-            sink = CsvSink(path, codes)
-            sink.write(frame(0))
-            sink.close(complete)
-            assert sink.final_path.exists() and len(sink.final_path.name.encode()) <= 255
-        assert sink.final_path.name.endswith(".incomplete.csv")
-    with OverlaySink(tmp_path / "http:b%03d.mp4") as video:
-        video.write(frame(0, size=(64, 64)))
-    assert rows(tmp_path / "http:b%03d.mp4") == 1
+            final = written(tmp_path / f"{stem}.csv", frame(0), complete).final_path
+            assert final.exists() and len(final.name.encode()) <= 255
+        assert final.name.endswith(".incomplete.csv")
+    assert rows(written(tmp_path / "http:b%03d.mp4", frame(0, size=(64, 64))).final_path) == 1
 
 
 FULL = """

@@ -41,20 +41,6 @@ def test_rows_read_back_equal(tmp_path, frames, codes):
         assert got == {**dict.fromkeys(got, ""), **{key: str(value) for key, value in want.items()}}
 
 
-def test_a_frame_without_a_face_has_empty_cells(tmp_path, frame, codes):
-    with CsvSink(tmp_path / "a.csv", codes) as sink:
-        sink.write(frame(3, faces=0, trained=False))
-    (row,) = read(tmp_path / "a.csv")
-    filled = {key: value for key, value in row.items() if value}
-    assert filled == {
-        "source": "clip.mp4",
-        "frame": "3",
-        "timestamp_s": "0.12",
-        "status": "no_face",
-        "model": "demo: bp4d resnet18 (untrained)",
-    }
-
-
 @settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(source=st.text(min_size=1, max_size=20), scores=st.lists(st.floats(0, 1), min_size=12, max_size=12))
 def test_any_name_and_score_survives(tmp_path, face, frame, codes, source, scores):

@@ -6,9 +6,12 @@ import struct
 from collections.abc import Iterable, Sequence
 from fractions import Fraction
 from pathlib import Path
+from typing import Any
 
 import av
 import numpy as np
+
+from mdhr_sdk.vision import Frame, Source, list_sources
 
 SIZE = (96, 64)  # width, height
 
@@ -29,6 +32,13 @@ def noisy(index: int) -> np.ndarray:
 def number_of(image: np.ndarray) -> int:
     """Of a picture that is upright, its index modulo 20."""
     return round((float(image[-16:, -16:].mean()) - 40) / 8)
+
+
+def read(given: object, **options: Any) -> tuple[list[Frame], Source]:
+    """All frames of what is one source, and the source; options as those of `list_sources`."""
+    (source,) = list_sources(given, **options)
+    with source:
+        return list(source), source
 
 
 def write_video(

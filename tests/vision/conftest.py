@@ -10,22 +10,8 @@ import cv2
 import numpy as np
 import pytest
 
-import mdhr_sdk
+from made_videos import numbered
 from mdhr_sdk.vision import FaceMesher
-
-
-@pytest.fixture(scope="session")
-def demo() -> Path:
-    """320 x 320, 25 fps, 310 frames, one face throughout."""
-    return Path(mdhr_sdk.__path__[0]) / "assets" / "demo.mp4"
-
-
-@pytest.fixture(scope="session")
-def demo_frames(demo: Path) -> list[np.ndarray]:
-    capture = cv2.VideoCapture(str(demo))
-    frames = [capture.read()[1] for _ in range(40)]
-    capture.release()
-    return frames
 
 
 @pytest.fixture(scope="module")
@@ -41,7 +27,7 @@ def still_mesher() -> Iterator[FaceMesher]:
 
 
 @pytest.fixture
-def group(demo_frames: list[np.ndarray]) -> np.ndarray:
+def group(demo_frames: np.ndarray) -> np.ndarray:
     """Five small faces in a large picture, too far away for the whole-frame mesh."""
     image = np.full((720, 1280, 3), 90, np.uint8)
     for index, (x, y) in enumerate([(60, 80), (480, 60), (900, 100), (200, 440), (640, 420)]):
@@ -62,23 +48,10 @@ def task_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return path
 
 
-def level(index: int, size: tuple[int, int] = (64, 48)) -> np.ndarray:
-    """A grey picture whose brightness tells its index, with texture so that it does not compress to nothing."""
-    noise = np.random.default_rng(index).integers(0, 20, (size[1], size[0], 3), dtype=np.uint8)
-    return noise + np.uint8(index % 24 * 10)
-
-
 @pytest.fixture
-def make_video(tmp_path: Path) -> Callable[..., Path]:
-    def make(name: str = "clip.avi", frames: int = 30, fps: float = 30.0, fourcc: str = "MJPG") -> Path:
-        path = tmp_path / name
-        writer = cv2.VideoWriter(str(path), cv2.CAP_FFMPEG, cv2.VideoWriter_fourcc(*fourcc), fps, (64, 48))
-        for index in range(frames):
-            writer.write(level(index))
-        writer.release()
-        return path
-
-    return make
+def face_file(demo_frames: np.ndarray, tmp_path: Path) -> Path:
+    cv2.imwrite(str(tmp_path / "face.png"), demo_frames[0])
+    return tmp_path / "face.png"
 
 
 @pytest.fixture
@@ -87,7 +60,7 @@ def make_images(tmp_path: Path) -> Callable[..., Path]:
         for index, name in enumerate(names):
             path = tmp_path / folder / name
             path.parent.mkdir(parents=True, exist_ok=True)
-            cv2.imencode(path.suffix, level(index))[1].tofile(path)
+            cv2.imencode(path.suffix, numbered(index))[1].tofile(path)
         return tmp_path / folder
 
     return make

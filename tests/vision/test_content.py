@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import collections
 import logging
 import struct
 from pathlib import Path
@@ -11,7 +10,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from made_videos import write_sound, write_video
+from made_videos import read, write_sound, write_video
 from mdhr_sdk.errors import InputError, SourceError
 from mdhr_sdk.vision import list_sources
 from mdhr_sdk.vision.sources.content import held_by
@@ -46,21 +45,11 @@ def test_a_folder_takes_what_its_files_hold_and_names_what_it_skips(lab, caplog)
     assert record.getMessage() == ("skipped 5 files without picture or video: a.txt, b.csv, c.npz, tone.mp3, types.ts")
 
 
-def test_a_glob_names_what_it_skips_too(lab):
-    assert [path.name for path in list_sources(f"{lab}/*").skipped] == [
-        "a.txt",
-        "b.csv",
-        "c.npz",
-        "tone.mp3",
-        "types.ts",
-    ]
+def test_a_glob_names_what_it_skips_too_and_is_silent_where_it_skips_nothing(lab, caplog):
+    assert list_sources(f"{lab}/S*").skipped == () and not caplog.records
+    assert len(list_sources(f"{lab}/*").skipped) == 5
     with pytest.raises(SourceError, match=r"1 file looked at: b\.csv"):
         list_sources(f"{lab}/*.csv")
-
-
-def test_a_folder_without_anything_to_skip_says_nothing(lab, caplog):
-    assert list_sources(lab / "S01.mp4").skipped == ()
-    assert not caplog.records
 
 
 @pytest.mark.parametrize("name", ["damaged.mp4", "damaged.MTS", "damaged.png", "damaged.heic"])
@@ -80,12 +69,8 @@ def test_a_damaged_picture_is_an_error_and_not_skipped(tmp_path, name, content):
     [
         (b"BM" + struct.pack("<IIII", 60, 0, 54, 40) + bytes(40), "image"),
         (b"BM is how this text begins", None),
-        (b"P6\n1 1\n255\nabc", "image"),
-        (b"\0\0\0\x1cftypisom" + bytes(60), "video"),
         (b"\x1a\x45\xdf\xa3" + bytes(60), "video"),
         ("ünïcode text ".encode() * 400, None),
-        (b"PK\x03\x04" + bytes(100), None),
-        (b"%PDF-1.7\n%\xe2\xe3\xcf\xd3\n" + bytes(100), None),
     ],
 )
 def test_what_a_file_holds_by_its_first_bytes(tmp_path, head, held):
@@ -94,36 +79,20 @@ def test_what_a_file_holds_by_its_first_bytes(tmp_path, head, held):
 
 
 NAMES = [
-    "a:b.mp4",
-    "http:x.mp4",
-    "file:y",
-    "pipe:0",
-    "%03d.mp4",
-    "ünï 漢字 😀.mp4",
-    "'q\".mp4",
-    "-i.mp4",
-    "x" * 251 + ".mp4",
-]
+    "a:b.mp4", "http:x.mp4", "file:y", "pipe:0", "%03d.mp4", "ünï 漢字 😀.mp4", "'q\".mp4", "-i.mp4",
+    "x" * 251 + ".mp4", b"\xff\xfe.mp4".decode("utf-8", "surrogateescape"),
+]  # fmt: skip
 
 
 @pytest.mark.parametrize("name", NAMES)
 def test_any_name_that_exists_is_that_file(tmp_path, monkeypatch, name):
-    write_video(tmp_path / "plain.mp4", 3).rename(tmp_path / name)
-    monkeypatch.chdir(tmp_path)
-    for given in (name, Path(name), tmp_path / name, str(tmp_path)):
-        (source,) = list_sources(given)
-        with source:
-            assert len(list(source)) == 3
-
-
-def test_a_name_that_is_no_utf8_is_read(tmp_path):
-    name = b"\xff\xfe.mp4".decode("utf-8", "surrogateescape")
     try:
         write_video(tmp_path / "plain.mp4", 3).rename(tmp_path / name)
     except OSError:
         pytest.skip("this file system has UTF-8 names only")
-    with list_sources(tmp_path)[0] as source:
-        assert len(list(source)) == 3
+    monkeypatch.chdir(tmp_path)
+    for given in (name, Path(name), tmp_path / name, str(tmp_path)):
+        assert len(read(given)[0]) == 3
 
 
 def test_the_home_folder_may_be_a_tilde(tmp_path, monkeypatch):
@@ -136,14 +105,10 @@ def test_the_home_folder_may_be_a_tilde(tmp_path, monkeypatch):
     "wrap",
     [
         lambda folder: folder.glob("*.mp4"),
-        lambda folder: map(str, sorted(folder.glob("*.mp4"))),
         lambda folder: (path for path in folder.glob("*.mp4")),
-        lambda folder: pd.Series(sorted(map(str, folder.glob("*.mp4")))),
         lambda folder: pd.Series(sorted(folder.glob("*.mp4")), index=[7, 8]),
-        lambda folder: pd.Index(sorted(map(str, folder.glob("*.mp4")))),
         lambda folder: np.array(sorted(map(str, folder.glob("*.mp4")))),
         lambda folder: np.array(sorted(folder.glob("*.mp4")), dtype=object),
-        lambda folder: collections.deque(sorted(folder.glob("*.mp4"))),
         lambda folder: {path.stem: path for path in sorted(folder.glob("*.mp4"))}.values(),
         lambda folder: iter(list_sources(folder)),
     ],
@@ -170,22 +135,3 @@ def test_a_generator_function_is_not_asked_before_it_is_read():
 def test_an_array_may_hold_one_path(tmp_path):
     path = write_video(tmp_path / "a.mp4", 2)
     assert kinds(list_sources(np.array(str(path)))) == [("a.mp4", "video")]
-
-
-@pytest.mark.parametrize("bad", [{"a.mp4"}, frozenset(["a.mp4"]), {"a": "b.mp4"}, pd.Series([float("nan")])])
-def test_what_has_no_order_or_no_path_is_refused(bad):
-    with pytest.raises(InputError, match="set has no order" if isinstance(bad, set | frozenset) else "expected"):
-        list_sources(bad)
-
-
-def test_a_damaged_file_in_a_list_is_an_error_of_its_own(tmp_path):
-    (tmp_path / "broken.mp4").write_bytes(b"\0\0\0\x1cftypisom" + bytes(900))
-    sources = list_sources([write_video(tmp_path / "a.mp4", 2), tmp_path / "broken.mp4", tmp_path / "a.mp4"])
-    counts = []
-    for source in sources:
-        try:
-            with source:
-                counts.append(len(list(source)))
-        except SourceError:
-            counts.append(-1)
-    assert counts == [2, -1, 2]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import subprocess
 import sys
 import threading
 from pathlib import Path
@@ -57,27 +56,14 @@ print("leaves")
 """
 
 
-@pytest.fixture
-def still(demo_frames: np.ndarray, tmp_path: Path) -> Path:
-    import cv2
-
-    cv2.imwrite(str(tmp_path / "face.png"), demo_frames[0])
-    return tmp_path / "face.png"
-
-
-def run(script: str, still: Path) -> subprocess.CompletedProcess[str]:
-    return run_python("-c", script, still)
-
-
 @pytest.mark.skipif(sys.platform == "win32", reason="Ctrl-C is no signal there")
-def test_ctrl_c_inside_of_a_graph_interrupts_and_leaves_it_usable(still: Path) -> None:
-    ended = run(INTERRUPTED, still)
-    assert ended.returncode == 0, ended.stderr
-    assert ended.stdout.splitlines() == ["interrupted, and finds 1"] * 6
+def test_ctrl_c_inside_of_a_graph_interrupts_and_leaves_it_usable(face_file: Path) -> None:
+    ended = run_python("-c", INTERRUPTED, face_file)
+    assert (ended.returncode, ended.stdout) == (0, "interrupted, and finds 1\n" * 6), ended.stderr
 
 
-def test_a_thread_inside_of_a_graph_does_not_break_the_end_of_the_process(still: Path) -> None:
-    ended = run(LEFT_BEHIND, still)
+def test_a_thread_inside_of_a_graph_does_not_break_the_end_of_the_process(face_file: Path) -> None:
+    ended = run_python("-c", LEFT_BEHIND, face_file)
     assert (ended.returncode, ended.stdout) == (0, "leaves\n"), ended.stderr
 
 

@@ -7,13 +7,12 @@ import http.server
 import socket
 import threading
 import time
-from functools import partial
 
 import cv2
 import numpy as np
 import pytest
 
-from made_videos import number_of, numbered, write_video
+from made_videos import noisy, number_of, numbered, read, write_video
 from mdhr_sdk.errors import SourceError, TruncatedSourceError
 from mdhr_sdk.vision import SourceInfo, list_sources
 from mdhr_sdk.vision.sources import live
@@ -101,27 +100,20 @@ def test_a_missing_camera_is_one_quiet_error(capfd):
 
 
 def test_a_camera_is_timed_by_the_clock_and_says_when_it_stops(camera):
-    made = camera([numbered(0)] * 3, fps=0.0)
+    made = camera([numbered(0)] * 2 + [numbered(0, (48, 32))], fps=0.0)
     (source,) = list_sources(0)
-    before, times = time.perf_counter(), []
+    before, times, breaks = time.perf_counter(), [], []
     with source, pytest.raises(SourceError, match="stopped after 3 frames"):
         for frame in source:
             times.append(frame.timestamp_s)
+            breaks.append(frame.breaks)
             assert before <= frame.read_s <= time.perf_counter()
             time.sleep(0.01)
+    assert breaks == [False, False, True], "its size changed"
     assert source.info == SourceInfo("camera 0", "camera", 0.0, None, True, still=False)
     assert 0 <= times[0] < times[1] < times[2] <= time.perf_counter() - before
     assert times[2] >= 0.02
     assert made.released
-
-
-def test_a_camera_that_changes_its_size_breaks(camera):
-    camera([numbered(0)] * 2 + [numbered(0, (48, 32))] * 2)
-    breaks = []
-    with list_sources(0)[0] as source, pytest.raises(SourceError, match="stopped"):
-        for frame in source:
-            breaks.append(frame.breaks)
-    assert breaks == [False, False, True, False]
 
 
 def test_a_camera_that_opens_and_gives_nothing_is_refused(camera):
@@ -131,32 +123,20 @@ def test_a_camera_that_opens_and_gives_nothing_is_refused(camera):
     assert made.released
 
 
-def test_a_file_on_a_web_server_is_read_like_a_video(tmp_path):
+def test_a_file_on_a_web_server_is_read_like_a_video(tmp_path, serve):
     path = write_video(tmp_path / "web.mp4", 30, "libx264", container_options={"movflags": "faststart"})
-
-    class Silent(http.server.SimpleHTTPRequestHandler):
-        def log_message(self, *_):
-            pass
-
-    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), partial(Silent, directory=str(tmp_path))) as server:
-        threading.Thread(target=server.serve_forever, daemon=True).start()
-        (source,) = list_sources(f"http://127.0.0.1:{server.server_port}/{path.name}")
-        with source:
-            frames = list(source)
-        server.shutdown()
+    host = serve([path.read_bytes()], length=path.stat().st_size)
+    frames, source = read(f"http://{host}/web.mp4")
     assert [frame.timestamp_s for frame in frames] == pytest.approx(np.arange(30) / 25)
     assert (source.info.kind, source.info.frame_count, source.info.live) == ("stream", 30, False)
 
 
 def test_a_file_on_a_web_server_that_breaks_off_is_named_without_its_secrets(tmp_path, serve):
-    images = [
-        numbered(index) + np.random.default_rng(index).integers(0, 20, (64, 96, 3), np.uint8) for index in range(60)
-    ]
+    images = [noisy(index) for index in range(60)]
     whole = write_video(tmp_path / "w.mp4", images, "libx264", container_options={"movflags": "faststart"}).read_bytes()
     host = serve([whole[: len(whole) // 2]], length=len(whole))
-    (source,) = list_sources(f"http://{SECRET}{host}/x.mp4?token=SECRET")
-    with source, pytest.raises(TruncatedSourceError, match=rf"http://{host}/x\.mp4 ended after") as caught:
-        list(source)
+    with pytest.raises(TruncatedSourceError, match=rf"http://{host}/x\.mp4 ended after") as caught:
+        read(f"http://{SECRET}{host}/x.mp4?token=SECRET")
     assert "SECRET" not in str(caught.value)
 
 
@@ -218,8 +198,8 @@ def test_a_stream_that_falls_silent_ends_in_bounded_time(serve, monkeypatch):
         over.set()
 
 
-def test_an_address_cannot_lead_into_local_files(tmp_path, serve, demo):
-    playlist = f"#EXTM3U\n#EXT-X-TARGETDURATION:13\n#EXTINF:12,\nfile://{demo}\n#EXT-X-ENDLIST\n".encode()
+def test_an_address_cannot_lead_into_local_files(tmp_path, serve, demo_path):
+    playlist = f"#EXTM3U\n#EXT-X-TARGETDURATION:13\n#EXTINF:12,\nfile://{demo_path}\n#EXT-X-ENDLIST\n".encode()
     host = serve([playlist], "application/vnd.apple.mpegurl")
     with pytest.raises(SourceError, match="cannot open stream"), list_sources(f"http://{host}/list.m3u8")[0]:
         pass

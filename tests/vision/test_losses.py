@@ -10,7 +10,7 @@ import av
 import numpy as np
 import pytest
 
-from made_videos import noisy, number_of, numbered, write_video
+from made_videos import noisy, number_of, numbered, read, write_video
 from mdhr_sdk.errors import TruncatedSourceError
 from mdhr_sdk.vision import list_sources
 from mdhr_sdk.vision.sources.decode import Decoded
@@ -18,12 +18,6 @@ from mdhr_sdk.vision.sources.video import _Clock, _tidied
 
 ORDERED = {"g": "10", "bf": "0", "sc_threshold": "0"}
 HEVC = {"x265-params": "log-level=none:keyint=10:min-keyint=10:bframes=0:scenecut=0"}
-
-
-def read(path) -> tuple[list, object]:
-    (source,) = list_sources(path)
-    with source:
-        return list(source), source
 
 
 def made(path, codec="libx264", frames=60, **more):

@@ -9,7 +9,8 @@ import cv2
 import numpy as np
 import pytest
 
-from mdhr_sdk.vision import FaceMesher, iou
+from mdhr_sdk.vision import FaceMesher
+from mdhr_sdk.vision.boxes import iou
 from mdhr_sdk.vision.faces import small, solutions
 
 

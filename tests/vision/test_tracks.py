@@ -12,7 +12,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mdhr_sdk.errors import ConfigError, InputError
-from mdhr_sdk.vision import Look, Tracker, iou
+from mdhr_sdk.vision import Tracker
+from mdhr_sdk.vision.boxes import iou
+from mdhr_sdk.vision.looks import Look
 
 
 @dataclass(frozen=True)

@@ -10,20 +10,15 @@ from fractions import Fraction
 import av
 import cv2
 import numpy as np
+import pandas as pd
 import pytest
 from PIL import Image as Pillow
 
-from made_videos import number_of, numbered, write_video
+from made_videos import number_of, numbered, read, write_video
 from mdhr_sdk.errors import InputError, SourceError
-from mdhr_sdk.vision import FaceMesher, list_sources
+from mdhr_sdk.vision import list_sources
 from mdhr_sdk.vision.sources.pixels import UPRIGHT, to_bgr
 from mdhr_sdk.vision.sources.source import Opened, Source
-
-
-def read(path) -> list:
-    (source,) = list_sources(path)
-    with source:
-        return list(source)
 
 
 @pytest.mark.parametrize("name", ["a.avi", "a.mov", "a.mkv"])
@@ -41,7 +36,7 @@ def test_a_cameras_jpeg_frames_with_exif_are_read_upright(tmp_path, name, orient
             packet.pts = packet.dts = index
             packet.time_base, packet.stream, packet.is_keyframe = Fraction(1, 25), track, True
             container.mux(packet)
-    frames = read(tmp_path / name)
+    frames, _ = read(tmp_path / name)
     upright = np.rot90(numbered(0), turns)
     assert [frame.image.shape for frame in frames] == [upright.shape] * 3
     assert np.abs(frames[0].image.astype(int) - upright).mean() < 3
@@ -77,26 +72,15 @@ def test_what_nobody_expected_is_the_error_of_its_source(when):
 
 
 def test_an_error_of_the_callers_own_iterator_is_his():
-    def images():
-        yield numbered(0)
-        raise ZeroDivisionError
-
-    (source,) = list_sources(images())
-    with source, pytest.raises(ZeroDivisionError):
-        list(source)
+    with pytest.raises(ZeroDivisionError):
+        read(numbered(1 // (1 - index)) for index in range(2))
 
 
-@pytest.mark.parametrize("tall", [False, True])
-def test_a_picture_longer_than_mediapipe_takes_is_scaled_for_it(demo_frames, tall):
-    face = demo_frames[0]
+def test_a_picture_longer_than_mediapipe_takes_is_scaled_for_it(demo_frames, still_mesher):
     image = np.full((320, 40_000, 3), 90, np.uint8)
-    image[:, 20_000:20_320] = face
-    with FaceMesher(still=True) as mesher:
-        (alone,) = mesher.find(face)
-        if tall:  # the face lies on its side, and need not be found
-            mesher.find(np.ascontiguousarray(image.transpose(1, 0, 2)))
-            return
-        (found,) = mesher.find(image)
+    image[:, 20_000:20_320] = demo_frames[0]
+    (alone,), (found,) = still_mesher.find(demo_frames[0]), still_mesher.find(image)
+    still_mesher.find(np.ascontiguousarray(image.transpose(1, 0, 2)))  # here it lies on its side, and need not be found
     assert np.abs(found.landmarks_px - alone.landmarks_px - (20_000, 0, 0))[:, :2].mean() < 6
 
 
@@ -132,19 +116,12 @@ def test_jpegs_in_documents_and_archives_are_no_videos(tmp_path):
 def test_an_apng_does_not_play_its_picture_for_other_viewers(tmp_path):
     images = [Pillow.fromarray(numbered(index)) for index in (5, 0, 1, 2)]
     images[0].save(tmp_path / "a.png", save_all=True, append_images=images[1:], default_image=True, duration=40)
-    assert [number_of(frame.image) for frame in read(tmp_path / "a.png")] == [0, 1, 2]
-
-
-class _Table:
-    ndim = 2
-
-    def __iter__(self):
-        return iter(["path"])
+    assert [number_of(frame.image) for frame in read(tmp_path / "a.png")[0]] == [0, 1, 2]
 
 
 def test_a_table_is_refused_and_its_column_asked_for():
-    with pytest.raises(InputError, match=r"got a _Table; give a tensor's .numpy\(\), or one column of a table"):
-        list_sources(_Table())
+    with pytest.raises(InputError, match=r"got a DataFrame; give a tensor's .numpy\(\), or one column of a table"):
+        list_sources(pd.DataFrame({"path": ["a.mp4"]}))
 
 
 @pytest.mark.parametrize(("lines", "matrix"), [(64, 5), (720, 1)])
@@ -158,6 +135,5 @@ def test_an_unnamed_matrix_goes_by_the_size(tmp_path, lines, matrix):
 
 
 def test_the_pictures_of_an_array_break_where_their_size_changes():
-    (source,) = list_sources(iter([numbered(0), numbered(1), numbered(2, (48, 80)), numbered(3, (48, 80))]))
-    with source:
-        assert [frame.breaks for frame in source] == [False, False, True, False]
+    frames, _ = read(iter([numbered(0), numbered(1), numbered(2, (48, 80)), numbered(3, (48, 80))]))
+    assert [frame.breaks for frame in frames] == [False, False, True, False]

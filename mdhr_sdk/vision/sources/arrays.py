@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import nullcontext
 
 import numpy as np
 
@@ -13,28 +13,19 @@ from .source import Image, Opened, Source, check_image
 
 
 def array_source(array: np.ndarray, name: str, fps: float) -> Source:
-    """A still from (H, W, 3), or one clip from (T, H, W, 3); uint8 BGR.
-
-    Raises:
-        InputError: another dtype or shape, or no frames.
-    """
+    """A still from (H, W, 3), or one clip from (T, H, W, 3); uint8 BGR, or InputError."""
     if array.ndim != 4:
         still = check_image(array, name)
-        return Source(name, "array", lambda: _open(Opened(0.0, 1, False, iter([(still, 0.0)]), still=True)))
+        return Source(name, "array", lambda: nullcontext(Opened(0.0, 1, False, iter([(still, 0.0)]), still=True)))
     if len(array) == 0:
         raise InputError(f"expected {name} to hold at least one frame; got shape {array.shape}; give a longer clip")
     check_image(array[0], f"each frame of {name}")
-    return Source(name, "array", lambda: _open(Opened(fps, len(array), False, _timed(iter(array), name, fps))))
+    return Source(name, "array", lambda: nullcontext(Opened(fps, len(array), False, _timed(iter(array), name, fps))))
 
 
 def iterator_source(images: Iterator[object], name: str, fps: float) -> Source:
     """Frames from an iterator of (H, W, 3) uint8 BGR arrays, each checked as it comes and passed on without a copy."""
-    return Source(name, "array", lambda: _open(Opened(fps, None, False, _timed(images, name, fps))))
-
-
-@contextmanager
-def _open(opened: Opened) -> Iterator[Opened]:
-    yield opened
+    return Source(name, "array", lambda: nullcontext(Opened(fps, None, False, _timed(images, name, fps))))
 
 
 def _timed(images: Iterator[object], name: str, fps: float) -> Iterator[tuple[Image, float]]:

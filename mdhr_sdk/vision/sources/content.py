@@ -10,31 +10,21 @@ from typing import Literal
 Held = Literal["image", "pages", "animation", "video"]
 
 # What a name claims. It counts where the content tells nothing, so that a damaged picture is an error and not skipped.
-IMAGE_SUFFIXES = frozenset((".jpg", ".jpeg", ".jpe", ".png", ".bmp", ".webp", ".tif", ".tiff", ".ppm", ".pgm", ".jp2"))
-IMAGE_SUFFIXES |= {".heic", ".heif", ".avif"}
-VIDEO_SUFFIXES = frozenset((".mp4", ".m4v", ".mov", ".avi", ".mkv", ".webm", ".mpg", ".mpeg", ".wmv", ".flv", ".ts"))
-VIDEO_SUFFIXES |= {
-    ".mts",
-    ".m2ts",
-    ".3gp",
-    ".3g2",
-    ".ogv",
-    ".asf",
-    ".f4v",
-    ".vob",
-    ".mxf",
-    ".nut",
-    ".y4m",
-    ".ivf",
-    ".dv",
-}
-VIDEO_SUFFIXES |= {".mjpeg", ".mjpg", ".h264", ".264", ".h265", ".265", ".hevc", ".avc", ".obu", ".m1v", ".m2v", ".mpv"}
+IMAGE_SUFFIXES = frozenset((
+    ".jpg", ".jpeg", ".jpe", ".png", ".bmp", ".webp", ".tif", ".tiff", ".ppm", ".pgm", ".jp2", ".heic", ".heif",
+    ".avif",
+))  # fmt: skip
+VIDEO_SUFFIXES = frozenset((
+    ".mp4", ".m4v", ".mov", ".avi", ".mkv", ".webm", ".mpg", ".mpeg", ".wmv", ".flv", ".ts", ".mts", ".m2ts",
+    ".3gp", ".3g2", ".ogv", ".asf", ".f4v", ".vob", ".mxf", ".nut", ".y4m", ".ivf", ".dv", ".mjpeg", ".mjpg",
+    ".h264", ".264", ".h265", ".265", ".hevc", ".avc", ".obu", ".m1v", ".m2v", ".mpv",
+))  # fmt: skip
 
 # Without a container there is little to know them by, and FFmpeg finds them in archives and documents.
-RAW = frozenset(
-    ("mjpeg", "h264", "hevc", "vvc", "m4v", "mpegvideo", "h261", "h263", "obu", "vc1", "dirac", "cavsvideo")
-)
-RAW |= {"avs2", "avs3", "evc", "rawvideo", "mjpeg_2000", "ingenient", "dv", "ico", "data"}
+RAW = frozenset((
+    "mjpeg", "h264", "hevc", "vvc", "m4v", "mpegvideo", "h261", "h263", "obu", "vc1", "dirac", "cavsvideo", "avs2",
+    "avs3", "evc", "rawvideo", "mjpeg_2000", "ingenient", "dv", "ico", "data",
+))  # fmt: skip
 
 HEAD = 4096
 _IMAGES = re.compile(
@@ -55,13 +45,14 @@ _OTHERS = {b"%PDF": "a PDF document", b"PK\x03\x04": "a zip archive or office do
 
 def held_by(path: Path) -> Held | None:
     """What a file holds; None for neither an image nor a video. A file that cannot be read goes by its name."""
-    try:
-        with path.open("rb") as file:
-            head = file.read(HEAD)
-    except OSError:
+    head = _head(path)
+    if head is None:
         return _claimed(path)
     if _SEVERAL.match(head) or _TIFF.match(head) or _HEIF.match(head):
-        return _image_or_several(path)
+        from .images import count_images
+
+        count, format_name = count_images(path)
+        return "image" if count < 2 else "pages" if format_name == "TIFF" else "animation"
     if head.startswith(b"\xff\xd8\xff") and _claimed(path) == "video":
         return _probed(path)  # JPEG after JPEG
     if _IMAGES.match(head):
@@ -72,21 +63,23 @@ def held_by(path: Path) -> Held | None:
 
 
 def looks_like(path: Path) -> str | None:
-    """What a file holds in place of a picture or video, for a message; None where a damaged video is more likely."""
-    if not path.is_file():  # a pipe gives what it holds once
-        return None
-    try:
-        with path.open("rb") as file:
-            head = file.read(HEAD)
-    except OSError:
-        return None
-    if _VIDEOS.match(head):
+    """What a file is in place of a picture or video, for a message; None where a damaged video is more likely."""
+    head = _head(path) if path.is_file() else None  # a pipe gives what it holds once
+    if head is None or _VIDEOS.match(head):
         return None
     if not head:
-        return "nothing, since it is empty"
+        return "is empty"
     if found := next((words for start, words in _OTHERS.items() if head.startswith(start)), None):
-        return found
-    return "text" if _is_text(head) else None if _claimed(path) else "data of another kind"
+        return f"holds {found}"
+    return "holds text" if _is_text(head) else None if _claimed(path) else "holds data of another kind"
+
+
+def _head(path: Path) -> bytes | None:
+    try:
+        with path.open("rb") as file:
+            return file.read(HEAD)
+    except OSError:
+        return None
 
 
 def _claimed(path: Path) -> Held | None:
@@ -101,15 +94,6 @@ def _is_text(head: bytes) -> bool:
         if error.end < len(head) - 3:  # the last character may be cut in two
             return False
     return b"\0" not in head
-
-
-def _image_or_several(path: Path) -> Held:
-    from .images import count_images
-
-    count, format_name = count_images(path)
-    if count < 2:
-        return "image"
-    return "pages" if format_name == "TIFF" else "animation"
 
 
 def _probed(path: Path) -> Held | None:
@@ -131,5 +115,4 @@ def _probed(path: Path) -> Held | None:
                 return _claimed(path) if name in RAW else "video"
     except (av.error.FFmpegError, OSError, ValueError):
         pass
-    with path.open("rb") as file:
-        return "video" if _VIDEOS.match(file.read(HEAD)) else _claimed(path)
+    return "video" if _VIDEOS.match(_head(path) or b"") else _claimed(path)

@@ -53,11 +53,7 @@ def picture_track(container: InputContainer) -> VideoStream | None:
 
 
 def known(track: VideoStream, name: str) -> VideoStream:
-    """The track.
-
-    Raises:
-        SourceError: there is no decoder for it.
-    """
+    """The track, or SourceError where there is no decoder for it."""
     if track.codec_context is None:
         raise SourceError(f"the codec of {name} cannot be decoded here; re-encode it as H.264 mp4")
     return track
@@ -162,7 +158,10 @@ class Decoder:
         except av.error.EOFError:
             return []
         except av.error.FFmpegError:
-            return self._again(packet) or self._lost_one()
+            frames = self._again(packet)
+        if not frames and (self._pictures_out or not restarts(self._container)):
+            self._hurt(None)  # not where a broadcast begins between two key frames
+        return frames
 
     def _again(self, packet: av.Packet | None) -> list[av.VideoFrame]:
         """A damaged JPEG as far as it can be shown; such pictures do not depend on each other."""
@@ -178,12 +177,6 @@ class Decoder:
             return lenient.decode(packet)
         except av.error.FFmpegError:
             return []
-
-    def _lost_one(self) -> list[av.VideoFrame]:
-        joined = restarts(self._container) and not self._pictures_out  # a broadcast begins between two key frames
-        if not joined:
-            self._hurt(None)
-        return []
 
     def _sound(self, packet: av.Packet | None) -> bool:
         """Whether to decode a packet; counts those that the container marks as corrupt."""

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import itertools
 import logging
 import re
 import struct
 import warnings
 import zlib
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import cv2
@@ -27,6 +28,10 @@ UNTIMED_S = 0.1  # browsers show a GIF's images so long where it does not say
 BRIGHTEST = 2.0  # of floating-point values that end at 1; a highlight may be beyond
 PHOTOS = ("MPO", "HEIF")  # several images in one file that are no sequence: another view, a smaller copy
 _HEIC = re.compile(rb".{4}ftyp(hei|mif)", re.DOTALL)
+BOXED = ("HEIF", "AVIF")  # boxes of the file tell how a picture is turned, and their readers leave EXIF out
+_TURN_BOX = re.compile(rb"\0\0\0\x09(irot|imir)")
+_TIFF_HEAD = re.compile(rb"II\*\0|MM\0\*")
+EXIF_BYTES = 1 << 16
 
 
 def read_image(path: Path) -> Image:
@@ -50,10 +55,9 @@ def open_still(path: Path) -> Iterator[Opened]:
 
 @contextmanager
 def open_sequence(paths: Sequence[Path], fps: float) -> Iterator[Opened]:
-    """Open images as the frames of one clip, in the order given; sizes may differ. Damaged ones are left out.
+    """Open images as the frames of one clip, in the order given; sizes may differ.
 
-    Raises:
-        SourceError: none of them can be read.
+    Damaged ones are left out; where all are, it is a SourceError.
     """
     damage = Damage()
     yield Opened(fps, len(paths), False, _readable(paths, fps, damage), damage=damage)
@@ -86,8 +90,8 @@ def open_pages(path: Path, fps: float) -> Iterator[Opened]:
             numbers = _shown(picture)
         images = _pages(picture, numbers, path, fps)
         first, at_s = next(images)
-        rate = fps if picture.format == "TIFF" else _rate(picture)
-        yield Opened(rate, len(numbers), False, _first_and(Picture(first, at_s), images))
+        rate = fps if picture.format == "TIFF" else 1 / _lasts_s(picture)  # of an animation by its first image
+        yield Opened(rate, len(numbers), False, itertools.chain([(first, at_s)], images))
 
 
 def count_images(path: Path) -> tuple[int, str]:
@@ -97,11 +101,6 @@ def count_images(path: Path) -> tuple[int, str]:
             return (1, "") if picture is None else (len(_shown(picture)), str(picture.format))
     except (SourceError, MissingDependencyError):
         return 1, ""
-
-
-def _first_and(first: Picture, rest: Iterator[tuple[Image, float]]) -> Iterator[Picture]:
-    yield first
-    yield from (Picture(*picture) for picture in rest)
 
 
 @contextmanager
@@ -156,9 +155,11 @@ def _open(path: Path) -> Pillow.Image:
 
 
 def _damaged(path: Path) -> SourceError:
+    size = path.stat().st_size
+    if size == 0:
+        return SourceError(f"expected an image in {path}; the file is empty; copy or save it again")
     return SourceError(
-        f"expected an image in {path}; its {path.stat().st_size} bytes are damaged or of another format; "
-        "save it again as JPEG or PNG"
+        f"expected an image in {path}; its {size} bytes are damaged or of another format; save it again as JPEG or PNG"
     )
 
 
@@ -210,11 +211,6 @@ def _lasts_s(picture: Pillow.Image) -> float:
     return float(picture.info.get("duration") or 0) / 1000 or UNTIMED_S
 
 
-def _rate(picture: Pillow.Image) -> float:
-    """Frames a second, from how long the first image is shown."""
-    return 1 / _lasts_s(picture)
-
-
 def _bgr(picture: Pillow.Image) -> Image:
     upright = _upright(picture)
     if upright.mode.startswith(("I", "F")):
@@ -234,10 +230,27 @@ def _bgr(picture: Pillow.Image) -> Image:
 def _upright(picture: Pillow.Image) -> Pillow.Image:
     picture.load()
     try:
-        turned = picture.getexif().get(ExifTags.Base.Orientation, 1) != 1
+        exif = picture.getexif()
+        if picture.format in BOXED and (turn := _turn_without_box(picture)):
+            exif[ExifTags.Base.Orientation] = turn
+        turned = exif.get(ExifTags.Base.Orientation, 1) != 1
         return ImageOps.exif_transpose(picture) if turned else picture
     except (SyntaxError, ValueError, KeyError, TypeError, struct.error):  # damaged notes about a whole picture
         return picture
+
+
+def _turn_without_box(picture: Pillow.Image) -> int:
+    """The EXIF orientation of a file that has no box for it; 0 where it has one, or no orientation."""
+    data = Path(picture.filename).read_bytes()  # type: ignore[attr-defined]
+    starts = () if _TURN_BOX.search(data) else _TIFF_HEAD.finditer(data)
+    for start in starts:  # EXIF is a TIFF without a picture
+        exif = Pillow.Exif()
+        with suppress(SyntaxError, ValueError, KeyError, TypeError, struct.error):
+            exif.load(data[start.start() :][:EXIF_BYTES])
+        if len(exif):
+            turn = exif.get(ExifTags.Base.Orientation)
+            return turn if isinstance(turn, int) and turn in range(1, 9) else 0
+    return 0
 
 
 def _eight_bits(values: np.ndarray) -> Image:

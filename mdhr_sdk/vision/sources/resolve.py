@@ -179,10 +179,17 @@ class _Resolver:
 
     def _from_iterator(self, items: Iterator[object], label: str) -> list[Source]:
         """Images that are made one by one, or a list of paths; the first item tells."""
-        first = list(itertools.islice(items, 1)) if _may_look(items) else []
-        if first and isinstance(first[0], str | os.PathLike | Source):
+        if not _may_look(items):
+            return [iterator_source(items, label, self._fps)]
+        first = list(itertools.islice(items, 1))
+        if not first:
+            raise SourceError(
+                f"expected {label} to give at least one image or path; it gave none; check the pattern and the folder "
+                "of a glob, or whether the iterator was used before"
+            )
+        if isinstance(first[0], str | os.PathLike | Source):
             return self._each([*first, *items], label)
-        return [iterator_source(itertools.chain(first, items) if first else items, label, self._fps)]
+        return [iterator_source(itertools.chain(first, items), label, self._fps)]
 
     def _from_text(self, text: str, may_be_camera: bool) -> list[Source]:
         camera = _CAMERA.fullmatch(text) if may_be_camera else None
@@ -218,9 +225,11 @@ class _Resolver:
         images = [path for path in visible if held[path] == "image"]
         sources = [self._file(path, held[path]) for path in visible if held[path] not in ("image", None)]
         if images and (_numbered(images) if self._sequence is None else self._sequence):
-            sources.append(_sequence(images, name, self._fps))
+            from .images import open_sequence
+
+            sources.append(Source(name, "sequence", partial(open_sequence, images, self._fps)))
         else:
-            sources.extend(map(_still, images))
+            sources.extend(self._file(path, "image") for path in images)
         skipped = [path for path in visible if held[path] is None]
         if not sources:
             inside = f"{glob.escape(name.rstrip('/'))}/**/*"
@@ -234,9 +243,15 @@ class _Resolver:
 
     def _file(self, path: Path, held: Held | None) -> Source:
         """A file that holds neither is opened as a video, which says what is wrong with it."""
+        from .images import open_pages, open_still
+        from .video import open_video
+
+        name = str(path)
         if held == "image":
-            return _still(path)
-        return _several(path, held, self._fps) if held in ("pages", "animation") else _video(path)
+            return Source(name, "image", partial(open_still, path))
+        if held in ("pages", "animation"):
+            return Source(name, "sequence" if held == "pages" else "video", partial(open_pages, path, self._fps))
+        return Source(name, "video", partial(open_video, path))
 
 
 def _may_look(items: Iterator[object]) -> bool:
@@ -273,30 +288,6 @@ def _numbered(images: Sequence[Path]) -> bool:
 
 
 # The openers' modules need OpenCV, so they are imported at the first use and not with the package.
-
-
-def _still(path: Path) -> Source:
-    from .images import open_still
-
-    return Source(str(path), "image", partial(open_still, path))
-
-
-def _sequence(paths: Sequence[Path], name: str, fps: float) -> Source:
-    from .images import open_sequence
-
-    return Source(name, "sequence", partial(open_sequence, paths, fps))
-
-
-def _several(path: Path, held: Held, fps: float) -> Source:
-    from .images import open_pages
-
-    return Source(str(path), "sequence" if held == "pages" else "video", partial(open_pages, path, fps))
-
-
-def _video(path: Path) -> Source:
-    from .video import open_video
-
-    return Source(str(path), "video", partial(open_video, path))
 
 
 def _camera(number: int) -> Source:

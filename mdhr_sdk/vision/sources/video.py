@@ -55,15 +55,14 @@ def open_file(path: Path, stack: ExitStack) -> InputContainer:
 
 def _failure(path: Path) -> str:
     if other := looks_like(path):
-        return f"expected a picture or video in {path}; it holds {other}; give another file"
+        return f"expected a picture or video in {path}; it {other}; give another file"
     return f"cannot decode {path} as a video: it is damaged, cut off or of another format; re-encode it as H.264 mp4"
 
 
 def finite(container: InputContainer, name: str, damage: Damage, failure: str) -> Opened:
-    """What has an end: a file, here or on a web server. Decodes a picture at once: many files only say they have one.
+    """What has an end: a file, here or on a web server.
 
-    Raises:
-        SourceError: it has no picture that can be decoded.
+    Decodes a picture at once, or raises SourceError: many files only say they have one.
     """
     track = picture_track(container)
     if container.format.name in NO_VIDEOS:
