@@ -7,23 +7,23 @@ from contextlib import ExitStack
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from statistics import median
-from typing import Annotated, Optional, cast
+from typing import Annotated, cast
 
 import numpy as np
 import typer
 from numpy.typing import NDArray
 from rich.table import Table
 
-from candidates import Candidate
-from machine import describe_machine, usable_cores
+from candidates import Candidate, Settings, runnable
+from machine import describe_machine
 from mdhr_sdk import AUDetector
 from mdhr_sdk.cli.app import run_app
+from mdhr_sdk.cli.parts.progress import usable_cores
 from mdhr_sdk.errors import InputError
 from mdhr_sdk.modelfolder.folder import ModelFolder
 from mdhr_sdk.pipeline.modes import Mode
 from mdhr_sdk.results import FrameResult
-from report import check_json, console, write_json
-from streaming import candidates
+from report import Backends, Json, Precisions, Threads, console, write_json
 
 DEMO = Path(__file__).resolve().parents[1] / "mdhr_sdk" / "assets" / "demo.mp4"
 STAGES = ("read", "faces", "align", "model")
@@ -133,26 +133,24 @@ def table(rows: list[Row]) -> Table:
 def detect(
     model: Annotated[str, typer.Argument(help="A model folder with its graphs exported, or 'edge'.")] = "edge",
     video: Annotated[Path, typer.Argument(help="A video that shows a face.")] = DEMO,
-    backend: Annotated[Optional[list[str]], typer.Option(help="May be given again; all that can run if not.")] = None,
-    precision: Annotated[Optional[list[str]], typer.Option(help="May be given again; all there are if not.")] = None,
+    backend: Backends = None,
+    precision: Precisions = None,
     mode: Annotated[str, typer.Option(help="clip or stream.")] = "clip",
-    threads: Annotated[Optional[int], typer.Option(help="CPU threads; as many as usable cores if not given.")] = None,
+    threads: Threads = None,
     rounds: Annotated[int, typer.Option(min=1, help="Turns of each.")] = 5,
-    json: Annotated[Optional[Path], typer.Option(help="Write everything to this file.")] = None,
+    json: Json = None,
 ) -> None:
     """A video from file to action units with one face, and decisions beside those of the first row."""
-    check_json(json)
     machine, folder = describe_machine(), ModelFolder.open(model)
     threads = usable_cores() if threads is None else threads
-    graph = "encoder" if mode == "stream" else "clip"
-    chosen = candidates(folder, backend or [], precision or [], threads, graph)
-    console.print("\n".join([*machine.lines(), *([f"warning: {machine.warning}"] if machine.warning else [])]))
+    settings = Settings("encoder" if mode == "stream" else "clip", threads=threads, rounds=rounds)
+    chosen = runnable(folder, settings, backend or (), precision or ())
+    console.print(machine.header())
     console.print(f"{folder.path}: {video.name}, mode {mode}, threads {threads}, FaceMesh on the CPU, one face")
     rows = measure(folder, chosen, video, cast(Mode, mode), threads, rounds)  # the detector checks it
     console.print(table(rows))
-    if json is not None:
-        content = {"machine": asdict(machine), "video": str(video), "mode": mode, "threads": threads}
-        write_json(json, {**content, "rows": [asdict(one) for one in rows]})
+    content = {"machine": asdict(machine), "video": str(video), "mode": mode, "threads": threads}
+    write_json(json, {**content, "rows": [asdict(one) for one in rows]})
 
 
 if __name__ == "__main__":

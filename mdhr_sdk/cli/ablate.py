@@ -13,9 +13,9 @@ from rich.table import Table
 
 from ..atomic import write_whole
 from ..errors import ConfigError, OutputError
-from .options import command_app
-from .progress import interruptible
-from .train import all_folds, check_folds, defined, require_training, settings_of, sorted_words, tell
+from .parts.options import command_app
+from .parts.progress import interruptible
+from .train import all_folds, check_folds, defined, require_training, sorted_words, tell
 
 if TYPE_CHECKING:
     from ..training.fit.settings import Settings
@@ -33,12 +33,13 @@ def run_ablation(name: str, words: Sequence[str], folds: Sequence[int], out: Pat
     from ..training.data.datasets import dataset
     from ..training.evaluate.ablations import study, with_changes
     from ..training.fit.runs import is_first_process
+    from ..training.fit.settings import read_settings
 
     chosen = study(name)
     if json_path is not None and (json_path.is_dir() or not json_path.absolute().parent.is_dir()):
         raise OutputError(f"--json needs a file in a folder that exists; got '{json_path}'")
     config, numbers, changes = sorted_words(words, folds)
-    base = settings_of(config, changes).anywhere()
+    base = read_settings(config, changes).anywhere()
     numbers = numbers or all_folds(base)
     labels = dataset(base.data.dataset).label_set
     for variant in chosen.variants:  # as bad lists, found before anything is trained

@@ -17,7 +17,7 @@ from typer.core import TyperGroup
 from .. import __version__
 from ..errors import MDHRError
 from ..modelfolder.bundled import ModelNameWarning
-from .options import BAD_INPUT, CONTEXT, complain
+from .parts.options import BAD_INPUT, CONTEXT, complain
 
 # Each is a file of this folder: its options and what it does. What is said here is the first line of its own help.
 COMMANDS = {

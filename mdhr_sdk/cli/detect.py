@@ -26,11 +26,11 @@ from ..pipeline.clock import StageClock
 from ..pipeline.modes import Reading
 from ..pipeline.run import in_turn
 from ..vision import Source, list_sources
-from .interrupt import Interrupt
-from .options import BAD_INPUT, MODEL, command_app, complain
-from .progress import cores
-from .summary import Outcome, report
-from .writer import SourceWriter
+from .parts.interrupt import Interrupt
+from .parts.options import BAD_INPUT, MODEL, command_app, complain
+from .parts.progress import usable_cores
+from .parts.summary import Outcome, report
+from .parts.writer import SourceWriter
 
 if TYPE_CHECKING:
     from rich.progress import Progress, TaskID
@@ -85,7 +85,7 @@ def model_threads(sources: Sequence[Source], bundled: bool) -> int | None:
     Of two cores the bundled one has one for video files, while the other one finds faces: that took an eighth less time
     and work. A model that takes longer than faces do is better off with both.
     """
-    return 1 if bundled and cores() == 2 and all(source.kind == "video" for source in sources) else None
+    return 1 if bundled and usable_cores() == 2 and all(source.kind == "video" for source in sources) else None
 
 
 def run_detect(

@@ -16,7 +16,7 @@ from ..atomic import write_whole
 from ..errors import ConfigError
 from ..modelfolder.bundled import BUNDLED
 from ..modelfolder.folder import ModelFolder
-from .options import MODEL, command_app
+from .parts.options import MODEL, command_app
 from .train import defined, require_training, sorted_words
 
 if TYPE_CHECKING:

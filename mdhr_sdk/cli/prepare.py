@@ -11,8 +11,8 @@ from rich.table import Table
 
 from ..training.data.datasets import dataset
 from ..training.data.preparation import Prepared, PrepareOptions, prepare
-from .options import command_app
-from .progress import cores, counted, interruptible
+from .parts.options import command_app
+from .parts.progress import counted, interruptible, usable_cores
 
 MOST_VIDEOS = 10
 app = command_app()
@@ -27,7 +27,7 @@ def run_prepare(
         ConfigError, DataError: see `mdhr_sdk.training.data.preparation`.
     """
     spec = dataset(name)
-    options = PrepareOptions(size_px=size_px, face_model=face_model, workers=workers or cores(), partial=partial)
+    options = PrepareOptions(size_px=size_px, face_model=face_model, workers=workers or usable_cores(), partial=partial)
     with interruptible("the same command"), counted("frames") as moved:
         done = prepare(spec, raw, out, options, moved)
 

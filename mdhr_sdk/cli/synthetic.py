@@ -8,7 +8,7 @@ from typing import Annotated, Optional
 
 import typer
 
-from .options import CONTEXT
+from .parts.options import CONTEXT
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -56,10 +56,12 @@ def make(
         require(package, extra)
     from ..synthetic.clips import ClipOptions
     from ..synthetic.dataset import MakeOptions, make_dataset
-    from .progress import cores, counted
+    from .parts.progress import counted, usable_cores
 
     clip = ClipOptions(frames, spacing, size, hard_cases=not plain)
-    options = MakeOptions(persons, test_persons, clips, clip, crop, seed, cores() if workers is None else workers)
+    options = MakeOptions(
+        persons, test_persons, clips, clip, crop, seed, usable_cores() if workers is None else workers
+    )
     start_s = time.monotonic()
     with counted("persons") as moved:
         made = make_dataset(facekit, out, options, moved)

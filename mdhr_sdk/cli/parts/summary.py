@@ -11,11 +11,11 @@ from pathlib import Path
 from rich.console import Console
 from rich.table import Table
 
-from ..detector import AUDetector
-from ..errors import MDHRError
-from ..pipeline.neutral import NEUTRAL
-from ..results import Baseline, FrameResult
-from ..vision import Source
+from ...detector import AUDetector
+from ...errors import MDHRError
+from ...pipeline.neutral import NEUTRAL
+from ...results import Baseline, FrameResult
+from ...vision import Source
 
 ONCE = ("start", "timeline")  # stages that do not grow with the frames
 TOLD = 10  # sources whose action units are listed

@@ -6,8 +6,8 @@ import sys
 
 import typer
 
-from ..errors import CheckpointError, MDHRError
-from ..modelfolder.bundled import BUNDLED
+from ...errors import CheckpointError, MDHRError
+from ...modelfolder.bundled import BUNDLED
 
 BAD_INPUT = 2  # exit code
 MODEL = f"Model folder, or {' or '.join(BUNDLED)}, which comes with mdhr_sdk"
