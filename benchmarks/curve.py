@@ -34,6 +34,7 @@ from report import Json, console, write_json
 
 NOTHING = Augmentation(scale=1.0, flip=0.0, brightness=(1.0, 1.0), contrast=(1.0, 1.0), saturation=(1.0, 1.0))
 SMILE, QUIET = ("AU12", "AU25"), ("AU04", "AU09", "AU10", "AU15")
+SMILES = (22, 68)
 
 app = typer.Typer(add_completion=False, rich_markup_mode=None)
 
@@ -139,10 +140,7 @@ def curve(
     plain: Annotated[Optional[Path], typer.Option(help="Recipe on a set made with --plain.")] = None,
     clips: Annotated[int, typer.Option(min=1, help="Clips that each training sees.")] = 250_000,
     video: Annotated[Optional[Path], typer.Option(help="Real video in which one person smiles.")] = None,
-    smile: Annotated[tuple[int, int], typer.Option(help="First frame of the smile, and the one after its last.")] = (
-        22,
-        68,
-    ),
+    smile: Annotated[tuple[int, int], typer.Option(help="First frame of the smile, and the one after it.")] = SMILES,
     json: Json = None,
 ) -> None:
     """Train every variant and print a row each."""

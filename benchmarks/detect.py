@@ -7,7 +7,7 @@ from contextlib import ExitStack
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from statistics import median
-from typing import Annotated, cast
+from typing import Annotated, Any, cast
 
 import numpy as np
 import typer
@@ -76,25 +76,14 @@ def measure(
     folder: ModelFolder, chosen: list[Candidate], video: Path, mode: Mode, threads: int, rounds: int
 ) -> list[Row]:
     """Every candidate's detector is open all the time; they take turns, after one turn each that is not counted."""
-    found: list[Row] = []
+    detectors: dict[Candidate, AUDetector] = {}
     turns: dict[Candidate, list[tuple[float, tuple[float, ...]]]] = {one: [] for one in chosen}
     seen: dict[Candidate, Scores] = {}
     with ExitStack() as alive, console.status("") as status:
-        detectors = {
-            one: alive.enter_context(
-                AUDetector.from_pretrained(
-                    folder.path,
-                    one.backend,
-                    "cpu",
-                    precision=one.precision,
-                    threads=threads,
-                    mode=mode,
-                    max_faces=1,
-                    all_aus=True,
-                )
-            )
-            for one in chosen
-        }
+        options: dict[str, Any] = {"threads": threads, "mode": mode, "max_faces": 1, "all_aus": True}
+        for one in chosen:
+            detector = AUDetector.from_pretrained(folder.path, one.backend, "cpu", precision=one.precision, **options)
+            detectors[one] = alive.enter_context(detector)
         for index in range(rounds + 1):
             status.update(f"round {index} of {rounds}")
             for one, detector in detectors.items():
@@ -102,30 +91,24 @@ def measure(
                 seen[one] = scores(frames)
                 turns[one] += [(rate, stages)] if index else []
     reference = seen[chosen[0]]
-    for one in chosen:
+
+    def row(one: Candidate) -> Row:
         middle = np.median([stages for _, stages in turns[one]], axis=0)
-        found.append(
-            Row(
-                one.backend,
-                one.precision,
-                median(rate for rate, _ in turns[one]),
-                tuple(map(float, middle)),
-                float((seen[one][1] == reference[1]).mean()),
-                float(np.abs(seen[one][0] - reference[0]).max()),
-            )
-        )
-    return found
+        kept = float((seen[one][1] == reference[1]).mean())
+        difference = float(np.abs(seen[one][0] - reference[0]).max())
+        rate = median(rate for rate, _ in turns[one])
+        return Row(one.backend, one.precision, rate, tuple(map(float, middle)), kept, difference)
+
+    return [row(one) for one in chosen]
 
 
 def table(rows: list[Row]) -> Table:
     names = ("backend", "precision", "frames/s", *(f"{stage} ms" for stage in STAGES), "decisions kept", "largest |d|")
     found = Table(*names)
     for one in rows:
-        stages = [f"{value:.2f}" for value in one.stages_ms]
-        kept = f"{100 * one.decisions_kept:.2f} %"
-        found.add_row(
-            one.backend, one.precision, f"{one.frames_per_s:.0f}", *stages, kept, f"{one.score_difference:.4f}"
-        )
+        figures = [f"{one.frames_per_s:.0f}", *(f"{value:.2f}" for value in one.stages_ms)]
+        judged = (f"{100 * one.decisions_kept:.2f} %", f"{one.score_difference:.4f}")
+        found.add_row(one.backend, one.precision, *figures, *judged)
     return found
 
 

@@ -75,24 +75,24 @@ def write_data(name: str, root: Path, videos: int, faces: list[np.ndarray]) -> F
     return frame_list(dataset, "loading", paths, labels, train=True)
 
 
+def clip_dataset(frames: FrameList, folder: Path, clip_length: int, size_px: int, **options: Any) -> Any:
+    """Clips out of the files of `write_data`, normalised as in training."""
+    from mdhr_sdk.training.data.clip_windows import ClipDataset
+
+    normal = Preprocessing()
+    return ClipDataset(
+        frames, root=folder, clip_length=clip_length, size_px=size_px, mean=normal.mean, std=normal.std, **options
+    )
+
+
 def loaders(name: str, folder: Path, videos: int, workers: list[int], faces: list[np.ndarray]) -> Iterator[Any]:
     """(pictures, kind, workers, loader) of every row."""
     from torch.utils.data import DataLoader
 
-    from mdhr_sdk.training.data.clip_windows import ClipDataset
-
-    frames, preprocessing = write_data(name, folder, videos, faces), Preprocessing()
+    frames = write_data(name, folder, videos, faces)
     for kind in KINDS:
-        clips = ClipDataset(
-            frames,
-            root=folder,
-            clip_length=CLIP_LENGTH,
-            size_px=SIZE_PX,
-            mean=preprocessing.mean,
-            std=preprocessing.std,
-            train=kind != "test",
-            as_bytes=kind == "train, bytes",
-        )
+        options = {"train": kind != "test", "as_bytes": kind == "train, bytes"}
+        clips = clip_dataset(frames, folder, CLIP_LENGTH, SIZE_PX, **options)
         for count in workers:
             loader = DataLoader(clips, batch_size=BATCH, num_workers=count, persistent_workers=count > 0)
             yield SUFFIXES[name], kind, count, loader

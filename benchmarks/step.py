@@ -22,13 +22,11 @@ import typer
 from rich.table import Table
 from torch.utils.data import DataLoader
 
-from loading import crops, write_data
+from loading import clip_dataset, crops, write_data
 from machine import describe_machine
 from mdhr_sdk.cli.app import run_app
 from mdhr_sdk.errors import ConfigError
 from mdhr_sdk.model import MDHR
-from mdhr_sdk.modelfolder.config import Preprocessing
-from mdhr_sdk.training.data.clip_windows import ClipDataset
 from mdhr_sdk.training.data.datasets import DATASETS
 from mdhr_sdk.training.fit.module import MDHRTraining
 from mdhr_sdk.training.fit.order import BlockBatches, Key, Plan
@@ -130,18 +128,11 @@ def _peak_rss() -> int:
     return held if sys.platform == "darwin" else 1024 * held
 
 
-def sources(settings: Settings, folder: Path, videos: int) -> tuple[OneBatch, ClipDataset]:
+def sources(settings: Settings, folder: Path, videos: int) -> tuple[OneBatch, Any]:
     """Clips from memory and from files: the bundled face in the data set's layout."""
-    dataset, normal = DATASETS[settings.data.dataset], Preprocessing()
-    clips = ClipDataset(
-        write_data(settings.data.dataset, folder, videos, crops()),
-        root=folder,
-        clip_length=settings.data.clip_length,
-        size_px=settings.model_config(dataset.label_set).input_size_px,
-        mean=normal.mean,
-        std=normal.std,
-        train=True,
-    )
+    size_px = settings.model_config(DATASETS[settings.data.dataset].label_set).input_size_px
+    frames = write_data(settings.data.dataset, folder, videos, crops())
+    clips = clip_dataset(frames, folder, settings.data.clip_length, size_px, train=True)
     return OneBatch(clips[0, 0], videos), clips
 
 
