@@ -9,6 +9,7 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
+from ..errors import number_of
 from ..training.data.datasets import dataset
 from ..training.data.preparation import Prepared, PrepareOptions, prepare
 from .parts.options import command_app
@@ -36,9 +37,10 @@ def run_prepare(
     for fold, counts in enumerate(done.folds, 1):
         if isinstance(counts, str):
             console.print(f"no lists of fold {fold}: {counts}", soft_wrap=True)
-    console.print(f"{done.listed:,} frames of {done.videos} videos are listed; crops {size_px} px, {options.template}")
+    listed = f"{number_of(done.listed, 'frame')} of {number_of(done.videos, 'video')}"
+    console.print(f"{listed} {'is' if done.listed == 1 else 'are'} listed; crops {size_px} px, {options.template}")
     for reason, count in done.reasons.most_common():
-        console.print(f"left out: {count:,} frames, {reason}")
+        console.print(f"left out: {number_of(count, 'frame')}, {reason}")
     for video, frames in sorted(done.left_out.items(), key=lambda item: -len(item[1]))[:MOST_VIDEOS]:
         console.print(f"  {video}: {len(frames):,}")
     if done.skipped:

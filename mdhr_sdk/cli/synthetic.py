@@ -50,7 +50,7 @@ def make(
     plain: Annotated[bool, typer.Option("--plain", help="No hard cases: for ablations.")] = False,
 ) -> None:
     """Render clips with known action units, in the layout that `mdhr train` reads."""
-    from ..errors import require
+    from ..errors import number_of, require
 
     for package, extra in (("numba", "synthetic"), ("torch", "train")):
         require(package, extra)
@@ -66,11 +66,11 @@ def make(
     with counted("persons") as moved:
         made = make_dataset(facekit, out, options, moved)
     share, took_s = 100 * made.found / made.frames, time.monotonic() - start_s
-    typer.echo(f"{made.frames:,} frames of {sum(made.persons):,} people; FaceMesh found {share:.2f} % of the faces")
+    whole = f"{number_of(made.frames, 'frame')} of {number_of(sum(made.persons), 'person', 'people')}"
+    typer.echo(f"{whole}; FaceMesh found {share:.2f} % of the faces")
     if made.new:
-        typer.echo(
-            f"{made.new:,} of them in {took_s:.0f} s, {made.new / took_s:.1f} frames/s with {options.workers} workers"
-        )
+        rate = f"{made.new / took_s:.1f} frames/s with {number_of(options.workers, 'worker')}"
+        typer.echo(f"{made.new:,} of them in {took_s:.0f} s, {rate}")
     half = "training" if persons else "test"
     typer.echo(f"share of {half} frames: " + ", ".join(f"{au} {100 * rate:.0f} %" for au, rate in made.rates.items()))
     typer.echo(f"wrote {out / 'dataset.yaml'}, {out / 'list'}, {out / 'truth.csv'} and {out / 'sheet.jpg'}")

@@ -10,7 +10,7 @@ import typer
 
 from ...deploy import EngineOptions, EngineReport, build_engine
 from ...deploy.engines.plan import find_target, plan_engine
-from ...errors import require
+from ...errors import number_of, require
 from ...modelfolder.artefacts import artefact
 from ...modelfolder.folder import WEIGHTS, ModelFolder
 from ..init import make_folder
@@ -64,7 +64,7 @@ def told(report: EngineReport) -> str:
         proof = f"largest difference of a score to the weights {report.parity['max_score']:.1e}"
     else:
         proof = f"not compared with the weights ({report.unproven}), so 'auto' passes over it"
-    return f"{report.path}: {report.size_bytes / 1e6:.1f} MB, {done}, {report.layers} layers; {proof}"
+    return f"{report.path}: {report.size_bytes / 1e6:.1f} MB, {done}, {number_of(report.layers, 'layer')}; {proof}"
 
 
 def _onnx(options: EngineOptions) -> str:
