@@ -53,7 +53,7 @@ def run_ablation(name: str, words: Sequence[str], folds: Sequence[int], out: Pat
         folder = out / f"{place:02d}"
         with interruptible("the same command"):
             figure, low, high = _ablated(base, variant.model, folder, numbers)
-        figures = {"f1": defined(figure), "low": defined(low), "high": defined(high)}
+        figures = {"f1": figure, "low": low, "high": high}
         rows.append({"name": variant.name, **figures, "paper": variant.published})
         paper = "" if variant.published is None else f"{variant.published:.1f}"
         table.add_row(variant.name, f"{100 * figure:.1f}", f"{100 * low:.1f} to {100 * high:.1f}", paper)
@@ -61,7 +61,7 @@ def run_ablation(name: str, words: Sequence[str], folds: Sequence[int], out: Pat
         return
     Console(markup=False).print(table)
     if json_path is not None:
-        text = json.dumps({"study": name, "rows": rows}, indent=2, allow_nan=False) + "\n"
+        text = json.dumps({"study": name, "rows": defined(rows)}, indent=2, allow_nan=False) + "\n"
         write_whole(json_path, text)
 
 

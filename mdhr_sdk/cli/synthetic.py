@@ -8,15 +8,9 @@ from typing import Annotated, Optional
 
 import typer
 
-from .parts.options import CONTEXT
+from .parts.options import command_app
 
-app = typer.Typer(
-    no_args_is_help=True,
-    help="Render labelled faces to train on (extra: synthetic).",
-    add_completion=False,
-    rich_markup_mode=None,
-    context_settings=CONTEXT,
-)
+app = command_app(no_args_is_help=True, help="Render labelled faces to train on (extra: synthetic).")
 
 
 @app.command()

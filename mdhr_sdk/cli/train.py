@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Optional
+from typing import TYPE_CHECKING, Annotated, Any, Optional
 
 import typer
 from rich.console import Console
@@ -85,9 +85,13 @@ def all_folds(settings: Settings) -> tuple[int, ...]:
     return tuple(range(1, len(dataset(settings.data.dataset).folds) + 1))
 
 
-def defined(value: float) -> float | None:
-    """What JSON has for a figure that is NaN or infinite: null."""
-    return value if math.isfinite(value) else None
+def defined(value: Any) -> Any:
+    """The same for JSON, which has null for a figure that is NaN or infinite."""
+    if isinstance(value, dict):
+        return {key: defined(one) for key, one in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [defined(one) for one in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
 @app.command()
