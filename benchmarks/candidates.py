@@ -129,6 +129,22 @@ def plan(
     return found
 
 
+def runnable(
+    folder: ModelFolder, settings: Settings, backends: Sequence[str] = (), precisions: Sequence[str] = ()
+) -> list[Candidate]:
+    """Those of `plan` that run on floats here, without the baseline.
+
+    Raises:
+        BackendError: none does, or as `plan`.
+    """
+    found = {c: reason for c, reason in plan(folder, settings, backends, precisions).items() if c != BASELINE}
+    chosen = [c for c, reason in found.items() if reason is None and not c.bytes_in]
+    if not chosen:
+        reasons = "; ".join(f"{c}: {reason}" for c, reason in found.items())
+        raise BackendError(f"no backend can run {settings.graph} of '{folder.path}' here: {reasons}")
+    return chosen
+
+
 def _check_asked(own: dict[Candidate, str | None], backend_asked: bool, precision_asked: bool) -> None:
     """A backend that was named must run: in every precision that was named too, or else in one at least."""
     refused = {candidate: reason for candidate, reason in own.items() if reason is not None}

@@ -7,7 +7,6 @@ Prints one Markdown table. Scores are means over the rows with a face; those of 
 
 from __future__ import annotations
 
-import csv
 import re
 import subprocess
 import sys
@@ -16,7 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Optional
 
-import numpy as np
+import pandas as pd
 import typer
 
 from mdhr_sdk.cli.app import run_app
@@ -52,26 +51,15 @@ def measure(source: Path, out: Path, *options: str) -> Row:
     """Run `mdhr detect` on one file or folder in a process of its own."""
     command = [sys.executable, "-m", "mdhr_sdk", "detect", str(source), "--out", str(out), "--no-overlay", *options]
     done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=600)
-    lines = [line for path in sorted(out.glob("*_aus*.csv")) for line in _lines(path)]
+    tables = [pd.read_csv(path) for path in sorted(out.glob("*_aus*.csv"))]
+    lines = pd.concat(tables) if tables else pd.DataFrame()
     # Only what was said on the error stream: the summary has words of its own for all sources.
     told = " ".join(re.sub(r"\s+", " ", done.stderr).replace(str(source), source.name).split())
     told = told if len(told) <= LONGEST_NOTE else f"{told[: LONGEST_NOTE - 3]}..."
-    last_s = max((float(line["timestamp_s"]) for line in lines), default=None)
-    return Row(source.name, len(lines) or None, last_s, _means(lines), done.returncode, told.replace("|", "\\|"))
-
-
-def _lines(path: Path) -> list[dict[str, str]]:
-    with path.open(encoding="utf-8", newline="") as file:
-        return list(csv.DictReader(file))
-
-
-def _means(lines: list[dict[str, str]]) -> dict[str, float]:
-    scores = {}
-    for code in SHOWN:
-        values = [float(line[f"{code}_probability"]) for line in lines if line.get(f"{code}_probability")]
-        if values:
-            scores[code] = float(np.mean(values))
-    return scores
+    last_s = float(lines.timestamp_s.max()) if len(lines) else None
+    columns = {code: f"{code}_probability" for code in SHOWN}
+    scores = {code: lines[name].mean() for code, name in columns.items() if name in lines and lines[name].count()}
+    return Row(source.name, len(lines) or None, last_s, scores, done.returncode, told.replace("|", "\\|"))
 
 
 def table(rows: list[Row], base: Row | None) -> str:

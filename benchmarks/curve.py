@@ -30,10 +30,11 @@ from mdhr_sdk.training.evaluate.folder_scoring import score_folder
 from mdhr_sdk.training.fit import runs
 from mdhr_sdk.training.fit.augmentation import Augmentation
 from mdhr_sdk.training.fit.settings import Settings, read_settings
-from report import check_json, console, write_json
+from report import Json, console, write_json
 
 NOTHING = Augmentation(scale=1.0, flip=0.0, brightness=(1.0, 1.0), contrast=(1.0, 1.0), saturation=(1.0, 1.0))
 SMILE, QUIET = ("AU12", "AU25"), ("AU04", "AU09", "AU10", "AU15")
+SMILES = (22, 68)
 
 app = typer.Typer(add_completion=False, rich_markup_mode=None)
 
@@ -139,14 +140,10 @@ def curve(
     plain: Annotated[Optional[Path], typer.Option(help="Recipe on a set made with --plain.")] = None,
     clips: Annotated[int, typer.Option(min=1, help="Clips that each training sees.")] = 250_000,
     video: Annotated[Optional[Path], typer.Option(help="Real video in which one person smiles.")] = None,
-    smile: Annotated[tuple[int, int], typer.Option(help="First frame of the smile, and the one after its last.")] = (
-        22,
-        68,
-    ),
-    json: Annotated[Optional[Path], typer.Option(help="Write the figures there.")] = None,
+    smile: Annotated[tuple[int, int], typer.Option(help="First frame of the smile, and the one after it.")] = SMILES,
+    json: Json = None,
 ) -> None:
     """Train every variant and print a row each."""
-    check_json(json)
     logging.getLogger("pytorch_lightning").setLevel(logging.ERROR)
     warnings.simplefilter("ignore")
     changes = words or []
@@ -159,8 +156,7 @@ def curve(
         rows.append(judge(variant.name, model, config, changes, video, range(*smile)))
         console.print(table(rows[-1:]))
     console.print(table(rows))
-    if json is not None:
-        write_json(json, {"config": str(config), "clips": clips, "rows": [asdict(row) for row in rows]})
+    write_json(json, {"config": str(config), "clips": clips, "rows": [asdict(row) for row in rows]})
 
 
 if __name__ == "__main__":

@@ -7,23 +7,23 @@ from contextlib import ExitStack
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from statistics import median
-from typing import Annotated, Optional, cast
+from typing import Annotated, Any, cast
 
 import numpy as np
 import typer
 from numpy.typing import NDArray
 from rich.table import Table
 
-from candidates import Candidate
-from machine import describe_machine, usable_cores
+from candidates import Candidate, Settings, runnable
+from machine import describe_machine
 from mdhr_sdk import AUDetector
 from mdhr_sdk.cli.app import run_app
+from mdhr_sdk.cli.parts.progress import usable_cores
 from mdhr_sdk.errors import InputError
 from mdhr_sdk.modelfolder.folder import ModelFolder
 from mdhr_sdk.pipeline.modes import Mode
 from mdhr_sdk.results import FrameResult
-from report import check_json, console, write_json
-from streaming import candidates
+from report import Backends, Json, Precisions, Threads, console, write_json
 
 DEMO = Path(__file__).resolve().parents[1] / "mdhr_sdk" / "assets" / "demo.mp4"
 STAGES = ("read", "faces", "align", "model")
@@ -76,25 +76,14 @@ def measure(
     folder: ModelFolder, chosen: list[Candidate], video: Path, mode: Mode, threads: int, rounds: int
 ) -> list[Row]:
     """Every candidate's detector is open all the time; they take turns, after one turn each that is not counted."""
-    found: list[Row] = []
+    detectors: dict[Candidate, AUDetector] = {}
     turns: dict[Candidate, list[tuple[float, tuple[float, ...]]]] = {one: [] for one in chosen}
     seen: dict[Candidate, Scores] = {}
     with ExitStack() as alive, console.status("") as status:
-        detectors = {
-            one: alive.enter_context(
-                AUDetector.from_pretrained(
-                    folder.path,
-                    one.backend,
-                    "cpu",
-                    precision=one.precision,
-                    threads=threads,
-                    mode=mode,
-                    max_faces=1,
-                    all_aus=True,
-                )
-            )
-            for one in chosen
-        }
+        options: dict[str, Any] = {"threads": threads, "mode": mode, "max_faces": 1, "all_aus": True}
+        for one in chosen:
+            detector = AUDetector.from_pretrained(folder.path, one.backend, "cpu", precision=one.precision, **options)
+            detectors[one] = alive.enter_context(detector)
         for index in range(rounds + 1):
             status.update(f"round {index} of {rounds}")
             for one, detector in detectors.items():
@@ -102,30 +91,24 @@ def measure(
                 seen[one] = scores(frames)
                 turns[one] += [(rate, stages)] if index else []
     reference = seen[chosen[0]]
-    for one in chosen:
+
+    def row(one: Candidate) -> Row:
         middle = np.median([stages for _, stages in turns[one]], axis=0)
-        found.append(
-            Row(
-                one.backend,
-                one.precision,
-                median(rate for rate, _ in turns[one]),
-                tuple(map(float, middle)),
-                float((seen[one][1] == reference[1]).mean()),
-                float(np.abs(seen[one][0] - reference[0]).max()),
-            )
-        )
-    return found
+        kept = float((seen[one][1] == reference[1]).mean())
+        difference = float(np.abs(seen[one][0] - reference[0]).max())
+        rate = median(rate for rate, _ in turns[one])
+        return Row(one.backend, one.precision, rate, tuple(map(float, middle)), kept, difference)
+
+    return [row(one) for one in chosen]
 
 
 def table(rows: list[Row]) -> Table:
     names = ("backend", "precision", "frames/s", *(f"{stage} ms" for stage in STAGES), "decisions kept", "largest |d|")
     found = Table(*names)
     for one in rows:
-        stages = [f"{value:.2f}" for value in one.stages_ms]
-        kept = f"{100 * one.decisions_kept:.2f} %"
-        found.add_row(
-            one.backend, one.precision, f"{one.frames_per_s:.0f}", *stages, kept, f"{one.score_difference:.4f}"
-        )
+        figures = [f"{one.frames_per_s:.0f}", *(f"{value:.2f}" for value in one.stages_ms)]
+        judged = (f"{100 * one.decisions_kept:.2f} %", f"{one.score_difference:.4f}")
+        found.add_row(one.backend, one.precision, *figures, *judged)
     return found
 
 
@@ -133,26 +116,24 @@ def table(rows: list[Row]) -> Table:
 def detect(
     model: Annotated[str, typer.Argument(help="A model folder with its graphs exported, or 'edge'.")] = "edge",
     video: Annotated[Path, typer.Argument(help="A video that shows a face.")] = DEMO,
-    backend: Annotated[Optional[list[str]], typer.Option(help="May be given again; all that can run if not.")] = None,
-    precision: Annotated[Optional[list[str]], typer.Option(help="May be given again; all there are if not.")] = None,
+    backend: Backends = None,
+    precision: Precisions = None,
     mode: Annotated[str, typer.Option(help="clip or stream.")] = "clip",
-    threads: Annotated[Optional[int], typer.Option(help="CPU threads; as many as usable cores if not given.")] = None,
+    threads: Threads = None,
     rounds: Annotated[int, typer.Option(min=1, help="Turns of each.")] = 5,
-    json: Annotated[Optional[Path], typer.Option(help="Write everything to this file.")] = None,
+    json: Json = None,
 ) -> None:
     """A video from file to action units with one face, and decisions beside those of the first row."""
-    check_json(json)
     machine, folder = describe_machine(), ModelFolder.open(model)
     threads = usable_cores() if threads is None else threads
-    graph = "encoder" if mode == "stream" else "clip"
-    chosen = candidates(folder, backend or [], precision or [], threads, graph)
-    console.print("\n".join([*machine.lines(), *([f"warning: {machine.warning}"] if machine.warning else [])]))
+    settings = Settings("encoder" if mode == "stream" else "clip", threads=threads, rounds=rounds)
+    chosen = runnable(folder, settings, backend or (), precision or ())
+    console.print(machine.header())
     console.print(f"{folder.path}: {video.name}, mode {mode}, threads {threads}, FaceMesh on the CPU, one face")
     rows = measure(folder, chosen, video, cast(Mode, mode), threads, rounds)  # the detector checks it
     console.print(table(rows))
-    if json is not None:
-        content = {"machine": asdict(machine), "video": str(video), "mode": mode, "threads": threads}
-        write_json(json, {**content, "rows": [asdict(one) for one in rows]})
+    content = {"machine": asdict(machine), "video": str(video), "mode": mode, "threads": threads}
+    write_json(json, {**content, "rows": [asdict(one) for one in rows]})
 
 
 if __name__ == "__main__":

@@ -9,10 +9,11 @@ import typer
 
 from candidates import GRAPHS, Settings, plan
 from latency_report import header, latency_table, notes, reason_table, report_content
-from machine import describe_machine, usable_cores
-from mdhr_sdk.cli import engine
+from machine import describe_machine
 from mdhr_sdk.cli.app import run_app
 from mdhr_sdk.cli.init import make_folder
+from mdhr_sdk.cli.parts import engine
+from mdhr_sdk.cli.parts.progress import usable_cores
 from mdhr_sdk.errors import MDHRError, MissingDependencyError, require
 from mdhr_sdk.modelfolder.artefacts import PRECISIONS
 from mdhr_sdk.modelfolder.config import FolderConfig

@@ -1,13 +1,11 @@
-"""Frames a second that a training run can be fed: read, decode, augment, normalise and collate, beside torchvision."""
+"""Frames a second that a training run can be fed: read, decode, augment, normalise and collate."""
 
 from __future__ import annotations
 
-import itertools
 import tempfile
 import time
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
-from importlib.resources import as_file, files
 from pathlib import Path
 from statistics import median
 from typing import Annotated, Any, Optional
@@ -17,26 +15,25 @@ import numpy as np
 import typer
 from rich.table import Table
 
-from machine import describe_machine, usable_cores
+from machine import describe_machine
 from mdhr_sdk.cli.app import run_app
+from mdhr_sdk.cli.init import demo_crops
+from mdhr_sdk.cli.parts.progress import usable_cores
 from mdhr_sdk.errors import ConfigError, require
 from mdhr_sdk.modelfolder.config import Preprocessing
-from mdhr_sdk.pipeline.crops import CropFinder
 from mdhr_sdk.training.data.datasets import DATASETS, FrameName
 from mdhr_sdk.training.data.frames import FrameList, frame_list
-from mdhr_sdk.vision import FaceMesher, list_sources
-from report import check_json, console, write_json
+from report import Json, console, write_json
 
-BATCH, CLIP_LENGTH, FRAMES_A_VIDEO = 8, 16, 32
+BATCH, CLIP_LENGTH = 8, 16
 CROP_PX, SIZE_PX = 256, 224
 SUFFIXES = {"bp4d": "JPEG", "disfa": "PNG"}
-KINDS = ("train", "train, bytes", "test", "torchvision")
+KINDS = ("train", "train, bytes", "test")
 NOTE = (
     "An epoch of each in turns; median over the rounds, and the slowest and fastest. Crops are aligned faces of the "
     f"bundled clip, {CROP_PX} px, read from files that the system has in memory; a batch is {BATCH} clips of "
-    f"{CLIP_LENGTH} frames at {SIZE_PX} px. torchvision: the same training clips through Pillow, Resize, crop, flip, "
-    "ColorJitter, ToTensor and Normalize, frame by frame, as is common in the field. bytes: normalised on the "
-    "device later, which is not counted. 0 workers: in the process itself."
+    f"{CLIP_LENGTH} frames at {SIZE_PX} px. bytes: normalised on the device later, which is not counted. 0 workers: in "
+    "the process itself."
 )
 
 app = typer.Typer(add_completion=False, rich_markup_mode=None)
@@ -58,46 +55,9 @@ class Loading:
     cpu_ms_a_frame: float | None
 
 
-class TorchvisionClips:
-    """The same training clips by torchvision's transforms; one draw a clip, as in the paper."""
-
-    def __init__(self, clips: Any) -> None:
-        self.clips = clips
-
-    def __len__(self) -> int:
-        return len(self.clips)
-
-    def __getitem__(self, index: int) -> Any:
-        import torch
-        from PIL import Image
-        from torchvision import transforms as t
-        from torchvision.transforms import functional as f
-
-        rng = np.random.default_rng((0, index))
-        windows = self.clips._windows[index]
-        rows = self.clips.window_rows(windows[int(rng.integers(len(windows)))])
-        top, left = rng.integers(0, CROP_PX - SIZE_PX + 1, 2).tolist()
-        order = t.ColorJitter.get_params((0.6, 1.4), (0.6, 1.4), (0.6, 1.4), None)
-        steps = (f.adjust_brightness, f.adjust_contrast, f.adjust_saturation)
-        mirrored, frames = rng.random() < 0.5, []
-        for row in rows.tolist():
-            image = Image.open(self.clips.root / self.clips.frames.paths[row]).convert("RGB")
-            image = f.crop(f.resize(image, [CROP_PX, CROP_PX]), top, left, SIZE_PX, SIZE_PX)
-            image = f.hflip(image) if mirrored else image
-            for step in order[0].tolist():
-                image = steps[step](image, order[1 + step]) if step < 3 else image
-            frames.append(f.normalize(f.to_tensor(image), list(self.clips.mean), list(self.clips.std)))
-        return {"clip": torch.stack(frames)}
-
-
 def crops() -> list[np.ndarray]:
-    """Aligned faces of the bundled clip."""
-    with as_file(files("mdhr_sdk") / "assets" / "demo.mp4") as path, FaceMesher(max_faces=1) as mesher:
-        (source,) = list_sources(path)
-        with source:
-            finder = CropFinder(mesher, Preprocessing(size_px=CROP_PX))
-            found = [finder.largest(frame) for frame in itertools.islice(source, FRAMES_A_VIDEO)]
-            return [crop for crop in found if crop is not None]
+    """Aligned faces of the bundled clip, twice: a clip may start at any of them."""
+    return [*demo_crops(CROP_PX)] * 2
 
 
 def write_data(name: str, root: Path, videos: int, faces: list[np.ndarray]) -> FrameList:
@@ -115,27 +75,26 @@ def write_data(name: str, root: Path, videos: int, faces: list[np.ndarray]) -> F
     return frame_list(dataset, "loading", paths, labels, train=True)
 
 
+def clip_dataset(frames: FrameList, folder: Path, clip_length: int, size_px: int, **options: Any) -> Any:
+    """Clips out of the files of `write_data`, normalised as in training."""
+    from mdhr_sdk.training.data.clip_windows import ClipDataset
+
+    normal = Preprocessing()
+    return ClipDataset(
+        frames, root=folder, clip_length=clip_length, size_px=size_px, mean=normal.mean, std=normal.std, **options
+    )
+
+
 def loaders(name: str, folder: Path, videos: int, workers: list[int], faces: list[np.ndarray]) -> Iterator[Any]:
     """(pictures, kind, workers, loader) of every row."""
     from torch.utils.data import DataLoader
 
-    from mdhr_sdk.training.data.clip_windows import ClipDataset
-
-    frames, preprocessing = write_data(name, folder, videos, faces), Preprocessing()
+    frames = write_data(name, folder, videos, faces)
     for kind in KINDS:
-        clips = ClipDataset(
-            frames,
-            root=folder,
-            clip_length=CLIP_LENGTH,
-            size_px=SIZE_PX,
-            mean=preprocessing.mean,
-            std=preprocessing.std,
-            train=kind != "test",
-            as_bytes=kind == "train, bytes",
-        )
-        data: Any = TorchvisionClips(clips) if kind == "torchvision" else clips
+        options = {"train": kind != "test", "as_bytes": kind == "train, bytes"}
+        clips = clip_dataset(frames, folder, CLIP_LENGTH, SIZE_PX, **options)
         for count in workers:
-            loader = DataLoader(data, batch_size=BATCH, num_workers=count, persistent_workers=count > 0)
+            loader = DataLoader(clips, batch_size=BATCH, num_workers=count, persistent_workers=count > 0)
             yield SUFFIXES[name], kind, count, loader
 
 
@@ -169,17 +128,13 @@ def _cpu_ms(turns: list[tuple[float, float]]) -> float:
 
 
 def loading_table(found: list[Loading]) -> Table:
-    """Every loader beside torchvision with as many workers."""
-    table = Table("pictures", "clips", "workers", "frames/s", "slowest", "fastest", "x torchvision", "CPU ms/frame")
+    table = Table("pictures", "clips", "workers", "frames/s", "slowest", "fastest", "CPU ms/frame")
     for column in table.columns[2:]:
         column.justify = "right"
-    base = {(row.pictures, row.workers): median(row.frames_s) for row in found if row.kind == "torchvision"}
     for row in found:
-        speed = median(row.frames_s)
-        ratio = speed / base[row.pictures, row.workers]
-        numbers = (f"{value:,.0f}" for value in (speed, min(row.frames_s), max(row.frames_s)))
+        numbers = (f"{f(row.frames_s):,.0f}" for f in (median, min, max))
         cpu = "" if row.cpu_ms_a_frame is None else f"{row.cpu_ms_a_frame:.2f}"
-        table.add_row(row.pictures, row.kind, str(row.workers), *numbers, f"{ratio:.1f}", cpu)
+        table.add_row(row.pictures, row.kind, str(row.workers), *numbers, cpu)
     return table
 
 
@@ -188,25 +143,19 @@ def loading(
     videos: Annotated[int, typer.Option(help="Clips an epoch; a multiple of 8.")] = 48,
     workers: Annotated[Optional[list[int]], typer.Option(help="May be given again; 0 and all cores if not.")] = None,
     rounds: Annotated[int, typer.Option(help="Epochs of each.")] = 5,
-    json: Annotated[Optional[Path], typer.Option(help="Write everything to this file.")] = None,
+    json: Json = None,
 ) -> None:
     """How many frames a second a training run can be fed with."""
     counts = workers or [0, usable_cores()]
     if videos < BATCH or videos % BATCH or rounds < 1 or min(counts) < 0:
         raise ConfigError(f"videos must be a multiple of {BATCH}, rounds at least 1 and workers at least 0")
-    check_json(json)
-    for module in ("torch", "torchvision"):
-        require(module, "train")
+    require("torch", "train")
     machine = describe_machine()
-    for line in machine.lines():
-        console.print(line)
-    if machine.warning:
-        console.print(f"warning: {machine.warning}")
+    console.print(machine.header())
     found = measure(videos, counts, rounds)
     console.print(loading_table(found))
     console.print(NOTE)
-    if json is not None:
-        write_json(json, {"benchmark": "loading", "machine": asdict(machine), "rows": [asdict(row) for row in found]})
+    write_json(json, {"benchmark": "loading", "machine": asdict(machine), "rows": [asdict(row) for row in found]})
 
 
 if __name__ == "__main__":

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from importlib import metadata
 from pathlib import Path
 
+from mdhr_sdk.cli.parts.progress import usable_cores
 from mdhr_sdk.runtime.cuda.devices import cuda_free_bytes
 
 CPUINFO = Path("/proc/cpuinfo")
@@ -73,6 +74,10 @@ class Machine:
             f"{self.date}{load}",
         ]
 
+    def header(self) -> str:
+        """`lines`, and the warning if there is one."""
+        return "\n".join([*self.lines(), *([f"warning: {self.warning}"] if self.warning else [])])
+
 
 def describe_machine() -> Machine:
     """Look around, without importing anything heavy."""
@@ -99,11 +104,6 @@ def device_free_mib(device: str) -> float | None:
         return None
     free = cuda_free_bytes(int(device.partition(":")[2] or 0))
     return None if free is None else free / 2**20
-
-
-def usable_cores() -> int:
-    """CPU cores that this process may use, which can be fewer than there are."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def _cpuinfo() -> dict[str, str]:

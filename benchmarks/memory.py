@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass
-from pathlib import Path
-from typing import Annotated, Any, Optional
+from typing import Annotated, Any
 
 import torch
 import typer
@@ -18,7 +17,7 @@ from mdhr_sdk.training.fit.losses import asymmetric_loss
 from mdhr_sdk.training.fit.memory import checkpoint_activations
 from mdhr_sdk.training.fit.module import freeze
 from mdhr_sdk.training.fit.settings import Settings, read_settings
-from report import check_json, console, write_json
+from report import Json, console, write_json
 
 GIB = 2**30
 VARIANTS: dict[str, tuple[str, ...]] = {
@@ -93,10 +92,9 @@ def _kept(model: MDHR, settings: Settings, clips: int) -> int:
 def main(
     backbone: Annotated[str, typer.Option(help="resnet50, swin_base or a timm name.")] = "resnet50",
     label_set: Annotated[str, typer.Option(help="bp4d or disfa.")] = "bp4d",
-    json: Annotated[Optional[Path], typer.Option(help="Write the figures there.")] = None,
+    json: Json = None,
 ) -> None:
     """Print the memory of a training step of preset `paper` and of what saves some."""
-    check_json(json)
     table = Table(
         "", "state, GiB", "kept a clip, GiB", "batch", "together, GiB", title=f"{backbone}, {label_set}, preset paper"
     )
@@ -109,8 +107,7 @@ def main(
         )
     console.print(table)
     console.print(NOTE)
-    if json is not None:
-        write_json(json, {"benchmark": "memory", "backbone": backbone, "label_set": label_set, "bytes": found})
+    write_json(json, {"benchmark": "memory", "backbone": backbone, "label_set": label_set, "bytes": found})
 
 
 if __name__ == "__main__":

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Annotated, Optional
+from typing import Annotated
 
 import numpy as np
 import typer
@@ -23,7 +23,7 @@ from mdhr_sdk.training.evaluate.comparison import compare
 from mdhr_sdk.training.evaluate.metrics import area_under_curve
 from mdhr_sdk.training.evaluate.predictions import Predictions
 from mdhr_sdk.training.evaluate.statistics import Interval
-from report import check_json, console, write_json
+from report import Json, console, write_json
 
 DRAWS = 1000
 app = typer.Typer(add_completion=False, rich_markup_mode=None)
@@ -111,16 +111,14 @@ def table(rows: Sequence[Worth]) -> Table:
 def neutral(
     predictions: Annotated[Path, typer.Argument(help="predictions_fold1.npz of: mdhr evaluate MODEL ... --out FOLDER")],
     least: Annotated[int, typer.Option(min=1, help="Frames without an AU that a video must begin with.")] = 5,
-    json: Annotated[Optional[Path], typer.Option(help="Write the figures there.")] = None,
+    json: Json = None,
 ) -> None:
     """Judge scores as they are and relative to the face at rest."""
-    check_json(json)
     plain, ours = both(Predictions.load(predictions), least)
     rows = worth(plain, ours)
     console.print(f"{len(plain.frames.starts)} videos, {len(plain.frames.paths):,} frames after the neutral ones")
     console.print(table(rows))
-    if json is not None:
-        write_json(json, {"predictions": str(predictions), "least": least, "rows": [asdict(row) for row in rows]})
+    write_json(json, {"predictions": str(predictions), "least": least, "rows": [asdict(row) for row in rows]})
 
 
 if __name__ == "__main__":

@@ -22,19 +22,17 @@ import typer
 from rich.table import Table
 from torch.utils.data import DataLoader
 
-from loading import crops, write_data
+from loading import clip_dataset, crops, write_data
 from machine import describe_machine
 from mdhr_sdk.cli.app import run_app
 from mdhr_sdk.errors import ConfigError
 from mdhr_sdk.model import MDHR
-from mdhr_sdk.modelfolder.config import Preprocessing
-from mdhr_sdk.training.data.clip_windows import ClipDataset
 from mdhr_sdk.training.data.datasets import DATASETS
 from mdhr_sdk.training.fit.module import MDHRTraining
 from mdhr_sdk.training.fit.order import BlockBatches, Key, Plan
 from mdhr_sdk.training.fit.settings import Settings, read_settings
 from released import pooled_as_released
-from report import check_json, console, write_json
+from report import Json, console, write_json
 
 RELEASED = "released"
 ROWS: dict[str, tuple[str, ...]] = {
@@ -130,18 +128,11 @@ def _peak_rss() -> int:
     return held if sys.platform == "darwin" else 1024 * held
 
 
-def sources(settings: Settings, folder: Path, videos: int) -> tuple[OneBatch, ClipDataset]:
+def sources(settings: Settings, folder: Path, videos: int) -> tuple[OneBatch, Any]:
     """Clips from memory and from files: the bundled face in the data set's layout."""
-    dataset, normal = DATASETS[settings.data.dataset], Preprocessing()
-    clips = ClipDataset(
-        write_data(settings.data.dataset, folder, videos, crops()),
-        root=folder,
-        clip_length=settings.data.clip_length,
-        size_px=settings.model_config(dataset.label_set).input_size_px,
-        mean=normal.mean,
-        std=normal.std,
-        train=True,
-    )
+    size_px = settings.model_config(DATASETS[settings.data.dataset].label_set).input_size_px
+    frames = write_data(settings.data.dataset, folder, videos, crops())
+    clips = clip_dataset(frames, folder, settings.data.clip_length, size_px, train=True)
     return OneBatch(clips[0, 0], videos), clips
 
 
@@ -206,10 +197,9 @@ def step(
     warm_up: Annotated[int, typer.Option(min=1, help="Steps before them.")] = 2,
     rounds: Annotated[int, typer.Option(min=1, help="How often all rows take turns.")] = 1,
     only: Annotated[Optional[list[str]], typer.Option(help="Rows; all if not given.")] = None,
-    json: Annotated[Optional[Path], typer.Option(help="Write everything to this file.")] = None,
+    json: Json = None,
 ) -> None:
     """How fast a training step is, and whether files keep up with it."""
-    check_json(json)
     clips = batch_size or (8 if torch.cuda.is_available() else 1)
     steps = (40 if torch.cuda.is_available() else 8) if steps is None else steps
     if steps < 2 * workers:
@@ -219,10 +209,7 @@ def step(
         raise ConfigError(f"no row '{unknown[0]}' here; there are: {', '.join(rows)}")
     rows = {name: settings for name, settings in rows.items() if name in (only or rows)}
     machine = describe_machine()
-    for line in machine.lines():
-        console.print(line)
-    if machine.warning:
-        console.print(f"warning: {machine.warning}")
+    console.print(machine.header())
     with console.status("training"):
         found = measure(rows, steps, warm_up, rounds)
     frames = clips * next(iter(rows.values())).data.clip_length
@@ -230,9 +217,8 @@ def step(
     console.print(f"{backbone}, {label_set}, {clips} clips of {frames // clips} frames, {threads} threads")
     console.print(speed_table(found, frames))
     console.print(NOTE)
-    if json is not None:
-        content = {"benchmark": "step", "backbone": backbone, "label_set": label_set, "frames_a_step": frames}
-        write_json(json, {**content, "machine": asdict(machine), "rows": [asdict(row) for row in found]})
+    content = {"benchmark": "step", "backbone": backbone, "label_set": label_set, "frames_a_step": frames}
+    write_json(json, {**content, "machine": asdict(machine), "rows": [asdict(row) for row in found]})
 
 
 if __name__ == "__main__":

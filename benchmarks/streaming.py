@@ -14,21 +14,19 @@ import numpy as np
 import typer
 from rich.table import Table
 
-from candidates import BASELINE, Candidate
-from machine import describe_machine, usable_cores
+from candidates import BASELINE, Candidate, Settings, runnable
+from machine import describe_machine
 from mdhr_sdk.cli.app import run_app
 from mdhr_sdk.cli.init import demo_clip
+from mdhr_sdk.cli.parts.progress import usable_cores
 from mdhr_sdk.errors import BackendError
-from mdhr_sdk.modelfolder.artefacts import PRECISIONS
 from mdhr_sdk.modelfolder.folder import ModelFolder
-from mdhr_sdk.runtime import BACKENDS, SessionOptions
 from mdhr_sdk.runtime.stream.scorer import default_lookahead
 from measuring import SETTLE_S
-from report import check_json, console, write_json
+from report import Backends, Json, Precisions, Threads, console, write_json
 from workers import Worker, WorkerError
 
 PARTS = ("stream", "encoder", "clip")  # of every candidate: a step, its encoder alone, the window run anew
-GRAPHS = ("encoder", "relations", "temporal", "clip")
 
 app = typer.Typer(add_completion=False, rich_markup_mode=None)
 
@@ -59,44 +57,8 @@ class Row:
     stream_mb: float
 
 
-def candidates(
-    folder: ModelFolder,
-    backends: list[str],
-    precisions: list[str],
-    threads: int,
-    graph: str = "encoder",
-    device: str = "cpu",
-) -> list[Candidate]:
-    """Those that can run `graph` here; whatever runs the encoder runs the rest of a stream.
-
-    Raises:
-        BackendError: none can, or an unknown name.
-    """
-    for kind, names, known in (("backend", backends, BACKENDS), ("precision", precisions, PRECISIONS)):
-        if unknown := [name for name in names if name not in known]:
-            raise BackendError(f"unknown {kind} '{unknown[0]}'; expected some of {', '.join(known)}")
-    found, reasons = [], []
-    for name in backends or BACKENDS:
-        backend = BACKENDS[name]
-        for precision in precisions or backend.precisions:
-            if device.partition(":")[0] not in backend.devices or precision not in backend.precisions:
-                continue
-            reason = backend.obstacle(folder, graph, SessionOptions(device, threads, precision))
-            found += [Candidate(name, precision)] if reason is None else []
-            reasons += [] if reason is None else [f"{name} {precision}: {reason}"]
-    if not found:
-        raise BackendError(f"no backend can run {graph} of '{folder.path}' on '{device}' here: {'; '.join(reasons)}")
-    return found
-
-
 def requests(
-    folder: ModelFolder,
-    chosen: list[Candidate],
-    lookahead: int,
-    faces: int,
-    threads: int,
-    scratch: Path,
-    device: str = "cpu",
+    folder: ModelFolder, chosen: list[Candidate], settings: Settings, lookahead: int, faces: int, scratch: Path
 ) -> dict[tuple[Candidate, str], dict[str, Any]]:
     """What every worker is told; one a candidate and part, and the baseline's window."""
     length = folder.config.clip_length
@@ -104,7 +66,8 @@ def requests(
     np.savez(scratch / "clip.npz", clip=demo[None, :length])
     np.savez(scratch / "encoder.npz", frames=np.repeat(demo[:1], faces, axis=0))
     np.savez(scratch / "stream.npz", frames=demo)
-    common = {"folder": str(folder.path), "device": device, "threads": threads, "lookahead": lookahead, "faces": faces}
+    common = {"folder": str(folder.path), "device": settings.device, "threads": settings.threads}
+    common |= {"lookahead": lookahead, "faces": faces}
     made = {}
     for candidate in (BASELINE, *chosen):
         own = {**common, "backend": candidate.backend, "precision": candidate.precision}
@@ -181,31 +144,31 @@ def table(rows: list[Row]) -> Table:
 @app.command()
 def streaming(
     model: Annotated[Path, typer.Argument(help="A model folder with its graphs exported (mdhr export).")],
-    backend: Annotated[Optional[list[str]], typer.Option(help="May be given again; all that can run if not.")] = None,
-    precision: Annotated[Optional[list[str]], typer.Option(help="May be given again; all there are if not.")] = None,
+    backend: Backends = None,
+    precision: Precisions = None,
     lookahead: Annotated[
         Optional[int], typer.Option(help="Frames; the least without edge effects if not given.")
     ] = None,
     faces: Annotated[int, typer.Option(min=1, help="Faces a step.")] = 1,
     device: Annotated[str, typer.Option(help="'cpu', 'cuda' or 'cuda:1', also of the baseline.")] = "cpu",
-    threads: Annotated[Optional[int], typer.Option(help="CPU threads; as many as usable cores if not given.")] = None,
+    threads: Threads = None,
     rounds: Annotated[int, typer.Option(min=1, help="Turns of each.")] = 7,
     seconds: Annotated[float, typer.Option(help="Least length of a turn.")] = 0.5,
-    json: Annotated[Optional[Path], typer.Option(help="Write everything to this file.")] = None,
+    json: Json = None,
 ) -> None:
     """A step of streaming beside the window in eager PyTorch as released, and in the same backend."""
-    check_json(json)
     machine, folder = describe_machine(), ModelFolder.open(model)
     threads = usable_cores() if threads is None else threads
     lookahead = default_lookahead(folder.config) if lookahead is None else lookahead
-    chosen = candidates(folder, backend or [], precision or [], threads, device=device)
-    console.print("\n".join([*machine.lines(), *([f"warning: {machine.warning}"] if machine.warning else [])]))
+    settings = Settings("encoder", device, threads=threads, rounds=rounds, turn_s=seconds)
+    chosen = runnable(folder, settings, backend or (), precision or ())
+    console.print(machine.header())
     console.print(
         f"{folder.path}: T = {folder.config.clip_length}, lookahead {lookahead}, faces {faces}, "
         f"device {device}, threads {threads}"
     )
     with tempfile.TemporaryDirectory() as scratch:
-        asked = requests(folder, chosen, lookahead, faces, threads, Path(scratch), device)
+        asked = requests(folder, chosen, settings, lookahead, faces, Path(scratch))
         ready, turns = measure(asked, rounds, seconds)
     if (BASELINE, "clip") not in turns:
         raise BackendError("the baseline needs PyTorch: pip install 'mdhr-sdk[torch]'")
@@ -215,10 +178,8 @@ def streaming(
     console.print(f"released: eager PyTorch in the released order on the window of T frames, {released:.0f} ms a face")
     for place in dict.fromkeys(ready[one, "stream"]["place"] for one in chosen if (one, "stream") in turns):
         console.print(f"rings on {place}")
-    if json is not None:
-        content = {"machine": asdict(machine), "lookahead": lookahead, "faces": faces, "threads": threads}
-        content |= {"device": device}
-        write_json(json, {**content, "released_ms": released, "rows": [asdict(one) for one in rows]})
+    content = {"machine": asdict(machine), "lookahead": lookahead, "faces": faces, "threads": threads, "device": device}
+    write_json(json, {**content, "released_ms": released, "rows": [asdict(one) for one in rows]})
 
 
 if __name__ == "__main__":

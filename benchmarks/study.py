@@ -39,7 +39,7 @@ from mdhr_sdk.training.evaluate.evaluation import judge
 from mdhr_sdk.training.evaluate.predictions import Frames, Predictions
 from mdhr_sdk.training.fit.fit import FoldData, epoch_stem, fit
 from mdhr_sdk.training.fit.settings import read_settings
-from report import check_json, console, write_json
+from report import Json, console, write_json
 
 LAYOUT = RegionLayout((RegionGroup("up", "up", (1, 2)), RegionGroup("low", "low", (12, 15, 17))))
 LABELS = LabelSet("patterns", (1, 2, 12, 15, 17), LAYOUT)
@@ -186,10 +186,9 @@ def main(
     tests: Annotated[int, typer.Option(help="Test clips.")] = 100,
     only: Annotated[Optional[list[str]], typer.Option(help="Variants; all if not given.")] = None,
     far: Annotated[bool, typer.Option("--far", help="The two AUs that are out of each other's sight.")] = False,
-    json: Annotated[Optional[Path], typer.Option(help="Write the figures there.")] = None,
+    json: Json = None,
 ) -> None:
     """Train every variant with every seed and print their F1 a class of evidence."""
-    check_json(json)
     if unknown := sorted(set(only or ()) - set(VARIANTS)):
         raise ConfigError(f"no variant '{unknown[0]}'; there are: {', '.join(VARIANTS)}")
     patterns, kinds = (FarPatterns, FAR_KINDS) if far else (Patterns, KINDS)
@@ -204,8 +203,7 @@ def main(
             console.print(f"{variant}, seed {seed}: {words} ({time.perf_counter() - start:.0f} s)")
     codes = patterns.label_set.codes
     print_table(results, codes, kinds)
-    if json is not None:
-        write_json(json, {"aus": codes, "kinds": kinds, "epochs": epochs, "videos": videos, "f1": results})
+    write_json(json, {"aus": codes, "kinds": kinds, "epochs": epochs, "videos": videos, "f1": results})
 
 
 if __name__ == "__main__":

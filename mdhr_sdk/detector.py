@@ -7,7 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, overload
 
-from .errors import ConfigError, SourceError, deprecated
+from .errors import ConfigError, SourceError, deprecated, number_of
 from .modelfolder import FolderConfig, ModelFolder
 from .modelfolder.selection import replaced, select
 from .outputs import Results
@@ -259,7 +259,7 @@ class AUDetector:
         self.close()
 
     def __repr__(self) -> str:
-        return f"AUDetector({self.info.tag}, {self.info.where}, {len(self.codes)} AUs)"
+        return f"AUDetector({self.info.tag}, {self.info.where}, {number_of(len(self.codes), 'AU')})"
 
     def _plan(
         self,

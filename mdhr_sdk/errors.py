@@ -138,6 +138,11 @@ def deprecated(what: str, instead: str, *, since: str, removed_in: str) -> None:
     )
 
 
+def number_of(count: int, one: str, several: str = "") -> str:
+    """A count and what is counted, in a message: '1 frame', '2 frames', '1,200 frames'."""
+    return f"{count:,} {one if count == 1 else several or f'{one}s'}"
+
+
 def install_hint(extra: str) -> str:
     """How to install an extra; from the checkout, since the package is on no registry."""
     return f"in the mdhr_sdk checkout run: pip install -e '.[{extra}]'"

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from mdhr_sdk.errors import MDHRError, MissingDependencyError, TruncatedSourceError, import_cv2, require
+from mdhr_sdk.errors import MDHRError, MissingDependencyError, TruncatedSourceError, import_cv2, number_of, require
 from processes import run_python
 
 
@@ -102,3 +102,9 @@ def test_the_command_names_what_it_cannot_load_in_one_line(module, name, tmp_pat
     assert done.returncode == 2
     assert done.stderr.startswith(f"error: {name} is installed but cannot be loaded: libGL.so.1")
     assert done.stderr.count("\n") == 1
+
+
+def test_one_is_told_as_one() -> None:
+    told = [number_of(count, "frame") for count in (0, 1, 2, 1200)]
+    assert told == ["0 frames", "1 frame", "2 frames", "1,200 frames"]
+    assert [number_of(count, "person", "people") for count in (1, 3)] == ["1 person", "3 people"]

@@ -13,9 +13,9 @@ from rich.table import Table
 
 from ..atomic import write_whole
 from ..errors import ConfigError, OutputError
-from .options import command_app
-from .progress import interruptible
-from .train import all_folds, check_folds, defined, require_training, settings_of, sorted_words, tell
+from .parts.options import command_app
+from .parts.progress import interruptible
+from .train import all_folds, check_folds, defined, require_training, sorted_words, tell
 
 if TYPE_CHECKING:
     from ..training.fit.settings import Settings
@@ -33,12 +33,13 @@ def run_ablation(name: str, words: Sequence[str], folds: Sequence[int], out: Pat
     from ..training.data.datasets import dataset
     from ..training.evaluate.ablations import study, with_changes
     from ..training.fit.runs import is_first_process
+    from ..training.fit.settings import read_settings
 
     chosen = study(name)
     if json_path is not None and (json_path.is_dir() or not json_path.absolute().parent.is_dir()):
         raise OutputError(f"--json needs a file in a folder that exists; got '{json_path}'")
     config, numbers, changes = sorted_words(words, folds)
-    base = settings_of(config, changes).anywhere()
+    base = read_settings(config, changes).anywhere()
     numbers = numbers or all_folds(base)
     labels = dataset(base.data.dataset).label_set
     for variant in chosen.variants:  # as bad lists, found before anything is trained
@@ -52,7 +53,7 @@ def run_ablation(name: str, words: Sequence[str], folds: Sequence[int], out: Pat
         folder = out / f"{place:02d}"
         with interruptible("the same command"):
             figure, low, high = _ablated(base, variant.model, folder, numbers)
-        figures = {"f1": defined(figure), "low": defined(low), "high": defined(high)}
+        figures = {"f1": figure, "low": low, "high": high}
         rows.append({"name": variant.name, **figures, "paper": variant.published})
         paper = "" if variant.published is None else f"{variant.published:.1f}"
         table.add_row(variant.name, f"{100 * figure:.1f}", f"{100 * low:.1f} to {100 * high:.1f}", paper)
@@ -60,7 +61,7 @@ def run_ablation(name: str, words: Sequence[str], folds: Sequence[int], out: Pat
         return
     Console(markup=False).print(table)
     if json_path is not None:
-        text = json.dumps({"study": name, "rows": rows}, indent=2, allow_nan=False) + "\n"
+        text = json.dumps({"study": name, "rows": defined(rows)}, indent=2, allow_nan=False) + "\n"
         write_whole(json_path, text)
 
 

@@ -17,7 +17,7 @@ from typer.core import TyperGroup
 from .. import __version__
 from ..errors import MDHRError
 from ..modelfolder.bundled import ModelNameWarning
-from .options import BAD_INPUT, CONTEXT, complain
+from .parts.options import BAD_INPUT, command_app, complain
 
 # Each is a file of this folder: its options and what it does. What is said here is the first line of its own help.
 COMMANDS = {
@@ -52,15 +52,7 @@ class Commands(TyperGroup):
             formatter.write_dl(list(COMMANDS.items()))
 
 
-app = typer.Typer(
-    name="mdhr",
-    cls=Commands,
-    help="Facial action units from video, with MDHR.",
-    no_args_is_help=True,
-    add_completion=False,
-    rich_markup_mode=None,
-    context_settings=CONTEXT,
-)
+app = command_app(name="mdhr", cls=Commands, help="Facial action units from video, with MDHR.", no_args_is_help=True)
 
 
 @app.callback(invoke_without_command=True)

@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from ..modelfolder.folder import ModelFolder
-from .options import MODEL, command_app
+from .parts.options import MODEL, command_app
 
 app = command_app()
 

@@ -17,7 +17,7 @@ import typer
 from rich.console import Console
 
 from ..detector import AUDetector
-from ..errors import ConfigError, MDHRError, OutputError
+from ..errors import ConfigError, MDHRError, OutputError, number_of
 from ..modelfolder.bundled import DEFAULT
 from ..outputs.encoder import check_codec
 from ..outputs.files import Files
@@ -26,11 +26,11 @@ from ..pipeline.clock import StageClock
 from ..pipeline.modes import Reading
 from ..pipeline.run import in_turn
 from ..vision import Source, list_sources
-from .interrupt import Interrupt
-from .options import BAD_INPUT, MODEL, command_app, complain
-from .progress import cores
-from .summary import Outcome, report
-from .writer import SourceWriter
+from .parts.interrupt import Interrupt
+from .parts.options import BAD_INPUT, MODEL, command_app, complain
+from .parts.progress import progress_bar, usable_cores
+from .parts.summary import Outcome, report
+from .parts.writer import SourceWriter
 
 if TYPE_CHECKING:
     from rich.progress import Progress, TaskID
@@ -85,7 +85,7 @@ def model_threads(sources: Sequence[Source], bundled: bool) -> int | None:
     Of two cores the bundled one has one for video files, while the other one finds faces: that took an eighth less time
     and work. A model that takes longer than faces do is better off with both.
     """
-    return 1 if bundled and cores() == 2 and all(source.kind == "video" for source in sources) else None
+    return 1 if bundled and usable_cores() == 2 and all(source.kind == "video" for source in sources) else None
 
 
 def run_detect(
@@ -100,22 +100,11 @@ def run_detect(
         OutputError: overlays cannot be encoded here.
         KeyboardInterrupt: the user stopped a file halfway; what was done by then is written and announced.
     """
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn, TimeRemainingColumn
-
     if files.overlay:
         check_codec(Path(OVERLAY), files.codec)
     reading["images"] = files.overlay
-    console, progress_to = Console(markup=False, emoji=False), Console(stderr=True)
-    outcomes: list[Outcome] = []
-    columns = (
-        SpinnerColumn(),
-        TextColumn("{task.description}", markup=False),
-        BarColumn(),
-        MofNCompleteColumn(),
-        TimeRemainingColumn(),
-    )
-    progress = Progress(*columns, console=progress_to, transient=True, disable=not progress_to.is_terminal)
-    interrupt = Interrupt()
+    console, outcomes = Console(markup=False, emoji=False), list[Outcome]()
+    progress, interrupt = progress_bar(), Interrupt()
     with progress, _short_turns(), interrupt.held():
         bases = stems([(source.name, source.kind) for source in sources])
         names = labels([source.name for source in sources])
@@ -223,7 +212,7 @@ def _announce_partial(outcome: Outcome) -> None:
     if outcome.error is None or not outcome.frames:
         return
     names = ", ".join(str(path) for path in outcome.files) or "nothing of them could be written"
-    outcome.error = MDHRError(f"{outcome.error}; kept the {outcome.frames} frames before it: {names}")
+    outcome.error = MDHRError(f"{outcome.error}; kept the {number_of(outcome.frames, 'frame')} before it: {names}")
 
 
 class Mode(str, Enum):

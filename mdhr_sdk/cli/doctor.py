@@ -5,7 +5,6 @@ from __future__ import annotations
 import platform
 from collections.abc import Iterator
 from importlib import metadata
-from pathlib import Path
 from typing import Annotated, Optional
 
 import typer
@@ -20,7 +19,7 @@ from ..ops import extension_status
 from ..runtime import BACKENDS, open_session
 from ..runtime.cuda.devices import cuda_device, cuda_device_count
 from ..runtime.stream.stream_graphs import StreamGraphs
-from .options import MODEL, command_app
+from .parts.options import MODEL, command_app
 
 PACKAGES = {  # distributions: what they are for; the first that is there counts
     ("opencv-contrib-python", "opencv-contrib-python-headless", "opencv-python", "opencv-python-headless"): "pictures",
@@ -35,21 +34,6 @@ PACKAGES = {  # distributions: what they are for; the first that is there counts
     ("pytorch-lightning",): "training",
 }
 app = command_app()
-
-
-def run_doctor(model: str | Path | None) -> None:
-    """Print one table on the installation, and one on what can run `model`.
-
-    Raises:
-        ModelFolderError: `model` is no usable folder.
-    """
-    folder = None if model is None else ModelFolder.open(model)
-    console, table = Console(markup=False), Table("part", "state", title="mdhr doctor", title_justify="left")
-    for part, state in _installation():
-        table.add_row(part, state)
-    console.print(table)
-    if folder is not None:
-        console.print(_runs(folder))
 
 
 def _installation() -> Iterator[tuple[str, str]]:
@@ -100,4 +84,10 @@ def doctor(
     model: Annotated[Optional[str], typer.Argument(help=f"{MODEL}, to see what can run it here.")] = None,
 ) -> None:
     """Say what this installation has: kernels, CUDA devices, backends; and what can run a model."""
-    run_doctor(model)
+    folder = None if model is None else ModelFolder.open(model)
+    console, table = Console(markup=False), Table("part", "state", title="mdhr doctor", title_justify="left")
+    for part, state in _installation():
+        table.add_row(part, state)
+    console.print(table)
+    if folder is not None:
+        console.print(_runs(folder))

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Optional
+from typing import TYPE_CHECKING, Annotated, Any, Optional, cast
 
 import typer
 from rich.console import Console
@@ -16,7 +16,7 @@ from ..atomic import write_whole
 from ..errors import ConfigError
 from ..modelfolder.bundled import BUNDLED
 from ..modelfolder.folder import ModelFolder
-from .options import MODEL, command_app
+from .parts.options import MODEL, command_app
 from .train import defined, require_training, sorted_words
 
 if TYPE_CHECKING:
@@ -112,39 +112,34 @@ def as_json(results: Sequence[Result], comparison: Comparison | None) -> dict[st
     found: dict[str, Any] = {"protocols": [_result_json(result) for result in results]}
     if comparison is not None:
         tests = {name: vars(getattr(comparison, name)) for name in ("subjects", "frames", "decisions")}
-        figures = {name: {key: defined(value) for key, value in test.items()} for name, test in tests.items()}
-        difference = {name: defined(value) for name, value in vars(comparison.difference).items()}
-        shares = [defined(value) for value in comparison.f1]
-        found["comparison"] = {"f1": shares, "difference_95": difference, **figures}
-    return found
+        found["comparison"] = {"f1": comparison.f1, "difference_95": vars(comparison.difference), **tests}
+    return cast(dict[str, Any], defined(found))
 
 
 def _result_json(result: Result) -> dict[str, Any]:
-    codes, interval = result.codes, result.interval
-
-    def by_au(values: Sequence[float]) -> dict[str, float | None]:
-        return {code: defined(float(value)) for code, value in zip(codes, values, strict=True)}
+    def by_au(values: Iterable[float]) -> dict[str, float]:
+        return dict(zip(result.codes, map(float, values), strict=True))
 
     folds = [
         {
             "fold": fold.fold,
             "epoch": fold.epoch,
             "thresholds": by_au(fold.thresholds),
-            "f1": by_au(fold.counts.f1.tolist()),
-            "f1_mean": defined(fold.counts.f1_macro),
-            "auc": by_au(fold.areas.tolist()),
-            "event_f1": by_au(fold.events.f1.tolist()),
-            "counts": {name: by_au(getattr(fold.counts, name).tolist()) for name in ("tp", "fp", "fn", "tn")},
+            "f1": by_au(fold.counts.f1),
+            "f1_mean": fold.counts.f1_macro,
+            "auc": by_au(fold.areas),
+            "event_f1": by_au(fold.events.f1),
+            "counts": {name: by_au(getattr(fold.counts, name)) for name in ("tp", "fp", "fn", "tn")},
         }
         for fold in result.folds
     ]
-    names = {"f1": result.f1, "f1_micro": result.f1_micro, "event_f1": result.event_f1, "auc": result.area}
-    means = {name: defined(value) for name, value in (names | {"accuracy": result.accuracy}).items()}
+    names = {"f1": "f1", "f1_micro": "f1_micro", "event_f1": "event_f1", "auc": "area", "accuracy": "accuracy"}
+    means = {name: getattr(result, attribute) for name, attribute in names.items()}
     return {
         "protocol": result.protocol.name,
         "optimistic": result.protocol.optimistic,
-        "mean": {**means, "f1_by_au": by_au(result.f1_by_au.tolist()), "auc_by_au": by_au(result.areas.tolist())},
-        "f1_interval_95": [defined(interval.low), defined(interval.high)],
+        "mean": {**means, "f1_by_au": by_au(result.f1_by_au), "auc_by_au": by_au(result.areas)},
+        "f1_interval_95": (result.interval.low, result.interval.high),
         "folds": folds,
     }
 

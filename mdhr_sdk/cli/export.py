@@ -10,7 +10,7 @@ from typing import Annotated, Optional
 import typer
 
 from ..errors import require
-from .options import MODEL, command_app
+from .parts.options import MODEL, command_app
 
 app = command_app()
 

@@ -15,7 +15,7 @@ from ..atomic import whole
 from ..errors import ConfigError, SourceError
 from ..modelfolder.config import Preprocessing
 from ..modelfolder.folder import ModelFolder
-from .options import MODEL, command_app
+from .parts.options import MODEL, command_app
 from .train import require_training, sorted_words
 
 if TYPE_CHECKING:
@@ -23,32 +23,6 @@ if TYPE_CHECKING:
 
 MOST_FRAMES = 4  # that a figure shows of a clip
 app = command_app()
-
-
-def run_figures(
-    model: str | Path | None, on: str | None, words: Sequence[str], folds: Sequence[int], out: Path, first: int
-) -> list[Path]:
-    """Write the label distribution of a configuration, or the weights and the graph of a model on footage, or all.
-
-    Raises:
-        ConfigError: neither is given, or a model without footage.
-        SourceError: the footage has too few frames with a face.
-    """
-    require_training()
-    config, numbers, changes = sorted_words(words, folds)
-    if (model is None) != (on is None) or (model is None and config is None and not changes):
-        raise ConfigError("expected CONFIG for the label distribution, or --model FOLDER with --on FOOTAGE, or both")
-    figures = {}
-    if config is not None or changes:
-        figures["labels"] = _distribution(config, changes, numbers or (1,))
-    if model is not None and on is not None:
-        figures |= _of_model(ModelFolder.open(model), on, first)
-    paths = []
-    for name, figure in figures.items():
-        paths.append(out / f"{name}.png")
-        with whole(paths[-1]) as part:
-            figure.savefig(part)
-    return paths
 
 
 def _distribution(config: Path | None, changes: Sequence[str], folds: Sequence[int]) -> Figure:
@@ -109,5 +83,16 @@ def figures(
     out: Annotated[Path, typer.Option(help="Folder for the figures.")] = Path("mdhr-figures"),
 ) -> None:
     """Draw the paper's figures: label distribution, adaptive weights a scale, the graph on the face."""
-    for path in run_figures(model, on, words or [], fold or [], out, first):
-        typer.echo(path)
+    require_training()
+    config, folds, changes = sorted_words(words or [], fold or [])
+    if (model is None) != (on is None) or (model is None and config is None and not changes):
+        raise ConfigError("expected CONFIG for the label distribution, or --model FOLDER with --on FOOTAGE, or both")
+    drawn = {}
+    if config is not None or changes:
+        drawn["labels"] = _distribution(config, changes, folds or (1,))
+    if model is not None and on is not None:
+        drawn |= _of_model(ModelFolder.open(model), on, first)
+    for name, figure in drawn.items():
+        with whole(out / f"{name}.png") as part:
+            figure.savefig(part)
+        typer.echo(out / f"{name}.png")

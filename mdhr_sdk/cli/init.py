@@ -16,7 +16,7 @@ from ..modelfolder.config import Preprocessing
 from ..modelfolder.folder import ModelFolder, sha256
 from ..pipeline.crops import CropFinder
 from ..vision import FaceMesher, list_sources, prepare
-from .options import command_app
+from .parts.options import command_app
 
 CLIP_FRAMES = 16
 app = command_app()

@@ -9,10 +9,11 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
+from ..errors import number_of
 from ..training.data.datasets import dataset
 from ..training.data.preparation import Prepared, PrepareOptions, prepare
-from .options import command_app
-from .progress import cores, counted, interruptible
+from .parts.options import command_app
+from .parts.progress import counted, interruptible, usable_cores
 
 MOST_VIDEOS = 10
 app = command_app()
@@ -27,7 +28,7 @@ def run_prepare(
         ConfigError, DataError: see `mdhr_sdk.training.data.preparation`.
     """
     spec = dataset(name)
-    options = PrepareOptions(size_px=size_px, face_model=face_model, workers=workers or cores(), partial=partial)
+    options = PrepareOptions(size_px=size_px, face_model=face_model, workers=workers or usable_cores(), partial=partial)
     with interruptible("the same command"), counted("frames") as moved:
         done = prepare(spec, raw, out, options, moved)
 
@@ -36,9 +37,10 @@ def run_prepare(
     for fold, counts in enumerate(done.folds, 1):
         if isinstance(counts, str):
             console.print(f"no lists of fold {fold}: {counts}", soft_wrap=True)
-    console.print(f"{done.listed:,} frames of {done.videos} videos are listed; crops {size_px} px, {options.template}")
+    listed = f"{number_of(done.listed, 'frame')} of {number_of(done.videos, 'video')}"
+    console.print(f"{listed} {'is' if done.listed == 1 else 'are'} listed; crops {size_px} px, {options.template}")
     for reason, count in done.reasons.most_common():
-        console.print(f"left out: {count:,} frames, {reason}")
+        console.print(f"left out: {number_of(count, 'frame')}, {reason}")
     for video, frames in sorted(done.left_out.items(), key=lambda item: -len(item[1]))[:MOST_VIDEOS]:
         console.print(f"  {video}: {len(frames):,}")
     if done.skipped:

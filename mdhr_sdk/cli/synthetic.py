@@ -8,15 +8,9 @@ from typing import Annotated, Optional
 
 import typer
 
-from .options import CONTEXT
+from .parts.options import command_app
 
-app = typer.Typer(
-    no_args_is_help=True,
-    help="Render labelled faces to train on (extra: synthetic).",
-    add_completion=False,
-    rich_markup_mode=None,
-    context_settings=CONTEXT,
-)
+app = command_app(no_args_is_help=True, help="Render labelled faces to train on (extra: synthetic).")
 
 
 @app.command()
@@ -50,25 +44,27 @@ def make(
     plain: Annotated[bool, typer.Option("--plain", help="No hard cases: for ablations.")] = False,
 ) -> None:
     """Render clips with known action units, in the layout that `mdhr train` reads."""
-    from ..errors import require
+    from ..errors import number_of, require
 
     for package, extra in (("numba", "synthetic"), ("torch", "train")):
         require(package, extra)
     from ..synthetic.clips import ClipOptions
     from ..synthetic.dataset import MakeOptions, make_dataset
-    from .progress import cores, counted
+    from .parts.progress import counted, usable_cores
 
     clip = ClipOptions(frames, spacing, size, hard_cases=not plain)
-    options = MakeOptions(persons, test_persons, clips, clip, crop, seed, cores() if workers is None else workers)
+    options = MakeOptions(
+        persons, test_persons, clips, clip, crop, seed, usable_cores() if workers is None else workers
+    )
     start_s = time.monotonic()
     with counted("persons") as moved:
         made = make_dataset(facekit, out, options, moved)
     share, took_s = 100 * made.found / made.frames, time.monotonic() - start_s
-    typer.echo(f"{made.frames:,} frames of {sum(made.persons):,} people; FaceMesh found {share:.2f} % of the faces")
+    whole = f"{number_of(made.frames, 'frame')} of {number_of(sum(made.persons), 'person', 'people')}"
+    typer.echo(f"{whole}; FaceMesh found {share:.2f} % of the faces")
     if made.new:
-        typer.echo(
-            f"{made.new:,} of them in {took_s:.0f} s, {made.new / took_s:.1f} frames/s with {options.workers} workers"
-        )
+        rate = f"{made.new / took_s:.1f} frames/s with {number_of(options.workers, 'worker')}"
+        typer.echo(f"{made.new:,} of them in {took_s:.0f} s, {rate}")
     half = "training" if persons else "test"
     typer.echo(f"share of {half} frames: " + ", ".join(f"{au} {100 * rate:.0f} %" for au, rate in made.rates.items()))
     typer.echo(f"wrote {out / 'dataset.yaml'}, {out / 'list'}, {out / 'truth.csv'} and {out / 'sheet.jpg'}")

@@ -5,14 +5,14 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Optional
+from typing import TYPE_CHECKING, Annotated, Any, Optional
 
 import typer
 from rich.console import Console
 
 from ..errors import ConfigError, require
-from .options import command_app
-from .progress import interruptible
+from .parts.options import command_app
+from .parts.progress import interruptible
 
 if TYPE_CHECKING:
     from ..training.fit.settings import Settings
@@ -43,32 +43,6 @@ def sorted_words(words: Sequence[str], folds: Sequence[int]) -> Words:
     return (Path(files[0]) if files else None), each, tuple(word for word in words if "=" in word)
 
 
-def run_train(words: Sequence[str], folds: Sequence[int], out: Path | None, resume: Path | None) -> list[Path]:
-    """Start or resume a run; returns its model folders.
-
-    Raises:
-        ConfigError: settings that cannot be, or both or neither of a configuration and --resume.
-    """
-    require_training()
-    from ..training.data.datasets import dataset
-    from ..training.fit import runs
-    from ..training.fit.fit import starting_model
-
-    config, numbers, changes = sorted_words(words, folds)
-    if resume is not None:
-        if config is not None or changes or out is not None:
-            raise ConfigError("a resumed run keeps its settings; give --resume RUN alone, or with --fold")
-        return _trained(resume, numbers)
-    if out is None or (config is None and not changes):
-        raise ConfigError("expected CONFIG and --out RUN for a new run, or --resume RUN")
-    settings = settings_of(config, changes)
-    numbers = numbers or all_folds(settings)
-    check_folds(settings, numbers)
-    starting_model(settings, dataset(settings.data.dataset).label_set)  # weights that cannot be had leave no run behind
-    runs.start(settings, out, numbers)
-    return _trained(out, ())
-
-
 def check_folds(settings: Settings, folds: Sequence[int]) -> None:
     """Find a bad list of the last fold now, not after days."""
     from ..training.data.folds import fold_data
@@ -82,7 +56,7 @@ def check_folds(settings: Settings, folds: Sequence[int]) -> None:
             check_start(start, data.label_set.name, fold, data.frames.subjects)
 
 
-def _trained(out: Path, folds: Sequence[int]) -> list[Path]:
+def _train(out: Path, folds: Sequence[int]) -> None:
     from ..training.data.folds import fold_data
     from ..training.fit import runs
     from ..training.fit.record import read_record
@@ -94,7 +68,6 @@ def _trained(out: Path, folds: Sequence[int]) -> list[Path]:
     if missing:
         ways = f"folds still to train: {', '.join(map(str, missing))}, with: mdhr train --resume {out}"
     tell(f"wrote {', '.join(map(str, made))}; {ways}")
-    return made
 
 
 def tell(line: str) -> None:
@@ -105,13 +78,6 @@ def tell(line: str) -> None:
         Console(markup=False, highlight=False, emoji=False).print(line, soft_wrap=True)
 
 
-def settings_of(config: Path | None, changes: Sequence[str]) -> Settings:
-    """As `mdhr_sdk.training.fit.settings.read_settings`."""
-    from ..training.fit.settings import read_settings
-
-    return read_settings(config, changes)
-
-
 def all_folds(settings: Settings) -> tuple[int, ...]:
     """Those of the data set."""
     from ..training.data.datasets import dataset
@@ -119,9 +85,13 @@ def all_folds(settings: Settings) -> tuple[int, ...]:
     return tuple(range(1, len(dataset(settings.data.dataset).folds) + 1))
 
 
-def defined(value: float) -> float | None:
-    """What JSON has for a figure that is NaN or infinite: null."""
-    return value if math.isfinite(value) else None
+def defined(value: Any) -> Any:
+    """The same for JSON, which has null for a figure that is NaN or infinite."""
+    if isinstance(value, dict):
+        return {key: defined(one) for key, one in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [defined(one) for one in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
 @app.command()
@@ -139,4 +109,22 @@ def train(
 
     Settings that CONFIG leaves out are the paper's.
     """
-    run_train(words or [], fold or [], out, resume)
+    require_training()
+    from ..training.data.datasets import dataset
+    from ..training.fit import runs
+    from ..training.fit.fit import starting_model
+    from ..training.fit.settings import read_settings
+
+    config, numbers, changes = sorted_words(words or [], fold or [])
+    if resume is not None:
+        if config is not None or changes or out is not None:
+            raise ConfigError("a resumed run keeps its settings; give --resume RUN alone, or with --fold")
+        return _train(resume, numbers)
+    if out is None or (config is None and not changes):
+        raise ConfigError("expected CONFIG and --out RUN for a new run, or --resume RUN")
+    settings = read_settings(config, changes)
+    numbers = numbers or all_folds(settings)
+    check_folds(settings, numbers)
+    starting_model(settings, dataset(settings.data.dataset).label_set)  # weights that cannot be had leave no run behind
+    runs.start(settings, out, numbers)
+    return _train(out, ())

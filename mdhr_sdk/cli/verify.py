@@ -11,7 +11,7 @@ from rich.console import Console
 from rich.table import Table
 
 from ..errors import BackendError, ExportError, ModelFolderError, require
-from .options import MODEL, command_app
+from .parts.options import MODEL, command_app
 
 if TYPE_CHECKING:
     from ..deploy import ParityReport

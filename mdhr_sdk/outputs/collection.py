@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, overload
 
-from ..errors import InputError, MDHRError, OutputError
+from ..errors import InputError, MDHRError, OutputError, number_of
 from ..results import FrameResult, ModelInfo
 from .encoder import check_codec
 from .files import Files, SourceFiles
@@ -69,15 +69,15 @@ class Results(Sequence[FrameResult]):
             return self.frames[index]
         except IndexError:  # the kind that sequences promise
             raise IndexError(
-                f"there is no place {index} in results of {len(self)} frames; places are counted from 0, and a frame's "
-                "number in its video is its `index`"
+                f"there is no place {index} in results of {number_of(len(self), 'frame')}; places are counted from 0, "
+                "and a frame's number in its video is its `index`"
             ) from None
 
     def __repr__(self) -> str:
         sources = self.sources
         where = repr(sources[0]) if len(sources) == 1 else f"{len(sources)} sources"
         faces = sum(len(frame.faces) for frame in self.frames)
-        return f"Results({len(self)} frames, {faces} faces, {where}, {self.model.tag})"
+        return f"Results({number_of(len(self), 'frame')}, {number_of(faces, 'face')}, {where}, {self.model.tag})"
 
     @property
     def sources(self) -> tuple[str, ...]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Generator, Iterator, Sequence
 from dataclasses import dataclass, field
 
-from ..errors import InputError, MDHRError, SourceError, SupersededError
+from ..errors import InputError, MDHRError, SourceError, SupersededError, number_of
 from ..results import FrameResult
 from ..vision import Frame, Source, SourceInfo
 from ..vision.sources.source import OnError
@@ -214,7 +214,8 @@ class _Group:
             reader = numbered[number]
             yield from self.end(reader)
             if (status := reader.status).dropped:
-                log.info("%s: %d frames scored, %d dropped", reader.source.name, status.scored, status.dropped)
+                frames = number_of(status.scored, "frame")
+                log.info("%s: %s scored, %d dropped", reader.source.name, frames, status.dropped)
             if reader.error is None:
                 self.finished.add(reader.source.name)
             else:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from candidates import BASELINE, Candidate, Settings, plan
+from candidates import BASELINE, Candidate, Settings, plan, runnable
 from mdhr_sdk.aus import label_set
 from mdhr_sdk.errors import BackendError
 from mdhr_sdk.modelfolder.artefacts import PRECISIONS
@@ -104,6 +104,16 @@ def test_a_precision_that_was_named_is_a_row_for_everyone(folder: ModelFolder) -
 def test_a_pair_that_was_named_must_run(folder: ModelFolder) -> None:
     with pytest.raises(BackendError, match=r"torch bf16 cannot be measured here: it runs fp32, not bf16"):
         plan(folder, Settings(), ["torch"], ["fp32", "bf16"])
+
+
+def test_what_can_run_is_without_the_baseline_and_graphs_of_bytes(tiny_folder: Path, bytes_folder: ModelFolder) -> None:
+    assert runnable(ModelFolder.open(tiny_folder), Settings("encoder")) == [Candidate("torch")]
+    assert not any(one.bytes_in for one in runnable(bytes_folder, Settings("encoder")))
+    with pytest.raises(BackendError, match=r"onnxruntime fp32 cannot be measured here: .*no encoder\.onnx"):
+        runnable(ModelFolder.open(tiny_folder), Settings("encoder"), ["onnxruntime"])
+    (bytes_folder.path / "model.safetensors").unlink()
+    with pytest.raises(BackendError, match=r"no backend can run clip of .* here: .*; torch fp32: "):
+        runnable(bytes_folder, Settings())
 
 
 def test_no_backend_is_moved_to_another_device(folder: ModelFolder) -> None:

@@ -9,9 +9,10 @@ import numpy as np
 import pytest
 from rich.console import Console
 
-from detect import Row, detect, scores, table
+from commands import Command
+from detect import Row, app, detect, scores, table
 from mdhr_sdk import AUDetector
-from mdhr_sdk.errors import ConfigError, InputError, OutputError
+from mdhr_sdk.errors import InputError
 
 
 @pytest.mark.slow
@@ -41,10 +42,9 @@ def test_a_table_shows_shares_in_percent(capsys: pytest.CaptureFixture[str]) -> 
     assert all(text in shown for text in ("98.76 %", "120", "0.0500"))
 
 
-def test_bad_input_is_an_error_that_says_why(tiny_onnx_folder: Path, demo_path: Path, tmp_path: Path) -> None:
-    with pytest.raises(ConfigError, match="mode"):
-        detect(str(tiny_onnx_folder), demo_path, [], [], "video", threads=1, rounds=1, json=None)
-    with pytest.raises(OutputError, match="--json needs a file"):
-        detect(str(tiny_onnx_folder), demo_path, [], [], "clip", threads=1, rounds=1, json=tmp_path / "no" / "x.json")
+def test_bad_input_is_an_error_that_says_why(tiny_onnx_folder: Path, demo_path: Path, command: Command) -> None:
+    for words in (("--mode", "video"), ("--json", "no-such-folder/x.json"), ("--threads", 0)):
+        code, _, err = command(app, tiny_onnx_folder, demo_path, *words)
+        assert code == 2 and err.startswith("error: ") and err.count("\n") == 1 and words[0].strip("-") in err
     with pytest.raises(InputError, match="no face was found"):
         scores([])

@@ -7,9 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from mdhr_sdk.errors import BackendError
-from mdhr_sdk.modelfolder.folder import ModelFolder
-from streaming import Row, candidates, row, streaming
+from candidates import BASELINE, Candidate
+from streaming import row, streaming
 
 
 @pytest.mark.slow
@@ -18,19 +17,13 @@ def test_a_step_is_measured_beside_its_window(tiny_onnx_folder: Path, tmp_path: 
     streaming(tiny_onnx_folder, ["onnxruntime"], ["fp32"], 1, faces=2, threads=1, rounds=1, seconds=0, json=out)
     content = json.loads(out.read_text())
     (found,) = content["rows"]
-    assert (found["backend"], found["precision"], content["lookahead"], content["faces"]) == (
-        "onnxruntime",
-        "fp32",
-        1,
-        2,
-    )
+    assert (found["backend"], found["precision"]) == ("onnxruntime", "fp32")
+    assert (content["lookahead"], content["faces"]) == (1, 2)
     assert found["encoder_ms"] > 0 and 0 < found["step_ms"] < 1e4 and found["stream_mb"] > 0
     assert "onnxruntime" in capsys.readouterr().out
 
 
 def test_ratios_are_of_one_face_and_of_the_same_round() -> None:
-    from candidates import BASELINE, Candidate
-
     one = Candidate("onnxruntime")
     turns = {
         (BASELINE, "clip"): [[100.0], [200.0]],
@@ -39,15 +32,5 @@ def test_ratios_are_of_one_face_and_of_the_same_round() -> None:
         (one, "encoder"): [[8.0], [8.0]],
     }
     found = row(one, {(one, "stream"): {"stream_bytes": 2_000_000}}, turns, faces=2)
-    assert isinstance(found, Row)
     assert (found.x_released, found.x_clip, found.step_ms, found.stream_mb) == (20.0, 10.0, 10.0, 2.0)
     assert found.after_share == pytest.approx(0.2)
-
-
-def test_what_cannot_stream_says_why(tiny_folder: Path) -> None:
-    folder = ModelFolder.open(tiny_folder)
-    assert [str(one) for one in candidates(folder, [], [], 1)] == ["torch fp32"]
-    with pytest.raises(BackendError, match=r"no encoder\.onnx"):
-        candidates(folder, ["onnxruntime"], [], 1)
-    with pytest.raises(BackendError, match="unknown precision 'fp8'"):
-        candidates(folder, [], ["fp8"], 1)

@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 import numpy as np
 import pytest
 import torch
 
 import study
+from commands import Command
 from mdhr_sdk.model import build_mdhr
-
-Command = Callable[..., tuple[int, str, str]]
 
 
 def test_no_single_frame_tells_what_moves() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import importlib.util
 import sys
 from collections.abc import Callable
@@ -9,9 +10,9 @@ from pathlib import Path
 
 import pytest
 
+from commands import Command
 from fake_tensorrt import FakeTensorRT
-from mdhr_sdk.cli import engine
-from mdhr_sdk.cli.app import run_app
+from mdhr_sdk.cli.parts import engine
 from mdhr_sdk.modelfolder.folder import ModelFolder
 
 SCRIPT = Path(__file__).resolve().parents[2] / "export" / "build_engine.py"
@@ -19,25 +20,14 @@ Machine = Callable[..., FakeTensorRT]
 
 
 @pytest.fixture
-def run(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> Callable[..., tuple[int, str, str]]:
+def run(command: Command, monkeypatch: pytest.MonkeyPatch) -> Command:
     """Exit code, standard output and standard error of `build_engine.py ARGUMENTS`."""
     spec = importlib.util.spec_from_file_location("build_engine", SCRIPT)
     assert spec is not None and spec.loader is not None
     script = importlib.util.module_from_spec(spec)
     monkeypatch.setitem(sys.modules, "build_engine", script)
     spec.loader.exec_module(script)
-
-    def call(*arguments: object) -> tuple[int, str, str]:
-        monkeypatch.setattr(sys, "argv", ["build_engine.py", *map(str, arguments)])
-        try:
-            run_app(script.app)
-            code = 0
-        except SystemExit as stop:
-            code = int(stop.code or 0)
-        captured = capsys.readouterr()
-        return code, captured.out, captured.err
-
-    return call
+    return functools.partial(command, script.app)
 
 
 def test_it_builds_and_says_what(run, head_folder: Path, gpu_machine: Machine) -> None:

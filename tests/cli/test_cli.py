@@ -16,27 +16,13 @@ import pytest
 import torch
 import typer
 
+from commands import Command
 from fakes import write_film
 from mdhr_sdk.cli import app as cli
 from mdhr_sdk.modelfolder.folder import ModelFolder
 from mdhr_sdk.outputs import CsvSink
 from mdhr_sdk.results import FrameResult
 from mdhr_sdk.vision import list_sources
-
-
-def run(
-    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, *arguments: object
-) -> tuple[int, str, str]:
-    """Exit code, standard output and standard error of `mdhr ARGUMENTS`."""
-    monkeypatch.setattr(sys, "argv", ["mdhr", *map(str, arguments)])
-    monkeypatch.setenv("COLUMNS", "200")
-    try:
-        cli.main()
-        code = 0
-    except SystemExit as stop:
-        code = int(stop.code or 0)
-    captured = capsys.readouterr()
-    return code, captured.out, captured.err
 
 
 @pytest.fixture(scope="module")
@@ -51,15 +37,15 @@ def short(tmp_path: Path, frames: list[np.ndarray]) -> Path:
     return write_film(tmp_path / "short.mp4", frames[:10])
 
 
-def test_detect_writes_table_timeline_and_overlay(
-    short: Path,
-    tiny_onnx_folder: Path,
-    tmp_path: Path,
-    capsys: pytest.CaptureFixture[str],
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
+@pytest.fixture
+def detect(mdhr: Command, tiny_onnx_folder: Path, tmp_path: Path) -> Command:
+    """`mdhr detect ARGUMENTS` with a small model, into the folder 'out'."""
+    return lambda *words: mdhr("detect", *words, "--model", tiny_onnx_folder, "--out", tmp_path / "out")
+
+
+def test_detect_writes_table_timeline_and_overlay(detect: Command, short: Path, tmp_path: Path) -> None:
     out = tmp_path / "out"
-    code, stdout, stderr = run(capsys, monkeypatch, "detect", short, "--model", tiny_onnx_folder, "--out", out)
+    code, stdout, stderr = detect(short)
     assert (code, stderr.strip()) == (0, "")
     assert "untrained" in stdout and "onnxruntime fp32 on cpu" in stdout
     assert sorted(path.name for path in out.iterdir()) == ["short_aus.csv", "short_overlay.mp4", "short_timeline.png"]
@@ -72,16 +58,13 @@ def test_detect_writes_table_timeline_and_overlay(
     assert cv2.imread(str(out / "short_timeline.png")).std() > 0
 
 
-def test_detect_a_still_and_a_folder_of_stills(
-    frames: list[np.ndarray], tiny_onnx_folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str],
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:  # fmt: skip
+def test_detect_a_still_and_a_folder_of_stills(detect: Command, frames: list[np.ndarray], tmp_path: Path) -> None:
     pictures = tmp_path / "pictures"
     pictures.mkdir()
     for name, image in (("smile.png", frames[0]), ("frown.png", frames[30]), ("wall.jpg", np.full_like(frames[0], 90))):
         cv2.imwrite(str(pictures / name), image)
     out = tmp_path / "out"
-    code, _, _ = run(capsys, monkeypatch, "detect", pictures, "--model", tiny_onnx_folder, "--out", out)
+    code, _, _ = detect(pictures)
     assert code == 0
     assert {path.name for path in out.iterdir()} == {
         f"{stem}{end}" for stem in ("smile", "frown", "wall") for end in ("_aus.csv", "_overlay.jpg", "_timeline.png")
@@ -90,14 +73,13 @@ def test_detect_a_still_and_a_folder_of_stills(
 
 
 def test_a_truncated_video_keeps_and_names_what_was_read(
-    frames: list[np.ndarray], tiny_onnx_folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str],
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:  # fmt: skip
+    detect: Command, frames: list[np.ndarray], tmp_path: Path
+) -> None:
     whole = write_film(tmp_path / "whole.avi", frames, "MJPG").read_bytes()
     broken = tmp_path / "broken.avi"
     broken.write_bytes(whole[: len(whole) // 3])
     out = tmp_path / "out"
-    code, _, stderr = run(capsys, monkeypatch, "detect", broken, "--model", tiny_onnx_folder, "--out", out)
+    code, _, stderr = detect(broken)
     assert code == 2 and stderr.count("\n") == 1 and stderr.startswith("error: ")
     names = {path.name for path in out.iterdir()}
     assert names == {"broken_aus.incomplete.csv", "broken_overlay.incomplete.mp4", "broken_timeline.incomplete.png"}
@@ -107,11 +89,7 @@ def test_a_truncated_video_keeps_and_names_what_was_read(
 
 
 def test_ctrl_c_keeps_and_names_what_was_read(
-    short: Path,
-    tiny_onnx_folder: Path,
-    tmp_path: Path,
-    capsys: pytest.CaptureFixture[str],
-    monkeypatch: pytest.MonkeyPatch,
+    detect: Command, short: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     write = CsvSink.write
 
@@ -121,72 +99,42 @@ def test_ctrl_c_keeps_and_names_what_was_read(
         write(sink, result)
 
     monkeypatch.setattr(CsvSink, "write", interrupted)
-    options = ("detect", short, "--model", tiny_onnx_folder, "--out", tmp_path / "out", "--no-overlay")
-    code, stdout, _ = run(capsys, monkeypatch, *options)
+    code, stdout, _ = detect(short, "--no-overlay")
     assert code == 130
     assert len(pd.read_csv(tmp_path / "out" / "short_aus.incomplete.csv")) == 6
     assert "short_aus.incomplete.csv" in stdout and "short_timeline.incomplete.png" in stdout
 
 
-def test_out_must_not_be_the_folder_that_is_read(
-    short: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_out_must_not_be_the_folder_that_is_read(mdhr: Command, short: Path, tmp_path: Path) -> None:
     (tmp_path / "link").symlink_to(tmp_path)
-    options = ("detect", tmp_path, "--model", tmp_path / "none", "--out", tmp_path / "link" / "new" / "..")
-    code, _, stderr = run(capsys, monkeypatch, *options)
+    code, _, stderr = mdhr("detect", tmp_path, "--out", tmp_path / "link" / "new" / "..")
     assert code == 2 and stderr.count("\n") == 1 and "choose another folder with --out" in stderr
     assert {path.name for path in tmp_path.iterdir()} == {"short.mp4", "link"}
 
 
-def bad_source(kind: str, folder: Path) -> str:
-    """A source that cannot be read."""
-    path = folder / "source.mp4"
-    if kind == "text":
-        path.write_text("not a video")
-    elif kind == "cut":
-        whole = write_film(path, [np.zeros((64, 64, 3), np.uint8)] * 30).read_bytes()
-        path.write_bytes(whole[: len(whole) // 2])
-    elif kind == "empty folder":
-        (folder / "empty").mkdir()
-        return str(folder / "empty")
-    elif kind == "camera":
-        return "99"
-    elif kind == "glob":
-        return str(folder / "*.nothing")
-    return str(path)
-
-
 @pytest.mark.parametrize("kind", ["missing", "text", "cut", "empty folder", "camera", "glob"])
-def test_bad_sources_are_one_line(
-    kind: str,
-    tiny_onnx_folder: Path,
-    tmp_path: Path,
-    capfd: pytest.CaptureFixture[str],
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    source = bad_source(kind, tmp_path)
-    out = tmp_path / "out"
-    code, stdout, stderr = run(capfd, monkeypatch, "detect", source, "--model", tiny_onnx_folder, "--out", out)
+def test_bad_sources_are_one_line(kind: str, detect: Command, tmp_path: Path) -> None:
+    source = tmp_path / "source.mp4"
+    if kind == "text":
+        source.write_text("not a video")
+    elif kind == "cut":
+        whole = write_film(source, [np.zeros((64, 64, 3), np.uint8)] * 30).read_bytes()
+        source.write_bytes(whole[: len(whole) // 2])
+    elif kind == "empty folder":
+        source.mkdir()
+    code, stdout, stderr = detect({"camera": "99", "glob": tmp_path / "*.nothing"}.get(kind, source))
     assert code == 2 and stdout.strip() == ""
     assert stderr.startswith("error: ") and stderr.count("\n") == 1, stderr
-    assert not out.exists()
+    assert not (tmp_path / "out").exists()
 
 
-def test_one_bad_source_does_not_cost_the_others(
-    short: Path,
-    tiny_onnx_folder: Path,
-    tmp_path: Path,
-    capsys: pytest.CaptureFixture[str],
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
+def test_one_bad_source_does_not_cost_the_others(detect: Command, short: Path, tmp_path: Path) -> None:
     (tmp_path / "broken.mp4").write_text("not a video")
     out = tmp_path / "out"
-    arguments = ("detect", tmp_path / "*.mp4", "--model", tiny_onnx_folder, "--out", out, "--no-overlay")
-    code, stdout, stderr = run(capsys, monkeypatch, *arguments)
+    code, stdout, stderr = detect(tmp_path / "*.mp4", "--no-overlay")
     assert code == 2 and "broken.mp4 (failed)" in stdout and stderr.count("\n") == 1
     assert sorted(path.name for path in out.iterdir()) == ["short_aus.csv", "short_timeline.png"]
-    arguments = ("detect", short, tmp_path / "nope.mp4", "--model", tiny_onnx_folder, "--out", out, "--no-overlay")
-    code, stdout, stderr = run(capsys, monkeypatch, *arguments)
+    code, stdout, stderr = detect(short, tmp_path / "nope.mp4", "--no-overlay")
     assert code == 2 and "nope.mp4 (failed)" in stdout and "short_aus.csv, in place of an earlier one" in stdout
     assert stderr.startswith("error: nothing exists at") and stderr.count("\n") == 1
 
@@ -207,49 +155,39 @@ def test_one_bad_source_does_not_cost_the_others(
         (("--mode", "stream", "--backend", "torch", "--ring-dtype", "int8"), "float32, float16, bfloat16"),
     ],
 )
-def test_bad_options_are_one_line(
-    arguments: tuple[str, ...], message: str, short: Path, tiny_onnx_folder: Path, tmp_path: Path,
-    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch,
-) -> None:  # fmt: skip
+def test_bad_options_are_one_line(detect: Command, arguments: tuple[str, ...], message: str, short: Path) -> None:
     if "cuda:7" in arguments and torch.cuda.is_available():
         pytest.skip("this machine has CUDA")
-    options = ("detect", short, "--model", tiny_onnx_folder, "--out", tmp_path / "out", *arguments)
-    code, _, stderr = run(capsys, monkeypatch, *options)
+    code, _, stderr = detect(short, *arguments)
     assert code == 2 and stderr.count("\n") == 1 and message in stderr
 
 
-def test_init_makes_an_untrained_folder_once(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_init_makes_an_untrained_folder_once(mdhr: Command, tmp_path: Path) -> None:
     folder = tmp_path / "model"
     options = ("init", folder, "--backbone", "mobilenetv4_conv_small", "--label-set", "disfa", "--k", "3")
-    code, stdout, _ = run(capsys, monkeypatch, *options)
+    code, stdout, _ = mdhr(*options)
     assert code == 0 and "ntrained" in stdout
     config = ModelFolder.open(folder).config
     assert (config.trained, config.model.k, config.model.label_set.name) == (False, 3, "disfa")
     before = (folder / "model.safetensors").stat().st_mtime_ns
-    code, _, stderr = run(capsys, monkeypatch, *options)
+    code, _, stderr = mdhr(*options)
     assert code == 2 and "not an empty folder" in stderr
     assert (folder / "model.safetensors").stat().st_mtime_ns == before
 
 
-def test_init_refuses_a_checkpoint_that_does_not_fit(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_init_refuses_a_checkpoint_that_does_not_fit(mdhr: Command, tmp_path: Path) -> None:
     torch.save({"Backbone.conv1.weights": torch.zeros(1)}, tmp_path / "renamed.pth")
     options = ("init", tmp_path / "model", "--label-set", "disfa", "--checkpoint", tmp_path / "renamed.pth")
-    code, _, stderr = run(capsys, monkeypatch, *options)
+    code, _, stderr = mdhr(*options)
     assert code == 2 and stderr.count("\n") == 1
     assert "missing: Backbone.conv1.weight, " in stderr and "1 unexpected: Backbone.conv1.weights" in stderr
     assert not (tmp_path / "model").exists()
 
 
-def test_export_says_how_the_graph_compares(
-    tiny_folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    code, _, stderr = run(capsys, monkeypatch, "export", tmp_path / "none")
+def test_export_names_what_it_cannot_take(mdhr: Command, tiny_folder: Path, tmp_path: Path) -> None:
+    code, _, stderr = mdhr("export", tmp_path / "none")
     assert code == 2 and "does not exist" in stderr
-    code, _, stderr = run(capsys, monkeypatch, "export", tiny_folder, "--format", "caffe")
+    code, _, stderr = mdhr("export", tiny_folder, "--format", "caffe")
     assert code == 2 and "caffe" in stderr
 
 
@@ -272,16 +210,14 @@ def test_every_command_says_in_the_overview_what_its_own_help_says() -> None:
         assert (command.help or "").partition("\n")[0].strip() == told
 
 
-def test_a_caller_has_its_own_signals_and_warnings_back(
-    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_caller_has_its_own_signals_and_warnings_back(mdhr: Command) -> None:
     before = signal.getsignal(signal.SIGTERM), warnings.formatwarning
     for arguments in (("--version",), ("detect", "nope.mp4"), ("detect", "--nonsense")):
-        run(capsys, monkeypatch, *arguments)
+        mdhr(*arguments)
         assert (signal.getsignal(signal.SIGTERM), warnings.formatwarning) == before
 
 
-def test_version(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+def test_version(mdhr: Command) -> None:
     from mdhr_sdk import __version__
 
-    assert run(capsys, monkeypatch, "--version")[:2] == (0, f"mdhr_sdk {__version__}\n")
+    assert mdhr("--version")[:2] == (0, f"mdhr_sdk {__version__}\n")

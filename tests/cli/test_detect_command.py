@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import errno
 import gc
+import itertools
 import re
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import nullcontext
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
@@ -19,17 +21,21 @@ from hypothesis import given
 from hypothesis import strategies as st
 from rich.console import Console
 
+from fake_streams import camera
 from fakes import CONFIG, INFO, FakeMesher, FakeSession, picture, video, write_film
 from mdhr_sdk import AUDetector
 from mdhr_sdk.cli import detect
-from mdhr_sdk.cli.summary import Outcome, report
-from mdhr_sdk.errors import OutputError, SourceError
+from mdhr_sdk.cli.parts.summary import Outcome, report
+from mdhr_sdk.errors import OutputError
 from mdhr_sdk.outputs import naming
 from mdhr_sdk.outputs.encoder import Encoder
 from mdhr_sdk.outputs.files import Files
 from mdhr_sdk.results import FrameResult
 from mdhr_sdk.vision import Source, list_sources
-from mdhr_sdk.vision.sources.source import Kind, Opened
+from mdhr_sdk.vision.sources.source import Kind
+
+Run = Callable[..., tuple[list[Any], str]]
+NO_OVERLAY = Files(overlay=False)
 
 
 @pytest.fixture
@@ -39,17 +45,15 @@ def fake_detector(monkeypatch: pytest.MonkeyPatch) -> AUDetector:
     return AUDetector(CONFIG, FakeSession(), INFO)
 
 
-def unopened(name: str, kind: Kind = "video") -> Source:
-    @contextmanager
-    def opener() -> Iterator[Opened]:
-        raise AssertionError(f"{name} was opened")
-        yield
+@pytest.fixture
+def run(fake_detector: AUDetector, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> Run:
+    """(sources, files, folder, ...) -> what went wrong, and what was printed."""
 
-    return Source(name, kind, opener)
+    def call(given: Any, files: Files = NO_OVERLAY, out: Path = tmp_path, **reading: Any) -> tuple[list[Any], str]:
+        sources = given if isinstance(given, list) and isinstance(given[0], Source) else list_sources(given)
+        return detect.run_detect(fake_detector, sources, out, files, **reading), capsys.readouterr().out
 
-
-def stems(sources: list[Source]) -> list[str]:
-    return naming.stems([(source.name, source.kind) for source in sources])
+    return call
 
 
 names_that_clash = st.lists(st.sampled_from(["a", "A", "a-2", "a-2-2", "a.b", "ß", "ss"]), max_size=12)
@@ -62,7 +66,7 @@ paths = (
 
 @given(names=names_that_clash | st.lists(paths, max_size=6))
 def test_file_names_are_unique_and_usable(names: list[str]) -> None:
-    found = stems([unopened(name) for name in names])
+    found = naming.stems([(name, "video") for name in names])
     assert len(found) == len(names) == len({stem.casefold() for stem in found})
     for stem in found:
         assert re.fullmatch(r"[\w.-]+", stem) and not stem.startswith("."), stem
@@ -70,38 +74,40 @@ def test_file_names_are_unique_and_usable(names: list[str]) -> None:
 
 
 @pytest.mark.parametrize(
-    ("names", "expected"),
+    ("names", "kind", "expected"),
     [
-        (["a-2.mp4", "a.mov", "a.mp4"], ["a-2", "a", "a-3"]),
-        (["x/Clip.mp4", "y/clip.mp4", "CLIP.avi"], ["x_Clip", "y_clip", "CLIP"]),
-        (["camera 0", "https://host/live/"], ["camera_0", "live"]),
-        (["x/a/v.mp4", "y/a/v.mp4", "b/v.mp4"], ["x_a_v", "y_a_v", "b_v"]),
-        (["../x", "..", "...", "", "/"], ["x", "source", "source-2", "source-3", "source-4"]),
+        (["a-2.mp4", "a.mov", "a.mp4"], "video", ["a-2", "a", "a-3"]),
+        (["x/Clip.mp4", "y/clip.mp4", "CLIP.avi"], "video", ["x_Clip", "y_clip", "CLIP"]),
+        (["camera 0", "https://host/live/"], "video", ["camera_0", "live"]),
+        (["x/a/v.mp4", "y/a/v.mp4", "b/v.mp4"], "video", ["x_a_v", "y_a_v", "b_v"]),
+        (["../x", "..", "...", "", "/"], "video", ["x", "source", "source-2", "source-3", "source-4"]),
+        (["seen/*.png"], "sequence", ["seen"]),
+        (["*.png"], "sequence", ["images"]),
+        (["x/a/*.png", "y/a/*.png"], "sequence", ["x_a", "y_a"]),
+        (["2024.05.01/frames", "2024.05.02/frames"], "sequence", ["2024.05.01_frames", "2024.05.02_frames"]),
+        (["data/run.1", "data/run.2"], "sequence", ["run.1", "run.2"]),
+        (["http://10.0.0.1/video", "http://10.0.0.2/video"], "stream", ["10.0.0.1_video", "10.0.0.2_video"]),
+        (["rtsp://10.0.0.1", "rtsp://10.0.0.2"], "stream", ["10.0.0.1", "10.0.0.2"]),
+        (["P01/f.1.jpg", "P02/f.1.jpg"], "image", ["P01_f.1", "P02_f.1"]),
     ],
 )
-def test_file_names_come_from_the_source(names: list[str], expected: list[str]) -> None:
-    assert stems([unopened(name) for name in names]) == expected
+def test_file_names_hold_what_tells_sources_apart(names: list[str], kind: str, expected: list[str]) -> None:
+    assert naming.stems([(name, kind) for name in names]) == expected
 
 
 @pytest.mark.parametrize(
     ("source", "out", "refused"),
     [
-        ("clips", "clips", True),
-        ("clips/", "./clips/../clips", True),
-        ("stills", "stills", True),
-        ("clips/*.mp4", "clips", True),
-        ("stills/*.png", "stills", True),
-        ("**/*.mp4", "clips", True),
-        ("clips/**/*.mp4", "clips/out", True),
-        ("stills", ".", False),
-        ("clips", "clips/out", False),
-        ("clips", ".", False),
-        ("clips/*.mp4", ".", False),
-        ("clips/a.mp4", "clips", False),
-        ("0", ".", False),
-        ("https://host/" + "x" * 300, ".", False),
+        *((source, out, True) for source, out in [
+            ("clips", "clips"), ("clips/", "./clips/../clips"), ("stills", "stills"), ("clips/*.mp4", "clips"),
+            ("stills/*.png", "stills"), ("**/*.mp4", "clips"), ("clips/**/*.mp4", "clips/out"),
+        ]),
+        *((source, out, False) for source, out in [
+            ("stills", "."), ("clips", "clips/out"), ("clips", "."), ("clips/*.mp4", "."), ("clips/a.mp4", "clips"),
+            ("0", "."), ("https://host/" + "x" * 300, "."),
+        ]),
     ],
-)
+)  # fmt: skip
 def test_which_folders_out_may_be(
     source: str, out: str, refused: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -109,19 +115,14 @@ def test_which_folders_out_may_be(
         (tmp_path / name).parent.mkdir(exist_ok=True)
         (tmp_path / name).touch()
     monkeypatch.chdir(tmp_path)
-    if refused:
-        with pytest.raises(OutputError, match="--out"):
-            detect.check_out([source], Path(out))
-    else:
+    with pytest.raises(OutputError, match="--out") if refused else nullcontext():
         detect.check_out([source], Path(out))
 
 
-def test_a_video_without_a_frame_rate_is_no_still(
-    fake_detector: AUDetector, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_video_without_a_frame_rate_is_no_still(run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = write_film(tmp_path / "clip.mp4", list(video([{0}] * 6)))
     monkeypatch.setattr("mdhr_sdk.vision.sources.video.rate_of", lambda track: 0.0)
-    assert detect.run_detect(fake_detector, list_sources(path), tmp_path / "out", Files()) == []
+    assert run(path, Files(), tmp_path / "out")[0] == []
     assert {path.name for path in (tmp_path / "out").iterdir()} == {
         "clip_aus.csv", "clip_overlay.mp4", "clip_timeline.png",
     }  # fmt: skip
@@ -140,7 +141,7 @@ def drawn(monkeypatch: pytest.MonkeyPatch) -> list[list[int]]:
 
 
 def test_frames_are_freed_before_the_next_source(
-    fake_detector: AUDetector, drawn: list[list[int]], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    run: Run, drawn: list[list[int]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     predict, alive = AUDetector.predict, []
 
@@ -154,8 +155,7 @@ def test_frames_are_freed_before_the_next_source(
     monkeypatch.setattr(AUDetector, "predict", counting)
     gc.collect()
     before = count()
-    sources = list_sources([video([{0}] * 20), breaking_off(20), video([{0, 1}] * 20)])
-    (error,) = detect.run_detect(fake_detector, sources, tmp_path, Files(overlay=False))
+    (error,), _ = run([video([{0}] * 20), breaking_off(20), video([{0, 1}] * 20)])
     assert alive == [0, 0, 0] and "kept the 20 frames" in str(error)
     assert drawn == [list(range(20))] * 3
 
@@ -166,47 +166,24 @@ def breaking_off(frames: int) -> Iterator[object]:
     yield "no image"
 
 
-def camera(frames: int) -> Source:
-    """A camera that sees two faces in every other frame, until Ctrl-C."""
-
-    def images() -> Iterator[tuple[np.ndarray, float]]:
-        for index in range(frames):
-            image = picture(index, set() if index % 2 else {0, 1})
-            yield image, index / 25
-            assert FakeMesher.wait_until_found(image), "nobody looked at the frame"  # a hasty one is dropped
-        raise KeyboardInterrupt
-
-    @contextmanager
-    def opener() -> Iterator[Opened]:
-        yield Opened(fps=25.0, frame_count=None, live=True, images=images())
-
-    return Source("camera 0", "camera", opener)
-
-
 def test_a_camera_keeps_the_last_frames_for_the_timeline_and_counts_all(
-    fake_detector: AUDetector,
-    drawn: list[list[int]],
-    tmp_path: Path,
-    capsys: pytest.CaptureFixture[str],
-    monkeypatch: pytest.MonkeyPatch,
+    run: Run, drawn: list[list[int]], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("mdhr_sdk.cli.writer.LIVE_FRAMES", 5)
+    monkeypatch.setattr("mdhr_sdk.cli.parts.writer.LIVE_FRAMES", 5)
     monkeypatch.setenv("COLUMNS", "200")
-    assert detect.run_detect(fake_detector, [camera(20)], tmp_path, Files(overlay=False), policy="complete") == []
-    assert drawn == [[15, 16, 17, 18, 19]]
+    errors, said = run([camera(video([{0, 1}, set()] * 10), "camera 0")], policy="complete")
+    assert errors == [] and drawn == [[15, 16, 17, 18, 19]]
     table = pd.read_csv(tmp_path / "camera_0_aus.csv")
     assert list(table.frame.unique()) == list(range(20))
-    row = next(line for line in capsys.readouterr().out.splitlines() if "camera 0" in line)
-    tracks = table.track_id.nunique()
-    assert [int(word) for word in re.findall(r"\d+", row)][1:4] == [20, 10, tracks]
+    row = next(line for line in said.splitlines() if "camera 0" in line)
+    assert [int(word) for word in re.findall(r"\d+", row)][1:4] == [20, 10, table.track_id.nunique()]
 
 
 def test_what_faces_show_is_told_as_the_table_has_it(
-    fake_detector: AUDetector, drawn: list[list[int]], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    run: Run, fake_detector: AUDetector, drawn: list[list[int]]
 ) -> None:
-    empty, some = video([set()] * 3), video([{0}, {0, 1}, set(), {1}] * 5)
-    detect.run_detect(fake_detector, list_sources([some, empty]), tmp_path, Files(overlay=False))
-    told = [line for line in capsys.readouterr().out.splitlines() if "share of its faces" in line]
+    _, said = run([video([{0}, {0, 1}, set(), {1}] * 5), video([set()] * 3)])
+    told = [line for line in said.splitlines() if "share of its faces" in line]
     faces = [face for frame in fake_detector.predict(video([{0}, {0, 1}, set(), {1}] * 5)) for face in frame.faces]
     counts = {code: sum(face.aus[code].occurrence for face in faces) for code in fake_detector.codes}
     assert sum(counts.values()) > 0 and len(told) == 1 and "(20, frame by frame)" in told[0]
@@ -217,36 +194,14 @@ def test_what_faces_show_is_told_as_the_table_has_it(
 
 @pytest.mark.parametrize("sequence", [True, False])
 def test_images_that_were_read_as_a_video_are_told(
-    fake_detector: AUDetector,
-    drawn: list[list[int]],
-    tmp_path: Path,
-    capsys: pytest.CaptureFixture[str],
-    sequence: bool,
+    run: Run, drawn: list[list[int]], tmp_path: Path, sequence: bool
 ) -> None:
     (tmp_path / "people").mkdir()
     for index in range(3):
         cv2.imwrite(str(tmp_path / "people" / f"S{index:03d}.png"), picture(index, {0}))
     sources = list_sources(tmp_path / "people", sequence=None if sequence else False)
-    detect.run_detect(fake_detector, sources, tmp_path / "out", Files(overlay=False))
     told = "people: 3 images were read as the frames of one video; --stills reads each for itself"
-    assert (told in capsys.readouterr().out) is sequence and len(sources) == (1 if sequence else 3)
-
-
-@pytest.mark.parametrize(
-    ("names", "kind", "expected"),
-    [
-        (["seen/*.png"], "sequence", ["seen"]),
-        (["*.png"], "sequence", ["images"]),
-        (["x/a/*.png", "y/a/*.png"], "sequence", ["x_a", "y_a"]),
-        (["2024.05.01/frames", "2024.05.02/frames"], "sequence", ["2024.05.01_frames", "2024.05.02_frames"]),
-        (["data/run.1", "data/run.2"], "sequence", ["run.1", "run.2"]),
-        (["http://10.0.0.1/video", "http://10.0.0.2/video"], "stream", ["10.0.0.1_video", "10.0.0.2_video"]),
-        (["rtsp://10.0.0.1", "rtsp://10.0.0.2"], "stream", ["10.0.0.1", "10.0.0.2"]),
-        (["P01/f.1.jpg", "P02/f.1.jpg"], "image", ["P01_f.1", "P02_f.1"]),
-    ],
-)
-def test_file_names_hold_what_tells_sources_apart(names: list[str], kind: Kind, expected: list[str]) -> None:
-    assert stems([unopened(name, kind) for name in names]) == expected
+    assert (told in run(sources, out=tmp_path / "out")[1]) is sequence and len(sources) == (1 if sequence else 3)
 
 
 @pytest.mark.parametrize(
@@ -262,31 +217,21 @@ def test_sources_are_called_by_what_tells_them_apart(names: list[str], expected:
     assert naming.labels(names) == expected
 
 
-def test_a_source_without_a_face_is_told(
-    fake_detector: AUDetector, drawn: list[list[int]], tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    detect.run_detect(fake_detector, list_sources(picture(0, set())), tmp_path, Files(overlay=False))
-    assert "array: no face found" in capsys.readouterr().out
+def test_a_source_without_a_face_is_told(run: Run, drawn: list[list[int]]) -> None:
+    assert "array: no face found" in run(picture(0, set()))[1]
 
 
-def test_of_many_sources_the_first_are_told(
-    fake_detector: AUDetector, drawn: list[list[int]], tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    stills = list_sources([picture(index, {0}) for index in range(13)])
-    detect.run_detect(fake_detector, stills, tmp_path, Files(overlay=False))
-    said = capsys.readouterr().out
+def test_of_many_sources_the_first_are_told(run: Run, drawn: list[list[int]]) -> None:
+    _, said = run([picture(index, {0}) for index in range(13)])
     assert len(re.findall(r"^array\[\d+\]: AU\d\d", said, re.MULTILINE)) == 10 and "and 3 sources more" in said
     assert "while earlier frames" not in said  # which is how videos are read
 
 
-def test_brackets_and_colons_in_names_are_printed_as_they_are(
-    fake_detector: AUDetector, drawn: list[list[int]], tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_brackets_and_colons_in_names_are_printed_as_they_are(run: Run, drawn: list[list[int]], tmp_path: Path) -> None:
     out = tmp_path / "a[" / "b]" / "[red]:smile:"
-    assert detect.run_detect(fake_detector, list_sources(picture(0, {0})), out, Files(overlay=False)) == []
-    assert f"wrote {out / 'array_aus.csv'}\n" in capsys.readouterr().out
-    detect.run_detect(fake_detector, list_sources(picture(0, {0})), out, Files(overlay=False))
-    again = capsys.readouterr().out
+    errors, said = run(picture(0, {0}), out=out)
+    assert errors == [] and f"wrote {out / 'array_aus.csv'}\n" in said
+    _, again = run(picture(0, {0}), out=out)
     assert f"wrote {out / 'array_aus.csv'}, in place of an earlier one\n" in again
     assert f"wrote {out / 'array_timeline.png'}\n" in again  # drawn by a stand-in, which writes nothing
 
@@ -304,12 +249,12 @@ def test_brackets_and_colons_in_names_are_printed_as_they_are(
 def test_of_two_cores_one_finds_the_faces_of_files(
     monkeypatch: pytest.MonkeyPatch, cores: int, kinds: list[Kind], bundled: bool, threads: int | None
 ) -> None:
-    monkeypatch.setattr(detect, "cores", lambda: cores)
-    assert detect.model_threads([unopened(kind, kind) for kind in kinds], bundled) == threads
+    monkeypatch.setattr(detect, "usable_cores", lambda: cores)
+    assert detect.model_threads([Source(kind, kind, nullcontext) for kind in kinds], bundled) == threads
 
 
 @pytest.mark.parametrize("breaks", [False, True])
-def test_threads_have_short_turns_while_it_runs(fake_detector: AUDetector, tmp_path: Path, breaks: bool) -> None:
+def test_threads_have_short_turns_while_it_runs(run: Run, breaks: bool) -> None:
     seen: list[float] = []
 
     def frames() -> Iterator[np.ndarray]:
@@ -319,45 +264,42 @@ def test_threads_have_short_turns_while_it_runs(fake_detector: AUDetector, tmp_p
             raise ZeroDivisionError
 
     before = sys.getswitchinterval()
-    errors = detect.run_detect(fake_detector, list_sources(frames()), tmp_path, Files(overlay=False))
+    errors, _ = run(frames())
     assert ["array cannot be read on: ZeroDivisionError" in str(error) for error in errors] == [True] * breaks
     assert seen == [pytest.approx(1e-3)] and sys.getswitchinterval() == before
 
 
 def test_an_overlay_that_fails_leaves_table_and_timeline(
-    fake_detector: AUDetector, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    write, count = Encoder.write, 0
+    write, count = Encoder.write, itertools.count(1)
 
-    def full(encoder: Encoder, *item: object, **options: object) -> None:
-        nonlocal count
-        count += 1
-        if count > 12:
+    def full(*item: Any, **options: Any) -> None:
+        if next(count) > 12:
             raise OSError(errno.ENOSPC, "No space left on device")
-        write(encoder, *item, **options)  # type: ignore[arg-type]
+        write(*item, **options)
 
     monkeypatch.setattr(Encoder, "write", full)
-    sources = list_sources([write_film(tmp_path / "clip.mp4", list(video([{0}] * 30))), picture(0, {0})])
-    (error,) = detect.run_detect(fake_detector, sources, tmp_path / "out", Files())
+    film = write_film(tmp_path / "clip.mp4", list(video([{0}] * 30)))
+    (error,), said = run([film, picture(0, {0})], Files(), tmp_path / "out")
     assert "clip_overlay.mp4' cannot be written: No space left on device" in str(error) and "\n" not in str(error)
     assert {path.name for path in (tmp_path / "out").iterdir()} == {
         "clip_aus.csv", "clip_overlay.incomplete.mp4", "clip_timeline.png",
         "array_1__aus.csv", "array_1__overlay.jpg", "array_1__timeline.png",
     }  # fmt: skip
-    assert len(pd.read_csv(tmp_path / "out" / "clip_aus.csv")) == 30
-    assert "clip.mp4 (failed)" in capsys.readouterr().out
+    assert len(pd.read_csv(tmp_path / "out" / "clip_aus.csv")) == 30 and "clip.mp4 (failed)" in said
 
 
-def test_a_timeline_is_drawn_only_if_it_is_wanted(fake_detector: AUDetector, tmp_path: Path) -> None:
-    detect.run_detect(fake_detector, list_sources(picture(0, {0})), tmp_path, Files(timeline=False))
+def test_a_timeline_is_drawn_only_if_it_is_wanted(run: Run, tmp_path: Path) -> None:
+    run(picture(0, {0}), Files(timeline=False))
     assert {path.name for path in tmp_path.iterdir()} == {"array_aus.csv", "array_overlay.jpg"}
     with pytest.raises(OutputError, match="one of h264, vp9, av1"):
-        detect.run_detect(fake_detector, list_sources(picture(0, {0})), tmp_path / "new", Files(codec="mpeg2"))
+        run(picture(0, {0}), Files(codec="mpeg2"), tmp_path / "new")
     assert not (tmp_path / "new").exists()
 
 
 def test_what_was_lost_is_told(capsys: pytest.CaptureFixture[str], fake_detector: AUDetector) -> None:
-    source = camera(0)
+    source = camera([], "camera 0")
     outcome = Outcome(source, "camera 0")
     frames = fake_detector.predict([picture(index, {0, 1}) for index in range(6)])
     for index, frame in enumerate(frames):
@@ -371,36 +313,18 @@ def test_what_was_lost_is_told(capsys: pytest.CaptureFixture[str], fake_detector
     assert "--max-faces 2 was reached in 4 frames; up to 8 faces were found in one: raise --max-faces\n" in said
 
 
-def live(name: str, frames: int, error: Exception | None = None) -> Source:
-    """A stream with a face that ends, well or by an error."""
-
-    def images() -> Iterator[tuple[np.ndarray, float]]:
-        for index in range(frames):
-            yield picture(index, {0}), index / 25
-        if error is not None:
-            raise error
-
-    @contextmanager
-    def opener() -> Iterator[Opened]:
-        yield Opened(fps=25.0, frame_count=None, live=True, images=images())
-
-    return Source(name, "stream", opener)
-
-
-def test_live_sources_are_read_at_once_and_one_that_fails_leaves_the_others(
-    fake_detector: AUDetector, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    sources = [live("rtsp://host/a", 12), *list_sources(picture(0, {0})), live("rtsp://host/b", 5, SourceError("gone"))]
-    (error,) = detect.run_detect(fake_detector, sources, tmp_path, Files(), policy="complete")
-    assert str(error).startswith("gone; kept the 5 frames before it: ")
+def test_of_live_sources_one_that_fails_leaves_the_others(run: Run, tmp_path: Path) -> None:
+    live = camera(video([{0}] * 12), "a"), camera(video([{0}] * 5), "b", breaks=True)
+    (error,), said = run([live[0], *list_sources(picture(0, {0})), live[1]], Files(), policy="complete")
+    assert str(error).startswith("b stopped; kept the 5 frames before it: ")
     ends = {"a": ("aus.csv", "overlay.mp4", "timeline.png"), "array": ("aus.csv", "overlay.jpg", "timeline.png"),
             "b": ("aus.incomplete.csv", "overlay.incomplete.mp4", "timeline.incomplete.png")}  # fmt: skip
     assert {path.name for path in tmp_path.iterdir()} == {f"{stem}_{end}" for stem in ends for end in ends[stem]}
     assert len(pd.read_csv(tmp_path / "a_aus.csv")) == 12 and len(pd.read_csv(tmp_path / "b_aus.incomplete.csv")) == 5
-    assert "b (failed)" in capsys.readouterr().out
+    assert "b (failed)" in said
 
 
-def test_when_nothing_can_be_written_the_reading_ends(fake_detector: AUDetector, tmp_path: Path) -> None:
+def test_when_nothing_can_be_written_the_reading_ends(run: Run, tmp_path: Path) -> None:
     (tmp_path / "array_aus.csv").mkdir()
     taken = []
 
@@ -409,6 +333,5 @@ def test_when_nothing_can_be_written_the_reading_ends(fake_detector: AUDetector,
             taken.append(index)
             yield picture(index, {0})
 
-    files = Files(overlay=False, timeline=False)
-    (error,) = detect.run_detect(fake_detector, list_sources(frames()), tmp_path, files)
+    (error,), _ = run(frames(), Files(overlay=False, timeline=False))
     assert "add a name" in str(error) and len(taken) < 100

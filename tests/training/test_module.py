@@ -56,7 +56,7 @@ def test_blocks_and_processes_share_out_every_epoch(
 
 
 def test_more_processes_than_videos_are_refused() -> None:
-    with pytest.raises(ConfigError, match="3 processes need as many videos; there are 2"):
+    with pytest.raises(ConfigError, match="3 processes need as many videos; got 2"):
         Plan(2, 3, 1, 0, processes=3)
 
 

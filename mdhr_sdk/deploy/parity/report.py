@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ...errors import ExportError
+from ...errors import ExportError, number_of
 
 CLEAR = 0.01  # a score closer than this to its threshold decides nothing
 Pair = tuple[dict[str, NDArray[Any]], dict[str, NDArray[Any]]]  # what the weights answer, what the artefact does
@@ -83,7 +83,8 @@ class ParityReport:
         }
 
     def __str__(self) -> str:
-        clips = f"{self.clips} clips" + (f" in {self.runs} runs" if self.runs != self.clips else "")
+        clips = number_of(self.clips, "clip")
+        clips += f" in {number_of(self.runs, 'run')}" if self.runs != self.clips else ""
         return (
             f"scores differ by {self.mean_score:.1e} on average and {self.max_score:.1e} at most over {clips}, "
             f"{self.decision_flips} of {self.decisions} decisions flip, {self.region_flips} of {self.regions} "
@@ -167,4 +168,4 @@ def _failures(report: ParityReport, limits: Limits) -> Iterator[str]:
         if not value <= limit:
             yield f"{name} is {value:.2g}, more than {limit:g}"
     if report.not_finite:
-        yield f"{report.not_finite} values are not finite"
+        yield f"{number_of(report.not_finite, 'value is', 'values are')} not finite"

@@ -14,7 +14,7 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from ...errors import ConfigError, InputError, NotFiniteError
+from ...errors import ConfigError, InputError, NotFiniteError, number_of
 from ...modelfolder.config import FolderConfig
 from ..session import Session, check_inputs, finite, joined, not_finite
 from .device_rings import place_rings
@@ -156,8 +156,8 @@ class StreamScorer:
         static, *maps = (features[spec.name] for spec in specs)
         if len(set(keys)) < len(keys) or any(len(array) != len(keys) for array in (static, *maps)):
             raise InputError(
-                f"expected different keys, and a row of the features for each; got {len(keys)} keys and "
-                f"{len(static)} rows"
+                f"expected different keys, and a row of the features for each; got "
+                f"{number_of(len(keys), 'key')} and {number_of(len(static), 'row')}"
             )
         return self._push(keys, [(static, maps)])
 

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ...aus import LabelSet
-from ...errors import DataError
+from ...errors import DataError, number_of
 from .spec import RawLayout
 
 Table = dict[int, list[str]]
@@ -49,8 +49,8 @@ def read_columns(label_set: LabelSet, layout: RawLayout, files: Mapping[int, Pat
             without = files[au] if frame not in table else files[label_set.aus[0]]
             raise DataError(
                 f"{without} has no row for frame {frame}, which another AU's file beside it has "
-                f"({len(table):,} rows in {files[au].name}, {len(first):,} in {files[label_set.aus[0]].name}); "
-                "get the files again"
+                f"({number_of(len(table), 'row')} in {files[au].name}, {len(first):,} in "
+                f"{files[label_set.aus[0]].name}); get the files again"
             )
     columns = [_values(files[au], list(table.values()), layout, first_line=1) for au, table in tables.items()]
     return np.array(list(first), np.int64), np.concatenate(columns, axis=1)
@@ -80,8 +80,8 @@ def _numbered(path: Path, lines: Iterable[str], first_line: int, columns: int) -
         frame, *values = text.split(",")
         if len(values) != columns or not frame.strip().isdecimal():
             raise DataError(
-                f"{path}, line {line}: expected a frame number and {columns} values, with commas between; "
-                f"got '{text:.60}'; correct the line"
+                f"{path}, line {line}: expected a frame number and {number_of(columns, 'value')}, with commas "
+                f"between; got '{text:.60}'; correct the line"
             )
         if int(frame) <= last:
             raise DataError(f"{path}, line {line}: frame {int(frame)} comes after frame {last}; numbers must rise")

@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ...atomic import write_whole
-from ...errors import DataError
+from ...errors import DataError, number_of
 from .frames import Fold, FrameList, frame_list
 from .spec import DatasetSpec, Kind, Part
 
@@ -157,10 +157,12 @@ def _labels(path: Path, codes: Sequence[str]) -> NDArray[np.int8]:
     for line, text in enumerate(_rows(path), 1):
         values = [LABELS.get(word) for word in text.split()]
         if len(values) != len(codes) or None in values:
-            wrong = f"{len(values)} values" if None not in values else f"'{text.split()[values.index(None)]:.20}'"
+            wrong = (
+                number_of(len(values), "value") if None not in values else f"'{text.split()[values.index(None)]:.20}'"
+            )
             raise DataError(
-                f"{path.name}, line {line}: expected {len(codes)} values of 0, 1 or -1 (unknown), one for each "
-                f"of {' '.join(codes)}; got {wrong}; correct the line"
+                f"{path.name}, line {line}: expected {number_of(len(codes), 'value')} of 0, 1 or -1 (unknown), one for "
+                f"each of {' '.join(codes)}; got {wrong}; correct the line"
             )
         rows.append(values)
     return np.array(rows, np.int8)
@@ -174,8 +176,8 @@ def _same_length(path: Path, length: int, paths_file: Path, paths: Sequence[str]
         f"{paths_file.name}, line {line} ({paths[line - 1]})" if length < len(paths) else f"{path.name}, line {line}"
     )
     raise DataError(
-        f"{path.name} has {length:,} rows and {paths_file.name} {len(paths):,}: {which} has no partner, or a row "
-        "before it is missing; get or write both files again"
+        f"{path.name} has {number_of(length, 'row')} and {paths_file.name} {len(paths):,}: {which} has no partner, or "
+        "a row before it is missing; get or write both files again"
     )
 
 

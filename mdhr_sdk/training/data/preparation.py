@@ -22,7 +22,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ...atomic import sweep, write_whole
-from ...errors import DataError
+from ...errors import DataError, number_of
 from ...vision import FaceMesher
 from .crop_settings import NOTE, PrepareOptions, as_json, check_settings, settings_of
 from .cut_videos import NOT_CODED, CropJob
@@ -118,12 +118,14 @@ def _check_complete(dataset: DatasetSpec, videos: Sequence[RawVideo]) -> None:
     remedy = "add them, or take what is there with --partial"
     absent = set(dataset.subjects) - {video.subject for video in videos}
     if absent:
-        raise DataError(f"no labels of {', '.join(sorted(absent))} ({len(absent)} subjects of the folds); {remedy}")
+        subjects = f"{', '.join(sorted(absent))} ({number_of(len(absent), 'subject')} of the folds)"
+        raise DataError(f"no labels of {subjects}; {remedy}")
     blind = [video.name for video in videos if video.pictures is None]
     if blind:
         places = " or ".join(dataset.raw.pictures)
         raise DataError(
-            f"no pictures of {', '.join(blind[:8])} ({len(blind)} of {len(videos)} videos) at {places}; {remedy}"
+            f"no pictures of {', '.join(blind[:8])} ({len(blind)} of {number_of(len(videos), 'video')}) at {places}; "
+            f"{remedy}"
         )
 
 
@@ -143,8 +145,8 @@ def _cut_missing(
     if errors:
         more = f" (and {len(errors) - SHOWN_ERRORS} more)" if len(errors) > SHOWN_ERRORS else ""
         raise DataError(
-            f"{len(errors)} of {len(jobs)} videos cannot be used: {'; '.join(errors[:SHOWN_ERRORS])}{more}. The others "
-            "are done. Replace the pictures, or remove these videos' label files, and run again"
+            f"{len(errors)} of {number_of(len(jobs), 'video')} cannot be used: {'; '.join(errors[:SHOWN_ERRORS])}{more}"
+            ". The others are done. Replace the pictures, or remove these videos' label files, and run again"
         )
     return left_out
 

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ...aus import LabelSet
-from ...errors import InputError
+from ...errors import InputError, number_of
 from ...outputs.style import INK, MUTED, TRACKS, UNTRAINED, WARNING, au_name
 from .inspection import Inspection
 
@@ -54,7 +54,9 @@ def draw_distribution(labels: NDArray[np.int8], label_set: LabelSet) -> Figure:
     names = [f"{code}\n{au_name(code).replace(' ', chr(10))}" for code in label_set.codes]
     axes.set_xticks(places, names, fontsize=8, color=INK)
     axes.set_ylabel("frames", color=MUTED)
-    axes.set_title(f"{label_set.name}: {len(labels):,} frames", loc="left", color=INK, fontsize=12, weight="bold")
+    axes.set_title(
+        f"{label_set.name}: {number_of(len(labels), 'frame')}", loc="left", color=INK, fontsize=12, weight="bold"
+    )
     axes.yaxis.set_major_formatter("{x:,.0f}")
     axes.tick_params(length=0, colors=INK)
     axes.spines[["top", "right", "left"]].set_visible(False)

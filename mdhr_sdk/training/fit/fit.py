@@ -26,7 +26,7 @@ from torch.utils.data import DataLoader
 
 from ...atomic import whole
 from ...aus import LabelSet
-from ...errors import CheckpointError, ConfigError, TrainingError
+from ...errors import CheckpointError, ConfigError, TrainingError, number_of
 from ...model import MDHR, load_model
 from ...modelfolder.folder import ModelFolder
 from ..evaluate.metrics import count
@@ -197,7 +197,8 @@ def score(model: MDHR, data: Tested, settings: Settings, device: torch.device, r
         torch.distributed.all_reduce(filled)
     result: NDArray[np.float32] = filled.cpu().numpy()
     if wrong := np.flatnonzero(result[:, -1] != 1).tolist():
-        raise TrainingError(f"{len(wrong)} frames, the first in row {wrong[0]}, were not scored once; check the lists")
+        frames = number_of(len(wrong), "frame was", "frames were")
+        raise TrainingError(f"{frames} not scored once, the first in row {wrong[0]}; check the lists")
     return result[:, :-1]
 
 

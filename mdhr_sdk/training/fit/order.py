@@ -56,9 +56,7 @@ class Plan:
 
     def __post_init__(self) -> None:
         if self.videos < self.processes:
-            raise ConfigError(
-                f"{self.processes} processes need as many videos; there are {self.videos}; use fewer devices"
-            )
+            raise ConfigError(f"{self.processes} processes need as many videos; got {self.videos}; use fewer devices")
 
     @property
     def batches(self) -> int:

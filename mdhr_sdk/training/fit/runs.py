@@ -23,7 +23,7 @@ from safetensors.torch import load_file
 
 from ... import __version__
 from ...atomic import PREFIX, write_whole
-from ...errors import ConfigError, DataError, ModelFolderError, TrainingError
+from ...errors import ConfigError, DataError, ModelFolderError, TrainingError, number_of
 from ...model import MDHR, save_model
 from ...modelfolder.folder import ModelFolder
 from ..data.subjects import Note, check_start, note_subjects, noted
@@ -131,8 +131,9 @@ def _train_fold(settings: Settings, folder: Path, fold: int, data_of: DataOf, te
 
 
 def _heading(fold: int, data: FoldData, settings: Settings, judged: str) -> str:
-    clips = f"{len(data.train):,} clips an epoch, {settings.trainer.epochs} epochs"
-    return f"fold {fold}: {clips}; validated on {judged} ({len(set(data.frames.subjects))} subjects)"
+    clips = f"{number_of(len(data.train), 'clip')} an epoch, {number_of(settings.trainer.epochs, 'epoch')}"
+    subjects = number_of(len(set(data.frames.subjects)), "subject")
+    return f"fold {fold}: {clips}; validated on {judged} ({subjects})"
 
 
 def start_note(settings: Settings) -> Note:

@@ -11,7 +11,7 @@ import cv2
 import numpy as np
 from av.container import InputContainer
 
-from ...errors import SourceError
+from ...errors import SourceError, number_of
 from .decode import Decoded, Decoder, known, picture_track, rate_of
 from .source import Damage, Opened, Picture
 from .video import finite
@@ -102,4 +102,5 @@ def _arriving(picture: Decoded | None, rest: Iterator[Decoded], opened_s: float,
 
 
 def _stopped(name: str, count: int) -> SourceError:
-    return SourceError(f"{name} stopped after {count} frames; check its cable, power or network and open it again")
+    after = f"stopped after {number_of(count, 'frame')}"
+    return SourceError(f"{name} {after}; check its cable, power or network and open it again")

@@ -21,7 +21,7 @@ from urllib.parse import urlsplit, urlunsplit
 
 import numpy as np
 
-from ...errors import ConfigError, InputError, SourceError, check_imaging
+from ...errors import ConfigError, InputError, SourceError, check_imaging, number_of
 from .arrays import array_source, iterator_source
 from .content import Held, held_by
 from .source import OnError, Opened, Source
@@ -106,7 +106,7 @@ def list_sources(
 def _counted(files: Sequence[Path]) -> str:
     folders = sum(path.is_dir() for path in files)
     counts = {"file": len(files) - folders, "folder": folders}
-    return " and ".join(f"{count} {what}{'s' if count > 1 else ''}" for what, count in counts.items() if count)
+    return " and ".join(number_of(count, what) for what, count in counts.items() if count)
 
 
 def _listed(files: Sequence[Path]) -> str:
@@ -233,7 +233,8 @@ class _Resolver:
         skipped = [path for path in visible if held[path] is None]
         if not sources:
             inside = f"{glob.escape(name.rstrip('/'))}/**/*"
-            below = f"its {deeper} subfolders are not entered, for which give '{inside}'; " if deeper else ""
+            subfolders = number_of(deeper, "subfolder is", "subfolders are")
+            below = f"its {subfolders} not entered, for which give '{inside}'; " if deeper else ""
             looked_at = f"{_counted(skipped)} looked at: {_listed(skipped)}" if skipped else "no files"
             raise SourceError(
                 f"no image or video in {name!r} ({looked_at}); {below}give a folder that holds some, or a file's path"

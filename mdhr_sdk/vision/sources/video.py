@@ -13,7 +13,7 @@ import av
 from av.container import InputContainer
 from av.video.stream import VideoStream
 
-from ...errors import SourceError, TruncatedSourceError
+from ...errors import SourceError, TruncatedSourceError, number_of
 from .content import looks_like
 from .decode import DEFAULT_FPS, NO_VIDEOS, Decoded, Decoder, known, picture_track, rate_of, restarts
 from .source import Damage, Opened, Picture
@@ -121,8 +121,8 @@ def _timed(
     if missing_s > max(TOLERATED_PERIODS * clock.period_s, TOLERATED_S):
         declared = max(whole, count + max(1, round(missing_s / clock.period_s)))
         raise TruncatedSourceError(
-            f"{name} ended after {count} of the {declared} frames that it declares; the file is cut off or damaged: "
-            "copy it again or re-encode it",
+            f"{name} ended after {count} of the {number_of(declared, 'frame')} that it declares; the file is cut off "
+            "or damaged: copy it again or re-encode it",
             count,
             declared,
         )

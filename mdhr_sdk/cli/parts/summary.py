@@ -11,11 +11,11 @@ from pathlib import Path
 from rich.console import Console
 from rich.table import Table
 
-from ..detector import AUDetector
-from ..errors import MDHRError
-from ..pipeline.neutral import NEUTRAL
-from ..results import Baseline, FrameResult
-from ..vision import Source
+from ...detector import AUDetector
+from ...errors import MDHRError, number_of
+from ...pipeline.neutral import NEUTRAL
+from ...results import Baseline, FrameResult
+from ...vision import Source
 
 ONCE = ("start", "timeline")  # stages that do not grow with the frames
 TOLD = 10  # sources whose action units are listed
@@ -142,7 +142,7 @@ def _losses(outcome: Outcome) -> Iterator[str]:
         yield f"{name}: captured {captured:,} = scored {outcome.frames:,} + dropped {outcome.dropped:,}"
     if outcome.limited:
         yield (
-            f"{name}: --max-faces {outcome.most_scored} was reached in {outcome.limited:,} frames; up to "
+            f"{name}: --max-faces {outcome.most_scored} was reached in {number_of(outcome.limited, 'frame')}; up to "
             f"{outcome.most_seen} faces were found in one: raise --max-faces"
         )
 
@@ -162,7 +162,8 @@ def _occurrences(outcomes: Sequence[Outcome]) -> Iterator[str]:
             whose = f"{outcome.label}, share of its faces ({outcome.scored:,}, {after}frame by frame)"
             yield f"{whose}: {shares or 'none shows an action unit'}"
     if len(seen) > TOLD:
-        yield f"and {len(seen) - TOLD} sources more: their tables (*_aus.csv) tell"
+        more = number_of(len(seen) - TOLD, "source more: its table", "sources more: their tables")
+        yield f"and {more} (*_aus.csv) tell{'s' if len(seen) == TOLD + 1 else ''}"
 
 
 def _table(outcomes: Sequence[Outcome]) -> Table:

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from ..outputs.files import Files, SourceFiles
-from ..results import FrameResult
+from ...outputs.files import Files, SourceFiles
+from ...results import FrameResult
 from .summary import Outcome
 
 LIVE_FRAMES = 100_000  # of a camera or live stream, the last ones go into the timeline: about an hour

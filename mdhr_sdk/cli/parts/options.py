@@ -3,20 +3,21 @@
 from __future__ import annotations
 
 import sys
+from typing import Any
 
 import typer
 
-from ..errors import CheckpointError, MDHRError
-from ..modelfolder.bundled import BUNDLED
+from ...errors import CheckpointError, MDHRError
+from ...modelfolder.bundled import BUNDLED
 
 BAD_INPUT = 2  # exit code
 MODEL = f"Model folder, or {' or '.join(BUNDLED)}, which comes with mdhr_sdk"
 CONTEXT = {"help_option_names": ["-h", "--help"]}
 
 
-def command_app() -> typer.Typer:
-    """The command of one file."""
-    return typer.Typer(add_completion=False, rich_markup_mode=None, context_settings=CONTEXT)
+def command_app(**options: Any) -> typer.Typer:
+    """The command of one file, or a group of them."""
+    return typer.Typer(add_completion=False, rich_markup_mode=None, context_settings=CONTEXT, **options)
 
 
 def complain(error: MDHRError) -> None:

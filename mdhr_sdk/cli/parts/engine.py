@@ -8,12 +8,12 @@ from pathlib import Path
 
 import typer
 
-from ..deploy import EngineOptions, EngineReport, build_engine
-from ..deploy.engines.plan import find_target, plan_engine
-from ..errors import require
-from ..modelfolder.artefacts import artefact
-from ..modelfolder.folder import WEIGHTS, ModelFolder
-from .init import make_folder
+from ...deploy import EngineOptions, EngineReport, build_engine
+from ...deploy.engines.plan import find_target, plan_engine
+from ...errors import number_of, require
+from ...modelfolder.artefacts import artefact
+from ...modelfolder.folder import WEIGHTS, ModelFolder
+from ..init import make_folder
 
 DEFAULT_MODEL = Path("models/untrained-resnet50")
 EXPORTERS = ("torch", "timm", "safetensors", "onnx", "onnxscript", "onnxsim")
@@ -64,7 +64,7 @@ def told(report: EngineReport) -> str:
         proof = f"largest difference of a score to the weights {report.parity['max_score']:.1e}"
     else:
         proof = f"not compared with the weights ({report.unproven}), so 'auto' passes over it"
-    return f"{report.path}: {report.size_bytes / 1e6:.1f} MB, {done}, {report.layers} layers; {proof}"
+    return f"{report.path}: {report.size_bytes / 1e6:.1f} MB, {done}, {number_of(report.layers, 'layer')}; {proof}"
 
 
 def _onnx(options: EngineOptions) -> str:
@@ -72,6 +72,6 @@ def _onnx(options: EngineOptions) -> str:
 
 
 def _export(model: str | Path, options: EngineOptions) -> None:
-    from ..deploy import export_graphs
+    from ...deploy import export_graphs
 
     export_graphs(model, "onnx", [options.graph], options.precision)
