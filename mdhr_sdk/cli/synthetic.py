@@ -54,8 +54,8 @@ def make(
 
     for package, extra in (("numba", "synthetic"), ("torch", "train")):
         require(package, extra)
-    from ..synthetic.clips import ClipOptions
     from ..synthetic.dataset import MakeOptions, make_dataset
+    from ..synthetic.labelled import ClipOptions
     from .progress import cores, counted
 
     clip = ClipOptions(frames, spacing, size, hard_cases=not plain)

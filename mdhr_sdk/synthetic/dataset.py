@@ -30,10 +30,10 @@ from ..training.data.lists import FrameList, frame_list, write_half
 from ..training.data.spec import DatasetSpec, Part, RawLayout
 from ..training.data.workers import MakeMesher
 from ..training.pool import spread
-from .clips import ClipOptions, expect
+from .face.muscles import LABELS
 from .kit import FaceKit
+from .labelled import ClipOptions, expect
 from .making import Maker, Task, check_settings, read_record
-from .muscles import LABELS
 from .sheet import contact_sheet, write_truth
 
 DESCRIPTION, PREFIX = "dataset.yaml", "synthetic"

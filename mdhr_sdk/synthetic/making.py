@@ -17,11 +17,11 @@ from ..errors import DataError
 from ..training.data.workers import MakeMesher
 from ..training.pool import check_stopped
 from ..vision import DEFAULT_TEMPLATE, TEMPLATES, Face, FaceMesher, align
-from .clips import ClipOptions, SyntheticClip, render_clip
+from .face.muscles import AUS
+from .face.person import Person
 from .kit import FaceKit, Floats
-from .muscles import AUS
-from .person import Person
-from .render import Renderer
+from .labelled import ClipOptions, SyntheticClip, render_clip
+from .picture.render import Renderer
 
 GENERATOR = 11  # raise it whenever the same seed gives other pictures or labels
 SETTINGS = "synthetic.json"

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from ..atomic import whole
 from ..errors import DataError
 from .kit import Floats, Ints
-from .raster import FAR, rasterise_depth, vertex_normals
+from .picture.raster import FAR, rasterise_depth, vertex_normals
 
 MODEL, NEUTRAL, INDICES = "FaceXModel", "generic_neutral_mesh", "vertex_indices.json"
 EXTRA = ("cheekRaiser_L", "cheekRaiser_R")  # in the folder, but not in the list of expressions

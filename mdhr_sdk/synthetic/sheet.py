@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from ..atomic import write_whole
 from ..errors import DataError
-from .muscles import AUS, LABELS
+from .face.muscles import AUS, LABELS
 
 COLUMNS, ROWS, TILE_PX, STRIP_PX, YELLOW = 10, 6, 128, 18, (0, 255, 255)
 LEGEND = "numbers: action units that occur (12 is AU12)     ?: others that nobody could tell"

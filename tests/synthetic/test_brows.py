@@ -7,9 +7,9 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from mdhr_sdk.synthetic.brows import DROPS_CM, inner_brows, with_low_brows
+from mdhr_sdk.synthetic.face.brows import DROPS_CM, inner_brows, with_low_brows
+from mdhr_sdk.synthetic.face.skin import BROW_SHIFT, LOWEST_BROW, _brows
 from mdhr_sdk.synthetic.kit import HEAD, SKIN, FaceKit
-from mdhr_sdk.synthetic.skin import BROW_SHIFT, LOWEST_BROW, _brows
 
 STEP_CM = 0.2
 SHARES = np.array([

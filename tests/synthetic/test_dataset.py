@@ -21,9 +21,9 @@ from mdhr_sdk.errors import ConfigError, DataError
 from mdhr_sdk.modelfolder.bundled import model_path
 from mdhr_sdk.modelfolder.folder import ModelFolder
 from mdhr_sdk.synthetic import making
-from mdhr_sdk.synthetic.clips import ClipOptions
 from mdhr_sdk.synthetic.dataset import MakeOptions, make_dataset
 from mdhr_sdk.synthetic.kit import FaceKit
+from mdhr_sdk.synthetic.labelled import ClipOptions
 from mdhr_sdk.training.data.clip_windows import ClipDataset
 from mdhr_sdk.training.data.datasets import dataset
 from mdhr_sdk.training.data.lists import read_fold, read_test

@@ -10,9 +10,9 @@ import numpy as np
 import pytest
 
 from mdhr_sdk.errors import DataError
+from mdhr_sdk.synthetic.face.motion import NUISANCE, REST, SMILES_WITH
+from mdhr_sdk.synthetic.face.muscles import SHAPES
 from mdhr_sdk.synthetic.kit import LASHES, ONE_SHAPE, TWO_SIDED, FaceKit
-from mdhr_sdk.synthetic.motion import NUISANCE, REST, SMILES_WITH
-from mdhr_sdk.synthetic.muscles import SHAPES
 from mdhr_sdk.synthetic.pack import pack
 from toy_face import write_clone, write_kit
 

@@ -9,15 +9,23 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from mdhr_sdk.synthetic.face.muscles import INDEX
+from mdhr_sdk.synthetic.face.person import Person
+from mdhr_sdk.synthetic.face.skin import BROW_SHIFT, _brows
+from mdhr_sdk.synthetic.face.wrinkles import MASKS, wrinkle_strengths
 from mdhr_sdk.synthetic.kit import FaceKit
-from mdhr_sdk.synthetic.muscles import INDEX
-from mdhr_sdk.synthetic.person import Person
-from mdhr_sdk.synthetic.raster import FAR, blend_shapes, compiled, f32, rasterise, rasterise_depth, vertex_normals
-from mdhr_sdk.synthetic.render import Renderer, project, rotation
-from mdhr_sdk.synthetic.scene import Camera, Scene
-from mdhr_sdk.synthetic.skin import BROW_SHIFT, _brows
-from mdhr_sdk.synthetic.surface import value_noise
-from mdhr_sdk.synthetic.wrinkles import MASKS, wrinkle_strengths
+from mdhr_sdk.synthetic.picture.raster import (
+    FAR,
+    blend_shapes,
+    compiled,
+    f32,
+    rasterise,
+    rasterise_depth,
+    vertex_normals,
+)
+from mdhr_sdk.synthetic.picture.render import Renderer, project, rotation
+from mdhr_sdk.synthetic.picture.scene import Camera, Scene
+from mdhr_sdk.synthetic.picture.surface import value_noise
 
 SIDE = 24
 

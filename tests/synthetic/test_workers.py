@@ -11,8 +11,8 @@ from pathlib import Path
 import pytest
 
 from mdhr_sdk.errors import ConfigError
-from mdhr_sdk.synthetic.clips import ClipOptions
 from mdhr_sdk.synthetic.dataset import MakeOptions, make_dataset
+from mdhr_sdk.synthetic.labelled import ClipOptions
 from processes import alive, environment, started
 from toy_mesher import NoMesher
 
@@ -21,7 +21,7 @@ INTERRUPTED = """
 import os, sys
 from pathlib import Path
 (Path(os.environ["PIDS"]) / f"starting.{os.getpid()}").touch()  # workers begin with it too
-from mdhr_sdk.synthetic.clips import ClipOptions
+from mdhr_sdk.synthetic.labelled import ClipOptions
 from mdhr_sdk.synthetic.dataset import MakeOptions, make_dataset
 from toy_mesher import SlowToyMesher
 if __name__ == "__main__":

@@ -20,9 +20,9 @@ from mdhr_sdk.errors import ConfigError
 from mdhr_sdk.model import build_mdhr
 from mdhr_sdk.model.backbones import build_backbone
 from mdhr_sdk.training.fit.fit import fit, starting_model
-from mdhr_sdk.training.fit.memory import checkpoint_activations
 from mdhr_sdk.training.fit.module import MDHRTraining, RunningMean
 from mdhr_sdk.training.fit.order import BlockBatches, Plan
+from mdhr_sdk.training.fit.recompute import checkpoint_activations
 from patterns import LABELS, fold_data, settings
 
 

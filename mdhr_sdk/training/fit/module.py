@@ -19,8 +19,8 @@ from ...errors import ConfigError, TrainingError
 from ...model import MDHR
 from ...modelfolder.strict import nearest
 from .losses import Terms, asymmetric_loss, region_loss
-from .memory import checkpoint_activations
 from .order import Plan
+from .recompute import checkpoint_activations
 from .settings import OptimiserSettings, Settings
 
 Batch = dict[str, Tensor]

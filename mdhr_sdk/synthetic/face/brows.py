@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from .kit import LASHES, SKIN, FaceKit, Floats, Ints
+from ..kit import LASHES, SKIN, FaceKit, Floats, Ints
 from .skin import BROW_SHIFT
 
 # By how much movements come down, centimetres: raised brows then lie where all moves alike, and hardly thicken. What

@@ -9,15 +9,15 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from .brows import inner_brows, with_low_brows
-from .kit import FaceKit, Floats
-from .paint import blurred, clipped, noise, powered
-from .person import Person, lip_gaps_cm
+from ..face.brows import inner_brows, with_low_brows
+from ..face.person import Person, lip_gaps_cm
+from ..face.wrinkles import wrinkle_strengths
+from ..kit import FaceKit, Floats
+from ..paint import blurred, clipped, noise, powered
 from .raster import FAR, blend_shapes, f32, rasterise, rasterise_depth, vertex_normals
 from .scene import PIVOT, Camera, Lights, Scene
 from .shading import SHADOW_CM, SHADOW_PX, Light, empty_shadows, illuminate
 from .surface import CHANNELS, STATIC, Look, surfaces
-from .wrinkles import wrinkle_strengths
 
 SUPERSAMPLING = 1.25
 

@@ -6,16 +6,16 @@ import numpy as np
 import pytest
 
 from mdhr_sdk.errors import ConfigError
-from mdhr_sdk.synthetic.brows import with_low_brows
-from mdhr_sdk.synthetic.clips import BROAD_SMILE, UNKNOWN, ClipOptions, _labels, render_clip
+from mdhr_sdk.synthetic.face.brows import with_low_brows
+from mdhr_sdk.synthetic.face.motion import SMILES_WITH, YAW_LIMIT, clip_motion, pulse, within
+from mdhr_sdk.synthetic.face.muscles import AUS, INDEX, JAW_AT_1, OCCURS_FROM, SHAPES, side_weights
+from mdhr_sdk.synthetic.face.person import Person, lip_gaps_cm
+from mdhr_sdk.synthetic.face.wrinkles import MASKS
 from mdhr_sdk.synthetic.kit import FaceKit
+from mdhr_sdk.synthetic.labelled import BROAD_SMILE, UNKNOWN, ClipOptions, _labels, render_clip
 from mdhr_sdk.synthetic.making import GENERATOR
-from mdhr_sdk.synthetic.motion import SMILES_WITH, YAW_LIMIT, clip_motion, pulse, within
-from mdhr_sdk.synthetic.muscles import AUS, INDEX, JAW_AT_1, OCCURS_FROM, SHAPES, side_weights
-from mdhr_sdk.synthetic.occluders import NEAREST, draw_occluder, hidden_units
-from mdhr_sdk.synthetic.person import Person, lip_gaps_cm
-from mdhr_sdk.synthetic.render import Renderer
-from mdhr_sdk.synthetic.wrinkles import MASKS
+from mdhr_sdk.synthetic.picture.occluders import NEAREST, draw_occluder, hidden_units
+from mdhr_sdk.synthetic.picture.render import Renderer
 
 TIMES = np.arange(50) * 0.04
 GOLDEN = (9.7305, 11.0, 35.7972, 113.27, 117.96, 128.34, 8.16)  # a surprise
@@ -89,7 +89,7 @@ def test_what_a_smile_moves_besides_counts_as_no_action_unit() -> None:
 
 
 def test_a_raised_upper_lip_in_a_broad_smile_is_unknown(kit: FaceKit, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("mdhr_sdk.synthetic.motion.ACTIONS", ({12: 1.0, 10: 1.0},))
+    monkeypatch.setattr("mdhr_sdk.synthetic.face.motion.ACTIONS", ({12: 1.0, 10: 1.0},))
     options, renderer, unknown = ClipOptions(4, 0.5, 64, wear=False, hard_cases=False), Renderer(kit, 64), 0
     for seed in range(8):
         clip = render_clip(renderer, Person.draw(kit, seed), 0, options)

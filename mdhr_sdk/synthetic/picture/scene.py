@@ -8,8 +8,8 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from .kit import Floats
-from .paint import blurred, clipped, noise, powered
+from ..kit import Floats
+from ..paint import blurred, clipped, noise, powered
 
 FACE_HEIGHT_CM = 19.0
 GRAIN_SHIFTS = 64  # pixels by which the noise of two frames may be shifted, down and across

@@ -8,9 +8,9 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from .kit import Floats
-from .muscles import AUS
-from .paint import blurred, noise
+from ..face.muscles import AUS
+from ..kit import Floats
+from ..paint import blurred, noise
 
 # Landmarks that tell whether an AU can be seen at all.
 SEEN_AT = {

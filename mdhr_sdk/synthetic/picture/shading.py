@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from .kit import HEAD, Floats, Ints
+from ..kit import HEAD, Floats, Ints
 from .raster import FAR, Single, compiled, f32
 from .surface import ALBEDO, GLOSS, HEIGHT, NORMAL, OCCLUSION, PLACE, SHINE
 

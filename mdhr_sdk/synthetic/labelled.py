@@ -9,13 +9,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..errors import ConfigError
+from .face.motion import Motion, clip_motion
+from .face.muscles import INDEX, LIP_GAP_AT_1_CM, OCCURS_FROM
+from .face.person import Person
 from .kit import Floats
-from .motion import Motion, clip_motion
-from .muscles import INDEX, LIP_GAP_AT_1_CM, OCCURS_FROM
-from .occluders import Occluder, draw_occluder, glasses_points, hidden_units, put_before, put_glasses
-from .person import Person
-from .render import Renderer, project, rotation
-from .scene import PIVOT, Grain, Scene, expose
+from .picture.occluders import Occluder, draw_occluder, glasses_points, hidden_units, put_before, put_glasses
+from .picture.render import Renderer, project, rotation
+from .picture.scene import PIVOT, Grain, Scene, expose
 
 UNKNOWN = -1
 MOST_FRAMES = 1000  # all of a clip's vertices are kept while it is made, 1 MB a frame

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from .kit import EAR_BEGINS_CM, EAR_TOP_CM, HEAD, SKIN, FaceKit, Floats, behind_hairline
+from ..kit import EAR_BEGINS_CM, EAR_TOP_CM, HEAD, SKIN, FaceKit, Floats, behind_hairline
 from .motion import rest_weights
 from .skin import Colours, draw_colours, paint_skin
 from .wrinkles import MASKS, paint_wrinkles

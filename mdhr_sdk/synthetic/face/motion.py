@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from .kit import FaceKit, Floats
+from ..kit import FaceKit, Floats
 from .muscles import AUS, INDEX, JAW_AT_1, side_weights
 
 Doubles = NDArray[np.float64]
