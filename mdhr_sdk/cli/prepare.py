@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Optional
+from typing import TYPE_CHECKING, Annotated, Optional
 
 import typer
 from rich.console import Console
 from rich.table import Table
 
-from ..training.data.datasets import dataset
-from ..training.data.preparation import Prepared, PrepareOptions, prepare
+from ..errors import check_imaging
 from .options import command_app
 from .progress import cores, counted, interruptible
+
+if TYPE_CHECKING:
+    from ..training.data.preparation import Prepared
 
 MOST_VIDEOS = 10
 app = command_app()
@@ -26,6 +28,10 @@ def run_prepare(
     Raises:
         ConfigError, DataError: see `mdhr_sdk.training.data.preparation`.
     """
+    check_imaging()
+    from ..training.data.datasets import dataset
+    from ..training.data.preparation import PrepareOptions, prepare
+
     spec = dataset(name)
     options = PrepareOptions(size_px=size_px, face_model=face_model, workers=workers or cores(), partial=partial)
     with interruptible("the same command"), counted("frames") as moved:

@@ -50,8 +50,9 @@ def make(
     plain: Annotated[bool, typer.Option("--plain", help="No hard cases: for ablations.")] = False,
 ) -> None:
     """Render clips with known action units, in the layout that `mdhr train` reads."""
-    from ..errors import require
+    from ..errors import check_imaging, require
 
+    check_imaging()
     for package, extra in (("numba", "synthetic"), ("torch", "train")):
         require(package, extra)
     from ..synthetic.dataset import MakeOptions, make_dataset

@@ -16,6 +16,7 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import functools
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -26,9 +27,9 @@ import numpy as np
 from ..atomic import locked, sweep, write_whole
 from ..errors import DataError, require
 from ..modelfolder.folder import sha256
+from ..training.data.cut_videos import MakeMesher
 from ..training.data.lists import FrameList, frame_list, write_half
 from ..training.data.spec import DatasetSpec, Part, RawLayout
-from ..training.data.workers import MakeMesher
 from ..training.pool import spread
 from .face.muscles import LABELS
 from .kit import FaceKit
@@ -40,8 +41,6 @@ DESCRIPTION, PREFIX = "dataset.yaml", "synthetic"
 WRITTEN = ("img", "list", "progress")  # folders of many files; of all others nothing is ever removed
 PERSONS_A_SEED = 1_000_000  # the first half of a seed's persons are for training, the second half for testing
 RAW = RawLayout(labels="labels/{subject}_{task}.csv", pictures=("img/{subject}/{task}",), unknown=9)
-
-_own: dict[str, Maker] = {}  # of a worker process
 
 
 @dataclass(frozen=True)
@@ -118,7 +117,7 @@ def make_dataset(
             was killed, or the persons are too few to train on: what is made stays.
     """
     require("numba", "synthetic")
-    kit = FaceKit.load(facekit)
+    FaceKit.load(facekit)  # or an error before anything is written
     kind = {"clips": options.clips, "crop_px": options.crop_px, "seed": options.seed}
     with _alone_in(out):
         check_settings(out, sha256(facekit), options.clip, **kind)
@@ -129,7 +128,8 @@ def make_dataset(
         records = {task.name: rows for task in tasks if (rows := read_record(task)) is not None}
         missing = [task for task in tasks if task.name not in records]
         progress(len(records), len(tasks))
-        for task, rows in _made(kit, facekit, missing, options, make_mesher):
+        make = functools.partial(Maker, facekit, options.clip, make_mesher)
+        for task, rows in spread(make, missing, options.workers):
             records[task.name] = rows
             progress(len(records), len(tasks))
         return _write(out, options, train, test, records, sum(len(records[task.name]) for task in missing))
@@ -158,24 +158,6 @@ def _tasks(out: Path, options: MakeOptions) -> tuple[list[Task], list[Task]]:
         for start, count in starts
     ]
     return halves[0], halves[1]
-
-
-def _made(
-    kit: FaceKit, facekit: Path, tasks: Sequence[Task], options: MakeOptions, make_mesher: MakeMesher | None
-) -> Iterator[tuple[Task, list[dict[str, Any]]]]:
-    if not tasks:
-        return
-    if options.workers == 1 or len(tasks) < 2:
-        with contextlib.closing(Maker(kit, options.clip, make_mesher)) as maker:
-            yield from ((task, maker.make(task)) for task in tasks)
-    else:
-        yield from spread(_work, tasks, options.workers, (facekit, options.clip, make_mesher))
-
-
-def _work(task: Task, facekit: Path, clip: ClipOptions, make_mesher: MakeMesher | None) -> list[dict[str, Any]]:
-    if "maker" not in _own:
-        _own["maker"] = Maker(FaceKit.load(facekit), clip, make_mesher)
-    return _own["maker"].make(task)
 
 
 def _write(

@@ -14,7 +14,7 @@ import numpy as np
 
 from ..atomic import write_whole
 from ..errors import DataError
-from ..training.data.workers import MakeMesher
+from ..training.data.cut_videos import MakeMesher
 from ..training.pool import check_stopped
 from ..vision import DEFAULT_TEMPLATE, TEMPLATES, Face, FaceMesher, align
 from .face.muscles import AUS
@@ -63,20 +63,20 @@ class Maker:
     """Renders, finds faces and cuts crops; one a process.
 
     Args:
-        kit: the face model.
+        facekit: the packed face model.
         options: what kind of clips.
         make_mesher: makes what finds faces, in place of `FaceMesher`.
     """
 
-    def __init__(self, kit: FaceKit, options: ClipOptions, make_mesher: MakeMesher | None = None) -> None:
-        self._renderer = Renderer(kit, options.size_px)
+    def __init__(self, facekit: Path, options: ClipOptions, make_mesher: MakeMesher | None = None) -> None:
+        self._renderer = Renderer(FaceKit.load(facekit), options.size_px)
         self._mesher = make_mesher() if make_mesher else FaceMesher(1, options.spacing_s > STILLS_FROM_S)
 
     def close(self) -> None:
         """End the face finder; nothing can be made afterwards."""
         self._mesher.close()
 
-    def make(self, task: Task) -> list[dict[str, Any]]:
+    def __call__(self, task: Task) -> list[dict[str, Any]]:
         """Write the crops of a person; returns a row a frame, and keeps them in `task.record`.
 
         Raises:

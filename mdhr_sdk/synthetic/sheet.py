@@ -23,7 +23,7 @@ def contact_sheet(folder: Path, rows: Sequence[dict[str, Any]], path: Path) -> N
 
     Args:
         folder: of the data set.
-        rows: as `Maker.make` returns them.
+        rows: as `Maker` returns them.
         path: the file to write.
 
     Raises:
@@ -58,7 +58,7 @@ def write_truth(folder: Path, rows: Sequence[dict[str, Any]]) -> None:
 
     Args:
         folder: of the data set.
-        rows: as `Maker.make` returns them.
+        rows: as `Maker` returns them.
 
     Raises:
         DataError: it cannot be written.

@@ -264,7 +264,7 @@ def test_a_mesh_on_something_else_is_no_face(
 ) -> None:
     mesher = type("Off", (Elsewhere,), {"share": share, "with_the_true_one": both})
     task = making.Task(4_000_000, "P004000000", 2, CLIP, 48, tmp_path)
-    rows = making.Maker(FaceKit.load(kit_file), CLIP, mesher).make(task)
+    rows = making.Maker(kit_file, CLIP, mesher)(task)
     assert sum(row["found"] for row in rows) == found == len(files(tmp_path, "img"))
     if both:  # it is the true one that is cropped
         assert files(tmp_path, "img").items() <= files(once, "img").items()

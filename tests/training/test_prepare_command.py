@@ -126,7 +126,7 @@ def test_bad_input_is_one_line(
 
 
 def test_preparing_needs_no_pytorch() -> None:
-    code = "import sys, mdhr_sdk.cli.prepare; sys.exit('torch' in sys.modules)"
+    code = "import sys, mdhr_sdk.training.data.preparation; sys.exit('torch' in sys.modules)"
     assert run_python("-c", code).returncode == 0
 
 

@@ -13,8 +13,8 @@ from ...atomic import write_whole
 from ...errors import ConfigError, DataError
 from ...modelfolder.folder import sha256
 from ...vision import DEFAULT_TEMPLATE
+from .cut_videos import MakeMesher
 from .spec import DatasetSpec
-from .workers import MakeMesher
 
 NOTE = "prepare.json"
 

@@ -1,11 +1,13 @@
-"""The aligned crops of one video, each written whole or not at all."""
+"""The aligned crops of videos, each written whole or not at all."""
 
 from __future__ import annotations
 
+import functools
 import glob
 import hashlib
 import json
-from collections.abc import Callable, Iterator
+import multiprocessing
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -14,18 +16,21 @@ import cv2
 import numpy as np
 
 from ...atomic import write_whole
-from ...errors import DataError, SourceError
+from ...errors import DataError, MDHRError, SourceError
 from ...modelfolder import Preprocessing
 from ...pipeline.crops import CropFinder, Mesher
 from ...vision import DEFAULT_TEMPLATE, Frame, list_sources
 from ...vision.sources.images import read_image
 from ...vision.sources.source import Image
+from ..pool import check_stopped, spread
 from .raw import RawVideo, picture_files
 from .spec import DatasetSpec
 
 JPEG_QUALITY = 95
 PICTURES_FPS = 25.0  # of pictures in a folder, whose tracks want a time
 Source = list[str | int]
+MakeMesher = Callable[[], Mesher]
+Outcome = dict[int, str] | str  # the frames without a crop, by number, and why; or what went wrong
 NO_FACE, NO_PICTURE, NOT_CODED = "no face", "no picture", "not coded"
 
 
@@ -105,6 +110,43 @@ class CropJob:
         found = self.images.glob(self.dataset.crop.format(**{**name._asdict(), "frame": "*"}))
         frames = ((path, self.dataset.parse(path.relative_to(self.images).as_posix())) for path in found)
         return [path for path, frame in frames if frame is not None and frame == self.video.frame(frame.frame)]
+
+
+def cut_all(
+    jobs: Sequence[CropJob], make_mesher: MakeMesher, workers: int, progress: Callable[[int], None]
+) -> Iterator[tuple[CropJob, Outcome]]:
+    """Cut every video; yields each with what became of it, as they become done.
+
+    Args:
+        jobs: the videos.
+        make_mesher: makes the face finder of a process; picklable.
+        workers: processes.
+        progress: called now and then with the number of frames done.
+
+    Raises:
+        DataError: a worker was killed.
+    """
+    frames = multiprocessing.get_context("spawn").Value("q", 0)
+    yield from spread(functools.partial(_Cutter, make_mesher, frames), jobs, workers, lambda: progress(frames.value))
+
+
+class _Cutter:
+    """Cuts videos one after another; one a process."""
+
+    def __init__(self, make_mesher: MakeMesher, frames: Any) -> None:
+        self._mesher, self._frames = make_mesher(), frames
+        self.close = self._mesher.close
+
+    def __call__(self, job: CropJob) -> Outcome:
+        try:
+            return cut_video(job, self._mesher, self._tick)
+        except MDHRError as error:
+            return str(error)
+
+    def _tick(self) -> None:
+        with self._frames.get_lock():
+            self._frames.value += 1
+        check_stopped()
 
 
 def cut_video(job: CropJob, mesher: Mesher, tick: Callable[[], None]) -> dict[int, str]:

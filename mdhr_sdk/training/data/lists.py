@@ -28,14 +28,8 @@ WEIGHT_TOLERANCE = 1e-5
 LABELS = {"0": 0, "1": 1, "-1": -1}
 
 
-def read_fold(folder: Path, dataset: DatasetSpec, fold: int, check_images: Path | None = None) -> Fold:
-    """Read the lists of one fold.
-
-    Args:
-        folder: of the list files.
-        dataset: their data set.
-        fold: from 1.
-        check_images: the image folder; every listed crop must then be there.
+def read_fold(folder: Path, dataset: DatasetSpec, fold: int) -> Fold:
+    """Read the lists of one fold, numbered from 1, in a folder of list files.
 
     Raises:
         ConfigError: there is no such fold.
@@ -51,9 +45,6 @@ def read_fold(folder: Path, dataset: DatasetSpec, fold: int, check_images: Path 
                 f"{subject} is tested ({test.name}, line {line}) and trained on ({train.name}, line {first[subject]}): "
                 "the result would mean nothing; take the subject out of one of the two"
             )
-    if check_images is not None:
-        for half in (train, test):
-            check_pictures(half, check_images)
     return Fold(train, test)
 
 

@@ -25,11 +25,10 @@ from ...atomic import sweep, write_whole
 from ...errors import DataError
 from ...vision import FaceMesher
 from .crop_settings import NOTE, PrepareOptions, as_json, check_settings, settings_of
-from .cut_videos import NOT_CODED, CropJob
+from .cut_videos import NOT_CODED, CropJob, MakeMesher, cut_all
 from .lists import Fold, FrameList, frame_list, write_fold
 from .raw import RawVideo, find_videos
 from .spec import DatasetSpec
-from .workers import MakeMesher, cut_all
 
 __all__ = ["PrepareOptions", "Prepared", "prepare"]
 

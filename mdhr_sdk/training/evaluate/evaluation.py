@@ -19,7 +19,7 @@ from ..fit.settings import read_settings
 from .events import EventCounts, count_events
 from .metrics import Counts, Floats, area_under_curve, count, mean
 from .predictions import Predictions
-from .statistics import Interval, bootstrap_f1, by_subject
+from .statistics import Interval, bootstrap, by_subject
 
 HALF = 0.5
 SETTINGS = "settings.yaml"
@@ -120,7 +120,7 @@ class Result:
     @property
     def interval(self) -> Interval:
         """95 % interval of `f1`, subjects drawn anew."""
-        return bootstrap_f1([fold.subjects for fold in self.folds])
+        return bootstrap([fold.subjects for fold in self.folds])
 
 
 def decide(predictions: Predictions, thresholds: Sequence[float]) -> NDArray[np.bool_]:

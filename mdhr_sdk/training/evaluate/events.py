@@ -51,10 +51,8 @@ def overlaps(first: Integers, second: Integers) -> Floats:
     return shared / np.maximum(lengths - shared, 1)
 
 
-def count_events(
-    predicted: NDArray[np.bool_], labels: NDArray[Any], videos: Iterable[slice], overlap: float = OVERLAP
-) -> EventCounts:
-    """Count events of every AU. An event is found if one of the other side shares at least `overlap` with it.
+def count_events(predicted: NDArray[np.bool_], labels: NDArray[Any], videos: Iterable[slice]) -> EventCounts:
+    """Count events of every AU. An event is found if one of the other side shares at least half with it.
 
     Sharing is intersection over union in frames. Events end where a video does and where labels are unknown (-1),
     on both sides, so that a stretch nobody coded neither adds an event nor joins two.
@@ -62,27 +60,21 @@ def count_events(
     Args:
         predicted: (n, N) decisions; labels: (n, N) in {0, 1, -1}.
         videos: rows of consecutive frames, as `FrameList.runs()` gives.
-        overlap: in (0, 1].
-
-    Raises:
-        InputError: shapes or values are wrong.
     """
     check_labels(labels)
-    if predicted.shape != labels.shape or not 0 < overlap <= 1:
-        raise InputError(
-            f"decisions {predicted.shape} must match labels {labels.shape}, and overlap lie in (0, 1]; got {overlap}"
-        )
+    if predicted.shape != labels.shape:
+        raise InputError(f"decisions must have the labels' shape {labels.shape}; got {predicted.shape}")
     totals = np.zeros((4, labels.shape[1]), np.int64)
     for video in videos:
         for au in range(labels.shape[1]):
             known = labels[video, au] >= 0
             ours, theirs = runs(predicted[video, au] & known), runs(labels[video, au] == 1)
-            totals[:, au] += _matched(ours, theirs, overlap)
+            totals[:, au] += _matched(ours, theirs)
     return EventCounts(*totals)
 
 
-def _matched(ours: Integers, theirs: Integers, overlap: float) -> tuple[int, int, int, int]:
+def _matched(ours: Integers, theirs: Integers) -> tuple[int, int, int, int]:
     if not len(ours) or not len(theirs):
         return len(ours), 0, len(theirs), 0
-    shares = overlaps(ours, theirs) >= overlap
+    shares = overlaps(ours, theirs) >= OVERLAP
     return len(ours), int(shares.any(axis=1).sum()), len(theirs), int(shares.any(axis=0).sum())

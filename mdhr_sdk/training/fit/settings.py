@@ -24,7 +24,7 @@ from ...errors import ConfigError
 from ...modelfolder.bundled import BUNDLED
 from ...modelfolder.config import ModelConfig
 from ...modelfolder.strict import Positive, from_mapping, nearest, strict
-from .yaml_file import parsed_value, read_yaml, to_yaml
+from .yaml_file import parsed_value, read_mapping, to_yaml, with_floats
 
 Finite = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 AboveZero = Annotated[float, Field(gt=0, allow_inf_nan=False)]
@@ -208,7 +208,7 @@ def read_settings(path: str | Path | None = None, changes: Iterable[str] = ()) -
     Raises:
         ConfigError: the file cannot be read, a key is unknown (the nearest known one is named), or a value is bad.
     """
-    content = read_yaml(Path(path)) if path is not None else {}
+    content = with_floats(read_mapping(Path(path))) if path is not None else {}
     preset = content.pop("preset", "paper")
     if not isinstance(preset, str) or preset not in PRESETS:
         raise ConfigError(f"unknown preset '{preset}'; known: {', '.join(PRESETS)}")
