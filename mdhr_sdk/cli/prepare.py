@@ -10,6 +10,7 @@ from rich.console import Console
 from rich.table import Table
 
 from ..errors import check_imaging
+from ..vision import DEFAULT_TEMPLATE
 from .options import command_app
 from .progress import cores, counted, interruptible
 
@@ -42,7 +43,7 @@ def run_prepare(
     for fold, counts in enumerate(done.folds, 1):
         if isinstance(counts, str):
             console.print(f"no lists of fold {fold}: {counts}", soft_wrap=True)
-    console.print(f"{done.listed:,} frames of {done.videos} videos are listed; crops {size_px} px, {options.template}")
+    console.print(f"{done.listed:,} frames of {done.videos} videos are listed; crops {size_px} px, {DEFAULT_TEMPLATE}")
     for reason, count in done.reasons.most_common():
         console.print(f"left out: {count:,} frames, {reason}")
     for video, frames in sorted(done.left_out.items(), key=lambda item: -len(item[1]))[:MOST_VIDEOS]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -37,17 +37,13 @@ class ClipOptions:
         frames: T, frames a clip.
         spacing_s: seconds from one frame to the next: 0.04 is a video, 0.5 gives frames that differ.
         size_px: side of the square picture.
-        wear: glasses, hands and other things before the face.
         hard_cases: toothy smiles, speech, closed eyes, squints, faces at rest, on purpose.
-        degrade: blur, noise, compression, colour casts.
     """
 
     frames: int = 24
     spacing_s: float = 0.04
     size_px: int = 256
-    wear: bool = True
     hard_cases: bool = True
-    degrade: bool = True
 
     def __post_init__(self) -> None:
         expect("frames of a clip", self.frames, 1, MOST_FRAMES)
@@ -88,8 +84,6 @@ def render_clip(renderer: Renderer, person: Person, clip: int, options: ClipOpti
     """
     kit, rng = renderer.kit, np.random.default_rng((person.seed, 2, clip))
     scene, occluder = Scene.draw(rng, renderer.size), draw_occluder(rng, person.colours.skin)
-    if not options.wear:
-        person, occluder = replace(person, glasses=None), None
     times_s = np.arange(options.frames) * options.spacing_s
     motion = clip_motion(kit, rng, times_s, person.rest, person.lid, options.hard_cases)
     views = [
@@ -143,8 +137,6 @@ def _with_glasses(renderer: Renderer, person: Person, scene: Scene, picture: Flo
 def _seen(
     picture: Floats, scene: Scene, marks: Floats, index: int, options: ClipOptions, grain: Grain
 ) -> NDArray[np.uint8]:
-    if not options.degrade:
-        return (np.clip(picture, 0, 1)[..., ::-1] * 255 + 0.5).astype(np.uint8)
     drift = (0.0, 0.0)
     if options.spacing_s < 0.1 and len(marks) > 1:  # half of a frame's time the shutter is open
         other = max(index - 1, 0)

@@ -160,10 +160,10 @@ def test_a_missing_picture_is_named_with_its_line(folder: Path, tmp_path: Path) 
     for path in (*fold.train.paths, *fold.test.paths):
         (tmp_path / "img" / path).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / "img" / path).touch()
-    read_fold(folder, DISFA, 1, check_images=tmp_path / "img")
+    check_pictures(fold.test, tmp_path / "img")
     (tmp_path / "img" / fold.test.paths[3]).unlink()
     with pytest.raises(DataError, match=r"DISFA_test_path_fold1.txt, line 4: no picture .*SN003_3.png \(1 of 126"):
-        read_fold(folder, DISFA, 1, check_images=tmp_path / "img")
+        check_pictures(fold.test, tmp_path / "img")
     with pytest.raises(DataError, match=r"\(333 of 333 are missing\); is this the image folder\?"):
         check_pictures(fold.train, tmp_path)
 

@@ -59,7 +59,7 @@ def test_a_distribution_gives_the_lists_it_was_made_from(name: str, fold: int, t
     dataset = DATASETS[name]
     given = small_fold(dataset, fold)
     done = rebuild(dataset, given, tmp_path / "raw", tmp_path / "out")
-    found = read_fold(tmp_path / "out" / "list", dataset, fold, check_images=tmp_path / "out" / "img")
+    found = read_fold(tmp_path / "out" / "list", dataset, fold)
     for ours, theirs in ((given.train, found.train), (given.test, found.test)):
         assert ours.paths == theirs.paths
         np.testing.assert_array_equal(ours.labels, theirs.labels)
@@ -88,7 +88,7 @@ def test_images_become_the_crops_that_the_detector_would_read(faces: list[np.nda
         assert (out / f"img/F001/T1/{5 + number}.jpg").read_bytes() == wanted
     assert done.left_out == {"F007/T1": {9: "no face", 11: "no picture"}}
     assert text(out / "left_out.csv").splitlines()[1:] == ["F007/T1/9.jpg,no face", "F007/T1/11.jpg,no picture"]
-    test = read_fold(out / "list", BP4D, 1, check_images=out / "img").test
+    test = read_fold(out / "list", BP4D, 1).test
     assert test.numbers.tolist() == [2, 3, 4, 5, 6, 7, 8, 10, 12, 13, 14, 15, 16, 17]
     assert [len(range(*run.indices(14))) for run in test.runs()] == [7, 1, 6]
     note = json.loads((out / "prepare.json").read_text())

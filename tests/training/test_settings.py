@@ -63,7 +63,7 @@ def test_file_and_words_over_the_preset(tmp_path: Path) -> None:
         ("trainer: {epochs: true}", r"trainer\.epochs must be a valid integer; got True"),
         ("trainer: {precision: bf15}", "precision must be one of .*'bf16-mixed'"),
         ("data: [", "is not YAML"),
-        ("- 1", "must hold a mapping"),
+        ("- 1", "must hold keys with values"),
         ("optimiser: {ema: 2.0}", r"optimiser\.ema must be less than 1; got 2\.0"),
         ("{optimiser: {accumulate: 4}, trainer: {checkpoint_batches: 6}}", "multiple of optimiser.accumulate 4"),
     ],

@@ -15,8 +15,8 @@ from ..face.wrinkles import wrinkle_strengths
 from ..kit import FaceKit, Floats
 from ..paint import blurred, clipped, noise, powered
 from .raster import FAR, blend_shapes, f32, rasterise, rasterise_depth, vertex_normals
-from .scene import PIVOT, Camera, Lights, Scene
-from .shading import SHADOW_CM, SHADOW_PX, Light, empty_shadows, illuminate
+from .scene import PIVOT, Camera, Scene
+from .shading import SHADOW_CM, SHADOW_PX, Light, illuminate
 from .surface import CHANNELS, STATIC, Look, surfaces
 
 SUPERSAMPLING = 1.25
@@ -93,7 +93,7 @@ class Renderer:
         vertex_normals(view.vertices, self._vertex_triangles, self._normals)
         moving = np.concatenate([view.placed, self._normals @ rotation(*pose_rad).T], axis=1)
         strengths = wrinkle_strengths(halves, person.wrinkle_gain, person.wrinkles_at_rest)
-        light, look, triangles = light_of(scene.lights, scene.camera), look_of(person), kit.triangles
+        light, look, triangles = scene.lights, look_of(person), kit.triangles
         surfaces(
             self._shown, self._where, triangles, kit.corner_vertex, kit.corner_material, self._static, moving,
             person.texture, person.wrinkles, strengths, look, self._surface,
@@ -130,7 +130,7 @@ class Renderer:
         rasterise(points, self.kit.triangles, first, last, not clear, self._depth, self._shown, self._where)
 
     def _shadows(self, view: View, light: Light) -> Floats:
-        shadows = empty_shadows()
+        shadows = np.full((SHADOW_PX, SHADOW_PX), FAR, np.float32)
         if light.shadow > 0:
             axes = np.stack([light.across, light.up, -light.directions[0]])
             points = view.placed @ axes.T
@@ -175,16 +175,6 @@ def look_of(person: Person) -> Look:
         person.colours.hair**2, person.colours.iris**2, f32(person.iris_radius_cm), person.teeth**2,
         person.cloth**2, f32(person.gloss[0]), f32(person.gloss[1]),
     )  # fmt: skip
-
-
-def light_of(lights: Lights, camera: Camera) -> Light:
-    """Lights for shading, with two axes across the key light for its shadow map."""
-    key = lights.directions[0].astype(np.float64)
-    across = np.cross((0.0, 1.0, 0.0) if abs(key[1]) < 0.9 else (1.0, 0.0, 0.0), key)
-    across /= np.linalg.norm(across)
-    eye = np.array((-camera.shift[0] * camera.height_cm, -camera.shift[1] * camera.height_cm, camera.distance_cm))
-    axes = (axis.astype(np.float32) for axis in (eye, across, np.cross(key, across)))
-    return Light(lights.directions, lights.colours, lights.sky, lights.ground, f32(lights.shadow), *axes)
 
 
 def behind_head(person: Person, scene: Scene, pose_rad: Floats, size: int) -> NDArray[np.float32]:

@@ -25,14 +25,12 @@ class PrepareOptions:
 
     Attributes:
         size_px: side of the crops.
-        template: how faces are aligned, as a model folder names it.
         face_model: a MediaPipe `face_landmarker.task` in place of the models in MediaPipe's wheel.
         workers: processes.
         partial: take what is there of a distribution, and make the lists of the folds that it gives.
     """
 
     size_px: int = 256
-    template: str = DEFAULT_TEMPLATE
     face_model: Path | None = None
     workers: int = 1
     partial: bool = False
@@ -49,7 +47,7 @@ def settings_of(dataset: DatasetSpec, options: PrepareOptions, make_mesher: Make
     return {
         "dataset": dataset.name,
         "aus": list(dataset.label_set.aus),
-        "template": options.template,
+        "template": DEFAULT_TEMPLATE,
         "size_px": options.size_px,
         "faces": _name(make_mesher),
         "face_model_sha256": sha256(options.face_model) if options.face_model else None,

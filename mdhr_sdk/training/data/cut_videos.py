@@ -19,7 +19,7 @@ from ...atomic import write_whole
 from ...errors import DataError, MDHRError, SourceError
 from ...modelfolder import Preprocessing
 from ...pipeline.crops import CropFinder, Mesher
-from ...vision import DEFAULT_TEMPLATE, Frame, list_sources
+from ...vision import Frame, list_sources
 from ...vision.sources.images import read_image
 from ...vision.sources.source import Image
 from ..pool import check_stopped, spread
@@ -48,7 +48,6 @@ class CropJob:
     images: Path
     record: Path
     size_px: int = 256
-    template: str = DEFAULT_TEMPLATE
 
     def path(self, number: int) -> Path:
         return self.images / self.dataset.crop_path(self.video.frame(number))
@@ -163,7 +162,7 @@ def cut_video(job: CropJob, mesher: Mesher, tick: Callable[[], None]) -> dict[in
     source = job.begin()
     left_out = dict.fromkeys(job.video.numbers.tolist(), NO_PICTURE)
     mesher.reset()
-    finder = CropFinder(mesher, Preprocessing(job.template, job.size_px))
+    finder = CropFinder(mesher, Preprocessing(size_px=job.size_px))
     last = None
     for frame in _pictures(job.video):
         number = frame.index

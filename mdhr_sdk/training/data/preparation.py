@@ -90,10 +90,7 @@ def prepare(
     check_settings(out, settings)
     images, records = out / "img", out / "progress"
     sweep(out, below=True)
-    jobs = [
-        CropJob(dataset, video, images, records / f"{video.name}.json", options.size_px, options.template)
-        for video in videos
-    ]
+    jobs = [CropJob(dataset, video, images, records / f"{video.name}.json", options.size_px) for video in videos]
     make = make_mesher or functools.partial(FaceMesher, 1, False, options.face_model)
     left_out = _cut_missing(jobs, make, options.workers, progress)
     prepared = _write_lists(dataset, videos, left_out, out / "list", options.partial)
