@@ -106,9 +106,6 @@ def make_dataset(
     last. With several workers the calling script needs the guard `if __name__ == "__main__":`.
 
     Args:
-        facekit: the packed face model.
-        out: the folder to fill.
-        options: how much, and of what kind.
         progress: called with the persons done and the persons to do.
         make_mesher: makes what finds faces in place of `FaceMesher`; picklable.
 

@@ -74,14 +74,7 @@ class SyntheticClip:
 
 
 def render_clip(renderer: Renderer, person: Person, clip: int, options: ClipOptions) -> SyntheticClip:
-    """Clip number `clip` of a person; the same arguments give the same bytes.
-
-    Args:
-        renderer: of pictures of `options.size_px`.
-        person: who.
-        clip: which, from 0.
-        options: what kind.
-    """
+    """Clip number `clip`, from 0, of a person; the same arguments give the same bytes."""
     kit, rng = renderer.kit, np.random.default_rng((person.seed, 2, clip))
     scene, occluder = Scene.draw(rng, renderer.size), draw_occluder(rng, person.colours.skin)
     times_s = np.arange(options.frames) * options.spacing_s

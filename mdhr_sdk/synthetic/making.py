@@ -35,16 +35,7 @@ FAR_OFF = 0.25  # eye distances from its true place within which a point of a me
 
 @dataclass(frozen=True)
 class Task:
-    """What one worker makes.
-
-    Attributes:
-        seed: the person.
-        name: as in the paths.
-        clips: how many clips of them.
-        options: what kind.
-        crop_px: side of the crops.
-        out: the data set's folder.
-    """
+    """What one worker makes: so many clips of the person of a seed, who has a name in the paths below `out`."""
 
     seed: int
     name: str
@@ -62,10 +53,7 @@ class Task:
 class Maker:
     """Renders, finds faces and cuts crops; one a process.
 
-    Args:
-        facekit: the packed face model.
-        options: what kind of clips.
-        make_mesher: makes what finds faces, in place of `FaceMesher`.
+    `make_mesher` makes what finds faces, in place of `FaceMesher`.
     """
 
     def __init__(self, facekit: Path, options: ClipOptions, make_mesher: MakeMesher | None = None) -> None:
@@ -77,11 +65,7 @@ class Maker:
         self._mesher.close()
 
     def __call__(self, task: Task) -> list[dict[str, Any]]:
-        """Write the crops of a person; returns a row a frame, and keeps them in `task.record`.
-
-        Raises:
-            DataError: something cannot be written.
-        """
+        """Write the crops of a person; returns a row a frame, and keeps them in `task.record`."""
         person = Person.draw(self._renderer.kit, task.seed)
         rows = []
         for number in range(task.clips):
@@ -157,12 +141,7 @@ def _has_bytes(path: Path) -> bool:
 
 
 def check_settings(out: Path, kit_sha256: str, options: ClipOptions, **more: Any) -> None:
-    """Note what all persons of a folder must share; refuse a folder of another kind.
-
-    Raises:
-        DataError: the folder was made by another generator, with other options or another face model, or its note
-            cannot be read or written.
-    """
+    """Note what all persons of a folder must share; refuse a folder of another kind."""
     made_by = {"generator": GENERATOR, "mediapipe": version("mediapipe"), "facekit_sha256": kit_sha256}
     path, settings = out / SETTINGS, {**made_by, **asdict(options), **more}
     try:

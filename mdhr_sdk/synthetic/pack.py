@@ -37,9 +37,6 @@ def pack(clone: Path, out: Path, parts: dict[str, tuple[int, int]] | None = None
         clone: folder that holds FaceXModel/.
         out: the .npz to write.
         parts: vertex ranges, if not those of ICT Face Model Light.
-
-    Raises:
-        DataError: a mesh is missing, damaged, or of another model.
     """
     parts, folder = parts or PARTS, clone / MODEL
     if not folder.is_dir():

@@ -19,16 +19,7 @@ LEGEND = "numbers: action units that occur (12 is AU12)     ?: others that nobod
 
 
 def contact_sheet(folder: Path, rows: Sequence[dict[str, Any]], path: Path) -> None:
-    """Write a JPEG of crops spread evenly over the data set, each with the AUs that it shows, above a legend.
-
-    Args:
-        folder: of the data set.
-        rows: as `Maker` returns them.
-        path: the file to write.
-
-    Raises:
-        DataError: a crop cannot be read, or the sheet not be written.
-    """
+    """Write a JPEG of crops spread evenly over the data set, each with the AUs that it shows, above a legend."""
     found = [row for row in rows if row["found"]]
     chosen = [found[i] for i in np.linspace(0, len(found) - 1, min(COLUMNS * ROWS, len(found))).astype(int)]
     tiles = np.zeros((ROWS * COLUMNS, TILE_PX, TILE_PX, 3), np.uint8)
@@ -54,15 +45,7 @@ def _write(picture: NDArray[Any], text: str, at: tuple[int, int]) -> None:
 
 
 def write_truth(folder: Path, rows: Sequence[dict[str, Any]]) -> None:
-    """Write truth.csv, a row a frame.
-
-    Args:
-        folder: of the data set.
-        rows: as `Maker` returns them.
-
-    Raises:
-        DataError: it cannot be written.
-    """
+    """Write truth.csv, a row a frame; `rows` as of `Maker`."""
     import pandas as pd
 
     codes = LABELS.codes

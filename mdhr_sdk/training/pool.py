@@ -45,9 +45,6 @@ def spread(
         jobs: what is to be done; picklable.
         workers: processes; 1 works in this one.
         tick: called a few times a second, or in this process with each `check_stopped`.
-
-    Raises:
-        DataError: a worker was killed.
     """
     if not jobs:
         return

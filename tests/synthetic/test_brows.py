@@ -95,4 +95,5 @@ def test_brows_stay_above_the_lids_and_differ_in_height_and_tilt(kit: FaceKit) -
     outer, inner = np.array(middles).T
     assert np.minimum(outer, inner).min() > LOWEST_BROW - 0.012  # strokes have a length
     assert abs((outer + inner).mean() / 2 - BROW_SHIFT[0]) < 0.008
+    assert BROW_SHIFT[0] < -0.02, "at the landmarks themselves they would be where people raise them to"
     assert 0.008 < (outer - inner).std() < 0.02 and 0.008 < (outer + inner).std() / 2 < 0.018

@@ -14,8 +14,7 @@ from torchvision.transforms import functional
 
 from mdhr_sdk.errors import ConfigError
 from mdhr_sdk.training.fit import augment as ours
-from mdhr_sdk.training.fit.augment import Augmentation, augment, resize
-from mdhr_sdk.training.fit.disturb import disturb, disturbs
+from mdhr_sdk.training.fit.augment import Augmentation, augment, disturb, disturbs, resize
 
 STEPS = [
     (ours.brighten, functional.adjust_brightness),

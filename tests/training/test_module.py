@@ -23,7 +23,7 @@ from mdhr_sdk.training.fit.fit import fit, starting_model
 from mdhr_sdk.training.fit.module import MDHRTraining, RunningMean
 from mdhr_sdk.training.fit.order import BlockBatches, Plan
 from mdhr_sdk.training.fit.recompute import checkpoint_activations
-from patterns import LABELS, fold_data, settings
+from patterns import LABELS, Clips, fold_data, settings
 
 
 @hypothesis_settings(max_examples=60, deadline=None)
@@ -86,12 +86,6 @@ def test_rates_follow_the_longest_start_and_the_cosine() -> None:
     assert (group["betas"], group["weight_decay"]) == ((0.9, 0.999), 5e-4)
 
 
-def test_frozen_norms_keep_their_statistics_in_training() -> None:
-    one = module("optimiser.freeze_norms=true").train()
-    norms = [m for m in one.model.modules() if isinstance(m, nn.BatchNorm1d | nn.BatchNorm2d)]
-    assert norms and not any(norm.training for norm in norms) and one.model.training
-
-
 def test_the_running_mean_of_the_weights_is_what_is_saved(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """One value followed through all steps, by the formula."""
     seen: list[float] = []
@@ -104,13 +98,16 @@ def test_the_running_mean_of_the_weights_is_what_is_saved(tmp_path: Path, monkey
         seen.append(float(self.model.head.score.reference[0, 0]))
 
     monkeypatch.setattr(MDHRTraining, "optimizer_step", watched)
-    fit(settings("optimiser.ema=0.5", "trainer.epochs=2"), fold_data(), tmp_path / "run")
+    data = fold_data()
+    fit(settings("optimiser.ema=0.5", "trainer.epochs=2"), data, tmp_path / "run")
     mean = seen[1]  # the first step sets it
     for value in seen[2:]:
         mean = 0.5 * mean + 0.5 * value
     saved = load_file(tmp_path / "run" / "epoch_0002.safetensors")
     assert len(seen) == 7 and float(saved["head.score.reference"][0, 0]) == pytest.approx(mean, rel=1e-5)
     assert mean != seen[-1]
+    assert isinstance(data.train, Clips) and sorted(data.train.asked) == [(e, v) for e in (0, 1) for v in range(10)]
+    assert (tmp_path / "run" / "logs" / "start_0" / "metrics.csv").is_file()
 
 
 @pytest.mark.parametrize("decay", [0.5, 0.999])

@@ -10,8 +10,8 @@ import pytest
 
 from field_counts import FOLDS
 from mdhr_sdk.training.data.datasets import DATASETS
+from mdhr_sdk.training.data.frames import au_weights, region_classes
 from mdhr_sdk.training.data.lists import Fold, read_fold
-from mdhr_sdk.training.data.rules import au_weights, region_classes
 from mdhr_sdk.training.evaluate.evaluation import LAST, Result, judge
 from mdhr_sdk.training.evaluate.predictions import Frames, Predictions
 from raw_trees import rebuild, text

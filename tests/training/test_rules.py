@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from mdhr_sdk.aus import LABEL_SETS, label_set
 from mdhr_sdk.errors import DataError, InputError
-from mdhr_sdk.training.data.rules import au_weights, region_classes
+from mdhr_sdk.training.data.frames import au_weights, region_classes
 
 ROWS = st.integers(0, 2**32 - 1)
 
@@ -44,10 +44,6 @@ def test_columns_in_another_order_are_named() -> None:
     labels = np.array([[1, 0, 0, 0, 0, 0, 0, 0]], np.int8)
     reversed_aus = label_set("disfa").aus[::-1]
     assert region_classes(labels, label_set("disfa").layout, reversed_aus).tolist() == [[0, 0, 1]]
-
-
-def test_clips_keep_their_leading_axes() -> None:
-    assert region_classes(np.zeros((2, 16, 8), np.int8), label_set("disfa").layout).shape == (2, 16, 3)
 
 
 @pytest.mark.parametrize("labels", [np.zeros((2, 7), int), np.full((2, 8), 7), np.array(1)])

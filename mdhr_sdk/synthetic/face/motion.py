@@ -83,16 +83,7 @@ def rest_weights(kit: FaceKit, rng: np.random.Generator) -> Floats:
 def clip_motion(
     kit: FaceKit, rng: np.random.Generator, times_s: Doubles, rest: Floats, lid: float, hard_cases: bool = True
 ) -> Motion:
-    """Draw a clip.
-
-    Args:
-        kit: the face model.
-        rng: decides everything.
-        times_s: (T,) rising moments of the frames.
-        rest: (E,) of `rest_weights`.
-        lid: how far the person's lids are lowered at rest.
-        hard_cases: whether cases of `HARD` are among the clips.
-    """
+    """Draw a clip with frames at (T,) rising moments, of a person with (E,) rest weights and lids lowered by `lid`."""
     span_s = max(float(times_s[-1] - times_s[0]), 1.0)
     case = str(rng.choice(["", *HARD], p=[1 - sum(HARD.values()), *HARD.values()])) if hard_cases else ""
     left, right = _action_curves(rng, times_s, span_s, case)

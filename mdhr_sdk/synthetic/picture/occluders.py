@@ -80,11 +80,9 @@ def put_before(
 
     Args:
         picture: (S, S, 3) in [0, 1].
-        occluder: what.
         marks: (68, 2) landmarks in pixels, which say where the face is and how wide.
         time_s: since the clip began.
         light: how bright it is there.
-        rng: of its texture.
     """
     size, width = len(picture), float(np.ptp(marks[:, 0]))
     middle = marks.mean(axis=0) + (occluder.at + occluder.velocity * time_s) * width

@@ -38,12 +38,7 @@ class View:
 
 
 class Renderer:
-    """Draws faces of one kit at one size. It keeps its buffers: not for two threads at once.
-
-    Args:
-        kit: the face model.
-        size: side of the square picture in pixels.
-    """
+    """Draws faces of one kit in pictures of `size` x `size`. It keeps its buffers: not for two threads at once."""
 
     def __init__(self, kit: FaceKit, size: int = 256) -> None:
         self.kit, self.size, self.side = kit, size, int(size * SUPERSAMPLING)
@@ -65,14 +60,7 @@ class Renderer:
         self._inner_brows = inner_brows(kit)
 
     def view(self, person: Person, camera: Camera, weights: Floats, pose_rad: Floats) -> View:
-        """Shape and turn the face.
-
-        Args:
-            person: who.
-            camera: from where.
-            weights: (E,) of the expression shapes.
-            pose_rad: (3,) yaw, pitch, roll.
-        """
+        """Shape the face by (E,) weights of its shapes, and turn it by (3,) yaw, pitch and roll."""
         vertices = np.empty_like(self.kit.neutral)
         blend_shapes(person.vertices, self._expressions, weights, vertices)
         turn = rotation(*pose_rad)
@@ -83,10 +71,8 @@ class Renderer:
         """(S, S, 3) red, green, blue in [0, 1], display-referred, before the sensor.
 
         Args:
-            person, scene: who and where.
-            view: of `view`.
             halves: (2, 15) intensities of the AUs in the left and the right half, which fold the skin.
-            pose_rad: (3,) as given to `view`.
+            pose_rad: as given to `view`.
         """
         kit = self.kit
         self._draw(view, 0, kit.lashes_from, clear=True)

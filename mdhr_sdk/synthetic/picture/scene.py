@@ -136,12 +136,7 @@ def _sensor(rng: np.random.Generator, size: int) -> Sensor:
 
 
 class Grain:
-    """The noise of a clip's frames: a part of one large sheet, another one each time, since new noise is dear.
-
-    Args:
-        rng: of the sheet and of the parts.
-        size: of the pictures.
-    """
+    """The noise of a clip's frames: a part of one large sheet, another one each time, since new noise is dear."""
 
     def __init__(self, rng: np.random.Generator, size: int) -> None:
         self._rng, self._size = rng, size
@@ -155,16 +150,12 @@ class Grain:
 
 
 def expose(picture: Floats, sensor: Sensor, drift_px: tuple[float, float], grain: Floats) -> NDArray[np.uint8]:
-    """What the camera makes of a picture.
+    """What the camera makes of a picture: (S, S, 3) uint8 BGR.
 
     Args:
         picture: (S, S, 3) red, green, blue in [0, 1], display-referred.
-        sensor: the clip's.
         drift_px: how far the face moves while the shutter is open, right and down.
         grain: (S, S, 3) normal noise.
-
-    Returns:
-        (S, S, 3) uint8 BGR.
     """
     size = len(picture)
     if np.hypot(*drift_px) > 1:

@@ -82,9 +82,6 @@ class CropJob:
         """What the crops depend on besides the settings that all videos share.
 
         Pictures by their number, bytes and newest time in ns: to read them all again would take hours.
-
-        Raises:
-            DataError: a picture is not there any more, or two are of one frame.
         """
         pictures = self.video.pictures
         files = [] if pictures is None else [*picture_files(pictures).values()] if pictures.is_dir() else [pictures]
@@ -117,13 +114,9 @@ def cut_all(
     """Cut every video; yields each with what became of it, as they become done.
 
     Args:
-        jobs: the videos.
         make_mesher: makes the face finder of a process; picklable.
         workers: processes.
         progress: called now and then with the number of frames done.
-
-    Raises:
-        DataError: a worker was killed.
     """
     frames = multiprocessing.get_context("spawn").Value("q", 0)
     yield from spread(functools.partial(_Cutter, make_mesher, frames), jobs, workers, lambda: progress(frames.value))

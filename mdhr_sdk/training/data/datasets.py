@@ -116,11 +116,7 @@ def _default_groups(aus: tuple[int, ...]) -> tuple[RegionGroup, ...]:
 
 
 def dataset(name: str | Path) -> DatasetSpec:
-    """The data set called `name`, or the one described by the YAML or JSON file `name`.
-
-    Raises:
-        ConfigError: no such name or file, or a file that does not describe a data set.
-    """
+    """The data set called `name`, or the one described by the YAML or JSON file `name`."""
     if str(name) in DATASETS:
         return DATASETS[str(name)]
     path = Path(name)

@@ -18,8 +18,8 @@ from ..fit.fit import FoldData, Tested
 from ..fit.settings import Settings
 from .clip_windows import ClipDataset, normalised
 from .datasets import dataset
+from .frames import au_weights, region_classes
 from .lists import FrameList, check_pictures, read_fold, read_test
-from .rules import au_weights, region_classes
 
 
 def tested_half(settings: Settings, fold: int, preprocessing: Preprocessing) -> Tested:
@@ -71,11 +71,7 @@ def fold_data(settings: Settings, fold: int, inner: bool = False) -> FoldData:
 
 
 def held_out_subjects(subjects: Collection[str], share: float, seed: int, fold: int) -> set[str]:
-    """About `share` of the subjects, drawn by (seed, fold); at least one, and never all.
-
-    Raises:
-        ConfigError: there are fewer than two.
-    """
+    """About `share` of the subjects, drawn by (seed, fold); at least one, and never all."""
     names = sorted(set(subjects))
     if len(names) < 2:
         raise ConfigError(f"data.held_out needs at least two training subjects; fold {fold} has {names}; set it to 0")
@@ -110,11 +106,7 @@ def _clips(
 
 
 def augmentation(settings: Settings) -> Augmentation:
-    """The paper's, with what `settings.augmentation` changes.
-
-    Raises:
-        ConfigError: an unknown key or a bad value.
-    """
+    """The paper's, with what `settings.augmentation` changes."""
     known = [f.name for f in dataclasses.fields(Augmentation)]
     values: dict[str, Any] = {key: tuple(x) if isinstance(x, list) else x for key, x in settings.augmentation.items()}
     if unknown := sorted(set(values) - set(known)):

@@ -63,11 +63,7 @@ def read_test(folder: Path, dataset: DatasetSpec, fold: int) -> FrameList:
 
 
 def check_pictures(frames: FrameList, root: Path) -> None:
-    """Make sure that every listed crop is there.
-
-    Raises:
-        DataError: names the first line whose crop is missing, and how many are.
-    """
+    """Make sure that every listed crop is there."""
     missing = [line for line, path in enumerate(frames.paths, 1) if not (root / path).is_file()]
     if missing:
         raise DataError(
@@ -77,11 +73,7 @@ def check_pictures(frames: FrameList, root: Path) -> None:
 
 
 def write_fold(folder: Path, dataset: DatasetSpec, fold: int, halves: Fold) -> None:
-    """Write the lists of one fold in the field's format, each file whole or not at all.
-
-    Raises:
-        DataError: the folder cannot be written.
-    """
+    """Write the lists of one fold in the field's format, each file whole or not at all."""
     for part, half in zip(PARTS, (halves.train, halves.test), strict=True):
         write_half(folder, dataset, part, fold, half)
 

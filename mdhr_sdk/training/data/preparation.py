@@ -73,10 +73,8 @@ def prepare(
     With several workers the calling script needs the guard `if __name__ == "__main__":`.
 
     Args:
-        dataset: what the distribution is.
-        raw: its folder.
+        raw: the distribution's folder.
         out: the folder to fill; one of an earlier run of the same settings is completed.
-        options: see there.
         progress: called with the frames done and the frames to do.
         make_mesher: finds faces in place of `FaceMesher`; picklable.
 

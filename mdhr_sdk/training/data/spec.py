@@ -119,11 +119,7 @@ class DatasetSpec:
         return FrameName(names["subject"], names.get("task", ""), int(names["frame"]))
 
     def test_subjects(self, fold: int) -> tuple[str, ...]:
-        """In the order of the lists.
-
-        Raises:
-            ConfigError: there is no such fold.
-        """
+        """In the order of the lists."""
         if not 1 <= fold <= len(self.folds):
             raise ConfigError(f"{self.name} has folds 1 to {len(self.folds)}; got {fold}")
         return self.folds[fold - 1]

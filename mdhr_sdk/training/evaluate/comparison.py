@@ -37,11 +37,7 @@ class Comparison:
 
 
 def compare(first: Sequence[Predictions], second: Sequence[Predictions]) -> Comparison:
-    """Compare two models on one or more folds.
-
-    Raises:
-        InputError: the frames are not the same.
-    """
+    """Compare two models on one or more folds."""
     for one, other in zip(first, second, strict=True):
         if one.frames.paths != other.frames.paths or not np.array_equal(one.frames.labels, other.frames.labels):
             raise InputError("the two runs were not judged on the same frames in the same order; take the same lists")

@@ -16,8 +16,7 @@ from numpy.typing import NDArray
 from ...errors import InputError
 from ..fit.record import read_record
 from ..fit.settings import read_settings
-from .events import EventCounts, count_events
-from .metrics import Counts, Floats, area_under_curve, count, mean
+from .metrics import Counts, EventCounts, Floats, area_under_curve, count, count_events, mean
 from .predictions import Predictions
 from .statistics import Interval, bootstrap, by_subject
 
@@ -162,11 +161,7 @@ def best_threshold(scores: NDArray[np.float32], labels: NDArray[np.int8]) -> flo
 
 
 def epochs_of(folder: Path) -> dict[int, Path]:
-    """Validated epochs of a run, rising, and their predictions.
-
-    Raises:
-        InputError: there are none.
-    """
+    """Validated epochs of a run, rising, and their predictions."""
     paths = [path for path in sorted(folder.glob("epoch_*.npz")) if re.fullmatch("epoch_[0-9]+", path.stem)]
     found = {int(path.stem.removeprefix("epoch_")): path for path in paths}
     if not found:

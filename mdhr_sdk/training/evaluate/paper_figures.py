@@ -75,9 +75,6 @@ def draw_weights(
         scales: numbers of the L scales.
         trained: an untrained model is said to be one.
         note: what else to say of the weights.
-
-    Raises:
-        InputError: the model has no adaptive weights.
     """
     if inspection.weights is None:
         raise InputError(
@@ -119,9 +116,6 @@ def draw_graph(
     """AUs on the face, filled where they are predicted, with the edges of the graph and their weights (figure 4).
 
     Args: as `draw_weights`; `thresholds` one an AU.
-
-    Raises:
-        InputError: the model has no graph.
     """
     if inspection.attention is None:
         raise InputError("the model has no graph; take one with graph=True")

@@ -54,9 +54,6 @@ def bootstrap(*models: Sequence[Counts], repeats: int = 2000) -> Interval:
 
     Args:
         models: one or two; for every fold counts of shape (S, N), a row a subject, in the same order for both.
-
-    Raises:
-        InputError: no fold, or one without a subject, or folds of other subjects.
     """
     if len({tuple(fold.tp.shape for fold in folds) for folds in models}) != 1:
         raise InputError("the bootstrap of a difference needs the same folds and subjects of both models")
@@ -92,9 +89,6 @@ def paired_t_test(first: NDArray[np.floating], second: NDArray[np.floating]) -> 
 
     On F1 a subject the units are independent. The paper tests predictions of frames, which within a video are not:
     its p-values come out too small, and so do these when frames are given.
-
-    Raises:
-        InputError: the two differ in shape, or hold fewer than two pairs.
     """
     from scipy.stats import ttest_rel
 
@@ -113,9 +107,6 @@ def mcnemar(first: NDArray[np.bool_], second: NDArray[np.bool_], labels: NDArray
 
     Exact binomial below 25 such decisions (the statistic is then the smaller of the two counts), otherwise
     chi-square with continuity correction. Unknown labels (-1) are left out. It treats decisions as independent.
-
-    Raises:
-        InputError: the shapes differ.
     """
     from scipy.stats import binomtest, chi2
 

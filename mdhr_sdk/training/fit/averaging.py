@@ -21,8 +21,6 @@ def average(first: ModelFolder, second: ModelFolder, out: Path, share: float = 0
     either are noted of the mean.
 
     Args:
-        first, second: models of one architecture, for the same clips.
-        out: a new folder.
         share: of the second in the mean, 0 to 1.
         half: store matrices in fp16.
 

@@ -212,11 +212,7 @@ def epoch_stem(folder: Path, epochs: int) -> Path:
 
 
 def _blocks_done(checkpoint: Path, module: MDHRTraining) -> int:
-    """How many blocks a checkpoint has behind it.
-
-    Raises:
-        TrainingError: it cannot be read, or is of another model or optimiser.
-    """
+    """How many blocks a checkpoint has behind it."""
     try:
         saved = torch.load(checkpoint, map_location="cpu", weights_only=True, mmap=True)
         done: int = saved["loops"]["fit_loop"]["epoch_progress"]["current"]["processed"]

@@ -20,9 +20,6 @@ def checkpoint_activations(backbone: nn.Module) -> int:
     """Make every block of a timm backbone keep only its input for the backward pass; returns how many there are.
 
     Gradients stay the same. So do BatchNorm's running statistics: the second pass leaves them alone.
-
-    Raises:
-        ConfigError: no block is known in this backbone.
     """
     blocks = [module for name, module in backbone.named_modules() if BLOCK.search(name)]
     inner = {id(child) for block in blocks for child in block.modules() if child is not block}

@@ -91,9 +91,6 @@ def train(
         data_of: makes a fold's data, as `mdhr_sdk.training.data.folds.fold_data`.
         folds: those to train; all that the run was started with if empty.
         tell: takes a line before each training: which fold, and on whom it is validated.
-
-    Raises:
-        TrainingError: there is no run in `out`, or its data or settings changed; see also `fit`.
     """
     if not (out / SETTINGS).is_file() or not (out / RECORD).is_file():
         raise TrainingError(f"'{out}' holds no run; start one with: mdhr train CONFIG --out {out}")
@@ -190,11 +187,7 @@ def is_first_process() -> bool:
 
 
 def _check_same(folder: Path, data: FoldData) -> None:
-    """Remember which frames and labels a fold was started on; refuse to go on with others.
-
-    Raises:
-        TrainingError: they changed since.
-    """
+    """Remember which frames and labels a fold was started on; refuse to go on with others."""
     if not is_first_process():
         return
     now = {

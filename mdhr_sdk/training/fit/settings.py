@@ -203,11 +203,7 @@ class Settings:
 
 
 def read_settings(path: str | Path | None = None, changes: Iterable[str] = ()) -> Settings:
-    """Settings from a YAML file and `section.key=value` words, over the preset that the file names.
-
-    Raises:
-        ConfigError: the file cannot be read, a key is unknown (the nearest known one is named), or a value is bad.
-    """
+    """Settings from a YAML file and `section.key=value` words, over the preset that the file names."""
     content = with_floats(read_mapping(Path(path))) if path is not None else {}
     preset = content.pop("preset", "paper")
     if not isinstance(preset, str) or preset not in PRESETS:

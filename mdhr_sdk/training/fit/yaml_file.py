@@ -13,11 +13,7 @@ FLOAT = re.compile(r"[-+]?(\d+\.?\d*|\.\d+)[eE][-+]?\d+")  # 1e-4, which YAML 1.
 
 
 def read_mapping(path: Path) -> dict[str, Any]:
-    """A YAML file, or by its name a JSON one, that holds keys with values; {} for an empty one.
-
-    Raises:
-        ConfigError: it cannot be read, is of another format (with the line), or holds something else.
-    """
+    """A YAML file, or by its name a JSON one, that holds keys with values; {} for an empty one."""
     kind, parse = ("JSON", json.loads) if path.suffix.lower() == ".json" else ("YAML", _parsed)
     try:
         content = parse(path.read_text(encoding="utf-8"))
@@ -33,11 +29,7 @@ def read_mapping(path: Path) -> dict[str, Any]:
 
 
 def parsed_value(text: str) -> Any:
-    """What a value on the command line means in YAML.
-
-    Raises:
-        ConfigError: it is no YAML.
-    """
+    """What a value on the command line means in YAML."""
     try:
         return with_floats(_parsed(text))
     except ValueError:
