@@ -195,7 +195,7 @@ def _write(
 
 
 def _remove_lists(folder: Path) -> None:
-    """Lists of training people of an earlier run, who are in no table any more."""
+    """Remove the training lists of an earlier run: a set for tests alone has none."""
     for stale in folder.glob(f"{PREFIX}_train_*"):
         try:
             stale.unlink()

@@ -1,4 +1,4 @@
-"""A labelled clip from a seed: a person, a scene, movements, and every frame with what is true of it."""
+"""A labelled clip from a seed: person, scene, movements, and the true labels of every frame."""
 
 from __future__ import annotations
 

@@ -35,7 +35,7 @@ FAR_OFF = 0.25  # eye distances from its true place within which a point of a me
 
 @dataclass(frozen=True)
 class Task:
-    """What one worker makes: so many clips of the person of a seed, who has a name in the paths below `out`."""
+    """One person to make: seed, name in the paths, number and kind of clips, side of the crops, output folder."""
 
     seed: int
     name: str
@@ -101,7 +101,7 @@ class Maker:
 
 
 def _true_face(faces: Sequence[Face], landmarks_px: Floats) -> Face | None:
-    """Of the faces found the one that is where the face is; a mesh on an ear or a hand gives no crop."""
+    """The found face that lies on the rendered one; None if there are only meshes on an ear or a hand."""
     true = landmarks_px[TRUE]
     eyes_px = np.linalg.norm(true[:2].mean(axis=0) - true[2:4].mean(axis=0))
     for face in faces:
@@ -141,7 +141,7 @@ def _has_bytes(path: Path) -> bool:
 
 
 def check_settings(out: Path, kit_sha256: str, options: ClipOptions, **more: Any) -> None:
-    """Note what all persons of a folder must share; refuse a folder of another kind."""
+    """Write down the settings of a folder; refuse a folder that was made with others."""
     made_by = {"generator": GENERATOR, "mediapipe": version("mediapipe"), "facekit_sha256": kit_sha256}
     path, settings = out / SETTINGS, {**made_by, **asdict(options), **more}
     try:

@@ -31,7 +31,7 @@ DIRECTIONS, MAP_PX, MAP_CM, BIAS_CM = 160, 512, 52.0, 0.25
 
 
 def pack(clone: Path, out: Path, parts: dict[str, tuple[int, int]] | None = None) -> dict[str, int]:
-    """Read the clone's meshes and write the packed model; returns how many of what it holds.
+    """Read the clone's meshes and write the packed model; returns how many vertices and shapes it has.
 
     Args:
         clone: folder that holds FaceXModel/.

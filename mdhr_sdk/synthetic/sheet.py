@@ -1,4 +1,4 @@
-"""A data set to look at: a table of all that is true of it, and a sheet of some crops with their action units."""
+"""For looking at a data set: a table of its labels and facts, and a sheet of crops with their action units."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def contact_sheet(folder: Path, rows: Sequence[dict[str, Any]], path: Path) -> N
 
 
 def _write(picture: NDArray[Any], text: str, at: tuple[int, int]) -> None:
-    """Put text onto a picture so that it can be read on any ground."""
+    """Write outlined text, which can be read on any background."""
     for colour, thickness in (((0, 0, 0), 3), (YELLOW, 1)):
         cv2.putText(picture, text, at, cv2.FONT_HERSHEY_SIMPLEX, 0.32, colour, thickness, cv2.LINE_AA)
 

@@ -28,7 +28,7 @@ _own: dict[str, Any] = {}  # of this process
 
 
 class _StoppedError(Exception):
-    """The main process wants no more."""
+    """The main process has stopped."""
 
 
 def spread(
@@ -37,7 +37,7 @@ def spread(
     workers: int,
     tick: Callable[[], None] = lambda: None,
 ) -> Iterator[tuple[Job, Result]]:
-    """Yield each job with its result, as they become done; an error of a job is raised here.
+    """Yield each job with its result as soon as it is done; an error of a job is raised here.
 
     Args:
         make: makes what does the jobs, once a process; its `close` is called where the jobs are done in this process.
@@ -70,7 +70,7 @@ def spread(
 
 
 def check_stopped() -> None:
-    """End the job that this worker process is at, if the main process wants no more; in the main one show progress."""
+    """Stop this worker's job if the main process has stopped; where there are no workers, show progress."""
     if "stop" in _own and _own["stop"].is_set():
         raise _StoppedError
     if "tick" in _own:
@@ -88,7 +88,7 @@ def _here(make: Callable[[], Any], jobs: Sequence[Job], tick: Callable[[], None]
 
 @contextlib.contextmanager
 def _interrupts_held_back() -> Iterator[None]:
-    """Ctrl-C reaches this process when the block ends, and never the processes that are started in it."""
+    """Hold Ctrl-C back until the block ends; processes that are started in it never get it."""
     if not hasattr(signal, "pthread_sigmask"):  # Windows: from `_start` on
         yield
         return

@@ -1,4 +1,4 @@
-"""What a face does in a clip: action units that rise, hold and fall, and everything that moves without being one."""
+"""What a face does in a clip: action units that rise, hold and fall, and movements that are no action units."""
 
 from __future__ import annotations
 
@@ -261,5 +261,5 @@ def _poses(rng: np.random.Generator, times_s: Doubles) -> Floats:
 
 
 def within(angles: Doubles, limits: Doubles) -> Doubles:
-    """Angles as they are while they are small, and below the limits however large."""
+    """Limit angles smoothly: small ones hardly change, large ones stay below the limits."""
     return angles / (1 + np.abs(angles / limits) ** LIMIT_POWER) ** (1 / LIMIT_POWER)

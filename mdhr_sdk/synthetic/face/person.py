@@ -116,7 +116,7 @@ class Person:
 
 
 def _wrinkle_gain(rng: np.random.Generator) -> Floats:
-    """(9,) how much each kind of fold follows its AUs: if all did in everybody, folds alone would tell the AUs."""
+    """(9,) how much each kind of fold follows its AUs; often 0, so that folds alone do not give the AUs away."""
     deep = rng.uniform(0, 1, len(MASKS)) * (rng.random(len(MASKS)) >= UNMOVED)
     return deep.astype(np.float32)
 

@@ -76,7 +76,7 @@ def _hand(rng: np.random.Generator) -> tuple[tuple[NDArray[np.float64], float], 
 def put_before(
     picture: Floats, occluder: Occluder, marks: Floats, time_s: float, light: float, rng: np.random.Generator
 ) -> tuple[Floats, Floats]:
-    """The picture with the occluder in it, and (S, S) where that hides it.
+    """The picture with the occluder in it, and the (S, S) mask of what it hides.
 
     Args:
         picture: (S, S, 3) in [0, 1].

@@ -101,11 +101,11 @@ class Renderer:
         return view.points[self.kit.landmarks, :2] / np.float32(self.side / self.size)
 
     def lip_gap_cm(self, view: View) -> float:
-        """How far the lips are apart on average, upwards in the face: lips that are pressed past each other are not."""
+        """Mean vertical gap between the lips; 0 where they are pressed past each other."""
         return float(np.maximum(lip_gaps_cm(view.vertices[self.kit.landmarks]), 0).mean())
 
     def brow_cm(self, view: View) -> float:
-        """How high the inner ends of the brows are in the face, where most people's grow."""
+        """Height of the inner ends of the brows in the face, where most people's grow."""
         return float(view.vertices[self._inner_brows, 1].mean())
 
     def _draw(self, view: View, first: int, last: int, clear: bool) -> None:

@@ -136,7 +136,7 @@ def _sensor(rng: np.random.Generator, size: int) -> Sensor:
 
 
 class Grain:
-    """The noise of a clip's frames: a part of one large sheet, another one each time, since new noise is dear."""
+    """Sensor noise of a clip's frames: random parts of one large sheet, since new noise is slow to draw."""
 
     def __init__(self, rng: np.random.Generator, size: int) -> None:
         self._rng, self._size = rng, size

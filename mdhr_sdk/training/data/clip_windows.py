@@ -25,8 +25,8 @@ class ClipDataset(Dataset[Item]):
     """Windows of a list's frames; no window reaches over a change of subject or task, or a gap in frame numbers.
 
     A video is a subject's task where the data set has tasks (BP4D), else a subject (DISFA). In training an item is a
-    video, and its window is drawn anew each epoch among all windows of the video: of a run of consecutive frames that
-    is at least T long every T of them, of a shorter run the whole run. In testing an item is a window, and a run is
+    video, and its window is drawn anew each epoch among all windows of the video: any T consecutive frames, or a whole
+    run of fewer. In testing an item is a window, and a run is
     cut into consecutive windows from its start. A window with fewer than T frames repeats its last frame, with labels
     -1 and row -1, so that the repetition counts nowhere. With `augmentation.hold` some training clips are one frame of
     their window throughout, and count as often.

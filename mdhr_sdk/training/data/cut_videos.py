@@ -53,7 +53,7 @@ class CropJob:
         return self.images / self.dataset.crop_path(self.video.frame(number))
 
     def done(self) -> dict[int, str] | None:
-        """The frames that were left out and why, if the video is done: all other crops are there."""
+        """The frames left out and why, if the video is done and all other crops are there; else None."""
         record = self._recorded()
         try:
             same = record.get("source") == self.source()
@@ -66,7 +66,7 @@ class CropJob:
         return left_out if all(self.path(number).is_file() for number in wanted) else None
 
     def begin(self) -> Source:
-        """Crops of other pictures or labels than there are now are removed; returns what `finish` wants."""
+        """Remove crops if pictures or labels have changed since; returns what `finish` takes."""
         source = self.source()
         if self._recorded().get("source") != source:
             for path in self._crops():
@@ -75,7 +75,7 @@ class CropJob:
         return source
 
     def finish(self, source: Source, left_out: dict[int, str] | None) -> None:
-        """Say that the video is done, or with None begun, with pictures and labels as they were when it began."""
+        """Record that the video is done, or begun (None), with its pictures and labels as they were at the start."""
         write_whole(self.record, json.dumps({"source": source, "left_out": left_out}, indent=1), DataError)
 
     def source(self) -> Source:
@@ -101,7 +101,7 @@ class CropJob:
         return content if isinstance(content, dict) else {}
 
     def _crops(self) -> list[Path]:
-        """All of this video's, those of frames that are no longer coded too."""
+        """All crops of this video, also of frames that are no longer coded."""
         name = self.video.frame(0)._replace(subject=glob.escape(self.video.subject), task=glob.escape(self.video.task))
         found = self.images.glob(self.dataset.crop.format(**{**name._asdict(), "frame": "*"}))
         frames = ((path, self.dataset.parse(path.relative_to(self.images).as_posix())) for path in found)
@@ -111,7 +111,7 @@ class CropJob:
 def cut_all(
     jobs: Sequence[CropJob], make_mesher: MakeMesher, workers: int, progress: Callable[[int], None]
 ) -> Iterator[tuple[CropJob, Outcome]]:
-    """Cut every video; yields each with what became of it, as they become done.
+    """Cut every video; yields each with its outcome as soon as it is done.
 
     Args:
         make_mesher: makes the face finder of a process; picklable.

@@ -23,7 +23,7 @@ from .lists import FrameList, check_pictures, read_fold, read_test
 
 
 def tested_half(settings: Settings, fold: int, preprocessing: Preprocessing) -> Tested:
-    """The test half of a fold, which may be all there is of it, to be normalised as `preprocessing` says.
+    """The test half of a fold, normalised as `preprocessing` says; the training half may be missing.
 
     Raises:
         ConfigError, DataError: as `fold_data`.

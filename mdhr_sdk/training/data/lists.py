@@ -49,9 +49,9 @@ def read_fold(folder: Path, dataset: DatasetSpec, fold: int) -> Fold:
 
 
 def read_test(folder: Path, dataset: DatasetSpec, fold: int) -> FrameList:
-    """Read the test half of a fold, which is for tests alone if there is nothing of the other.
+    """Read the test half of a fold; there may be no training half.
 
-    Where there is, it is read too, so that nobody is both trained on and tested.
+    If there is one, it is read too, to check that no subject stands in both.
 
     Raises:
         ConfigError, DataError: as `read_fold`.

@@ -1,4 +1,4 @@
-"""Whom a model was trained on, in its folder, so that it is not judged on them by mistake."""
+"""A note in a model's folder of its training subjects, so that it is not judged on them by mistake."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def note_together(folder: ModelFolder, *sources: ModelFolder) -> None:
 
 
 def check_subjects(folder: ModelFolder, dataset: str, fold: int, tested: Iterable[str]) -> None:
-    """Make sure that nobody of `tested` is known to have been trained on.
+    """Refuse to judge a model on subjects that it was trained on.
 
     Raises:
         ConfigError: somebody was.
@@ -52,7 +52,7 @@ def check_subjects(folder: ModelFolder, dataset: str, fold: int, tested: Iterabl
 
 
 def check_start(start: Note, dataset: str, fold: int, judged: Iterable[str]) -> None:
-    """Make sure that a run does not start from a model that has seen whom the run is judged on, or chooses by."""
+    """Refuse a start from a model that has seen subjects that the run is judged on, or chooses by."""
     if both := _both(start, dataset, judged):
         raise ConfigError(
             f"the model of start.folder was trained on {_some(both)} that fold {fold} is validated on: its figures "

@@ -1,6 +1,6 @@
-"""What a run's predictions are worth, under four protocols that stand side by side and are never mixed.
+"""A run judged by its predictions, under four protocols side by side that are never mixed.
 
-Everything is computed from the predictions on disk, so that it can be done again by anybody.
+Everything is computed from the predictions on disk, so that anybody can repeat it.
 """
 
 from __future__ import annotations
@@ -123,7 +123,7 @@ class Result:
 
 
 def decide(predictions: Predictions, thresholds: Sequence[float]) -> NDArray[np.bool_]:
-    """Scores of at least their AU's threshold: (n, N)."""
+    """(n, N) whether each score reaches its AU's threshold."""
     return predictions.scores >= np.asarray(thresholds, np.float32)
 
 
@@ -201,7 +201,7 @@ def evaluate_run(folder: Path, folds: Sequence[int] = ()) -> list[Result]:
 
 
 def _all_folds(folder: Path) -> list[int]:
-    """Those it was started with, which must all be there, and those that were added since."""
+    """The folds it was started with, which must all be there, and those added since."""
     found = {int(path.name[4:]) for path in folder.iterdir() if re.fullmatch("fold[0-9]+", path.name)}
     recorded = read_record(folder)["folds"]
     if missing := sorted(set(recorded) - found):

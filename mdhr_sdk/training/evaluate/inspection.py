@@ -1,4 +1,4 @@
-"""What a model does inside with a clip: where each scale counts, and which AU listens to which."""
+"""What happens inside a model: the weight of each scale over the face, and the attention between AUs."""
 
 from __future__ import annotations
 

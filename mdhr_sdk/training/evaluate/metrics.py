@@ -36,7 +36,7 @@ class Counts:
     def f1(self) -> Floats:
         """2 TP / (2 TP + FP + FN), one an AU; NaN where an AU never occurs, whatever is predicted.
 
-        Which AUs make a mean is so for the labels alone to say: two models on the same frames have the same.
+        So the labels alone decide which AUs enter a mean, the same for all models on the same frames.
         """
         return np.where(self.tp + self.fn > 0, _ratio(2 * self.tp, 2 * self.tp + self.fp + self.fn), np.nan)
 
@@ -100,9 +100,7 @@ def mean(values: Sequence[float] | Floats) -> float:
 
 
 def check_labels(labels: NDArray[Any]) -> None:
-    """Raises:
-    InputError: not (n, N), or a value other than 0, 1 and -1.
-    """
+    """Refuse labels that are not (n, N), or have a value other than 0, 1 and -1."""
     if labels.ndim != 2:
         raise InputError(f"labels must be (frames, AUs); got shape {labels.shape}")
     wrong = np.argwhere((labels != 0) & (labels != 1) & (labels != -1))
@@ -112,9 +110,7 @@ def check_labels(labels: NDArray[Any]) -> None:
 
 
 def check_scores(scores: NDArray[np.floating], labels: NDArray[Any]) -> None:
-    """Raises:
-    InputError: another shape than the labels', or a known frame whose score is not finite.
-    """
+    """Refuse scores of another shape than the labels, or that are not finite where labels are known."""
     if scores.shape != labels.shape:
         raise InputError(f"scores must have the labels' shape {labels.shape}; got {scores.shape}")
     wrong = np.argwhere(~np.isfinite(scores) & (labels >= 0))

@@ -49,7 +49,7 @@ def _recompute(block: Any) -> None:
 
 @contextlib.contextmanager
 def _statistics_kept(norms: list[_BatchNorm]) -> Iterator[None]:
-    """The same pass, tensor for tensor, but that running statistics move by nothing."""
+    """Repeat a pass without changing the running statistics."""
     before = [(norm.momentum, norm.num_batches_tracked) for norm in norms]
     for norm in norms:
         norm.momentum = 0.0

@@ -1,4 +1,4 @@
-"""With what a run was started: folds, settings, and the versions and machines it has gone through."""
+"""The record of a run: its folds, its settings, and the versions and machines it ran on."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def write_record(out: Path, record: dict[str, Any]) -> None:
 
 
 def note_surroundings(out: Path, record: dict[str, Any]) -> None:
-    """Add to the record, and say, with what a run goes on if that is not what it was last started with."""
+    """Record the versions and the machine that a run goes on with, and warn if they have changed."""
     starts, now = list(record.get("starts", [])), surroundings()
     if starts and starts[-1] == now:
         return

@@ -67,7 +67,7 @@ def start(settings: Settings, out: Path, folds: Sequence[int]) -> None:
 
 
 def _is_foreign(path: Path) -> bool:
-    """Not of a start that was killed before it wrote its record."""
+    """Whether a file is of something else than a start that was killed before it wrote its record."""
     return path.name != SETTINGS and not path.name.startswith(PREFIX)
 
 
@@ -134,7 +134,7 @@ def _heading(fold: int, data: FoldData, settings: Settings, judged: str) -> str:
 
 
 def start_note(settings: Settings) -> Note:
-    """Whom the weights that a run starts from have seen, as far as it is known."""
+    """The subjects that the starting weights were trained on, as far as they are noted."""
     if settings.start.folder is None:
         return {}
     try:
@@ -144,7 +144,7 @@ def start_note(settings: Settings) -> Note:
 
 
 def _kept(path: Path, make: Callable[[], dict[str, Any]]) -> dict[str, Any]:
-    """What a file of a fold holds; where there is none, what `make` gives, which the first process writes."""
+    """The content of a fold's JSON file; if there is none, the first process writes what `make` returns."""
     if path.is_file():
         try:
             return dict(json.loads(path.read_text(encoding="utf-8")))

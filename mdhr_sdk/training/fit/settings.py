@@ -1,4 +1,4 @@
-"""Every choice of a training run, in frozen dataclasses that one YAML file fills. The defaults are preset `paper`.
+"""All settings of a training run, in frozen dataclasses that one YAML file fills. The defaults are preset `paper`.
 
     preset: paper
     data: {dataset: bp4d, lists: bp4d/list, images: bp4d/img}
@@ -190,7 +190,7 @@ class Settings:
         )
 
     def portable(self) -> Settings:
-        """The same with defaults for all that changes no figure: where the data lies, and what is shown."""
+        """The same with defaults for what changes no result: paths, workers, and what is shown."""
         kept = DataSettings()
         data = dataclasses.replace(self.data, dataset="", lists=kept.lists, images=kept.images, workers=kept.workers)
         return dataclasses.replace(

@@ -1,4 +1,4 @@
-"""YAML and JSON files of settings, with errors that say where."""
+"""YAML and JSON files with keys and values, with errors that say where."""
 
 from __future__ import annotations
 
