@@ -14,6 +14,7 @@ import numpy as np
 
 from ..atomic import write_whole
 from ..errors import DataError
+from ..training.data.crop_settings import noted_otherwise
 from ..training.data.cut_videos import MakeMesher
 from ..training.pool import check_stopped
 from ..vision import DEFAULT_TEMPLATE, TEMPLATES, Face, FaceMesher, align
@@ -143,17 +144,12 @@ def _has_bytes(path: Path) -> bool:
 def check_settings(out: Path, kit_sha256: str, options: ClipOptions, **more: Any) -> None:
     """Write down the settings of a folder; refuse a folder that was made with others."""
     made_by = {"generator": GENERATOR, "mediapipe": version("mediapipe"), "facekit_sha256": kit_sha256}
-    path, settings = out / SETTINGS, {**made_by, **asdict(options), **more}
-    try:
-        earlier = json.loads(path.read_text(encoding="utf-8")) if path.exists() else settings
-        generator = earlier.get("generator", 1)
-    except (OSError, ValueError, AttributeError) as error:
-        raise DataError(f"'{path}' cannot be read ({error}); take a new folder") from None
-    if generator != GENERATOR:
+    settings = {**made_by, **asdict(options), **more}
+    earlier = noted_otherwise(out / SETTINGS, settings)
+    if "generator" in earlier:
         raise DataError(
-            f"'{out}' was made by generator {generator} and this is generator {GENERATOR}: the same seed gives other "
-            "pictures or labels; take a new folder"
+            f"'{out}' was made by generator {earlier['generator'] or 1} and this is generator {GENERATOR}: the same "
+            "seed gives other pictures or labels; take a new folder"
         )
-    if other := [f"{k}: {earlier.get(k)} there, {v} now" for k, v in settings.items() if earlier.get(k) != v]:
+    if other := [f"{key}: {value} there, {settings[key]} now" for key, value in earlier.items()]:
         raise DataError(f"'{out}' was made with other options ({', '.join(other)}); take them again, or another folder")
-    write_whole(path, json.dumps(settings, indent=2) + "\n", DataError)

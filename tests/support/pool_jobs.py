@@ -33,3 +33,8 @@ class Failing(Scaling):
 class Dying(Scaling):
     def __call__(self, job: int) -> int:
         os._exit(job)
+
+
+class Unmade(Scaling):
+    def __init__(self, *_: object) -> None:
+        raise ConfigError("there is no such thing")

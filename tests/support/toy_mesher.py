@@ -9,7 +9,6 @@ from typing import Any
 
 import numpy as np
 
-from mdhr_sdk.errors import ConfigError
 from mdhr_sdk.synthetic import labelled, making
 from mdhr_sdk.vision.faces.engine import Face
 
@@ -51,10 +50,3 @@ class SlowToyMesher(ToyMesher):
     def find(self, image: np.ndarray) -> list[Face]:
         time.sleep(0.5)
         return super().find(image)
-
-
-class NoMesher(ToyMesher):
-    """Cannot be made."""
-
-    def __init__(self) -> None:
-        raise ConfigError("there is no such mesher")

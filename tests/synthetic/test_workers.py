@@ -1,4 +1,4 @@
-"""Workers of a data set: what they lack is said, and they end with the run."""
+"""Workers of a data set end with the run."""
 
 from __future__ import annotations
 
@@ -10,13 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from mdhr_sdk.errors import ConfigError
-from mdhr_sdk.synthetic.dataset import MakeOptions, make_dataset
-from mdhr_sdk.synthetic.labelled import ClipOptions
 from processes import alive, environment, started
-from toy_mesher import NoMesher
 
-CLIP = ClipOptions(3, 0.2, 64)
 INTERRUPTED = """
 import os, sys
 from pathlib import Path
@@ -31,12 +26,6 @@ if __name__ == "__main__":
     except KeyboardInterrupt:
         sys.exit(130)
 """
-
-
-def test_what_a_worker_lacks_is_said(tmp_path: Path, kit_file: Path) -> None:
-    options = MakeOptions(2, 1, 1, CLIP, 48, workers=2)
-    with pytest.raises(ConfigError, match="there is no such mesher"):
-        make_dataset(kit_file, tmp_path / "out", options, make_mesher=NoMesher)
 
 
 @pytest.mark.slow

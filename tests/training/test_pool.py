@@ -27,6 +27,7 @@ def test_every_job_comes_back_with_its_result(workers: int) -> None:
     ("work", "error", "message"),
     [
         (pool_jobs.Failing, ConfigError, "^job [34] cannot be done$"),
+        (pool_jobs.Unmade, ConfigError, "^there is no such thing$"),
         (pool_jobs.Dying, DataError, "a worker process was killed .* what is done stays done"),
     ],
 )

@@ -10,7 +10,6 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pytest
 import torch
 
@@ -19,7 +18,6 @@ from mdhr_sdk.model import load_model
 from mdhr_sdk.modelfolder.folder import ModelFolder
 from mdhr_sdk.training.data.subjects import check_subjects
 from mdhr_sdk.training.evaluate.evaluation import TUNED, evaluate_run
-from mdhr_sdk.training.evaluate.predictions import Predictions
 from mdhr_sdk.training.fit import record, runs
 from mdhr_sdk.training.fit.fit import FoldData
 from mdhr_sdk.training.fit.settings import Settings, read_settings
@@ -28,29 +26,6 @@ from patterns import T, fold_data, settings
 
 def data_of(chosen: Settings, fold: int, inner: bool) -> FoldData:
     return fold_data(videos=4 if inner else 6, tests=3)
-
-
-@pytest.mark.slow
-def test_a_run_ends_in_a_model_folder_a_fold(tmp_path: Path) -> None:
-    chosen = settings("data.held_out=0.3", "trainer.epochs=2", "trainer.validate_every=1")
-    runs.start(chosen, tmp_path / "run", [2])
-    (folder,) = runs.train(tmp_path / "run", data_of)
-    assert folder == tmp_path / "run" / "fold2" / "model"
-    model = load_model(folder)
-    results = {result.protocol: result.folds[0] for result in evaluate_run(tmp_path / "run")}
-    config = ModelFolder.open(folder).config
-    assert config.trained and config.thresholds == results[TUNED].thresholds
-    assert f"epoch {results[TUNED].epoch} of 2" in config.provenance and "fold 2" in config.provenance
-    assert config.clip_length == T
-    data = data_of(chosen, 2, False)
-    clips = torch.stack([data.validation[0, index]["clip"] for index in range(3)])
-    with torch.no_grad():
-        scores = model(clips).scores.flatten(0, 1).numpy()
-    saved = Predictions.load(tmp_path / "run" / "fold2" / f"epoch_{results[TUNED].epoch:04d}.npz")
-    np.testing.assert_allclose(scores, saved.scores, atol=1e-5)
-    assert runs.train(tmp_path / "run", data_of) == [folder]  # nothing left to do
-    with pytest.raises(ConfigError, match="go on with: mdhr train --resume"):
-        runs.start(chosen, tmp_path / "run", [2])
 
 
 def test_a_run_does_not_go_on_with_other_data_or_settings(tmp_path: Path) -> None:
@@ -82,10 +57,14 @@ def test_a_run_does_not_go_on_with_other_data_or_settings(tmp_path: Path) -> Non
         runs.train(tmp_path / "none", data_of)
 
 
-def test_a_model_folder_says_whom_it_was_trained_on(tmp_path: Path) -> None:
-    runs.start(settings("trainer.epochs=1"), tmp_path / "run", [2])
+def test_a_model_folder_has_what_was_chosen_and_says_whom_it_was_trained_on(tmp_path: Path) -> None:
+    runs.start(settings("data.held_out=0.3", "trainer.epochs=1"), tmp_path / "run", [2])
     (path,) = runs.train(tmp_path / "run", data_of)
     folder = ModelFolder.open(path)
+    (chosen,) = (result.folds[0] for result in evaluate_run(tmp_path / "run") if result.protocol == TUNED)
+    assert folder.config.trained and folder.config.thresholds == chosen.thresholds and folder.config.clip_length == T
+    assert "fold 2, epoch 1 of 1, epoch and thresholds chosen on held-out" in folder.config.provenance
+    assert runs.train(tmp_path / "run", data_of) == [path]  # nothing left to do
     assert json.loads(folder.read("trained_on.json"))["subjects"] == [f"F{video:03d}" for video in range(6)]
     check_subjects(folder, "mine", 1, ("M001", "M002"))
     check_subjects(folder, "another", 1, ("F001",))

@@ -26,10 +26,9 @@ class ClipDataset(Dataset[Item]):
 
     A video is a subject's task where the data set has tasks (BP4D), else a subject (DISFA). In training an item is a
     video, and its window is drawn anew each epoch among all windows of the video: any T consecutive frames, or a whole
-    run of fewer. In testing an item is a window, and a run is
-    cut into consecutive windows from its start. A window with fewer than T frames repeats its last frame, with labels
-    -1 and row -1, so that the repetition counts nowhere. With `augmentation.hold` some training clips are one frame of
-    their window throughout, and count as often.
+    run of fewer. In testing an item is a window, and a run is cut into consecutive windows from its start. A window
+    with fewer than T frames repeats its last frame, with labels -1 and row -1, so that the repetition counts nowhere.
+    With `augmentation.hold` some training clips are one frame of their window throughout, and count as often.
 
     What an item holds depends on (seed, epoch, index) alone, not on workers or order:
 

@@ -57,17 +57,24 @@ def settings_of(dataset: DatasetSpec, options: PrepareOptions, make_mesher: Make
 
 def check_settings(out: Path, settings: dict[str, Any]) -> None:
     """Refuse to mix crops; note the settings before the first one is written."""
-    path = out / NOTE
-    try:
-        earlier = json.loads(path.read_text(encoding="utf-8")) if path.exists() else settings
-        differing = [key for key in settings if key != "mdhr_sdk" and earlier.get(key) != settings[key]]
-    except (OSError, ValueError, AttributeError) as error:
-        raise DataError(f"'{path}' cannot be read: {error}; choose another --out") from None
-    if differing:
-        changes = ", ".join(f"{key} {earlier.get(key)} and not {settings[key]}" for key in differing)
+    if earlier := noted_otherwise(out / NOTE, settings, but=("mdhr_sdk",)):
+        changes = ", ".join(f"{key} {value} and not {settings[key]}" for key, value in earlier.items())
         raise DataError(f"'{out}' holds crops made with {changes}; choose another --out, or remove the folder")
+
+
+def noted_otherwise(path: Path, settings: dict[str, Any], but: tuple[str, ...] = ()) -> dict[str, Any]:
+    """The settings, by name, that a note in a folder has other values of, which are given; if there is none, note them.
+
+    Args:
+        but: settings that may differ.
+    """
     if not path.exists():
         write_whole(path, as_json(settings), DataError)
+    try:
+        earlier = dict(json.loads(path.read_text(encoding="utf-8")))
+    except (OSError, ValueError, TypeError) as error:
+        raise DataError(f"'{path}' cannot be read ({error}); take a new folder") from None
+    return {key: earlier.get(key) for key, now in settings.items() if key not in but and earlier.get(key) != now}
 
 
 def _name(make_mesher: MakeMesher | None) -> str:
