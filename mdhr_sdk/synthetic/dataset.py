@@ -20,20 +20,22 @@ import functools
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import numpy as np
+from pydantic import Field
 
 from ..atomic import locked, sweep, write_whole
 from ..errors import DataError, require
 from ..modelfolder.folder import sha256
+from ..modelfolder.strict import strict
 from ..training.data.cut_videos import MakeMesher
 from ..training.data.lists import FrameList, frame_list, write_half
 from ..training.data.spec import DatasetSpec, Part, RawLayout
 from ..training.pool import spread
 from .face.muscles import LABELS
 from .kit import FaceKit
-from .labelled import ClipOptions, expect
+from .labelled import ClipOptions
 from .making import Maker, Task, check_settings, read_record
 from .sheet import contact_sheet, write_truth
 
@@ -43,7 +45,7 @@ PERSONS_A_SEED = 1_000_000  # the first half of a seed's persons are for trainin
 RAW = RawLayout(labels="labels/{subject}_{task}.csv", pictures=("img/{subject}/{task}",), unknown=9)
 
 
-@dataclass(frozen=True)
+@strict
 class MakeOptions:
     """How much is made.
 
@@ -57,21 +59,13 @@ class MakeOptions:
         workers: processes.
     """
 
-    persons: int
-    test_persons: int
-    clips: int = 2
+    persons: Annotated[int, Field(ge=0, le=PERSONS_A_SEED // 2)]
+    test_persons: Annotated[int, Field(ge=1, le=PERSONS_A_SEED // 2)]
+    clips: Annotated[int, Field(ge=1, le=1000)] = 2
     clip: ClipOptions = field(default_factory=ClipOptions)
-    crop_px: int = 224
-    seed: int = 0
-    workers: int = 1
-
-    def __post_init__(self) -> None:
-        expect("persons", self.persons, 0, PERSONS_A_SEED // 2)
-        expect("test persons", self.test_persons, 1, PERSONS_A_SEED // 2)
-        expect("clips of a person", self.clips, 1, 1000)
-        expect("pixels of a crop's side", self.crop_px, 32, 1024)
-        expect("seed", self.seed, 0, 2**32)
-        expect("workers", self.workers, 1, 1024)
+    crop_px: Annotated[int, Field(ge=32, le=1024)] = 224
+    seed: Annotated[int, Field(ge=0, le=2**32)] = 0
+    workers: Annotated[int, Field(ge=1, le=1024)] = 1
 
 
 @dataclass(frozen=True)

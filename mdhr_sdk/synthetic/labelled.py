@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Annotated, Any
 
 import numpy as np
 from numpy.typing import NDArray
+from pydantic import Field
 
-from ..errors import ConfigError
+from ..modelfolder.strict import strict
 from .face.motion import Motion, clip_motion
 from .face.muscles import INDEX, LIP_GAP_AT_1_CM, OCCURS_FROM
 from .face.person import Person
@@ -23,13 +24,7 @@ BROAD_SMILE = 0.5  # of AU12, from which the upper lip rises with it
 BROW_RISE_CM = 0.05  # of the inner brows, from which AU1 can be seen
 
 
-def expect(what: str, value: float, low: float, high: float) -> None:
-    """Raise ConfigError unless a setting lies between two bounds."""
-    if not low <= value <= high:
-        raise ConfigError(f"{what}: expected {low:,} to {high:,}; got {value}")
-
-
-@dataclass(frozen=True)
+@strict
 class ClipOptions:
     """What kind of clips are made.
 
@@ -40,15 +35,10 @@ class ClipOptions:
         hard_cases: toothy smiles, speech, closed eyes, squints, faces at rest, on purpose.
     """
 
-    frames: int = 24
-    spacing_s: float = 0.04
-    size_px: int = 256
+    frames: Annotated[int, Field(ge=1, le=MOST_FRAMES)] = 24
+    spacing_s: Annotated[float, Field(ge=0.001, le=60)] = 0.04
+    size_px: Annotated[int, Field(ge=64, le=2048)] = 256
     hard_cases: bool = True
-
-    def __post_init__(self) -> None:
-        expect("frames of a clip", self.frames, 1, MOST_FRAMES)
-        expect("seconds between frames", self.spacing_s, 0.001, 60)
-        expect("pixels of a picture's side", self.size_px, 64, 2048)
 
 
 @dataclass(frozen=True, eq=False)

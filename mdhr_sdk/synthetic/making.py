@@ -7,10 +7,12 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any, Literal
 
 import cv2
 import numpy as np
+from pydantic import Field, TypeAdapter
+from typing_extensions import TypedDict
 
 from ..atomic import write_whole
 from ..errors import DataError
@@ -112,29 +114,29 @@ def _true_face(faces: Sequence[Face], landmarks_px: Floats) -> Face | None:
     return None
 
 
+class Row(TypedDict):
+    """A frame in a person's record; the clip's number stands with its facts."""
+
+    path: str
+    found: bool
+    labels: Annotated[list[Literal[-1, 0, 1]], Field(min_length=len(AUS), max_length=len(AUS))]
+    intensities: Annotated[list[float], Field(min_length=len(AUS), max_length=len(AUS))]
+    yaw_deg: float
+    clip: dict[str, Any]
+
+
+ROWS: Any = TypeAdapter(list[Row])
+
+
 def read_record(task: Task) -> list[dict[str, Any]] | None:
     """What an earlier run made of a task; None if it is not done, or if something of it is missing or damaged."""
     try:
-        rows = json.loads(task.record.read_text(encoding="utf-8"))
+        rows: list[dict[str, Any]] = ROWS.validate_json(task.record.read_bytes(), strict=True)
     except (OSError, ValueError):
         return None
-    frames = task.clips * task.options.frames
-    whole = isinstance(rows, list) and len(rows) == frames and all(_is_whole(row, task) for row in rows)
-    return rows if whole else None
-
-
-def _is_whole(row: Any, task: Task) -> bool:
-    match row:
-        case {"path": str(path), "found": bool(found), "labels": [*labels], "intensities": [*intensities],
-              "yaw_deg": float(), "clip": dict()}:  # fmt: skip
-            return (
-                len(labels) == len(intensities) == len(AUS)
-                and all(label in (-1, 0, 1) for label in labels)
-                and all(isinstance(intensity, float) for intensity in intensities)
-                and path.startswith(f"{task.name}/")
-                and (not found or _has_bytes(task.out / "img" / path))
-            )
-    return False
+    own = all(row["path"].startswith(f"{task.name}/") for row in rows)
+    whole = own and all(_has_bytes(task.out / "img" / row["path"]) for row in rows if row["found"])
+    return rows if whole and len(rows) == task.clips * task.options.frames else None
 
 
 def _has_bytes(path: Path) -> bool:

@@ -273,15 +273,12 @@ def test_landmarks_of_mesh_and_model_name_the_same_points(kit: FaceKit) -> None:
 @pytest.mark.parametrize(
     ("bad", "message"),
     [
-        ({"persons": -1}, "^persons: expected 0 to 500,000; got -1"),
-        ({"persons": 600_000}, "^persons: .* got 600000"),
-        ({"test_persons": 0}, "^test persons: "),
-        ({"seed": -1}, "^seed: expected 0 "),
-        ({"workers": 0}, "^workers: "),
-        ({"crop_px": 0}, "^pixels of a crop's side: "),
-        ({"clips": 0}, "^clips of a person: "),
+        ({"persons": -1}, "^persons must be greater than or equal to 0; got -1"),
+        ({"persons": 600_000}, "^persons must be less than or equal to 500000"),
+        ({"test_persons": 0}, "^test_persons "), ({"seed": -1}, "^seed "), ({"workers": 0}, "^workers "),
+        ({"crop_px": 0}, "^crop_px "), ({"clips": 0}, "^clips "),
     ],
-)
+)  # fmt: skip
 def test_bad_amounts_are_refused(bad: dict[str, int], message: str) -> None:
     with pytest.raises(ConfigError, match=message):
         MakeOptions(**{"persons": 1, "test_persons": 1, **bad})
@@ -290,7 +287,9 @@ def test_bad_amounts_are_refused(bad: dict[str, int], message: str) -> None:
 def test_no_workers_is_not_all_cores(kit_file: Path, tmp_path: Path) -> None:
     words = ["synthetic", "make", str(kit_file), "--out", str(tmp_path / "out"), "--workers", "0"]
     result = CliRunner().invoke(app, words)
-    assert isinstance(result.exception, ConfigError) and "workers: expected 1" in str(result.exception)
+    assert isinstance(result.exception, ConfigError) and "workers must be greater than or equal to 1" in str(
+        result.exception
+    )
 
 
 def test_the_command_says_what_it_made(kit_file: Path, tmp_path: Path, toy_mesher: None) -> None:

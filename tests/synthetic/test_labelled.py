@@ -194,5 +194,5 @@ def test_facts_tell_what_is_worn(kit: FaceKit) -> None:
 
 @pytest.mark.parametrize("bad", [{"frames": 0}, {"spacing_s": 0}, {"size_px": 8}])
 def test_bad_options_are_refused(bad: dict[str, float]) -> None:
-    with pytest.raises(ConfigError, match=r"expected .* to .*; got"):
+    with pytest.raises(ConfigError, match=r"must be greater than or equal to .*; got"):
         ClipOptions(**bad)  # type: ignore[arg-type]

@@ -121,5 +121,5 @@ def test_a_turn_is_a_turn() -> None:
      {"erase": 2}, {"noise": float("nan")}],
 )  # fmt: skip
 def test_wrong_strengths_are_refused(wrong: dict[str, Any]) -> None:
-    with pytest.raises(ConfigError, match=r"rising ranges|turn_deg in"):
+    with pytest.raises(ConfigError, match=r"rising ranges|must be (less|greater) than"):
         Augmentation(**wrong)

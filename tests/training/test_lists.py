@@ -43,8 +43,6 @@ def test_what_is_written_is_read(dataset: DatasetSpec, tmp_path: Path, zipped: b
         for name in ("labels", "regions", "videos", "numbers"):
             np.testing.assert_array_equal(getattr(ours, name), getattr(theirs, name))
             assert getattr(ours, name).dtype == getattr(theirs, name).dtype
-    assert again.test.weights is None
-    np.testing.assert_array_equal(again.train.weights, fold.train.weights)
 
 
 def test_the_files_look_as_in_the_field(tmp_path: Path) -> None:
@@ -136,7 +134,6 @@ def test_region_and_weight_files_may_be_missing(folder: Path) -> None:
         path.unlink()
     after = read_fold(folder, DISFA, 1)
     np.testing.assert_array_equal(before.train.regions, after.train.regions)
-    np.testing.assert_array_equal(before.train.weights, after.train.weights)
 
 
 def test_an_au_without_positives_is_named_with_its_file(folder: Path) -> None:

@@ -51,9 +51,11 @@ def test_file_and_words_over_the_preset(tmp_path: Path) -> None:
     [
         ("trainr: {}", "unknown setting 'trainr'; did you mean 'trainer'"),
         ("optimiser: {learning_rat: 1}", "'optimiser.learning_rat'; did you mean 'learning_rate'"),
-        ("model: {backbon: resnet18}", "'model.backbon'; did you mean 'backbone'"),
+        ("model: {backbon: resnet18}", "model: unknown setting 'backbon'; did you mean 'backbone'"),
         ("model: {fusion: mean}", "model: fusion must be one of 'adaptive'"),
-        ("model: {k: five}", "k"),
+        ("model: {k: five}", "model: k must be a valid integer; got 'five'"),
+        ("model: {label_set: bp4d}", "model: "),
+        ("model: {1: 2}", "model"),
         ("trainer: {epochs: 0}", r"trainer\.epochs must be greater than or equal to 1; got 0"),
         ("trainer: {epochs: many}", "epochs"),
         ("trainer: {batch_size: 8, devices: 3}", "multiple of devices 3"),

@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
 from importlib import metadata
 from pathlib import Path
 from typing import Any
 
 from ... import __version__
 from ...atomic import write_whole
-from ...errors import ConfigError, DataError
+from ...errors import DataError
 from ...modelfolder.folder import sha256
+from ...modelfolder.strict import Positive, strict
 from ...vision import DEFAULT_TEMPLATE
 from .cut_videos import MakeMesher
 from .spec import DatasetSpec
@@ -19,7 +19,7 @@ from .spec import DatasetSpec
 NOTE = "prepare.json"
 
 
-@dataclass(frozen=True)
+@strict
 class PrepareOptions:
     """How crops are made.
 
@@ -30,14 +30,10 @@ class PrepareOptions:
         partial: take what is there of a distribution, and make the lists of the folds that it gives.
     """
 
-    size_px: int = 256
+    size_px: Positive = 256
     face_model: Path | None = None
-    workers: int = 1
+    workers: Positive = 1
     partial: bool = False
-
-    def __post_init__(self) -> None:
-        if self.size_px < 1 or self.workers < 1:
-            raise ConfigError(f"size and workers must be at least 1; got {self.size_px} and {self.workers}")
 
 
 def settings_of(dataset: DatasetSpec, options: PrepareOptions, make_mesher: MakeMesher | None) -> dict[str, Any]:
@@ -49,7 +45,7 @@ def settings_of(dataset: DatasetSpec, options: PrepareOptions, make_mesher: Make
         "aus": list(dataset.label_set.aus),
         "template": DEFAULT_TEMPLATE,
         "size_px": options.size_px,
-        "faces": _name(make_mesher),
+        "faces": getattr(make_mesher, "__qualname__", f"MediaPipe {metadata.version('mediapipe')}"),
         "face_model_sha256": sha256(options.face_model) if options.face_model else None,
         "mdhr_sdk": __version__,
     }
@@ -75,12 +71,6 @@ def noted_otherwise(path: Path, settings: dict[str, Any], but: tuple[str, ...] =
     except (OSError, ValueError, TypeError) as error:
         raise DataError(f"'{path}' cannot be read ({error}); take a new folder") from None
     return {key: earlier.get(key) for key, now in settings.items() if key not in but and earlier.get(key) != now}
-
-
-def _name(make_mesher: MakeMesher | None) -> str:
-    if make_mesher is None:
-        return f"MediaPipe {metadata.version('mediapipe')}"
-    return getattr(make_mesher, "__qualname__", type(make_mesher).__qualname__)
 
 
 def as_json(content: dict[str, Any]) -> bytes:

@@ -12,6 +12,7 @@ import numpy as np
 
 from ...errors import ConfigError
 from ...modelfolder.config import ModelConfig, Preprocessing
+from ...modelfolder.strict import from_mapping
 from ..evaluate.predictions import Frames
 from ..fit.augment import Augmentation
 from ..fit.fit import FoldData, Tested
@@ -84,7 +85,7 @@ def _of_subjects(frames: FrameList, subjects: Collection[str], inside: bool) -> 
     rows = np.flatnonzero(np.isin(frames.subjects, list(subjects)) == inside)
     columns: dict[str, Any] = {name: getattr(frames, name)[rows] for name in ("labels", "regions", "videos", "numbers")}
     texts: dict[str, Any] = {name: tuple(getattr(frames, name)[row] for row in rows) for name in ("paths", "subjects")}
-    return dataclasses.replace(frames, **columns, **texts, weights=None)
+    return dataclasses.replace(frames, **columns, **texts)
 
 
 def _clips(
@@ -107,13 +108,9 @@ def _clips(
 
 def augmentation(settings: Settings) -> Augmentation:
     """The paper's, with what `settings.augmentation` changes."""
-    known = [f.name for f in dataclasses.fields(Augmentation)]
-    values: dict[str, Any] = {key: tuple(x) if isinstance(x, list) else x for key, x in settings.augmentation.items()}
-    if unknown := sorted(set(values) - set(known)):
-        raise ConfigError(f"unknown setting 'augmentation.{unknown[0]}'; known: {', '.join(known)}")
     try:
-        return Augmentation(**values)
-    except (TypeError, ValueError) as error:
+        return from_mapping(Augmentation, settings.augmentation)
+    except ConfigError as error:
         raise ConfigError(f"augmentation: {error}") from None
 
 

@@ -68,7 +68,6 @@ class FrameList:
         subjects: one a row.
         videos: (n,) int64, number of the row's video: a subject's task, or the subject where it has one video.
         numbers: (n,) int64, the frame's number in its video.
-        weights: (N,) float64 of the training half, else None.
     """
 
     name: str
@@ -78,10 +77,14 @@ class FrameList:
     subjects: tuple[str, ...]
     videos: NDArray[np.int64]
     numbers: NDArray[np.int64]
-    weights: NDArray[np.float64] | None = None
 
     def __len__(self) -> int:
         return len(self.paths)
+
+    @property
+    def weights(self) -> NDArray[np.float64]:
+        """(N,) w_n of eq. 10, from these labels."""
+        return au_weights(self.labels)
 
     def runs(self) -> list[slice]:
         """Rows of one video whose frame numbers rise by one; every row stands in exactly one run."""
@@ -115,9 +118,10 @@ def frame_list(
         numbers.append(frame.frame)
         videos.append(known.setdefault((frame.subject, frame.task), len(known)))
     regions = region_classes(labels, dataset.label_set.layout, dataset.label_set.aus)
-    try:
-        weights = au_weights(labels, dataset.label_set.codes) if train else None
-    except DataError as error:
-        raise DataError(f"{name}: {error}") from None
+    if train:
+        try:
+            au_weights(labels, dataset.label_set.codes)
+        except DataError as error:
+            raise DataError(f"{name}: {error}") from None
     rows, places = np.array(videos, np.int64), np.array(numbers, np.int64)
-    return FrameList(name, tuple(paths), labels, regions, tuple(subjects), rows, places, weights)
+    return FrameList(name, tuple(paths), labels, regions, tuple(subjects), rows, places)

@@ -84,7 +84,7 @@ def write_half(folder: Path, dataset: DatasetSpec, part: Part, fold: int, half: 
     _write(folder / dataset.list_file(part, "label", fold), (" ".join(map(str, row)) for row in half.labels.tolist()))
     rows = (" ".join(map(str, row)) for row in half.regions.tolist())
     _write(folder / dataset.list_file(part, "sub_label", fold), rows)
-    if part == "train" and half.weights is not None:
+    if part == "train":
         row = "\t".join(f"{weight:.6f}" for weight in half.weights)
         _write(folder / dataset.list_file(part, "weight", fold), [row])
 
@@ -175,14 +175,13 @@ def _check_regions(path: Path, half: FrameList, paths_file: Path) -> None:
 
 
 def _check_weights(path: Path, half: FrameList) -> None:
-    assert half.weights is not None
-    rows = _rows(path)
+    rows, weights = _rows(path), half.weights
     try:
         given = np.array([float(word) for row in rows for word in row.split()])
     except ValueError as error:
         raise DataError(f"{path.name}, line 1: expected numbers; {error}; remove the file, it follows") from None
-    if given.shape != half.weights.shape or not np.allclose(given, half.weights, rtol=0, atol=WEIGHT_TOLERANCE):
-        expected = " ".join(f"{weight:.6f}" for weight in half.weights)
+    if given.shape != weights.shape or not np.allclose(given, weights, rtol=0, atol=WEIGHT_TOLERANCE):
+        expected = " ".join(f"{weight:.6f}" for weight in weights)
         raise DataError(
             f"{path.name}, line 1: the training labels make the weights {expected}; got '{' '.join(rows):.200}'; "
             "correct them, or remove the file (it follows from the labels)"

@@ -2,20 +2,23 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from typing import Annotated
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
+from pydantic import Field
 
 from ...errors import ConfigError
+from ...modelfolder.strict import Share, strict
 
 Clip = NDArray[np.uint8]
+Factors = tuple[float, float]
 GREY_BGR = (0.114, 0.587, 0.299)
 SMALLEST_SIDE, LARGEST_PATCH = 0.35, 0.33  # of a clip that is shrunk, and of what covers it
 
 
-@dataclass(frozen=True)
+@strict
 class Augmentation:
     """How training clips vary; the paper's by default.
 
@@ -32,28 +35,23 @@ class Augmentation:
         hold: probability that a clip stands still, as stills are scored: one of its frames throughout, but for grain.
     """
 
-    scale: float = 256 / 224
-    flip: float = 0.5
-    brightness: tuple[float, float] = (0.6, 1.4)
-    contrast: tuple[float, float] = (0.6, 1.4)
-    saturation: tuple[float, float] = (0.6, 1.4)
-    turn_deg: float = 0.0
-    stretch: float = 0.0
-    light: float = 0.0
-    blur: float = 0.0
-    noise: float = 0.0
-    erase: float = 0.0
-    hold: float = 0.0
+    scale: Annotated[float, Field(ge=1, le=4)] = 256 / 224
+    flip: Share = 0.5
+    brightness: Factors = (0.6, 1.4)
+    contrast: Factors = (0.6, 1.4)
+    saturation: Factors = (0.6, 1.4)
+    turn_deg: Annotated[float, Field(ge=0, le=45)] = 0.0
+    stretch: Share = 0.0
+    light: Share = 0.0
+    blur: Share = 0.0
+    noise: Share = 0.0
+    erase: Share = 0.0
+    hold: Share = 0.0
 
     def __post_init__(self) -> None:
         ranges = (self.brightness, self.contrast, self.saturation)
-        if not (1 <= self.scale <= 4 and 0 <= self.flip <= 1 and all(0 <= low <= high for low, high in ranges)):
-            raise ConfigError(f"expected a scale in [1, 4], a flip in [0, 1] and rising ranges from 0; got {self}")
-        shares = (self.stretch, self.light, self.blur, self.noise, self.erase, self.hold)
-        if not (0 <= self.turn_deg <= 45 and all(0 <= share <= 1 for share in shares)):
-            raise ConfigError(
-                f"expected turn_deg in [0, 45], and stretch, light, blur, noise, erase, hold in [0, 1]; got {self}"
-            )
+        if not all(0 <= low <= high for low, high in ranges):
+            raise ConfigError(f"brightness, contrast and saturation: expected rising ranges from 0; got {ranges}")
 
 
 def resize(image: Clip, size_px: int) -> Clip:

@@ -36,13 +36,6 @@ def parsed_value(text: str) -> Any:
         raise ConfigError(f"'{text}' is not a YAML value; quote it") from None
 
 
-def to_yaml(content: dict[str, Any]) -> str:
-    """YAML in the order of `content`; tuples become lists."""
-    yaml = require("yaml", "train")
-    text: str = yaml.safe_dump(_plain(content), sort_keys=False, default_flow_style=None)
-    return text
-
-
 def with_floats(value: Any) -> Any:
     """Texts such as '1e-4' as the numbers that they are, wherever they stand in `value`."""
     if isinstance(value, dict):
@@ -50,12 +43,6 @@ def with_floats(value: Any) -> Any:
     if isinstance(value, list):
         return [with_floats(inner) for inner in value]
     return float(value) if isinstance(value, str) and FLOAT.fullmatch(value) else value
-
-
-def _plain(value: Any) -> Any:
-    if isinstance(value, dict):
-        return {key: _plain(inner) for key, inner in value.items()}
-    return [_plain(inner) for inner in value] if isinstance(value, list | tuple) else value
 
 
 def _parsed(text: str) -> Any:
