@@ -127,7 +127,7 @@ def test_a_missing_opencv_is_one_line(
         (("bp4d", "--raw", "missing", "--out", "out"), "is no folder; --raw wants"),
         (("disfa", "--raw", ".", "--out", "out"), "has no ActionUnit_Labels/"),
         (("bp4d", "--raw", ".", "--out", "out", "--size", "0"), "size_px must be greater than or equal to 1; got 0"),
-        (("missing.yaml", "--raw", ".", "--out", "out"), "'missing.yaml': cannot be read"),
+        (("missing.yaml", "--raw", ".", "--out", "out"), "'missing.yaml' cannot be read"),
     ],
 )
 def test_bad_input_is_one_line(

@@ -67,10 +67,10 @@ def noted_otherwise(path: Path, settings: dict[str, Any], but: tuple[str, ...] =
     if not path.exists():
         write_whole(path, as_json(settings), DataError)
     try:
-        earlier = dict(json.loads(path.read_text(encoding="utf-8")))
-    except (OSError, ValueError, TypeError) as error:
+        earlier = json.loads(path.read_text(encoding="utf-8"))
+        return {key: earlier.get(key) for key, now in settings.items() if key not in but and earlier.get(key) != now}
+    except (OSError, ValueError, AttributeError) as error:
         raise DataError(f"'{path}' cannot be read ({error}); take a new folder") from None
-    return {key: earlier.get(key) for key, now in settings.items() if key not in but and earlier.get(key) != now}
 
 
 def as_json(content: dict[str, Any]) -> bytes:
