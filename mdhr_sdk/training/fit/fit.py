@@ -146,8 +146,10 @@ class Keeper(pl.Callback):
     def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         module: Any = pl_module
         block = module.plan.blocks[trainer.current_epoch]
-        if block.last == module.plan.batches and is_validated(self.settings, block.epoch + 1):
-            self._validate(trainer, module, block.epoch + 1)
+        epochs, chosen = block.epoch + 1, self.settings.trainer
+        due = epochs % chosen.validate_every == 0 or epochs == chosen.epochs
+        if due and block.last == module.plan.batches:
+            self._validate(trainer, module, epochs)
         path = self.folder / CHECKPOINT  # written by the first process alone
         with whole(path, settled=True) if trainer.is_global_zero else contextlib.nullcontext(path) as part:
             trainer.save_checkpoint(part, weights_only=False)  # with the optimiser's state
@@ -199,11 +201,6 @@ def score(model: MDHR, data: Tested, settings: Settings, device: torch.device, r
     if wrong := np.flatnonzero(result[:, -1] != 1).tolist():
         raise TrainingError(f"{len(wrong)} frames, the first in row {wrong[0]}, were not scored once; check the lists")
     return result[:, :-1]
-
-
-def is_validated(settings: Settings, epochs: int) -> bool:
-    """Whether the model is validated after so many epochs."""
-    return epochs % settings.trainer.validate_every == 0 or epochs == settings.trainer.epochs
 
 
 def epoch_stem(folder: Path, epochs: int) -> Path:

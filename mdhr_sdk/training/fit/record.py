@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import importlib.metadata
 import json
 import logging
@@ -42,13 +43,11 @@ def note_surroundings(out: Path, record: dict[str, Any]) -> None:
     if starts and starts[-1] == now:
         return
     if starts:
-        changed = ", ".join(f"{key} {starts[-1].get(key)} -> {now.get(key)}" for key in _differing(starts[-1], now))
+        before = starts[-1]
+        differing = [key for key in {**before, **now} if before.get(key) != now.get(key)]
+        changed = ", ".join(f"{key} {before.get(key)} -> {now.get(key)}" for key in differing)
         log.warning(f"'{out}' goes on with {changed}: its figures are of neither alone")
     write_record(out, {**record, "starts": [*starts, now]})
-
-
-def _differing(first: dict[str, str], second: dict[str, str]) -> list[str]:
-    return [key for key in {**first, **second} if first.get(key) != second.get(key)]
 
 
 def surroundings() -> dict[str, str]:
@@ -61,8 +60,6 @@ def surroundings() -> dict[str, str]:
 def _versions() -> dict[str, str]:
     found = {}
     for name in PACKAGES:
-        try:
+        with contextlib.suppress(importlib.metadata.PackageNotFoundError):
             found[name] = importlib.metadata.version(name)
-        except importlib.metadata.PackageNotFoundError:
-            continue
     return found
