@@ -17,12 +17,9 @@ SAME = ("model", "clip_length", "preprocessing", "thresholds")
 def average(first: ModelFolder, second: ModelFolder, out: Path, share: float = 0.5, half: bool = False) -> ModelFolder:
     """Write a model whose weights lie between two others'.
 
-    What was rated of either (reliability) holds for neither, so no tier is carried over. Subjects that are noted of
-    either are noted of the mean.
+    Reliability tiers are not carried over, since they were measured of other weights; training subjects are, of both.
 
     Args:
-        first, second: models of one architecture, for the same clips.
-        out: a new folder.
         share: of the second in the mean, 0 to 1.
         half: store matrices in fp16.
 

@@ -6,8 +6,8 @@ from typing import NamedTuple
 
 import numpy as np
 
-from .kit import HEAD, Floats, Ints
-from .raster import FAR, Single, compiled, f32
+from ..kit import HEAD, Floats, Ints
+from .raster import Single, compiled, f32
 from .surface import ALBEDO, GLOSS, HEIGHT, NORMAL, OCCLUSION, PLACE, SHINE
 
 SHADOW_PX, SHADOW_CM, SHADOW_BIAS_CM = 224, 36.0, f32(0.3)
@@ -16,7 +16,16 @@ WRAP = np.array((0.35, 0.2, 0.14), np.float32)  # red light spreads farthest und
 
 
 class Light(NamedTuple):
-    """A scene's lights, in the directions of the picture; see `Lights`."""
+    """Three directional lights and an ambient one, in linear colours and in the directions of the picture.
+
+    Attributes:
+        directions: (3, 3) unit vectors towards the lights, the key light first.
+        colours: (3, 3) red, green, blue.
+        sky, ground: (3,) ambient light from above and below.
+        shadow: how dark the key light's cast shadow is, 0 to 1.
+        eye: (3,) where the camera is.
+        across, up: (3,) axes across the key light, of its shadow map.
+    """
 
     directions: Floats
     colours: Floats
@@ -133,8 +142,3 @@ def _shade_pixel(surface: Floats, y: int, x: int, material: int, shadows: Floats
             diffuse = max((cosine + WRAP[c]) / (f32(1) + WRAP[c]), f32(0)) * hollow * open_
             out[y, x, c] += light.colours[i, c] * (surface[y, x, ALBEDO + c] * diffuse + glint)
     out[y, x, 3] = f32(1)
-
-
-def empty_shadows() -> Floats:
-    """(SHADOW_PX, SHADOW_PX) with nothing in it."""
-    return np.full((SHADOW_PX, SHADOW_PX), FAR, np.float32)

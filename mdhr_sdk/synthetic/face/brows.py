@@ -1,10 +1,10 @@
-"""Skin that moves with the brows: the face model moves it most where raised brows are, and ours rest lower."""
+"""Brow movements, moved down: the face model makes them where raised brows are, and brows are painted lower."""
 
 from __future__ import annotations
 
 import numpy as np
 
-from .kit import LASHES, SKIN, FaceKit, Floats, Ints
+from ..kit import LASHES, SKIN, FaceKit, Floats, Ints
 from .skin import BROW_SHIFT
 
 # By how much movements come down, centimetres: raised brows then lie where all moves alike, and hardly thicken. What
@@ -18,7 +18,7 @@ INNER_BROWS = [20, 21, 22, 23]  # landmarks
 
 
 def with_low_brows(kit: FaceKit) -> Floats:
-    """(E, V, 3) the kit's expressions, those of the brows moved down towards where `paint_skin` lets brows grow."""
+    """(E, V, 3) the kit's expression shapes; those of the brows act lower, where `paint_skin` paints brows."""
     skin, lashes = (np.unique(kit.corner_vertex[kit.corner_material == part]) for part in (SKIN, LASHES))
     share = _drop(kit.neutral)
     moved = np.intersect1d(np.flatnonzero(share), np.concatenate([skin, lashes]))
@@ -41,7 +41,7 @@ def inner_brows(kit: FaceKit) -> Ints:
 
 
 def _drop(places: Floats) -> Floats:
-    """(N,) for (N, 3) places, from 0 at the lids and the hairline to 1 where brows are: how much of the drop it is."""
+    """(N,) share of the drop at (N, 3) places: 1 at the brows, 0 at the lids and the hairline."""
     beside = np.clip((np.abs(places[:, 0]) - BESIDE_CM[0]) / (BESIDE_CM[1] - BESIDE_CM[0]), 0, 1)
     begin, end = (a + (b - a) * beside for a, b in zip(LIDS_CM, OUTER_LIDS_CM, strict=True))
     rising = np.clip((places[:, 1] - begin) / (end - begin), 0, 1)
@@ -50,7 +50,7 @@ def _drop(places: Floats) -> Floats:
 
 
 def _mixing(wanted: Floats, places: Floats) -> Floats:
-    """(M, N) shares of N places in what is at M others: those near have the most."""
+    """(M, N) weights to interpolate from N places to M others; near places weigh most."""
     apart = np.square(wanted[:, None] - places[None]).sum(axis=2)
     share = np.exp((apart.min(axis=1, keepdims=True) - apart) / (2 * GRAIN_CM**2))
     mixing: Floats = (share / share.sum(axis=1, keepdims=True)).astype(np.float32)

@@ -7,8 +7,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from ..aus import LabelSet, label_set
-from .kit import FaceKit, Floats
+from ...aus import LabelSet, label_set
+from ..kit import FaceKit, Floats
 
 LABELS: LabelSet = label_set("synthetic")
 AUS = LABELS.aus

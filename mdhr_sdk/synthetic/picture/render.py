@@ -9,15 +9,15 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from .brows import inner_brows, with_low_brows
-from .kit import FaceKit, Floats
-from .paint import blurred, clipped, noise, powered
-from .person import Person, lip_gaps_cm
+from ..face.brows import inner_brows, with_low_brows
+from ..face.person import Person, lip_gaps_cm
+from ..face.wrinkles import wrinkle_strengths
+from ..kit import FaceKit, Floats
+from ..paint import blurred, clipped, noise, powered
 from .raster import FAR, blend_shapes, f32, rasterise, rasterise_depth, vertex_normals
-from .scene import PIVOT, Camera, Lights, Scene
-from .shading import SHADOW_CM, SHADOW_PX, Light, empty_shadows, illuminate
+from .scene import PIVOT, Camera, Scene
+from .shading import SHADOW_CM, SHADOW_PX, Light, illuminate
 from .surface import CHANNELS, STATIC, Look, surfaces
-from .wrinkles import wrinkle_strengths
 
 SUPERSAMPLING = 1.25
 
@@ -38,12 +38,7 @@ class View:
 
 
 class Renderer:
-    """Draws faces of one kit at one size. It keeps its buffers: not for two threads at once.
-
-    Args:
-        kit: the face model.
-        size: side of the square picture in pixels.
-    """
+    """Draws faces of one kit in pictures of `size` x `size`. It keeps its buffers: not for two threads at once."""
 
     def __init__(self, kit: FaceKit, size: int = 256) -> None:
         self.kit, self.size, self.side = kit, size, int(size * SUPERSAMPLING)
@@ -65,14 +60,7 @@ class Renderer:
         self._inner_brows = inner_brows(kit)
 
     def view(self, person: Person, camera: Camera, weights: Floats, pose_rad: Floats) -> View:
-        """Shape and turn the face.
-
-        Args:
-            person: who.
-            camera: from where.
-            weights: (E,) of the expression shapes.
-            pose_rad: (3,) yaw, pitch, roll.
-        """
+        """Shape the face by (E,) weights of its shapes, and turn it by (3,) yaw, pitch and roll."""
         vertices = np.empty_like(self.kit.neutral)
         blend_shapes(person.vertices, self._expressions, weights, vertices)
         turn = rotation(*pose_rad)
@@ -83,17 +71,15 @@ class Renderer:
         """(S, S, 3) red, green, blue in [0, 1], display-referred, before the sensor.
 
         Args:
-            person, scene: who and where.
-            view: of `view`.
             halves: (2, 15) intensities of the AUs in the left and the right half, which fold the skin.
-            pose_rad: (3,) as given to `view`.
+            pose_rad: as given to `view`.
         """
         kit = self.kit
         self._draw(view, 0, kit.lashes_from, clear=True)
         vertex_normals(view.vertices, self._vertex_triangles, self._normals)
         moving = np.concatenate([view.placed, self._normals @ rotation(*pose_rad).T], axis=1)
         strengths = wrinkle_strengths(halves, person.wrinkle_gain, person.wrinkles_at_rest)
-        light, look, triangles = light_of(scene.lights, scene.camera), look_of(person), kit.triangles
+        light, look, triangles = scene.lights, look_of(person), kit.triangles
         surfaces(
             self._shown, self._where, triangles, kit.corner_vertex, kit.corner_material, self._static, moving,
             person.texture, person.wrinkles, strengths, look, self._surface,
@@ -115,11 +101,11 @@ class Renderer:
         return view.points[self.kit.landmarks, :2] / np.float32(self.side / self.size)
 
     def lip_gap_cm(self, view: View) -> float:
-        """How far the lips are apart on average, upwards in the face: lips that are pressed past each other are not."""
+        """Mean vertical gap between the lips; 0 where they are pressed past each other."""
         return float(np.maximum(lip_gaps_cm(view.vertices[self.kit.landmarks]), 0).mean())
 
     def brow_cm(self, view: View) -> float:
-        """How high the inner ends of the brows are in the face, where most people's grow."""
+        """Height of the inner ends of the brows in the face, where most people's grow."""
         return float(view.vertices[self._inner_brows, 1].mean())
 
     def _draw(self, view: View, first: int, last: int, clear: bool) -> None:
@@ -130,7 +116,7 @@ class Renderer:
         rasterise(points, self.kit.triangles, first, last, not clear, self._depth, self._shown, self._where)
 
     def _shadows(self, view: View, light: Light) -> Floats:
-        shadows = empty_shadows()
+        shadows = np.full((SHADOW_PX, SHADOW_PX), FAR, np.float32)
         if light.shadow > 0:
             axes = np.stack([light.across, light.up, -light.directions[0]])
             points = view.placed @ axes.T
@@ -175,16 +161,6 @@ def look_of(person: Person) -> Look:
         person.colours.hair**2, person.colours.iris**2, f32(person.iris_radius_cm), person.teeth**2,
         person.cloth**2, f32(person.gloss[0]), f32(person.gloss[1]),
     )  # fmt: skip
-
-
-def light_of(lights: Lights, camera: Camera) -> Light:
-    """Lights for shading, with two axes across the key light for its shadow map."""
-    key = lights.directions[0].astype(np.float64)
-    across = np.cross((0.0, 1.0, 0.0) if abs(key[1]) < 0.9 else (1.0, 0.0, 0.0), key)
-    across /= np.linalg.norm(across)
-    eye = np.array((-camera.shift[0] * camera.height_cm, -camera.shift[1] * camera.height_cm, camera.distance_cm))
-    axes = (axis.astype(np.float32) for axis in (eye, across, np.cross(key, across)))
-    return Light(lights.directions, lights.colours, lights.sky, lights.ground, f32(lights.shadow), *axes)
 
 
 def behind_head(person: Person, scene: Scene, pose_rad: Floats, size: int) -> NDArray[np.float32]:

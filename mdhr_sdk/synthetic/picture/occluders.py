@@ -8,9 +8,9 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from .kit import Floats
-from .muscles import AUS
-from .paint import blurred, noise
+from ..face.muscles import AUS
+from ..kit import Floats
+from ..paint import blurred, noise
 
 # Landmarks that tell whether an AU can be seen at all.
 SEEN_AT = {
@@ -76,15 +76,13 @@ def _hand(rng: np.random.Generator) -> tuple[tuple[NDArray[np.float64], float], 
 def put_before(
     picture: Floats, occluder: Occluder, marks: Floats, time_s: float, light: float, rng: np.random.Generator
 ) -> tuple[Floats, Floats]:
-    """The picture with the occluder in it, and (S, S) where that hides it.
+    """The picture with the occluder in it, and the (S, S) mask of what it hides.
 
     Args:
         picture: (S, S, 3) in [0, 1].
-        occluder: what.
         marks: (68, 2) landmarks in pixels, which say where the face is and how wide.
         time_s: since the clip began.
         light: how bright it is there.
-        rng: of its texture.
     """
     size, width = len(picture), float(np.ptp(marks[:, 0]))
     middle = marks.mean(axis=0) + (occluder.at + occluder.velocity * time_s) * width

@@ -8,9 +8,9 @@ from collections.abc import Callable
 import numpy as np
 from numpy.typing import NDArray
 
-from .kit import Floats
+from ..kit import Floats
+from ..paint import Spots, blurred, curve, noise, stroke
 from .muscles import INDEX
-from .paint import Spots, blurred, curve, noise, stroke
 
 MASKS = ("inner brow", "outer brow", "glabella", "nose", "eye corner", "nasolabial", "chin", "dimple", "under eye")
 Maps = NDArray[np.uint8]

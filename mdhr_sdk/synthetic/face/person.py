@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from .kit import EAR_BEGINS_CM, EAR_TOP_CM, HEAD, SKIN, FaceKit, Floats, behind_hairline
+from ..kit import EAR_BEGINS_CM, EAR_TOP_CM, HEAD, SKIN, FaceKit, Floats, behind_hairline
 from .motion import rest_weights
 from .skin import Colours, draw_colours, paint_skin
 from .wrinkles import MASKS, paint_wrinkles
@@ -116,7 +116,7 @@ class Person:
 
 
 def _wrinkle_gain(rng: np.random.Generator) -> Floats:
-    """(9,) how much each kind of fold follows its AUs: if all did in everybody, folds alone would tell the AUs."""
+    """(9,) how much each kind of fold follows its AUs; often 0, so that folds alone do not give the AUs away."""
     deep = rng.uniform(0, 1, len(MASKS)) * (rng.random(len(MASKS)) >= UNMOVED)
     return deep.astype(np.float32)
 

@@ -38,7 +38,10 @@ def draw_distribution(labels: NDArray[np.int8], label_set: LabelSet) -> Figure:
     Args:
         labels: (n, N) in {0, 1, -1}.
     """
-    figure, axes = _figure(10, 4.6)
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(10, 4.6), dpi=130, facecolor="white", layout="constrained")
+    axes, known = figure.subplots(), (labels >= 0).sum(axis=0)
     places = np.arange(len(label_set.aus))
     kinds = ((1, "occurs", TRACKS[0]), (0, "does not", "#cbd5e1"), (-1, "unknown", "#f1f5f9"))
     shown = [(value, name, colour) for value, name, colour in kinds if (labels == value).any()]
@@ -47,9 +50,7 @@ def draw_distribution(labels: NDArray[np.int8], label_set: LabelSet) -> Figure:
         numbers = (labels == value).sum(axis=0)
         bars = axes.bar(places + (rank - (len(shown) - 1) / 2) * width, numbers, width * 0.94, label=name, color=colour)
         if value == 1:
-            shares = [
-                f"{100 * number / max(1, known):.0f} %" for number, known in zip(numbers, _known(labels), strict=True)
-            ]
+            shares = [f"{100 * number / max(1, all_):.0f} %" for number, all_ in zip(numbers, known, strict=True)]
             axes.bar_label(bars, shares, color=INK, fontsize=8.5, padding=2)
     names = [f"{code}\n{au_name(code).replace(' ', chr(10))}" for code in label_set.codes]
     axes.set_xticks(places, names, fontsize=8, color=INK)
@@ -77,9 +78,6 @@ def draw_weights(
         scales: numbers of the L scales.
         trained: an untrained model is said to be one.
         note: what else to say of the weights.
-
-    Raises:
-        InputError: the model has no adaptive weights.
     """
     if inspection.weights is None:
         raise InputError(
@@ -121,9 +119,6 @@ def draw_graph(
     """AUs on the face, filled where they are predicted, with the edges of the graph and their weights (figure 4).
 
     Args: as `draw_weights`; `thresholds` one an AU.
-
-    Raises:
-        InputError: the model has no graph.
     """
     if inspection.attention is None:
         raise InputError("the model has no graph; take one with graph=True")
@@ -174,17 +169,6 @@ def _halo() -> dict[str, Any]:
     from matplotlib.patheffects import withStroke
 
     return {"path_effects": [withStroke(linewidth=1.8, foreground="#0f172a")]}
-
-
-def _known(labels: NDArray[np.int8]) -> NDArray[np.int64]:
-    return np.asarray((labels >= 0).sum(axis=0), np.int64)
-
-
-def _figure(width_in: float, height_in: float) -> tuple[Figure, Axes]:
-    from matplotlib.figure import Figure
-
-    figure = Figure(figsize=(width_in, height_in), dpi=130, facecolor="white", layout="constrained")
-    return figure, figure.subplots()
 
 
 def _grid(rows: int, columns: int, inches: float = 1.9) -> tuple[Figure, list[list[Axes]]]:

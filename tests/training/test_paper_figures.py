@@ -12,8 +12,8 @@ import torch
 from mdhr_sdk.aus import ACTION_UNITS, label_set
 from mdhr_sdk.errors import ConfigError, InputError
 from mdhr_sdk.model import MDHR, build_mdhr, calibrate
-from mdhr_sdk.training.evaluate.figures import PLACES, draw_distribution, draw_graph, draw_weights
 from mdhr_sdk.training.evaluate.inspection import inspect
+from mdhr_sdk.training.evaluate.paper_figures import PLACES, draw_distribution, draw_graph, draw_weights
 from reference import clip
 
 

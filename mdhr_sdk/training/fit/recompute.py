@@ -20,9 +20,6 @@ def checkpoint_activations(backbone: nn.Module) -> int:
     """Make every block of a timm backbone keep only its input for the backward pass; returns how many there are.
 
     Gradients stay the same. So do BatchNorm's running statistics: the second pass leaves them alone.
-
-    Raises:
-        ConfigError: no block is known in this backbone.
     """
     blocks = [module for name, module in backbone.named_modules() if BLOCK.search(name)]
     inner = {id(child) for block in blocks for child in block.modules() if child is not block}
@@ -52,7 +49,7 @@ def _recompute(block: Any) -> None:
 
 @contextlib.contextmanager
 def _statistics_kept(norms: list[_BatchNorm]) -> Iterator[None]:
-    """The same pass, tensor for tensor, but that running statistics move by nothing."""
+    """Repeat a pass without changing the running statistics."""
     before = [(norm.momentum, norm.num_batches_tracked) for norm in norms]
     for norm in norms:
         norm.momentum = 0.0

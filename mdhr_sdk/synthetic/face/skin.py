@@ -8,8 +8,8 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from .kit import FaceKit, Floats
-from .paint import Spots, blurred, filled, noise, over, stroke
+from ..kit import FaceKit, Floats
+from ..paint import Spots, blurred, filled, noise, over, stroke
 
 # Skin from light to dark, as the square root of linear red, green and blue.
 TONES = np.array(

@@ -9,7 +9,7 @@ from typing import Any, TypeAlias, TypeVar, cast
 import numba
 import numpy as np
 
-from .kit import Floats, Ints
+from ..kit import Floats, Ints
 
 f32 = np.float32  # as in `f32(0.5)`: a plain 0.5 would turn all that it meets into double precision
 Single: TypeAlias = np.float32

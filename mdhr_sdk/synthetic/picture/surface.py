@@ -6,8 +6,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from .kit import EAR_BEGINS_CM, EAR_TOP_CM, EYE_SOCKET, EYEBALL, GUMS, HEAD, SKIN, SOCKET, TEETH, Floats, Ints
-from .kit import behind_hairline as plain_behind_hairline
+from ..kit import EAR_BEGINS_CM, EAR_TOP_CM, EYE_SOCKET, EYEBALL, GUMS, HEAD, SKIN, SOCKET, TEETH, Floats, Ints
+from ..kit import behind_hairline as plain_behind_hairline
 from .raster import Single, compiled, f32
 
 behind_hairline = compiled(plain_behind_hairline)

@@ -1,4 +1,4 @@
-"""What a face does in a clip: action units that rise, hold and fall, and everything that moves without being one."""
+"""What a face does in a clip: action units that rise, hold and fall, and movements that are no action units."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from .kit import FaceKit, Floats
+from ..kit import FaceKit, Floats
 from .muscles import AUS, INDEX, JAW_AT_1, side_weights
 
 Doubles = NDArray[np.float64]
@@ -83,16 +83,7 @@ def rest_weights(kit: FaceKit, rng: np.random.Generator) -> Floats:
 def clip_motion(
     kit: FaceKit, rng: np.random.Generator, times_s: Doubles, rest: Floats, lid: float, hard_cases: bool = True
 ) -> Motion:
-    """Draw a clip.
-
-    Args:
-        kit: the face model.
-        rng: decides everything.
-        times_s: (T,) rising moments of the frames.
-        rest: (E,) of `rest_weights`.
-        lid: how far the person's lids are lowered at rest.
-        hard_cases: whether cases of `HARD` are among the clips.
-    """
+    """Draw a clip with frames at (T,) rising moments, of a person with (E,) rest weights and lids lowered by `lid`."""
     span_s = max(float(times_s[-1] - times_s[0]), 1.0)
     case = str(rng.choice(["", *HARD], p=[1 - sum(HARD.values()), *HARD.values()])) if hard_cases else ""
     left, right = _action_curves(rng, times_s, span_s, case)
@@ -270,5 +261,5 @@ def _poses(rng: np.random.Generator, times_s: Doubles) -> Floats:
 
 
 def within(angles: Doubles, limits: Doubles) -> Doubles:
-    """Angles as they are while they are small, and below the limits however large."""
+    """Limit angles smoothly: small ones hardly change, large ones stay below the limits."""
     return angles / (1 + np.abs(angles / limits) ** LIMIT_POWER) ** (1 / LIMIT_POWER)

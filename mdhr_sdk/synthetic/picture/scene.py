@@ -8,8 +8,10 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from .kit import Floats
-from .paint import blurred, clipped, noise, powered
+from ..kit import Floats
+from ..paint import blurred, clipped, noise, powered
+from .raster import f32
+from .shading import Light
 
 FACE_HEIGHT_CM = 19.0
 GRAIN_SHIFTS = 64  # pixels by which the noise of two frames may be shifted, down and across
@@ -33,24 +35,6 @@ class Camera:
     height_cm: float
 
 
-@dataclass(frozen=True, eq=False)
-class Lights:
-    """Three directional lights and an ambient one, in linear colours.
-
-    Attributes:
-        directions: (3, 3) unit vectors towards the lights, the key light first.
-        colours: (3, 3) red, green, blue.
-        sky, ground: (3,) ambient light from above and below.
-        shadow: how dark the key light's cast shadow is, 0 to 1.
-    """
-
-    directions: Floats
-    colours: Floats
-    sky: Floats
-    ground: Floats
-    shadow: float
-
-
 @dataclass(frozen=True)
 class Sensor:
     """What happens after the light: see `expose`."""
@@ -69,7 +53,7 @@ class Scene:
     """One clip's surroundings."""
 
     camera: Camera
-    lights: Lights
+    lights: Light
     background: Floats
     sensor: Sensor
 
@@ -80,7 +64,7 @@ class Scene:
         focal, height = 1 / np.tan(angle / 2), FACE_HEIGHT_CM / fill
         shift = rng.normal(0, 0.03, 2)
         camera = Camera(height / 2 * focal, focal, (shift[0], shift[1]), height)
-        return cls(camera, _lights(rng), _background(rng, size), _sensor(rng, size))
+        return cls(camera, _lights(rng, camera), _background(rng, size), _sensor(rng, size))
 
 
 def _direction(azimuth: float, elevation: float) -> tuple[float, float, float]:
@@ -88,7 +72,7 @@ def _direction(azimuth: float, elevation: float) -> tuple[float, float, float]:
     return across * np.sin(azimuth), np.sin(elevation), across * np.cos(azimuth)
 
 
-def _lights(rng: np.random.Generator) -> Lights:
+def _lights(rng: np.random.Generator, camera: Camera) -> Light:
     side, dark = rng.random() < 0.2, rng.random() < 0.15
     key_from = rng.choice((-1, 1)) * rng.uniform(1.0, 1.7) if side else rng.uniform(-1.0, 1.0)
     directions = [
@@ -110,7 +94,13 @@ def _lights(rng: np.random.Generator) -> Lights:
     ground = dim * ambient * rng.uniform(0.35, 0.8) * (1 + rng.normal(0, 0.08, 3))
     shadow = rng.uniform(0.4, 1.0) if rng.random() < 0.7 else 0.0
     colours, sky, ground = (np.clip(a, 0, None).astype(np.float32) for a in (dim * colours, sky, ground))
-    return Lights(np.array(directions, np.float32), colours, sky, ground, shadow)
+    towards = np.array(directions, np.float32)
+    key = towards[0].astype(np.float64)
+    across = np.cross((0.0, 1.0, 0.0) if abs(key[1]) < 0.9 else (1.0, 0.0, 0.0), key)
+    across /= np.linalg.norm(across)
+    eye = np.array((-camera.shift[0] * camera.height_cm, -camera.shift[1] * camera.height_cm, camera.distance_cm))
+    axes = (axis.astype(np.float32) for axis in (eye, across, np.cross(key, across)))
+    return Light(towards, colours, sky, ground, f32(shadow), *axes)
 
 
 def _background(rng: np.random.Generator, size: int) -> Floats:
@@ -146,12 +136,7 @@ def _sensor(rng: np.random.Generator, size: int) -> Sensor:
 
 
 class Grain:
-    """The noise of a clip's frames: a part of one large sheet, another one each time, since new noise is dear.
-
-    Args:
-        rng: of the sheet and of the parts.
-        size: of the pictures.
-    """
+    """Sensor noise of a clip's frames: random parts of one large sheet, since new noise is slow to draw."""
 
     def __init__(self, rng: np.random.Generator, size: int) -> None:
         self._rng, self._size = rng, size
@@ -165,16 +150,12 @@ class Grain:
 
 
 def expose(picture: Floats, sensor: Sensor, drift_px: tuple[float, float], grain: Floats) -> NDArray[np.uint8]:
-    """What the camera makes of a picture.
+    """What the camera makes of a picture: (S, S, 3) uint8 BGR.
 
     Args:
         picture: (S, S, 3) red, green, blue in [0, 1], display-referred.
-        sensor: the clip's.
         drift_px: how far the face moves while the shutter is open, right and down.
         grain: (S, S, 3) normal noise.
-
-    Returns:
-        (S, S, 3) uint8 BGR.
     """
     size = len(picture)
     if np.hypot(*drift_px) > 1:

@@ -1,21 +1,22 @@
-"""A labelled clip from a seed: a person, a scene, movements, and every frame with what is true of it."""
+"""A labelled clip from a seed: person, scene, movements, and the true labels of every frame."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, replace
-from typing import Any
+from dataclasses import dataclass, field
+from typing import Annotated, Any
 
 import numpy as np
 from numpy.typing import NDArray
+from pydantic import Field
 
-from ..errors import ConfigError
+from ..modelfolder.strict import strict
+from .face.motion import Motion, clip_motion
+from .face.muscles import INDEX, LIP_GAP_AT_1_CM, OCCURS_FROM
+from .face.person import Person
 from .kit import Floats
-from .motion import Motion, clip_motion
-from .muscles import INDEX, LIP_GAP_AT_1_CM, OCCURS_FROM
-from .occluders import Occluder, draw_occluder, glasses_points, hidden_units, put_before, put_glasses
-from .person import Person
-from .render import Renderer, project, rotation
-from .scene import PIVOT, Grain, Scene, expose
+from .picture.occluders import Occluder, draw_occluder, glasses_points, hidden_units, put_before, put_glasses
+from .picture.render import Renderer, project, rotation
+from .picture.scene import PIVOT, Grain, Scene, expose
 
 UNKNOWN = -1
 MOST_FRAMES = 1000  # all of a clip's vertices are kept while it is made, 1 MB a frame
@@ -23,13 +24,7 @@ BROAD_SMILE = 0.5  # of AU12, from which the upper lip rises with it
 BROW_RISE_CM = 0.05  # of the inner brows, from which AU1 can be seen
 
 
-def expect(what: str, value: float, low: float, high: float) -> None:
-    """Raise ConfigError unless a setting lies between two bounds."""
-    if not low <= value <= high:
-        raise ConfigError(f"{what}: expected {low:,} to {high:,}; got {value}")
-
-
-@dataclass(frozen=True)
+@strict
 class ClipOptions:
     """What kind of clips are made.
 
@@ -37,22 +32,13 @@ class ClipOptions:
         frames: T, frames a clip.
         spacing_s: seconds from one frame to the next: 0.04 is a video, 0.5 gives frames that differ.
         size_px: side of the square picture.
-        wear: glasses, hands and other things before the face.
         hard_cases: toothy smiles, speech, closed eyes, squints, faces at rest, on purpose.
-        degrade: blur, noise, compression, colour casts.
     """
 
-    frames: int = 24
-    spacing_s: float = 0.04
-    size_px: int = 256
-    wear: bool = True
+    frames: Annotated[int, Field(ge=1, le=MOST_FRAMES)] = 24
+    spacing_s: Annotated[float, Field(ge=0.001, le=60)] = 0.04
+    size_px: Annotated[int, Field(ge=64, le=2048)] = 256
     hard_cases: bool = True
-    degrade: bool = True
-
-    def __post_init__(self) -> None:
-        expect("frames of a clip", self.frames, 1, MOST_FRAMES)
-        expect("seconds between frames", self.spacing_s, 0.001, 60)
-        expect("pixels of a picture's side", self.size_px, 64, 2048)
 
 
 @dataclass(frozen=True, eq=False)
@@ -78,18 +64,9 @@ class SyntheticClip:
 
 
 def render_clip(renderer: Renderer, person: Person, clip: int, options: ClipOptions) -> SyntheticClip:
-    """Clip number `clip` of a person; the same arguments give the same bytes.
-
-    Args:
-        renderer: of pictures of `options.size_px`.
-        person: who.
-        clip: which, from 0.
-        options: what kind.
-    """
+    """Clip number `clip`, from 0, of a person; the same arguments give the same bytes."""
     kit, rng = renderer.kit, np.random.default_rng((person.seed, 2, clip))
     scene, occluder = Scene.draw(rng, renderer.size), draw_occluder(rng, person.colours.skin)
-    if not options.wear:
-        person, occluder = replace(person, glasses=None), None
     times_s = np.arange(options.frames) * options.spacing_s
     motion = clip_motion(kit, rng, times_s, person.rest, person.lid, options.hard_cases)
     views = [
@@ -143,8 +120,6 @@ def _with_glasses(renderer: Renderer, person: Person, scene: Scene, picture: Flo
 def _seen(
     picture: Floats, scene: Scene, marks: Floats, index: int, options: ClipOptions, grain: Grain
 ) -> NDArray[np.uint8]:
-    if not options.degrade:
-        return (np.clip(picture, 0, 1)[..., ::-1] * 255 + 0.5).astype(np.uint8)
     drift = (0.0, 0.0)
     if options.spacing_s < 0.1 and len(marks) > 1:  # half of a frame's time the shutter is open
         other = max(index - 1, 0)
