@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ...errors import BackendError, InputError, ModelFolderError, require
-from ...modelfolder.artefacts import artefact, export_command, no_artefact, parity_entry
+from ...modelfolder.artefacts import artefact
 from ...modelfolder.folder import ModelFolder
 from ...ops import DeviceArray
 from ...ops.views import CPU
@@ -39,9 +39,6 @@ class OnnxRuntimeBackend(Backend):
     """
 
     provider: str
-
-    def no_file(self, folder: ModelFolder, graph: str, options: SessionOptions) -> str | None:
-        return no_onnx(folder, graph, options.precision, self.name)
 
     def unfit(self, options: SessionOptions) -> str | None:
         if importlib.util.find_spec("onnxruntime") is None:
@@ -68,12 +65,6 @@ ONNXRUNTIME = OnnxRuntimeBackend("onnxruntime", ("cuda", "cpu"), PRECISIONS, SUF
 ONNXRUNTIME_TENSORRT = OnnxRuntimeBackend(
     "onnxruntime-tensorrt", ("cuda",), PRECISIONS, SUFFIX, auto=False, provider=TENSORRT
 )
-
-
-def no_onnx(folder: ModelFolder, graph: str, precision: str, backend: str) -> str | None:
-    """Why there is no ONNX file of a graph that a backend may run; None if there is."""
-    name, remedy = artefact(graph, precision, SUFFIX), export_command(folder, "onnx", graph, precision)
-    return no_artefact(folder, name, remedy, parity_entry(backend, precision))
 
 
 class OnnxRuntimeSession(Session):

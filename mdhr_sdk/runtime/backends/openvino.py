@@ -15,16 +15,13 @@ from ...modelfolder.artefacts import artefact
 from ...modelfolder.folder import ModelFolder
 from ..session import Arrays, Session, SessionOptions, check_inputs, graph_specs
 from .backend import Backend
-from .onnxruntime import SUFFIX, no_onnx
+from .onnxruntime import SUFFIX
 
 HINTS = {"fp32": "f32", "bf16": "bf16", "int8": "f32"}  # of what a graph leaves open: int8 stands in the graph itself
 
 
 class OpenVINOBackend(Backend):
     """OpenVINO on the CPU."""
-
-    def no_file(self, folder: ModelFolder, graph: str, options: SessionOptions) -> str | None:
-        return no_onnx(folder, graph, options.precision, self.name)
 
     def unfit(self, options: SessionOptions) -> str | None:
         if importlib.util.find_spec("openvino") is None:
