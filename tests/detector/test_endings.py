@@ -8,38 +8,20 @@ import weakref
 from collections.abc import Iterator
 from pathlib import Path
 
-import cv2
 import numpy as np
 import pytest
 
-from fakes import (
-    CODES,
-    CONFIG,
-    INFO,
-    LENGTH,
-    PATTERN,
-    FakeMesher,
-    FakeSession,
-    level,
-    picture,
-    values,
-    video,
-    wanted,
-)
+from fakes import CODES, LENGTH, PATTERN, FakeMesher, FakeSession, level, picture, values, video, wanted, write_film
 from mdhr_sdk import AUDetector, Results
-from mdhr_sdk.errors import BackendError, ConfigError, InputError, SourceError, SupersededError, TruncatedSourceError
+from mdhr_sdk.errors import BackendError, InputError, SourceError, SupersededError, TruncatedSourceError
 from mdhr_sdk.vision import Face, Source
 
 
 @pytest.fixture
 def cut_video(tmp_path: Path) -> Path:
     """An AVI that declares 30 frames with a face each and breaks off after about two thirds."""
-    path = tmp_path / "cut.avi"
-    writer = cv2.VideoWriter(str(path), cv2.CAP_FFMPEG, cv2.VideoWriter_fourcc(*"MJPG"), 25.0, (192, 64))
-    for index in range(30):
-        noise = np.random.default_rng(index).integers(100, 200, (64, 192, 3), dtype=np.uint8)
-        writer.write(noise)  # so that every frame takes about as many bytes
-    writer.release()
+    noise = np.random.default_rng(0).integers(100, 200, (30, 64, 192, 3), dtype=np.uint8)
+    path = write_film(tmp_path / "cut.avi", list(noise), "MJPG")  # every frame takes about as many bytes
     data = path.read_bytes()
     path.write_bytes(data[: len(data) * 2 // 3])
     return path
@@ -157,24 +139,6 @@ def test_an_answer_that_is_not_finite_is_an_error(session: FakeSession, detector
         detector.predict(video([{0}] * 5))
 
 
-@pytest.mark.parametrize(
-    ("arguments", "message"),
-    [
-        ({"max_faces": 0}, "max_faces"),
-        ({"max_faces": 2.0}, "max_faces"),
-        ({"max_faces": True}, "max_faces must be an integer of at least 1; got True"),
-        ({"face_model": "none.task"}, r"none\.task"),
-        ({"thresholds": {"AU12": None}}, "AU12"),
-        ({"thresholds": {"AU12": "0.5"}}, "AU12"),
-        ({"thresholds": [0.5]}, "by code"),
-        ({"thresholds": 0.3}, "by code"),
-    ],
-)
-def test_bad_arguments_show_when_the_detector_is_made(session: FakeSession, arguments: dict, message: str):
-    with pytest.raises((ConfigError, SourceError), match=message):
-        AUDetector(CONFIG, session, INFO, **arguments)
-
-
 def test_where_the_model_fails_only_the_sources_before_are_complete(
     session: FakeSession, detector: AUDetector, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ):
@@ -228,12 +192,7 @@ def test_ctrl_c_before_the_last_source_is_open(detector: AUDetector):
 
 @pytest.fixture
 def film(tmp_path: Path) -> Path:
-    path = tmp_path / "film.avi"
-    writer = cv2.VideoWriter(str(path), cv2.CAP_FFMPEG, cv2.VideoWriter_fourcc(*"MJPG"), 25.0, (192, 64))
-    for index in range(60):
-        writer.write(picture(index % 5, {0}))
-    writer.release()
-    return path
+    return write_film(tmp_path / "film.avi", [picture(index % 5, {0}) for index in range(60)], "MJPG")
 
 
 def finders() -> list[threading.Thread]:

@@ -144,19 +144,26 @@ def test_thresholds_are_the_folders_unless_given(session: FakeSession, meshers: 
 
 
 @pytest.mark.parametrize(
-    ("thresholds", "hint"),
+    ("arguments", "hint"),
     [
-        ({"AU99": 0.5}, r"no threshold for 'AU99': this model scores AU01, AU02"),
-        ({"AU10": 0.5}, "AU10"),
-        ({"12": 0.5}, "'12'"),
-        ({"AU12": 1.1}, r"AU12 must lie in \[0, 1\]; got 1.1"),
-        ({"AU12": -0.1}, "AU12"),
-        ({"AU12": float("nan")}, "AU12"),
+        ({"thresholds": {"AU99": 0.5}}, r"no threshold for 'AU99': this model scores AU01, AU02"),
+        ({"thresholds": {"12": 0.5}}, "'12'"),
+        ({"thresholds": {"AU12": 1.1}}, r"AU12 must lie in \[0, 1\]; got 1.1"),
+        ({"thresholds": {"AU12": -0.1}}, "AU12"),
+        ({"thresholds": {"AU12": float("nan")}}, "AU12"),
+        ({"thresholds": {"AU12": None}}, "AU12"),
+        ({"thresholds": {"AU12": "0.5"}}, "AU12"),
+        ({"thresholds": [0.5]}, "by code"),
+        ({"thresholds": 0.3}, "by code"),
+        ({"max_faces": 0}, "max_faces"),
+        ({"max_faces": 2.0}, "max_faces"),
+        ({"max_faces": True}, "max_faces must be an integer of at least 1; got True"),
+        ({"face_model": "none.task"}, r"none\.task"),
     ],
 )
-def test_bad_thresholds_are_refused(session: FakeSession, thresholds: dict, hint: str):
-    with pytest.raises(ConfigError, match=hint):
-        AUDetector(CONFIG, session, INFO, thresholds=thresholds)
+def test_bad_arguments_show_when_the_detector_is_made(session: FakeSession, arguments: dict, hint: str):
+    with pytest.raises((ConfigError, SourceError), match=hint):
+        AUDetector(CONFIG, session, INFO, **arguments)
 
 
 def test_close_frees_everything_and_may_come_twice(session: FakeSession, meshers: list[FakeMesher]):

@@ -87,8 +87,8 @@ def test_a_cuda_error_is_named(gpu_machine, function: str, call) -> None:
 def test_pycudas_errors_are_ours(gpu_machine) -> None:
     fake = gpu_machine(package="pycuda.driver").cuda
     memory = open_memory(0)
-    fake.fail["mem_alloc"] = CudaError.cudaErrorMemoryAllocation
-    with pytest.raises(BackendError, match="cuMemAlloc failed: out of memory"), memory.active():
+    fake.fail["cudaMalloc"] = CudaError.cudaErrorMemoryAllocation
+    with pytest.raises(BackendError, match="CUDA: cudaMalloc failed: cudaErrorMemoryAllocation"), memory.active():
         memory.device(100)
     assert sys.modules["pycuda.driver"].pushed == 0, "the context is left as it was found"
     memory.close()
