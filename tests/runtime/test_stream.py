@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import shutil
-import subprocess
-import sys
 from collections.abc import Hashable
 from pathlib import Path
 from typing import Any
@@ -175,27 +173,6 @@ def test_bad_input_says_what_is_wanted(folder: ModelFolder) -> None:
     with pytest.raises(InputError, match="expected the inputs"):
         scorer.push_features([0], {})
     assert scorer.push({}) == [] and scorer.finish() == [] and scorer.keys == ()
-
-
-def test_weights_that_do_not_fit_are_refused(folder: ModelFolder, tmp_path: Path) -> None:
-    with pytest.raises(BackendError, match=r"mdhr export .* --graph encoder"):
-        open_scorer(folder_of(tmp_path / "bare"), "onnxruntime")
-
-
-def test_streaming_an_exported_folder_needs_no_torch(exported: ModelFolder) -> None:
-    code = f"""
-import sys
-sys.modules.update(dict.fromkeys(("torch", "timm", "onnx"), None))
-import numpy as np
-from mdhr_sdk.modelfolder.folder import ModelFolder
-from mdhr_sdk.runtime.stream.scorer import StreamScorer
-from mdhr_sdk.runtime.stream.stream_graphs import StreamGraphs
-scorer = StreamScorer(StreamGraphs.open(ModelFolder.open({str(exported.path)!r}), "onnxruntime"))
-frame = np.zeros((3, {SIZE}, {SIZE}), np.float32)
-print(sum(len(scorer.push({{0: frame}})) for _ in range({T})) + len(scorer.finish()))
-"""
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
-    assert (done.stdout.strip(), done.returncode) == (str(T), 0), done.stderr
 
 
 @pytest.mark.parametrize("graph", ["relations", "temporal"])
