@@ -41,10 +41,6 @@ def test_a_clip_array(detector: AUDetector, session: FakeSession):
     assert results.timings_s == detector.timings_s and min(results.timings_s.values()) > 0
 
 
-def test_a_generator_of_frames(detector: AUDetector):
-    assert values(detector.predict(image for image in video(PATTERN))) == wanted(PATTERN)
-
-
 def test_a_single_image_is_a_clip_of_one_frame(detector: AUDetector, session: FakeSession):
     results = detector.predict(picture(3, {0, 2}))
     assert [sorted(frame) for frame in values(results)] == [[0, 1]]
@@ -97,13 +93,6 @@ def test_stream_is_lazy_and_at_most_a_clip_behind(detector: AUDetector):
         assert frame.index == position
         assert read - 1 - position <= LENGTH - 1
     assert read == len(PATTERN)
-
-
-def test_a_stream_may_be_left_halfway(detector: AUDetector):
-    stream = detector.predict(video(PATTERN), stream=True)
-    assert [next(stream).index for _ in range(2)] == [0, 1]
-    del stream
-    assert values(detector.predict(video(PATTERN))) == wanted(PATTERN), "nothing of it is left"
 
 
 def test_the_same_again(detector: AUDetector, meshers: list[FakeMesher]):
@@ -171,11 +160,6 @@ def test_close_frees_everything_and_may_come_twice(session: FakeSession, meshers
         detector.predict([video([{0}]), picture(0, {0})])
         detector.close()
     assert session.closed and [mesher.closed for mesher in meshers] == [True, True]
-
-
-def test_repr_names_model_and_backend(detector: AUDetector):
-    assert repr(detector) == "AUDetector(disfa none, fake fp32 on cpu, 8 AUs)"
-    assert detector.codes == CODES
 
 
 @pytest.mark.parametrize("source", [None, 1.5, np.zeros((4, 4), np.uint8), [], "no/such/file.mp4", "*.nothing"])

@@ -80,7 +80,6 @@ def test_from_pretrained_says_what_it_opened(real: AUDetector, tiny_onnx_folder:
     [
         (lambda folder: AUDetector.from_pretrained(folder / "none"), ModelFolderError, "does not exist"),
         (lambda folder: AUDetector.from_pretrained(folder, "onnxruntime"), BackendError, r"clip\.onnx"),
-        (lambda folder: AUDetector.from_pretrained(folder, "tpu"), BackendError, "unknown backend"),
         (lambda folder: AUDetector.from_pretrained(folder, device="tpu"), BackendError, "unknown device"),
         (lambda folder: AUDetector.from_pretrained(folder, threads=0), BackendError, "threads"),
         (lambda folder: AUDetector.from_pretrained(folder, thresholds={"AU09": 0.5}), ConfigError, "AU09"),

@@ -80,13 +80,6 @@ def test_widths_follow_the_backbone(backbone: str) -> None:
     torch.testing.assert_close(released.scores, cached.scores, atol=1e-5, rtol=0)
 
 
-def test_default_widths_are_the_released_ones() -> None:
-    with torch.device("meta"):
-        model = build_mdhr("bp4d", "resnet18")
-    assert model.encoder.projection_width == 512
-    assert model.config.au_width == 512
-
-
 @pytest.fixture(scope="module")
 def exact() -> MDHR:
     """In double precision, so that only the algebra is compared."""

@@ -40,13 +40,18 @@ def model(folder: ModelFolder) -> MDHR:
     return load_model(folder)
 
 
-@pytest.mark.parametrize("lookahead", range(T))
-def test_every_lookahead_is_the_clip_models_window(folder: ModelFolder, model: MDHR, lookahead: int) -> None:
-    frames = video(2 * T + 3)
-    scorer = open_scorer(folder, "torch", lookahead)
-    scores = streamed(scorer, frames)
-    assert [score.frame for score in scores] == list(range(len(frames)))
-    assert [score.delay_frames for score in scores] == [min(lookahead, len(frames) - 1 - i) for i in range(len(frames))]
+WHOLE = [(lookahead, 2 * T + 3) for lookahead in range(T)]
+SHORT = [(lookahead, count) for lookahead in (0, SETTLED, T - 1) for count in (1, 2, SETTLED, SETTLED + 1, T - 1)]
+
+
+@pytest.mark.parametrize(("lookahead", "count"), [*WHOLE, *SHORT])
+def test_every_lookahead_is_the_clip_models_window(
+    folder: ModelFolder, model: MDHR, lookahead: int, count: int
+) -> None:
+    frames = video(count)
+    scores = streamed(open_scorer(folder, "torch", lookahead), frames)
+    assert [score.frame for score in scores] == list(range(count))
+    assert [score.delay_frames for score in scores] == [min(lookahead, count - 1 - i) for i in range(count)]
     np.testing.assert_allclose([score.scores for score in scores], expected(model, frames, lookahead), atol=1e-5)
 
 
@@ -59,16 +64,6 @@ def test_scores_that_are_known_before_they_are_due_are_held(tmp_path: Path, mode
     assert [score.delay_frames for score in scores] == [min(lookahead, 24 - i) for i in range(25)]
     wanted = expected(model, frames, lookahead, length=11)
     np.testing.assert_allclose([score.scores for score in scores], wanted, atol=1e-5)
-
-
-@pytest.mark.parametrize("lookahead", [0, SETTLED, T - 1])
-@pytest.mark.parametrize("count", [1, 2, SETTLED, SETTLED + 1, T - 1])
-def test_short_streams_have_the_window_that_there_is(
-    folder: ModelFolder, model: MDHR, lookahead: int, count: int
-) -> None:
-    frames = video(count)
-    scores = streamed(open_scorer(folder, "torch", lookahead), frames)
-    np.testing.assert_allclose([score.scores for score in scores], expected(model, frames, lookahead), atol=1e-5)
 
 
 @pytest.mark.parametrize("backend", ["onnxruntime", "openvino"])
