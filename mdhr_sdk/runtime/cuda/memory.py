@@ -101,7 +101,9 @@ class CudaBindings:
         try:
             record()
         except BaseException:
-            self._runtime.cudaStreamEndCapture(self._stream)  # the stream is usable again, the graph is not
+            error, *graph = self._runtime.cudaStreamEndCapture(self._stream)  # the stream is usable again
+            if int(error) == 0:
+                self._hold("cudaGraphDestroy", graph[0])
             raise
         graph = self._hold("cudaGraphDestroy", self._call("cudaStreamEndCapture", self._stream))
         runnable = self._hold("cudaGraphExecDestroy", self._call("cudaGraphInstantiate", graph, 0))
