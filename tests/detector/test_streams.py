@@ -8,6 +8,7 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
@@ -17,7 +18,7 @@ import pandas as pd
 import pytest
 
 from fake_streams import camera, of_each, streaming
-from fakes import CONFIG, INFO, FakeMesher, FakeSession, picture, values, video, write_film
+from fakes import CONFIG, INFO, FakeMesher, FakeSession, picture, readers, values, video, write_film
 from mdhr_sdk import AUDetector
 from mdhr_sdk.errors import ConfigError, InputError, SourceError, SupersededError
 from mdhr_sdk.vision import Source
@@ -36,10 +37,6 @@ def until(true: Callable[[], bool]) -> None:
     while not true():
         assert time.monotonic() < until_s, "it never came"
         time.sleep(0.001)
-
-
-def readers() -> list[threading.Thread]:
-    return [thread for thread in threading.enumerate() if thread.name.startswith("mdhr reads ")]
 
 
 @pytest.mark.parametrize("others", [0, 1])
@@ -233,24 +230,18 @@ def test_closing_the_detector_wakes_who_waits(detector: AUDetector) -> None:
         yield picture(0, {0})
         silent.wait(WAIT_S)
 
-    told: list[BaseException] = []
     begun = detector.stream(camera(mute(), hasty=True), 0)
     next(begun)
 
-    def wait() -> None:
-        with pytest.raises(SupersededError) as caught:
-            next(begun)
-        told.append(caught.value)
-
-    waits = threading.Thread(target=wait)
-    waits.start()
-    until(lambda: detector._turns._lock.locked())
-    with pytest.raises(InputError, match="one thread at a time; got a second one"):
-        detector.predict(video([{0}]))
-    threading.Timer(0.05, silent.set).start()
-    detector.close()
-    waits.join(WAIT_S)
-    assert len(told) == 1
+    with ThreadPoolExecutor(1) as other:
+        waits = other.submit(next, begun)
+        until(lambda: detector._turns._lock.locked())
+        with pytest.raises(InputError, match="one thread at a time; got a second one"):
+            detector.predict(video([{0}]))
+        threading.Timer(0.05, silent.set).start()
+        detector.close()
+        with pytest.raises(SupersededError):
+            waits.result(WAIT_S)
     with pytest.raises(InputError, match="closed"):
         detector.stream(video([{0}]))
 
@@ -264,14 +255,16 @@ def test_the_old_name_still_works_and_says_what_to_write(detector: AUDetector) -
     assert told[0].filename == __file__
 
 
-PRELUDE = """
-import itertools, os, time
+DETECTOR = """
+import http.server, itertools, os, threading, time
+import cv2
 from fakes import FakeMesher, picture, video
 from fake_streams import camera, streaming
 import mdhr_sdk.detector
 mdhr_sdk.detector.FaceMesher = FakeMesher
 detector = streaming()
-
+"""
+BEGUN = """
 def endless():
     for index in itertools.count():
         time.sleep(0.002)
@@ -307,19 +300,12 @@ raise SystemExit(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))
 @pytest.mark.parametrize("case", ENDINGS)
 def test_the_end_of_a_process_is_clean(case: str) -> None:
     code, status, said = ENDINGS[case]
-    done = run_python("-W", "ignore", "-c", PRELUDE + code)
+    done = run_python("-W", "ignore", "-c", DETECTOR + BEGUN + code)
     assert done.returncode == status, done.stderr
     assert done.stderr.rstrip().endswith(said) and ("FATAL" not in done.stderr) and (said or not done.stderr)
 
 
 MJPEG = """
-import http.server, threading, time
-import cv2
-from fakes import FakeMesher, picture
-from fake_streams import streaming
-import mdhr_sdk.detector
-mdhr_sdk.detector.FaceMesher = FakeMesher
-
 class Camera(http.server.BaseHTTPRequestHandler):
     def do_GET(self):
         self.send_response(200)
@@ -340,7 +326,7 @@ class Camera(http.server.BaseHTTPRequestHandler):
 server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Camera)
 server.daemon_threads = True
 threading.Thread(target=server.serve_forever, daemon=True).start()
-stream = streaming().stream([f"http://127.0.0.1:{server.server_address[1]}/live"], 0)
+stream = detector.stream([f"http://127.0.0.1:{server.server_address[1]}/live"], 0)
 for frame in stream:
     if frame.index == 3:
         break
@@ -349,5 +335,5 @@ print("left the loop", flush=True)
 
 
 def test_a_live_stream_that_is_left_by_break_does_not_abort_the_process() -> None:
-    done = run_python("-c", MJPEG)
+    done = run_python("-c", DETECTOR + MJPEG)
     assert (done.returncode, done.stdout.strip()) == (0, "left the loop"), done.stderr

@@ -8,21 +8,11 @@ import tracemalloc
 import numpy as np
 import pytest
 
-from mdhr_sdk.model import MDHR, load_model
+from mdhr_sdk.model import MDHR
 from mdhr_sdk.modelfolder.folder import ModelFolder
 from mdhr_sdk.ops import DynamicsParameters
 from mdhr_sdk.runtime.stream.rings import HostDynamics, RingSettings
-from streams import SETTLED, K, T, expected, folder_of, open_scorer, streamed, video
-
-
-@pytest.fixture(scope="module")
-def folder(tmp_path_factory: pytest.TempPathFactory) -> ModelFolder:
-    return folder_of(tmp_path_factory.mktemp("rings") / "small")
-
-
-@pytest.fixture(scope="module")
-def model(folder: ModelFolder) -> MDHR:
-    return load_model(folder)
+from streams import SETTLED, K, T, expected, open_scorer, streamed, video
 
 
 @pytest.mark.parametrize(("dtype", "bound"), [("float16", 6e-5), ("bfloat16", 5e-4)])

@@ -23,21 +23,11 @@ from streams import SETTLED, SIZE, K, T, expected, folder_of, open_scorer, small
 
 
 @pytest.fixture(scope="module")
-def folder(tmp_path_factory: pytest.TempPathFactory) -> ModelFolder:
-    return folder_of(tmp_path_factory.mktemp("stream") / "small")
-
-
-@pytest.fixture(scope="module")
 def exported(folder: ModelFolder) -> ModelFolder:
     from mdhr_sdk.deploy import export_graphs
 
     export_graphs(folder.path, graphs=["encoder", "relations", "temporal"])
     return ModelFolder.open(folder.path)
-
-
-@pytest.fixture(scope="module")
-def model(folder: ModelFolder) -> MDHR:
-    return load_model(folder)
 
 
 WHOLE = [(lookahead, 2 * T + 3) for lookahead in range(T)]
