@@ -159,8 +159,10 @@ class _Builder:
         return self._trt.settings[-1]
 
     def create_optimization_profile(self) -> Any:
-        shapes: dict[str, tuple[tuple[int, ...], ...]] = {}
-        return SimpleNamespace(shapes=shapes, set_shape=lambda name, *three: shapes.update({name: three}))
+        shapes: dict[str, list[list[int]]] = {}
+        return SimpleNamespace(
+            shapes=shapes, set_shape=lambda name, *three: shapes.update({name: [list(shape) for shape in three]})
+        )
 
     def build_serialized_network(self, network: _Network, settings: _Settings) -> bytes | None:
         if "build_serialized_network" in self._trt.refuse or not settings.profile:
