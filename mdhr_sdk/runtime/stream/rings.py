@@ -43,17 +43,6 @@ class Window(NamedTuple):
     nodes: Array
 
 
-class Ring(Protocol):
-    """One face's memory; `RingSettings` pushes and finishes several at once.
-
-    Each time that is followed by one `windows` with the nodes of the rows that the ring gave.
-    """
-
-    def windows(self, nodes: Array) -> Iterator[Window]:
-        """The frames that can now be scored, in order."""
-        ...
-
-
 class Dynamics(Protocol):
     """The motion path of settled rings (eq. 2-5): what a ring keeps of it, and the kernel that goes one frame on.
 
@@ -177,6 +166,7 @@ class SettledRing:
         self.ended = False
 
     def windows(self, nodes: Array) -> Iterator[Window]:
+        """The frames that can now be scored, in order, with the nodes of the rows that were given last."""
         for one in nodes:
             yield from self._window(one)
         if self.ended and self._nodes:
@@ -306,3 +296,6 @@ class WindowRing:
         for level in self._maps:
             level[:, :keep] = level[:, end - keep : end]
         self._first = self._seen - keep
+
+
+Ring = SettledRing | WindowRing  # one face's memory; `RingSettings` pushes and finishes several at once
