@@ -21,8 +21,7 @@ import torch
 from torch.nn import functional as F  # noqa: N812
 
 from machine import describe_machine
-from mdhr_sdk.ops import DynamicsParameters, extension_status, fuse_dynamics, fuse_dynamics_step
-from mdhr_sdk.ops.step import DynamicsState
+from mdhr_sdk.ops import DynamicsParameters, DynamicsState, extension_status, fuse_dynamics, fuse_dynamics_step
 
 SCALES, CHANNELS, SIDE, SQUEEZED, K = 4, 2048, 7, 16, 5
 Times = dict[str, list[float]]
@@ -89,7 +88,7 @@ def eager_chain(maps: list[torch.Tensor], p: DynamicsParameters) -> Callable[[],
 
 def best_torch(maps: list[torch.Tensor], p: DynamicsParameters) -> Callable[[], torch.Tensor]:
     """What PyTorch can do with matrix products for windows and 1x1 convolutions, and everything else in place."""
-    scale, shift, squeeze, squeeze_bias, weigh, weigh_bias = (torch.from_numpy(x) for x in vars(p).values())
+    scale, shift, squeeze, squeeze_bias, weigh, weigh_bias = (torch.from_numpy(x) for x in p.arrays().values())
     batch, frames = maps[0].shape[:2]
     t, j = torch.arange(frames)[:, None], torch.arange(frames - 1)
     window = ((j >= t - K) & (j < t + K)).float() / (2 * K)
@@ -114,16 +113,14 @@ def dynamics(batch: int, frames: int, repeats: int, threads: int) -> tuple[Times
     rng, p = np.random.default_rng(1), parameters()
     shape = (batch, frames, CHANNELS, SIDE, SIDE)
     maps = [rng.standard_normal(shape, dtype=np.float32) for _ in range(SCALES)]
-    last = [np.moveaxis(np.ascontiguousarray(np.moveaxis(m, 2, -1)), -1, 2) for m in maps]
     half = [m.astype(np.float16) for m in maps]
     tensors = [torch.from_numpy(m) for m in maps]
-    out, out_last = np.empty_like(maps[0]), np.empty_like(last[0])
+    out = np.empty_like(maps[0])
     ways = {
         "eager": eager_chain(tensors, p),
         "torch": best_torch(tensors, p),
-        "fused NCHW": lambda: fuse_dynamics(maps, p, K, backend="compiled", out=out, threads=threads),
-        "fused NHWC": lambda: fuse_dynamics(last, p, K, backend="compiled", out=out_last, threads=threads),
-        "fused NCHW fp16": lambda: fuse_dynamics(half, p, K, backend="compiled", threads=threads),
+        "fused": lambda: fuse_dynamics(maps, p, K, backend="compiled", out=out, threads=threads),
+        "fused fp16": lambda: fuse_dynamics(half, p, K, backend="compiled", threads=threads),
     }
     try:
         with torch.no_grad():
@@ -136,7 +133,7 @@ def dynamics(batch: int, frames: int, repeats: int, threads: int) -> tuple[Times
     source, target = torch.zeros(size // 8), torch.empty(size // 8)
     ways["copy"] = lambda: target.copy_(source)  # as many bytes as the kernel must move: read half, write half
     wanted = ways["eager"]().numpy()
-    for name in ("torch", "fused NCHW", "fused NHWC"):
+    for name in ("torch", "fused"):
         np.testing.assert_allclose(np.asarray(ways[name]()), wanted, rtol=1e-4, atol=1e-5, err_msg=name)
     return measure(ways, repeats), size
 
@@ -145,11 +142,11 @@ def step(repeats: int, threads: int) -> Times:
     rng, p = np.random.default_rng(1), parameters()
     ways: dict[str, Callable[[], Any]] = {}
     for states in (1, 4):
-        state = DynamicsState.empty(states, SCALES, CHANNELS, (SIDE, SIDE), K)
+        rings = [DynamicsState.empty(SCALES, CHANNELS, (SIDE, SIDE), K) for _ in range(states)]
         maps = [rng.standard_normal((states, CHANNELS, SIDE, SIDE), dtype=np.float32) for _ in range(SCALES)]
         for _ in range(2 * K):
-            fuse_dynamics_step(maps, state, p, threads=threads)
-        ways[f"step, {states}"] = partial(fuse_dynamics_step, maps, state, p, threads=threads)
+            fuse_dynamics_step(maps, rings, p, threads=threads)
+        ways[f"step, {states}"] = partial(fuse_dynamics_step, maps, rings, p, threads=threads)
     return measure(ways, repeats)
 
 
