@@ -3,8 +3,7 @@
     mdhr export edge --golden 2 --out golden
     python examples/stream_from_docs.py golden FOLDER_WITH_THE_GRAPHS
 
-It reads pictures and meshes from the golden folder, makes everything else itself, and compares. Write the same in your
-language; the names of the functions are those of the page's sections.
+It reads pictures and meshes from the golden folder, makes everything else itself, and compares.
 """
 
 from __future__ import annotations

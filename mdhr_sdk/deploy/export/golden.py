@@ -9,7 +9,7 @@ import json
 from collections.abc import Iterator
 from contextlib import ExitStack
 from dataclasses import asdict
-from importlib.metadata import version
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -82,9 +82,10 @@ def _arrays(folder: ModelFolder, sequences: int, graphs: set[str]) -> Iterator[t
     faces = bundled_faces(APART * (sequences - 1) + frames)
     there_and_back = [*faces, *faces[-2:0:-1]]  # so that it never jumps
     with ExitStack() as opened:
-        sessions = {graph: open_session(folder, "onnxruntime", CPU, graph)[0] for graph in sorted(graphs)}
-        for session in sessions.values():
-            opened.callback(session.close)
+        sessions: dict[str, Session] = {}
+        for graph in sorted(graphs):
+            sessions[graph], _ = open_session(folder, "onnxruntime", CPU, graph)
+            opened.callback(sessions[graph].close)
         streams = None
         if graphs.issuperset(STREAM) and folder.config.model.fusion == "adaptive":
             streams = StreamGraphs.open(folder, "onnxruntime", CPU)
@@ -165,13 +166,13 @@ def _normalisation(folder: ModelFolder) -> tuple[Any, Any]:
 
 
 def _about(folder: ModelFolder, left_out: dict[str, str]) -> dict[str, Any]:
-    packages = ("numpy", "onnxruntime", "opencv-contrib-python", "mediapipe")
+    modules = ("numpy", "onnxruntime", "cv2", "mediapipe")
     return {
         "format": FORMAT,
         "weights_sha256": folder.manifest[WEIGHTS]["sha256"],
         "config": asdict(folder.config),
         "left_out": left_out,
-        "versions": {"mdhr_sdk": __version__, **{name: version(name) for name in packages}},
+        "versions": {"mdhr_sdk": __version__, **{name: import_module(name).__version__ for name in modules}},
     }
 
 
