@@ -90,9 +90,8 @@ class DeviceDynamics:
             state.count = 0
         else:
             with self._memory.active():
-                likes = (self._like.previous, self._like.ring, self._like.products)
-                previous, ring, products = (self._array(a.shape, a.dtype.name) for a in likes)
-                state = DynamicsState(previous, ring, products)
+                previous, slots, products = (self._array(view.shape, view.dtype) for view in self._like.views)
+                state = DynamicsState(previous, slots, products)
         weakref.finalize(ring, self._free.append, state).atexit = False
         return state
 
