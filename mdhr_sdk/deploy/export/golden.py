@@ -22,7 +22,7 @@ from ...errors import ExportError
 from ...modelfolder.artefacts import GRAPHS, artefact, export_command, no_artefact
 from ...modelfolder.folder import WEIGHTS, ModelFolder
 from ...ops import fuse_dynamics
-from ...pipeline.clips import Clip, ClipModel
+from ...pipeline.clips import Clip, ClipScoring
 from ...pipeline.clock import StageClock
 from ...runtime import Session, SessionOptions, open_session
 from ...runtime.stream.scorer import StreamScorer, default_lookahead
@@ -131,8 +131,9 @@ def _of_frames(
         if graph in sessions:
             yield from _answers(graph, sessions[graph], {sessions[graph].inputs[0].name: array})
     if "clip" in sessions:
-        scored = ClipModel(sessions["clip"], folder.config).score(clips, StageClock())
-        yield "clip_scores", np.concatenate([rows for _, rows in scored])
+        scoring = ClipScoring(sessions["clip"], folder.config, StageClock())
+        scored = [one for number, crop in enumerate(crops) for one in scoring.push({0: (number, {0: crop})})[0]]
+        yield "clip_scores", np.stack([one.probabilities for one in scored + scoring.flush(0)])
     if "head" in sessions and "encoder" in sessions:
         features = sessions["encoder"].run({"frames": inputs[:length]})
         yield from _answers("head", sessions["head"], {name: array[None] for name, array in features.items()})
