@@ -23,8 +23,8 @@ def run_export(
         require(module, "export")
     from ..deploy import export_each
 
-    for path, report in export_each(model, kind, graphs, precision, calibrate):
-        yield f"{path}: {path.stat().st_size / 1e6:.1f} MB; {report}"
+    for exported in export_each(model, kind, graphs, precision, calibrate):
+        yield from exported.lines()
 
 
 class Format(str, Enum):
@@ -52,7 +52,7 @@ def export(
 ) -> None:
     """Write graphs into a model folder.
 
-    Each is kept only if it answers like the weights.
+    Each is kept only if it answers like the weights. Where one is not, the others are made all the same.
     """
     for line in run_export(model, format.value, graph or [], precision, calibrate):
         typer.echo(line)

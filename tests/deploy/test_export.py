@@ -23,6 +23,7 @@ from mdhr_sdk.deploy.export import exporter as export
 from mdhr_sdk.deploy.export.onnx_graphs import OPSET, check_graph
 from mdhr_sdk.deploy.export.view import export_view
 from mdhr_sdk.deploy.parity.judge import probe_clip
+from mdhr_sdk.deploy.parity.weights import WeightsReference
 from mdhr_sdk.errors import ExportError, ModelFolderError
 from mdhr_sdk.model import build_mdhr, calibrate, load_model, save_model
 from mdhr_sdk.modelfolder.artefacts import GRAPHS
@@ -146,9 +147,7 @@ def test_a_graph_of_weights_that_were_replaced_meanwhile_is_not_kept(
 
 
 def test_parity_counts_what_differs(exported: ModelFolder) -> None:
-    model = load_model(exported)
     session, _ = open_session(exported, "onnxruntime", CPU)
-    view = export_view(model, 4)
 
     class Off:
         """The session with one score past its threshold and one NaN."""
@@ -162,7 +161,7 @@ def test_parity_counts_what_differs(exported: ModelFolder) -> None:
             return found
 
     trained = dataclasses.replace(exported.config, trained=True)  # decided at its thresholds, not at medians
-    report = Judge(trained, model, view).compare(Off(), "clip")  # type: ignore[arg-type]
+    report = Judge(trained, WeightsReference.load(exported)).compare(Off(), "clip")  # type: ignore[arg-type]
     assert (report.decision_flips, report.not_finite) == (4, 4), "one a batch"
     assert report.max_score >= 0.5 and "not finite" in report.failure and "flip_share" in report.failure
 

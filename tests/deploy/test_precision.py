@@ -16,16 +16,18 @@ from onnx import TensorProto
 
 from mdhr_sdk.deploy import LIMITS, Judge, export_graphs, export_view
 from mdhr_sdk.deploy.export.half import half_view
-from mdhr_sdk.deploy.export.quantise import OPERATORS, encoder_layers, saturates
+from mdhr_sdk.deploy.export.quantise import OPERATORS, encoder_layers
 from mdhr_sdk.deploy.parity import footage as calibration
 from mdhr_sdk.deploy.parity.footage import calibration_clips, demo_clips
 from mdhr_sdk.deploy.parity.report import report_on
+from mdhr_sdk.deploy.parity.weights import WeightsReference
 from mdhr_sdk.errors import BackendError, ExportError, SourceError
 from mdhr_sdk.model import build_mdhr, calibrate, load_model, save_model
 from mdhr_sdk.model.graphs import build_graph
 from mdhr_sdk.modelfolder.config import FolderConfig, Preprocessing
 from mdhr_sdk.modelfolder.folder import ModelFolder
 from mdhr_sdk.runtime import SessionOptions, open_session
+from mdhr_sdk.runtime.backends.onnxruntime import products_overflow
 from reference import clip as reference_clip
 
 
@@ -185,9 +187,9 @@ def test_what_cannot_be_exported_is_refused_at_once(tiny_folder: Path, options: 
 def test_calibration_takes_full_clips_of_faces(tiny_folder: Path, demo_path: Path) -> None:
     config = ModelFolder.open(tiny_folder).config
     clips = calibration_clips(demo_path, config)
-    assert clips.shape == (8, 4, 96, 96, 3) and clips.dtype == np.uint8
+    assert clips.shape == (16, 4, 96, 96, 3) and clips.dtype == np.uint8
     assert np.array_equal(clips, demo_clips(config))
-    assert len({clip.tobytes() for clip in clips}) == 8
+    assert len({clip.tobytes() for clip in clips}) == 16
 
 
 def footage(monkeypatch: pytest.MonkeyPatch, clips: list[int], config: FolderConfig) -> list[int]:
@@ -195,7 +197,7 @@ def footage(monkeypatch: pytest.MonkeyPatch, clips: list[int], config: FolderCon
 
     def clips_of(source: int, *_: object) -> Generator[SimpleNamespace, None, None]:
         for _ in range(clips[source]):
-            yield SimpleNamespace(crops=np.full((4, 8, 8, 3), source, np.uint8))
+            yield SimpleNamespace(track_id=0, crops=np.full((4, 8, 8, 3), source, np.uint8))
 
     monkeypatch.setattr(calibration, "list_sources", lambda sources: sources)
     monkeypatch.setattr(calibration, "face_clips", clips_of)
@@ -204,11 +206,25 @@ def footage(monkeypatch: pytest.MonkeyPatch, clips: list[int], config: FolderCon
 
 def test_calibration_takes_clips_of_every_source(tiny_folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     config = ModelFolder.open(tiny_folder).config
-    assert footage(monkeypatch, [110] * 2, config) == [0] * 4 + [1] * 4
-    assert footage(monkeypatch, [110] * 8, config) == list(range(8))
+    assert footage(monkeypatch, [110] * 2, config) == [0] * 8 + [1] * 8
+    assert footage(monkeypatch, [110] * 16, config) == list(range(16))
     assert footage(monkeypatch, [110] * 250, config)[-1] > 200, "and of many, of the last ones too"
     assert footage(monkeypatch, [0] * 40 + [9], config) == [40, 40], "where only one shows a face"
     assert len(footage(monkeypatch, [3], config)) == 3
+
+
+def test_footage_with_a_cut_and_two_people_is_read_as_the_detector_reads_it(
+    tiny_folder: Path, demo_frames: np.ndarray
+) -> None:
+    """No clip holds both scenes or both people, and both people are measured on and judged by."""
+    config = ModelFolder.open(tiny_folder).config
+    two = np.concatenate([demo_frames[:18], demo_frames[:18, :, :, ::-1]], axis=2)  # the other one is blue
+    alone = np.pad(demo_frames[18:24], ((0, 0), (0, 0), (160, 160), (0, 0)))
+    clips = calibration_clips(np.concatenate([two, alone]), config)
+    blue = clips[..., 0].astype(int).mean(axis=(2, 3)) > clips[..., 2].mean(axis=(2, 3))
+    assert blue.shape == (9, 4) and all(len(set(clip)) == 1 for clip in blue.tolist())
+    assert [int(clip[0]) for clip in blue] == [0] * 4 + [1] * 4 + [0]
+    assert set(blue[::2, 0]) == set(blue[1::2, 0]) == {False, True}
 
 
 def test_footage_without_faces_is_refused(tiny_folder: Path) -> None:
@@ -231,13 +247,13 @@ def test_differences_are_counted_as_by_hand() -> None:
 
 
 def test_clips_that_come_again_are_counted_as_runs(tiny_folder: Path) -> None:
-    config = ModelFolder.open(tiny_folder).config
-    model = load_model(ModelFolder.open(tiny_folder))
+    folder = ModelFolder.open(tiny_folder)
+    config, reference = folder.config, WeightsReference.load(folder)
     clips = np.random.default_rng(0).integers(0, 255, (4, 4, 96, 96, 3), dtype=np.uint8)
-    for judge, batches in ((Judge(config, model, model, clips), (1, 2)), (Judge(config, model, model), (1, 2, 3, 5))):
+    for judge, batches in ((Judge(config, reference, clips), (1, 2)), (Judge(config, reference), (1, 2, 3, 5))):
         shown = {clip.tobytes() for batch in batches for clip in judge.probe(batch, bytes_in=False)[0]}
         assert judge.distinct(batches) == len(shown)
-    assert Judge(config, model, model, clips).distinct((1, 2, 3, 5)) == 4
+    assert Judge(config, reference, clips).distinct((1, 2, 3, 5)) == 4
     scores = {"scores": np.zeros((2, 4, 12))}
     report = report_on("fp32", 3, np.full(12, 0.5), [(scores, scores)] * 2)
     assert (report.clips, report.runs, report.decisions) == (3, 4, 4 * 4 * 12)
@@ -257,5 +273,5 @@ def test_weights_that_are_not_finite_fail_and_are_valid_json() -> None:
 )
 def test_weights_are_narrow_where_products_of_bytes_would_overflow(tmp_path: Path, flags: str, narrow: bool):
     (tmp_path / "cpuinfo").write_text(f"processor : 0\nflags : {flags}\n")
-    assert saturates(tmp_path / "cpuinfo") is narrow
-    assert not saturates(tmp_path / "none")
+    assert products_overflow(tmp_path / "cpuinfo") is narrow
+    assert not products_overflow(tmp_path / "none")

@@ -18,7 +18,9 @@ from conftest import smooth_clips
 from mdhr_sdk.cli.app import app
 from mdhr_sdk.deploy import Broken, Judge, ParityReport, export_graphs, verify
 from mdhr_sdk.deploy.parity import verification
-from mdhr_sdk.deploy.parity.stream_parity import in_windows, stream_lookaheads
+from mdhr_sdk.deploy.parity.reference import OnnxReference
+from mdhr_sdk.deploy.parity.stream_parity import stream_lookaheads
+from mdhr_sdk.deploy.parity.weights import WeightsReference
 from mdhr_sdk.errors import BackendError, ExportError
 from mdhr_sdk.model import MDHR, build_mdhr, calibrate, save_model
 from mdhr_sdk.modelfolder.folder import ModelFolder, sha256
@@ -185,12 +187,16 @@ def test_a_small_graph_that_is_damaged_is_why_there_is_no_stream(folder: Path) -
 
 
 @pytest.mark.parametrize("lookahead", [0, SETTLED, T - 1])
-def test_the_reference_is_the_clip_model_in_every_window(lookahead: int) -> None:
-    model, video = small_model(), torch.from_numpy(smooth_clips(5, 1, 2 * T - 1, 64)[0])
+def test_the_reference_is_the_clip_model_in_every_window(exported: Path, lookahead: int) -> None:
+    """Also the one of graphs, which stands for the weights where they cannot run."""
+    folder = ModelFolder.open(exported)
+    reference, video = WeightsReference.load(folder), smooth_clips(5, 1, 2 * T - 1, 64)[0]
     wanted = []
     for frame in range(len(video)):
         newest = min(frame + lookahead, len(video) - 1)
         oldest = max(0, newest - T + 1)
         with torch.inference_mode():
-            wanted.append(model(video[None, oldest : newest + 1]).scores[0, frame - oldest].numpy())
-    np.testing.assert_allclose(in_windows(model, video, lookahead, T), np.stack(wanted), atol=1e-6)
+            clip = torch.from_numpy(video[None, oldest : newest + 1])
+            wanted.append(reference.model(clip).scores[0, frame - oldest].numpy())
+    for one in (reference, OnnxReference(folder, "")):
+        np.testing.assert_allclose(one.in_windows(video, lookahead, T), np.stack(wanted), atol=1e-6)

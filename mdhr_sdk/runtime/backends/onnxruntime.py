@@ -19,6 +19,7 @@ from ...modelfolder.folder import ModelFolder
 from ...ops import DeviceArray
 from ...ops.views import CPU
 from ..cuda.devices import device_number, no_device
+from ..cuda.toolchains import ARM
 from ..session import Arrays, Part, Session, SessionOptions, check_inputs, check_kept, graph_specs
 from .backend import Backend
 
@@ -28,6 +29,8 @@ REMEDIES = {
     CUDA: "pip uninstall onnxruntime, then pip install onnxruntime-gpu",
     TENSORRT: "pip uninstall onnxruntime, then pip install onnxruntime-gpu and the release of tensorrt it is made for",
 }
+if ARM:  # of which the registry has no onnxruntime-gpu
+    REMEDIES = dict.fromkeys(REMEDIES, "build an engine: python export/build_engine.py MODEL; pip has none for aarch64")
 TF32 = "NVIDIA_TF32_OVERRIDE"
 
 
@@ -74,6 +77,15 @@ def no_onnx(folder: ModelFolder, graph: str, precision: str, backend: str) -> st
     """Why there is no ONNX file of a graph that a backend may run; None if there is."""
     name, remedy = artefact(graph, precision, SUFFIX), export_command(folder, "onnx", graph, precision)
     return no_artefact(folder, name, remedy, parity_entry(backend, precision))
+
+
+def products_overflow(cpuinfo: Path = Path("/proc/cpuinfo")) -> bool:
+    """Whether products of bytes overflow on this CPU (AVX2 without VNNI), where weights of 7 bits do not."""
+    try:
+        words = set(cpuinfo.read_text(encoding="utf-8", errors="replace").split())
+    except OSError:
+        return False
+    return "avx2" in words and not words & {"avx_vnni", "avx512_vnni"}
 
 
 class OnnxRuntimeSession(Session):
