@@ -80,10 +80,7 @@ def _table(model: str | Path, found: Mapping[str, Outcome]) -> Table:
         table.add_column(column)
     for name, outcome in found.items():
         file, _, run_by = name.partition(", ")
-        if isinstance(outcome, ParityReport):
-            cells = _cells(outcome)
-        else:
-            cells = ("",) * 5 + (_without_figures(outcome),)
+        cells = _cells(outcome) if isinstance(outcome, ParityReport) else ("",) * 5 + (_without_figures(outcome),)
         table.add_row(file, run_by or "as exported", *cells)
     return table
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import shutil
 import subprocess
 import sys
@@ -12,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from engine_helpers import vouch
 from fake_tensorrt import FakeTensorRT
 from mdhr_sdk.deploy import LIMITS, EngineOptions, ParityReport, build_engine, verify
 from mdhr_sdk.deploy.parity.verification import REFERENCE
@@ -30,22 +30,11 @@ def folder(tiny_onnx_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPat
     return Path(shutil.copytree(tiny_onnx_folder, tmp_path / "model"))
 
 
-def remove(folder: Path, *names: str) -> None:
-    for name in names:
-        (folder / name).unlink()
-
-
-def unproven(folder: Path, *names: str) -> None:
-    manifest = json.loads((folder / "manifest.json").read_text())
-    for name in names:
-        manifest["files"][name]["parity"] = None
-    (folder / "manifest.json").write_text(json.dumps(manifest))
-
-
 @pytest.mark.parametrize("gone", [(), ("head.onnx",), ("clip.onnx", "relations.onnx")])
 def test_other_backends_are_compared_with_the_proven_graphs(folder: Path, gone: tuple[str, ...]) -> None:
     pytest.importorskip("openvino")
-    remove(folder, *gone)
+    for name in gone:
+        (folder / name).unlink()
     before = ModelFolder.open(folder).manifest
     told = dict(verify(folder, backends=["onnxruntime", "openvino"]))
     after = ModelFolder.open(folder).manifest
@@ -99,14 +88,12 @@ def test_an_engine_that_came_unproven_is_taken_after_verify(
 ) -> None:
     gpu_machine()
     lacks = "encoder.onnx was never compared with the weights"
-    digests = ModelFolder.open(folder).manifest
-    unproven(folder, "encoder.onnx")
+    proof = ModelFolder.open(folder).manifest["encoder.onnx"]["parity"]
+    vouch(folder, "encoder.onnx", parity=None)
     report = build_engine(folder, EngineOptions("head"))
     assert report.parity is None and lacks in report.unproven and "torch is not installed" in report.unproven
     assert lacks in str(dict(verify(folder, backends=["tensorrt"]))["head.engine"])
-    ModelFolder.open(folder).note(
-        "encoder.onnx", digests["encoder.onnx"]["sha256"], parity=digests["encoder.onnx"]["parity"]
-    )
+    vouch(folder, "encoder.onnx", parity=proof)
     found = dict(verify(folder, backends=["tensorrt"]))["head.engine"]
     assert isinstance(found, ParityReport) and not found.failure
     session, _ = open_session(ModelFolder.open(folder), "auto", SessionOptions(precision="fp32"), "head")
@@ -125,7 +112,8 @@ def test_a_damaged_reference_condemns_nothing_else(folder: Path) -> None:
 
 
 def test_without_a_proven_graph_there_is_nothing_to_compare_with(folder: Path) -> None:
-    unproven(folder, *(f"{graph}.onnx" for graph in GRAPHS))
+    for graph in GRAPHS:
+        vouch(folder, f"{graph}.onnx", parity=None)
     with pytest.raises(
         MissingDependencyError, match=r"nothing to compare with: torch is not .*\[export\].* no fp32 ONNX"
     ):
@@ -136,6 +124,7 @@ def test_the_command_needs_no_pytorch(folder: Path) -> None:
     code = f"""
 import sys
 sys.modules["torch"] = sys.modules["timm"] = None  # importing them raises
+import mdhr_sdk.deploy.engines.build, mdhr_sdk.deploy.engines.plan
 from mdhr_sdk.cli.app import app
 app(["verify", {str(folder)!r}, "--backend", "onnxruntime"])
 """

@@ -169,6 +169,7 @@ class _Maker:
                 self._write_int8(graph, module, part)
                 assert self.layers is not None
                 made["int8"] = self.layers.to_dict()
+                made["options"]["weight_bits"] = self.layers.weight_bits
             else:
                 self.form.trace(module, self.config, graph, part)
             return self._judge.gate(self._session(graph, part), graph, made)

@@ -14,7 +14,7 @@ from .quantise import Quantiser
 ALWAYS = 2  # the first layers, whose rounding all that follows inherits, and which cost little in fp32
 SHARE = 0.5  # of the gate's limits: other clips judge in the end
 MORE = (1, 2, 3, 4, 6, 8, 12, 16, 24, 32, 48, 64)  # of the costliest layers beside the first ones
-SEARCH_S = 300.0
+SEARCH_S = 600.0  # of processor time
 SHOWN = 6  # of the layers that are rounded, how many a table shows
 
 
@@ -28,7 +28,7 @@ class Layers:
         rounded: layers that are int8.
         alone: layer -> the largest and the mean difference of a score with that layer alone in int8, the costliest
             first; empty where nothing had to be searched.
-        seconds: that measuring them took.
+        seconds: of processor time that measuring them took.
     """
 
     weight_bits: int
@@ -49,7 +49,7 @@ class Layers:
         yield from (f"  {name}" for name in first)
         if not self.alone:
             return
-        yield f"  each other layer alone in int8 ({self.seconds:.0f} s): how far a score moves at most and on average"
+        yield f"  how far a score moves, at most and on average, with one layer in int8 ({self.seconds:.0f} CPU s):"
         stay = [name for name in self.alone if name in self.exact]
         others = [name for name in self.alone if name not in self.exact]
         for name in (*stay, *others[:SHOWN]):
@@ -58,14 +58,14 @@ class Layers:
         if len(others) > SHOWN:
             yield f"  and {len(others) - SHOWN} more in int8, each of less on average; manifest.json has them"
         if left := total - len(first) - len(self.alone):
-            yield f"  {left} more were not measured in {SEARCH_S:.0f} s, and are int8"
+            yield f"  {left} more were not measured in {SEARCH_S:.0f} CPU s, and are int8"
 
 
 def choose_layers(quantiser: Quantiser, trial: Callable[[Collection[str]], ParityReport]) -> Layers:
     """Round all layers but the first; if scores then differ by more than half of what is allowed, fewer.
 
-    Layers are measured one by one, in at most five minutes. The costliest stay in fp32, as few as are enough, and half
-    of all at most.
+    Layers are measured one by one, in at most ten minutes of processor time. The costliest stay in fp32, as few as are
+    enough, and half of all at most.
 
     Args:
         trial: rounds these layers and compares, on the clips that ranges were measured on. It is last called with those
@@ -79,13 +79,13 @@ def choose_layers(quantiser: Quantiser, trial: Callable[[Collection[str]], Parit
     if not rounded:
         raise ExportError(f"the graph has no layer to round beside its first {ALWAYS}; take fp16")
     if not _is_near(trial(rounded)):
-        started = time.perf_counter()
+        started = time.process_time()
         for name in rounded:
-            if time.perf_counter() - started < SEARCH_S:
+            if time.process_time() - started < SEARCH_S:
                 cost[name] = trial([name])
-        seconds = time.perf_counter() - started
+        seconds = time.process_time() - started
         order = sorted(cost, key=lambda name: -cost[name].mean_score)
-        most = min(len(names) // 2, len(rounded) - 1)
+        most = min(len(names) // 2, len(rounded) - 1, len(order))
         for more in [count for count in MORE if count <= most] or [0]:
             rounded = [name for name in names[ALWAYS:] if name not in order[:more]]
             if _is_near(trial(rounded)):

@@ -19,7 +19,7 @@ from ...runtime.backends.onnxruntime import products_overflow
 from ..parity.footage import as_input
 
 OPERATORS = ("Conv", "Gemm", "MatMul")
-PERCENTILE = 99.99  # of a tensor's values lie inside its range; frame differences have tails that would waste it
+PERCENTILE = 99.999  # of a tensor's values lie inside its range; frame differences have tails that would waste it
 
 
 class Quantiser:

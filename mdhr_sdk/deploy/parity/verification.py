@@ -13,6 +13,7 @@ from ...modelfolder.folder import ModelFolder
 from ...modelfolder.manifest import failed_on
 from ...runtime import BACKENDS, Session, SessionOptions
 from ...runtime.backends import Backend
+from ...runtime.backends.onnxruntime import overflowing
 from ...runtime.cuda.devices import cuda_device_count
 from ...runtime.stream.stream_graphs import BESIDE, StreamGraphs
 from .footage import calibration_clips, demo_clips
@@ -237,7 +238,8 @@ def _open(folder: ModelFolder, run: _Run) -> Session:
     for device in [device for device in here if device in run.backend.devices] or run.backend.devices[:1]:
         options = SessionOptions(device, precision=run.precision)
         try:
-            if reason := run.backend.unfit(options):  # what is judged here would say nothing of other machines
+            # what is judged here would say nothing of other machines
+            if reason := run.backend.unfit(options) or overflowing(folder, run.name, options):
                 raise BackendError(reason)
             return run.backend.open_graph(folder, run.graph, options)
         except BackendError as error:

@@ -44,7 +44,7 @@ class OnnxRuntimeBackend(Backend):
     provider: str
 
     def no_file(self, folder: ModelFolder, graph: str, options: SessionOptions) -> str | None:
-        return no_onnx(folder, graph, options.precision, self.name)
+        return no_onnx(folder, graph, options, self.name)
 
     def unfit(self, options: SessionOptions) -> str | None:
         if importlib.util.find_spec("onnxruntime") is None:
@@ -73,10 +73,19 @@ ONNXRUNTIME_TENSORRT = OnnxRuntimeBackend(
 )
 
 
-def no_onnx(folder: ModelFolder, graph: str, precision: str, backend: str) -> str | None:
+def no_onnx(folder: ModelFolder, graph: str, options: SessionOptions, backend: str) -> str | None:
     """Why there is no ONNX file of a graph that a backend may run; None if there is."""
+    precision = options.precision
     name, remedy = artefact(graph, precision, SUFFIX), export_command(folder, "onnx", graph, precision)
-    return no_artefact(folder, name, remedy, parity_entry(backend, precision))
+    return no_artefact(folder, name, remedy, parity_entry(backend, precision)) or overflowing(folder, name, options)
+
+
+def overflowing(folder: ModelFolder, name: str, options: SessionOptions) -> str | None:
+    """Why an int8 graph would answer wrongly on this CPU; None if it would not."""
+    bits = (folder.manifest.get(name, {}).get("options") or {}).get("weight_bits")
+    if options.device != "cpu" or bits != 8 or not products_overflow():
+        return None
+    return f"products of the 8-bit weights of {name} overflow on this CPU (AVX2 without VNNI): export it again here"
 
 
 def products_overflow(cpuinfo: Path = Path("/proc/cpuinfo")) -> bool:

@@ -24,7 +24,7 @@ class OpenVINOBackend(Backend):
     """OpenVINO on the CPU."""
 
     def no_file(self, folder: ModelFolder, graph: str, options: SessionOptions) -> str | None:
-        return no_onnx(folder, graph, options.precision, self.name)
+        return no_onnx(folder, graph, options, self.name)
 
     def unfit(self, options: SessionOptions) -> str | None:
         if importlib.util.find_spec("openvino") is None:
