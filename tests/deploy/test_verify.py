@@ -72,6 +72,16 @@ def test_a_failure_on_footage_outlives_comparisons_without_it_and_the_same_bytes
         open_session(ModelFolder.open(folder), "onnxruntime", HEAD, "head")
 
 
+def test_the_weights_lift_what_was_noted_without_them(folder: Path) -> None:
+    target = ModelFolder.open(folder)
+    vouch(folder, "head.onnx", parity_in_onnxruntime_fp32={"failure": "max_score is 0.5", "against": "clip.onnx"})
+    with pytest.raises(BackendError, match=r"max_score is 0\.5"):
+        open_session(target, "onnxruntime", HEAD, "head")
+    report = dict(verify(folder, backends=["onnxruntime"]))["head.onnx"]
+    assert isinstance(report, ParityReport) and target.manifest["head.onnx"]["parity"] == report.to_dict()
+    open_session(target, "onnxruntime", HEAD, "head")[0].close()
+
+
 HEAD = SessionOptions("cpu", precision="fp32")
 BF16 = SessionOptions("cpu", precision="bf16")
 
