@@ -11,6 +11,7 @@ from rich.console import Console
 from rich.table import Table
 
 from ..errors import BackendError, ExportError, ModelFolderError
+from ..modelfolder.folder import WEIGHTS
 from .options import MODEL, command_app
 
 if TYPE_CHECKING:
@@ -73,7 +74,7 @@ def _nothing(model: str | Path, backends: Sequence[str]) -> str:
 def _table(model: str | Path, found: Mapping[str, Outcome]) -> Table:
     from ..deploy import ParityReport
 
-    against = {outcome.against: None for outcome in found.values() if isinstance(outcome, ParityReport)}
+    against = {outcome.against for outcome in found.values() if isinstance(outcome, ParityReport)} - {WEIGHTS}
     table = Table(title=f"{model}: exported graphs against {'; '.join(against) or 'the weights'}")
     table.add_column("file", no_wrap=True)
     for column in ("run by", *COLUMNS):
