@@ -23,8 +23,8 @@ def run_export(
         require(module, "export")
     from ..deploy import export_each
 
-    for path, report in export_each(model, kind, graphs, precision, calibrate):
-        yield f"{path}: {path.stat().st_size / 1e6:.1f} MB; {report}"
+    for exported in export_each(model, kind, graphs, precision, calibrate):
+        yield from exported.lines()
 
 
 def run_golden(model: str | Path, golden: int, out: Path, others: bool) -> Iterator[str]:
@@ -70,7 +70,7 @@ def export(
 ) -> None:
     """Write graphs into a model folder.
 
-    Each is kept only if it answers like the weights.
+    Each is kept only if it answers like the weights. Where one is not, the others are made all the same.
     """
     if golden is not None:
         others = format is not Format.onnx or precision != "fp32" or bool(graph) or calibrate is not None
