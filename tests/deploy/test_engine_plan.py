@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -172,3 +174,15 @@ def test_a_graph_that_is_not_what_the_manifest_says_is_refused(
         file.write(b"more")
     with pytest.raises(ModelFolderError, match=r"head\.onnx' has other bytes than manifest\.json says"):
         plan_engine(ModelFolder.open(head_folder), EngineOptions("head"))
+
+
+def test_remedies_on_aarch64_name_no_package_that_does_not_exist_there() -> None:
+    code = (
+        "import platform; platform.machine = lambda: 'aarch64'\n"
+        "from mdhr_sdk.runtime.backends.onnxruntime import REMEDIES\n"
+        "from mdhr_sdk.runtime.cuda.toolchains import TOOLCHAINS\n"
+        "print(*REMEDIES.values(), *(chain.remedy for chain in TOOLCHAINS.values()), sep='\\n')\n"
+    )
+    said = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
+    assert said.count("build_engine.py MODEL") == 2 and "python3-libnvinfer" in said
+    assert not any(word in said for word in ("onnxruntime-gpu", "pip install tensorrt", "[rtx]"))

@@ -157,7 +157,10 @@ def test_the_costliest_layers_stay_and_no_more_than_are_needed() -> None:
 
 def test_what_no_half_of_the_layers_mends_is_left_to_the_gate(monkeypatch: pytest.MonkeyPatch) -> None:
     model = Layered(*[0.01] * 12)
-    assert len(choose_layers(model, model.trial).exact) == 2 + 6  # type: ignore[arg-type]
+    assert len(choose_layers(model, model.trial).exact) == 2 + 4  # type: ignore[arg-type]
+    few = Layered(*[0.1] * 3)
+    assert choose_layers(few, few.trial).rounded == ("layer_2",)  # type: ignore[arg-type]
+    assert few.tried[-1] == ("node_2",), "the file that was written"
     monkeypatch.setattr(layers, "SEARCH_S", 0.0)
     found = choose_layers(model, model.trial)  # type: ignore[arg-type]
     assert not found.alone and len(found.rounded) == 10, "with no time there is nothing to choose by"

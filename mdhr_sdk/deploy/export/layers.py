@@ -85,7 +85,7 @@ def choose_layers(quantiser: Quantiser, trial: Callable[[Collection[str]], Parit
                 cost[name] = trial([name])
         seconds = time.process_time() - started
         order = sorted(cost, key=lambda name: -cost[name].mean_score)
-        most = min(len(names) // 2, len(rounded) - 1, len(order))
+        most = min(len(names) // 2 - ALWAYS, len(order))
         for more in [count for count in MORE if count <= most] or [0]:
             rounded = [name for name in names[ALWAYS:] if name not in order[:more]]
             if _is_near(trial(rounded)):
