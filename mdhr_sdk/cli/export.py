@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from enum import Enum
 from pathlib import Path
-from typing import Annotated, Optional
+from typing import Annotated, Literal, Optional
 
 import typer
 
@@ -18,7 +17,7 @@ app = command_app()
 def run_export(
     model: str | Path, kind: str, graphs: Sequence[str], precision: str, calibrate: str | None
 ) -> Iterator[str]:
-    """Export, and say of each file as soon as it is kept how large it is and how it compares with the weights."""
+    """Export; yield a line for each file that is kept: its size, and how it compares with the weights."""
     for module in ("torch", "timm", "safetensors"):
         require(module, "export")
     from ..deploy import export_each
@@ -27,17 +26,10 @@ def run_export(
         yield f"{path}: {path.stat().st_size / 1e6:.1f} MB; {report}"
 
 
-class Format(str, Enum):
-    """Graph formats that `mdhr export` writes."""
-
-    onnx = "onnx"
-    torchscript = "torchscript"
-
-
 @app.command()
 def export(
     model: Annotated[str, typer.Argument(help=MODEL)],
-    format: Annotated[Format, typer.Option(help="Graph format.")] = Format.onnx,
+    format: Annotated[Literal["onnx", "torchscript"], typer.Option(help="Graph format.")] = "onnx",
     graph: Annotated[
         Optional[list[str]],
         typer.Option(
@@ -47,12 +39,12 @@ def export(
     ] = None,
     precision: Annotated[str, typer.Option(help="fp32, fp16 or int8.")] = "fp32",
     calibrate: Annotated[
-        Optional[str], typer.Option(help="Footage with faces: int8 is measured on it, any precision judged by it.")
+        Optional[str], typer.Option(help="Footage with faces, on which int8 is calibrated and every precision checked.")
     ] = None,
 ) -> None:
     """Write graphs into a model folder.
 
-    Each is kept only if it answers like the weights.
+    A graph is kept only if its scores agree with those of the weights.
     """
-    for line in run_export(model, format.value, graph or [], precision, calibrate):
+    for line in run_export(model, format, graph or [], precision, calibrate):
         typer.echo(line)
