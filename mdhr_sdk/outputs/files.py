@@ -49,7 +49,7 @@ class SourceFiles:
     Args:
         base: folder of the files, and what their names begin with.
         codes: the AU codes of the table.
-        fps: frames a second of the overlay.
+        fps: frames per second of the overlay.
         still: whether the source is a single picture.
         last: the timeline shows so many last frames; None for all.
     """

@@ -1,4 +1,4 @@
-"""Results as a table: one row a face and frame, the same columns in CSV files and data frames."""
+"""Results as a table: one row per face and frame, the same columns in CSV files and data frames."""
 
 from __future__ import annotations
 

@@ -58,7 +58,7 @@ class ClipAssembler:
         return done
 
 
-MAX_BATCH = 8  # clips a call: bounds memory when many faces end together
+MAX_BATCH = 8  # clips per call: bounds memory when many faces end together
 
 
 class ClipScoring:
