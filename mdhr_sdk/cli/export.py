@@ -26,6 +26,16 @@ def run_export(
         yield f"{path}: {path.stat().st_size / 1e6:.1f} MB; {report}"
 
 
+def run_golden(model: str | Path, golden: int, out: Path, others: bool) -> Iterator[str]:
+    """Write golden arrays instead of graphs; yields a line for each step."""
+    from ..deploy.export.golden import write_golden
+    from ..errors import ExportError
+
+    if others:
+        raise ExportError("--golden writes arrays of the fp32 ONNX graphs that are there; give it --out alone")
+    yield from write_golden(model, golden, out)
+
+
 @app.command()
 def export(
     model: Annotated[str, typer.Argument(help=MODEL)],
@@ -41,10 +51,23 @@ def export(
     calibrate: Annotated[
         Optional[str], typer.Option(help="Footage with faces, on which int8 is calibrated and every precision checked.")
     ] = None,
+    golden: Annotated[
+        Optional[int],
+        typer.Option(
+            help="Instead of graphs, write the answers of the exported ones on so many sequences of a rendered face, "
+            "to test code in any language with."
+        ),
+    ] = None,
+    out: Annotated[Path, typer.Option(help="New folder for --golden.")] = Path("golden"),
 ) -> None:
     """Write graphs into a model folder.
 
     A graph is kept only if its scores agree with those of the weights.
     """
-    for line in run_export(model, format, graph or [], precision, calibrate):
+    if golden is not None:
+        others = format != "onnx" or precision != "fp32" or bool(graph) or calibrate is not None
+        lines = run_golden(model, golden, out, others)
+    else:
+        lines = run_export(model, format, graph or [], precision, calibrate)
+    for line in lines:
         typer.echo(line)
