@@ -24,7 +24,7 @@ app = command_app()
 
 
 def run_verify(model: str | Path, on: str | None, backends: Sequence[str]) -> None:
-    """Compare all graphs and print a table. If the run stops early, print what is done.
+    """Compare all graphs and print a table, also of what is done if the run stops early.
 
     Raises:
         ExportError: a graph failed, after all were compared; or there is no graph.
@@ -110,11 +110,12 @@ def verify(
     model: Annotated[str, typer.Argument(help=MODEL)],
     on: Annotated[Optional[str], typer.Option(help="Footage with faces to compare on.")] = None,
     backend: Annotated[
-        Optional[list[str]], typer.Option(help="Only what this one runs; may be given again. All of 'auto' if not.")
+        Optional[list[str]],
+        typer.Option(help="Only in this backend; may be given again. All that 'auto' considers if not given."),
     ] = None,
 ) -> None:
-    """Compare every exported graph of a folder with its weights, here, in every backend that runs it.
+    """Compare a folder's exported graphs with its weights, in every backend that runs them here.
 
-    Without PyTorch, with its fp32 ONNX graphs that were compared with the weights elsewhere.
+    Without PyTorch, they are compared with its fp32 ONNX graphs that were compared with the weights elsewhere.
     """
     run_verify(model, on, backend or [])

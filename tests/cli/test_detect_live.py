@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import itertools
 import signal
-import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -32,19 +31,6 @@ def detector(monkeypatch: pytest.MonkeyPatch, no_cuts: None) -> AUDetector:
 
 def rows(folder: Path) -> dict[str, int]:
     return {path.name: len(pd.read_csv(path)) for path in sorted(folder.glob("*_aus*.csv"))}
-
-
-def test_two_cameras_are_open_at_once(detector: AUDetector, tmp_path: Path, capsys: pytest.CaptureFixture[str]):
-    both = threading.Barrier(2, timeout=30)
-
-    def alive(slot: int) -> Iterator[np.ndarray]:
-        both.wait()  # each is open, or this breaks
-        yield from video([{slot}] * 5)
-
-    sources = [camera(alive(0), "left"), camera(alive(1), "right")]
-    assert detect.run_detect(detector, sources, tmp_path, TABLE) == []
-    assert rows(tmp_path) == {"left_aus.csv": 5, "right_aus.csv": 5}
-    assert "left" in capsys.readouterr().out
 
 
 def test_ctrl_c_ends_them_all_with_whole_tables(detector: AUDetector, tmp_path: Path):

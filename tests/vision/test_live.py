@@ -12,7 +12,7 @@ import cv2
 import numpy as np
 import pytest
 
-from made_videos import noisy, number_of, numbered, read, write_video
+from made_videos import index_of, noisy, numbered, read, write_video
 from mdhr_sdk.errors import SourceError, TruncatedSourceError
 from mdhr_sdk.vision import SourceInfo, list_sources
 from mdhr_sdk.vision.sources import live
@@ -148,7 +148,7 @@ def test_a_live_stream_is_timed_by_the_clock_and_named_when_it_stops(serve, capf
         for frame in source:
             frames.append(frame)
     assert source.info.live and source.info.frame_count is None
-    assert [number_of(frame.image) for frame in frames] == list(range(12))
+    assert [index_of(frame.image) for frame in frames] == list(range(12))
     times = [frame.timestamp_s for frame in frames]
     assert times == sorted(times) and times[0] >= 0
     assert "SECRET" not in str(caught.value) + repr(source)
@@ -163,7 +163,7 @@ def test_a_stream_that_changes_its_size_shows_the_new_pictures(serve):
         for frame in source:
             frames.append(frame)
     assert [frame.image.shape for frame in frames] == [(64, 96, 3)] * 8 + [(48, 64, 3)] * 8
-    assert [number_of(frame.image) for frame in frames] == [*range(8), *range(8)]
+    assert [index_of(frame.image) for frame in frames] == [*range(8), *range(8)]
     assert [frame.index for frame in frames if frame.breaks] == [8]
 
 

@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from made_videos import number_of, read, write_video
+from made_videos import index_of, read, write_video
 from mdhr_sdk.errors import ConfigError, InputError, SourceError
 from mdhr_sdk.vision import SourceInfo, check_image, list_sources
 
@@ -129,7 +129,7 @@ def test_numbered_images_are_one_sequence_in_natural_order(make_images):
     folder = make_images("f8.png", "f9.png", "f10.png", "f12.png")
     frames, source = read(str(folder))
     assert source.info == SourceInfo(str(folder), "sequence", 25.0, 4, False, still=False)
-    assert [number_of(frame.image) for frame in frames] == [0, 1, 2, 3]
+    assert [index_of(frame.image) for frame in frames] == [0, 1, 2, 3]
     assert [frame.timestamp_s for frame in frames] == pytest.approx([0, 0.04, 0.08, 0.12])
 
 

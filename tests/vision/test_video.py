@@ -9,7 +9,7 @@ import cv2
 import numpy as np
 import pytest
 
-from made_videos import number_of, numbered, read, trimmed, turned, write_sound, write_video
+from made_videos import index_of, numbered, read, trimmed, turned, write_sound, write_video
 from mdhr_sdk.errors import SourceError
 from mdhr_sdk.vision import SourceInfo, list_sources
 
@@ -56,7 +56,7 @@ def test_every_container_and_codec_gives_all_frames_at_their_times(tmp_path, nam
     (tmp_path / "named_like_nothing").write_bytes(path.read_bytes())
     for each in (path, tmp_path / "named_like_nothing"):
         frames, _ = read(each)
-        assert [number_of(frame.image) for frame in frames] == [index % 20 for index in range(30)]
+        assert [index_of(frame.image) for frame in frames] == [index % 20 for index in range(30)]
         # a program stream of tiny pictures stamps several at once
         np.testing.assert_allclose(times(frames), np.arange(30) / 25, atol=0.041 if "mpg" in name else 2e-3)
 
@@ -177,7 +177,7 @@ def test_a_size_or_pixel_format_that_changes_on_the_way_is_followed(tmp_path, si
     write_video(tmp_path / "b.ts", [numbered(index, size) for index in range(30)], "libx264", pixels=pixels)
     (tmp_path / "joined.ts").write_bytes((tmp_path / "a.ts").read_bytes() + (tmp_path / "b.ts").read_bytes())
     frames, source = read(tmp_path / "joined.ts")
-    assert [number_of(frame.image) for frame in frames] == [index % 20 for index in range(30)] * 2
+    assert [index_of(frame.image) for frame in frames] == [index % 20 for index in range(30)] * 2
     assert {frame.image.shape for frame in frames[30:]} == {(size[1], size[0], 3)}
     assert [frame.index for frame in frames if frame.breaks] == [30]
     assert source.damaged == 0
