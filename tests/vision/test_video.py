@@ -144,7 +144,8 @@ def test_an_avi_that_shows_a_picture_longer_has_lost_nothing(tmp_path):
     stamps = [40 * (index + 5 * (index > 9)) for index in range(20)]
     frames, source = read(write_video(tmp_path / "a.avi", 20, "mjpeg", pixels="yuvj420p", stamps_ms=stamps))
     np.testing.assert_allclose(times(frames), np.array(stamps) / 1000, atol=1e-6)
-    assert source.damaged == 0
+    assert (source.damaged, source.info.frame_count) == (0, 20)
+    assert source.info.fps == pytest.approx(19 / 24 * 25)
 
 
 @pytest.mark.parametrize("name", ["late.mp4", "late.mkv", "late.ts", "late.mov"])

@@ -63,7 +63,11 @@ def known(track: VideoStream, name: str) -> VideoStream:
 
 
 def rate_of(track: VideoStream) -> float:
-    """Frames a second, 0 where the track does not say."""
+    """Frames a second, 0 where the track does not say. An AVI may show a picture less often: its index tells."""
+    indexed = track.index_entries if track.container.format.name == "avi" else ()
+    shown = [entry.timestamp for entry in indexed if entry.size]
+    if len(shown) > 1 and shown[-1] > shown[0]:
+        return float((len(shown) - 1) / ((shown[-1] - shown[0]) * (track.time_base or 1)))
     rates = [float(rate or 0) for rate in (track.average_rate, track.guessed_rate)]
     return next((rate for rate in rates if 0 < rate < 10_000), 0.0)
 
