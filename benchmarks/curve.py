@@ -28,7 +28,7 @@ from mdhr_sdk.training.data.frames import Fold, frame_list
 from mdhr_sdk.training.data.lists import read_fold, write_fold
 from mdhr_sdk.training.evaluate.folder_scoring import score_folder
 from mdhr_sdk.training.fit import runs
-from mdhr_sdk.training.fit.augmentation import Augmentation
+from mdhr_sdk.training.fit.augment import Augmentation
 from mdhr_sdk.training.fit.settings import Settings, read_settings
 from report import Json, console, write_json
 

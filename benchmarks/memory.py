@@ -14,8 +14,8 @@ from mdhr_sdk.aus import label_set
 from mdhr_sdk.cli.app import run_app
 from mdhr_sdk.model import MDHR
 from mdhr_sdk.training.fit.losses import asymmetric_loss
-from mdhr_sdk.training.fit.memory import checkpoint_activations
 from mdhr_sdk.training.fit.module import freeze
+from mdhr_sdk.training.fit.recompute import checkpoint_activations
 from mdhr_sdk.training.fit.settings import Settings, read_settings
 from report import Json, console, write_json
 

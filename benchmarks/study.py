@@ -34,7 +34,7 @@ from rich.table import Table
 from mdhr_sdk.aus import LabelSet, RegionGroup, RegionLayout
 from mdhr_sdk.cli.app import run_app
 from mdhr_sdk.errors import ConfigError
-from mdhr_sdk.training.data.rules import au_weights, region_classes
+from mdhr_sdk.training.data.frames import au_weights, region_classes
 from mdhr_sdk.training.evaluate.evaluation import judge
 from mdhr_sdk.training.evaluate.predictions import Frames, Predictions
 from mdhr_sdk.training.fit.fit import FoldData, epoch_stem, fit

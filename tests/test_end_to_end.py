@@ -7,7 +7,9 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 
 import cv2
 import numpy as np
@@ -31,55 +33,64 @@ from processes import finished, run_python, started
 from tiny_tree import write_tree
 
 
-def mdhr(monkeypatch: pytest.MonkeyPatch, *words: object) -> int:
-    """Exit code of `mdhr WORDS`."""
-    monkeypatch.setattr("sys.argv", ["mdhr", *map(str, words)])
+@pytest.fixture
+def mdhr(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> Callable[..., SimpleNamespace]:
+    """Runs `mdhr WORDS`; returns its exit code, and what it said."""
     monkeypatch.setenv("COLUMNS", "160")
-    try:
-        cli.main()
-    except SystemExit as stop:
-        return int(stop.code or 0)
-    return 0
+
+    def run(*words: object) -> SimpleNamespace:
+        monkeypatch.setattr("sys.argv", ["mdhr", *map(str, words)])
+        capsys.readouterr()
+        code: object = 0
+        try:
+            cli.main()
+        except SystemExit as stop:
+            code = stop.code or 0
+        told = capsys.readouterr()
+        return SimpleNamespace(code=code, out=told.out, err=told.err)
+
+    return run
+
+
+def refused(done: SimpleNamespace) -> str:
+    """The one line of an error."""
+    assert done.code == 2 and done.err.count("\n") == 1 and done.err.startswith("error: "), done.err
+    return done.err
 
 
 @pytest.mark.slow
-def test_the_paper_preset_from_images_to_results(
-    tmp_path: Path, demo_frames: np.ndarray, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_the_paper_preset_from_images_to_results(tmp_path: Path, demo_frames: np.ndarray, mdhr: Callable) -> None:
     config = write_tree(tmp_path / "data", size_px=128, backbone="resnet18")
     run, other = tmp_path / "run", tmp_path / "other"
     words = ("model.au_width=32",)
-    assert mdhr(monkeypatch, "train", config, *words, "--fold", 2, "--out", run) == 0
+    assert mdhr("train", config, *words, "--fold", 2, "--out", run).code == 0
     model = run / "fold2" / "model"
     settings = ModelFolder.open(model).config
     assert settings.trained and settings.model.backbone == "resnet18" and settings.model.k == 5
     assert "fold 2, epoch" in settings.provenance
 
     changes = ("trainer.seed=1", "data.held_out=0", "trainer.epochs=1")
-    assert mdhr(monkeypatch, "train", config, *words, *changes, "--fold", 2, "--out", other) == 0
-    capsys.readouterr()
-    assert mdhr(monkeypatch, "evaluate", run, "--against", other, "--out", tmp_path / "figures") == 0
-    table = capsys.readouterr().out
-    assert "optimistic" in table and "McNemar" in table and "F1 AU12" in table and "AUC AU12" in table
+    assert mdhr("train", config, *words, *changes, "--fold", 2, "--out", other).code == 0
+    done = mdhr("evaluate", run, "--against", other, "--out", tmp_path / "figures")
+    assert done.code == 0 and all(word in done.out for word in ("optimistic", "McNemar", "F1 AU12", "AUC AU12"))
     figures = json.loads((tmp_path / "figures" / "evaluation.json").read_text())
     assert [one["optimistic"] for one in figures["protocols"]] == [False, False, False, True]
     assert len(pd.read_csv(tmp_path / "figures" / "predictions_fold2.csv")) == 20
 
-    capsys.readouterr()
-    assert mdhr(monkeypatch, "evaluate", model, config, "--fold", 1) == 2  # whom fold 1 tests, fold 2 trains on
-    assert "was trained on 2 of the subjects (anna, ben) that fold 1 tests" in capsys.readouterr().err
-    assert (
-        mdhr(monkeypatch, "evaluate", model, config, "--fold", 2, "--out", tmp_path / "again", "--against", model) == 0
-    )
-    assert "difference of F1" in capsys.readouterr().out
+    # whom fold 1 tests, fold 2 trains on
+    told = "was trained on 2 of the subjects (anna, ben) that fold 1 tests"
+    done = mdhr("evaluate", model, config, "--fold", 1)
+    assert done.code == 2 and told in done.err
+    done = mdhr("evaluate", model, config, "--fold", 2, "--out", tmp_path / "again", "--against", model)
+    assert done.code == 0 and "difference of F1" in done.out
     saved = Predictions.load(tmp_path / "again" / "predictions_fold2.npz")
     epoch = int(settings.provenance.split("epoch ")[1].split()[0])
     trained = Predictions.load(run / "fold2" / f"epoch_{epoch:04d}.npz")
     assert abs(saved.scores - trained.scores).max() < 1e-5
 
-    assert mdhr(monkeypatch, "export", model, "--graph", "clip") == 0
+    assert mdhr("export", model, "--graph", "clip").code == 0
     out, video = tmp_path / "results", write_film(tmp_path / "demo.mp4", list(demo_frames[:40]))
-    assert mdhr(monkeypatch, "detect", video, "--model", model, "--out", out, "--no-overlay") == 0
+    assert mdhr("detect", video, "--model", model, "--out", out, "--no-overlay").code == 0
     results = pd.read_csv(out / "demo_aus.csv")
     assert len(results) == 40 and list(results.filter(like="_probability").columns) == [
         f"AU{au:02d}_probability" for au in (1, 4, 12)
@@ -88,34 +99,29 @@ def test_the_paper_preset_from_images_to_results(
 
 
 @pytest.mark.slow
-def test_an_interrupted_run_goes_on_under_its_own_settings(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_an_interrupted_run_goes_on_under_its_own_settings(tmp_path: Path, mdhr: Callable) -> None:
     config = write_tree(tmp_path / "data")
     run = tmp_path / "run"
     words = ("data.held_out=0", "trainer.epochs=1", "--fold", 3, 1, "--out", run)
-    assert mdhr(monkeypatch, "train", config, *words) == 0
+    assert mdhr("train", config, *words).code == 0
     assert sorted(path.name for path in run.glob("fold*/model")) == ["model"] * 2
-    capsys.readouterr()
-    assert mdhr(monkeypatch, "train", config, *words) == 2
-    assert f"go on with: mdhr train --resume {run}" in capsys.readouterr().err
-    assert mdhr(monkeypatch, "train", "--resume", run) == 0
-    assert mdhr(monkeypatch, "train", "--resume", run, "trainer.epochs=5") == 2
-    assert "keeps its settings" in capsys.readouterr().err
+    done = mdhr("train", config, *words)
+    assert done.code == 2 and f"go on with: mdhr train --resume {run}" in done.err
+    assert mdhr("train", "--resume", run).code == 0
+    done = mdhr("train", "--resume", run, "trainer.epochs=5")
+    assert done.code == 2 and "keeps its settings" in done.err
 
 
 @pytest.mark.slow
-def test_a_study_prints_its_table_and_goes_on(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_study_prints_its_table_and_goes_on(tmp_path: Path, mdhr: Callable) -> None:
     config = write_tree(tmp_path / "data")
     words = ("ablate", "regions", config, "data.held_out=0", "trainer.epochs=1", "--fold", 1, "--out", tmp_path / "a")
     for _ in range(2):
-        assert mdhr(monkeypatch, *words, "--json", tmp_path / "a.json") == 0
-        assert "released" in capsys.readouterr().out
+        done = mdhr(*words, "--json", tmp_path / "a.json")
+        assert done.code == 0 and "released" in done.out
     assert [row["name"] for row in json.loads((tmp_path / "a.json").read_text())["rows"]] == ["released", "paper"]
-    assert mdhr(monkeypatch, *words[:3], "trainer.epochs=2", *words[4:]) == 2
-    assert "other settings" in capsys.readouterr().err
+    done = mdhr(*words[:3], "trainer.epochs=2", *words[4:])
+    assert done.code == 2 and "other settings" in done.err
 
 
 @pytest.mark.slow
@@ -166,25 +172,13 @@ def test_a_model_folder_is_scored_as_it_says_and_where_it_is_asked(
         score_folder(folder, config, ("trainer.accelerator=gpu",), [1])
 
 
-def break_label_row(root: Path) -> None:
+def rewrite_labels(root: Path, change: Callable[[list[str]], list[str]]) -> None:
     path = root / "list" / "tiny_train_label_fold1.txt"
-    path.write_text("\n".join(path.read_text().splitlines()[:-1]) + "\n")
-
-
-def break_image(root: Path) -> None:
-    (root / "img" / "cara" / "3.jpg").unlink()
-
-
-def break_label(root: Path) -> None:
-    path = root / "list" / "tiny_train_label_fold1.txt"
-    lines = path.read_text().splitlines()
-    lines[4] = "0 7 0"
-    path.write_text("\n".join(lines) + "\n")
+    path.write_text("\n".join(change(path.read_text().splitlines())) + "\n")
 
 
 def break_au(root: Path) -> None:
-    path = root / "list" / "tiny_train_label_fold1.txt"
-    path.write_text("".join(f"{line[:4]}0\n" for line in path.read_text().splitlines()))
+    rewrite_labels(root, lambda lines: [f"{line[:4]}0" for line in lines])
     for name in ("sub_label", "weight"):
         (root / "list" / f"tiny_train_{name}_fold1.txt").unlink()
 
@@ -198,23 +192,20 @@ def break_subjects(root: Path) -> None:
 @pytest.mark.parametrize(
     ("damage", "words"),
     [
-        (break_label_row, ("tiny_train_label_fold1.txt", "39 rows", "line 40")),
-        (break_image, ("line 4", "cara/3.jpg")),
-        (break_label, ("tiny_train_label_fold1.txt", "line 5", "'7'")),
+        (lambda root: rewrite_labels(root, lambda lines: lines[:-1]), ("_label_fold1.txt", "39 rows", "line 40")),
+        (lambda root: (root / "img" / "cara" / "3.jpg").unlink(), ("line 4", "cara/3.jpg")),
+        (lambda root: rewrite_labels(root, lambda lines: [*lines[:4], "0 7 0", *lines[5:]]), ("line 5", "'7'")),
         (break_au, ("AU12",)),
         (break_subjects, ("cara", "is tested", "trained on")),
     ],
 )
 def test_bad_data_stops_early_in_one_line(
-    damage: object, words: tuple[str, ...], tmp_path: Path, capsys: pytest.CaptureFixture[str],
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:  # fmt: skip
+    damage: Callable[[Path], object], words: tuple[str, ...], tmp_path: Path, mdhr: Callable
+) -> None:
     config = write_tree(tmp_path / "data")
-    assert callable(damage)
     damage(tmp_path / "data")
-    assert mdhr(monkeypatch, "train", config, "--fold", 1, "--out", tmp_path / "run") == 2
-    error = capsys.readouterr().err
-    assert error.count("\n") == 1 and all(word in error for word in words), error
+    error = refused(mdhr("train", config, "--fold", 1, "--out", tmp_path / "run"))
+    assert all(word in error for word in words), error
     assert not (tmp_path / "run").exists()
 
 
@@ -235,17 +226,14 @@ def test_bad_data_stops_early_in_one_line(
     ],
 )
 def test_bad_words_are_one_line(
-    words: tuple[str, ...], message: str, tmp_path: Path, capsys: pytest.CaptureFixture[str],
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:  # fmt: skip
+    words: tuple[str, ...], message: str, tmp_path: Path, mdhr: Callable, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.chdir(tmp_path)
-    assert mdhr(monkeypatch, *words) == 2
-    error = capsys.readouterr().err
-    assert error.count("\n") == 1 and error.startswith("error: ") and message in error, error
+    assert message in refused(mdhr(*words))
 
 
 def test_weights_that_cannot_be_fetched_leave_no_run_behind(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, mdhr: Callable, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def offline(*_: object, **__: object) -> None:
         raise OSError("no route to host")
@@ -253,9 +241,7 @@ def test_weights_that_cannot_be_fetched_leave_no_run_behind(
     config = write_tree(tmp_path / "data")
     monkeypatch.setattr("timm.create_model", offline)
     words = ("train", config, "start.pretrained=true", "data.held_out=0", "--fold", 1, "--out", tmp_path / "run")
-    assert mdhr(monkeypatch, *words) == 2
-    error = capsys.readouterr().err
-    assert error.count("\n") == 1 and "start.pretrained=false" in error, error
+    assert "start.pretrained=false" in refused(mdhr(*words))
     assert not (tmp_path / "run").exists()
 
 

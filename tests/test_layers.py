@@ -1,9 +1,10 @@
-"""One floor above another: a file imports only from its own folder and from floors below."""
+"""One floor above another: a file imports only from its own folder and from floors below, and never in a circle."""
 
 from __future__ import annotations
 
 import ast
 from collections.abc import Iterator
+from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
 
 import pytest
@@ -23,40 +24,53 @@ FLOORS = (
 )
 UPWARD = {("results", "outputs")}  # frame.annotate(): what users look for is on the result itself
 BASE = FLOORS[0] | {"cli", "__main__"}  # floors whose files are one unit
-FILES = sorted(path for path in ROOT.rglob("*.py") if path != ROOT / "__init__.py")
 HEAVY = {
     "torch", "timm", "torchvision", "safetensors", "onnx", "onnxscript", "lightning", "pytorch_lightning",
     "torchmetrics", "tensorrt", "openvino",
 }  # fmt: skip
+FILES = {
+    ".".join(path.relative_to(ROOT.parent).with_suffix("").parts).removesuffix(".__init__"): path
+    for path in sorted(ROOT.rglob("*.py"))
+}
+EVERY = pytest.mark.parametrize("name", [name for name in FILES if name != "mdhr_sdk"])
+
+
+def unit_of(name: str) -> str:
+    return name.split(".")[1]
 
 
 def floor(unit: str) -> int:
     return next(index for index, units in enumerate(FLOORS) if unit in units)
 
 
-def unit_of(path: Path) -> str:
-    return path.relative_to(ROOT).parts[0].removesuffix(".py")
+def at_the_top(body: list[ast.stmt]) -> Iterator[ast.stmt]:
+    """Statements outside functions, those under `if TYPE_CHECKING:` included."""
+    for node in body:
+        if isinstance(node, ast.If | ast.Try | ast.With | ast.ClassDef):
+            yield from at_the_top([one for one in ast.iter_child_nodes(node) if isinstance(one, ast.stmt)])
+        yield node
 
 
-def imported_units(path: Path) -> Iterator[str]:
-    """Units of the package that a file imports anywhere, inside functions too."""
-    package = path.relative_to(ROOT).parts[:-1]
-    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
-        if isinstance(node, ast.ImportFrom) and node.level > 0:
-            base = package[: len(package) - (node.level - 1)]
-            full = (*base, *(node.module.split(".") if node.module else ()))
-            yield from [full[0]] if full else [alias.name for alias in node.names]
-        elif isinstance(node, ast.ImportFrom) and node.module and node.module.split(".")[0] == "mdhr_sdk":
-            inner = node.module.split(".")[1:]
-            yield from inner[:1] or [alias.name for alias in node.names]
+def imported(name: str, top: bool) -> Iterator[str]:
+    """What a file imports, by full names: at its top only, what types need included, or inside functions too."""
+    path = FILES[name]
+    package = (name if path.name == "__init__.py" else name.rpartition(".")[0]).split(".")
+    tree = ast.parse(path.read_text(encoding="utf-8"))
+    for node in at_the_top(tree.body) if top else ast.walk(tree):
+        if isinstance(node, ast.ImportFrom):
+            base = package[: len(package) + 1 - node.level] if node.level else []
+            full = ".".join([*base, *filter(None, [node.module])])
+            for alias in node.names:
+                inner = f"{full}.{alias.name}"
+                yield inner if inner in FILES or full == "mdhr_sdk" else full
         elif isinstance(node, ast.Import):
-            yield from (name.split(".")[1] for alias in node.names if (name := alias.name).startswith("mdhr_sdk."))
+            yield from (alias.name for alias in node.names)
 
 
-@pytest.mark.parametrize("path", FILES, ids=lambda path: str(path.relative_to(ROOT)))
-def test_imports_only_downwards(path: Path) -> None:
-    own = unit_of(path)
-    for other in imported_units(path):
+@EVERY
+def test_imports_only_downwards(name: str) -> None:
+    own = unit_of(name)
+    for other in {unit_of(one) for one in imported(name, top=False) if one.startswith("mdhr_sdk.")}:
         if other.startswith("__"):
             continue
         same_unit = other == own or ({own, other} <= BASE and floor(own) == floor(other))
@@ -65,16 +79,23 @@ def test_imports_only_downwards(path: Path) -> None:
         )
 
 
-@pytest.mark.parametrize("path", FILES, ids=lambda path: str(path.relative_to(ROOT)))
-def test_only_model_training_and_deploy_import_torch_at_the_top(path: Path) -> None:
-    if unit_of(path) in {"model", "training", "deploy", "synthetic"}:
-        return
-    for node in ast.parse(path.read_text(encoding="utf-8")).body:
-        names = [alias.name for alias in node.names] if isinstance(node, ast.Import) else []
-        names += [node.module or ""] if isinstance(node, ast.ImportFrom) and node.level == 0 else []
-        assert not {name.split(".")[0] for name in names} & HEAVY
+def test_no_file_needs_one_that_needs_it() -> None:
+    graph = {
+        name: {one.removesuffix(".__version__") for one in imported(name, top=True)} & set(FILES) for name in FILES
+    }
+    assert "mdhr_sdk.runtime.session" in graph["mdhr_sdk.runtime.select"]
+    try:
+        TopologicalSorter(graph).prepare()
+    except CycleError as error:
+        pytest.fail(" -> ".join(error.args[1]))
 
 
-@pytest.mark.parametrize("path", FILES, ids=lambda path: str(path.relative_to(ROOT)))
-def test_a_file_holds_one_thing(path: Path) -> None:
-    assert len(path.read_text(encoding="utf-8").splitlines()) <= 350
+@EVERY
+def test_only_model_training_and_deploy_import_torch_at_the_top(name: str) -> None:
+    if unit_of(name) not in {"model", "training", "deploy", "synthetic"}:
+        assert not {one.partition(".")[0] for one in imported(name, top=True)} & HEAVY
+
+
+@EVERY
+def test_a_file_holds_one_thing(name: str) -> None:
+    assert len(FILES[name].read_text(encoding="utf-8").splitlines()) <= 350

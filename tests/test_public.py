@@ -46,9 +46,9 @@ assert "AUDetector" in dir(mdhr_sdk) and "mdhr_sdk.detector" not in sys.modules 
 from mdhr_sdk import MDHRError
 assert "numpy" not in sys.modules
 from mdhr_sdk import *
-import mdhr_sdk.outputs, mdhr_sdk.vision
-heavy = {"torch", "cv2", "av", "PIL", "mediapipe", "matplotlib", "pandas", "onnxruntime"} & set(sys.modules)
-assert AUDetector.__name__ == "AUDetector" and not heavy, heavy
+import mdhr_sdk.outputs, mdhr_sdk.vision, mdhr_sdk.runtime, mdhr_sdk.pipeline, mdhr_sdk.modelfolder.folder
+heavy = {"torch", "timm", "safetensors", "onnx", "cv2", "av", "PIL", "mediapipe", "matplotlib", "pandas", "onnxruntime"}
+assert AUDetector.__name__ == "AUDetector" and not heavy & set(sys.modules), heavy & set(sys.modules)
 """
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr

@@ -13,6 +13,7 @@ import pytest
 
 from mdhr_sdk.atomic import LOCK, NAME_BYTES, PREFIX, RESULTS, incomplete, scratch, sweep, whole, write_whole
 from mdhr_sdk.errors import DataError, OutputError
+from processes import started
 
 WRITES = """
 import sys
@@ -25,20 +26,12 @@ with scratch(Path(sys.argv[1]), sys.argv[2]) as own:
 """
 
 
-def started(folder: Path, prefix: str) -> tuple[subprocess.Popen[str], Path]:
-    words = [sys.executable, "-c", WRITES, str(folder), prefix]
-    process = subprocess.Popen(words, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
-    assert process.stdout is not None
-    return process, Path(process.stdout.readline().strip())
-
-
 @pytest.fixture(params=[PREFIX, RESULTS])
 def writer(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[tuple[subprocess.Popen[str], Path]]:
     """A process with a file half written, and its place."""
-    process, place = started(tmp_path, request.param)
-    with process:
-        yield process, place
-        process.kill()
+    words = [sys.executable, "-c", WRITES, tmp_path, request.param]
+    with started(words, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:
+        yield process, Path(process.stdout.readline().strip())
 
 
 def names(folder: Path) -> list[str]:

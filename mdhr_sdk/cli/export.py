@@ -23,8 +23,18 @@ def run_export(
         require(module, "export")
     from ..deploy import export_each
 
-    for path, report in export_each(model, kind, graphs, precision, calibrate):
-        yield f"{path}: {path.stat().st_size / 1e6:.1f} MB; {report}"
+    for exported in export_each(model, kind, graphs, precision, calibrate):
+        yield from exported.lines()
+
+
+def run_golden(model: str | Path, golden: int, out: Path, others: bool) -> Iterator[str]:
+    """Write golden arrays instead of graphs, and say of what."""
+    from ..deploy.export.golden import write_golden
+    from ..errors import ExportError
+
+    if others:
+        raise ExportError("--golden writes arrays of the fp32 ONNX graphs that are there; give it --out alone")
+    yield from write_golden(model, golden, out)
 
 
 class Format(str, Enum):
@@ -49,10 +59,23 @@ def export(
     calibrate: Annotated[
         Optional[str], typer.Option(help="Footage with faces: int8 is measured on it, any precision judged by it.")
     ] = None,
+    golden: Annotated[
+        Optional[int],
+        typer.Option(
+            help="Instead of graphs, write what those that are there answer on so many sequences of a rendered face, "
+            "for code in any language to compare itself with."
+        ),
+    ] = None,
+    out: Annotated[Path, typer.Option(help="Where --golden writes: a new folder.")] = Path("golden"),
 ) -> None:
     """Write graphs into a model folder.
 
-    Each is kept only if it answers like the weights.
+    Each is kept only if it answers like the weights. Where one is not, the others are made all the same.
     """
-    for line in run_export(model, format.value, graph or [], precision, calibrate):
+    if golden is not None:
+        others = format is not Format.onnx or precision != "fp32" or bool(graph) or calibrate is not None
+        lines = run_golden(model, golden, out, others)
+    else:
+        lines = run_export(model, format.value, graph or [], precision, calibrate)
+    for line in lines:
         typer.echo(line)

@@ -29,7 +29,7 @@ def _distribution(config: Path | None, changes: Sequence[str], folds: Sequence[i
     """Both halves of a fold together are the whole data set."""
     from ..training.data.datasets import dataset
     from ..training.data.lists import read_fold
-    from ..training.evaluate.figures import draw_distribution
+    from ..training.evaluate.paper_figures import draw_distribution
     from ..training.fit.settings import read_settings
 
     data = read_settings(config, changes).data
@@ -40,8 +40,8 @@ def _distribution(config: Path | None, changes: Sequence[str], folds: Sequence[i
 
 def _of_model(folder: ModelFolder, on: str, first: int) -> dict[str, Any]:
     from ..model import load_model
-    from ..training.evaluate.figures import draw_graph, draw_weights
     from ..training.evaluate.inspection import inspect
+    from ..training.evaluate.paper_figures import draw_graph, draw_weights
     from ..vision import prepare
 
     config = folder.config

@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Optional
+from typing import TYPE_CHECKING, Annotated, Optional
 
 import typer
 from rich.console import Console
 from rich.table import Table
 
-from ..errors import number_of
-from ..training.data.datasets import dataset
-from ..training.data.preparation import Prepared, PrepareOptions, prepare
+from ..errors import check_imaging, number_of
+from ..vision import DEFAULT_TEMPLATE
 from .parts.options import command_app
 from .parts.progress import counted, interruptible, usable_cores
+
+if TYPE_CHECKING:
+    from ..training.data.preparation import Prepared
 
 MOST_VIDEOS = 10
 app = command_app()
@@ -27,6 +29,10 @@ def run_prepare(
     Raises:
         ConfigError, DataError: see `mdhr_sdk.training.data.preparation`.
     """
+    check_imaging()
+    from ..training.data.datasets import dataset
+    from ..training.data.preparation import PrepareOptions, prepare
+
     spec = dataset(name)
     options = PrepareOptions(size_px=size_px, face_model=face_model, workers=workers or usable_cores(), partial=partial)
     with interruptible("the same command"), counted("frames") as moved:
@@ -38,7 +44,7 @@ def run_prepare(
         if isinstance(counts, str):
             console.print(f"no lists of fold {fold}: {counts}", soft_wrap=True)
     listed = f"{number_of(done.listed, 'frame')} of {number_of(done.videos, 'video')}"
-    console.print(f"{listed} {'is' if done.listed == 1 else 'are'} listed; crops {size_px} px, {options.template}")
+    console.print(f"{listed} {'is' if done.listed == 1 else 'are'} listed; crops {size_px} px, {DEFAULT_TEMPLATE}")
     for reason, count in done.reasons.most_common():
         console.print(f"left out: {number_of(count, 'frame')}, {reason}")
     for video, frames in sorted(done.left_out.items(), key=lambda item: -len(item[1]))[:MOST_VIDEOS]:

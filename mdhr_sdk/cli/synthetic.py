@@ -44,12 +44,13 @@ def make(
     plain: Annotated[bool, typer.Option("--plain", help="No hard cases: for ablations.")] = False,
 ) -> None:
     """Render clips with known action units, in the layout that `mdhr train` reads."""
-    from ..errors import number_of, require
+    from ..errors import check_imaging, number_of, require
 
+    check_imaging()
     for package, extra in (("numba", "synthetic"), ("torch", "train")):
         require(package, extra)
-    from ..synthetic.clips import ClipOptions
     from ..synthetic.dataset import MakeOptions, make_dataset
+    from ..synthetic.labelled import ClipOptions
     from .parts.progress import counted, usable_cores
 
     clip = ClipOptions(frames, spacing, size, hard_cases=not plain)

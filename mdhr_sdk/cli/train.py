@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Optional
 import typer
 from rich.console import Console
 
-from ..errors import ConfigError, require
+from ..errors import ConfigError, check_imaging, require
 from .parts.options import command_app
 from .parts.progress import interruptible
 
@@ -23,8 +23,9 @@ app = command_app()
 
 def require_training() -> None:
     """Raises:
-    MissingDependencyError: a package that training needs is not installed.
+    MissingDependencyError: a package that training needs is not installed, or lacks a library of the system.
     """
+    check_imaging()
     for module in ("torch", "timm", "safetensors", "pytorch_lightning", "tensorboard", "yaml", "scipy"):
         require(module, "train")
 

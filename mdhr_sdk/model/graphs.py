@@ -37,9 +37,7 @@ class ClipGraph(nn.Module):
 
     def __init__(self, model: MDHR, normalise: nn.Module, inner: torch.dtype) -> None:
         super().__init__()
-        self.model = model
-        self.normalise = normalise
-        self.inner = inner
+        self.model, self.normalise, self.inner = model, normalise, inner
 
     def forward(self, clip: Tensor) -> tuple[Tensor, ...]:
         output = self.model(self.normalise(clip).to(self.inner))
@@ -51,22 +49,22 @@ class EncoderGraph(nn.Module):
 
     def __init__(self, model: MDHR, normalise: nn.Module, inner: torch.dtype) -> None:
         super().__init__()
-        self.encoder = model.encoder
-        self.normalise = normalise
-        self.inner = inner
+        self.encoder, self.normalise, self.inner = model.encoder, normalise, inner
 
     def forward(self, frames: Tensor) -> tuple[Tensor, ...]:
         features = self.encoder(self.normalise(frames).to(self.inner))
         return tuple(x.float() for x in (features.static, *features.maps))
 
 
-class HeadGraph(nn.Module):
-    """Features of T frames -> scores and region logits."""
-
+class _OfHead(nn.Module):
     def __init__(self, model: MDHR, inner: torch.dtype) -> None:
         super().__init__()
         self.head = model.head
         self.inner = inner
+
+
+class HeadGraph(_OfHead):
+    """Features of T frames -> scores and region logits."""
 
     def forward(self, static: Tensor, *maps: Tensor) -> tuple[Tensor, ...]:
         differences = [difference(m).to(self.inner) for m in maps]  # of large values that are nearly the same
@@ -74,13 +72,8 @@ class HeadGraph(nn.Module):
         return (output.scores, *output.region_logits)
 
 
-class RelationsGraph(nn.Module):
+class RelationsGraph(_OfHead):
     """Static tokens of single frames and their fused motion (eq. 5) -> AU features and region logits."""
-
-    def __init__(self, model: MDHR, inner: torch.dtype) -> None:
-        super().__init__()
-        self.head = model.head
-        self.inner = inner
 
     def forward(self, static: Tensor, *motion: Tensor) -> tuple[Tensor, ...]:
         tokens = static.to(self.inner)
@@ -90,13 +83,8 @@ class RelationsGraph(nn.Module):
         return (nodes.float(), *logits)
 
 
-class TemporalGraph(nn.Module):
+class TemporalGraph(_OfHead):
     """AU features of a frame and of those around it -> the scores of the frame in the middle."""
-
-    def __init__(self, model: MDHR, inner: torch.dtype) -> None:
-        super().__init__()
-        self.head = model.head
-        self.inner = inner
 
     def forward(self, nodes: Tensor) -> tuple[Tensor, ...]:
         nodes, temporal = nodes.to(self.inner), self.head.temporal

@@ -53,14 +53,14 @@ RULES = (
 )
 
 
-class Part(NamedTuple):
+class Piece(NamedTuple):
     """A released tensor that is, reshaped, one of the equal parts of ours along the first axis."""
 
     key: str
     shape: tuple[int, ...]
 
 
-def released_parts(model: MDHR) -> dict[str, list[Part]]:
+def released_parts(model: MDHR) -> dict[str, list[Piece]]:
     """Our key -> the released tensors that make it up, in order.
 
     Raises:
@@ -72,7 +72,7 @@ def released_parts(model: MDHR) -> dict[str, list[Part]]:
         if not DERIVED.search(key):
             keys = _released_keys(model.config, key)
             shape = (tensor.shape[0] // len(keys), *tensor.shape[1:])
-            parts[key] = [Part(k, (1, 1, *shape) if "scoring_fn" in k else tuple(shape)) for k in keys]
+            parts[key] = [Piece(k, (1, 1, *shape) if "scoring_fn" in k else tuple(shape)) for k in keys]
     return parts
 
 

@@ -17,9 +17,6 @@ from ..modelfolder.config import FolderConfig, Preprocessing
 from ..modelfolder.folder import WEIGHTS, ModelFolder
 from .keys import check_fit
 from .mdhr import MDHR
-from .released import load_released_checkpoint
-
-__all__ = ["load_model", "load_released_checkpoint", "save_model"]
 
 
 def save_model(

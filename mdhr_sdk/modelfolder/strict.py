@@ -85,6 +85,8 @@ def _in_a_line(error: ValidationError, kind: Any) -> str:
     wrong = error.errors(include_url=False, include_context=False)
     first = next((one for one in wrong if one["type"] in UNKNOWN), wrong[0])  # a misspelt key is a missing one, too
     message, place = first["msg"], [part for part in first["loc"] if not _is_variant(part)]
+    if place and isinstance(place[0], int) and place[0] < len(_keys(kind, ())):  # given by its position
+        place[0] = _keys(kind, ())[place[0]]
     where = ".".join(map(str, place))
     if first["type"] in UNKNOWN:
         return f"unknown setting '{where}'; {nearest(str(place[-1]), _keys(kind, place[:-1]))}"

@@ -94,6 +94,11 @@ class Session(ABC):
         """
         raise BackendError(f"{self.backend} cannot leave outputs on its device; use run()")
 
+    def _check(self, inputs: Arrays, closed: bool) -> None:
+        if closed:
+            raise InputError("this session is closed; open a new one")
+        check_inputs(self.inputs, inputs)
+
     @abstractmethod
     def close(self) -> None:
         """Free what the backend holds; may be called twice. A closed session cannot run."""

@@ -16,24 +16,27 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import functools
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import numpy as np
+from pydantic import Field
 
 from ..atomic import locked, sweep, write_whole
 from ..errors import DataError, require
 from ..modelfolder.folder import sha256
+from ..modelfolder.strict import strict
+from ..training.data.cut_videos import MakeMesher
 from ..training.data.lists import FrameList, frame_list, write_half
 from ..training.data.spec import DatasetSpec, Part, RawLayout
-from ..training.data.workers import MakeMesher
 from ..training.pool import spread
-from .clips import ClipOptions, expect
+from .face.muscles import LABELS
 from .kit import FaceKit
+from .labelled import ClipOptions
 from .making import Maker, Task, check_settings, read_record
-from .muscles import LABELS
 from .sheet import contact_sheet, write_truth
 
 DESCRIPTION, PREFIX = "dataset.yaml", "synthetic"
@@ -41,10 +44,8 @@ WRITTEN = ("img", "list", "progress")  # folders of many files; of all others no
 PERSONS_A_SEED = 1_000_000  # the first half of a seed's persons are for training, the second half for testing
 RAW = RawLayout(labels="labels/{subject}_{task}.csv", pictures=("img/{subject}/{task}",), unknown=9)
 
-_own: dict[str, Maker] = {}  # of a worker process
 
-
-@dataclass(frozen=True)
+@strict
 class MakeOptions:
     """How much is made.
 
@@ -58,21 +59,13 @@ class MakeOptions:
         workers: processes.
     """
 
-    persons: int
-    test_persons: int
-    clips: int = 2
+    persons: Annotated[int, Field(ge=0, le=PERSONS_A_SEED // 2)]
+    test_persons: Annotated[int, Field(ge=1, le=PERSONS_A_SEED // 2)]
+    clips: Annotated[int, Field(ge=1, le=1000)] = 2
     clip: ClipOptions = field(default_factory=ClipOptions)
-    crop_px: int = 224
-    seed: int = 0
-    workers: int = 1
-
-    def __post_init__(self) -> None:
-        expect("persons", self.persons, 0, PERSONS_A_SEED // 2)
-        expect("test persons", self.test_persons, 1, PERSONS_A_SEED // 2)
-        expect("clips of a person", self.clips, 1, 1000)
-        expect("pixels of a crop's side", self.crop_px, 32, 1024)
-        expect("seed", self.seed, 0, 2**32)
-        expect("workers", self.workers, 1, 1024)
+    crop_px: Annotated[int, Field(ge=32, le=1024)] = 224
+    seed: Annotated[int, Field(ge=0, le=2**32)] = 0
+    workers: Annotated[int, Field(ge=1, le=1024)] = 1
 
 
 @dataclass(frozen=True)
@@ -107,9 +100,6 @@ def make_dataset(
     last. With several workers the calling script needs the guard `if __name__ == "__main__":`.
 
     Args:
-        facekit: the packed face model.
-        out: the folder to fill.
-        options: how much, and of what kind.
         progress: called with the persons done and the persons to do.
         make_mesher: makes what finds faces in place of `FaceMesher`; picklable.
 
@@ -118,7 +108,7 @@ def make_dataset(
             was killed, or the persons are too few to train on: what is made stays.
     """
     require("numba", "synthetic")
-    kit = FaceKit.load(facekit)
+    FaceKit.load(facekit)  # or an error before anything is written
     kind = {"clips": options.clips, "crop_px": options.crop_px, "seed": options.seed}
     with _alone_in(out):
         check_settings(out, sha256(facekit), options.clip, **kind)
@@ -129,7 +119,8 @@ def make_dataset(
         records = {task.name: rows for task in tasks if (rows := read_record(task)) is not None}
         missing = [task for task in tasks if task.name not in records]
         progress(len(records), len(tasks))
-        for task, rows in _made(kit, facekit, missing, options, make_mesher):
+        make = functools.partial(Maker, facekit, options.clip, make_mesher)
+        for task, rows in spread(make, missing, options.workers):
             records[task.name] = rows
             progress(len(records), len(tasks))
         return _write(out, options, train, test, records, sum(len(records[task.name]) for task in missing))
@@ -158,24 +149,6 @@ def _tasks(out: Path, options: MakeOptions) -> tuple[list[Task], list[Task]]:
         for start, count in starts
     ]
     return halves[0], halves[1]
-
-
-def _made(
-    kit: FaceKit, facekit: Path, tasks: Sequence[Task], options: MakeOptions, make_mesher: MakeMesher | None
-) -> Iterator[tuple[Task, list[dict[str, Any]]]]:
-    if not tasks:
-        return
-    if options.workers == 1 or len(tasks) < 2:
-        with contextlib.closing(Maker(kit, options.clip, make_mesher)) as maker:
-            yield from ((task, maker.make(task)) for task in tasks)
-    else:
-        yield from spread(_work, tasks, options.workers, (facekit, options.clip, make_mesher))
-
-
-def _work(task: Task, facekit: Path, clip: ClipOptions, make_mesher: MakeMesher | None) -> list[dict[str, Any]]:
-    if "maker" not in _own:
-        _own["maker"] = Maker(FaceKit.load(facekit), clip, make_mesher)
-    return _own["maker"].make(task)
 
 
 def _write(
@@ -216,7 +189,7 @@ def _write(
 
 
 def _remove_lists(folder: Path) -> None:
-    """Lists of training people of an earlier run, who are in no table any more."""
+    """Remove the training lists of an earlier run: a set for tests alone has none."""
     for stale in folder.glob(f"{PREFIX}_train_*"):
         try:
             stale.unlink()

@@ -7,21 +7,24 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any, Literal
 
 import cv2
 import numpy as np
+from pydantic import Field, TypeAdapter
+from typing_extensions import TypedDict
 
 from ..atomic import write_whole
 from ..errors import DataError
-from ..training.data.workers import MakeMesher
+from ..training.data.crop_settings import noted_otherwise
+from ..training.data.cut_videos import MakeMesher
 from ..training.pool import check_stopped
 from ..vision import DEFAULT_TEMPLATE, TEMPLATES, Face, FaceMesher, align
-from .clips import ClipOptions, SyntheticClip, render_clip
+from .face.muscles import AUS
+from .face.person import Person
 from .kit import FaceKit, Floats
-from .muscles import AUS
-from .person import Person
-from .render import Renderer
+from .labelled import ClipOptions, SyntheticClip, render_clip
+from .picture.render import Renderer
 
 GENERATOR = 11  # raise it whenever the same seed gives other pictures or labels
 SETTINGS = "synthetic.json"
@@ -35,16 +38,7 @@ FAR_OFF = 0.25  # eye distances from its true place within which a point of a me
 
 @dataclass(frozen=True)
 class Task:
-    """What one worker makes.
-
-    Attributes:
-        seed: the person.
-        name: as in the paths.
-        clips: how many clips of them.
-        options: what kind.
-        crop_px: side of the crops.
-        out: the data set's folder.
-    """
+    """One person to make: seed, name in the paths, number and kind of clips, side of the crops, output folder."""
 
     seed: int
     name: str
@@ -62,26 +56,19 @@ class Task:
 class Maker:
     """Renders, finds faces and cuts crops; one a process.
 
-    Args:
-        kit: the face model.
-        options: what kind of clips.
-        make_mesher: makes what finds faces, in place of `FaceMesher`.
+    `make_mesher` makes what finds faces, in place of `FaceMesher`.
     """
 
-    def __init__(self, kit: FaceKit, options: ClipOptions, make_mesher: MakeMesher | None = None) -> None:
-        self._renderer = Renderer(kit, options.size_px)
+    def __init__(self, facekit: Path, options: ClipOptions, make_mesher: MakeMesher | None = None) -> None:
+        self._renderer = Renderer(FaceKit.load(facekit), options.size_px)
         self._mesher = make_mesher() if make_mesher else FaceMesher(1, options.spacing_s > STILLS_FROM_S)
 
     def close(self) -> None:
         """End the face finder; nothing can be made afterwards."""
         self._mesher.close()
 
-    def make(self, task: Task) -> list[dict[str, Any]]:
-        """Write the crops of a person; returns a row a frame, and keeps them in `task.record`.
-
-        Raises:
-            DataError: something cannot be written.
-        """
+    def __call__(self, task: Task) -> list[dict[str, Any]]:
+        """Write the crops of a person; returns a row a frame, and keeps them in `task.record`."""
         person = Person.draw(self._renderer.kit, task.seed)
         rows = []
         for number in range(task.clips):
@@ -117,7 +104,7 @@ class Maker:
 
 
 def _true_face(faces: Sequence[Face], landmarks_px: Floats) -> Face | None:
-    """Of the faces found the one that is where the face is; a mesh on an ear or a hand gives no crop."""
+    """The found face that lies on the rendered one; None if there are only meshes on an ear or a hand."""
     true = landmarks_px[TRUE]
     eyes_px = np.linalg.norm(true[:2].mean(axis=0) - true[2:4].mean(axis=0))
     for face in faces:
@@ -127,29 +114,29 @@ def _true_face(faces: Sequence[Face], landmarks_px: Floats) -> Face | None:
     return None
 
 
+class Row(TypedDict):
+    """A frame in a person's record; the clip's number stands with its facts."""
+
+    path: str
+    found: bool
+    labels: Annotated[list[Literal[-1, 0, 1]], Field(min_length=len(AUS), max_length=len(AUS))]
+    intensities: Annotated[list[float], Field(min_length=len(AUS), max_length=len(AUS))]
+    yaw_deg: float
+    clip: dict[str, Any]
+
+
+ROWS: Any = TypeAdapter(list[Row])
+
+
 def read_record(task: Task) -> list[dict[str, Any]] | None:
     """What an earlier run made of a task; None if it is not done, or if something of it is missing or damaged."""
     try:
-        rows = json.loads(task.record.read_text(encoding="utf-8"))
+        rows: list[dict[str, Any]] = ROWS.validate_json(task.record.read_bytes(), strict=True)
     except (OSError, ValueError):
         return None
-    frames = task.clips * task.options.frames
-    whole = isinstance(rows, list) and len(rows) == frames and all(_is_whole(row, task) for row in rows)
-    return rows if whole else None
-
-
-def _is_whole(row: Any, task: Task) -> bool:
-    match row:
-        case {"path": str(path), "found": bool(found), "labels": [*labels], "intensities": [*intensities],
-              "yaw_deg": float(), "clip": dict()}:  # fmt: skip
-            return (
-                len(labels) == len(intensities) == len(AUS)
-                and all(label in (-1, 0, 1) for label in labels)
-                and all(isinstance(intensity, float) for intensity in intensities)
-                and path.startswith(f"{task.name}/")
-                and (not found or _has_bytes(task.out / "img" / path))
-            )
-    return False
+    own = all(row["path"].startswith(f"{task.name}/") for row in rows)
+    whole = own and all(_has_bytes(task.out / "img" / row["path"]) for row in rows if row["found"])
+    return rows if whole and len(rows) == task.clips * task.options.frames else None
 
 
 def _has_bytes(path: Path) -> bool:
@@ -157,24 +144,14 @@ def _has_bytes(path: Path) -> bool:
 
 
 def check_settings(out: Path, kit_sha256: str, options: ClipOptions, **more: Any) -> None:
-    """Note what all persons of a folder must share; refuse a folder of another kind.
-
-    Raises:
-        DataError: the folder was made by another generator, with other options or another face model, or its note
-            cannot be read or written.
-    """
+    """Write down the settings of a folder; refuse a folder that was made with others."""
     made_by = {"generator": GENERATOR, "mediapipe": version("mediapipe"), "facekit_sha256": kit_sha256}
-    path, settings = out / SETTINGS, {**made_by, **asdict(options), **more}
-    try:
-        earlier = json.loads(path.read_text(encoding="utf-8")) if path.exists() else settings
-        generator = earlier.get("generator", 1)
-    except (OSError, ValueError, AttributeError) as error:
-        raise DataError(f"'{path}' cannot be read ({error}); take a new folder") from None
-    if generator != GENERATOR:
+    settings = {**made_by, **asdict(options), **more}
+    earlier = noted_otherwise(out / SETTINGS, settings)
+    if "generator" in earlier:
         raise DataError(
-            f"'{out}' was made by generator {generator} and this is generator {GENERATOR}: the same seed gives other "
-            "pictures or labels; take a new folder"
+            f"'{out}' was made by generator {earlier['generator'] or 1} and this is generator {GENERATOR}: the same "
+            "seed gives other pictures or labels; take a new folder"
         )
-    if other := [f"{k}: {earlier.get(k)} there, {v} now" for k, v in settings.items() if earlier.get(k) != v]:
+    if other := [f"{key}: {value} there, {settings[key]} now" for key, value in earlier.items()]:
         raise DataError(f"'{out}' was made with other options ({', '.join(other)}); take them again, or another folder")
-    write_whole(path, json.dumps(settings, indent=2) + "\n", DataError)

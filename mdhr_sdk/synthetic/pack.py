@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from ..atomic import whole
 from ..errors import DataError
 from .kit import Floats, Ints
-from .raster import FAR, rasterise_depth, vertex_normals
+from .picture.raster import FAR, rasterise_depth, vertex_normals
 
 MODEL, NEUTRAL, INDICES = "FaceXModel", "generic_neutral_mesh", "vertex_indices.json"
 EXTRA = ("cheekRaiser_L", "cheekRaiser_R")  # in the folder, but not in the list of expressions
@@ -31,15 +31,12 @@ DIRECTIONS, MAP_PX, MAP_CM, BIAS_CM = 160, 512, 52.0, 0.25
 
 
 def pack(clone: Path, out: Path, parts: dict[str, tuple[int, int]] | None = None) -> dict[str, int]:
-    """Read the clone's meshes and write the packed model; returns how many of what it holds.
+    """Read the clone's meshes and write the packed model; returns how many vertices and shapes it has.
 
     Args:
         clone: folder that holds FaceXModel/.
         out: the .npz to write.
         parts: vertex ranges, if not those of ICT Face Model Light.
-
-    Raises:
-        DataError: a mesh is missing, damaged, or of another model.
     """
     parts, folder = parts or PARTS, clone / MODEL
     if not folder.is_dir():

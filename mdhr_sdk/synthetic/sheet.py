@@ -1,4 +1,4 @@
-"""A data set to look at: a table of all that is true of it, and a sheet of some crops with their action units."""
+"""For looking at a data set: a table of its labels and facts, and a sheet of crops with their action units."""
 
 from __future__ import annotations
 
@@ -12,23 +12,14 @@ from numpy.typing import NDArray
 
 from ..atomic import write_whole
 from ..errors import DataError
-from .muscles import AUS, LABELS
+from .face.muscles import AUS, LABELS
 
 COLUMNS, ROWS, TILE_PX, STRIP_PX, YELLOW = 10, 6, 128, 18, (0, 255, 255)
 LEGEND = "numbers: action units that occur (12 is AU12)     ?: others that nobody could tell"
 
 
 def contact_sheet(folder: Path, rows: Sequence[dict[str, Any]], path: Path) -> None:
-    """Write a JPEG of crops spread evenly over the data set, each with the AUs that it shows, above a legend.
-
-    Args:
-        folder: of the data set.
-        rows: as `Maker.make` returns them.
-        path: the file to write.
-
-    Raises:
-        DataError: a crop cannot be read, or the sheet not be written.
-    """
+    """Write a JPEG of crops spread evenly over the data set, each with the AUs that it shows, above a legend."""
     found = [row for row in rows if row["found"]]
     chosen = [found[i] for i in np.linspace(0, len(found) - 1, min(COLUMNS * ROWS, len(found))).astype(int)]
     tiles = np.zeros((ROWS * COLUMNS, TILE_PX, TILE_PX, 3), np.uint8)
@@ -48,21 +39,13 @@ def contact_sheet(folder: Path, rows: Sequence[dict[str, Any]], path: Path) -> N
 
 
 def _write(picture: NDArray[Any], text: str, at: tuple[int, int]) -> None:
-    """Put text onto a picture so that it can be read on any ground."""
+    """Write outlined text, which can be read on any background."""
     for colour, thickness in (((0, 0, 0), 3), (YELLOW, 1)):
         cv2.putText(picture, text, at, cv2.FONT_HERSHEY_SIMPLEX, 0.32, colour, thickness, cv2.LINE_AA)
 
 
 def write_truth(folder: Path, rows: Sequence[dict[str, Any]]) -> None:
-    """Write truth.csv, a row a frame.
-
-    Args:
-        folder: of the data set.
-        rows: as `Maker.make` returns them.
-
-    Raises:
-        DataError: it cannot be written.
-    """
+    """Write truth.csv, a row a frame; `rows` as of `Maker`."""
     import pandas as pd
 
     codes = LABELS.codes

@@ -24,35 +24,36 @@ KILLED = (
     "done stays done"
 )
 
-_own: dict[str, Any] = {}  # of a worker process
+_own: dict[str, Any] = {}  # of this process
 
 
 class _StoppedError(Exception):
-    """The main process wants no more."""
+    """The main process has stopped."""
 
 
 def spread(
-    work: Callable[..., Result],
+    make: Callable[[], Callable[[Job], Result]],
     jobs: Sequence[Job],
     workers: int,
-    shared: Sequence[Any],
     tick: Callable[[], None] = lambda: None,
 ) -> Iterator[tuple[Job, Result]]:
-    """Yield each job with what `work(job, *shared)` gave, as they become done; an error of `work` is raised here.
+    """Yield each job with its result as soon as it is done; an error of a job is raised here.
 
     Args:
-        work: a function of a module; what takes long calls `check_stopped` now and then.
+        make: makes what does the jobs, once a process; its `close` is called where the jobs are done in this process.
+            Picklable, and may hold values in shared memory. What takes long calls `check_stopped` now and then.
         jobs: what is to be done; picklable.
-        workers: processes.
-        shared: sent to each process once, as it starts: settings, and values in shared memory.
-        tick: called a few times a second.
-
-    Raises:
-        DataError: a worker was killed.
+        workers: processes; 1 works in this one.
+        tick: called a few times a second, or in this process with each `check_stopped`.
     """
+    if not jobs:
+        return
+    if workers == 1 or len(jobs) == 1:
+        yield from _here(make, jobs, tick)
+        return
     context = multiprocessing.get_context("spawn")  # MediaPipe's threads do not survive a fork
     stop = context.Event()
-    pool = ProcessPoolExecutor(min(workers, len(jobs)), context, _start, (work, tuple(shared), stop))
+    pool = ProcessPoolExecutor(min(workers, len(jobs)), context, _start, (make, stop))
     try:
         with _interrupts_held_back():
             pending = {pool.submit(_run, job): job for job in jobs}
@@ -69,14 +70,25 @@ def spread(
 
 
 def check_stopped() -> None:
-    """End the job that this worker process is at, if the main process wants no more; elsewhere do nothing."""
+    """Stop this worker's job if the main process has stopped; where there are no workers, show progress."""
     if "stop" in _own and _own["stop"].is_set():
         raise _StoppedError
+    if "tick" in _own:
+        _own["tick"]()
+
+
+def _here(make: Callable[[], Any], jobs: Sequence[Job], tick: Callable[[], None]) -> Iterator[tuple[Job, Any]]:
+    with contextlib.closing(make()) as work:
+        _own["tick"] = tick
+        try:
+            yield from ((job, work(job)) for job in jobs)
+        finally:
+            del _own["tick"]
 
 
 @contextlib.contextmanager
 def _interrupts_held_back() -> Iterator[None]:
-    """Ctrl-C reaches this process when the block ends, and never the processes that are started in it."""
+    """Hold Ctrl-C back until the block ends; processes that are started in it never get it."""
     if not hasattr(signal, "pthread_sigmask"):  # Windows: from `_start` on
         yield
         return
@@ -87,12 +99,12 @@ def _interrupts_held_back() -> Iterator[None]:
         signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
-def _start(work: Callable[..., Any], shared: tuple[Any, ...], stop: Any) -> None:
-    # Nothing here may fail: the pool would not say how. What can fail is made by `work`, with the first job.
+def _start(make: Callable[[], Any], stop: Any) -> None:
+    # Nothing here may fail: the pool would not say how. What can fail is made with the first job.
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches every process; the main one decides
     threading.Thread(target=_end_with_parent, daemon=True).start()
     cv2.setNumThreads(1)
-    _own.update(work=work, shared=shared, stop=stop)
+    _own.update(make=make, stop=stop)
 
 
 def _end_with_parent() -> None:
@@ -104,4 +116,6 @@ def _end_with_parent() -> None:
 
 def _run(job: Any) -> Any:
     check_stopped()
-    return _own["work"](job, *_own["shared"])
+    if "work" not in _own:
+        _own["work"] = _own["make"]()
+    return _own["work"](job)

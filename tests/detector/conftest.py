@@ -4,12 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from fakes import (
-    CONFIG,
-    INFO,
-    FakeMesher,
-    FakeSession,
-)
+from fakes import CONFIG, INFO, FakeMesher, FakeSession
 from mdhr_sdk import AUDetector
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import statistics
+from collections.abc import Callable
 from pathlib import Path
 
 import cv2
@@ -133,44 +134,44 @@ def test_other_texts_are_refused(text: str):
         detect.read_seconds(text)
 
 
-def test_the_command_names_all_faces_with_a_baseline(
+@pytest.fixture
+def told(
     detector: AUDetector, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
-):
+) -> Callable[..., str]:
+    """What `mdhr detect` says of these patterns, each a video, with the first half second neutral."""
     monkeypatch.setenv("COLUMNS", "200")
-    sources = list_sources(iter(video([{0, 1}] * 12)), fps=FPS)
-    assert detect.run_detect(detector, sources, tmp_path, detect.Files(overlay=False), calibrate_neutral_s=0.5) == []
-    out = capsys.readouterr().out
+
+    def run(*patterns: list[set[int]], overlay: bool = False) -> str:
+        videos = [iter(video(pattern)) for pattern in patterns]
+        sources = list_sources(videos if len(videos) > 1 else videos[0], fps=FPS)
+        files = detect.Files(overlay=overlay)
+        assert detect.run_detect(detector, sources, tmp_path, files, calibrate_neutral_s=0.5) == []
+        return capsys.readouterr().out
+
+    return run
+
+
+def test_the_command_names_all_faces_with_a_baseline(told: Callable[..., str]):
+    out = told([{0, 1}] * 12)
     assert "faces 0, 1, each scored relative to its median in the neutral seconds" in out
     assert "no face was there" not in out and "share of its faces (14, after the neutral seconds, " in out
 
 
-def test_the_command_tells_faces_that_left_with_the_neutral_seconds(
-    detector: AUDetector, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
-):
-    monkeypatch.setenv("COLUMNS", "200")
-    sources = list_sources(iter(video([{0}] * 5 + [set()] * 30 + [{0}])), fps=FPS)
-    assert detect.run_detect(detector, sources, tmp_path, detect.Files(overlay=False), calibrate_neutral_s=0.5) == []
-    once = capsys.readouterr().out
+def test_the_command_tells_faces_that_left_with_the_neutral_seconds(told: Callable[..., str]):
+    once = told([{0}] * 5 + [set()] * 30 + [{0}])
     assert "its face shows" not in once and "(1, after the neutral seconds, frame by frame)" in once
-    sources = list_sources(iter(video([{0}] * 5 + [set()] * 5)), fps=FPS)
-    assert detect.run_detect(detector, sources, tmp_path, detect.Files(overlay=False), calibrate_neutral_s=0.5) == []
-    out = capsys.readouterr().out
+    out = told([{0}] * 5 + [set()] * 5)
     assert "no face was there after its neutral seconds" in out and "it ended within" not in out
 
 
-def test_the_command_marks_rows_and_names_faces_without_a_baseline(
-    detector: AUDetector, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
-):
-    monkeypatch.setenv("COLUMNS", "200")
-    sources = list_sources([iter(video(PATTERN)), iter(video([{0}] * 5))], fps=FPS)
-    assert detect.run_detect(detector, sources, tmp_path, detect.Files(), calibrate_neutral_s=0.5) == []
+def test_the_command_marks_rows_and_names_faces_without_a_baseline(told: Callable[..., str], tmp_path: Path):
+    out = told(PATTERN, [{0}] * 5, overlay=True)
     table = pd.read_csv(tmp_path / "array_0__aus.csv")
     late = table.track_id == 1
     assert table.status.tolist() == ["neutral" if t < 0.5 else s for t, s in zip(
         table.timestamp_s, np.where(table.track_id.isna(), "no_face", np.where(late, "no_baseline", "ok")), strict=True
     )]  # fmt: skip
     assert table.model.eq(f"{INFO.name}: disfa none (relative to the first 0.5 s)").all()
-    out = capsys.readouterr().out
     assert "array[0]: no baseline for face 1, not there for half of the neutral seconds" in out
     assert "array[0]: face 0 scored relative to its median in the neutral seconds; an AU of at most 0.2 there" in out
     assert "array[1]: it ended within its neutral seconds" in out and "array[1]: face 0 shows" not in out

@@ -41,10 +41,6 @@ def test_a_clip_array(detector: AUDetector, session: FakeSession):
     assert results.timings_s == detector.timings_s and min(results.timings_s.values()) > 0
 
 
-def test_a_generator_of_frames(detector: AUDetector):
-    assert values(detector.predict(image for image in video(PATTERN))) == wanted(PATTERN)
-
-
 def test_a_single_image_is_a_clip_of_one_frame(detector: AUDetector, session: FakeSession):
     results = detector.predict(picture(3, {0, 2}))
     assert [sorted(frame) for frame in values(results)] == [[0, 1]]
@@ -99,13 +95,6 @@ def test_stream_is_lazy_and_at_most_a_clip_behind(detector: AUDetector):
     assert read == len(PATTERN)
 
 
-def test_a_stream_may_be_left_halfway(detector: AUDetector):
-    stream = detector.predict(video(PATTERN), stream=True)
-    assert [next(stream).index for _ in range(2)] == [0, 1]
-    del stream
-    assert values(detector.predict(video(PATTERN))) == wanted(PATTERN), "nothing of it is left"
-
-
 def test_the_same_again(detector: AUDetector, meshers: list[FakeMesher]):
     assert values(detector.predict(video(PATTERN))) == values(detector.predict(video(PATTERN)))
     assert [(mesher.resets, mesher.found) for mesher in meshers] == [(2, 2 * len(PATTERN))]
@@ -144,19 +133,26 @@ def test_thresholds_are_the_folders_unless_given(session: FakeSession, meshers: 
 
 
 @pytest.mark.parametrize(
-    ("thresholds", "hint"),
+    ("arguments", "hint"),
     [
-        ({"AU99": 0.5}, r"no threshold for 'AU99': this model scores AU01, AU02"),
-        ({"AU10": 0.5}, "AU10"),
-        ({"12": 0.5}, "'12'"),
-        ({"AU12": 1.1}, r"AU12 must lie in \[0, 1\]; got 1.1"),
-        ({"AU12": -0.1}, "AU12"),
-        ({"AU12": float("nan")}, "AU12"),
+        ({"thresholds": {"AU99": 0.5}}, r"no threshold for 'AU99': this model scores AU01, AU02"),
+        ({"thresholds": {"12": 0.5}}, "'12'"),
+        ({"thresholds": {"AU12": 1.1}}, r"AU12 must lie in \[0, 1\]; got 1.1"),
+        ({"thresholds": {"AU12": -0.1}}, "AU12"),
+        ({"thresholds": {"AU12": float("nan")}}, "AU12"),
+        ({"thresholds": {"AU12": None}}, "AU12"),
+        ({"thresholds": {"AU12": "0.5"}}, "AU12"),
+        ({"thresholds": [0.5]}, "by code"),
+        ({"thresholds": 0.3}, "by code"),
+        ({"max_faces": 0}, "max_faces"),
+        ({"max_faces": 2.0}, "max_faces"),
+        ({"max_faces": True}, "max_faces must be an integer of at least 1; got True"),
+        ({"face_model": "none.task"}, r"none\.task"),
     ],
 )
-def test_bad_thresholds_are_refused(session: FakeSession, thresholds: dict, hint: str):
-    with pytest.raises(ConfigError, match=hint):
-        AUDetector(CONFIG, session, INFO, thresholds=thresholds)
+def test_bad_arguments_show_when_the_detector_is_made(session: FakeSession, arguments: dict, hint: str):
+    with pytest.raises((ConfigError, SourceError), match=hint):
+        AUDetector(CONFIG, session, INFO, **arguments)
 
 
 def test_close_frees_everything_and_may_come_twice(session: FakeSession, meshers: list[FakeMesher]):
@@ -164,11 +160,6 @@ def test_close_frees_everything_and_may_come_twice(session: FakeSession, meshers
         detector.predict([video([{0}]), picture(0, {0})])
         detector.close()
     assert session.closed and [mesher.closed for mesher in meshers] == [True, True]
-
-
-def test_repr_names_model_and_backend(detector: AUDetector):
-    assert repr(detector) == "AUDetector(disfa none, fake fp32 on cpu, 8 AUs)"
-    assert detector.codes == CODES
 
 
 @pytest.mark.parametrize("source", [None, 1.5, np.zeros((4, 4), np.uint8), [], "no/such/file.mp4", "*.nothing"])

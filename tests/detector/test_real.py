@@ -6,24 +6,12 @@ import itertools
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-import cv2
 import numpy as np
 import pytest
 
-from fakes import (
-    picture,
-)
 from mdhr_sdk import AUDetector, Results
-from mdhr_sdk.errors import BackendError, ConfigError, InputError, ModelFolderError
+from mdhr_sdk.errors import BackendError, ConfigError, ModelFolderError
 from mdhr_sdk.results import FrameResult
-
-
-@pytest.fixture(scope="module")
-def demo_frames(demo_path: Path) -> np.ndarray:
-    capture = cv2.VideoCapture(str(demo_path))
-    frames = [capture.read()[1] for _ in range(10)]
-    capture.release()
-    return np.stack(frames)
 
 
 @pytest.fixture(scope="module")
@@ -35,7 +23,7 @@ def by_hand(tiny_folder: Path, demo_frames: np.ndarray) -> np.ndarray:
 
     crops = []
     with FaceMesher() as mesher:
-        for image in demo_frames:
+        for image in demo_frames[:10]:
             (face,) = mesher.find(image)
             crops.append(align(image, face.landmarks_px, size_px=96))
     frames = prepare(np.stack([*crops, crops[-1], crops[-1]]), (0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
@@ -56,7 +44,7 @@ def table(results: Results | list[FrameResult]) -> np.ndarray:
 
 
 def test_scores_are_those_of_the_model_on_aligned_crops(real: AUDetector, demo_frames: np.ndarray, by_hand: np.ndarray):
-    results = real.predict(demo_frames)
+    results = real.predict(demo_frames[:10])
     np.testing.assert_allclose(table(results), by_hand, atol=1e-5)
     assert by_hand.std(axis=0).max() > 0.01, "scores that do not vary would show nothing"
     for frame in results:
@@ -87,28 +75,11 @@ def test_from_pretrained_says_what_it_opened(real: AUDetector, tiny_onnx_folder:
     assert repr(real) == f"AUDetector(bp4d test_resnet (untrained), {info.backend} fp32 on cpu, 12 AUs)"
 
 
-def test_auto_says_why(tiny_folder: Path, tiny_onnx_folder: Path):
-    with AUDetector.from_pretrained(tiny_onnx_folder) as detector:
-        assert detector.choice.startswith("onnxruntime fp32 on ")
-    with AUDetector.from_pretrained(tiny_folder) as detector:
-        assert "torch fp32 on" in detector.choice and "not onnxruntime: the folder has no clip.onnx" in detector.choice
-
-
-@pytest.mark.parametrize("backend", ["torch", "onnxruntime"])
-def test_a_closed_detector_says_so(tiny_onnx_folder: Path, meshers: list, backend: str):
-    detector = AUDetector.from_pretrained(tiny_onnx_folder, backend, threads=1)
-    detector.close()
-    detector.close()
-    with pytest.raises(InputError, match="closed"):
-        detector.predict(picture(0, {0}))
-
-
 @pytest.mark.parametrize(
     ("call", "kind", "hint"),
     [
         (lambda folder: AUDetector.from_pretrained(folder / "none"), ModelFolderError, "does not exist"),
         (lambda folder: AUDetector.from_pretrained(folder, "onnxruntime"), BackendError, r"clip\.onnx"),
-        (lambda folder: AUDetector.from_pretrained(folder, "tpu"), BackendError, "unknown backend"),
         (lambda folder: AUDetector.from_pretrained(folder, device="tpu"), BackendError, "unknown device"),
         (lambda folder: AUDetector.from_pretrained(folder, threads=0), BackendError, "threads"),
         (lambda folder: AUDetector.from_pretrained(folder, thresholds={"AU09": 0.5}), ConfigError, "AU09"),

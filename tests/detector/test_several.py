@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import contextlib
 import dataclasses
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
@@ -24,7 +23,7 @@ from mdhr_sdk.pipeline.run import MAX_SOURCES
 from mdhr_sdk.results import FrameResult
 from mdhr_sdk.runtime.stream.scorer import MAX_BATCH, StreamScorer
 from mdhr_sdk.vision import Source
-from mdhr_sdk.vision.sources.source import Kind, Opened
+from mdhr_sdk.vision.sources.source import Opened
 
 WAIT_S = 30  # beyond which something hangs
 PATTERNS = st.lists(st.frozensets(st.integers(0, 2)), min_size=1, max_size=12)
@@ -35,6 +34,14 @@ def detector(meshers: list[FakeMesher], no_cuts: None) -> AUDetector:
     return streaming()
 
 
+def encoder_of(detector: AUDetector) -> Any:
+    return detector._opened["stream"][0].encoder
+
+
+def lengths(results: list[FrameResult]) -> dict[str, int]:
+    return {name: len(own) for name, own in of_each(results).items()}
+
+
 @settings(max_examples=30, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(patterns=st.lists(PATTERNS, min_size=1, max_size=3), lookahead=st.sampled_from([0, 3, 6]))
 def test_no_source_changes_what_another_gives(
@@ -42,7 +49,7 @@ def test_no_source_changes_what_another_gives(
 ) -> None:
     videos = [video(pattern) for pattern in patterns]
     alone = [list(detector.stream(one, lookahead)) for one in videos]
-    encoder = detector._opened["stream"][0].encoder  # type: ignore[union-attr]
+    encoder = encoder_of(detector)
     encoder.batches.clear()
     together = of_each(list(detector.stream(videos, lookahead)))
     assert set(together) == {f"array[{i}]" for i in range(len(videos))}
@@ -72,15 +79,14 @@ def test_tiers_and_the_neutral_seconds_of_each_source_count_as_alone(meshers: li
 def test_a_still_has_no_neutral_seconds_and_the_others_go_on(detector: AUDetector) -> None:
     results = []
     with pytest.raises(InputError, match=r"needs a video, and 'array\[0\]' is a still"):
-        for frame in detector.stream([picture(0, {0}), video([{1}] * 3)], 0, calibrate_neutral_s=1):
-            results.append(frame)
+        results.extend(detector.stream([picture(0, {0}), video([{1}] * 3)], 0, calibrate_neutral_s=1))
     assert [(frame.source, frame.index) for frame in results] == [("array[1]", index) for index in range(3)]
     with pytest.raises(ConfigError, match="neutral seconds must be a number above 0"):
         detector.stream([video([{0}])], calibrate_neutral_s=0)
 
 
 def test_a_model_that_fails_gives_the_frames_before_it(detector: AUDetector) -> None:
-    encoder = detector._opened["stream"][0].encoder  # type: ignore[union-attr]
+    encoder = encoder_of(detector)
     results: list[FrameResult] = []
     with pytest.raises(BackendError, match="out of memory"):
         for frame in detector.stream([video([{0}] * 5), video([{1}] * 5)], 1):
@@ -95,7 +101,7 @@ def test_what_was_scored_before_a_failure_is_given_also_of_a_face_that_left_then
 ) -> None:
     pattern = [{0, 1}] * 6 + [{0}] * 3
     wanted = values(detector.stream(video(pattern[:6]), 3))
-    encoder = detector._opened["stream"][0].encoder  # type: ignore[union-attr]
+    encoder = encoder_of(detector)
     encoder.batches.clear()
     run, results = encoder.run, []
 
@@ -105,9 +111,7 @@ def test_what_was_scored_before_a_failure_is_given_also_of_a_face_that_left_then
 
     monkeypatch.setattr(encoder, "run", fails_at_the_seventh)
     with pytest.raises(BackendError, match="out of memory"):
-        begun = detector.stream([video(pattern)], 3) if together else detector.stream(video(pattern), 3)
-        for frame in begun:
-            results.append(frame)
+        results.extend(detector.stream([video(pattern)] if together else video(pattern), 3))
     assert values(results) == wanted
 
 
@@ -123,15 +127,14 @@ def test_where_the_end_of_one_source_fails_the_others_lose_nothing_that_was_scor
 
     monkeypatch.setattr(StreamScorer, "finish", fails)
     with pytest.raises(BackendError, match="out of memory"):
-        for frame in detector.stream([video([{0}] * 4), video([{1}] * 9)], 2):
-            results.append(frame)
-    assert {name: len(own) for name, own in of_each(results).items()} == {"array[0]": 2, "array[1]": 3}
+        results.extend(detector.stream([video([{0}] * 4), video([{1}] * 9)], 2))
+    assert lengths(results) == {"array[0]": 2, "array[1]": 3}
 
 
 def test_a_face_that_is_no_number_ends_the_run_after_what_was_scored(
     detector: AUDetector, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    encoder = detector._opened["stream"][0].encoder  # type: ignore[union-attr]
+    encoder = encoder_of(detector)
     run, results = encoder.run, []
 
     def broken(inputs: Any) -> Any:
@@ -143,28 +146,23 @@ def test_a_face_that_is_no_number_ends_the_run_after_what_was_scored(
     monkeypatch.setattr(encoder, "run", broken)
     monkeypatch.setattr(encoder, "_filled", lambda name, levels: np.array(type(encoder)._filled(encoder, name, levels)))
     with pytest.raises(NotFiniteError, match=r"stream \(1, 0\): .* NaN or infinity"):
-        for frame in detector.stream([video([{0}] * 6), video([{1}] * 6)], 0):
-            results.append(frame)
-    assert {name: len(own) for name, own in of_each(results).items()} == {"array[0]": 3, "array[1]": 2}
-
-
-def source(kind: Kind, opener: Callable[[], Opened], name: str = "") -> Source:
-    return Source(name or kind, kind, lambda: contextlib.nullcontext(opener()))
+        results.extend(detector.stream([video([{0}] * 6), video([{1}] * 6)], 0))
+    assert lengths(results) == {"array[0]": 3, "array[1]": 2}
 
 
 def test_a_source_that_still_opens_blocks_no_camera(detector: AUDetector) -> None:
     enough = threading.Event()
 
-    def unreachable() -> Opened:
+    def unreachable() -> Any:
         assert enough.wait(WAIT_S), "the camera had to wait for a source that never opened"
-        return Opened(25.0, None, True, iter([(picture(0, {1}), 0.0)]))
+        return nullcontext(Opened(25.0, None, True, iter([(picture(0, {1}), 0.0)])))
 
     results = []
-    for frame in detector.stream([source("stream", unreachable), camera(video([{0}] * 3))], 0):
+    for frame in detector.stream([Source("stream", "stream", unreachable), camera(video([{0}] * 3))], 0):
         results.append(frame)
         if len(results) == 3:
             enough.set()
-    assert {name: len(own) for name, own in of_each(results).items()} == {"camera": 3, "stream": 1}
+    assert lengths(results) == {"camera": 3, "stream": 1}
 
 
 def test_one_face_finder_of_a_kind_is_kept_and_the_others_close_with_their_sources(
@@ -199,9 +197,8 @@ def test_an_exception_of_the_callers_iterator_ends_that_source_only(detector: AU
 
     stream, results = detector.stream([broken(), video([{1}] * 8)], 2, on_error=on_error), []
     with pytest.raises(SourceError, match="ValueError: of the caller") if on_error == "raise" else nullcontext():
-        for frame in stream:
-            results.append(frame)
-    assert {name: len(own) for name, own in of_each(results).items()} == {"array[0]": 2, "array[1]": 8}
+        results.extend(stream)
+    assert lengths(results) == {"array[0]": 2, "array[1]": 8}
     ((name, error),) = stream.errors
     assert name == "array[0]" and isinstance(error.__cause__, ValueError)
 

@@ -7,30 +7,20 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import torch
 
-from conftest import smooth_clips
 from fakes import CONFIG, INFO, FakeSession
 from mdhr_sdk import AUDetector
 from mdhr_sdk.errors import BackendError, ConfigError
-from mdhr_sdk.model import build_mdhr, calibrate, load_model, save_model
+from mdhr_sdk.model import load_model
 from mdhr_sdk.pipeline.crops import CropFinder, Found
 from mdhr_sdk.results import FrameResult
 from mdhr_sdk.vision import prepare
-
-T, K, LOOKAHEAD = 7, 1, 3
+from streams import SETTLED, T, expected, folder_of
 
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(0)
-        size = {"input_size_px": 64, "projection_width": 16, "au_width": 8, "weight_width": 4}
-        model = build_mdhr("disfa", "test_resnet", k=K, **size)
-    calibrate(model, smooth_clips(0, batch=8, frames=8, size=64))
-    path = tmp_path_factory.mktemp("streams") / "small"
-    save_model(model, path, clip_length=T)
-    return path
+    return folder_of(tmp_path_factory.mktemp("streams") / "small").path
 
 
 @pytest.fixture(scope="module")
@@ -55,22 +45,15 @@ def crops(monkeypatch: pytest.MonkeyPatch) -> list[np.ndarray]:
 
 def windows(folder: Path, crops: list[np.ndarray], lookahead: int) -> np.ndarray:
     """The clip model in the window of every frame of one stream."""
-    model, rows = load_model(folder), []
-    preprocessing = model.config, (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
-    frames = torch.from_numpy(prepare(np.stack(crops), *preprocessing[1:]))
-    for index in range(len(crops)):
-        newest = min(index + lookahead, len(crops) - 1)
-        oldest = max(0, newest - T + 1)
-        with torch.inference_mode():
-            rows.append(model(frames[None, oldest : newest + 1]).scores[0, index - oldest].numpy())
-    return np.stack(rows)
+    frames = prepare(np.stack(crops), (0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
+    return expected(load_model(folder), frames, lookahead)
 
 
 def probabilities(frames: list[FrameResult]) -> np.ndarray:
     return np.array([[score.probability for score in frame.faces[0].aus.values()] for frame in frames])
 
 
-@pytest.mark.parametrize("lookahead", [0, LOOKAHEAD, T - 1])
+@pytest.mark.parametrize("lookahead", [0, SETTLED, T - 1])
 def test_real_footage_is_scored_as_in_the_clip_models_windows(
     folder: Path, footage: np.ndarray, crops: list[np.ndarray], lookahead: int
 ) -> None:
@@ -86,9 +69,9 @@ def test_a_detector_has_both_modes(folder: Path, footage: np.ndarray) -> None:
     with AUDetector.from_pretrained(folder, "torch", "cpu") as detector:
         assert detector.mode == "clip"
         clip, stream = detector.predict(footage), detector.predict(footage, mode="stream")
-        assert clip.model == detector.info and stream.model == replace(clip.model, lookahead=LOOKAHEAD)
+        assert clip.model == detector.info and stream.model == replace(clip.model, lookahead=SETTLED)
         assert not np.allclose(probabilities(list(clip)), probabilities(list(stream)), atol=1e-4)
-        again = list(detector.predict(footage, True, mode="stream", lookahead=LOOKAHEAD))
+        again = list(detector.predict(footage, True, mode="stream", lookahead=SETTLED))
         np.testing.assert_array_equal(probabilities(again), probabilities(list(stream)))
 
 
@@ -100,7 +83,7 @@ def test_a_cut_ends_the_stream(folder: Path, footage: np.ndarray, crops: list[np
         frames = list(detector.stream(both))
     assert [frame.faces[0].track_id for frame in frames] == [0] * 8 + [1] * 8
     assert len(crops) == 16
-    wanted = np.concatenate([windows(folder, crops[:8], LOOKAHEAD), windows(folder, crops[8:], LOOKAHEAD)])
+    wanted = np.concatenate([windows(folder, crops[:8], SETTLED), windows(folder, crops[8:], SETTLED)])
     np.testing.assert_allclose(probabilities(frames), wanted, atol=1e-5)
 
 
@@ -111,8 +94,8 @@ def test_a_gap_ends_the_stream_and_what_was_waiting_comes_at_once(
     with AUDetector.from_pretrained(folder, "torch", "cpu", mode="stream") as detector:
         frames = list(detector.stream(np.concatenate([footage[:8], empty, footage[8:16]])))
     assert [frame.status for frame in frames] == ["ok"] * 8 + ["no_face"] * 2 + ["ok"] * 8
-    assert [frame.delay_frames for frame in frames[:10]] == [3, 3, 3, 3, 3, 3, 2, 1, 0, 0]
-    wanted = np.concatenate([windows(folder, crops[:8], LOOKAHEAD), windows(folder, crops[8:], LOOKAHEAD)])
+    assert [frame.delay_frames for frame in frames[:10]] == [4, 4, 4, 4, 4, 3, 2, 1, 0, 0]
+    wanted = np.concatenate([windows(folder, crops[:8], SETTLED), windows(folder, crops[8:], SETTLED)])
     np.testing.assert_allclose(probabilities([*frames[:8], *frames[10:]]), wanted, atol=1e-5)
 
 
@@ -125,7 +108,7 @@ def test_a_stream_that_is_given_up_leaves_nothing_to_the_next(folder: Path, foot
         np.testing.assert_array_equal(probabilities(list(detector.stream(footage[:12]))), whole)
 
 
-@pytest.mark.parametrize("lookahead", [0, LOOKAHEAD])
+@pytest.mark.parametrize("lookahead", [0, SETTLED])
 def test_rings_of_halves_score_nearly_alike(folder: Path, footage: np.ndarray, lookahead: int) -> None:
     exact, *halves = (
         AUDetector.from_pretrained(folder, "torch", "cpu", mode="stream", ring_dtype=dtype)
@@ -141,10 +124,10 @@ def test_what_does_not_fit_is_refused(folder: Path) -> None:
     with AUDetector.from_pretrained(folder, "torch", "cpu") as detector:
         with pytest.raises(ConfigError, match="belongs to mode='stream'"):
             detector.predict("0", True, lookahead=3)
-        with pytest.raises(ConfigError, match="from 0 to 6"):
-            detector.stream("0", lookahead=7)
+        with pytest.raises(ConfigError, match="from 0 to 8"):
+            detector.stream("0", lookahead=9)
         with pytest.raises(ConfigError, match="clip, stream"):
-            detector.predict("0", True, mode="live")  # type: ignore[call-overload]
+            detector.predict("0", True, mode="live")
     with pytest.raises(ConfigError, match="clip, stream"):
         AUDetector.from_pretrained(folder, mode="live")  # type: ignore[arg-type]
     with pytest.raises(ConfigError, match="ring_dtype must be one of float32, float16, bfloat16"):

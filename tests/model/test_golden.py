@@ -20,9 +20,6 @@ def test_agrees_with_the_released_implementation(label_set: str, backbone: str) 
     assert errors.scores_cached <= 1e-5
     assert errors.region_logits_cached <= 1e-4
     assert errors.parameters == int(golden(label_set, backbone)["parameters"])
-    if (label_set, backbone) == ("bp4d", "resnet50"):
-        assert errors.parameters == 93_226_054
-        assert errors.gmacs_a_frame == pytest.approx(7.178, abs=5e-4)
 
 
 @pytest.mark.parametrize(("label_set", "backbone"), MODELS)

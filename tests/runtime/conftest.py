@@ -1,4 +1,4 @@
-"""A machine with TensorRT and an engine, all of it fake but the answers."""
+"""A small model to stream with; a machine with TensorRT and an engine, all of it fake but the answers."""
 
 from __future__ import annotations
 
@@ -10,6 +10,20 @@ import pytest
 from engine_helpers import ORIN, RTX
 from fake_tensorrt import FakeTensorRT
 from mdhr_sdk.deploy import EngineOptions, build_engine
+from mdhr_sdk.model import MDHR, load_model
+from mdhr_sdk.modelfolder.folder import ModelFolder
+from streams import folder_of
+
+
+@pytest.fixture(scope="session")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> ModelFolder:
+    """A small model to stream with."""
+    return folder_of(tmp_path_factory.mktemp("stream") / "small")
+
+
+@pytest.fixture(scope="session")
+def model(folder: ModelFolder) -> MDHR:
+    return load_model(folder)
 
 
 @pytest.fixture

@@ -14,8 +14,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from engine_helpers import vouch
 from mdhr_sdk.errors import BackendError, InputError, ModelFolderError
-from mdhr_sdk.modelfolder.folder import ModelFolder, sha256
+from mdhr_sdk.modelfolder.folder import ModelFolder
 from mdhr_sdk.runtime import BACKENDS, Session, SessionOptions, open_session
 
 torch = pytest.importorskip("torch")
@@ -147,12 +148,6 @@ def test_a_closed_session_says_so(backend: str, tiny_onnx_folder: Path):
         session.run({"clip": clips(1)})
 
 
-def test_auto_takes_onnxruntime_where_there_is_a_graph(tiny_onnx_folder: Path):
-    session, line = open_session(ModelFolder.open(tiny_onnx_folder))
-    assert (session.backend, session.precision) == ("onnxruntime", "fp32")
-    assert line.startswith(f"onnxruntime fp32 on {session.device}")
-
-
 def test_auto_takes_torch_elsewhere_and_says_why_not_onnxruntime(tiny_folder: Path):
     session, line = open_session(ModelFolder.open(tiny_folder))
     assert session.backend == "torch"
@@ -195,13 +190,6 @@ def light(tiny_onnx_folder: Path, tmp_path: Path) -> Path:
     return tmp_path / "light"
 
 
-def vouch(folder: Path, name: str = "clip.onnx") -> None:
-    """Let the manifest say that the file is what was exported."""
-    manifest = json.loads((folder / "manifest.json").read_text())
-    manifest["files"][name]["sha256"] = sha256(folder / name)
-    (folder / "manifest.json").write_text(json.dumps(manifest))
-
-
 def test_onnxruntime_needs_no_weights_and_torch_does(light: Path):
     session, _ = open_session(ModelFolder.open(light))
     assert session.run({"clip": clips(1)})["scores"].shape == (1, 4, 12)
@@ -226,7 +214,7 @@ def test_a_damaged_graph_is_refused_and_not_passed_over(light: Path, backend: st
 def test_a_graph_that_onnxruntime_cannot_load_is_a_folder_error(light: Path, data: bytes | None):
     graph = light / "clip.onnx"
     graph.write_bytes(graph.read_bytes()[:100_000] if data is None else data)
-    vouch(light)
+    vouch(light, "clip.onnx")
     with pytest.raises(ModelFolderError, match=r"onnxruntime cannot load .*clip\.onnx") as caught:
         open_session(ModelFolder.open(light))
     assert "\n" not in str(caught.value)
@@ -247,25 +235,29 @@ def test_a_graph_with_other_outputs_is_refused(light: Path):
     graph = onnx.load(light / "clip.onnx")
     del graph.graph.output[-1]
     onnx.save(graph, light / "clip.onnx")
-    vouch(light)
+    vouch(light, "clip.onnx")
     with pytest.raises(ModelFolderError, match=r"clip\.onnx must have the outputs .*region_logits_3"):
         open_session(ModelFolder.open(light))
 
 
-@pytest.mark.parametrize("backend", ["tensorflow", "", "Torch", "onnx"])
-def test_an_unknown_backend_is_refused_with_the_known_ones(tiny_folder: Path, backend: str):
-    with pytest.raises(
-        BackendError,
-        match=f"unknown backend '{backend}'; expected auto or one of tensorrt, tensorrt-rtx, onnxruntime, onnxr",
-    ):
-        open_session(ModelFolder.open(tiny_folder), backend)
+KNOWN = "expected auto or one of tensorrt, tensorrt-rtx, onnxruntime, onnxr"
 
 
-@pytest.mark.parametrize("device", ["gpu", "", "cuda:x", "cuda:-1", "cpu:0", "auto:1", "CPU", "mps"])
-@pytest.mark.parametrize("backend", ["auto", "torch", "onnxruntime"])
-def test_an_unknown_device_is_refused(tiny_onnx_folder: Path, device: str, backend: str):
-    with pytest.raises(BackendError, match=f"unknown device '{device}'; expected auto, cpu, cuda or cuda:N"):
-        open_session(ModelFolder.open(tiny_onnx_folder), backend, SessionOptions(device))
+@pytest.mark.parametrize(
+    ("backend", "options", "hint"),
+    [
+        *((name, {}, f"unknown backend '{name}'; {KNOWN}") for name in ("tensorflow", "", "Torch", "onnx")),
+        *(
+            (backend, {"device": name}, f"unknown device '{name}'; expected auto, cpu, cuda or cuda:N")
+            for name in ("gpu", "", "cuda:x", "cuda:-1", "cpu:0", "auto:1", "CPU", "mps")
+            for backend in ("auto", "torch")
+        ),
+        *(("auto", {"threads": count}, "threads must be an integer of at least 1") for count in (0, -1)),
+    ],
+)
+def test_what_there_is_not_is_refused_with_what_there_is(tiny_folder: Path, backend: str, options: dict, hint: str):
+    with pytest.raises(BackendError, match=hint):
+        open_session(ModelFolder.open(tiny_folder), backend, SessionOptions(**options))
 
 
 @pytest.mark.parametrize("device", ["cuda", "cuda:0"])
@@ -277,12 +269,6 @@ def test_cuda_is_never_replaced_by_the_cpu(tiny_onnx_folder: Path, backend: str,
         pytest.skip("CUDA is here")
     with pytest.raises(BackendError, match=f"'{device}'"):
         open_session(ModelFolder.open(tiny_onnx_folder), backend, SessionOptions(device))
-
-
-@pytest.mark.parametrize("threads", [0, -1])
-def test_threads_must_be_positive(tiny_folder: Path, threads: int):
-    with pytest.raises(BackendError, match="threads must be an integer of at least 1"):
-        open_session(ModelFolder.open(tiny_folder), options=SessionOptions(threads=threads))
 
 
 @pytest.mark.parametrize("backend", REQUIRED)

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import shutil
-import subprocess
-import sys
 from collections.abc import Hashable
 from pathlib import Path
 from typing import Any
@@ -25,11 +23,6 @@ from streams import SETTLED, SIZE, K, T, expected, folder_of, open_scorer, small
 
 
 @pytest.fixture(scope="module")
-def folder(tmp_path_factory: pytest.TempPathFactory) -> ModelFolder:
-    return folder_of(tmp_path_factory.mktemp("stream") / "small")
-
-
-@pytest.fixture(scope="module")
 def exported(folder: ModelFolder) -> ModelFolder:
     from mdhr_sdk.deploy import export_graphs
 
@@ -37,18 +30,18 @@ def exported(folder: ModelFolder) -> ModelFolder:
     return ModelFolder.open(folder.path)
 
 
-@pytest.fixture(scope="module")
-def model(folder: ModelFolder) -> MDHR:
-    return load_model(folder)
+WHOLE = [(lookahead, 2 * T + 3) for lookahead in range(T)]
+SHORT = [(lookahead, count) for lookahead in (0, SETTLED, T - 1) for count in (1, 2, SETTLED, SETTLED + 1, T - 1)]
 
 
-@pytest.mark.parametrize("lookahead", range(T))
-def test_every_lookahead_is_the_clip_models_window(folder: ModelFolder, model: MDHR, lookahead: int) -> None:
-    frames = video(2 * T + 3)
-    scorer = open_scorer(folder, "torch", lookahead)
-    scores = streamed(scorer, frames)
-    assert [score.frame for score in scores] == list(range(len(frames)))
-    assert [score.delay_frames for score in scores] == [min(lookahead, len(frames) - 1 - i) for i in range(len(frames))]
+@pytest.mark.parametrize(("lookahead", "count"), [*WHOLE, *SHORT])
+def test_every_lookahead_is_the_clip_models_window(
+    folder: ModelFolder, model: MDHR, lookahead: int, count: int
+) -> None:
+    frames = video(count)
+    scores = streamed(open_scorer(folder, "torch", lookahead), frames)
+    assert [score.frame for score in scores] == list(range(count))
+    assert [score.delay_frames for score in scores] == [min(lookahead, count - 1 - i) for i in range(count)]
     np.testing.assert_allclose([score.scores for score in scores], expected(model, frames, lookahead), atol=1e-5)
 
 
@@ -61,16 +54,6 @@ def test_scores_that_are_known_before_they_are_due_are_held(tmp_path: Path, mode
     assert [score.delay_frames for score in scores] == [min(lookahead, 24 - i) for i in range(25)]
     wanted = expected(model, frames, lookahead, length=11)
     np.testing.assert_allclose([score.scores for score in scores], wanted, atol=1e-5)
-
-
-@pytest.mark.parametrize("lookahead", [0, SETTLED, T - 1])
-@pytest.mark.parametrize("count", [1, 2, SETTLED, SETTLED + 1, T - 1])
-def test_short_streams_have_the_window_that_there_is(
-    folder: ModelFolder, model: MDHR, lookahead: int, count: int
-) -> None:
-    frames = video(count)
-    scores = streamed(open_scorer(folder, "torch", lookahead), frames)
-    np.testing.assert_allclose([score.scores for score in scores], expected(model, frames, lookahead), atol=1e-5)
 
 
 @pytest.mark.parametrize("backend", ["onnxruntime", "openvino"])
@@ -175,27 +158,6 @@ def test_bad_input_says_what_is_wanted(folder: ModelFolder) -> None:
     with pytest.raises(InputError, match="expected the inputs"):
         scorer.push_features([0], {})
     assert scorer.push({}) == [] and scorer.finish() == [] and scorer.keys == ()
-
-
-def test_weights_that_do_not_fit_are_refused(folder: ModelFolder, tmp_path: Path) -> None:
-    with pytest.raises(BackendError, match=r"mdhr export .* --graph encoder"):
-        open_scorer(folder_of(tmp_path / "bare"), "onnxruntime")
-
-
-def test_streaming_an_exported_folder_needs_no_torch(exported: ModelFolder) -> None:
-    code = f"""
-import sys
-sys.modules.update(dict.fromkeys(("torch", "timm", "onnx"), None))
-import numpy as np
-from mdhr_sdk.modelfolder.folder import ModelFolder
-from mdhr_sdk.runtime.stream.scorer import StreamScorer
-from mdhr_sdk.runtime.stream.stream_graphs import StreamGraphs
-scorer = StreamScorer(StreamGraphs.open(ModelFolder.open({str(exported.path)!r}), "onnxruntime"))
-frame = np.zeros((3, {SIZE}, {SIZE}), np.float32)
-print(sum(len(scorer.push({{0: frame}})) for _ in range({T})) + len(scorer.finish()))
-"""
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
-    assert (done.stdout.strip(), done.returncode) == (str(T), 0), done.stderr
 
 
 @pytest.mark.parametrize("graph", ["relations", "temporal"])

@@ -1,15 +1,15 @@
 """`pycuda.driver` over a fake CUDA machine."""
+# ruff: noqa: N802
 
 from __future__ import annotations
 
 import ctypes
-from collections.abc import Callable
-from types import ModuleType
+from types import ModuleType, SimpleNamespace
 from typing import Any
 
 import numpy as np
 
-from fake_cuda import FakeCuda
+from fake_cuda import FakeCuda, FakeRuntime
 
 
 class FakePyCuda(ModuleType):
@@ -20,123 +20,84 @@ class FakePyCuda(ModuleType):
 
     def __init__(self, cuda: FakeCuda) -> None:
         super().__init__("pycuda.driver")
-        self._cuda = cuda
+        self.cuda, self._runtime = cuda, FakeRuntime(cuda)
         self.pushed = 0
-        self.detached = 0
         self.graphs = True
+
+    def call(self, name: str, *arguments: Any) -> Any:
+        """A function of the machine, as pycuda calls it: in a context that was pushed."""
+        assert self.pushed, "no context was made current"
+        self.cuda.current = 0
+        error, *found = getattr(self._runtime, name)(*arguments)
+        if error:
+            raise self.Error(f"{name} failed: {error.name}")
+        return found[0] if found else None
 
     def init(self) -> None:
         pass
 
-    def Device(self, index: int) -> Any:  # noqa: N802
-        if index >= len(self._cuda.devices):
+    def Device(self, index: int) -> Any:
+        if index >= len(self.cuda.devices):
             raise self.Error("cuDeviceGet failed: invalid device ordinal")
-        return _PyCudaContext(self)
 
-    def Stream(self) -> Any:  # noqa: N802
-        return (_PyCudaGraphStream if self.graphs else _PyCudaStream)(self)
+        def push(change: int) -> None:
+            self.pushed += change
+
+        context = SimpleNamespace(push=lambda: push(1), pop=lambda: push(-1), detach=lambda: None)
+        return SimpleNamespace(retain_primary_context=lambda: context)
+
+    def Stream(self) -> _Stream:
+        return _Stream(self)
 
     def pagelocked_empty(self, shape: tuple[int, ...], dtype: Any) -> np.ndarray:
-        assert self.pushed
-        return _pinned(self._cuda, shape, np.dtype(dtype))
+        cuda, size = self.cuda, int(np.prod(shape)) * np.dtype(dtype).itemsize
+        address = self.call("cudaHostAlloc", size, 0)
 
-    def mem_alloc(self, size: int) -> Any:
-        assert self.pushed
-        if "mem_alloc" in self._cuda.fail:
-            raise self.Error("cuMemAlloc failed: out of memory")
-        return _PyCudaAllocation(self._cuda, self._cuda.allocate(self._cuda.live, size))
+        class Allocation(ctypes.c_byte * size):
+            def free(self) -> None:
+                cuda.cudaFreeHost(address)
 
-    def memcpy_htod_async(self, to: int, of: np.ndarray, stream: Any) -> None:
-        assert self.pushed
-        sides = ((self._cuda.live, to), (self._cuda.pinned, of.ctypes.data))
-        self._cuda.copy(stream.handle, *sides, of.nbytes)
+        return np.ndarray(shape, dtype, Allocation.from_address(address))
 
-    def memcpy_dtoh_async(self, to: np.ndarray, of: int, stream: Any) -> None:
-        assert self.pushed
-        sides = ((self._cuda.pinned, to.ctypes.data), (self._cuda.live, of))
-        self._cuda.copy(stream.handle, *sides, to.nbytes)
+    def mem_alloc(self, size: int) -> _Allocation:
+        allocation = _Allocation(self.call("cudaMalloc", size))
+        allocation.free = lambda: self.cuda.cudaFree(int(allocation))
+        return allocation
+
+    def memcpy_htod_async(self, to: int, of: np.ndarray, stream: _Stream) -> None:
+        self.call("cudaMemcpyAsync", to, of.ctypes.data, of.nbytes, 1, stream.handle)
+
+    def memcpy_dtoh_async(self, to: np.ndarray, of: int, stream: _Stream) -> None:
+        self.call("cudaMemcpyAsync", to.ctypes.data, of, to.nbytes, 2, stream.handle)
 
 
-class _PyCudaContext:
+class _Allocation(int):
+    free: Any
+
+
+class _Stream:
     def __init__(self, driver: FakePyCuda) -> None:
-        self._driver = driver
-
-    def retain_primary_context(self) -> _PyCudaContext:
-        return self
-
-    def push(self) -> None:
-        self._driver.pushed += 1
-
-    def pop(self) -> None:
-        self._driver.pushed -= 1
-
-    def detach(self) -> None:
-        self._driver.detached += 1
-
-
-class _PyCudaStream:
-    def __init__(self, driver: FakePyCuda) -> None:
-        assert driver.pushed
-        self._cuda, self._error = driver._cuda, driver.Error
-        self.handle = self._cuda.number()
-        self._cuda.streams[self.handle] = []
+        self._driver, self.handle = driver, driver.call("cudaStreamCreateWithFlags", 1)
 
     def synchronize(self) -> None:
-        if error := self._cuda.wait(self.handle):
-            raise self._error(f"cuStreamSynchronize failed: {error.name}")
+        self._driver.call("cudaStreamSynchronize", self.handle)
+
+    @property
+    def begin_capture(self) -> Any:
+        if not self._driver.graphs:
+            raise AttributeError("begin_capture")
+        return lambda: self._driver.call("cudaStreamBeginCapture", self.handle, 1)
+
+    def end_capture(self) -> Any:
+        """A graph, which is also what it is instantiated to: both are freed with their Python objects."""
+        cuda = self._driver.cuda
+        recorded = cuda.graphs.pop(self._driver.call("cudaStreamEndCapture", self.handle))
+
+        def launch(stream: _Stream) -> None:
+            for work in recorded:
+                cuda.queue(stream.handle, work)
+
+        return SimpleNamespace(instantiate=lambda: SimpleNamespace(launch=launch))
 
     def __del__(self) -> None:
-        self._cuda.streams.pop(self.handle, None)
-
-
-class _PyCudaGraphStream(_PyCudaStream):
-    def begin_capture(self) -> None:
-        if self.handle in self._cuda.recording:
-            raise self._error("cuStreamBeginCapture failed: stream is capturing")
-        assert not self._cuda.streams[self.handle]
-        self._cuda.recording[self.handle] = []
-
-    def end_capture(self) -> _PyCudaGraph:
-        if self.handle not in self._cuda.recording:
-            raise self._error("cuStreamEndCapture failed: stream is not capturing")
-        recorded = self._cuda.recording.pop(self.handle)
-        if self.handle in self._cuda.broken:
-            self._cuda.broken.remove(self.handle)
-            raise self._error("cuStreamEndCapture failed: cudaErrorStreamCaptureInvalidated")
-        return _PyCudaGraph(self._cuda, recorded)
-
-
-class _PyCudaGraph:
-    """Also what it is instantiated to: both are freed with their Python objects."""
-
-    def __init__(self, cuda: FakeCuda, recorded: list[Callable[[], None]]) -> None:
-        self._cuda, self._recorded = cuda, recorded
-
-    def instantiate(self) -> _PyCudaGraph:
-        return self
-
-    def launch(self, stream: _PyCudaStream) -> None:
-        for work in self._recorded:
-            self._cuda.queue(stream.handle, work)
-
-
-class _PyCudaAllocation:
-    def __init__(self, cuda: FakeCuda, address: int) -> None:
-        self._cuda, self._address = cuda, address
-
-    def __int__(self) -> int:
-        return self._address
-
-    def free(self) -> None:
-        self._cuda.release(self._cuda.live, self._address)
-
-
-def _pinned(cuda: FakeCuda, shape: tuple[int, ...], dtype: np.dtype[Any]) -> np.ndarray:
-    size = int(np.prod(shape)) * dtype.itemsize
-    address = cuda.allocate(cuda.pinned, size)
-
-    class Allocation(ctypes.c_byte * size):  # type: ignore[misc]
-        def free(self) -> None:
-            cuda.release(cuda.pinned, address)
-
-    return np.ndarray(shape, dtype, Allocation.from_address(address))  # type: ignore[attr-defined]
+        self._driver.cuda.streams.pop(self.handle, None)

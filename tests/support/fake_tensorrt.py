@@ -3,6 +3,7 @@
 As in the real ones, calls that fail answer False or None and log why. What the real ones would answer with a crash or
 with wrong numbers (memory that is not live, a graph captured too early) stops the test here.
 """
+# ruff: noqa: N802
 
 from __future__ import annotations
 
@@ -23,10 +24,6 @@ TYPES = {1: "FLOAT", 2: "UINT8", 10: "HALF", 16: "BF16"}
 NUMPY = {"FLOAT": np.float32, "UINT8": np.uint8, "HALF": np.float16}
 
 
-def _enum(name: str, *members: str) -> Any:
-    return enum.IntEnum(name, list(members), start=0)
-
-
 class FakeTensorRT(ModuleType):
     """The module.
 
@@ -44,37 +41,54 @@ class FakeTensorRT(ModuleType):
         self.refuse: set[str] = set()
         self.networks: list[_Network] = []
         self.settings: list[_Settings] = []
-        old = version.startswith("10.")
-        self.NetworkDefinitionCreationFlag = _enum("Flag", "EXPLICIT_BATCH", "STRONGLY_TYPED")
-        self.BuilderFlag = _enum("BuilderFlag", "TF32", *(("FP16", "INT8") if old and not self.rtx else ()))
-        self.MemoryPoolType = _enum("MemoryPoolType", "WORKSPACE")
-        self.ProfilingVerbosity = _enum("ProfilingVerbosity", "LAYER_NAMES_ONLY", "DETAILED")
-        self.TensorIOMode = _enum("TensorIOMode", "NONE", "INPUT", "OUTPUT")
-        self.LayerInformationFormat = _enum("LayerInformationFormat", "ONELINE", "JSON")
-        self.DataType = _enum("DataType", *TYPES.values())
-        self.LayerType = _enum("LayerType", "ANY")
-        self.ErrorCode = _enum("ErrorCode", "SUCCESS", "MODEL_DESERIALIZE_FAILED")
+        enums = {
+            "NetworkDefinitionCreationFlag": "EXPLICIT_BATCH STRONGLY_TYPED",
+            "BuilderFlag": "TF32 FP16 INT8" if version.startswith("10.") else "TF32",
+            "MemoryPoolType": "WORKSPACE",
+            "ProfilingVerbosity": "LAYER_NAMES_ONLY DETAILED",
+            "TensorIOMode": "NONE INPUT OUTPUT",
+            "LayerInformationFormat": "ONELINE JSON",
+            "DataType": " ".join(TYPES.values()),
+            "LayerType": "ANY",
+            "ErrorCode": "SUCCESS MODEL_DESERIALIZE_FAILED",
+            "CudaGraphStrategy": "DISABLED WHOLE_GRAPH_CAPTURE" if self.rtx else "",
+            "ComputeCapability": "NONE CURRENT SM75 SM86 SM120" if self.rtx else "",
+        }
+        for one, members in enums.items():
+            if members:
+                setattr(self, one, enum.IntEnum(one, members, start=0))
         self.ILogger = _Logger
-        if self.rtx:
-            self.CudaGraphStrategy = _enum("CudaGraphStrategy", "DISABLED", "WHOLE_GRAPH_CAPTURE")
-            self.ComputeCapability = _enum("ComputeCapability", "NONE", "CURRENT", "SM75", "SM86", "SM120")
 
     def nptype(self, dtype: Any) -> Any:
         if dtype.name not in NUMPY:
             raise TypeError(f"Could not resolve TensorRT datatype to an equivalent numpy datatype: {dtype}")
         return NUMPY[dtype.name]
 
-    def Builder(self, logger: Any) -> _Builder:  # noqa: N802
+    def Builder(self, logger: Any) -> _Builder:
         if not self.rtx and not self.cuda.devices:
             logger.log(_Severity.ERROR, "CUDA initialization failure with error: 35")
             raise TypeError("pybind11::init(): factory function returned nullptr")
         return _Builder(self, logger)
 
-    def OnnxParser(self, network: _Network, logger: Any) -> _Parser:  # noqa: N802
+    def OnnxParser(self, network: _Network, logger: Any) -> _Parser:
         return _Parser(self, network)
 
-    def Runtime(self, logger: Any) -> _Runtime:  # noqa: N802
-        return _Runtime(self, logger)
+    def Runtime(self, logger: Any) -> Any:
+        return SimpleNamespace(deserialize_cuda_engine=lambda content: self._deserialized(content, logger))
+
+    def _deserialized(self, content: bytes, logger: Any) -> _Engine | None:
+        head, _, model = content.removeprefix(MAGIC).partition(b"\0")
+        if not (content.startswith(MAGIC) and head.endswith(b"}")):
+            reason = "Serialization assertion header.magicTag == kEXPECTED_MAGIC_TAG failed."
+        elif not self.cuda.devices:
+            reason = "cudaError 35: CUDA driver version is insufficient for CUDA runtime version"
+        else:
+            header = json.loads(head)
+            if header["version"] == self.__version__ and header["device"] in ("any", self.cuda.devices[0][0]):
+                return _Engine(self, logger, header["profile"], model)
+            reason = "The engine plan file is of another version of TensorRT or another device"
+        logger.log(_Severity.ERROR, f"IRuntime::deserializeCudaEngine: Error Code 1:\n{reason}")
+        return None
 
 
 class _Severity(enum.IntEnum):
@@ -95,9 +109,7 @@ class _Network:
     def _tensor(self, value: Any) -> Any:
         kind = value.type.tensor_type
         shape = tuple(dim.dim_value if dim.HasField("dim_value") else -1 for dim in kind.shape.dim)
-        return SimpleNamespace(
-            name=value.name, shape=shape, dtype=self.trt.DataType[TYPES.get(kind.elem_type, "FLOAT")]
-        )
+        return SimpleNamespace(name=value.name, shape=shape, dtype=self.trt.DataType[TYPES[kind.elem_type]])
 
     def get_input(self, index: int) -> Any:
         return self._tensor(self.model.graph.input[index])
@@ -127,9 +139,9 @@ class _Parser:
         return self.num_errors == 0
 
     def get_error(self, index: int) -> Any:
-        told = {"node_name": "", "node_operator": "", "desc": "Failed to parse the ONNX model."}
         code = self._trt.ErrorCode.MODEL_DESERIALIZE_FAILED
-        return SimpleNamespace(code=lambda: code, **{key: lambda value=value: value for key, value in told.items()})
+        told = {"code": code, "node_name": "", "node_operator": "", "desc": "Failed to parse the ONNX model."}
+        return SimpleNamespace(**{key: lambda value=value: value for key, value in told.items()})
 
 
 class _Builder:
@@ -148,11 +160,9 @@ class _Builder:
 
     def create_optimization_profile(self) -> Any:
         shapes: dict[str, list[list[int]]] = {}
-
-        def set_shape(name: str, *three: tuple[int, ...]) -> None:
-            shapes[name] = [list(shape) for shape in three]
-
-        return SimpleNamespace(shapes=shapes, set_shape=set_shape)
+        return SimpleNamespace(
+            shapes=shapes, set_shape=lambda name, *three: shapes.update({name: [list(shape) for shape in three]})
+        )
 
     def build_serialized_network(self, network: _Network, settings: _Settings) -> bytes | None:
         if "build_serialized_network" in self._trt.refuse or not settings.profile:
@@ -170,7 +180,7 @@ class _Settings:
 
     def __init__(self, trt: FakeTensorRT) -> None:
         self._trt = trt
-        self.profile: dict[str, list[list[int]]] = {}
+        self.profile: dict[str, Any] = {}
         self.flags = {trt.BuilderFlag.TF32}
         self.workspace = self.num_compute_capabilities = 0
         self.builder_optimization_level = 3
@@ -208,56 +218,29 @@ class _Settings:
         return True
 
 
-class _Runtime:
-    def __init__(self, trt: FakeTensorRT, logger: Any) -> None:
-        self._trt, self._logger = trt, logger
-
-    def deserialize_cuda_engine(self, content: bytes) -> _Engine | None:
-        device = self._trt.cuda.devices[0][0] if self._trt.cuda.devices else None
-        head, _, model = content.removeprefix(MAGIC).partition(b"\0")
-        try:
-            header = json.loads(head) if content.startswith(MAGIC) else {}
-        except ValueError:
-            header = {}
-        if not header:
-            reason = "Serialization assertion header.magicTag == kEXPECTED_MAGIC_TAG failed."
-        elif device is None:
-            reason = "cudaError 35: CUDA driver version is insufficient for CUDA runtime version"
-        elif header["version"] != self._trt.__version__:
-            reason = "The engine plan file is not compatible with this version of TensorRT"
-        elif header["device"] not in ("any", device):
-            reason = "The engine plan file is generated on an incompatible device"
-        else:
-            return _Engine(self._trt, self._logger, header["profile"], model)
-        self._logger.log(_Severity.ERROR, f"IRuntime::deserializeCudaEngine: Error Code 1:\n{reason}")
-        return None
-
-
 class _Engine:
     def __init__(self, trt: FakeTensorRT, logger: Any, profile: dict[str, Any], model: bytes) -> None:
         self.trt, self.logger, self.profile = trt, logger, profile
-        self._network = _Network(trt)
-        self._network.model.ParseFromString(model)
-        graph = self._network.model.graph
-        self.inputs = [self._network._tensor(value) for value in graph.input]
-        self.outputs = [self._network._tensor(value) for value in graph.output]
+        network = _Network(trt)
+        network.model.ParseFromString(model)
+        self.inputs = [network.get_input(index) for index in range(network.num_inputs)]
+        self.outputs = [network.get_output(index) for index in range(network.num_outputs)]
+        self.tensors = {tensor.name: tensor for tensor in (*self.inputs, *self.outputs)}
+        self.layers = [{"Name": node.name, "LayerType": node.op_type} for node in network.model.graph.node[::2]]
         self.session = ort.InferenceSession(model, providers=["CPUExecutionProvider"])
-        self.num_io_tensors = len(self.inputs) + len(self.outputs)
-
-    def find(self, name: str) -> Any:
-        return next(tensor for tensor in self.inputs + self.outputs if tensor.name == name)
+        self.num_io_tensors = len(self.tensors)
 
     def get_tensor_name(self, index: int) -> str:
-        return str((self.inputs + self.outputs)[index].name)
+        return list(self.tensors)[index]
 
     def get_tensor_mode(self, name: str) -> Any:
         return self.trt.TensorIOMode.INPUT if name in self.profile else self.trt.TensorIOMode.OUTPUT
 
     def get_tensor_shape(self, name: str) -> tuple[int, ...]:
-        return tuple(self.find(name).shape)
+        return self.tensors[name].shape
 
     def get_tensor_dtype(self, name: str) -> Any:
-        return self.find(name).dtype
+        return self.tensors[name].dtype
 
     def get_tensor_profile_shape(self, name: str, profile: int) -> list[tuple[int, ...]]:
         assert profile == 0
@@ -274,8 +257,9 @@ class _Engine:
         return _Context(self, runtime_config)
 
     def create_engine_inspector(self) -> Any:
-        layers = [{"Name": node.name, "LayerType": node.op_type} for node in self._network.model.graph.node[::2]]
-        return SimpleNamespace(get_engine_information=lambda format: json.dumps({"Layers": layers, "Bindings": []}))
+        return SimpleNamespace(
+            get_engine_information=lambda format: json.dumps({"Layers": self.layers, "Bindings": []})
+        )
 
 
 class _Context:
@@ -320,11 +304,13 @@ class _Context:
     def _compute(self, shapes: dict[str, tuple[int, ...]]) -> None:
         feed = {}
         for tensor in self._engine.inputs:
-            dtype = np.dtype(NUMPY[tensor.dtype.name])
-            size = int(np.prod(shapes[tensor.name])) * dtype.itemsize
-            memory = self._cuda.span(self._cuda.live, self._addresses[tensor.name], size)
-            feed[tensor.name] = memory.view(dtype).reshape(shapes[tensor.name])
+            dtype, shape = np.dtype(NUMPY[tensor.dtype.name]), shapes[tensor.name]
+            feed[tensor.name] = (
+                self._memory(tensor.name, int(np.prod(shape)) * dtype.itemsize).view(dtype).reshape(shape)
+            )
         names = [tensor.name for tensor in self._engine.outputs]
         for name, array in zip(names, self._engine.session.run(names, feed), strict=True):
-            memory = self._cuda.span(self._cuda.live, self._addresses[name], array.nbytes)
-            memory[:] = np.ascontiguousarray(array).reshape(-1).view(np.uint8)
+            self._memory(name, array.nbytes)[:] = np.ascontiguousarray(array).reshape(-1).view(np.uint8)
+
+    def _memory(self, name: str, size: int) -> np.ndarray:
+        return self._cuda.span(self._cuda.live, self._addresses[name], size)

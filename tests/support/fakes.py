@@ -127,6 +127,11 @@ class FakeSession:
         return [tuple(map(int, row)) for batch in self.batches for row in batch]
 
 
+def readers() -> list[threading.Thread]:
+    """The threads of this process that read sources."""
+    return [thread for thread in threading.enumerate() if thread.name.startswith("mdhr reads ")]
+
+
 def tracks(pattern: Pattern, memory: int = MAX_FRAMES) -> list[dict[int, int]]:
     """For each frame: slot -> track id.
 

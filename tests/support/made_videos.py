@@ -75,7 +75,8 @@ def write_video(
             track.codec_context.sample_aspect_ratio = aspect
         for name, value in colours.items():
             setattr(track.codec_context, name, value)
-        sound = _add_silence(container, sound_s) if sound_s else None
+        sound_codec = "pcm_s16le" if container.format.name == "avi" else "aac"
+        sound = _add_silence(container, sound_codec, sound_s) if sound_s else None
         packets: list[av.Packet] = []
         for index, image in enumerate(images):
             frame = av.VideoFrame.from_ndarray(image, format="bgr24")
@@ -93,12 +94,14 @@ def write_video(
     return path
 
 
-def _add_silence(container, seconds: float):
+def _add_silence(container, codec: str, seconds: float):
     rate = 44100
-    sound = container.add_stream("pcm_s16le" if container.format.name == "avi" else "aac", rate=rate)
+    sound = container.add_stream(codec, rate=rate)
     sound.layout = "mono"
     for start in range(0, round(seconds * rate), 1024):
-        frame = av.AudioFrame.from_ndarray(np.zeros((1, 1024), np.int16), format="s16", layout="mono")
+        frame = av.AudioFrame(format=sound.codec_context.format.name, layout="mono", samples=1024)
+        for plane in frame.planes:
+            plane.update(bytes(plane.buffer_size))
         frame.sample_rate, frame.pts, frame.time_base = rate, start, Fraction(1, rate)
         container.mux(sound.encode(frame))
     return sound
@@ -107,16 +110,7 @@ def _add_silence(container, seconds: float):
 def write_sound(path: Path, codec: str) -> Path:
     """A second of silence and no picture."""
     with av.open(str(path), "w") as container:
-        sound = container.add_stream(codec, rate=44100)
-        sound.layout = "mono"
-        planar = sound.codec_context.format.name
-        for start in range(0, 44100, 1024):
-            frame = av.AudioFrame(format=planar, layout="mono", samples=1024)
-            for plane in frame.planes:
-                plane.update(bytes(plane.buffer_size))
-            frame.sample_rate, frame.pts, frame.time_base = 44100, start, Fraction(1, 44100)
-            container.mux(sound.encode(frame))
-        container.mux(sound.encode())
+        container.mux(_add_silence(container, codec, 1.0).encode())
     return path
 
 

@@ -6,17 +6,35 @@ import os
 from typing import Any
 
 from mdhr_sdk.errors import ConfigError
+from mdhr_sdk.training.pool import check_stopped
 
 
-def scaled(job: int, factor: int, count: Any) -> int:
-    with count.get_lock():
-        count.value += 1
-    return factor * job
+class Scaling:
+    """Multiplies by a factor, and counts."""
+
+    def __init__(self, factor: int, count: Any) -> None:
+        self.factor, self.count = factor, count
+
+    def __call__(self, job: int) -> int:
+        with self.count.get_lock():
+            self.count.value += 1
+        check_stopped()
+        return self.factor * job
+
+    def close(self) -> None:
+        self.count.value = -self.count.value
 
 
-def fail(job: int) -> None:
-    raise ConfigError(f"job {job} cannot be done")
+class Failing(Scaling):
+    def __call__(self, job: int) -> int:
+        raise ConfigError(f"job {job} cannot be done")
 
 
-def die(job: int) -> None:
-    os._exit(job)
+class Dying(Scaling):
+    def __call__(self, job: int) -> int:
+        os._exit(job)
+
+
+class Unmade(Scaling):
+    def __init__(self, *_: object) -> None:
+        raise ConfigError("there is no such thing")

@@ -1,15 +1,9 @@
-"""Distributions of BP4D and DISFA, rebuilt from lists with pictures of our own, and their way back.
-
-Run as a script with the folder of the field's lists of fold 1, it rebuilds whole data sets with tiny pictures, prepares
-them again, and prints how the lists compare.
-"""
+"""Distributions of BP4D and DISFA, rebuilt from lists with pictures of our own, and their way back."""
 
 from __future__ import annotations
 
-import argparse
 import gzip
 import os
-import tempfile
 import time
 from collections.abc import Iterable
 from pathlib import Path
@@ -18,7 +12,7 @@ import cv2
 import numpy as np
 
 from mdhr_sdk.training.data.datasets import DATASETS, DatasetSpec
-from mdhr_sdk.training.data.lists import Fold, FrameList, read_fold
+from mdhr_sdk.training.data.lists import Fold, FrameList
 from mdhr_sdk.training.data.preparation import Prepared, PrepareOptions, prepare
 from mdhr_sdk.vision import DEFAULT_TEMPLATE, TEMPLATES, Face
 
@@ -124,28 +118,3 @@ def text(path: Path) -> str:
     zipped = path.with_name(f"{path.name}.gz")
     data = path.read_bytes() if path.exists() else gzip.decompress(zipped.read_bytes())
     return data.decode().replace("\r", "").rstrip("\n")
-
-
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("lists", type=Path, help="folder of the field's lists")
-    parser.add_argument("--workers", type=int, default=1)
-    arguments = parser.parse_args()
-    for dataset in DATASETS.values():
-        fold = read_fold(arguments.lists, dataset, 1)
-        rows = len(fold.train) + len(fold.test)
-        with tempfile.TemporaryDirectory() as folder:
-            start = time.perf_counter()
-            done = rebuild(dataset, fold, Path(folder) / "raw", Path(folder) / "out", arguments.workers)
-            print(f"{dataset.name}: {rows:,} rows of {done.videos} videos in {time.perf_counter() - start:.0f} s")
-            print(f"  left out: {dict(done.reasons)}; folds {done.folds}")
-            for part in ("train", "test"):
-                for kind in ("paths", "label", "sub_label", "weight"):
-                    name = dataset.list_file(part, kind, 1)
-                    if kind != "weight" or part == "train":
-                        same = text(arguments.lists / name) == text(Path(folder) / "out" / "list" / name)
-                        print(f"  {name}: {'the same' if same else 'DIFFERENT'}")
-
-
-if __name__ == "__main__":
-    main()

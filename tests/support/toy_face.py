@@ -7,8 +7,8 @@ from pathlib import Path
 
 import numpy as np
 
+from mdhr_sdk.synthetic.face.muscles import SHAPES
 from mdhr_sdk.synthetic.kit import MATERIALS
-from mdhr_sdk.synthetic.muscles import SHAPES
 from mdhr_sdk.synthetic.pack import EXTRA, PARTS
 
 PAIRS = (

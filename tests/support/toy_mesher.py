@@ -9,8 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from mdhr_sdk.errors import ConfigError
-from mdhr_sdk.synthetic import clips, making
+from mdhr_sdk.synthetic import labelled, making
 from mdhr_sdk.vision.faces.engine import Face
 
 PAIRS = {33: 36, 133: 39, 362: 42, 263: 45, 2: 33}  # of the mesh and of the 68: the subject's right eye, left eye, nose
@@ -23,8 +22,8 @@ class ToyMesher:
         self.frames = 0
         making.render_clip = self._render
 
-    def _render(self, *words: Any) -> clips.SyntheticClip:
-        clip = clips.render_clip(*words)
+    def _render(self, *words: Any) -> labelled.SyntheticClip:
+        clip = labelled.render_clip(*words)
         self._marks = clip.landmarks_px
         return clip
 
@@ -51,10 +50,3 @@ class SlowToyMesher(ToyMesher):
     def find(self, image: np.ndarray) -> list[Face]:
         time.sleep(0.5)
         return super().find(image)
-
-
-class NoMesher(ToyMesher):
-    """Cannot be made."""
-
-    def __init__(self) -> None:
-        raise ConfigError("there is no such mesher")

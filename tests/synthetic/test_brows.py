@@ -7,9 +7,9 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from mdhr_sdk.synthetic.brows import DROPS_CM, inner_brows, with_low_brows
+from mdhr_sdk.synthetic.face.brows import DROPS_CM, inner_brows, with_low_brows
+from mdhr_sdk.synthetic.face.skin import BROW_SHIFT, LOWEST_BROW, _brows
 from mdhr_sdk.synthetic.kit import HEAD, SKIN, FaceKit
-from mdhr_sdk.synthetic.skin import BROW_SHIFT, LOWEST_BROW, _brows
 
 STEP_CM = 0.2
 SHARES = np.array([
@@ -95,4 +95,5 @@ def test_brows_stay_above_the_lids_and_differ_in_height_and_tilt(kit: FaceKit) -
     outer, inner = np.array(middles).T
     assert np.minimum(outer, inner).min() > LOWEST_BROW - 0.012  # strokes have a length
     assert abs((outer + inner).mean() / 2 - BROW_SHIFT[0]) < 0.008
+    assert BROW_SHIFT[0] < -0.02, "at the landmarks themselves they would be where people raise them to"
     assert 0.008 < (outer - inner).std() < 0.02 and 0.008 < (outer + inner).std() / 2 < 0.018

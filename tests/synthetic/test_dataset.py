@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
+import signal
+import sys
+import time
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager
 from dataclasses import replace
 from pathlib import Path
 
@@ -21,17 +24,17 @@ from mdhr_sdk.errors import ConfigError, DataError
 from mdhr_sdk.modelfolder.bundled import model_path
 from mdhr_sdk.modelfolder.folder import ModelFolder
 from mdhr_sdk.synthetic import making
-from mdhr_sdk.synthetic.clips import ClipOptions
 from mdhr_sdk.synthetic.dataset import MakeOptions, make_dataset
 from mdhr_sdk.synthetic.kit import FaceKit
+from mdhr_sdk.synthetic.labelled import ClipOptions
 from mdhr_sdk.training.data.clip_windows import ClipDataset
 from mdhr_sdk.training.data.datasets import dataset
-from mdhr_sdk.training.data.lists import read_fold, read_test
+from mdhr_sdk.training.data.lists import check_pictures, read_fold, read_test
 from mdhr_sdk.training.evaluate.folder_scoring import score_folder
 from mdhr_sdk.vision.faces.engine import Face
+from processes import alive, environment, started
 from toy_mesher import PAIRS, ToyMesher
 
-ROOT = Path(__file__).resolve().parents[2]
 CLIP, PERSONS = ClipOptions(3, 0.2, 64), 14  # with seed 4 every action unit occurs
 OPTIONS = MakeOptions(PERSONS, 2, 2, CLIP, 48, seed=4)
 
@@ -66,8 +69,10 @@ def files(folder: Path, *names: str) -> dict[str, bytes]:
 
 def test_training_reads_it(made: Path) -> None:
     spec = dataset(made / "dataset.yaml")
-    fold = read_fold(made / "list", spec, 1, check_images=made / "img")
-    assert len(fold.train) == 56 and len(fold.test) == 8
+    fold = read_fold(made / "list", spec, 1)
+    check_pictures(fold.train, made / "img")
+    assert len(fold.train) == 56 and len(fold.test) == 8  # nobody stands in both, or they could not be read
+    assert len(set(fold.train.subjects) | set(fold.test.subjects)) == PERSONS + 2
     truth = pd.read_csv(made / "truth.csv").set_index("path")
     for path, labels in zip(fold.train.paths, fold.train.labels, strict=True):
         assert truth.loc[path, list(spec.label_set.codes)].tolist() == labels.tolist()
@@ -106,16 +111,6 @@ def test_half_of_a_training_list_is_no_set_to_test_on(made: Path) -> None:
     (made / "list" / "synthetic_train_path_fold1.txt").unlink()
     with pytest.raises(DataError, match=r"no synthetic_train_path_fold1\.txt"):
         read_test(made / "list", dataset(made / "dataset.yaml"), 1)
-
-
-def test_people_to_test_on_are_others(made: Path) -> None:
-    truth = pd.read_csv(made / "truth.csv")
-    lists = {
-        part: (made / "list" / f"synthetic_{part}_path_fold1.txt").read_text().split() for part in ("train", "test")
-    }
-    people = {part: {path.split("/")[0] for path in paths} for part, paths in lists.items()}
-    assert not people["train"] & people["test"]
-    assert len(set(truth["person"])) == PERSONS + 2
 
 
 def _yellow(picture: np.ndarray) -> int:
@@ -162,17 +157,9 @@ def test_a_folder_of_another_generator_is_refused(note: str | None, made: Path, 
         make_dataset(kit_file, made, OPTIONS)
 
 
-def test_two_runs_are_kept_apart(made: Path, kit_file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    waits: list[float] = []
-
-    def asked(folder: Path, wait_s: float) -> AbstractContextManager[None]:
-        waits.append(wait_s)
-        return locked(folder, wait_s)
-
-    monkeypatch.setattr("mdhr_sdk.synthetic.dataset.locked", asked)
+def test_two_runs_are_kept_apart(made: Path, kit_file: Path) -> None:
     with locked(made), pytest.raises(DataError, match="another run is filling"):
         make_dataset(kit_file, made, OPTIONS)
-    assert waits == [0]  # it does not wait for the other
     make_dataset(kit_file, made, OPTIONS)
 
 
@@ -213,6 +200,8 @@ def record(text: str) -> Callable[[Path], object]:
         record('{"half"'), record("[]"), change("labels", [0] * 14), change("labels", [2] * 15), change("found", None),
         change("intensities", ["high"] * 15), change("clip", "P1"), change("yaw_deg", None),
         lambda out: (out / "img" / "P004000002" / "1" / "1.jpg").unlink(),
+        lambda out: (out / "img" / "P004000002" / "1" / "1.jpg").write_bytes(b""),  # as a power cut leaves it
+        lambda out: shutil.copy(out / "progress" / "P004000003.json", out / "progress" / "P004000002.json"),
     ],
 )  # fmt: skip
 def test_a_person_that_is_not_whole_is_made_anew(
@@ -243,31 +232,17 @@ def test_however_many_work_the_bytes_are_the_same_and_stay_where_people_are_too_
     assert len(pd.read_csv(out / "truth.csv")) == 18 and cv2.imread(str(out / "sheet.jpg")).std() > 5
 
 
-class Elsewhere(ToyMesher):
-    """Finds a face that is off its place by a share of the eye distance, then what `then` says of the true one."""
-
-    share, with_the_true_one = 0.0, False
-
-    def find(self, image: np.ndarray) -> list[Face]:
-        true = super().find(image)
-        if not true:
-            return []
-        mesh = true[0].landmarks_px.copy()
-        right, left = mesh[[33, 133], :2].mean(axis=0), mesh[[362, 263], :2].mean(axis=0)
-        mesh[2, 1] += self.share * np.linalg.norm(left - right)
-        return [Face(mesh), *true] if self.with_the_true_one else [Face(mesh)]
-
-
-@pytest.mark.parametrize(("share", "both", "found"), [(0.2, False, 4), (-0.3, False, 0), (0.3, True, 4)])
-def test_a_mesh_on_something_else_is_no_face(
-    share: float, both: bool, found: int, once: Path, kit_file: Path, tmp_path: Path, toy_mesher: None
-) -> None:
-    mesher = type("Off", (Elsewhere,), {"share": share, "with_the_true_one": both})
-    task = making.Task(4_000_000, "P004000000", 2, CLIP, 48, tmp_path)
-    rows = making.Maker(FaceKit.load(kit_file), CLIP, mesher).make(task)
-    assert sum(row["found"] for row in rows) == found == len(files(tmp_path, "img"))
-    if both:  # it is the true one that is cropped
-        assert files(tmp_path, "img").items() <= files(once, "img").items()
+@pytest.mark.parametrize(("share", "found"), [(0.2, True), (-0.3, False)])
+def test_a_mesh_on_something_else_is_no_face(share: float, found: bool) -> None:
+    """One that is off its place by a share of the eye distance, alone and before the true one."""
+    marks = np.random.default_rng(0).uniform(0, 64, (68, 2)).astype(np.float32)
+    true = np.zeros((478, 3), np.float32)
+    true[making.ALIGNED_BY, :2] = marks[making.TRUE]
+    off = true.copy()
+    off[2, 1] += share * np.linalg.norm(marks[[36, 39]].mean(axis=0) - marks[[42, 45]].mean(axis=0))
+    first, second = Face(off), Face(true)
+    assert making._true_face([first], marks) is (first if found else None)
+    assert making._true_face([first, second], marks) is (first if found else second)
 
 
 def test_landmarks_of_mesh_and_model_name_the_same_points(kit: FaceKit) -> None:
@@ -279,15 +254,12 @@ def test_landmarks_of_mesh_and_model_name_the_same_points(kit: FaceKit) -> None:
 @pytest.mark.parametrize(
     ("bad", "message"),
     [
-        ({"persons": -1}, "^persons: expected 0 to 500,000; got -1"),
-        ({"persons": 600_000}, "^persons: .* got 600000"),
-        ({"test_persons": 0}, "^test persons: "),
-        ({"seed": -1}, "^seed: expected 0 "),
-        ({"workers": 0}, "^workers: "),
-        ({"crop_px": 0}, "^pixels of a crop's side: "),
-        ({"clips": 0}, "^clips of a person: "),
+        ({"persons": -1}, "^persons must be greater than or equal to 0; got -1"),
+        ({"persons": 600_000}, "^persons must be less than or equal to 500000"),
+        ({"test_persons": 0}, "^test_persons "), ({"seed": -1}, "^seed "), ({"workers": 0}, "^workers "),
+        ({"crop_px": 0}, "^crop_px "), ({"clips": 0}, "^clips "),
     ],
-)
+)  # fmt: skip
 def test_bad_amounts_are_refused(bad: dict[str, int], message: str) -> None:
     with pytest.raises(ConfigError, match=message):
         MakeOptions(**{"persons": 1, "test_persons": 1, **bad})
@@ -296,20 +268,9 @@ def test_bad_amounts_are_refused(bad: dict[str, int], message: str) -> None:
 def test_no_workers_is_not_all_cores(kit_file: Path, tmp_path: Path) -> None:
     words = ["synthetic", "make", str(kit_file), "--out", str(tmp_path / "out"), "--workers", "0"]
     result = CliRunner().invoke(app, words)
-    assert isinstance(result.exception, ConfigError) and "workers: expected 1" in str(result.exception)
-
-
-def test_a_record_is_held_against_its_task_and_its_pictures(made: Path, kit_file: Path) -> None:
-    record = sorted((made / "progress").glob("*.json"))[0]
-    task = making.Task(0, record.stem, 2, CLIP, 48, made)
-    rows = making.read_record(task)
-    assert rows is not None
-    other = making.Task(0, "P009999999", 2, CLIP, 48, made)
-    other.record.write_text(record.read_text())
-    assert making.read_record(other) is None
-    found = next(row for row in rows if row["found"])
-    (made / "img" / found["path"]).write_bytes(b"")  # as a power cut leaves it
-    assert making.read_record(task) is None
+    assert isinstance(result.exception, ConfigError) and "workers must be greater than or equal to 1" in str(
+        result.exception
+    )
 
 
 def test_the_command_says_what_it_made(kit_file: Path, tmp_path: Path, toy_mesher: None) -> None:
@@ -324,3 +285,54 @@ def test_the_command_says_what_it_made(kit_file: Path, tmp_path: Path, toy_meshe
     assert again.exit_code == 0 and "frames/s" not in again.output  # nothing was left to render
     note = json.loads((tmp_path / "out" / "synthetic.json").read_text())
     assert note["frames"] == 3 and len(note["facekit_sha256"]) == 64
+
+
+INTERRUPTED = """
+import os, sys
+from pathlib import Path
+(Path(os.environ["PIDS"]) / f"starting.{os.getpid()}").touch()  # workers begin with it too
+from mdhr_sdk.synthetic.labelled import ClipOptions
+from mdhr_sdk.synthetic.dataset import MakeOptions, make_dataset
+from toy_mesher import SlowToyMesher
+if __name__ == "__main__":
+    kit, out = map(Path, sys.argv[1:])
+    try:
+        make_dataset(kit, out, MakeOptions(20, 1, 1, ClipOptions(4, 0.2, 64), 48, workers=2), make_mesher=SlowToyMesher)
+    except KeyboardInterrupt:
+        sys.exit(130)
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("blow", "at_work"), [(signal.SIGINT, False), (signal.SIGINT, True), (signal.SIGKILL, True)]
+)  # fmt: skip
+def test_workers_end_with_the_run_and_in_silence(
+    blow: signal.Signals, at_work: bool, kit_file: Path, tmp_path: Path
+) -> None:
+    script = tmp_path / "script.py"
+    script.write_text(INTERRUPTED)
+    words, deadline = [sys.executable, script, kit_file, tmp_path / "out"], time.monotonic() + 120
+    with (
+        (tmp_path / "errors").open("w") as errors,
+        started(words, env=environment(PIDS=tmp_path), stderr=errors) as process,
+    ):
+        children = Path(f"/proc/{process.pid}/task/{process.pid}/children")
+        while process.poll() is None and time.monotonic() < deadline:
+            pids = children.read_text().split()  # two workers, and the one that multiprocessing keeps its semaphores by
+            signs = tmp_path.glob("worker.*" if at_work else "starting.*")
+            if len(pids) == 3 and len(list(signs)) == (2 if at_work else 3):
+                break
+            time.sleep(0.02)
+        assert process.poll() is None and len(pids) == 3, (tmp_path / "errors").read_text()
+        time.sleep(0.1)  # into what they import, or into a frame
+        if blow == signal.SIGINT:
+            os.killpg(process.pid, blow)  # as a terminal does
+        else:
+            process.kill()
+        code = process.wait(timeout=120)
+        while any(alive(int(pid)) for pid in pids) and time.monotonic() < deadline:
+            time.sleep(0.02)
+        assert not any(alive(int(pid)) for pid in pids)
+        assert code == (130 if blow == signal.SIGINT else -signal.SIGKILL)
+        assert "Traceback" not in (tmp_path / "errors").read_text()

@@ -9,15 +9,22 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from mdhr_sdk.synthetic.face.muscles import INDEX
+from mdhr_sdk.synthetic.face.person import Person
+from mdhr_sdk.synthetic.face.wrinkles import MASKS, wrinkle_strengths
 from mdhr_sdk.synthetic.kit import FaceKit
-from mdhr_sdk.synthetic.muscles import INDEX
-from mdhr_sdk.synthetic.person import Person
-from mdhr_sdk.synthetic.raster import FAR, blend_shapes, compiled, f32, rasterise, rasterise_depth, vertex_normals
-from mdhr_sdk.synthetic.render import Renderer, project, rotation
-from mdhr_sdk.synthetic.scene import Camera, Scene
-from mdhr_sdk.synthetic.skin import BROW_SHIFT, _brows
-from mdhr_sdk.synthetic.surface import value_noise
-from mdhr_sdk.synthetic.wrinkles import MASKS, wrinkle_strengths
+from mdhr_sdk.synthetic.picture.raster import (
+    FAR,
+    blend_shapes,
+    compiled,
+    f32,
+    rasterise,
+    rasterise_depth,
+    vertex_normals,
+)
+from mdhr_sdk.synthetic.picture.render import Renderer, project, rotation
+from mdhr_sdk.synthetic.picture.scene import Camera, Scene
+from mdhr_sdk.synthetic.picture.surface import value_noise
 
 SIDE = 24
 
@@ -125,18 +132,6 @@ def test_lips_are_apart_upwards_only(kit: FaceKit) -> None:
     for moved, gap in (((0, 1.2, 0), 1.2), ((0, -0.5, 0), 0), ((0.8, 0, 0.8), 0)):  # apart, past each other, aside
         view.vertices[[61, 62, 63]] = view.vertices[[67, 66, 65]] + np.array(moved, np.float32)
         assert renderer.lip_gap_cm(view) == pytest.approx(gap, abs=1e-5)
-
-
-def test_brows_grow_below_the_landmarks_of_raised_ones() -> None:
-    marks = np.full((68, 2), 0.8, np.float32)
-    marks[17:22, 0], marks[22:27, 0] = np.linspace(0.25, 0.45, 5), np.linspace(0.55, 0.75, 5)
-    rows = []
-    for seed in range(60):
-        brows = _brows(np.random.default_rng(seed), marks, 448)
-        rows.append((brows.sum(axis=1) @ np.arange(448)) / brows.sum() / 448)  # rows are v, upwards
-    below, spread = 0.8 - np.mean(rows), np.std(rows)
-    assert below == pytest.approx(-BROW_SHIFT[0], abs=0.006) and 0.5 * BROW_SHIFT[1] < spread < 1.5 * BROW_SHIFT[1]
-    assert BROW_SHIFT[0] < -0.02, "at the landmarks themselves they would be where people raise them to"
 
 
 def test_skin_folds_in_the_half_that_moves(kit: FaceKit) -> None:

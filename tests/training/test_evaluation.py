@@ -1,4 +1,4 @@
-"""Protocols that choose only from what they may see, and a run that ends in a model folder."""
+"""Protocols that choose only from what they may see, and what is said of two models."""
 
 from __future__ import annotations
 
@@ -6,25 +6,19 @@ import dataclasses
 import io
 import json
 import shutil
-import time
-from concurrent.futures import ThreadPoolExecutor
-from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
-import torch
+import sklearn.metrics as sk
 from hypothesis import given
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 from rich.console import Console
+from scipy.stats import ttest_rel
 
-from mdhr_sdk.aus import label_set
 from mdhr_sdk.cli.evaluate import as_json, comparison_table, run_evaluate
-from mdhr_sdk.errors import ConfigError, InputError, TrainingError
-from mdhr_sdk.model import load_model
-from mdhr_sdk.modelfolder.folder import ModelFolder
-from mdhr_sdk.training.data.subjects import check_subjects
+from mdhr_sdk.errors import ConfigError, InputError
 from mdhr_sdk.training.evaluate.comparison import Comparison, compare
 from mdhr_sdk.training.evaluate.evaluation import (
     BEST,
@@ -40,10 +34,7 @@ from mdhr_sdk.training.evaluate.evaluation import (
 from mdhr_sdk.training.evaluate.metrics import count
 from mdhr_sdk.training.evaluate.predictions import Frames, Predictions
 from mdhr_sdk.training.evaluate.statistics import Interval, TestResult
-from mdhr_sdk.training.fit import record, runs
-from mdhr_sdk.training.fit.fit import FoldData
-from mdhr_sdk.training.fit.settings import Settings, read_settings
-from patterns import T, fold_data, settings
+from patterns import settings
 
 
 def predictions(seed: int, rows: int = 60, noise: float = 0.3) -> Predictions:
@@ -117,14 +108,8 @@ def test_a_run_against_a_model_needs_frames_for_it_before_anything_is_judged(
 def test_figures_that_are_no_numbers_are_null(tmp_path: Path) -> None:
     """Errors that differ by a constant have no deviation: t is infinite; one known subject leaves no interval."""
     one = predictions(0)
-    infinite = TestResult(float("inf"), 0.0)
-    nowhere = Comparison(
-        (0.5, float("nan")),
-        Interval(0.1, float("nan"), 0.2),
-        infinite,
-        TestResult(float("nan"), float("nan")),
-        infinite,
-    )
+    nan, infinite = float("nan"), TestResult(float("inf"), 0.0)
+    nowhere = Comparison((0.5, nan), Interval(0.1, nan, 0.2), infinite, TestResult(nan, nan), infinite)
     results = [Result(LAST, one.frames.codes, (judge(one, (0.5,) * 3),))]
     content = json.loads(json.dumps(as_json(results, nowhere), allow_nan=False))
     assert content["comparison"]["subjects"] == {"statistic": None, "p_value": 0.0}
@@ -147,14 +132,6 @@ def test_the_best_threshold_is_the_best_of_all(seed: int, rows: int, levels: int
     assert 0 <= found <= 1
     if (labels == 1).any():
         assert f1(found) == max(f1(threshold) for threshold in [0.0, *scores.tolist()])
-
-
-def test_judging_counts_what_is_known() -> None:
-    one = predictions(0)
-    result = judge(one, (0.5, 0.4, 0.6))
-    decided = one.scores >= np.array([0.5, 0.4, 0.6], np.float32)
-    np.testing.assert_array_equal(result.counts.tp, count(decided, one.frames.labels).tp)
-    assert result.subjects.tp.shape == (6, 3)
 
 
 def test_predictions_go_to_disk_and_back(tmp_path: Path) -> None:
@@ -185,176 +162,47 @@ def test_two_models_on_the_same_frames() -> None:
         compare([good], [predictions(0, rows=50)])
 
 
+def test_a_false_alarm_where_nothing_occurs_takes_no_au_from_a_mean() -> None:
+    """A better model with one false frame in an AU that the subject never shows must not lose against a worse one."""
+    rng = np.random.default_rng(0)
+    labels = rng.integers(0, 2, (400, 2)).astype(np.int8)
+    subjects = tuple(f"F{row // 40}" for row in range(400))
+    labels[:, 1] *= rng.random(400) < 0.02  # hardly ever
+    better = np.where(rng.random((400, 2)) < 0.9, labels, 1 - labels) * [1, 0] + [0, 1] * (rng.random((400, 1)) < 0.05)
+    worse = np.where(rng.random((400, 2)) < 0.7, labels, 1 - labels) * [1, 0]
+    frames = Frames(("AU01", "AU04"), labels, subjects, tuple(map(str, range(400))), np.arange(0, 400, 40))
+    ours, theirs = (Predictions(frames, one.astype(np.float32)) for one in (better, worse))
+    result = compare([ours], [theirs])
+    assert result.subjects.statistic > 3 and result.subjects.p_value < 0.01
+
+    def slow(one: np.ndarray, mine: slice) -> float:
+        aus = [au for au in (0, 1) if labels[mine, au].any()]
+        return float(np.mean([sk.f1_score(labels[mine, au], one[mine, au], zero_division=0) for au in aus]))
+
+    pairs = [[slow(one > 0.5, slice(at, at + 40)) for one in (better, worse)] for at in range(0, 400, 40)]
+    assert result.subjects.statistic == pytest.approx(ttest_rel(*np.array(pairs).T).statistic)
+
+
+def test_the_area_of_an_au_is_the_mean_of_the_folds_that_have_one() -> None:
+    rng, folds = np.random.default_rng(1), []
+    for fold in range(2):
+        labels = rng.integers(-1, 2, (80, 3)).astype(np.int8)
+        labels[:, 2] *= fold  # nothing to tell apart in the first
+        frames = Frames(("AU01", "AU04", "AU12"), labels, ("F0",) * 80, tuple(map(str, range(80))), np.array([0]))
+        folds.append(Predictions(frames, np.clip(labels + rng.normal(0, 1, (80, 3)), 0, 1).astype(np.float32)))
+    result = Result(LAST, folds[0].frames.codes, tuple(judge(one, (0.5,) * 3, fold) for fold, one in enumerate(folds)))
+
+    def area(one: Predictions, au: int) -> float:
+        known = one.frames.labels[:, au] >= 0
+        return float(sk.roc_auc_score(one.frames.labels[known, au], one.scores[known, au]))
+
+    wanted = [(area(folds[0], au) + area(folds[1], au)) / 2 for au in range(2)] + [area(folds[1], 2)]
+    np.testing.assert_allclose(result.areas, wanted, rtol=1e-6)
+    told = as_json([result], None)["protocols"][0]["mean"]["auc_by_au"]
+    assert told == pytest.approx(dict(zip(result.codes, wanted, strict=True)))
+
+
 def _printed(table: object) -> str:
     console = Console(record=True, width=200, file=io.StringIO())
     console.print(table)
     return console.export_text()
-
-
-def data_of(chosen: Settings, fold: int, inner: bool) -> FoldData:
-    return fold_data(videos=4 if inner else 6, tests=3)
-
-
-@pytest.mark.slow
-def test_a_run_ends_in_a_model_folder_a_fold(tmp_path: Path) -> None:
-    chosen = settings("data.held_out=0.3", "trainer.epochs=2", "trainer.validate_every=1")
-    runs.start(chosen, tmp_path / "run", [2])
-    (folder,) = runs.train(tmp_path / "run", data_of)
-    assert folder == tmp_path / "run" / "fold2" / "model"
-    model = load_model(folder)
-    results = {result.protocol: result.folds[0] for result in evaluate_run(tmp_path / "run")}
-    config = ModelFolder.open(folder).config
-    assert config.trained and config.thresholds == results[TUNED].thresholds
-    assert f"epoch {results[TUNED].epoch} of 2" in config.provenance and "fold 2" in config.provenance
-    assert config.clip_length == T
-    data = data_of(chosen, 2, False)
-    clips = torch.stack([data.validation[0, index]["clip"] for index in range(3)])
-    with torch.no_grad():
-        scores = model(clips).scores.flatten(0, 1).numpy()
-    saved = Predictions.load(tmp_path / "run" / "fold2" / f"epoch_{results[TUNED].epoch:04d}.npz")
-    np.testing.assert_allclose(scores, saved.scores, atol=1e-5)
-    assert runs.train(tmp_path / "run", data_of) == [folder]  # nothing left to do
-    with pytest.raises(ConfigError, match="go on with: mdhr train --resume"):
-        runs.start(chosen, tmp_path / "run", [2])
-
-
-def test_a_run_does_not_go_on_with_other_data_or_settings(tmp_path: Path) -> None:
-    chosen = settings("trainer.epochs=1")
-    run = tmp_path / "run"
-    runs.start(chosen, run, [1])
-    runs.train(run, data_of)
-    shutil.rmtree(run / "fold1" / "model")
-    data = data_of(chosen, 1, False)
-    assert data.trained_on is not None
-    labels = data.trained_on.labels.copy()
-    labels[5, 1] = 1 - abs(labels[5, 1])
-    moved = replace(data.trained_on, paths=("x.jpg", *data.trained_on.paths[1:]))
-    for other in (fold_data(7, 3), replace(data, trained_on=replace(data.trained_on, labels=labels)),
-                  replace(data, trained_on=moved)):  # fmt: skip
-        with pytest.raises(TrainingError, match=r"fold1' was started with other training frames or labels than it"):
-            runs.train(run, lambda *_, other=other: other)
-    with pytest.raises(TrainingError, match=r"with other training frames .* and validation frames or labels than"):
-        runs.train(run, lambda *_: fold_data(7, 4))
-    text = (run / "settings.yaml").read_text()
-    (run / "settings.yaml").write_text(text.replace("learning_rate: 0.001", "learning_rate: 0.002"))
-    with pytest.raises(TrainingError, match=r"settings.yaml' was changed since the run was started"):
-        runs.train(run, data_of)
-    (run / "settings.yaml").write_text(text.replace("log_every: 1", "log_every: 2").replace(str(Path.cwd()), "/moved"))
-    (folder,) = runs.train(run, data_of)  # killed between the last checkpoint and the model folder
-    assert load_model(folder).config.label_set.name == "mine"
-    assert not (run / "fold1" / "unfinished").exists()
-    with pytest.raises(TrainingError, match="holds no run"):
-        runs.train(tmp_path / "none", data_of)
-
-
-def test_a_model_folder_says_whom_it_was_trained_on(tmp_path: Path) -> None:
-    runs.start(settings("trainer.epochs=1"), tmp_path / "run", [2])
-    (path,) = runs.train(tmp_path / "run", data_of)
-    folder = ModelFolder.open(path)
-    assert json.loads(folder.read("trained_on.json"))["subjects"] == [f"F{video:03d}" for video in range(6)]
-    check_subjects(folder, "mine", 1, ("M001", "M002"))
-    check_subjects(folder, "another", 1, ("F001",))
-    with pytest.raises(ConfigError, match=r"trained on 2 of the subjects \(F001, F004\) that fold 1 tests.*--fold 2"):
-        check_subjects(folder, "mine", 1, ("M001", "F004", "F001", "F001"))
-    (path / "trained_on.json").unlink()
-    check_subjects(folder, "mine", 1, ("F001",))
-
-
-def test_a_run_does_not_start_from_weights_that_have_seen_whom_it_is_judged_on(tmp_path: Path) -> None:
-    runs.start(settings("trainer.epochs=1"), tmp_path / "first", [1])
-    (first,) = runs.train(tmp_path / "first", data_of)
-
-    def swapped(chosen: Settings, fold: int, inner: bool) -> FoldData:
-        data = data_of(chosen, fold, inner)
-        assert data.trained_on is not None
-        return dataclasses.replace(data, frames=data.trained_on)
-
-    word = f"start.folder={first}"
-    runs.start(settings("trainer.epochs=1", word), tmp_path / "leak", [1])
-    with pytest.raises(ConfigError, match=r"the model of start.folder was trained on 6 of .*data.held_out=0"):
-        runs.train(tmp_path / "leak", swapped)
-    assert not list((tmp_path / "leak").rglob("*.ckpt"))
-
-    runs.start(settings("trainer.epochs=1", word), tmp_path / "second", [1])
-    (second,) = runs.train(tmp_path / "second", lambda *asked: _others(data_of(*asked)))
-    noted = json.loads(ModelFolder.open(second).read("trained_on.json"))
-    assert noted["subjects"] == ["N000"] and noted["earlier"][0]["subjects"][0] == "F000"
-    shutil.rmtree(tmp_path / "first")  # what a finished start leaves behind is not needed to go on
-    shutil.rmtree(second)
-    assert runs.train(tmp_path / "second", lambda *asked: _others(data_of(*asked))) == [second]
-    with pytest.raises(ConfigError, match=r"1 of the subjects \(F003\)"):  # whom the first had seen, not the second
-        check_subjects(ModelFolder.open(second), "mine", 1, ("F003", "M001"))
-
-
-def _others(data: FoldData) -> FoldData:
-    assert data.trained_on is not None
-    names = ("N000",) * len(data.trained_on.subjects)
-    return dataclasses.replace(data, trained_on=dataclasses.replace(data.trained_on, subjects=names))
-
-
-def test_a_start_that_was_killed_can_be_made_again(tmp_path: Path) -> None:
-    run = tmp_path / "run"
-    runs.start(settings(), run, [1])
-    (run / ".mdhr-writing-12345678").mkdir()
-    (run / "record.json").rename(run / ".mdhr-writing-12345678" / "record.json")
-    runs.start(settings(), run, [1])
-    assert (run / "record.json").is_file()
-    with pytest.raises(ConfigError, match=r"not an empty folder"):
-        runs.start(settings(), run, [1])
-
-
-def test_a_run_that_goes_on_with_other_versions_says_so(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
-) -> None:
-    run = tmp_path / "run"
-    runs.start(settings(), run, [1])
-    now = record.surroundings()
-    assert now["torch"] == torch.__version__.split("+")[0] and record.read_record(run)["starts"] == [now]
-    record.note_surroundings(run, record.read_record(run))
-    assert not caplog.records
-    monkeypatch.setattr(record, "surroundings", lambda: {**now, "torch": "9.9"})
-    for _ in range(2):  # said once
-        record.note_surroundings(run, record.read_record(run))
-    assert [one.getMessage() for one in caplog.records] == [
-        f"'{run}' goes on with torch {now['torch']} -> 9.9: its figures are of neither alone"
-    ]
-    assert [one["torch"] for one in record.read_record(run)["starts"]] == [now["torch"], "9.9"]
-
-
-def test_a_start_that_is_missing_is_named_as_the_settings_name_it(tmp_path: Path) -> None:
-    with pytest.raises(ConfigError, match=r"^start\.folder: .*nothing.* earlier run, train that one first"):
-        runs.start_note(settings(f"start.folder={tmp_path / 'nothing'}"))
-
-
-def test_norms_of_an_untrained_head_are_not_frozen(tmp_path: Path) -> None:
-    with pytest.raises(ConfigError, match=r"freeze_norms keeps statistics .* set start.folder"):
-        runs.start(settings("optimiser.freeze_norms=true"), tmp_path / "run", [1])
-
-
-def test_other_processes_wait_until_the_first_has_made_the_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("RANK", "1")
-    monkeypatch.setattr(runs, "PATIENCE_S", 0)
-    with pytest.raises(TrainingError, match=r"the first process made no '.*record.json' in 0 s"):
-        runs.start(settings(), tmp_path / "run", [1])
-    monkeypatch.setattr(runs, "PATIENCE_S", 60)
-    with ThreadPoolExecutor(1) as pool:
-        waiting = pool.submit(runs.start, settings(), tmp_path / "run", [1])
-        (tmp_path / "run").mkdir()
-        (tmp_path / "run" / "settings.yaml").write_text("")
-        time.sleep(0.3)
-        assert not waiting.done()
-        (tmp_path / "run" / "record.json").write_text("{}")
-        assert waiting.result(timeout=60) is None
-
-
-def test_a_run_goes_on_from_any_working_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.chdir(tmp_path)
-    runs.start(settings("data.lists=a/list", "data.dataset=mine.yaml", "start.folder=m"), tmp_path / "run", [1])
-    made = read_settings(tmp_path / "run" / "settings.yaml")
-    assert (made.data.lists, made.data.images) == (str(tmp_path / "a" / "list"), str(tmp_path / "img"))
-    assert (made.data.dataset, made.start.folder) == (str(tmp_path / "mine.yaml"), str(tmp_path / "m"))
-    assert settings().anywhere().data.dataset == "bp4d" and settings().anywhere().start.folder is None
-
-
-def test_the_label_set_of_a_run_is_its_data_sets() -> None:
-    assert settings().model_config(label_set("disfa")).label_set.name == "disfa"

@@ -89,23 +89,6 @@ def test_two_processes_are_validated_with_one_set_of_statistics(tmp_path: Path) 
     np.testing.assert_allclose(ours, theirs, atol=1e-5)
 
 
-@pytest.mark.slow
-def test_each_epoch_takes_every_video_once_in_its_own_order(tmp_path: Path) -> None:
-    data = fold_data()
-    fit(settings(), data, tmp_path / "run")
-    assert isinstance(data.train, Clips)
-    epochs = [[index for epoch, index in data.train.asked if epoch == wanted] for wanted in range(3)]
-    assert all(sorted(order) == list(range(10)) for order in epochs)
-    assert epochs[0] != epochs[1] != epochs[2]
-    assert {path.name for path in (tmp_path / "run").glob("epoch_*")} == {
-        f"epoch_{epoch:04d}.{end}" for epoch in (2, 3) for end in ("npz", "safetensors")
-    }
-    saved = Predictions.load(tmp_path / "run" / "epoch_0003.npz")
-    np.testing.assert_array_equal(saved.frames.labels, data.frames.labels)
-    assert saved.frames.runs[1] == slice(T, 2 * T) and saved.frames.paths == data.frames.paths
-    assert (tmp_path / "run" / "logs" / "start_0" / "metrics.csv").is_file()
-
-
 def test_a_loss_that_is_no_number_stops_at_once(tmp_path: Path) -> None:
     data = fold_data()
 

@@ -1,4 +1,4 @@
-"""Counts against slow loops and scikit-learn, and the constants that every evaluator of these data sets must give."""
+"""Counts against scikit-learn and slow loops, and the constants that every evaluator of these data sets must give."""
 
 from __future__ import annotations
 
@@ -6,16 +6,13 @@ from typing import Any
 
 import numpy as np
 import pytest
-import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from sklearn import metrics as sk
-from torchmetrics.classification import BinaryAUROC, BinaryF1Score
 
 from field_counts import FOLDS
 from mdhr_sdk.errors import InputError
-from mdhr_sdk.training.evaluate.events import count_events
-from mdhr_sdk.training.evaluate.metrics import area_under_curve, count, mean
+from mdhr_sdk.training.evaluate.metrics import area_under_curve, count, count_events, mean
 
 
 def random_case(seed: int, rows: int, aus: int, unknown: float) -> tuple[Any, Any, Any]:
@@ -27,36 +24,16 @@ def random_case(seed: int, rows: int, aus: int, unknown: float) -> tuple[Any, An
     return scores, labels, scores >= 0.5
 
 
-CASES = {
-    "seed": st.integers(0, 99),
-    "rows": st.integers(0, 40),
-    "aus": st.integers(1, 4),
-    "unknown": st.sampled_from([0, 0.3, 1]),
-}
-
-
 @settings(max_examples=40, deadline=None)
-@given(**CASES)
-def test_counts_are_those_of_a_slow_loop(seed: int, rows: int, aus: int, unknown: float) -> None:
-    _, labels, predicted = random_case(seed, rows, aus, unknown)
-    ours = count(predicted, labels)
-    for au in range(aus):
-        slow = {"tp": 0, "fp": 0, "fn": 0, "tn": 0}
-        for decision, label in zip(predicted[:, au].tolist(), labels[:, au].tolist(), strict=True):
-            if label != -1:
-                slow[("t" if decision == bool(label) else "f") + ("p" if decision else "n")] += 1
-        assert {name: int(getattr(ours, name)[au]) for name in slow} == slow
-    assert ours.tp.dtype == np.int64
-
-
-@settings(max_examples=40, deadline=None)
-@given(**CASES)
-def test_ratios_are_those_of_scikit_learn(seed: int, rows: int, aus: int, unknown: float) -> None:
+@given(st.integers(0, 99), st.integers(0, 40), st.integers(1, 4), st.sampled_from([0, 0.3, 1]))
+def test_counts_and_ratios_are_those_of_scikit_learn(seed: int, rows: int, aus: int, unknown: float) -> None:
     scores, labels, predicted = random_case(seed, rows, aus, unknown)
     ours, areas = count(predicted, labels), area_under_curve(scores, labels)
     for au in range(aus):
         known = labels[:, au] >= 0
         truth, decided = labels[known, au], predicted[known, au].astype(int)
+        found = [[ours.tn[au], ours.fp[au]], [ours.fn[au], ours.tp[au]]]
+        np.testing.assert_array_equal(found, sk.confusion_matrix(truth, decided, labels=[0, 1]) if known.any() else 0)
         if truth.any():  # scikit-learn gives 0 to a false alarm where nothing occurs; here such an AU has no F1
             assert ours.f1[au] == pytest.approx(sk.f1_score(truth, decided), abs=1e-12)
         else:
@@ -70,13 +47,6 @@ def test_ratios_are_those_of_scikit_learn(seed: int, rows: int, aus: int, unknow
     known = labels >= 0
     if (labels[known] == 1).any() or predicted[known].any():
         assert ours.f1_micro == pytest.approx(sk.f1_score(labels[known], predicted[known]), abs=1e-12)
-
-
-def test_counts_add_up_over_parts() -> None:
-    _, labels, predicted = random_case(1, 50, 3, 0.2)
-    whole = count(predicted, labels)
-    parts = count(predicted[:20], labels[:20]) + count(predicted[20:], labels[20:])
-    assert all(np.array_equal(getattr(whole, name), getattr(parts, name)) for name in ("tp", "fp", "fn", "tn"))
 
 
 @pytest.mark.parametrize(("dataset", "percent"), [("bp4d", 48.0), ("disfa", 18.6)])
@@ -104,7 +74,7 @@ def test_refuses_scores_that_are_no_numbers() -> None:
         area_under_curve(np.array([[0.1], [np.nan]]), np.array([[0], [1]]))
 
 
-def slow_events(predicted: Any, labels: Any, overlap: float) -> tuple[int, int, int, int]:
+def slow_events(predicted: Any, labels: Any) -> tuple[int, int, int, int]:
     """Events as sets of frames."""
 
     def split(frames: list[int]) -> list[set[int]]:
@@ -120,21 +90,19 @@ def slow_events(predicted: Any, labels: Any, overlap: float) -> tuple[int, int, 
     theirs = split([t for t in range(len(labels)) if labels[t] == 1])
 
     def found(some: list[set[int]], others: list[set[int]]) -> int:
-        return sum(any(len(a & b) / len(a | b) >= overlap for b in others) for a in some)
+        return sum(any(len(a & b) / len(a | b) >= 0.5 for b in others) for a in some)
 
     return len(ours), found(ours, theirs), len(theirs), found(theirs, ours)
 
 
 @settings(max_examples=60, deadline=None)
-@given(seed=st.integers(0, 999), rows=st.integers(0, 40), overlap=st.sampled_from([0.1, 0.3, 0.5, 1.0]))
-def test_events_are_those_of_a_slow_loop(seed: int, rows: int, overlap: float) -> None:
+@given(seed=st.integers(0, 999), rows=st.integers(0, 40))
+def test_events_are_those_of_a_slow_loop(seed: int, rows: int) -> None:
     _, labels, predicted = random_case(seed, rows, 2, 0.1)
     cut = rows // 2
-    ours = count_events(predicted, labels, [slice(0, cut), slice(cut, rows)], overlap)
+    ours = count_events(predicted, labels, [slice(0, cut), slice(cut, rows)])
     for au in range(2):
-        halves = [
-            slow_events(predicted[part, au], labels[part, au], overlap) for part in (slice(0, cut), slice(cut, rows))
-        ]
+        halves = [slow_events(predicted[part, au], labels[part, au]) for part in (slice(cut), slice(cut, None))]
         expected = np.sum(halves, axis=0)
         got = [ours.predicted[au], ours.predicted_found[au], ours.true[au], ours.true_found[au]]
         assert got == list(expected)
@@ -152,17 +120,3 @@ def test_an_event_shifted_by_half_is_missed_at_one_half() -> None:
     for shift, f1 in ((0, 1.0), (1, 1.0), (2, 0.0)):  # 4, 3 and 2 frames of 4, 5 and 6
         predicted = np.roll(labels == 1, shift, axis=0)
         assert count_events(predicted, labels, [slice(0, 12)]).f1_macro == f1
-
-
-def test_ratios_are_those_of_torchmetrics() -> None:
-    """On 2 x 10 000 labels with unknown ones, pooled over batches."""
-    scores, labels, predicted = random_case(5, 10_000, 2, 0.2)
-    ours, areas = count(predicted, labels), area_under_curve(scores, labels)
-    for au in range(2):
-        f1, area = BinaryF1Score(ignore_index=-1), BinaryAUROC(ignore_index=-1)
-        for part in np.array_split(np.arange(10_000), 7):
-            truth = torch.from_numpy(labels[part, au]).long()
-            f1.update(torch.from_numpy(predicted[part, au]).long(), truth)
-            area.update(torch.from_numpy(scores[part, au]), truth)
-        assert ours.f1[au] == pytest.approx(float(f1.compute()), abs=1e-6)
-        assert areas[au] == pytest.approx(float(area.compute()), abs=1e-6)

@@ -1,4 +1,4 @@
-"""What a step does: order, rates, running mean, accumulation, and activations that are computed twice."""
+"""What a step does: loss, order, rates, running mean, accumulation, and activations that are computed twice."""
 
 from __future__ import annotations
 
@@ -20,10 +20,11 @@ from mdhr_sdk.errors import ConfigError
 from mdhr_sdk.model import build_mdhr
 from mdhr_sdk.model.backbones import build_backbone
 from mdhr_sdk.training.fit.fit import fit, starting_model
-from mdhr_sdk.training.fit.memory import checkpoint_activations
+from mdhr_sdk.training.fit.losses import asymmetric_loss, region_loss
 from mdhr_sdk.training.fit.module import MDHRTraining, RunningMean
 from mdhr_sdk.training.fit.order import BlockBatches, Plan
-from patterns import LABELS, fold_data, settings
+from mdhr_sdk.training.fit.recompute import checkpoint_activations
+from patterns import LABELS, Clips, fold_data, settings
 
 
 @hypothesis_settings(max_examples=60, deadline=None)
@@ -86,12 +87,6 @@ def test_rates_follow_the_longest_start_and_the_cosine() -> None:
     assert (group["betas"], group["weight_decay"]) == ((0.9, 0.999), 5e-4)
 
 
-def test_frozen_norms_keep_their_statistics_in_training() -> None:
-    one = module("optimiser.freeze_norms=true").train()
-    norms = [m for m in one.model.modules() if isinstance(m, nn.BatchNorm1d | nn.BatchNorm2d)]
-    assert norms and not any(norm.training for norm in norms) and one.model.training
-
-
 def test_the_running_mean_of_the_weights_is_what_is_saved(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """One value followed through all steps, by the formula."""
     seen: list[float] = []
@@ -104,13 +99,16 @@ def test_the_running_mean_of_the_weights_is_what_is_saved(tmp_path: Path, monkey
         seen.append(float(self.model.head.score.reference[0, 0]))
 
     monkeypatch.setattr(MDHRTraining, "optimizer_step", watched)
-    fit(settings("optimiser.ema=0.5", "trainer.epochs=2"), fold_data(), tmp_path / "run")
+    data = fold_data()
+    fit(settings("optimiser.ema=0.5", "trainer.epochs=2"), data, tmp_path / "run")
     mean = seen[1]  # the first step sets it
     for value in seen[2:]:
         mean = 0.5 * mean + 0.5 * value
     saved = load_file(tmp_path / "run" / "epoch_0002.safetensors")
     assert len(seen) == 7 and float(saved["head.score.reference"][0, 0]) == pytest.approx(mean, rel=1e-5)
     assert mean != seen[-1]
+    assert isinstance(data.train, Clips) and sorted(data.train.asked) == [(e, v) for e in (0, 1) for v in range(10)]
+    assert (tmp_path / "run" / "logs" / "start_0" / "metrics.csv").is_file()
 
 
 @pytest.mark.parametrize("decay", [0.5, 0.999])
@@ -204,3 +202,58 @@ def test_checkpointed_activations_in_the_whole_model() -> None:
         one(clip).scores.sum().backward()
     first, second = model.encoder.backbone.net.conv1.weight.grad, other.encoder.backbone.net.conv1.weight.grad
     torch.testing.assert_close(first, second)
+
+
+def test_asymmetric_loss_is_equation_10() -> None:
+    torch.manual_seed(0)
+    scores = torch.rand(2, 5, 3, dtype=torch.float64).float()
+    scores[0, 0] = torch.tensor([0.0, 1.0, 0.0])  # at the clamp
+    labels = torch.randint(-1, 2, (2, 5, 3), dtype=torch.int8)
+    labels[0, 0] = torch.tensor([1, 0, 0])
+    weights = torch.tensor([0.5, 1.0, 1.5])
+    total, number = 0.0, 0
+    for b in range(2):
+        for t in range(5):
+            for n in range(3):
+                p, y = float(scores[b, t, n]), int(labels[b, t, n])
+                if y == -1:
+                    continue
+                positive, negative = math.log(max(p, 1e-8)), p * math.log(max(1 - p, 1e-8))
+                total -= float(weights[n]) * (y * positive + (1 - y) * negative)
+                number += 1
+    terms = asymmetric_loss(scores, labels, weights)
+    assert terms.number == number
+    assert float(terms.mean) == pytest.approx(total / number, rel=1e-5)
+
+
+def test_the_factor_has_no_gradient() -> None:
+    scores = torch.tensor([[0.3, 0.6]], requires_grad=True)
+    asymmetric_loss(scores, torch.tensor([[1, 0]], dtype=torch.int8), torch.ones(2)).total.backward()
+    assert scores.grad is not None
+    torch.testing.assert_close(scores.grad, torch.tensor([[-1 / 0.3, 0.6 / (1 - 0.6)]]))
+
+
+def test_region_loss_is_cross_entropy_without_unknown_frames() -> None:
+    torch.manual_seed(0)
+    logits = (torch.randn(2, 4, 8), torch.randn(2, 4, 2))
+    classes = torch.stack([torch.randint(0, 8, (2, 4)), torch.randint(0, 2, (2, 4))], dim=-1)
+    classes[0, 0] = -1
+    classes[1, :, 1] = -1
+    for group, terms in enumerate(region_loss(logits, classes)):
+        chosen = [
+            -float(logits[group][b, t].log_softmax(0)[classes[b, t, group]])
+            for b in range(2)
+            for t in range(4)
+            if classes[b, t, group] >= 0
+        ]
+        assert terms.number == len(chosen)
+        assert float(terms.mean) == pytest.approx(sum(chosen) / len(chosen), rel=1e-5)
+
+
+def test_nothing_known_costs_nothing() -> None:
+    scores = torch.rand(1, 2, 3, requires_grad=True)
+    terms = asymmetric_loss(scores, torch.full((1, 2, 3), -1, dtype=torch.int8), torch.ones(3))
+    terms.mean.backward()
+    assert terms.mean == 0 and scores.grad is not None and not scores.grad.any()
+    (region,) = region_loss((torch.randn(1, 2, 4),), torch.full((1, 2, 1), -1))
+    assert region.mean == 0

@@ -8,13 +8,17 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from field_counts import FOLDS
 from mdhr_sdk.training.data.datasets import DATASETS
+from mdhr_sdk.training.data.frames import au_weights, region_classes
 from mdhr_sdk.training.data.lists import Fold, read_fold
-from mdhr_sdk.training.data.rules import au_weights, region_classes
+from mdhr_sdk.training.evaluate.evaluation import LAST, Result, judge
+from mdhr_sdk.training.evaluate.predictions import Frames, Predictions
 from raw_trees import rebuild, text
 
 FOLDER = Path(os.environ.get("MDHR_OFFICIAL_LISTS", ""))
 ROWS = {"bp4d": 146_847, "disfa": 130_814}
+PERCENT = {"bp4d": 48.0, "disfa": 18.6}  # F1 of guessing that every AU always occurs
 
 pytestmark = pytest.mark.skipif(
     "MDHR_OFFICIAL_LISTS" not in os.environ, reason="MDHR_OFFICIAL_LISTS names no folder of the field's lists"
@@ -53,6 +57,21 @@ def test_subjects_and_their_order_are_those_of_the_table(name: str, fold: Fold) 
     dataset = DATASETS[name]
     assert tuple(dict.fromkeys(fold.train.subjects)) == dataset.train_subjects(1, dataset.subjects)
     assert tuple(dict.fromkeys(fold.test.subjects)) == dataset.test_subjects(1)
+
+
+def test_an_evaluator_gives_the_constants_of_all_positive_guessing(name: str, fold: Fold) -> None:
+    """Fold 1's halves are the whole data set, and the subjects of the other folds are known: all test halves follow."""
+    spec, results = DATASETS[name], []
+    labels = np.concatenate([fold.train.labels, fold.test.labels])
+    subjects = np.array([*fold.train.subjects, *fold.test.subjects])
+    for number, (rows, positives) in enumerate(FOLDS[name], start=1):
+        mine = np.isin(subjects, spec.test_subjects(number))
+        assert mine.sum() == rows and (labels[mine] == 1).sum(axis=0).tolist() == positives
+        names = tuple(subjects[mine].tolist())
+        frames = Frames(spec.label_set.codes, labels[mine], names, names, np.zeros(1, np.int64))
+        guess = Predictions(frames, np.ones(labels[mine].shape, np.float32))
+        results.append(judge(guess, (0.5,) * labels.shape[1], number))
+    assert round(100 * Result(LAST, spec.label_set.codes, tuple(results)).f1, 1) == PERCENT[name]
 
 
 @pytest.mark.slow

@@ -63,7 +63,7 @@ def test_a_lab_prepares_its_own_videos(
     code, stdout, stderr = run(capsys, monkeypatch, *words)
     assert (code, stderr) == (0, "")
     assert "24 frames of 2 videos are listed; crops 64 px, mdhr-5pt-v1" in stdout and "left out" not in stdout
-    fold = read_fold(out / "list", dataset(lab / "mylab.yaml"), 1, check_images=out / "img")
+    fold = read_fold(out / "list", dataset(lab / "mylab.yaml"), 1)
     assert fold.train.paths[:2] == ("anna/smile/0.jpg", "anna/smile/1.jpg") and set(fold.test.subjects) == {"ben"}
     assert fold.train.labels[:5].tolist() == [[0, 1, 0], [1, 0, 1], [0, 0, 0], [1, 1, 1], [0, 0, -1]]
     assert cv2.imread(str(out / "img/ben/smile/11.jpg")).shape == (64, 64, 3)
@@ -73,18 +73,23 @@ def test_a_lab_prepares_its_own_videos(
     assert data.prepare(data.train[0]["clip"]).shape == (16, 3, 64, 64) and set(data.frames.subjects) == {"ben"}
 
 
-def test_frames_without_a_face_are_reported(
+def test_frames_without_a_face_and_rows_that_a_table_skips_are_told(
     lab: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    shutil.copytree(lab, tmp_path / "lab")
+    raw, out = shutil.copytree(lab, tmp_path / "lab"), tmp_path / "out"
     (source,) = list_sources(lab / "videos/ben_smile.mp4")
     with source:
         frames = [frame.image // (1 if frame.index < 5 else 255) for frame in source]
-    write_film(tmp_path / "lab/videos/ben_smile.mp4", frames)
-    words = ("prepare", lab / "mylab.yaml", "--raw", tmp_path / "lab", "--out", tmp_path / "out", "--workers", 1)
-    code, stdout, _ = run(capsys, monkeypatch, *words, "--size", 64)
+    write_film(raw / "videos/ben_smile.mp4", frames)
+    table = raw / "labels" / "anna_smile.csv"
+    rows = table.read_text().splitlines()
+    table.write_text("\n".join(rows[:6] + rows[8:]) + "\n")  # without frames 5 and 6
+    words = ("prepare", raw / "mylab.yaml", "--raw", raw, "--out", out, "--workers", 1, "--size", 64)
+    code, stdout, _ = run(capsys, monkeypatch, *words)
     assert code == 0 and "left out: 7 frames, no face" in stdout and "ben/smile: 7" in stdout
-    assert (tmp_path / "out/left_out.csv").read_text().count("no face") == 7
+    assert (out / "left_out.csv").read_text().count("no face") == 7
+    assert "15 frames of 2 videos are listed" in stdout
+    assert "no row in the label tables, between a video's first and last: anna/smile: 2; clips end there" in stdout
 
 
 def test_folds_that_an_incomplete_data_set_does_not_give_are_named(
@@ -102,13 +107,27 @@ def test_folds_that_an_incomplete_data_set_does_not_give_are_named(
 
 
 @pytest.mark.parametrize(
+    "words",
+    [("train", "c.yaml", "--out", "r"), ("evaluate", "r"), ("prepare", "bp4d", "--raw", ".", "--out", "o"),
+     ("synthetic", "make", "k", "--out", "o")],
+    ids=lambda words: words[0],
+)  # fmt: skip
+def test_a_missing_opencv_is_one_line(
+    words: tuple[str, ...], capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "cv2", None)
+    code, stdout, stderr = run(capsys, monkeypatch, *words)
+    assert (code, stdout) == (2, "") and stderr.startswith("error: this needs OpenCV") and stderr.count("\n") == 1
+
+
+@pytest.mark.parametrize(
     ("words", "message"),
     [
         (("bp5d", "--raw", ".", "--out", "out"), "unknown data set 'bp5d'; known: bp4d, disfa"),
         (("bp4d", "--raw", "missing", "--out", "out"), "is no folder; --raw wants"),
         (("disfa", "--raw", ".", "--out", "out"), "has no ActionUnit_Labels/"),
-        (("bp4d", "--raw", ".", "--out", "out", "--size", "0"), "size and workers must be at least 1"),
-        (("missing.yaml", "--raw", ".", "--out", "out"), "'missing.yaml': cannot be read"),
+        (("bp4d", "--raw", ".", "--out", "out", "--size", "0"), "size_px must be greater than or equal to 1; got 0"),
+        (("missing.yaml", "--raw", ".", "--out", "out"), "'missing.yaml' cannot be read"),
     ],
 )
 def test_bad_input_is_one_line(
@@ -126,19 +145,5 @@ def test_bad_input_is_one_line(
 
 
 def test_preparing_needs_no_pytorch() -> None:
-    code = "import sys, mdhr_sdk.cli.prepare; sys.exit('torch' in sys.modules)"
+    code = "import sys, mdhr_sdk.training.data.preparation; sys.exit('torch' in sys.modules)"
     assert run_python("-c", code).returncode == 0
-
-
-def test_rows_that_a_label_table_skips_are_told(
-    lab: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    raw = tmp_path / "raw"
-    shutil.copytree(lab, raw)
-    table = raw / "labels" / "anna_smile.csv"
-    rows = table.read_text().splitlines()
-    table.write_text("\n".join(rows[:6] + rows[8:]) + "\n")  # without frames 5 and 6
-    words = ("prepare", raw / "mylab.yaml", "--raw", raw, "--out", tmp_path / "out", "--size", 64, "--workers", 1)
-    code, out, _ = run(capsys, monkeypatch, *words)
-    assert code == 0 and "22 frames of 2 videos are listed" in out
-    assert "no row in the label tables, between a video's first and last: anna/smile: 2; clips end there" in out

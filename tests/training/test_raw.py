@@ -6,13 +6,12 @@ import json
 from collections.abc import Callable
 from pathlib import Path
 
-import numpy as np
 import pytest
 
 from mdhr_sdk.errors import DataError
 from mdhr_sdk.training.data.datasets import DATASETS, dataset
 from mdhr_sdk.training.data.raw import RawVideo, find_videos, picture_files
-from raw_trees import write_bp4d, write_disfa
+from raw_trees import write_disfa
 from sample_lists import make_list
 
 BP4D, DISFA = DATASETS["bp4d"], DATASETS["disfa"]
@@ -136,19 +135,6 @@ def test_a_wrong_file_of_one_au_is_named(tmp_path: Path, spoil: Callable[[Path],
     spoil(path)
     with pytest.raises(DataError, match=message):
         find_videos(DISFA, tmp_path)
-
-
-def test_another_folder_is_told_what_belongs_there(tmp_path: Path) -> None:
-    with pytest.raises(DataError, match=r"is no folder; --raw wants .*AUCoding/AU_OCC"):
-        find_videos(BP4D, tmp_path / "missing")
-    with pytest.raises(DataError, match=r"has no AUCoding/AU_OCC/\{subject\}_\{task\}.csv; --raw wants"):
-        find_videos(BP4D, tmp_path)
-
-
-def test_labels_survive_the_way_through_a_table(tmp_path: Path) -> None:
-    frames = make_list(BP4D, [("F001", "T1", range(5, 30))])
-    write_bp4d(tmp_path, [frames])
-    np.testing.assert_array_equal(only(find_videos(BP4D, tmp_path)).labels, frames.labels)
 
 
 def test_names_that_a_path_could_not_be_read_back_from_are_refused(tmp_path: Path) -> None:

@@ -8,7 +8,7 @@ from scipy import stats
 
 from mdhr_sdk.errors import InputError
 from mdhr_sdk.training.evaluate.metrics import count
-from mdhr_sdk.training.evaluate.statistics import bootstrap_difference, bootstrap_f1, by_subject, mcnemar, paired_t_test
+from mdhr_sdk.training.evaluate.statistics import bootstrap, by_subject, mcnemar, paired_t_test
 
 
 def decisions(seed: int, rows: int = 300, aus: int = 3, right: float = 0.8) -> tuple[np.ndarray, np.ndarray]:
@@ -26,37 +26,35 @@ def test_counts_a_subject_add_up_to_the_fold() -> None:
     np.testing.assert_array_equal(each.fp[2], count(predicted[80:120], labels[80:120]).fp)
 
 
-def test_the_bootstrap_is_that_of_a_slow_loop() -> None:
-    predicted, labels = decisions(1)
-    subjects = [f"F{row // 30}" for row in range(300)]
-    fold = by_subject(predicted, labels, subjects)
-    fast = bootstrap_f1([fold], repeats=4000)
-    rng, slow = np.random.default_rng(5), []
-    for _ in range(1000):
-        rows = np.concatenate([np.arange(30) + 30 * s for s in rng.integers(0, 10, 10)])
-        slow.append(count(predicted[rows], labels[rows]).f1_macro)
-    low, high = np.quantile(slow, [0.025, 0.975])
-    assert fast.value == pytest.approx(count(predicted, labels).f1_macro, abs=1e-12)
-    assert (fast.low, fast.high) == pytest.approx((low, high), abs=0.01)
-    assert fast == bootstrap_f1([fold], repeats=4000)
-    assert bootstrap_f1([fold, fold], repeats=4000).high - fast.value < fast.high - fast.value
-
-
-def test_a_difference_is_bootstrapped_in_pairs() -> None:
+@pytest.mark.parametrize("seeds", [(1,), (1, 2)])
+def test_the_bootstrap_is_that_of_a_slow_loop(seeds: tuple[int, ...]) -> None:
+    """Of one model, and of the difference of two on the same subjects."""
     labels, subjects = decisions(1)[1], [f"F{row // 30}" for row in range(300)]
-    first, second = (decisions(seed)[0] for seed in (1, 2))
-    counts = [[by_subject(one, labels, subjects)] for one in (first, second)]
-    fast = bootstrap_difference(*counts, repeats=4000)
-    rng, slow = np.random.default_rng(5), []
-    for _ in range(1000):
-        rows = np.concatenate([np.arange(30) + 30 * s for s in rng.integers(0, 10, 10)])
-        slow.append(count(first[rows], labels[rows]).f1_macro - count(second[rows], labels[rows]).f1_macro)
-    assert fast.value == pytest.approx(count(first, labels).f1_macro - count(second, labels).f1_macro, abs=1e-12)
-    assert (fast.low, fast.high) == pytest.approx(tuple(np.quantile(slow, [0.025, 0.975])), abs=0.015)
-    same = bootstrap_difference(counts[0], counts[0])
+    models = [decisions(seed)[0] for seed in seeds]
+
+    def figure(rows: np.ndarray) -> float:
+        first, *others = (count(model[rows], labels[rows]).f1_macro for model in models)
+        return first - sum(others)
+
+    counts = [by_subject(model, labels, subjects) for model in models]
+    fast = bootstrap(*([one] for one in counts), repeats=4000)
+    rng = np.random.default_rng(5)
+    draws = [np.concatenate([np.arange(30) + 30 * s for s in rng.integers(0, 10, 10)]) for _ in range(1000)]
+    low, high = np.quantile([figure(rows) for rows in draws], [0.025, 0.975])
+    assert fast.value == pytest.approx(figure(np.arange(300)), abs=1e-12)
+    assert (fast.low, fast.high) == pytest.approx((low, high), abs=0.015)
+    assert bootstrap(*([one, one] for one in counts), repeats=4000).high - fast.value < fast.high - fast.value
+
+
+def test_a_model_does_not_differ_from_itself_nor_from_one_of_other_subjects() -> None:
+    predicted, labels = decisions(1)
+    counts, fewer = (by_subject(predicted[:n], labels[:n], [f"F{row // 30}" for row in range(n)]) for n in (300, 60))
+    same = bootstrap([counts], [counts])
     assert (same.value, same.low, same.high) == (0, 0, 0)
     with pytest.raises(InputError, match="same folds and subjects"):
-        bootstrap_difference(counts[0], [by_subject(first[:60], labels[:60], subjects[:60])])
+        bootstrap([counts], [fewer])
+    with pytest.raises(InputError, match="at least one subject in every fold"):
+        bootstrap([])
 
 
 def test_paired_t_is_the_textbooks() -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
 
+from ...modelfolder.artefacts import artefact, export_command, no_artefact, parity_entry
 from ...modelfolder.folder import ModelFolder
 from ..session import Session, SessionOptions
 
@@ -33,9 +34,12 @@ class Backend(ABC):
         """Why this backend cannot run a graph of the folder on this machine, with the remedy; None if it can."""
         return self.no_file(folder, graph, options) or self.unfit(options)
 
-    @abstractmethod
     def no_file(self, folder: ModelFolder, graph: str, options: SessionOptions) -> str | None:
         """Why the folder has nothing that this backend may run, with the remedy; None if it has."""
+        assert self.suffix is not None
+        name, kind = artefact(graph, options.precision, self.suffix), self.suffix.partition(".")[0]
+        remedy = export_command(folder, kind, graph, options.precision)
+        return no_artefact(folder, name, remedy, parity_entry(self.name, options.precision))
 
     @abstractmethod
     def unfit(self, options: SessionOptions) -> str | None:

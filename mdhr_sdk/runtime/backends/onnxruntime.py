@@ -13,21 +13,24 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ...errors import BackendError, InputError, ModelFolderError, require
-from ...modelfolder.artefacts import artefact, export_command, no_artefact, parity_entry
+from ...errors import BackendError, ModelFolderError, require
+from ...modelfolder.artefacts import artefact
 from ...modelfolder.folder import ModelFolder
 from ...ops import DeviceArray
 from ...ops.views import CPU
 from ..cuda.devices import device_number, no_device
-from ..session import Arrays, Part, Session, SessionOptions, check_inputs, check_kept, graph_specs
+from ..cuda.toolchains import ARM
+from ..session import Arrays, Part, Session, SessionOptions, check_kept, graph_specs
 from .backend import Backend
 
 SUFFIX = "onnx"
-CUDA, TENSORRT = "CUDAExecutionProvider", "TensorrtExecutionProvider"
+CUDA_EP, TENSORRT_EP = "CUDAExecutionProvider", "TensorrtExecutionProvider"  # ONNX Runtime's execution providers
 REMEDIES = {
-    CUDA: "pip uninstall onnxruntime, then pip install onnxruntime-gpu",
-    TENSORRT: "pip uninstall onnxruntime, then pip install onnxruntime-gpu and the release of tensorrt it is made for",
+    CUDA_EP: "pip uninstall onnxruntime, then pip install onnxruntime-gpu",
+    TENSORRT_EP: "pip uninstall onnxruntime, then pip install onnxruntime-gpu and the tensorrt that it is made for",
 }
+if ARM:  # of which the registry has no onnxruntime-gpu
+    REMEDIES = dict.fromkeys(REMEDIES, "build an engine: python export/build_engine.py MODEL; pip has none for aarch64")
 TF32 = "NVIDIA_TF32_OVERRIDE"
 
 
@@ -41,7 +44,9 @@ class OnnxRuntimeBackend(Backend):
     provider: str
 
     def no_file(self, folder: ModelFolder, graph: str, options: SessionOptions) -> str | None:
-        return no_onnx(folder, graph, options.precision, self.name)
+        return super().no_file(folder, graph, options) or overflowing(
+            folder, artefact(graph, options.precision, SUFFIX), options
+        )
 
     def unfit(self, options: SessionOptions) -> str | None:
         if importlib.util.find_spec("onnxruntime") is None:
@@ -52,8 +57,8 @@ class OnnxRuntimeBackend(Backend):
             remedy = REMEDIES[self.provider]
             return f"device '{options.device}' needs {self.provider}, which this onnxruntime lacks ({remedy})"
         # The provider has no option for it, and the variable is read once.
-        if self.provider == TENSORRT and options.precision == "fp32" and os.environ.get(TF32) != "0":
-            return f"{TENSORRT} rounds fp32 to TF32 unless {TF32}=0 is set before the start (set it, or take fp16)"
+        if self.provider == TENSORRT_EP and options.precision == "fp32" and os.environ.get(TF32) != "0":
+            return f"{TENSORRT_EP} rounds fp32 to TF32 unless {TF32}=0 is set before the start (set it, or take fp16)"
         return no_device(options.device)
 
     def open_graph(self, folder: ModelFolder, graph: str, options: SessionOptions) -> OnnxRuntimeSession:
@@ -63,17 +68,28 @@ class OnnxRuntimeBackend(Backend):
         return OnnxRuntimeSession(folder, graph, options, name=self.name, provider=self.provider)
 
 
-PRECISIONS = ("fp32", "fp16", "int8")
-ONNXRUNTIME = OnnxRuntimeBackend("onnxruntime", ("cuda", "cpu"), PRECISIONS, SUFFIX, auto=True, provider=CUDA)
+ROUNDINGS = ("fp32", "fp16", "int8")
+ONNXRUNTIME = OnnxRuntimeBackend("onnxruntime", ("cuda", "cpu"), ROUNDINGS, SUFFIX, auto=True, provider=CUDA_EP)
 ONNXRUNTIME_TENSORRT = OnnxRuntimeBackend(
-    "onnxruntime-tensorrt", ("cuda",), PRECISIONS, SUFFIX, auto=False, provider=TENSORRT
+    "onnxruntime-tensorrt", ("cuda",), ROUNDINGS, SUFFIX, auto=False, provider=TENSORRT_EP
 )
 
 
-def no_onnx(folder: ModelFolder, graph: str, precision: str, backend: str) -> str | None:
-    """Why there is no ONNX file of a graph that a backend may run; None if there is."""
-    name, remedy = artefact(graph, precision, SUFFIX), export_command(folder, "onnx", graph, precision)
-    return no_artefact(folder, name, remedy, parity_entry(backend, precision))
+def overflowing(folder: ModelFolder, name: str, options: SessionOptions) -> str | None:
+    """Why an int8 graph would answer wrongly on this CPU; None if it would not."""
+    bits = (folder.manifest.get(name, {}).get("options") or {}).get("weight_bits")
+    if options.device != "cpu" or bits != 8 or not products_overflow():
+        return None
+    return f"products of the 8-bit weights of {name} overflow on this CPU (AVX2 without VNNI): export it again here"
+
+
+def products_overflow(cpuinfo: Path = Path("/proc/cpuinfo")) -> bool:
+    """Whether products of bytes overflow on this CPU (AVX2 without VNNI), where weights of 7 bits do not."""
+    try:
+        words = set(cpuinfo.read_text(encoding="utf-8", errors="replace").split())
+    except OSError:
+        return False
+    return "avx2" in words and not words & {"avx_vnni", "avx512_vnni"}
 
 
 class OnnxRuntimeSession(Session):
@@ -88,7 +104,7 @@ class OnnxRuntimeSession(Session):
         options: SessionOptions,
         path: Path | None = None,
         name: str = "onnxruntime",
-        provider: str = CUDA,
+        provider: str = CUDA_EP,
     ) -> None:
         """`path` is a graph to check before it becomes the folder's; without it the folder's own, verified, is read.
 
@@ -151,9 +167,7 @@ class OnnxRuntimeSession(Session):
     @contextlib.contextmanager
     def _running(self, inputs: Arrays) -> Iterator[None]:
         """The inputs checked, and ONNX Runtime's errors as ours."""
-        if self._session is None:
-            raise InputError("this session is closed; open a new one")
-        check_inputs(self.inputs, inputs)
+        self._check(inputs, closed=self._session is None)
         try:
             yield
         except Exception as error:  # onnxruntime's own exception types share no base
@@ -182,13 +196,13 @@ def providers(options: SessionOptions, provider: str) -> list[Any]:
     if not options.device.startswith("cuda"):
         return ["CPUExecutionProvider"]
     index = options.device.partition(":")[2] or "0"
-    found: list[Any] = [(CUDA, {"device_id": index, "use_tf32": "0"}), "CPUExecutionProvider"]  # fp32 is to be fp32
-    if provider == TENSORRT:
+    found: list[Any] = [(CUDA_EP, {"device_id": index, "use_tf32": "0"}), "CPUExecutionProvider"]  # fp32 is to be fp32
+    if provider == TENSORRT_EP:
         flags = {  # what the graph itself holds, and no other rounding
             "trt_fp16_enable": str(int(options.precision == "fp16")),
             "trt_int8_enable": str(int(options.precision == "int8")),
             "trt_engine_cache_enable": "0",
             "trt_timing_cache_enable": "0",
         }
-        found.insert(0, (TENSORRT, {"device_id": index, **flags}))
+        found.insert(0, (TENSORRT_EP, {"device_id": index, **flags}))
     return found

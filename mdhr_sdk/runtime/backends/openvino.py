@@ -10,12 +10,12 @@ from typing import Any
 
 from numpy.typing import NDArray
 
-from ...errors import BackendError, InputError, ModelFolderError, install_hint, require
+from ...errors import BackendError, ModelFolderError, install_hint, require
 from ...modelfolder.artefacts import artefact
 from ...modelfolder.folder import ModelFolder
-from ..session import Arrays, Session, SessionOptions, check_inputs, graph_specs
+from ..session import Arrays, Session, SessionOptions, graph_specs
 from .backend import Backend
-from .onnxruntime import SUFFIX, no_onnx
+from .onnxruntime import SUFFIX, overflowing
 
 HINTS = {"fp32": "f32", "bf16": "bf16", "int8": "f32"}  # of what a graph leaves open: int8 stands in the graph itself
 
@@ -24,7 +24,9 @@ class OpenVINOBackend(Backend):
     """OpenVINO on the CPU."""
 
     def no_file(self, folder: ModelFolder, graph: str, options: SessionOptions) -> str | None:
-        return no_onnx(folder, graph, options.precision, self.name)
+        return super().no_file(folder, graph, options) or overflowing(
+            folder, artefact(graph, options.precision, SUFFIX), options
+        )
 
     def unfit(self, options: SessionOptions) -> str | None:
         if importlib.util.find_spec("openvino") is None:
@@ -74,9 +76,7 @@ class OpenVINOSession(Session):
             raise BackendError(f"openvino was asked for {HINTS[options.precision]} and chose {precision} on this CPU")
 
     def run(self, inputs: Arrays) -> dict[str, NDArray[Any]]:
-        if self._model is None:
-            raise InputError("this session is closed; open a new one")
-        check_inputs(self.inputs, inputs)
+        self._check(inputs, closed=self._model is None)
         try:
             found = self._model(dict(inputs))
         except RuntimeError as error:

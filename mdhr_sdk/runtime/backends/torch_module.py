@@ -9,9 +9,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ...errors import InputError, install_hint, require
+from ...errors import install_hint, require
 from ..cuda.devices import device_number
-from ..session import Arrays, Session, SessionOptions, TensorSpec, check_inputs
+from ..session import Arrays, Session, SessionOptions, TensorSpec
 
 
 def torch_obstacle(options: SessionOptions, *modules: str) -> str | None:
@@ -54,9 +54,7 @@ class TorchModuleSession(Session):
         self._module: Any = load(self.device)
 
     def run(self, inputs: Arrays) -> dict[str, NDArray[Any]]:
-        if self._module is None:
-            raise InputError("this session is closed; open a new one")
-        check_inputs(self.inputs, inputs)
+        self._check(inputs, closed=self._module is None)
         # torch takes no reversed or read-only views
         arrays = [np.require(inputs[spec.name], requirements=["C", "W"]) for spec in self.inputs]
         with self._torch.inference_mode():

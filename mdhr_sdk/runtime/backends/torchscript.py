@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from ...errors import ModelFolderError, require
-from ...modelfolder.artefacts import artefact, export_command, no_artefact
+from ...modelfolder.artefacts import artefact
 from ...modelfolder.folder import ModelFolder
 from ..session import SessionOptions, graph_specs
 from .backend import Backend
@@ -19,10 +19,6 @@ SUFFIX = "torchscript.pt"
 
 class TorchScriptBackend(Backend):
     """Traces that `mdhr export --format torchscript` made."""
-
-    def no_file(self, folder: ModelFolder, graph: str, options: SessionOptions) -> str | None:
-        remedy = export_command(folder, self.name, graph, options.precision)
-        return no_artefact(folder, _name(graph, options), remedy)
 
     def unfit(self, options: SessionOptions) -> str | None:
         return torch_obstacle(options)
@@ -42,7 +38,7 @@ class TorchScriptSession(TorchModuleSession):
 
     def __init__(self, folder: ModelFolder, graph: str, options: SessionOptions, path: Path | None = None) -> None:
         """`path` is a trace to check before it becomes the folder's; without it the folder's own, verified, is read."""
-        name = _name(graph, options)
+        name = artefact(graph, options.precision, SUFFIX)
         content = path.read_bytes() if path else folder.read(name)
 
         def load(device: str) -> Any:
@@ -58,7 +54,3 @@ class TorchScriptSession(TorchModuleSession):
                 raise ModelFolderError(f"torch cannot load '{folder.path / name}': {reason}") from None
 
         super().__init__(graph_specs(folder.config, graph, folder.config.clip_length), options, load)
-
-
-def _name(graph: str, options: SessionOptions) -> str:
-    return artefact(graph, options.precision, SUFFIX)

@@ -7,7 +7,7 @@ import ctypes
 import importlib
 import weakref
 from collections.abc import Callable, Iterator
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
@@ -20,54 +20,6 @@ HINTS = {
     "'cuda-bindings==12.*')"
 }
 LAYOUTS = ("cuda.bindings.runtime", "cuda.cudart")  # of cuda-bindings: from 12.6 on, and before
-
-
-class DeviceMemory(Protocol):
-    """One device, one stream of it, and what was allocated. Every method but `close` belongs into `active()`.
-
-    Attributes:
-        number: the device's, from 0.
-        stream: the stream's handle, as TensorRT takes it.
-    """
-
-    number: int
-    stream: int
-
-    def active(self) -> contextlib.AbstractContextManager[None]:
-        """The device is this thread's own inside; CUDA errors leave as BackendError."""
-        ...
-
-    def host(self, shape: tuple[int, ...], dtype: DTypeLike) -> NDArray[Any]:
-        """An uninitialised array in pinned memory; not to be used after `close`."""
-        ...
-
-    def device(self, size_bytes: int) -> int:
-        """Address of new device memory."""
-        ...
-
-    def upload(self, address: int, array: NDArray[Any]) -> None:
-        """Queue a copy to the device; `array` is contiguous and pinned."""
-        ...
-
-    def download(self, array: NDArray[Any], address: int) -> None:
-        """Queue a copy to the host; `array` is contiguous and pinned."""
-        ...
-
-    def synchronize(self) -> None:
-        """Wait for all that was queued."""
-        ...
-
-    def capture(self, record: Callable[[], None]) -> Callable[[], None]:
-        """What `record` queues, as a CUDA graph: not run now; the answer queues it.
-
-        Raises:
-            BackendError: something in it cannot be captured.
-        """
-        ...
-
-    def close(self) -> None:
-        """Free everything; may be called twice."""
-        ...
 
 
 def memory_obstacle() -> str | None:
@@ -91,7 +43,12 @@ def open_memory(index: int) -> DeviceMemory:
 
 
 class CudaBindings:
-    """`DeviceMemory` through NVIDIA's cuda-bindings."""
+    """`DeviceMemory` through NVIDIA's cuda-bindings.
+
+    Attributes:
+        number: the device's, from 0.
+        stream: the stream's handle, as TensorRT takes it.
+    """
 
     def __init__(self, runtime: Any, index: int) -> None:
         self._runtime = runtime
@@ -104,42 +61,56 @@ class CudaBindings:
 
     @contextlib.contextmanager
     def active(self) -> Iterator[None]:
+        """The device is this thread's own inside; CUDA errors leave as BackendError."""
         self._call("cudaSetDevice", self.number)
         yield
 
     def host(self, shape: tuple[int, ...], dtype: DTypeLike) -> NDArray[Any]:
+        """An uninitialised array in pinned memory; not to be used after `close`."""
         size = int(np.prod(shape)) * np.dtype(dtype).itemsize
         address = self._hold("cudaFreeHost", self._call("cudaHostAlloc", size, 0))
         memory = (ctypes.c_byte * size).from_address(int(address))
         return np.frombuffer(memoryview(memory), dtype).reshape(shape)
 
     def device(self, size_bytes: int) -> int:
+        """Address of new device memory."""
         return int(self._hold("cudaFree", self._call("cudaMalloc", size_bytes)))
 
     def upload(self, address: int, array: NDArray[Any]) -> None:
+        """Queue a copy to the device; `array` is contiguous and pinned."""
         kind = self._runtime.cudaMemcpyKind.cudaMemcpyHostToDevice
         self._call("cudaMemcpyAsync", address, array.ctypes.data, array.nbytes, kind, self._stream)
 
     def download(self, array: NDArray[Any], address: int) -> None:
+        """Queue a copy to the host; `array` is contiguous and pinned."""
         kind = self._runtime.cudaMemcpyKind.cudaMemcpyDeviceToHost
         self._call("cudaMemcpyAsync", array.ctypes.data, address, array.nbytes, kind, self._stream)
 
     def synchronize(self) -> None:
+        """Wait for all that was queued."""
         self._call("cudaStreamSynchronize", self._stream)
 
     def capture(self, record: Callable[[], None]) -> Callable[[], None]:
+        """What `record` queues, as a CUDA graph: not run now; the answer queues it.
+
+        Raises:
+            BackendError: something in it cannot be captured.
+        """
         mode = self._runtime.cudaStreamCaptureMode.cudaStreamCaptureModeThreadLocal
         self._call("cudaStreamBeginCapture", self._stream, mode)
         try:
             record()
         except BaseException:
-            self._runtime.cudaStreamEndCapture(self._stream)  # the stream is usable again, the graph is not
+            error, *graph = self._runtime.cudaStreamEndCapture(self._stream)  # the stream is usable again
+            if int(error) == 0:
+                self._hold("cudaGraphDestroy", graph[0])
             raise
         graph = self._hold("cudaGraphDestroy", self._call("cudaStreamEndCapture", self._stream))
         runnable = self._hold("cudaGraphExecDestroy", self._call("cudaGraphInstantiate", graph, 0))
         return lambda: self._call("cudaGraphLaunch", runnable, self._stream)
 
     def close(self) -> None:
+        """Free everything; may be called twice."""
         self._release()
 
     def _hold(self, free: str, handle: Any) -> Any:
@@ -154,6 +125,10 @@ class CudaBindings:
             code = getattr(error, "name", str(error))
             raise BackendError(f"CUDA: {name} failed: {code}{HINTS.get(code, '')}")
         return found[0] if found else None
+
+
+# One device, one stream of it, and what was allocated. Every method but `close` belongs into `active()`.
+DeviceMemory = CudaBindings | PyCuda
 
 
 def _free_all(runtime: Any, index: int, held: list[tuple[str, Any]]) -> None:

@@ -22,7 +22,8 @@ from numpy.typing import NDArray
 
 from ...modelfolder.config import FolderConfig
 from ...ops import DeviceArray, DynamicsParameters, DynamicsState, fuse_dynamics, fuse_dynamics_step
-from ...ops.views import FLOATS, itemsize, numpy_dtype
+from ...ops.extension import FLOATS
+from ...ops.views import itemsize, numpy_dtype
 
 RING_DTYPES = FLOATS
 Array = NDArray[np.float32]
@@ -41,17 +42,6 @@ class Window(NamedTuple):
 
     frame: int
     nodes: Array
-
-
-class Ring(Protocol):
-    """One face's memory; `RingSettings` pushes and finishes several at once.
-
-    Each time that is followed by one `windows` with the nodes of the rows that the ring gave.
-    """
-
-    def windows(self, nodes: Array) -> Iterator[Window]:
-        """The frames that can now be scored, in order."""
-        ...
 
 
 class Dynamics(Protocol):
@@ -98,7 +88,7 @@ def empty_state(config: FolderConfig, parameters: DynamicsParameters, k: int, dt
     """A ring's memory on the host; what nobody writes to takes none."""
     side = config.model.input_size_px // 32
     scales, squeezed, channels = parameters.squeeze.shape
-    return DynamicsState.empty(1, scales, channels, (side, side), k, squeezed, dtype=dtype)
+    return DynamicsState.empty(scales, channels, (side, side), k, squeezed, dtype)
 
 
 @dataclass(frozen=True)
@@ -177,6 +167,7 @@ class SettledRing:
         self.ended = False
 
     def windows(self, nodes: Array) -> Iterator[Window]:
+        """The frames that can now be scored, in order, with the nodes of the rows that were given last."""
         for one in nodes:
             yield from self._window(one)
         if self.ended and self._nodes:
@@ -306,3 +297,6 @@ class WindowRing:
         for level in self._maps:
             level[:, :keep] = level[:, end - keep : end]
         self._first = self._seen - keep
+
+
+Ring = SettledRing | WindowRing  # one face's memory; `RingSettings` pushes and finishes several at once

@@ -90,11 +90,8 @@ class StreamScorer:
         """
         config = graphs.config
         lookahead = default_lookahead(config) if lookahead is None else lookahead
-        if (
-            not isinstance(lookahead, int | np.integer)
-            or isinstance(lookahead, bool)
-            or not 0 <= lookahead < config.clip_length
-        ):
+        whole = isinstance(lookahead, int | np.integer) and not isinstance(lookahead, bool)
+        if not whole or not 0 <= lookahead < config.clip_length:
             raise ConfigError(f"lookahead must be an integer from 0 to {config.clip_length - 1}; got {lookahead!r}")
         check_ring_dtype(ring_dtype)
         self.graphs = graphs

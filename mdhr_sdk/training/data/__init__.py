@@ -1,1 +1,1 @@
-"""Data sets: labels, folds, lists, crops and what a training sees of them."""
+"""Data sets: labels, folds, lists, crops, and the clips to train on."""

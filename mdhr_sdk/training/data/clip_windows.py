@@ -25,11 +25,10 @@ class ClipDataset(Dataset[Item]):
     """Windows of a list's frames; no window reaches over a change of subject or task, or a gap in frame numbers.
 
     A video is a subject's task where the data set has tasks (BP4D), else a subject (DISFA). In training an item is a
-    video, and its window is drawn anew each epoch among all windows of the video: of a run of consecutive frames that
-    is at least T long every T of them, of a shorter run the whole run. In testing an item is a window, and a run is
-    cut into consecutive windows from its start. A window with fewer than T frames repeats its last frame, with labels
-    -1 and row -1, so that the repetition counts nowhere. With `augmentation.hold` some training clips are one frame of
-    their window throughout, and count as often.
+    video, and its window is drawn anew each epoch among all windows of the video: any T consecutive frames, or a whole
+    run of fewer. In testing an item is a window, and a run is cut into consecutive windows from its start. A window
+    with fewer than T frames repeats its last frame, with labels -1 and row -1, so that the repetition counts nowhere.
+    With `augmentation.hold` some training clips are one frame of their window throughout, and count as often.
 
     What an item holds depends on (seed, epoch, index) alone, not on workers or order:
 
@@ -40,18 +39,13 @@ class ClipDataset(Dataset[Item]):
     - 'rows': (T,) int64, the frame's row in the list, -1 where repeated
 
     Args:
-        frames: the list.
-        root: the image folder that its paths start from.
-        clip_length: T.
-        size_px: S.
+        root: the image folder that the list's paths start from.
+        clip_length, size_px: T and S.
         mean, std: of red, green and blue, on the scale 0 to 1.
         train: random windows, augmented; otherwise consecutive windows, only resized.
         seed: of windows and augmentation.
         augmentation: the paper's if None; refused in testing.
         as_bytes: leave normalisation to the device.
-
-    Raises:
-        ConfigError: a length or size below 1, or an augmentation for testing.
     """
 
     def __init__(
@@ -81,26 +75,20 @@ class ClipDataset(Dataset[Item]):
         self.augmentation = augmentation or Augmentation()
         self.train = train
         self.as_bytes = as_bytes
-        # In shared memory, so that workers that outlive an epoch learn of the next one.
-        self._epoch = torch.zeros((), dtype=torch.int64).share_memory_()
         self._windows = _training_windows(frames, clip_length) if train else _test_windows(frames, clip_length)
-
-    def set_epoch(self, epoch: int) -> None:
-        """Choose the windows and augmentations of an epoch; call before a loader is iterated."""
-        self._epoch.fill_(epoch)
 
     def __len__(self) -> int:
         return len(self._windows)
 
     def __getitem__(self, index: int | tuple[int, int]) -> Item:
-        """One clip; (epoch, index) is one of that epoch, whatever `set_epoch` said, as samplers that know it can ask.
+        """One clip of (epoch, index); an index alone is one of epoch 0.
 
         Raises:
             DataError: a picture cannot be read.
         """
         if get_worker_info() is not None:
             cv2.setNumThreads(0)  # workers are as many as there are cores already
-        epoch, index = index if isinstance(index, tuple) else (int(self._epoch), index)
+        epoch, index = index if isinstance(index, tuple) else (0, index)
         windows = self._windows[index]
         rng = np.random.default_rng((self.seed, epoch, index))
         rows = self.window_rows(windows[int(rng.integers(len(windows))) if self.train else 0])

@@ -3,43 +3,37 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
 from importlib import metadata
 from pathlib import Path
 from typing import Any
 
 from ... import __version__
 from ...atomic import write_whole
-from ...errors import ConfigError, DataError
+from ...errors import DataError
 from ...modelfolder.folder import sha256
+from ...modelfolder.strict import Positive, strict
 from ...vision import DEFAULT_TEMPLATE
+from .cut_videos import MakeMesher
 from .spec import DatasetSpec
-from .workers import MakeMesher
 
 NOTE = "prepare.json"
 
 
-@dataclass(frozen=True)
+@strict
 class PrepareOptions:
     """How crops are made.
 
     Attributes:
         size_px: side of the crops.
-        template: how faces are aligned, as a model folder names it.
         face_model: a MediaPipe `face_landmarker.task` in place of the models in MediaPipe's wheel.
         workers: processes.
         partial: take what is there of a distribution, and make the lists of the folds that it gives.
     """
 
-    size_px: int = 256
-    template: str = DEFAULT_TEMPLATE
+    size_px: Positive = 256
     face_model: Path | None = None
-    workers: int = 1
+    workers: Positive = 1
     partial: bool = False
-
-    def __post_init__(self) -> None:
-        if self.size_px < 1 or self.workers < 1:
-            raise ConfigError(f"size and workers must be at least 1; got {self.size_px} and {self.workers}")
 
 
 def settings_of(dataset: DatasetSpec, options: PrepareOptions, make_mesher: MakeMesher | None) -> dict[str, Any]:
@@ -49,9 +43,9 @@ def settings_of(dataset: DatasetSpec, options: PrepareOptions, make_mesher: Make
     return {
         "dataset": dataset.name,
         "aus": list(dataset.label_set.aus),
-        "template": options.template,
+        "template": DEFAULT_TEMPLATE,
         "size_px": options.size_px,
-        "faces": _name(make_mesher),
+        "faces": getattr(make_mesher, "__qualname__", f"MediaPipe {metadata.version('mediapipe')}"),
         "face_model_sha256": sha256(options.face_model) if options.face_model else None,
         "mdhr_sdk": __version__,
     }
@@ -59,23 +53,24 @@ def settings_of(dataset: DatasetSpec, options: PrepareOptions, make_mesher: Make
 
 def check_settings(out: Path, settings: dict[str, Any]) -> None:
     """Refuse to mix crops; note the settings before the first one is written."""
-    path = out / NOTE
-    try:
-        earlier = json.loads(path.read_text(encoding="utf-8")) if path.exists() else settings
-        differing = [key for key in settings if key != "mdhr_sdk" and earlier.get(key) != settings[key]]
-    except (OSError, ValueError, AttributeError) as error:
-        raise DataError(f"'{path}' cannot be read: {error}; choose another --out") from None
-    if differing:
-        changes = ", ".join(f"{key} {earlier.get(key)} and not {settings[key]}" for key in differing)
+    if earlier := noted_otherwise(out / NOTE, settings, but=("mdhr_sdk",)):
+        changes = ", ".join(f"{key} {value} and not {settings[key]}" for key, value in earlier.items())
         raise DataError(f"'{out}' holds crops made with {changes}; choose another --out, or remove the folder")
+
+
+def noted_otherwise(path: Path, settings: dict[str, Any], but: tuple[str, ...] = ()) -> dict[str, Any]:
+    """The settings, by name, that a note in a folder has other values of, which are given; if there is none, note them.
+
+    Args:
+        but: settings that may differ.
+    """
     if not path.exists():
         write_whole(path, as_json(settings), DataError)
-
-
-def _name(make_mesher: MakeMesher | None) -> str:
-    if make_mesher is None:
-        return f"MediaPipe {metadata.version('mediapipe')}"
-    return getattr(make_mesher, "__qualname__", type(make_mesher).__qualname__)
+    try:
+        earlier = json.loads(path.read_text(encoding="utf-8"))
+        return {key: earlier.get(key) for key, now in settings.items() if key not in but and earlier.get(key) != now}
+    except (OSError, ValueError, AttributeError) as error:
+        raise DataError(f"'{path}' cannot be read ({error}); take a new folder") from None
 
 
 def as_json(content: dict[str, Any]) -> bytes:

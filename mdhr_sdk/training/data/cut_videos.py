@@ -1,11 +1,13 @@
-"""The aligned crops of one video, each written whole or not at all."""
+"""The aligned crops of videos, each written whole or not at all."""
 
 from __future__ import annotations
 
+import functools
 import glob
 import hashlib
 import json
-from collections.abc import Callable, Iterator
+import multiprocessing
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -14,18 +16,21 @@ import cv2
 import numpy as np
 
 from ...atomic import write_whole
-from ...errors import DataError, SourceError
+from ...errors import DataError, MDHRError, SourceError
 from ...modelfolder import Preprocessing
 from ...pipeline.crops import CropFinder, Mesher
-from ...vision import DEFAULT_TEMPLATE, Frame, list_sources
+from ...vision import Frame, list_sources
 from ...vision.sources.images import read_image
 from ...vision.sources.source import Image
+from ..pool import check_stopped, spread
 from .raw import RawVideo, picture_files
 from .spec import DatasetSpec
 
 JPEG_QUALITY = 95
 PICTURES_FPS = 25.0  # of pictures in a folder, whose tracks want a time
 Source = list[str | int]
+MakeMesher = Callable[[], Mesher]
+Outcome = dict[int, str] | str  # the frames without a crop, by number, and why; or what went wrong
 NO_FACE, NO_PICTURE, NOT_CODED = "no face", "no picture", "not coded"
 
 
@@ -43,13 +48,12 @@ class CropJob:
     images: Path
     record: Path
     size_px: int = 256
-    template: str = DEFAULT_TEMPLATE
 
     def path(self, number: int) -> Path:
         return self.images / self.dataset.crop_path(self.video.frame(number))
 
     def done(self) -> dict[int, str] | None:
-        """The frames that were left out and why, if the video is done: all other crops are there."""
+        """The frames left out and why, if the video is done and all other crops are there; else None."""
         record = self._recorded()
         try:
             same = record.get("source") == self.source()
@@ -62,7 +66,7 @@ class CropJob:
         return left_out if all(self.path(number).is_file() for number in wanted) else None
 
     def begin(self) -> Source:
-        """Crops of other pictures or labels than there are now are removed; returns what `finish` wants."""
+        """Remove crops if pictures or labels have changed since; returns what `finish` takes."""
         source = self.source()
         if self._recorded().get("source") != source:
             for path in self._crops():
@@ -71,16 +75,13 @@ class CropJob:
         return source
 
     def finish(self, source: Source, left_out: dict[int, str] | None) -> None:
-        """Say that the video is done, or with None begun, with pictures and labels as they were when it began."""
+        """Record that the video is done, or begun (None), with its pictures and labels as they were at the start."""
         write_whole(self.record, json.dumps({"source": source, "left_out": left_out}, indent=1), DataError)
 
     def source(self) -> Source:
         """What the crops depend on besides the settings that all videos share.
 
         Pictures by their number, bytes and newest time in ns: to read them all again would take hours.
-
-        Raises:
-            DataError: a picture is not there any more, or two are of one frame.
         """
         pictures = self.video.pictures
         files = [] if pictures is None else [*picture_files(pictures).values()] if pictures.is_dir() else [pictures]
@@ -100,11 +101,44 @@ class CropJob:
         return content if isinstance(content, dict) else {}
 
     def _crops(self) -> list[Path]:
-        """All of this video's, those of frames that are no longer coded too."""
+        """All crops of this video, also of frames that are no longer coded."""
         name = self.video.frame(0)._replace(subject=glob.escape(self.video.subject), task=glob.escape(self.video.task))
         found = self.images.glob(self.dataset.crop.format(**{**name._asdict(), "frame": "*"}))
         frames = ((path, self.dataset.parse(path.relative_to(self.images).as_posix())) for path in found)
         return [path for path, frame in frames if frame is not None and frame == self.video.frame(frame.frame)]
+
+
+def cut_all(
+    jobs: Sequence[CropJob], make_mesher: MakeMesher, workers: int, progress: Callable[[int], None]
+) -> Iterator[tuple[CropJob, Outcome]]:
+    """Cut every video; yields each with its outcome as soon as it is done.
+
+    Args:
+        make_mesher: makes the face finder of a process; picklable.
+        workers: processes.
+        progress: called now and then with the number of frames done.
+    """
+    frames = multiprocessing.get_context("spawn").Value("q", 0)
+    yield from spread(functools.partial(_Cutter, make_mesher, frames), jobs, workers, lambda: progress(frames.value))
+
+
+class _Cutter:
+    """Cuts videos one after another; one a process."""
+
+    def __init__(self, make_mesher: MakeMesher, frames: Any) -> None:
+        self._mesher, self._frames = make_mesher(), frames
+        self.close = self._mesher.close
+
+    def __call__(self, job: CropJob) -> Outcome:
+        try:
+            return cut_video(job, self._mesher, self._tick)
+        except MDHRError as error:
+            return str(error)
+
+    def _tick(self) -> None:
+        with self._frames.get_lock():
+            self._frames.value += 1
+        check_stopped()
 
 
 def cut_video(job: CropJob, mesher: Mesher, tick: Callable[[], None]) -> dict[int, str]:
@@ -121,7 +155,7 @@ def cut_video(job: CropJob, mesher: Mesher, tick: Callable[[], None]) -> dict[in
     source = job.begin()
     left_out = dict.fromkeys(job.video.numbers.tolist(), NO_PICTURE)
     mesher.reset()
-    finder = CropFinder(mesher, Preprocessing(job.template, job.size_px))
+    finder = CropFinder(mesher, Preprocessing(size_px=job.size_px))
     last = None
     for frame in _pictures(job.video):
         number = frame.index

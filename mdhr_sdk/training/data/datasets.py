@@ -17,13 +17,12 @@ Then `mdhr prepare mylab.yaml --raw FOLDER --out OUT`. All further keys are the 
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
-from typing import Any
 
 from ...aus import REGIONS, LabelSet, RegionGroup, RegionLayout, label_set
-from ...errors import ConfigError, require
+from ...errors import ConfigError
 from ...modelfolder.strict import from_mapping, strict
+from ..fit.yaml_file import read_mapping
 from .spec import DatasetSpec, FrameName, RawLayout, check, fields
 
 __all__ = ["DATASETS", "DatasetSpec", "FrameName", "OwnDataset", "RawLayout", "dataset"]
@@ -32,46 +31,33 @@ UPPER, MIDDLE = (1, 2, 4, 5, 7, 43, 45), (6, 9)  # AUs of the upper and middle f
 MAX_GROUP = 8
 
 
-def _subjects(text: str) -> tuple[str, ...]:
-    return tuple(text.split())
+def _folds(text: str) -> tuple[tuple[str, ...], ...]:
+    return tuple(tuple(line.split()) for line in text.strip().splitlines())
 
 
+BP4D_FOLDS = _folds("""
+F007 F015 F006 F019 M006 M009 F012 M003 F004 F021 F017 M015 F014
+M011 F003 M010 M002 F005 F022 M018 M017 F013 M016 F020 F011 M013 M005
+F001 M007 F018 F008 F002 M004 F010 F009 M012 M001 F016 M014 F023 M008
+""")
+DISFA_FOLDS = _folds("""
+SN003 SN029 SN023 SN025 SN008 SN005 SN007 SN017 SN004
+SN013 SN018 SN011 SN028 SN012 SN006 SN031 SN021 SN024
+SN002 SN010 SN001 SN026 SN027 SN032 SN030 SN009 SN016
+""")
+BP4D_RAW = RawLayout(
+    "AUCoding/AU_OCC/{subject}_{task}.csv",
+    ("2D+3D/{subject}/{task}", "2D+3D/{subject}/{task}.*", "2D+3D/{subject}_{task}.*"),
+    first_frame=1,
+)
+DISFA_RAW = RawLayout(
+    "ActionUnit_Labels/{subject}/{subject}_au{au}.txt", ("Video_LeftCamera/LeftVideo{subject}_comp.*",),
+    first_frame=1, list_offset=-1, positive_from=2, highest=5,
+)  # fmt: skip
+BP4D_CROP, DISFA_CROP = "{subject}/{task}/{frame}.jpg", "{subject}/{subject}_{frame}.png"
 DATASETS: dict[str, DatasetSpec] = {
-    "bp4d": DatasetSpec(
-        label_set("bp4d"),
-        folds=(
-            _subjects("F007 F015 F006 F019 M006 M009 F012 M003 F004 F021 F017 M015 F014"),
-            _subjects("M011 F003 M010 M002 F005 F022 M018 M017 F013 M016 F020 F011 M013 M005"),
-            _subjects("F001 M007 F018 F008 F002 M004 F010 F009 M012 M001 F016 M014 F023 M008"),
-        ),
-        crop="{subject}/{task}/{frame}.jpg",
-        raw=RawLayout(
-            labels="AUCoding/AU_OCC/{subject}_{task}.csv",
-            pictures=("2D+3D/{subject}/{task}", "2D+3D/{subject}/{task}.*", "2D+3D/{subject}_{task}.*"),
-            first_frame=1,
-        ),
-        prefix="BP4D",
-        paths="img_path",
-    ),
-    "disfa": DatasetSpec(
-        label_set("disfa"),
-        folds=(
-            _subjects("SN003 SN029 SN023 SN025 SN008 SN005 SN007 SN017 SN004"),
-            _subjects("SN013 SN018 SN011 SN028 SN012 SN006 SN031 SN021 SN024"),
-            _subjects("SN002 SN010 SN001 SN026 SN027 SN032 SN030 SN009 SN016"),
-        ),
-        crop="{subject}/{subject}_{frame}.png",
-        raw=RawLayout(
-            labels="ActionUnit_Labels/{subject}/{subject}_au{au}.txt",
-            pictures=("Video_LeftCamera/LeftVideo{subject}_comp.*",),
-            first_frame=1,
-            list_offset=-1,
-            positive_from=2,
-            highest=5,
-        ),
-        prefix="DISFA",
-        paths="path",
-    ),
+    "bp4d": DatasetSpec(label_set("bp4d"), BP4D_FOLDS, BP4D_CROP, BP4D_RAW, prefix="BP4D", paths="img_path"),
+    "disfa": DatasetSpec(label_set("disfa"), DISFA_FOLDS, DISFA_CROP, DISFA_RAW, prefix="DISFA", paths="path"),
 }
 
 
@@ -130,39 +116,15 @@ def _default_groups(aus: tuple[int, ...]) -> tuple[RegionGroup, ...]:
 
 
 def dataset(name: str | Path) -> DatasetSpec:
-    """The data set called `name`, or the one described by the YAML or JSON file `name`.
-
-    Raises:
-        ConfigError: no such name or file, or a file that does not describe a data set.
-    """
+    """The data set called `name`, or the one described by the YAML or JSON file `name`."""
     if str(name) in DATASETS:
         return DATASETS[str(name)]
     path = Path(name)
     if path.suffix.lower() not in (".yaml", ".yml", ".json"):
         raise ConfigError(f"unknown data set '{name}'; known: {', '.join(DATASETS)}, or the path of a .yaml or .json")
+    content = read_mapping(path)
     try:
-        return from_mapping(OwnDataset, _read(path)).spec()
+        return from_mapping(OwnDataset, content).spec()
     except ConfigError as error:
         remedy = "; names that look like numbers want quotes" if "valid string" in str(error) else ""
         raise ConfigError(f"'{path}': {error}{remedy}") from None
-
-
-def _read(path: Path) -> dict[str, Any]:
-    try:
-        text = path.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        raise ConfigError(f"cannot be read: {error}") from None
-    if path.suffix.lower() == ".json":
-        try:
-            data = json.loads(text)
-        except ValueError as error:
-            raise ConfigError(f"not JSON: {error}") from None
-    else:
-        yaml = require("yaml", "train")
-        try:
-            data = yaml.safe_load(text)
-        except yaml.YAMLError as error:
-            raise ConfigError(f"not YAML: {error}") from None
-    if not isinstance(data, dict):
-        raise ConfigError(f"expected keys with values, among them name, aus, folds and raw; got {type(data).__name__}")
-    return data

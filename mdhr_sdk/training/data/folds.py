@@ -12,18 +12,19 @@ import numpy as np
 
 from ...errors import ConfigError
 from ...modelfolder.config import ModelConfig, Preprocessing
+from ...modelfolder.strict import from_mapping
 from ..evaluate.predictions import Frames
 from ..fit.augment import Augmentation
 from ..fit.fit import FoldData, Tested
 from ..fit.settings import Settings
 from .clip_windows import ClipDataset, normalised
 from .datasets import dataset
+from .frames import au_weights, region_classes
 from .lists import FrameList, check_pictures, read_fold, read_test
-from .rules import au_weights, region_classes
 
 
 def tested_half(settings: Settings, fold: int, preprocessing: Preprocessing) -> Tested:
-    """The test half of a fold, which may be all there is of it, to be normalised as `preprocessing` says.
+    """The test half of a fold, normalised as `preprocessing` says; the training half may be missing.
 
     Raises:
         ConfigError, DataError: as `fold_data`.
@@ -71,11 +72,7 @@ def fold_data(settings: Settings, fold: int, inner: bool = False) -> FoldData:
 
 
 def held_out_subjects(subjects: Collection[str], share: float, seed: int, fold: int) -> set[str]:
-    """About `share` of the subjects, drawn by (seed, fold); at least one, and never all.
-
-    Raises:
-        ConfigError: there are fewer than two.
-    """
+    """About `share` of the subjects, drawn by (seed, fold); at least one, and never all."""
     names = sorted(set(subjects))
     if len(names) < 2:
         raise ConfigError(f"data.held_out needs at least two training subjects; fold {fold} has {names}; set it to 0")
@@ -88,7 +85,7 @@ def _of_subjects(frames: FrameList, subjects: Collection[str], inside: bool) -> 
     rows = np.flatnonzero(np.isin(frames.subjects, list(subjects)) == inside)
     columns: dict[str, Any] = {name: getattr(frames, name)[rows] for name in ("labels", "regions", "videos", "numbers")}
     texts: dict[str, Any] = {name: tuple(getattr(frames, name)[row] for row in rows) for name in ("paths", "subjects")}
-    return dataclasses.replace(frames, **columns, **texts, weights=None)
+    return dataclasses.replace(frames, **columns, **texts)
 
 
 def _clips(
@@ -110,18 +107,10 @@ def _clips(
 
 
 def augmentation(settings: Settings) -> Augmentation:
-    """The paper's, with what `settings.augmentation` changes.
-
-    Raises:
-        ConfigError: an unknown key or a bad value.
-    """
-    known = [f.name for f in dataclasses.fields(Augmentation)]
-    values: dict[str, Any] = {key: tuple(x) if isinstance(x, list) else x for key, x in settings.augmentation.items()}
-    if unknown := sorted(set(values) - set(known)):
-        raise ConfigError(f"unknown setting 'augmentation.{unknown[0]}'; known: {', '.join(known)}")
+    """The paper's, with what `settings.augmentation` changes."""
     try:
-        return Augmentation(**values)
-    except (TypeError, ValueError) as error:
+        return from_mapping(Augmentation, settings.augmentation)
+    except ConfigError as error:
         raise ConfigError(f"augmentation: {error}") from None
 
 

@@ -28,14 +28,8 @@ WEIGHT_TOLERANCE = 1e-5
 LABELS = {"0": 0, "1": 1, "-1": -1}
 
 
-def read_fold(folder: Path, dataset: DatasetSpec, fold: int, check_images: Path | None = None) -> Fold:
-    """Read the lists of one fold.
-
-    Args:
-        folder: of the list files.
-        dataset: their data set.
-        fold: from 1.
-        check_images: the image folder; every listed crop must then be there.
+def read_fold(folder: Path, dataset: DatasetSpec, fold: int) -> Fold:
+    """Read the lists of one fold, numbered from 1, in a folder of list files.
 
     Raises:
         ConfigError: there is no such fold.
@@ -51,16 +45,13 @@ def read_fold(folder: Path, dataset: DatasetSpec, fold: int, check_images: Path 
                 f"{subject} is tested ({test.name}, line {line}) and trained on ({train.name}, line {first[subject]}): "
                 "the result would mean nothing; take the subject out of one of the two"
             )
-    if check_images is not None:
-        for half in (train, test):
-            check_pictures(half, check_images)
     return Fold(train, test)
 
 
 def read_test(folder: Path, dataset: DatasetSpec, fold: int) -> FrameList:
-    """Read the test half of a fold, which is for tests alone if there is nothing of the other.
+    """Read the test half of a fold; there may be no training half.
 
-    Where there is, it is read too, so that nobody is both trained on and tested.
+    If there is one, it is read too, to check that no subject stands in both.
 
     Raises:
         ConfigError, DataError: as `read_fold`.
@@ -72,11 +63,7 @@ def read_test(folder: Path, dataset: DatasetSpec, fold: int) -> FrameList:
 
 
 def check_pictures(frames: FrameList, root: Path) -> None:
-    """Make sure that every listed crop is there.
-
-    Raises:
-        DataError: names the first line whose crop is missing, and how many are.
-    """
+    """Make sure that every listed crop is there."""
     missing = [line for line, path in enumerate(frames.paths, 1) if not (root / path).is_file()]
     if missing:
         raise DataError(
@@ -86,11 +73,7 @@ def check_pictures(frames: FrameList, root: Path) -> None:
 
 
 def write_fold(folder: Path, dataset: DatasetSpec, fold: int, halves: Fold) -> None:
-    """Write the lists of one fold in the field's format, each file whole or not at all.
-
-    Raises:
-        DataError: the folder cannot be written.
-    """
+    """Write the lists of one fold in the field's format, each file whole or not at all."""
     for part, half in zip(PARTS, (halves.train, halves.test), strict=True):
         write_half(folder, dataset, part, fold, half)
 
@@ -101,7 +84,7 @@ def write_half(folder: Path, dataset: DatasetSpec, part: Part, fold: int, half: 
     _write(folder / dataset.list_file(part, "label", fold), (" ".join(map(str, row)) for row in half.labels.tolist()))
     rows = (" ".join(map(str, row)) for row in half.regions.tolist())
     _write(folder / dataset.list_file(part, "sub_label", fold), rows)
-    if part == "train" and half.weights is not None:
+    if part == "train":
         row = "\t".join(f"{weight:.6f}" for weight in half.weights)
         _write(folder / dataset.list_file(part, "weight", fold), [row])
 
@@ -194,14 +177,13 @@ def _check_regions(path: Path, half: FrameList, paths_file: Path) -> None:
 
 
 def _check_weights(path: Path, half: FrameList) -> None:
-    assert half.weights is not None
-    rows = _rows(path)
+    rows, weights = _rows(path), half.weights
     try:
         given = np.array([float(word) for row in rows for word in row.split()])
     except ValueError as error:
         raise DataError(f"{path.name}, line 1: expected numbers; {error}; remove the file, it follows") from None
-    if given.shape != half.weights.shape or not np.allclose(given, half.weights, rtol=0, atol=WEIGHT_TOLERANCE):
-        expected = " ".join(f"{weight:.6f}" for weight in half.weights)
+    if given.shape != weights.shape or not np.allclose(given, weights, rtol=0, atol=WEIGHT_TOLERANCE):
+        expected = " ".join(f"{weight:.6f}" for weight in weights)
         raise DataError(
             f"{path.name}, line 1: the training labels make the weights {expected}; got '{' '.join(rows):.200}'; "
             "correct them, or remove the file (it follows from the labels)"

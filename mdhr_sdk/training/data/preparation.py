@@ -25,11 +25,10 @@ from ...atomic import sweep, write_whole
 from ...errors import DataError, number_of
 from ...vision import FaceMesher
 from .crop_settings import NOTE, PrepareOptions, as_json, check_settings, settings_of
-from .cut_videos import NOT_CODED, CropJob
+from .cut_videos import NOT_CODED, CropJob, MakeMesher, cut_all
 from .lists import Fold, FrameList, frame_list, write_fold
 from .raw import RawVideo, find_videos
 from .spec import DatasetSpec
-from .workers import MakeMesher, cut_all
 
 __all__ = ["PrepareOptions", "Prepared", "prepare"]
 
@@ -74,10 +73,8 @@ def prepare(
     With several workers the calling script needs the guard `if __name__ == "__main__":`.
 
     Args:
-        dataset: what the distribution is.
-        raw: its folder.
+        raw: the distribution's folder.
         out: the folder to fill; one of an earlier run of the same settings is completed.
-        options: see there.
         progress: called with the frames done and the frames to do.
         make_mesher: finds faces in place of `FaceMesher`; picklable.
 
@@ -91,10 +88,7 @@ def prepare(
     check_settings(out, settings)
     images, records = out / "img", out / "progress"
     sweep(out, below=True)
-    jobs = [
-        CropJob(dataset, video, images, records / f"{video.name}.json", options.size_px, options.template)
-        for video in videos
-    ]
+    jobs = [CropJob(dataset, video, images, records / f"{video.name}.json", options.size_px) for video in videos]
     make = make_mesher or functools.partial(FaceMesher, 1, False, options.face_model)
     left_out = _cut_missing(jobs, make, options.workers, progress)
     prepared = _write_lists(dataset, videos, left_out, out / "list", options.partial)

@@ -50,12 +50,7 @@ class RawVideo:
 
 
 def find_videos(dataset: DatasetSpec, raw: Path) -> list[RawVideo]:
-    """Every video of a distribution that has labels, in the order of the lists: fold by fold, then by task.
-
-    Raises:
-        DataError: no such folder, no label files in it, or a label file that is not as the layout says; the message
-            names file and line.
-    """
+    """Every video of a distribution that has labels, in the order of the lists: fold by fold, then by task."""
     if not raw.is_dir():
         raise DataError(
             f"'{raw}' is no folder; --raw wants the folder of the distribution, which has {_looks(dataset)}"
@@ -75,11 +70,7 @@ def find_videos(dataset: DatasetSpec, raw: Path) -> list[RawVideo]:
 
 
 def picture_files(folder: Path) -> dict[int, Path]:
-    """Images of a folder by the number that their names end in.
-
-    Raises:
-        DataError: the folder cannot be read, or two images have one number.
-    """
+    """Images of a folder by the number that their names end in."""
     found: dict[int, Path] = {}
     try:
         paths = sorted(folder.iterdir())

@@ -107,7 +107,7 @@ class DatasetSpec:
 
     @property
     def subjects(self) -> tuple[str, ...]:
-        """Everybody who is tested in a fold, in the order of the field's lists: the last fold first."""
+        """All test subjects, in the order of the field's lists: the last fold first."""
         return tuple(dict.fromkeys(subject for fold in reversed(self.folds) for subject in fold))
 
     def parse(self, path: str) -> FrameName | None:
@@ -119,11 +119,7 @@ class DatasetSpec:
         return FrameName(names["subject"], names.get("task", ""), int(names["frame"]))
 
     def test_subjects(self, fold: int) -> tuple[str, ...]:
-        """In the order of the lists.
-
-        Raises:
-            ConfigError: there is no such fold.
-        """
+        """In the order of the lists."""
         if not 1 <= fold <= len(self.folds):
             raise ConfigError(f"{self.name} has folds 1 to {len(self.folds)}; got {fold}")
         return self.folds[fold - 1]
@@ -141,7 +137,7 @@ def fields(pattern: str) -> list[str]:
 
 @functools.cache
 def pattern_of(pattern: str) -> re.Pattern[str]:
-    """A path with fields as a regular expression; a field that comes again must say the same again."""
+    """A path with fields as a regular expression; a repeated field must match the same text."""
     seen: set[str] = set()
     parts = []
     for i, part in enumerate(re.split(r"\{(\w+)\}", pattern)):

@@ -1,4 +1,4 @@
-"""Whom a model was trained on, in its folder, so that it is not judged on them by mistake."""
+"""A note in a model's folder of its training subjects, so that it is not judged on them by mistake."""
 
 from __future__ import annotations
 
@@ -10,8 +10,6 @@ from ...errors import ConfigError
 from ...modelfolder.folder import ModelFolder
 
 TRAINED_ON = "trained_on.json"
-
-
 Note = dict[str, Any]
 
 
@@ -25,39 +23,19 @@ def noted(folder: ModelFolder) -> Note:
 
 
 def note_subjects(folder: ModelFolder, dataset: str, fold: int, subjects: Iterable[str], start: Note) -> None:
-    """Write the training subjects, held out or not, into a model folder, with those of the model it started from.
-
-    Args:
-        start: what was noted of that model.
-
-    Raises:
-        ModelFolderError: it cannot be written.
-    """
-    own = {key: value for key, value in start.items() if key != "earlier"}
-    earlier = [*start.get("earlier", []), *([own] if own else [])]
-    content = {"dataset": dataset, "fold": fold, "subjects": sorted(set(subjects)), "earlier": earlier}
-    with folder.writing(TRAINED_ON, {"tool": "mdhr train"}) as path:
-        path.write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
+    """Note the training subjects, held out or not, in a model folder, and what was noted of the model it began with."""
+    own = {"dataset": dataset, "fold": fold, "subjects": sorted(set(subjects))}
+    _write(folder, [own, *_each(start)], "mdhr train")
 
 
 def note_together(folder: ModelFolder, *sources: ModelFolder) -> None:
-    """Note the training subjects of all `sources` in a model folder that was made of them.
-
-    Raises:
-        ModelFolderError: a note is not what its manifest says, or cannot be written.
-    """
-    found = (note for source in sources for note in (noted(source), *noted(source).get("earlier", [])) if note)
-    alone = [{key: value for key, value in note.items() if key != "earlier"} for note in found]
-    notes = [note for index, note in enumerate(alone) if note not in alone[:index]]
-    if not notes:
-        return
-    first, *others = notes
-    with folder.writing(TRAINED_ON, {"tool": "mdhr average"}) as path:
-        path.write_text(json.dumps({**first, "earlier": others}, indent=2) + "\n", encoding="utf-8")
+    """Note the training subjects of all `sources` in a model folder that was made of them."""
+    found = [note for source in sources for note in _each(noted(source))]
+    _write(folder, [note for index, note in enumerate(found) if note not in found[:index]], "mdhr average")
 
 
 def check_subjects(folder: ModelFolder, dataset: str, fold: int, tested: Iterable[str]) -> None:
-    """Make sure that nobody of `tested` is known to have been trained on.
+    """Refuse to judge a model on subjects that it was trained on.
 
     Raises:
         ConfigError: somebody was.
@@ -65,7 +43,7 @@ def check_subjects(folder: ModelFolder, dataset: str, fold: int, tested: Iterabl
     """
     note = noted(folder)
     if both := _both(note, dataset, tested):
-        folds = {one["fold"] for one in (note, *note.get("earlier", [])) if one["dataset"] == dataset}
+        folds = {one["fold"] for one in _each(note) if one["dataset"] == dataset}
         own = f"judge it on its own fold: --fold {note['fold']}" if folds == {note["fold"]} != {fold} else ""
         raise ConfigError(
             f"'{folder.path}' was trained on {_some(both)} that fold {fold} tests: its figures would mean nothing; "
@@ -74,14 +52,7 @@ def check_subjects(folder: ModelFolder, dataset: str, fold: int, tested: Iterabl
 
 
 def check_start(start: Note, dataset: str, fold: int, judged: Iterable[str]) -> None:
-    """Make sure that a run does not start from weights that have seen whom it will be judged on, or choose by.
-
-    Args:
-        start: what was noted of the model it starts from.
-
-    Raises:
-        ConfigError: they have.
-    """
+    """Refuse a start from a model that has seen subjects that the run is judged on, or chooses by."""
     if both := _both(start, dataset, judged):
         raise ConfigError(
             f"the model of start.folder was trained on {_some(both)} that fold {fold} is validated on: its figures "
@@ -90,9 +61,20 @@ def check_start(start: Note, dataset: str, fold: int, judged: Iterable[str]) -> 
         )
 
 
-def _both(note: Note, dataset: str, tested: Iterable[str]) -> list[str]:
+def _each(note: Note) -> list[Note]:
+    """What is noted of the model itself, then of those before it."""
     notes = [note, *note.get("earlier", [])] if note else []
-    seen = {subject for one in notes if one["dataset"] == dataset for subject in one["subjects"]}
+    return [{key: value for key, value in one.items() if key != "earlier"} for one in notes]
+
+
+def _write(folder: ModelFolder, notes: list[Note], tool: str) -> None:
+    if notes:
+        with folder.writing(TRAINED_ON, {"tool": tool}) as path:
+            path.write_text(json.dumps({**notes[0], "earlier": notes[1:]}, indent=2) + "\n", encoding="utf-8")
+
+
+def _both(note: Note, dataset: str, tested: Iterable[str]) -> list[str]:
+    seen = {subject for one in _each(note) if one["dataset"] == dataset for subject in one["subjects"]}
     return sorted(seen & set(tested))
 
 

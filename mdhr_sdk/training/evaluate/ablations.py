@@ -108,9 +108,7 @@ def with_changes(base: Settings, model: dict[str, Any]) -> Settings:
 
 
 def study(name: str) -> Study:
-    """Raises:
-    ConfigError: there is none of that name.
-    """
+    """The table of that name, or a ConfigError."""
     try:
         return STUDIES[name]
     except KeyError:

@@ -12,7 +12,7 @@ from ...errors import InputError
 from .evaluation import HALF, decide
 from .metrics import Floats, mean
 from .predictions import Predictions
-from .statistics import Interval, TestResult, bootstrap_difference, by_subject, mcnemar, paired_t_test
+from .statistics import Interval, TestResult, bootstrap, by_subject, mcnemar, paired_t_test
 
 
 @dataclass(frozen=True)
@@ -37,11 +37,7 @@ class Comparison:
 
 
 def compare(first: Sequence[Predictions], second: Sequence[Predictions]) -> Comparison:
-    """Compare two models on one or more folds.
-
-    Raises:
-        InputError: the frames are not the same.
-    """
+    """Compare two models on one or more folds."""
     for one, other in zip(first, second, strict=True):
         if one.frames.paths != other.frames.paths or not np.array_equal(one.frames.labels, other.frames.labels):
             raise InputError("the two runs were not judged on the same frames in the same order; take the same lists")
@@ -50,7 +46,7 @@ def compare(first: Sequence[Predictions], second: Sequence[Predictions]) -> Comp
     known = labels >= 0
     return Comparison(
         (ours.f1, theirs.f1),
-        bootstrap_difference(ours.counts, theirs.counts),
+        bootstrap(ours.counts, theirs.counts),
         _over_subjects(ours.by_subject, theirs.by_subject),
         paired_t_test(np.abs(ours.scores - labels)[known], np.abs(theirs.scores - labels)[known]),
         mcnemar(ours.decided, theirs.decided, labels),

@@ -1,6 +1,6 @@
-"""What a run's predictions are worth, under four protocols that stand side by side and are never mixed.
+"""A run judged by its predictions, under four protocols side by side that are never mixed.
 
-Everything is computed from the predictions on disk, so that it can be done again by anybody.
+Everything is computed from the predictions on disk, so that anybody can repeat it.
 """
 
 from __future__ import annotations
@@ -16,10 +16,9 @@ from numpy.typing import NDArray
 from ...errors import InputError
 from ..fit.record import read_record
 from ..fit.settings import read_settings
-from .events import EventCounts, count_events
-from .metrics import Counts, Floats, area_under_curve, count, mean
+from .metrics import Counts, EventCounts, Floats, area_under_curve, count, count_events, mean
 from .predictions import Predictions
-from .statistics import Interval, bootstrap_f1, by_subject
+from .statistics import Interval, bootstrap, by_subject
 
 HALF = 0.5
 SETTINGS = "settings.yaml"
@@ -120,11 +119,11 @@ class Result:
     @property
     def interval(self) -> Interval:
         """95 % interval of `f1`, subjects drawn anew."""
-        return bootstrap_f1([fold.subjects for fold in self.folds])
+        return bootstrap([fold.subjects for fold in self.folds])
 
 
 def decide(predictions: Predictions, thresholds: Sequence[float]) -> NDArray[np.bool_]:
-    """Scores of at least their AU's threshold: (n, N)."""
+    """(n, N) whether each score reaches its AU's threshold."""
     return predictions.scores >= np.asarray(thresholds, np.float32)
 
 
@@ -162,11 +161,7 @@ def best_threshold(scores: NDArray[np.float32], labels: NDArray[np.int8]) -> flo
 
 
 def epochs_of(folder: Path) -> dict[int, Path]:
-    """Validated epochs of a run, rising, and their predictions.
-
-    Raises:
-        InputError: there are none.
-    """
+    """Validated epochs of a run, rising, and their predictions."""
     paths = [path for path in sorted(folder.glob("epoch_*.npz")) if re.fullmatch("epoch_[0-9]+", path.stem)]
     found = {int(path.stem.removeprefix("epoch_")): path for path in paths}
     if not found:
@@ -206,7 +201,7 @@ def evaluate_run(folder: Path, folds: Sequence[int] = ()) -> list[Result]:
 
 
 def _all_folds(folder: Path) -> list[int]:
-    """Those it was started with, which must all be there, and those that were added since."""
+    """The folds it was started with, which must all be there, and those added since."""
     found = {int(path.name[4:]) for path in folder.iterdir() if re.fullmatch("fold[0-9]+", path.name)}
     recorded = read_record(folder)["folds"]
     if missing := sorted(set(recorded) - found):

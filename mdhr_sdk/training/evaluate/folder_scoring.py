@@ -62,7 +62,7 @@ def _device(accelerator: str) -> torch.device:
 
 
 def _check_template(images: Path, wanted: str) -> None:
-    """Crops that `mdhr prepare` aligned for another model; of other crops nothing is known."""
+    """Refuse crops that `mdhr prepare` aligned for another model; other crops have no note."""
     note = images.absolute().parent / NOTE
     if not note.is_file():
         return

@@ -1,4 +1,4 @@
-"""What a model does inside with a clip: where each scale counts, and which AU listens to which."""
+"""What happens inside a model: the weight of each scale over the face, and the attention between AUs."""
 
 from __future__ import annotations
 
@@ -34,11 +34,7 @@ class Inspection:
 
 @torch.no_grad()
 def inspect(model: MDHR, clip: NDArray[np.float32]) -> Inspection:
-    """Run a model in evaluation mode on a clip (1, T, 3, S, S) and keep what the figures show.
-
-    Raises:
-        ConfigError: the model has neither adaptive weights nor a graph.
-    """
+    """Run a model in evaluation mode on a clip (1, T, 3, S, S) and keep what the figures show."""
     dynamics, graph = model.head.dynamics, model.head.graph
     fusion = dynamics.fusion if dynamics is not None else None
     if not isinstance(fusion, AdaptiveFusion | PaperAdaptiveFusion):

@@ -56,22 +56,14 @@ class Predictions:
         check_scores(self.scores, self.frames.labels)
 
     def save(self, path: Path) -> None:
-        """Write the file whole or not at all.
-
-        Raises:
-            OutputError: it cannot be written.
-        """
+        """Write the file whole or not at all."""
         columns = {f.name: np.asarray(getattr(self.frames, f.name)) for f in fields(Frames)}
         with whole(path, settled=True) as temporary, temporary.open("wb") as file:
             np.savez_compressed(file, scores=self.scores, **columns)
 
     @classmethod
     def load(cls, path: Path) -> Predictions:
-        """Read what `save` wrote.
-
-        Raises:
-            InputError: there is no such file, or it holds something else.
-        """
+        """Read what `save` wrote."""
         if not path.is_file():
             raise InputError(
                 f"there is no file '{path}'; mdhr evaluate MODEL RECIPE.yaml --out FOLDER writes one a fold"
@@ -87,11 +79,7 @@ class Predictions:
             raise InputError(f"'{path}' holds no predictions of mdhr train or evaluate: {error}") from None
 
     def to_csv(self, path: Path) -> None:
-        """Write a row a frame: path, subject, then label and score of every AU; unknown labels stay empty.
-
-        Raises:
-            OutputError: it cannot be written.
-        """
+        """Write a row a frame: path, subject, then label and score of every AU; unknown labels stay empty."""
         codes = self.frames.codes
         text = io.StringIO()
         rows = csv.writer(text, lineterminator="\n")

@@ -14,6 +14,9 @@ from ...errors import InputError
 from .metrics import Counts, Floats, count
 
 EXACT_BELOW = 25  # discordant pairs from which McNemar's chi-square is close to the exact binomial
+SIGNS = (1.0, -1.0)  # of the models whose difference is taken
+BATCH = 500  # draws at a time
+TAILS = ((1 - 0.95) / 2, (1 + 0.95) / 2)
 
 
 @dataclass(frozen=True)
@@ -42,64 +45,34 @@ def by_subject(predicted: NDArray[np.bool_], labels: NDArray[Any], subjects: Seq
     return Counts(*(np.stack([getattr(one, f.name) for one in each]) for f in fields(Counts)))
 
 
-def bootstrap_f1(
-    folds: Sequence[Counts], level: float = 0.95, repeats: int = 2000, seed: int = 0, batch: int = 500
-) -> Interval:
-    """Percentile interval of the mean over folds of mean F1, subjects drawn with replacement inside each fold.
+def bootstrap(*models: Sequence[Counts], repeats: int = 2000) -> Interval:
+    """95 % percentile interval of a model's mean over folds of mean F1, or of the first's minus the second's.
 
-    Frames of a subject are alike: drawing frames instead would promise far too narrow an interval. The models stay
-    as they are, so the spread between trainings is not in it.
-
-    Args:
-        folds: counts of shape (S, N), a row a subject, for every fold.
-
-    Raises:
-        InputError: no fold, or one without a subject.
-    """
-    return _bootstrap([(fold,) for fold in folds], (1.0,), level, repeats, seed, batch)
-
-
-def bootstrap_difference(
-    first: Sequence[Counts], second: Sequence[Counts], level: float = 0.95, repeats: int = 2000, seed: int = 0
-) -> Interval:
-    """Percentile interval of the first model's mean F1 minus the second's, both on the same drawn subjects.
+    Subjects are drawn with replacement inside each fold, for two models the same ones. Frames of a subject are alike:
+    drawing frames instead would promise far too narrow an interval. The models stay as they are, so the spread
+    between trainings is not in it.
 
     Args:
-        first, second: as for `bootstrap_f1`, the same subjects in the same order.
-
-    Raises:
-        InputError: no fold, or one without a subject, or folds of other subjects.
+        models: one or two; for every fold counts of shape (S, N), a row a subject, in the same order for both.
     """
-    if [fold.tp.shape for fold in first] != [fold.tp.shape for fold in second]:
+    if len({tuple(fold.tp.shape for fold in folds) for folds in models}) != 1:
         raise InputError("the bootstrap of a difference needs the same folds and subjects of both models")
-    return _bootstrap(list(zip(first, second, strict=True)), (1.0, -1.0), level, repeats, seed)
-
-
-def _bootstrap(
-    folds: Sequence[tuple[Counts, ...]],
-    signs: tuple[float, ...],
-    level: float,
-    repeats: int,
-    seed: int,
-    batch: int = 500,
-) -> Interval:
-    """Interval of the mean over folds of the sum of `signs` times each model's mean F1."""
-    if not folds or any(model.tp.ndim != 2 or not len(model.tp) for fold in folds for model in fold):
+    if not models[0] or any(fold.tp.ndim != 2 or not len(fold.tp) for fold in models[0]):
         raise InputError("the bootstrap needs counts of at least one subject in every fold")
 
     def figure(fold: tuple[Counts, ...], times: NDArray[np.int64]) -> Floats:
-        return sum((sign * _macro(model, times) for sign, model in zip(signs, fold, strict=True)), np.zeros(len(times)))
+        return sum((sign * _macro(one, times) for sign, one in zip(SIGNS, fold, strict=False)), np.zeros(len(times)))
 
-    rng = np.random.default_rng(seed)
+    rng = np.random.default_rng(0)
     values, value = np.zeros(repeats), 0.0
-    for fold in folds:
+    for fold in zip(*models, strict=True):
         subjects = len(fold[0].tp)
-        for first in range(0, repeats, batch):
-            rows = min(batch, repeats - first)
+        for first in range(0, repeats, BATCH):
+            rows = min(BATCH, repeats - first)
             times = rng.multinomial(subjects, np.full(subjects, 1 / subjects), size=rows)
-            values[first : first + rows] += figure(fold, times) / len(folds)
-        value += float(figure(fold, np.ones((1, subjects), np.int64))[0]) / len(folds)
-    low, high = np.nanquantile(values, [(1 - level) / 2, (1 + level) / 2])
+            values[first : first + rows] += figure(fold, times) / len(models[0])
+        value += float(figure(fold, np.ones((1, subjects), np.int64))[0]) / len(models[0])
+    low, high = np.nanquantile(values, TAILS)
     return Interval(value, float(low), float(high))
 
 
@@ -116,9 +89,6 @@ def paired_t_test(first: NDArray[np.floating], second: NDArray[np.floating]) -> 
 
     On F1 a subject the units are independent. The paper tests predictions of frames, which within a video are not:
     its p-values come out too small, and so do these when frames are given.
-
-    Raises:
-        InputError: the two differ in shape, or hold fewer than two pairs.
     """
     from scipy.stats import ttest_rel
 
@@ -137,9 +107,6 @@ def mcnemar(first: NDArray[np.bool_], second: NDArray[np.bool_], labels: NDArray
 
     Exact binomial below 25 such decisions (the statistic is then the smaller of the two counts), otherwise
     chi-square with continuity correction. Unknown labels (-1) are left out. It treats decisions as independent.
-
-    Raises:
-        InputError: the shapes differ.
     """
     from scipy.stats import binomtest, chi2
 

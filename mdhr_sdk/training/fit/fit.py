@@ -146,8 +146,10 @@ class Keeper(pl.Callback):
     def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         module: Any = pl_module
         block = module.plan.blocks[trainer.current_epoch]
-        if block.last == module.plan.batches and is_validated(self.settings, block.epoch + 1):
-            self._validate(trainer, module, block.epoch + 1)
+        epochs, chosen = block.epoch + 1, self.settings.trainer
+        due = epochs % chosen.validate_every == 0 or epochs == chosen.epochs
+        if due and block.last == module.plan.batches:
+            self._validate(trainer, module, epochs)
         path = self.folder / CHECKPOINT  # written by the first process alone
         with whole(path, settled=True) if trainer.is_global_zero else contextlib.nullcontext(path) as part:
             trainer.save_checkpoint(part, weights_only=False)  # with the optimiser's state
@@ -202,22 +204,13 @@ def score(model: MDHR, data: Tested, settings: Settings, device: torch.device, r
     return result[:, :-1]
 
 
-def is_validated(settings: Settings, epochs: int) -> bool:
-    """Whether the model is validated after so many epochs."""
-    return epochs % settings.trainer.validate_every == 0 or epochs == settings.trainer.epochs
-
-
 def epoch_stem(folder: Path, epochs: int) -> Path:
     """Path, without suffix, of what is written after so many epochs."""
     return folder / f"epoch_{epochs:04d}"
 
 
 def _blocks_done(checkpoint: Path, module: MDHRTraining) -> int:
-    """How many blocks a checkpoint has behind it.
-
-    Raises:
-        TrainingError: it cannot be read, or is of another model or optimiser.
-    """
+    """How many blocks a checkpoint has behind it."""
     try:
         saved = torch.load(checkpoint, map_location="cpu", weights_only=True, mmap=True)
         done: int = saved["loops"]["fit_loop"]["epoch_progress"]["current"]["processed"]

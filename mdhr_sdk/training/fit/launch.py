@@ -1,4 +1,4 @@
-"""Lightning's trainer for a machine: what was asked for, or an error in one line."""
+"""Lightning's trainer as the settings ask for it, or an error in one line."""
 
 from __future__ import annotations
 
@@ -24,9 +24,7 @@ from .settings import Settings
 
 
 def check_processes(settings: Settings) -> None:
-    """Raises:
-    ConfigError: torchrun started another number of processes than the settings say.
-    """
+    """Refuse another number of processes than the settings say, as torchrun may have started."""
     started, devices = os.environ.get("WORLD_SIZE", ""), settings.trainer.devices
     if started and started != str(devices):
         raise ConfigError(
@@ -36,9 +34,7 @@ def check_processes(settings: Settings) -> None:
 
 
 def make_trainer(settings: Settings, plan: Plan, folder: Path, keeper: pl.Callback) -> pl.Trainer:
-    """Raises:
-    ConfigError: this machine has not what the settings ask for.
-    """
+    """The trainer, or a ConfigError if this machine lacks what the settings ask for."""
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", message=".*AMP with fp16 is not supported on CPU")  # but replaced
         trainer = _trainer(settings, plan, folder, keeper)
@@ -99,7 +95,7 @@ def synchronised(model: MDHR, settings: Settings, trainer: pl.Trainer) -> MDHR:
 
 @contextmanager
 def plain_errors() -> Iterator[None]:
-    """Errors that PyTorch and Lightning wrap, as the lines that this package would have said.
+    """Turn errors of PyTorch and Lightning into this package's one-line errors.
 
     Raises:
         KeyboardInterrupt: Lightning's way to end on Ctrl-C and SIGTERM.

@@ -19,8 +19,8 @@ from ...errors import ConfigError, TrainingError
 from ...model import MDHR
 from ...modelfolder.strict import nearest
 from .losses import Terms, asymmetric_loss, region_loss
-from .memory import checkpoint_activations
 from .order import Plan
+from .recompute import checkpoint_activations
 from .settings import OptimiserSettings, Settings
 
 Batch = dict[str, Tensor]
@@ -162,11 +162,7 @@ class MDHRTraining(pl.LightningModule):
 
 
 def freeze(model: MDHR, settings: OptimiserSettings) -> list[nn.Module]:
-    """Take the gradient off frozen parameters; returns the modules that must stay in evaluation mode.
-
-    Raises:
-        ConfigError: a name in `freeze` or `rates` is the start of no parameter's.
-    """
+    """Take the gradient off frozen parameters; returns the modules that must stay in evaluation mode."""
     names = [name for name, _ in model.named_modules() if name]
     for start in (*settings.freeze, *settings.rates):
         if not any(_starts(name, start) for name, _ in model.named_parameters()):

@@ -1,4 +1,4 @@
-"""Which clips make which batch: a function of (seed, epoch, batch) alone, so that any run can go on from anywhere.
+"""Which clips go into which batch: a function of (seed, epoch, batch) alone, so that any run can go on from anywhere.
 
 A run is cut into blocks of consecutive batches, each inside one epoch; a checkpoint stands at the end of each. The
 trainer sees a block as what it calls an epoch, so it only ever starts and ends between two of them.

@@ -1,7 +1,8 @@
-"""With what a run was started: folds, settings, and the versions and machines it has gone through."""
+"""The record of a run: its folds, its settings, and the versions and machines it ran on."""
 
 from __future__ import annotations
 
+import contextlib
 import importlib.metadata
 import json
 import logging
@@ -21,11 +22,7 @@ log = logging.getLogger("mdhr_sdk")
 
 
 def read_record(folder: Path) -> dict[str, Any]:
-    """What a run was started with: at least 'folds' and 'settings', a digest.
-
-    Raises:
-        InputError: it cannot be read.
-    """
+    """What a run was started with: at least 'folds' and 'settings', a digest."""
     try:
         record = json.loads((folder / RECORD).read_text(encoding="utf-8"))
         return {**record, "folds": [int(fold) for fold in record["folds"]], "settings": str(record["settings"])}
@@ -41,18 +38,16 @@ def write_record(out: Path, record: dict[str, Any]) -> None:
 
 
 def note_surroundings(out: Path, record: dict[str, Any]) -> None:
-    """Add to the record, and say, with what a run goes on if that is not what it was last started with."""
+    """Record the versions and the machine that a run goes on with, and warn if they have changed."""
     starts, now = list(record.get("starts", [])), surroundings()
     if starts and starts[-1] == now:
         return
     if starts:
-        changed = ", ".join(f"{key} {starts[-1].get(key)} -> {now.get(key)}" for key in _differing(starts[-1], now))
+        before = starts[-1]
+        differing = [key for key in {**before, **now} if before.get(key) != now.get(key)]
+        changed = ", ".join(f"{key} {before.get(key)} -> {now.get(key)}" for key in differing)
         log.warning(f"'{out}' goes on with {changed}: its figures are of neither alone")
     write_record(out, {**record, "starts": [*starts, now]})
-
-
-def _differing(first: dict[str, str], second: dict[str, str]) -> list[str]:
-    return [key for key in {**first, **second} if first.get(key) != second.get(key)]
 
 
 def surroundings() -> dict[str, str]:
@@ -65,8 +60,6 @@ def surroundings() -> dict[str, str]:
 def _versions() -> dict[str, str]:
     found = {}
     for name in PACKAGES:
-        try:
+        with contextlib.suppress(importlib.metadata.PackageNotFoundError):
             found[name] = importlib.metadata.version(name)
-        except importlib.metadata.PackageNotFoundError:
-            continue
     return found

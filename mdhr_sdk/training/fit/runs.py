@@ -18,12 +18,13 @@ import shutil
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Any
 
 from safetensors.torch import load_file
 
 from ... import __version__
 from ...atomic import PREFIX, write_whole
-from ...errors import ConfigError, DataError, ModelFolderError, TrainingError, number_of
+from ...errors import ConfigError, ModelFolderError, TrainingError, number_of
 from ...model import MDHR, save_model
 from ...modelfolder.folder import ModelFolder
 from ..data.subjects import Note, check_start, note_subjects, noted
@@ -66,7 +67,7 @@ def start(settings: Settings, out: Path, folds: Sequence[int]) -> None:
 
 
 def _is_foreign(path: Path) -> bool:
-    """Not of a start that was killed before it wrote its record."""
+    """Whether a file is of something else than a start that was killed before it wrote its record."""
     return path.name != SETTINGS and not path.name.startswith(PREFIX)
 
 
@@ -90,9 +91,6 @@ def train(
         data_of: makes a fold's data, as `mdhr_sdk.training.data.folds.fold_data`.
         folds: those to train; all that the run was started with if empty.
         tell: takes a line before each training: which fold, and on whom it is validated.
-
-    Raises:
-        TrainingError: there is no run in `out`, or its data or settings changed; see also `fit`.
     """
     if not (out / SETTINGS).is_file() or not (out / RECORD).is_file():
         raise TrainingError(f"'{out}' holds no run; start one with: mdhr train CONFIG --out {out}")
@@ -112,7 +110,7 @@ def _train_fold(settings: Settings, folder: Path, fold: int, data_of: DataOf, te
     target = folder / "model"
     if target.is_dir():
         return target
-    start = _kept_note(settings, folder)
+    start = _kept(folder / START, lambda: start_note(settings))  # to go on, what it started from is not needed
     if settings.data.held_out:
         inner = data_of(settings, fold, True)
         check_start(start, inner.label_set.name, fold, inner.frames.subjects)
@@ -137,7 +135,7 @@ def _heading(fold: int, data: FoldData, settings: Settings, judged: str) -> str:
 
 
 def start_note(settings: Settings) -> Note:
-    """Whom the weights that a run starts from have seen, as far as it is known."""
+    """The subjects that the starting weights were trained on, as far as they are noted."""
     if settings.start.folder is None:
         return {}
     try:
@@ -146,18 +144,17 @@ def start_note(settings: Settings) -> Note:
         raise ConfigError(f"start.folder: {error}; if it is of an earlier run, train that one first") from None
 
 
-def _kept_note(settings: Settings, folder: Path) -> Note:
-    """The same, kept beside the fold: a run that goes on needs no longer what it started from."""
-    path = folder / START
+def _kept(path: Path, make: Callable[[], dict[str, Any]]) -> dict[str, Any]:
+    """The content of a fold's JSON file; if there is none, the first process writes what `make` returns."""
     if path.is_file():
         try:
             return dict(json.loads(path.read_text(encoding="utf-8")))
         except (OSError, ValueError, TypeError) as error:
             raise TrainingError(f"'{path}' cannot be read ({error}); start a new run") from None
-    note = start_note(settings)
+    content = make()
     if is_first_process():
-        write_whole(path, json.dumps(note), DataError)
-    return note
+        write_whole(path, json.dumps(content, indent=2) + "\n", settled=True)
+    return content
 
 
 def _save(settings: Settings, data: FoldData, folder: Path, fold: int, choice: Choice | None, start: Note) -> None:
@@ -191,26 +188,14 @@ def is_first_process() -> bool:
 
 
 def _check_same(folder: Path, data: FoldData) -> None:
-    """Remember which frames and labels a fold was started on; refuse to go on with others.
-
-    Raises:
-        TrainingError: they changed since.
-    """
+    """Remember which frames and labels a fold was started on; refuse to go on with others."""
     if not is_first_process():
         return
     now = {
         "training frames or labels": _digest(data.trained_on, len(data.train), data.weights.tolist()),
         "validation frames or labels": _digest(data.frames, len(data.validation)),
     }
-    seen = folder / SEEN
-    if not seen.is_file():
-        folder.mkdir(parents=True, exist_ok=True)
-        write_whole(seen, json.dumps(now, indent=2) + "\n", settled=True)
-        return
-    try:
-        before = dict(json.loads(seen.read_text(encoding="utf-8")))
-    except (OSError, ValueError, TypeError) as error:
-        raise TrainingError(f"'{seen}' cannot be read ({error}); start a new run") from None
+    before = _kept(folder / SEEN, lambda: now)
     if changed := [name for name, digest in now.items() if before.get(name) != digest]:
         raise TrainingError(
             f"'{folder}' was started with other {' and '.join(changed)} than it finds now; put back what changed, or "

@@ -1,4 +1,4 @@
-"""Every choice of a training run, in frozen dataclasses that one YAML file fills. The defaults are preset `paper`.
+"""All settings of a training run, in frozen dataclasses that one YAML file fills. The defaults are preset `paper`.
 
     preset: paper
     data: {dataset: bp4d, lists: bp4d/list, images: bp4d/img}
@@ -16,20 +16,19 @@ from dataclasses import field
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import Field
+from pydantic import Field, TypeAdapter
 
 from ...aus import LabelSet
 from ...aus import label_set as named_label_set
-from ...errors import ConfigError
+from ...errors import ConfigError, require
 from ...modelfolder.bundled import BUNDLED
 from ...modelfolder.config import ModelConfig
-from ...modelfolder.strict import Positive, from_mapping, nearest, strict
-from .yaml_file import parsed_value, read_yaml, to_yaml
+from ...modelfolder.strict import Positive, from_mapping, strict
+from .yaml_file import parsed_value, read_mapping, with_floats
 
 Finite = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 AboveZero = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 BelowOne = Annotated[float, Field(ge=0, lt=1)]
-MODEL_FIELDS = tuple(f.name for f in dataclasses.fields(ModelConfig) if f.name != "label_set")
 
 # Each over `paper`; then comes the YAML file, then the command line.
 PRESETS: dict[str, dict[str, Any]] = {
@@ -168,11 +167,7 @@ class Settings:
 
     def model_config(self, label_set: LabelSet) -> ModelConfig:
         """The architecture for the AUs of a data set."""
-        if unknown := next((str(key) for key in self.model if key not in MODEL_FIELDS), None):
-            raise ConfigError(f"unknown setting 'model.{unknown}'; {nearest(unknown, MODEL_FIELDS)}")
-        values: dict[str, Any] = {
-            key: tuple(value) if isinstance(value, list) else value for key, value in self.model.items()
-        }
+        values: dict[str, Any] = {key: tuple(x) if isinstance(x, list) else x for key, x in self.model.items()}
         try:
             return ModelConfig(label_set, **values)
         except ConfigError as error:
@@ -190,7 +185,7 @@ class Settings:
         )
 
     def portable(self) -> Settings:
-        """The same with defaults for all that changes no figure: where the data lies, and what is shown."""
+        """The same with defaults for what changes no result: paths, workers, and what is shown."""
         kept = DataSettings()
         data = dataclasses.replace(self.data, dataset="", lists=kept.lists, images=kept.images, workers=kept.workers)
         return dataclasses.replace(
@@ -199,16 +194,14 @@ class Settings:
 
     def to_yaml(self) -> str:
         """The whole run as `read_settings` reads it."""
-        return to_yaml(dataclasses.asdict(self))
+        content = TypeAdapter(Settings).dump_python(self, mode="json")
+        text: str = require("yaml", "train").safe_dump(content, sort_keys=False, default_flow_style=None)
+        return text
 
 
 def read_settings(path: str | Path | None = None, changes: Iterable[str] = ()) -> Settings:
-    """Settings from a YAML file and `section.key=value` words, over the preset that the file names.
-
-    Raises:
-        ConfigError: the file cannot be read, a key is unknown (the nearest known one is named), or a value is bad.
-    """
-    content = read_yaml(Path(path)) if path is not None else {}
+    """Settings from a YAML file and `section.key=value` words, over the preset that the file names."""
+    content = with_floats(read_mapping(Path(path))) if path is not None else {}
     preset = content.pop("preset", "paper")
     if not isinstance(preset, str) or preset not in PRESETS:
         raise ConfigError(f"unknown preset '{preset}'; known: {', '.join(PRESETS)}")

@@ -1,0 +1,1 @@
+"""One person: shape, skin, hair, and how action units move them."""

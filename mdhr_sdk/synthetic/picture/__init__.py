@@ -1,0 +1,1 @@
+"""One picture: triangles, surfaces, light, and what lies before the face."""

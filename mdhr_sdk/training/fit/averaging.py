@@ -1,0 +1,67 @@
+"""The mean of two models' weights: where one was trained on from the other, often better than each."""
+
+from __future__ import annotations
+
+from dataclasses import fields
+from pathlib import Path
+
+from ...errors import ConfigError
+from ...model import load_model, save_model
+from ...modelfolder.config import FolderConfig
+from ...modelfolder.folder import ModelFolder
+from ..data.subjects import note_together
+
+SAME = ("model", "clip_length", "preprocessing", "thresholds")
+
+
+def average(first: ModelFolder, second: ModelFolder, out: Path, share: float = 0.5, half: bool = False) -> ModelFolder:
+    """Write a model whose weights lie between two others'.
+
+    Reliability tiers are not carried over, since they were measured of other weights; training subjects are, of both.
+
+    Args:
+        share: of the second in the mean, 0 to 1.
+        half: store matrices in fp16.
+
+    Raises:
+        ConfigError: a share out of range, models that differ in more than weights, or one that is untrained.
+        ModelFolderError, CheckpointError: a folder is not as it should be, or `out` holds something.
+    """
+    if not 0 <= share <= 1:
+        raise ConfigError(f"the second model's share is expected in [0, 1]; got {share}")
+    ours, theirs = first.config, second.config
+    if other := [name for name in SAME if getattr(ours, name) != getattr(theirs, name)]:
+        raise ConfigError(
+            f"weights of '{first.path}' and '{second.path}' have no mean: {_differences(ours, theirs, other[0])}; take "
+            "models of one architecture, one trained on from the other"
+        )
+    if untrained := [one.path for one in (first, second) if not one.config.trained]:
+        raise ConfigError(f"'{untrained[0]}' is not trained: its weights are random; take trained models")
+    model, other_weights = load_model(first), load_model(second).state_dict()
+    mean = {
+        key: (one * (1 - share) + other_weights[key] * share).to(one.dtype) if one.is_floating_point() else one
+        for key, one in model.state_dict().items()
+    }
+    model.load_state_dict(mean)
+    made = save_model(
+        model,
+        out,
+        clip_length=ours.clip_length,
+        thresholds=ours.thresholds,
+        trained=True,
+        provenance=f"mean, {1 - share:.2g} to {share:.2g}, of: {ours.provenance}; and of: {theirs.provenance}",
+        licence="; and ".join(dict.fromkeys((ours.licence, theirs.licence))),
+        half=half,
+    )
+    learnt = "; and ".join(dict.fromkeys(filter(None, (ours.trained_on, theirs.trained_on))))
+    made = made.update(preprocessing=ours.preprocessing, trained_on=learnt)
+    note_together(made, first, second)
+    return made
+
+
+def _differences(ours: FolderConfig, theirs: FolderConfig, name: str) -> str:
+    one, other = getattr(ours, name), getattr(theirs, name)
+    if name == "model":
+        name = next(field.name for field in fields(one) if getattr(one, field.name) != getattr(other, field.name))
+        one, other = getattr(one, name), getattr(other, name)
+    return f"{name} is {one!s:.60} there and {other!s:.60} here"
