@@ -25,6 +25,7 @@ from ..pipeline.clock import StageClock
 from ..pipeline.modes import Mode, Reading
 from ..pipeline.run import in_turn
 from ..vision import Source, list_sources
+from ..vision.sources.resolve import matching
 from .parts.interrupt import Interrupt
 from .parts.options import BAD_INPUT, MODEL, command_app, complain
 from .parts.progress import progress_bar, usable_cores
@@ -67,7 +68,7 @@ def check_out(given: Sequence[str], out: Path) -> None:
         path = Path(text).expanduser()
         folders = {path} if path.is_dir() else set()
         if not path.exists() and glob.has_magic(text):
-            folders = {Path(match).parent for match in glob.glob(str(path), recursive=True)}  # noqa: PTH207
+            folders = {match.parent for match in matching(path)}
             if "**" in text:
                 fixed = itertools.takewhile(lambda part: not glob.has_magic(part), path.parts)
                 folders.update({target} if target.is_relative_to(os.path.realpath(Path(*fixed))) else ())

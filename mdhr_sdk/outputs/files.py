@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 
 from ..atomic import incomplete
-from ..errors import MDHRError
+from ..errors import MDHRError, OutputError
 from ..results import FrameResult
 from .group import SinkGroup
 from .naming import OVERLAY, STILL, TABLE, TIMELINE
@@ -97,8 +97,9 @@ class SourceFiles:
         replaced = os.path.lexists(path)
         try:
             save_timeline(self._kept, path)
-        except MDHRError as error:
-            self.failures.append(error.with_traceback(None))
+        except Exception as error:  # of Matplotlib, too
+            known = error if isinstance(error, MDHRError) else OutputError(f"the timeline failed: {error!r}")
+            self.failures.append(known.with_traceback(None))
         else:
             self._add(path, replaced)
 

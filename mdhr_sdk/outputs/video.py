@@ -73,7 +73,11 @@ class OverlaySink(FileSink[Drawn]):
         import cv2
 
         if self._is_still:
-            self._still.write_bytes(cv2.imencode(self.path.suffix.lower(), item.image)[1].tobytes())
+            done, data = cv2.imencode(self.path.suffix.lower(), item.image)
+            if not done:
+                longest = max(item.image.shape)
+                raise OutputError(f"'{self.path.name}' cannot hold a side of {longest} pixels; scale the image down")
+            self._still.write_bytes(data.tobytes())
         else:
             self._video.write(_fitted(item.image, self._size), item.time_s, anew=item.source != self._source)
             self._source = item.source

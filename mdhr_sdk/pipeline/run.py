@@ -226,7 +226,7 @@ class _Group:
         if reader in self.waiting:
             reader.release()
             waiting = self.waiting.pop(reader)
-            waiting.ending.broken_off = isinstance(reader.error, MDHRError)  # Ctrl-C is how cameras end
+            waiting.ending.broken_off = isinstance(reader.error, MDHRError)  # Ctrl-C is how a camera ends
             scored = self.scoring.flush(self.readers.all.index(reader))
             yield from _given(reader, waiting.give(scored))
 

@@ -123,12 +123,23 @@ def test_a_camera_that_opens_and_gives_nothing_is_refused(camera):
     assert made.released
 
 
-def test_a_file_on_a_web_server_is_read_like_a_video(tmp_path, serve):
-    path = write_video(tmp_path / "web.mp4", 30, "libx264", container_options={"movflags": "faststart"})
+@pytest.mark.parametrize(("suffix", "count"), [("mp4", 30), ("ts", None)])
+def test_a_file_on_a_web_server_is_read_like_a_video(tmp_path, serve, suffix, count):
+    front = {"movflags": "faststart"} if suffix == "mp4" else {}
+    path = write_video(tmp_path / f"web.{suffix}", 30, "libx264", container_options=front)
     host = serve([path.read_bytes()], length=path.stat().st_size)
-    frames, source = read(f"http://{host}/web.mp4")
+    frames, source = read(f"http://{host}/web.{suffix}")
     assert [frame.timestamp_s for frame in frames] == pytest.approx(np.arange(30) / 25)
-    assert (source.info.kind, source.info.frame_count, source.info.live) == ("stream", 30, False)
+    assert (source.info.kind, source.info.frame_count, source.info.live) == ("stream", count, False)
+
+
+def test_a_playlist_without_an_end_is_live(tmp_path, serve):
+    part = write_video(tmp_path / "part.ts", 30, "libx264").read_bytes()
+    inside = serve([part], "video/mp2t", len(part))
+    listed = f"#EXTM3U\n#EXT-X-TARGETDURATION:2\n#EXTINF:1.2,\nhttp://{inside}/part.ts\n".encode()
+    (source,) = list_sources(f"http://{serve([listed], 'application/vnd.apple.mpegurl', len(listed))}/live.m3u8")
+    with source:
+        assert source.info.live
 
 
 def test_a_file_on_a_web_server_that_breaks_off_is_named_without_its_secrets(tmp_path, serve):

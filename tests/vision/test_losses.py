@@ -85,6 +85,22 @@ def test_damage_inside_hevc_is_told(tmp_path, name):
     assert any(frame.note for frame in frames)
 
 
+@pytest.mark.parametrize("codec", ["libx265", "libsvtav1"])
+def test_what_is_made_from_damage_is_noted_until_the_next_key_frame(tmp_path, codec):
+    options = HEVC if codec == "libx265" else {"g": "10", "preset": "12"}
+    path = made(tmp_path / "a.mkv", codec, 40, codec_options=options)
+    healthy, _ = read(path)
+    at, size = packets(path)[11]
+    overwritten(path, at + 7, at + size)
+    frames, source = read(path)
+    assert source.damaged >= 1
+    by_time = {frame.timestamp_s: frame.image.astype(int) for frame in healthy}
+    for frame in frames:
+        if np.abs(frame.image - by_time[frame.timestamp_s]).mean() > 1:
+            assert frame.note, frame.index
+    assert not any(frame.note for frame in frames if not 0.4 <= frame.timestamp_s <= 0.8)
+
+
 @pytest.mark.parametrize("name", ["a.mp4", "a.mkv", "a.flv", "a.mxf"])
 @pytest.mark.parametrize("sound_s", [0.0, 14.0])
 def test_a_file_that_lacks_its_last_thirtieth_is_cut_off(tmp_path, name, sound_s):

@@ -177,6 +177,15 @@ def test_globs_reach_into_folders(make_images, tmp_path):
     assert [frame.timestamp_s for frame in joined] == pytest.approx([0, 0.1, 0.2, 0.3])
 
 
+def test_a_glob_enters_each_folder_once_where_links_lead_in_a_circle(make_images, tmp_path):
+    make_images("a.png", folder="top")
+    make_images("b.png", ".hidden/c.png", folder="top/below")
+    for name in ("top/here", "top/below/up", "top/below/again"):
+        (tmp_path / name).symlink_to(tmp_path / "top")
+    names = [source.name for source in list_sources(f"{tmp_path}/**/*.png")]
+    assert [name.rpartition("/")[2] for name in names] == ["a.png", "b.png"]
+
+
 def test_a_path_with_brackets_is_taken_literally(make_images):
     folder = make_images("f[1].png")
     assert [source.kind for source in list_sources(folder / "f[1].png")] == ["image"]
