@@ -8,12 +8,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Optional
 
 import typer
-from rich.console import Console
 from rich.table import Table
 
 from ..atomic import write_whole
 from ..errors import ConfigError, OutputError
-from .options import command_app
+from .options import Console, command_app
 from .progress import interruptible
 from .train import all_folds, check_folds, defined, require_training, settings_of, sorted_words, tell
 

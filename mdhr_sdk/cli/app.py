@@ -17,13 +17,14 @@ from typer.core import TyperGroup
 from .. import __version__
 from ..errors import MDHRError
 from ..modelfolder.bundled import ModelNameWarning
-from .options import BAD_INPUT, CONTEXT, complain
+from .options import BAD_INPUT, CONTEXT, complain, say
 
 # Each is a file of this folder: its options and what it does. What is said here is the first line of its own help.
 COMMANDS = {
     "detect": "Read videos or images into tables, timelines and overlays.",
     "init": "Make a model folder, untrained or from a checkpoint.",
     "copy": "Copy a model, as to export or build engines from the one that comes with mdhr_sdk.",
+    "digest": "Print what pins a model folder, after every file proved to be the manifest's.",
     "average": "Take the mean of two models' weights.",
     "prepare": "Turn a data set into aligned crops and the lists of its folds.",
     "export": "Write graphs into a model folder.",
@@ -69,7 +70,7 @@ def version(
 ) -> None:
     """Facial action units from video, with MDHR."""
     if version:
-        typer.echo(f"mdhr_sdk {__version__}")
+        say(f"mdhr_sdk {__version__}")
         raise typer.Exit
 
 

@@ -10,7 +10,7 @@ from typing import Annotated, Optional
 import typer
 
 from ..errors import require
-from .options import MODEL, command_app
+from .options import MODEL, command_app, say
 
 app = command_app()
 
@@ -55,4 +55,4 @@ def export(
     Each is kept only if it answers like the weights.
     """
     for line in run_export(model, format.value, graph or [], precision, calibrate):
-        typer.echo(line)
+        say(line)

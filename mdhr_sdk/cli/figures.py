@@ -15,7 +15,7 @@ from ..atomic import whole
 from ..errors import ConfigError, SourceError
 from ..modelfolder.config import Preprocessing
 from ..modelfolder.folder import ModelFolder
-from .options import MODEL, command_app
+from .options import MODEL, command_app, say
 from .train import require_training, sorted_words
 
 if TYPE_CHECKING:
@@ -110,4 +110,4 @@ def figures(
 ) -> None:
     """Draw the paper's figures: label distribution, adaptive weights a scale, the graph on the face."""
     for path in run_figures(model, on, words or [], fold or [], out, first):
-        typer.echo(path)
+        say(path)

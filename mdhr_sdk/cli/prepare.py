@@ -6,12 +6,11 @@ from pathlib import Path
 from typing import Annotated, Optional
 
 import typer
-from rich.console import Console
 from rich.table import Table
 
 from ..training.data.datasets import dataset
 from ..training.data.preparation import Prepared, PrepareOptions, prepare
-from .options import command_app
+from .options import Console, command_app
 from .progress import cores, counted, interruptible
 
 MOST_VIDEOS = 10

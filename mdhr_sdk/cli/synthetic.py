@@ -8,7 +8,7 @@ from typing import Annotated, Optional
 
 import typer
 
-from .options import CONTEXT
+from .options import CONTEXT, say
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -31,7 +31,7 @@ def pack(
     from ..synthetic.pack import pack as pack_kit
 
     counts = pack_kit(clone, out)
-    typer.echo(f"{out}: " + ", ".join(f"{count:,} {what}" for what, count in counts.items()))
+    say(f"{out}: " + ", ".join(f"{count:,} {what}" for what, count in counts.items()))
 
 
 @app.command()
@@ -64,11 +64,9 @@ def make(
     with counted("persons") as moved:
         made = make_dataset(facekit, out, options, moved)
     share, took_s = 100 * made.found / made.frames, time.monotonic() - start_s
-    typer.echo(f"{made.frames:,} frames of {sum(made.persons):,} people; FaceMesh found {share:.2f} % of the faces")
+    say(f"{made.frames:,} frames of {sum(made.persons):,} people; FaceMesh found {share:.2f} % of the faces")
     if made.new:
-        typer.echo(
-            f"{made.new:,} of them in {took_s:.0f} s, {made.new / took_s:.1f} frames/s with {options.workers} workers"
-        )
+        say(f"{made.new:,} of them in {took_s:.0f} s, {made.new / took_s:.1f} frames/s with {options.workers} workers")
     half = "training" if persons else "test"
-    typer.echo(f"share of {half} frames: " + ", ".join(f"{au} {100 * rate:.0f} %" for au, rate in made.rates.items()))
-    typer.echo(f"wrote {out / 'dataset.yaml'}, {out / 'list'}, {out / 'truth.csv'} and {out / 'sheet.jpg'}")
+    say(f"share of {half} frames: " + ", ".join(f"{au} {100 * rate:.0f} %" for au, rate in made.rates.items()))
+    say(f"wrote {out / 'dataset.yaml'}, {out / 'list'}, {out / 'truth.csv'} and {out / 'sheet.jpg'}")

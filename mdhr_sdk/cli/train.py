@@ -8,10 +8,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Optional
 
 import typer
-from rich.console import Console
 
 from ..errors import ConfigError, require
-from .options import command_app
+from .options import Console, command_app
 from .progress import interruptible
 
 if TYPE_CHECKING:
