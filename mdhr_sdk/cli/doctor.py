@@ -9,18 +9,17 @@ from pathlib import Path
 from typing import Annotated, Optional
 
 import typer
-from rich.console import Console
 from rich.table import Table
 
 from .. import __version__
 from ..errors import MDHRError
 from ..modelfolder.bundled import bundled_models
-from ..modelfolder.folder import ModelFolder
+from ..modelfolder.folder import ModelFolder, Trust
 from ..ops import extension_status
 from ..runtime import BACKENDS, open_session
 from ..runtime.cuda.devices import cuda_device, cuda_device_count
 from ..runtime.stream.stream_graphs import StreamGraphs
-from .options import MODEL, command_app
+from .options import MODEL, TRUST, Console, command_app, trust
 
 PACKAGES = {  # distributions: what they are for; the first that is there counts
     ("opencv-contrib-python", "opencv-contrib-python-headless", "opencv-python", "opencv-python-headless"): "pictures",
@@ -37,13 +36,13 @@ PACKAGES = {  # distributions: what they are for; the first that is there counts
 app = command_app()
 
 
-def run_doctor(model: str | Path | None) -> None:
+def run_doctor(model: str | Path | None, code: Trust | None = None) -> None:
     """Print one table on the installation, and one on what can run `model`.
 
     Raises:
         ModelFolderError: `model` is no usable folder.
     """
-    folder = None if model is None else ModelFolder.open(model)
+    folder = None if model is None else ModelFolder.open(model, trust=code)
     console, table = Console(markup=False), Table("part", "state", title="mdhr doctor", title_justify="left")
     for part, state in _installation():
         table.add_row(part, state)
@@ -98,6 +97,7 @@ def _version(name: str) -> str | None:
 @app.command()
 def doctor(
     model: Annotated[Optional[str], typer.Argument(help=f"{MODEL}, to see what can run it here.")] = None,
+    trust_code: Annotated[bool, typer.Option("--trust-code", help=TRUST)] = False,
 ) -> None:
     """Say what this installation has: kernels, CUDA devices, backends; and what can run a model."""
-    run_doctor(model)
+    run_doctor(model, trust(trust_code))

@@ -7,11 +7,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Optional
 
 import typer
-from rich.console import Console
 from rich.table import Table
 
 from ..errors import BackendError, ExportError, ModelFolderError, require
-from .options import MODEL, command_app
+from ..modelfolder.folder import Trust
+from .options import MODEL, TRUST, Console, command_app, trust
 
 if TYPE_CHECKING:
     from ..deploy import ParityReport
@@ -22,7 +22,7 @@ COLUMNS = ("mean |Δscore|", "max", "flips", "region flips", "others, relative",
 app = command_app()
 
 
-def run_verify(model: str | Path, on: str | None, backends: Sequence[str]) -> None:
+def run_verify(model: str | Path, on: str | None, backends: Sequence[str], code: Trust | None = None) -> None:
     """Compare all graphs and print a table. If the run stops early, print what is done.
 
     Raises:
@@ -37,7 +37,7 @@ def run_verify(model: str | Path, on: str | None, backends: Sequence[str]) -> No
     found: dict[str, Outcome] = {}
     unnoted = ""
     try:
-        for name, outcome in verify(model, on, backends):
+        for name, outcome in verify(model, on, backends, code):
             found[name] = outcome
     except ModelFolderError as error:
         if not found:
@@ -107,6 +107,7 @@ def verify(
     backend: Annotated[
         Optional[list[str]], typer.Option(help="Only what this one runs; may be given again. All of 'auto' if not.")
     ] = None,
+    trust_code: Annotated[bool, typer.Option("--trust-code", help=TRUST)] = False,
 ) -> None:
     """Compare every exported graph of a folder with its weights, here, in every backend that runs it."""
-    run_verify(model, on, backend or [])
+    run_verify(model, on, backend or [], trust(trust_code))

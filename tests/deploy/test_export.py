@@ -237,4 +237,4 @@ def test_a_trace_that_is_cut_is_a_folder_error(exported: ModelFolder, tmp_path: 
     manifest["files"][trace.name]["sha256"] = sha256(trace)
     (folder / "manifest.json").write_text(json.dumps(manifest))
     with pytest.raises(ModelFolderError, match="torch cannot load"):
-        open_session(ModelFolder.open(folder), "torchscript", CPU)
+        open_session(ModelFolder.open(folder, trust="code"), "torchscript", CPU)

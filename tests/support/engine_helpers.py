@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from mdhr_sdk.modelfolder.folder import ModelFolder, sha256
+from mdhr_sdk.modelfolder.signing import signed
 from mdhr_sdk.runtime import Session, SessionOptions, open_session
 
 ORIN = ("Orin", "8.7")
@@ -37,7 +38,7 @@ def backend_of(name: str) -> str:
 
 
 def vouch(folder: Path, name: str, **entry: Any) -> None:
-    """Let the manifest say that the file is what was built."""
+    """Let the manifest say that the file is what was built, here."""
     manifest = json.loads((folder / "manifest.json").read_text())
-    manifest["files"][name].update(entry, sha256=sha256(folder / name))
+    manifest["files"][name] = signed(name, {**manifest["files"][name], **entry, "sha256": sha256(folder / name)})
     (folder / "manifest.json").write_text(json.dumps(manifest))
