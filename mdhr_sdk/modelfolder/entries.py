@@ -11,6 +11,7 @@ OBJECTS = ("options", "versions", "target", "parity")  # and whatever begins wit
 FOUND = ("parity_in_", "streams_in_")
 COUNTS = ("bytes", "layers")
 TOLD = ("failure", "on")  # of a comparison
+MOST_LETTERS = 10_000  # of what is told
 
 
 def findings(entry: Mapping[str, Any]) -> dict[str, Any]:
@@ -48,7 +49,7 @@ def _wrong_values(entry: Mapping[str, Any]) -> Iterator[str]:
     elif not re.fullmatch(r"[0-9a-f]{64}", digest):
         yield "a 'sha256' that is none"
     for key in TEXTS:
-        if not isinstance(entry.get(key, ""), str):
+        if not _is_text(entry.get(key, "")):
             yield f"a '{key}' that is no text"
     for key in COUNTS:
         if not _is_number(entry.get(key, 0)) or int(entry.get(key, 0)) != entry.get(key, 0) or entry.get(key, 0) < 0:
@@ -59,7 +60,7 @@ def _wrong_values(entry: Mapping[str, Any]) -> Iterator[str]:
 
 def _wrong_report(report: Mapping[str, Any], key: str) -> Iterator[str]:
     worst = report.get("max_score")
-    if not all(isinstance(report.get(told, ""), str) for told in TOLD) or not (worst is None or _is_number(worst)):
+    if not all(_is_text(report.get(told, "")) for told in TOLD) or not (worst is None or _is_number(worst)):
         yield f"a '{key}' that is no comparison"
 
 
@@ -76,6 +77,10 @@ def _wrong_target(target: Mapping[str, Any]) -> Iterator[str]:
     named = all(isinstance(target.get(key, ""), str) for key in ("toolchain", "version", "device", "system"))
     if not (named and isinstance(capabilities, list) and all(isinstance(one, str) for one in capabilities)):
         yield "a 'target' that is no machine"
+
+
+def _is_text(value: Any) -> bool:
+    return isinstance(value, str) and len(value) <= MOST_LETTERS
 
 
 def _is_number(value: Any) -> bool:

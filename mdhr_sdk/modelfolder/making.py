@@ -17,6 +17,8 @@ def check_free(path: str | Path) -> None:
         ModelFolderError: the path holds something already.
     """
     path = Path(path)
+    if path.is_symlink() and not path.exists():
+        raise ModelFolderError(f"'{path}' is a link that leads nowhere; name a new folder or remove it")
     if path.exists() and (not path.is_dir() or any(inside.name != LOCK for inside in path.iterdir())):
         raise ModelFolderError(f"'{path}' exists and is not an empty folder; name a new folder or remove it")
 

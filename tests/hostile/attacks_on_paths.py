@@ -219,6 +219,10 @@ def makes_within(arena: Path) -> str:
     return str(save_model(build_mdhr("disfa", "test_resnet", **size), arena / "model" / "m").path.name)
 
 
+def leads_nowhere(arena: Path) -> None:
+    (arena / "copied").symlink_to(arena / "home" / "new")
+
+
 def leftovers(arena: Path) -> None:
     """What looks like a killed writer's folder, with something in it that no writer made."""
     for name in (".mdhr-writing-abcdefgh", ".mdhr-results-abcdefgh"):
@@ -317,5 +321,6 @@ ATTACKS = (
     Attack("names that differ in case only; copy", names_in_manifest("Clip.onnx"), copies),
     Attack("a look-alike name (Cyrillic c)", names_in_manifest("\u0441lip.onnx"), opens),
     Attack("what looks like a killed writer's; update", leftovers, keeps_leftovers, refused=False),
+    Attack("the new folder's name is a link that leads nowhere; copy", leads_nowhere, copies),
     Attack("files swapped for links while it is copied", lambda arena: secret(arena), swaps, refused=False),
 )
