@@ -5,7 +5,8 @@ user may enter it, so no other writer has the same part file, and nobody can put
 renamed to its name. A link that stands there is replaced; the file that it points to stays as it was.
 
 A writer holds a lock in its folder as long as it lives. So the next writer knows the folders of killed ones: it
-removes them, and keeps results that they hold.
+removes them, and keeps results that they hold. What the lock says, no other machine can have written: a folder that was
+only made to look like a writer's, as in what somebody downloaded, stays as it is.
 """
 
 from __future__ import annotations
@@ -17,7 +18,9 @@ import logging
 import os
 import re
 import shutil
+import stat
 import tempfile
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -26,16 +29,20 @@ from .errors import MDHRError, OutputError
 try:
     import fcntl
 except ModuleNotFoundError:  # Windows: folders of killed writers stay there
+    import msvcrt
+
     fcntl = None  # type: ignore[assignment]
 
 LOCK = ".lock"  # stays in the folder: removing a lock file that others wait for would split them
 PREFIX = ".mdhr-writing-"
 RESULTS = ".mdhr-results-"  # what is in it is of use even when its writer was killed
 WAIT_S = 60.0
+TURN_S = 0.02  # between two looks at a lock that somebody holds
 NAME_BYTES = 255  # most of a file's name
 
 _OURS = re.compile(rf"(?:{re.escape(PREFIX)}|{re.escape(RESULTS)})[a-z0-9_]{{8}}")
 _NO_LINK = getattr(os, "O_NOFOLLOW", 0)
+_OPEN_LOCK = os.O_RDWR | _NO_LINK | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_CLOEXEC", 0)
 _swept: set[Path] = set()  # looking through a large folder before each of its files would take too long
 log = logging.getLogger("mdhr_sdk")
 
@@ -47,18 +54,35 @@ def locked(folder: Path, wait_s: float = WAIT_S) -> Iterator[None]:
     Raises:
         OSError: the folder cannot be written, or another process held the lock for `wait_s` seconds.
     """
-    from filelock import FileLock, Timeout
-
-    lock = FileLock(folder / LOCK)
+    lock = _lock_of(folder)
     try:
-        lock.acquire(timeout=wait_s)
-    except Timeout:
-        reason = f"another process has been changing the folder for {wait_s:g} s; wait for it, or end it"
-        raise OSError(errno.EAGAIN, reason) from None
-    try:
+        until = time.monotonic() + wait_s
+        while not _hold(lock):
+            if time.monotonic() >= until:
+                reason = f"another process has been changing the folder for {wait_s:g} s; wait for it, or end it"
+                raise OSError(errno.EAGAIN, reason)
+            time.sleep(TURN_S)
         yield
     finally:
-        lock.release()
+        os.close(lock)
+
+
+def _lock_of(folder: Path) -> int:
+    """The folder's lock file, open; it is made if it is missing, and nothing is ever written to it.
+
+    Raises:
+        OSError: it cannot be opened, or is a link or something else than a file, which no writer of ours makes.
+    """
+    path = folder / LOCK
+    strange = OSError(errno.EINVAL, f"'{LOCK}' in it is no plain file; remove that")
+    with contextlib.suppress(FileNotFoundError):
+        if not stat.S_ISREG(path.lstat().st_mode):  # opening a device or a pipe does something already
+            raise strange
+    lock = os.open(path, _OPEN_LOCK | os.O_CREAT, 0o644)
+    if not stat.S_ISREG(os.fstat(lock).st_mode):
+        os.close(lock)
+        raise strange
+    return lock
 
 
 @contextlib.contextmanager
@@ -189,14 +213,24 @@ def _made(folder: Path, prefix: str) -> tuple[Path, int]:
     while True:
         own = Path(tempfile.mkdtemp(prefix=prefix, dir=folder))
         with contextlib.suppress(FileNotFoundError):  # it was swept: without a lock it looks like a killed writer's
-            lock = os.open(own / LOCK, os.O_RDWR | os.O_CREAT | os.O_EXCL | _NO_LINK, 0o600)
+            lock = os.open(own / LOCK, _OPEN_LOCK | os.O_CREAT | os.O_EXCL, 0o600)
             try:
                 held = _hold(lock)
             except OSError:  # a file system without locks; nobody sweeps there
                 held = True
             if held and os.fstat(lock).st_nlink:
+                os.write(lock, _mark(own))
                 return own, lock
             os.close(lock)
+
+
+def _mark(own: Path) -> bytes:
+    """What the lock in a writer's folder says: which folder that is, in the file system's own numbers.
+
+    A copy of the folder has others, and so has one that came out of an archive.
+    """
+    state = own.lstat()
+    return f"mdhr_sdk {state.st_dev} {state.st_ino}\n".encode()
 
 
 def _hold(lock: int) -> bool:
@@ -204,7 +238,9 @@ def _hold(lock: int) -> bool:
     try:
         if fcntl is not None:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
+        else:
+            msvcrt.locking(lock, msvcrt.LK_NBLCK, 1)
+    except (BlockingIOError, PermissionError):
         return False
     return True
 
@@ -227,12 +263,16 @@ def _left_in(folder: Path) -> list[Path]:
 def _cleared(left: Path) -> list[Path]:
     """Remove a folder whose writer is dead; returns the results that were kept of it."""
     try:
-        lock = os.open(left / LOCK, os.O_RDWR | _NO_LINK)
+        plain = stat.S_ISREG((left / LOCK).lstat().st_mode)
+        lock = os.open(left / LOCK, _OPEN_LOCK) if plain else None
     except FileNotFoundError:
         left.rmdir()  # killed before it had a lock; a folder that holds anything is not ours, and stays
         return []
+    if lock is None:
+        return []
     try:
-        if not _hold(lock) or not os.fstat(lock).st_nlink:
+        ours = _hold(lock) and os.fstat(lock).st_nlink and os.read(lock, NAME_BYTES) == _mark(left)
+        if not ours:
             return []
         kept = []
         if left.name.startswith(RESULTS):

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Literal, overload
 
 from .errors import ConfigError, SourceError, deprecated, number_of
 from .modelfolder import FolderConfig, ModelFolder
+from .modelfolder.folder import Trust
 from .modelfolder.selection import replaced, select
 from .outputs import Results
 from .pipeline.clips import ClipScoring
@@ -99,6 +100,8 @@ class AUDetector:
         face_model: str | Path | None = None,
         all_aus: bool = False,
         ring_dtype: str = "float32",
+        digest: str | None = None,
+        trust: Trust | None = None,
     ) -> AUDetector:
         """Open a model folder.
 
@@ -116,13 +119,16 @@ class AUDetector:
             face_model: a MediaPipe `face_landmarker.task`, in place of the models in MediaPipe's wheel.
             all_aus: report AUs of reliability tier C too. A model whose AUs were never rated reports all.
             ring_dtype: how stream mode keeps a face's last frames: 'float32', or 'float16' or 'bfloat16', half as big.
+            digest: 'sha256:...' as `mdhr digest` prints it: only a folder of these very files is opened.
+            trust: 'code' runs TorchScript and engines that were not made on this machine, which can do whatever you
+                can. ONNX and weights are data, and need no trust.
 
         Raises:
-            ModelFolderError: the folder is missing, incomplete or not what its manifest says.
+            ModelFolderError: the folder is missing, incomplete, not what its manifest says, or not that of `digest`.
             BackendError: the backend or device cannot run here.
             ConfigError: an unknown mode, code or ring_dtype, or a threshold outside [0, 1] or of an AU that is off.
         """
-        model_folder = ModelFolder.open(folder)
+        model_folder = ModelFolder.open(folder, digest, trust)
         options = SessionOptions(device, threads, precision)
 
         def opener(wanted: Mode) -> Opened:

@@ -3,19 +3,50 @@
 from __future__ import annotations
 
 import importlib
+import logging
+import unicodedata
 import warnings
 from types import ModuleType
 from typing import Any
 
 
+def plain(text: object) -> str:
+    """A name or a message as it may be shown: one line, with nothing that a terminal would act on.
+
+    What does not print (escapes, line ends, marks that change the direction of text, bytes that are no text) is written
+    out, as '\\x1b'. Every name and text that came from outside passes through here before it is shown.
+    """
+    shown = (one if one.isprintable() or unicodedata.category(one) == "Zs" else _written_out(one) for one in str(text))
+    return "".join(shown)
+
+
+def _written_out(letter: str) -> str:
+    return letter.encode("unicode_escape", errors="surrogatepass").decode("ascii")
+
+
+class _PlainRecords(logging.Filter):
+    """What is logged, as it may be shown."""
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        record.msg, record.args = plain(record.getMessage()), None
+        return True
+
+
+for _name in ("mdhr_sdk", "mdhr_sdk.tensorrt"):
+    logging.getLogger(_name).addFilter(_PlainRecords())
+
+
 class MDHRError(Exception):
-    """Base of every error this package raises on purpose. The command line shows it as one line.
+    """Base of every error this package raises on purpose. Its message is one line that can be shown anywhere.
 
     Attributes:
         results: for an error that ended `AUDetector.predict` halfway, the `Results` of the frames before it.
     """
 
     results: Any = None
+
+    def __init__(self, *arguments: Any) -> None:
+        super().__init__(*(plain(one) if isinstance(one, str) else one for one in arguments))
 
     def __reduce__(self) -> tuple[Any, ...]:
         # Exception's own would call `__init__` with the message alone, which not every kind of error takes.

@@ -50,6 +50,13 @@ def no_cuts() -> Iterator[None]:
         yield
 
 
+@pytest.fixture(scope="session", autouse=True)
+def config_folder(tmp_path_factory: pytest.TempPathFactory) -> None:
+    """The key that signs exported code, one for all of pytest's processes, and not the user's."""
+    root = tmp_path_factory.getbasetemp()
+    os.environ["MDHR_CONFIG_DIR"] = str((root.parent if "PYTEST_XDIST_WORKER" in os.environ else root) / "config")
+
+
 @pytest.fixture(scope="session")
 def demo_path() -> Path:
     """320 x 320, 25 fps, 310 frames, one face throughout."""

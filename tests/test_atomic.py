@@ -16,6 +16,7 @@ import pytest
 from mdhr_sdk.atomic import LOCK, PREFIX, locked
 from mdhr_sdk.aus import label_set
 from mdhr_sdk.errors import ModelFolderError
+from mdhr_sdk.modelfolder import inside
 from mdhr_sdk.modelfolder.config import FolderConfig, ModelConfig
 from mdhr_sdk.modelfolder.folder import ModelFolder
 from mdhr_sdk.modelfolder.manifest import AGAIN_S
@@ -47,14 +48,14 @@ folder = ModelFolder.open(sys.argv[1])
 WRITES_ONE = (
     KILLED
     + """
-with folder.writing("graph.onnx", {"by": "the killed"}) as path:
+with folder.writing("graph.safetensors", {"by": "the killed"}) as path:
     path.write_bytes(b"new")
 """
 )
 COPIES = KILLED + "folder.copy(sys.argv[3])"
 
 
-def put(folder: ModelFolder, content: bytes, name: str = "graph.onnx", by: str = "me") -> None:
+def put(folder: ModelFolder, content: bytes, name: str = "graph.safetensors", by: str = "me") -> None:
     with folder.writing(name, {"by": by}) as path:
         path.write_bytes(content)
 
@@ -90,7 +91,7 @@ def killed(code: str, folder: ModelFolder, *words: str | Path) -> None:
     assert subprocess.run([sys.executable, "-c", code, folder.path, *words], check=False).returncode == 9
 
 
-@pytest.mark.parametrize("name", ["graph.onnx", ".manifest.json.part"])
+@pytest.mark.parametrize("name", ["graph.safetensors", ".manifest.json.part"])
 @pytest.mark.parametrize("first", [True, False])
 def test_a_writer_that_was_killed_between_file_and_manifest_is_made_good(
     folder: ModelFolder, name: str, first: bool
@@ -98,13 +99,13 @@ def test_a_writer_that_was_killed_between_file_and_manifest_is_made_good(
     if not first:
         put(folder, b"old", by="another")
     killed(WRITES_ONE, folder, name)
-    if name == "graph.onnx" and first:
-        with pytest.raises(ModelFolderError, match=r"no graph\.onnx"):
-            folder.read("graph.onnx")
+    if name == "graph.safetensors" and first:
+        with pytest.raises(ModelFolderError, match=r"no graph\.safetensors"):
+            folder.read("graph.safetensors")
     else:
-        moved = name != "graph.onnx"
-        assert folder.read("graph.onnx") == (b"new" if moved else b"old")
-        assert folder.manifest["graph.onnx"]["by"] == ("the killed" if moved else "another")
+        moved = name != "graph.safetensors"
+        assert folder.read("graph.safetensors") == (b"new" if moved else b"old")
+        assert folder.manifest["graph.safetensors"]["by"] == ("the killed" if moved else "another")
     put(folder, b"other", "other.bin")
     assert left_behind(folder) == [] and folder.read("other.bin") == b"other"
 
@@ -115,9 +116,9 @@ def test_a_writer_that_was_killed_between_file_and_manifest_is_made_good(
 )
 def test_whoever_writes_next_makes_it_good_first(folder: ModelFolder, change: Callable[[ModelFolder], None]) -> None:
     killed(WRITES_ONE, folder, ".manifest.json.part")
-    assert "graph.onnx" not in folder.manifest
+    assert "graph.safetensors" not in folder.manifest
     change(folder)
-    assert folder.manifest["graph.onnx"]["by"] == "the killed" and folder.read("graph.onnx") == b"new"
+    assert folder.manifest["graph.safetensors"]["by"] == "the killed" and folder.read("graph.safetensors") == b"new"
 
 
 def test_half_a_manifest_is_left_alone(folder: ModelFolder) -> None:
@@ -140,29 +141,29 @@ def test_a_copy_that_was_killed_leaves_nothing_for_long(folder: ModelFolder, tmp
 
 def test_a_copy_vouches_for_the_files_that_it_holds(folder: ModelFolder, monkeypatch: pytest.MonkeyPatch) -> None:
     """While the files are copied, another process notes something and adds a file, or would like to."""
-    read_bytes, threads = Path.read_bytes, list[threading.Thread]()
+    read, threads = inside.read, list[threading.Thread]()
 
-    def read_late(path: Path) -> bytes:
-        if path.parent == folder.path and not threads:
+    def read_late(place: Path, name: str, size: int | None = None) -> bytes:
+        if not threads:
             threads.append(threading.Thread(target=put, args=(folder, b"graph")))
             threads[0].start()
             threads[0].join(0.3)
-        return read_bytes(path)
+        return read(place, name, size)
 
     with monkeypatch.context() as during:
-        during.setattr(Path, "read_bytes", read_late)
+        during.setattr(inside, "read", read_late)
         made = folder.copy(folder.path.with_name("copy"))
     threads[0].join(30)
-    assert list(made.manifest) == ["config.json"] and not made.has("graph.onnx")
-    assert folder.read("graph.onnx") == b"graph"
+    assert list(made.manifest) == ["config.json"] and not made.has("graph.safetensors")
+    assert folder.read("graph.safetensors") == b"graph"
 
 
 def test_the_same_file_can_be_written_by_two_at_once_and_the_last_one_counts(folder: ModelFolder) -> None:
-    with folder.writing("graph.onnx", {}) as first:
+    with folder.writing("graph.safetensors", {}) as first:
         first.write_bytes(b"first")
         put(ModelFolder.open(folder.path), b"second")
-        assert folder.read("graph.onnx") == b"second" and first.read_bytes() == b"first"
-    assert folder.read("graph.onnx") == b"first"
+        assert folder.read("graph.safetensors") == b"second" and first.read_bytes() == b"first"
+    assert folder.read("graph.safetensors") == b"first"
 
 
 def test_a_lock_that_is_held_is_waited_for_and_then_an_error(folder: ModelFolder) -> None:
@@ -179,8 +180,8 @@ def test_a_folder_that_cannot_be_written_is_read_without_a_lock(folder: ModelFol
     put(folder, b"graph")
     folder.path.chmod(0o500)
     try:
-        assert ModelFolder.open(folder.path).read("graph.onnx") == b"graph"
-        with pytest.raises(ModelFolderError, match="cannot be written: "), folder.writing("graph.onnx", {}):
+        assert ModelFolder.open(folder.path).read("graph.safetensors") == b"graph"
+        with pytest.raises(ModelFolderError, match="cannot be written: "), folder.writing("graph.safetensors", {}):
             pass
     finally:
         folder.path.chmod(0o700)
@@ -190,29 +191,30 @@ def test_a_folder_that_cannot_be_written_is_read_without_a_lock(folder: ModelFol
 def test_a_file_that_is_replaced_while_it_is_read_is_read_again(
     folder: ModelFolder, monkeypatch: pytest.MonkeyPatch, damaged: bool
 ) -> None:
-    read_bytes = Path.read_bytes
+    read = inside.read
 
-    def read_late(path: Path) -> bytes:
-        monkeypatch.setattr(Path, "read_bytes", read_bytes)
-        if damaged:
-            path.write_bytes(b"damaged")
-        else:
-            put(folder, b"new")
-        return read_bytes(path)
+    def read_late(place: Path, name: str, size: int | None = None) -> bytes:
+        if name == "graph.safetensors":  # the manifest was read
+            monkeypatch.setattr(inside, "read", read)
+            if damaged:
+                (place / name).write_bytes(b"damaged")
+            else:
+                put(folder, b"new")
+        return read(place, name, size)
 
     put(folder, b"old")
-    monkeypatch.setattr(Path, "read_bytes", read_late)
+    monkeypatch.setattr(inside, "read", read_late)
     if damaged:
         with pytest.raises(ModelFolderError, match="SHA-256"):
-            folder.read("graph.onnx")
+            folder.read("graph.safetensors")
     else:
-        assert folder.read("graph.onnx") == b"new"
+        assert folder.read("graph.safetensors") == b"new"
 
 
 def test_reading_takes_no_lock(folder: ModelFolder) -> None:
     put(folder, b"graph")
     (folder.path / LOCK).unlink()
-    assert ModelFolder.open(folder.path).read("graph.onnx") == b"graph" and folder.manifest
+    assert ModelFolder.open(folder.path).read("graph.safetensors") == b"graph" and folder.manifest
     assert not (folder.path / LOCK).exists()
 
 
@@ -251,14 +253,14 @@ def test_a_reader_of_a_folder_that_cannot_be_locked_looks_again(folder: ModelFol
         raise PermissionError(errno.EROFS, "Read-only file system")
 
     put(folder, b"first")
-    graph, waits = folder.path / "graph.onnx", []
+    graph, waits = folder.path / "graph.safetensors", []
     monkeypatch.setattr("mdhr_sdk.modelfolder.manifest.locked", locked)
     graph.write_bytes(b"other")
     monkeypatch.setattr(
         "mdhr_sdk.modelfolder.manifest.time.sleep", lambda s: (waits.append(s), graph.write_bytes(b"first"))
     )
-    assert folder.read("graph.onnx") == b"first" and waits == [AGAIN_S]
+    assert folder.read("graph.safetensors") == b"first" and waits == [AGAIN_S]
     monkeypatch.setattr("mdhr_sdk.modelfolder.manifest.time.sleep", waits.append)
     graph.write_bytes(b"other")
-    with pytest.raises(ModelFolderError, match=r"graph\.onnx' has other bytes"):
-        folder.read("graph.onnx")
+    with pytest.raises(ModelFolderError, match=r"graph\.safetensors' has other bytes"):
+        folder.read("graph.safetensors")

@@ -1,16 +1,58 @@
-"""`require`: an extra that is missing is named, anything else that fails shows as it is."""
+"""Errors are plain lines; `require` names an extra that is missing, and anything else that fails shows as it is."""
 
 from __future__ import annotations
 
+import logging
 import sys
 from pathlib import Path
 
 import pytest
+from rich.table import Table
 
-from mdhr_sdk.errors import MDHRError, MissingDependencyError, TruncatedSourceError, import_cv2, number_of, require
+from mdhr_sdk.cli.parts.options import Console, say
+from mdhr_sdk.errors import (
+    MDHRError,
+    MissingDependencyError,
+    TruncatedSourceError,
+    import_cv2,
+    number_of,
+    plain,
+    require,
+)
 from processes import run_python
 
 NO_GL = "libGL.so.1: cannot open shared object file: No such file or directory"
+
+
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [
+        ("Zoë 日本 \u00a0x", "Zoë 日本 \u00a0x"),
+        ("\x1b[2J\x1b]0;owned\x07", r"\x1b[2J\x1b]0;owned\x07"),
+        ("a\nb\tc\r", r"a\nb\tc\r"),
+        ("\u202egnp.exe", r"\u202egnp.exe"),
+        ("\udcff\x9b\x7f", r"\udcff\x9b\x7f"),
+    ],
+)
+def test_what_is_shown_is_one_plain_line(text: str, shown: str, caplog: pytest.LogCaptureFixture) -> None:
+    assert plain(text) == shown and shown.isprintable() | ("\u00a0" in shown)
+    assert str(MDHRError(text)) == shown
+    for name in ("mdhr_sdk", "mdhr_sdk.tensorrt"):
+        logging.getLogger(name).warning("of %s", text)
+    assert [record.getMessage() for record in caplog.records] == [f"of {shown}"] * 2
+
+
+def test_commands_show_plain_lines(capsys: pytest.CaptureFixture[str]) -> None:
+    say("one \x1b[2J\ntwo")
+    table = Table("\x1b]0;owned\x07")
+    table.add_row("[red]\x1b[31mred")
+    Console(markup=False, width=60).print(table)
+    shown = capsys.readouterr().out
+    assert r"one \x1b[2J" in shown and r"\x1b]0;owned" in shown and r"[red]\x1b" in shown
+    assert all(letter.isprintable() or letter == "\n" for letter in shown)
+    coloured = Console(force_terminal=True, width=60)
+    coloured.print("x", style="bold red")
+    assert "\x1b[" in capsys.readouterr().out, "its own colours stay"
 
 
 @pytest.fixture

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import stat
 import subprocess
 import sys
@@ -11,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from mdhr_sdk.atomic import LOCK, NAME_BYTES, PREFIX, RESULTS, incomplete, scratch, sweep, whole, write_whole
+from mdhr_sdk.atomic import LOCK, NAME_BYTES, PREFIX, RESULTS, incomplete, locked, scratch, sweep, whole, write_whole
 from mdhr_sdk.errors import DataError, OutputError
 from processes import started
 
@@ -127,6 +128,42 @@ def test_what_is_not_ours_stays(tmp_path: Path) -> None:
     (tmp_path / f"{PREFIX}locklink" / LOCK).symlink_to(other / "file")
     before = sorted(tmp_path.rglob("*"))
     assert sweep(tmp_path, below=True) == [] and sorted(tmp_path.rglob("*")) == before
+
+
+def test_a_copy_of_a_killed_writers_place_is_not_ours(
+    tmp_path: Path, writer: tuple[subprocess.Popen[str], Path]
+) -> None:
+    """As in a folder that was downloaded: only the file system itself can say what was made here."""
+    process, place = writer
+    process.kill()
+    process.wait()
+    copied = tmp_path / "other" / place.name
+    shutil.copytree(place, copied)
+    assert sweep(copied.parent) == [] and (copied / "a.csv").read_text() == "half"
+    sweep(tmp_path)
+    assert not place.exists()
+
+
+@pytest.mark.parametrize("kind", ["link", "pipe", "folder"])
+def test_a_lock_that_is_no_plain_file_is_refused(tmp_path: Path, kind: str) -> None:
+    lock, other = tmp_path / LOCK, tmp_path / "mine"
+    other.write_text("mine")
+    if kind == "link":
+        lock.symlink_to(other)
+    elif kind == "pipe":
+        os.mkfifo(lock)
+    else:
+        lock.mkdir()
+    with pytest.raises(OSError, match=r"'\.lock' in it is no plain file; remove that"), locked(tmp_path):
+        pass
+    assert other.read_text() == "mine"
+
+
+def test_a_lock_with_another_name_is_not_written_to(tmp_path: Path) -> None:
+    (tmp_path / "mine").write_text("mine")
+    os.link(tmp_path / "mine", tmp_path / LOCK)
+    with locked(tmp_path):
+        assert (tmp_path / "mine").read_text() == "mine"
 
 
 def test_an_empty_place_is_of_one_that_was_killed_before_it_began(tmp_path: Path) -> None:

@@ -8,12 +8,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Optional
 
 import typer
-from rich.console import Console
 from rich.table import Table
 
 from ..atomic import write_whole
 from ..errors import ConfigError, OutputError
-from .parts.options import command_app
+from .parts.options import Console, command_app
 from .parts.progress import interruptible
 from .train import all_folds, check_folds, defined, require_training, sorted_words, tell
 

@@ -17,13 +17,14 @@ from typer.core import TyperGroup
 from .. import __version__
 from ..errors import MDHRError
 from ..modelfolder.bundled import ModelNameWarning
-from .parts.options import BAD_INPUT, command_app, complain
+from .parts.options import BAD_INPUT, command_app, complain, say
 
 # Each is a file of this folder; the text is the first line of its own help.
 COMMANDS = {
     "detect": "Read videos or images into tables, timelines and overlays.",
     "init": "Make a model folder, untrained or from a checkpoint.",
     "copy": "Copy a model, for example the bundled one, to export it or build engines.",
+    "digest": "Print the digest that pins a model folder, once every file is proved to be the manifest's.",
     "average": "Take the mean of two models' weights.",
     "prepare": "Turn a data set into aligned crops and the lists of its folds.",
     "export": "Write graphs into a model folder.",
@@ -61,7 +62,7 @@ def version(
 ) -> None:
     """Facial action units from video, with MDHR."""
     if version:
-        typer.echo(f"mdhr_sdk {__version__}")
+        say(f"mdhr_sdk {__version__}")
         raise typer.Exit
 
 

@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from ..modelfolder.folder import ModelFolder
-from .parts.options import MODEL, command_app
+from .parts.options import MODEL, command_app, say
 from .train import require_training
 
 app = command_app()
@@ -31,6 +31,4 @@ def average(
     half: Annotated[bool, typer.Option("--half", help="Store matrices in fp16.")] = False,
 ) -> None:
     """Take the mean of two models' weights."""
-    typer.echo(
-        f"{run_average(first, second, out, share, half).path}: {1 - share:.2g} of {first}, {share:.2g} of {second}"
-    )
+    say(f"{run_average(first, second, out, share, half).path}: {1 - share:.2g} of {first}, {share:.2g} of {second}")

@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from ..modelfolder.folder import ModelFolder
-from .parts.options import MODEL, command_app
+from .parts.options import MODEL, command_app, say
 
 app = command_app()
 
@@ -19,4 +19,4 @@ def copy(
     folder: Annotated[Path, typer.Argument(help="New folder for the copy.")],
 ) -> None:
     """Copy a model, for example the bundled one, to export it or build engines."""
-    typer.echo(f"{ModelFolder.open(model).copy(folder).path}: a copy of {model}")
+    say(f"{ModelFolder.open(model).copy(folder).path}: a copy of {model}")

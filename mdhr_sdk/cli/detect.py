@@ -13,7 +13,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Optional
 
 import typer
-from rich.console import Console
 
 from ..detector import AUDetector
 from ..errors import ConfigError, MDHRError, OutputError, number_of
@@ -27,7 +26,7 @@ from ..pipeline.run import in_turn
 from ..vision import Source, list_sources
 from ..vision.sources.resolve import matching
 from .parts.interrupt import Interrupt
-from .parts.options import BAD_INPUT, MODEL, command_app, complain
+from .parts.options import BAD_INPUT, MODEL, TRUST, Console, command_app, complain, say, trust
 from .parts.progress import progress_bar, usable_cores
 from .parts.summary import Outcome, report
 from .parts.writer import SourceWriter
@@ -255,6 +254,10 @@ def detect(
         ),
     ] = None,
     all_aus: Annotated[bool, typer.Option("--all-aus", help="Report AUs of reliability tier C too.")] = False,
+    digest: Annotated[
+        Optional[str], typer.Option(help="Take only the model folder of this digest; see mdhr digest.")
+    ] = None,
+    trust_code: Annotated[bool, typer.Option("--trust-code", help=TRUST)] = False,
 ) -> None:
     """Read videos or images into tables, timelines and overlays.
 
@@ -278,9 +281,11 @@ def detect(
         face_model=face_model,
         all_aus=all_aus,
         ring_dtype=ring_dtype or "float32",
+        digest=digest,
+        trust=trust(trust_code),
     ) as detector:
         if model is None:
-            typer.echo(f"no --model given: taking '{DEFAULT}', which comes with mdhr_sdk")
+            say(f"no --model given: taking '{DEFAULT}', which comes with mdhr_sdk")
         failed = run_detect(
             detector, sources, out, Files(overlay, codec, timeline), lookahead=lookahead, calibrate_neutral_s=neutral_s
         )

@@ -8,7 +8,6 @@ from importlib import metadata
 from typing import Annotated, Optional
 
 import typer
-from rich.console import Console
 from rich.table import Table
 
 from .. import __version__
@@ -19,7 +18,7 @@ from ..ops import extension_status
 from ..runtime import BACKENDS, open_session
 from ..runtime.cuda.devices import cuda_device, cuda_device_count
 from ..runtime.stream.stream_graphs import StreamGraphs
-from .parts.options import MODEL, command_app
+from .parts.options import MODEL, TRUST, Console, command_app, trust
 
 PACKAGES = {  # distributions -> purpose; the first that is installed counts
     ("opencv-contrib-python", "opencv-contrib-python-headless", "opencv-python", "opencv-python-headless"): "pictures",
@@ -82,9 +81,10 @@ def _version(name: str) -> str | None:
 @app.command()
 def doctor(
     model: Annotated[Optional[str], typer.Argument(help=f"{MODEL}: shows what can run it here.")] = None,
+    trust_code: Annotated[bool, typer.Option("--trust-code", help=TRUST)] = False,
 ) -> None:
     """Show kernels, CUDA devices and backends of this installation, and what can run a model."""
-    folder = None if model is None else ModelFolder.open(model)
+    folder = None if model is None else ModelFolder.open(model, trust=trust(trust_code))
     console, table = Console(markup=False), Table("part", "state", title="mdhr doctor", title_justify="left")
     for part, state in _installation():
         table.add_row(part, state)

@@ -9,14 +9,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Optional, cast
 
 import typer
-from rich.console import Console
 from rich.table import Table
 
 from ..atomic import write_whole
 from ..errors import ConfigError
 from ..modelfolder.bundled import BUNDLED
 from ..modelfolder.folder import ModelFolder
-from .parts.options import MODEL, command_app
+from .parts.options import MODEL, Console, command_app
 from .train import defined, require_training, sorted_words
 
 if TYPE_CHECKING:

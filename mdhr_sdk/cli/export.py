@@ -9,7 +9,7 @@ from typing import Annotated, Literal, Optional
 import typer
 
 from ..errors import require
-from .parts.options import MODEL, command_app
+from .parts.options import MODEL, command_app, say
 
 app = command_app()
 
@@ -70,4 +70,4 @@ def export(
     else:
         lines = run_export(model, format, graph or [], precision, calibrate)
     for line in lines:
-        typer.echo(line)
+        say(line)

@@ -15,7 +15,7 @@ from ..atomic import whole
 from ..errors import ConfigError, SourceError
 from ..modelfolder.config import Preprocessing
 from ..modelfolder.folder import ModelFolder
-from .parts.options import MODEL, command_app
+from .parts.options import MODEL, command_app, say
 from .train import require_training, sorted_words
 
 if TYPE_CHECKING:
@@ -95,4 +95,4 @@ def figures(
     for name, figure in drawn.items():
         with whole(out / f"{name}.png") as part:
             figure.savefig(part)
-        typer.echo(out / f"{name}.png")
+        say(out / f"{name}.png")

@@ -16,7 +16,7 @@ from ..modelfolder.config import Preprocessing
 from ..modelfolder.folder import ModelFolder, sha256
 from ..pipeline.crops import CropFinder
 from ..vision import FaceMesher, list_sources, prepare
-from .parts.options import command_app
+from .parts.options import command_app, say
 
 CLIP_FRAMES = 16
 app = command_app()
@@ -36,12 +36,14 @@ def make_folder(
     import torch
 
     from ..model import build_mdhr, calibrate, load_released_checkpoint, save_model
+    from ..model.released import read_checkpoint
 
+    tensors = None if checkpoint is None else read_checkpoint(checkpoint)  # before the model, which takes a while
     torch.manual_seed(seed)
     model = build_mdhr(label_set, backbone, pretrained and checkpoint is None, k)
     licence = ""
     if checkpoint is not None:
-        load_released_checkpoint(model, checkpoint)
+        load_released_checkpoint(model, checkpoint, tensors)
         provenance = f"released checkpoint {checkpoint.name}, SHA-256 {sha256(checkpoint)}"
         licence = "that of the checkpoint; BP4D and DISFA are licensed for research"
     else:
@@ -84,4 +86,4 @@ def init(
     """Make a model folder, untrained or from a checkpoint."""
     made, parameters = make_folder(folder, label_set, backbone, k, seed, pretrained, checkpoint)
     note = "" if made.config.trained else " Untrained: its scores mean nothing."
-    typer.echo(f"{made.path}: {label_set} {backbone}, {parameters:,} parameters.{note}")
+    say(f"{made.path}: {label_set} {backbone}, {parameters:,} parameters.{note}")

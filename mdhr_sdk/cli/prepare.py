@@ -6,12 +6,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Optional
 
 import typer
-from rich.console import Console
 from rich.table import Table
 
 from ..errors import check_imaging, number_of
 from ..vision import DEFAULT_TEMPLATE
-from .parts.options import command_app
+from .parts.options import Console, command_app
 from .parts.progress import counted, interruptible, usable_cores
 
 if TYPE_CHECKING:

@@ -8,7 +8,7 @@ from typing import Annotated, Optional
 
 import typer
 
-from .parts.options import command_app
+from .parts.options import command_app, say
 
 app = command_app(no_args_is_help=True, help="Render labelled faces to train on (extra: synthetic).")
 
@@ -25,7 +25,7 @@ def pack(
     from ..synthetic.pack import pack as pack_kit
 
     counts = pack_kit(clone, out)
-    typer.echo(f"{out}: " + ", ".join(f"{count:,} {what}" for what, count in counts.items()))
+    say(f"{out}: " + ", ".join(f"{count:,} {what}" for what, count in counts.items()))
 
 
 @app.command()
@@ -62,10 +62,10 @@ def make(
         made = make_dataset(facekit, out, options, moved)
     share, took_s = 100 * made.found / made.frames, time.monotonic() - start_s
     made_of = f"{number_of(made.frames, 'frame')} of {number_of(sum(made.persons), 'person', 'people')}"
-    typer.echo(f"{made_of}; FaceMesh found {share:.2f} % of the faces")
+    say(f"{made_of}; FaceMesh found {share:.2f} % of the faces")
     if made.new:
         rate = f"{made.new / took_s:.1f} frames/s with {number_of(options.workers, 'worker')}"
-        typer.echo(f"{made.new:,} of them in {took_s:.0f} s, {rate}")
+        say(f"{made.new:,} of them in {took_s:.0f} s, {rate}")
     half = "training" if persons else "test"
-    typer.echo(f"share of {half} frames: " + ", ".join(f"{au} {100 * rate:.0f} %" for au, rate in made.rates.items()))
-    typer.echo(f"wrote {out / 'dataset.yaml'}, {out / 'list'}, {out / 'truth.csv'} and {out / 'sheet.jpg'}")
+    say(f"share of {half} frames: " + ", ".join(f"{au} {100 * rate:.0f} %" for au, rate in made.rates.items()))
+    say(f"wrote {out / 'dataset.yaml'}, {out / 'list'}, {out / 'truth.csv'} and {out / 'sheet.jpg'}")

@@ -8,10 +8,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Optional
 
 import typer
-from rich.console import Console
 
 from ..errors import ConfigError, check_imaging, require
-from .parts.options import command_app
+from .parts.options import Console, command_app
 from .parts.progress import interruptible
 
 if TYPE_CHECKING:

@@ -7,12 +7,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Optional
 
 import typer
-from rich.console import Console
 from rich.table import Table
 
 from ..errors import BackendError, ExportError, ModelFolderError
-from ..modelfolder.folder import WEIGHTS
-from .parts.options import MODEL, command_app
+from ..modelfolder.folder import WEIGHTS, Trust
+from .parts.options import MODEL, TRUST, Console, command_app, trust
 
 if TYPE_CHECKING:
     from ..deploy import Broken, ParityReport
@@ -23,7 +22,7 @@ COLUMNS = ("mean |Δscore|", "max", "flips", "region flips", "others, relative",
 app = command_app()
 
 
-def run_verify(model: str | Path, on: str | None, backends: Sequence[str]) -> None:
+def run_verify(model: str | Path, on: str | None, backends: Sequence[str], code: Trust | None = None) -> None:
     """Compare all graphs and print a table, also of what is done if the run stops early.
 
     Raises:
@@ -36,7 +35,7 @@ def run_verify(model: str | Path, on: str | None, backends: Sequence[str]) -> No
     found: dict[str, Outcome] = {}
     unnoted = ""
     try:
-        for name, outcome in verify(model, on, backends):
+        for name, outcome in verify(model, on, backends, code):
             found[name] = outcome
     except ModelFolderError as error:
         if not found:
@@ -113,9 +112,10 @@ def verify(
         Optional[list[str]],
         typer.Option(help="Only in this backend; may be given again. All that 'auto' considers if not given."),
     ] = None,
+    trust_code: Annotated[bool, typer.Option("--trust-code", help=TRUST)] = False,
 ) -> None:
     """Compare a folder's exported graphs with its weights, in every backend that runs them here.
 
     Without PyTorch, they are compared with its fp32 ONNX graphs that were compared with the weights elsewhere.
     """
-    run_verify(model, on, backend or [])
+    run_verify(model, on, backend or [], trust(trust_code))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import zipfile
 from collections.abc import Mapping
 from pathlib import Path
 from typing import NamedTuple
@@ -83,10 +84,7 @@ def read_checkpoint(path: str | Path) -> dict[str, Tensor]:
         CheckpointError: no such file, too large, or anything but named tensors in it.
     """
     path = Path(path)
-    if not path.is_file():
-        raise CheckpointError(f"checkpoint '{path}' does not exist")
-    if path.stat().st_size > MAX_BYTES:
-        raise CheckpointError(f"checkpoint '{path}' is larger than {MAX_BYTES >> 30} GiB: not a released MDHR file")
+    check_archive(path)
     try:
         content = torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:  # torch raises many kinds for foreign bytes
@@ -106,8 +104,38 @@ def read_checkpoint(path: str | Path) -> dict[str, Tensor]:
     return tensors
 
 
-def load_released_checkpoint(model: MDHR, path: str | Path) -> None:
+def check_archive(path: Path) -> None:
+    """Check a `.pth` file before anything of it is unpacked: as torch.save writes it, no more comes out than is in it.
+
+    Raises:
+        CheckpointError: no such file, too large, or an archive whose parts are compressed or overlap.
+    """
+    if not path.is_file():
+        what = "is no file" if path.exists() else "does not exist"
+        raise CheckpointError(f"checkpoint '{path}' {what}")
+    size = path.stat().st_size
+    if size > MAX_BYTES:
+        raise CheckpointError(f"checkpoint '{path}' is larger than {MAX_BYTES >> 30} GiB: not a released MDHR file")
+    if not zipfile.is_zipfile(path):  # the form before PyTorch 1.6
+        return
+    try:
+        with zipfile.ZipFile(path) as archive:
+            parts = archive.infolist()
+    except (OSError, ValueError, NotImplementedError, zipfile.BadZipFile) as error:
+        raise CheckpointError(f"checkpoint '{path}' is damaged: {error}; get it anew") from None
+    packed = any(part.compress_type != zipfile.ZIP_STORED for part in parts)
+    if packed or sum(part.file_size for part in parts) > size or len({part.filename for part in parts}) < len(parts):
+        raise CheckpointError(
+            f"checkpoint '{path}' would unpack to more than it is: torch.save compresses nothing and names every part "
+            "once; save the state dict anew"
+        )
+
+
+def load_released_checkpoint(model: MDHR, path: str | Path, tensors: Mapping[str, Tensor] | None = None) -> None:
     """Load a `.pth` of the released code into `model`, strictly.
+
+    Args:
+        tensors: what `read_checkpoint(path)` gave, if it was read already.
 
     Keys may be prefixed with 'module.' and stand under 'state_dict'; buffers that the model derives itself
     (`relative_position_index`, `attn_mask`, `num_batches_tracked`) may be there or not.
@@ -116,7 +144,7 @@ def load_released_checkpoint(model: MDHR, path: str | Path) -> None:
         CheckpointError: any key is missing, unexpected or misshapen. The message names every one, and the model
             is left as it was.
     """
-    tensors = read_checkpoint(path)
+    tensors = read_checkpoint(path) if tensors is None else tensors
     parts = released_parts(model)
     expected = {part.key: part.shape for group in parts.values() for part in group}
     found = {key: tensor.shape for key, tensor in tensors.items() if not _is_derived(key, expected)}

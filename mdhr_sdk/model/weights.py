@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import timm
@@ -11,10 +11,10 @@ import torch
 from safetensors import SafetensorError
 from safetensors.torch import load, save_file
 
-from ..atomic import scratch
 from ..errors import ModelFolderError
-from ..modelfolder.config import FolderConfig, Preprocessing
+from ..modelfolder.config import FolderConfig, ModelConfig, Preprocessing
 from ..modelfolder.folder import WEIGHTS, ModelFolder
+from ..modelfolder.making import new_folder
 from .keys import check_fit
 from .mdhr import MDHR
 
@@ -53,34 +53,9 @@ def save_model(
         provenance=provenance,
         licence=licence,
     )
-    return _save_whole(model, Path(folder), config, half)
-
-
-def _save_whole(model: MDHR, folder: Path, config: FolderConfig, half: bool) -> ModelFolder:
-    ModelFolder.check_free(folder)
-    folder = folder.resolve()
-    # A new folder appears whole, under its name; an empty one of the user's is filled, and emptied if that fails.
-    try:
-        if folder.exists():
-            _fill(folder, model, config, half)
-        else:
-            folder.parent.mkdir(parents=True, exist_ok=True)
-            with scratch(folder.parent) as own:
-                building = own / folder.name
-                _write(ModelFolder.create(building, config), model, half)
-                building.replace(folder)
-    except OSError as error:
-        raise ModelFolderError(f"model folder '{folder}' cannot be made: {error.strerror or error}") from None
-    return ModelFolder(folder, config)
-
-
-def _fill(folder: Path, model: MDHR, config: FolderConfig, half: bool) -> None:
-    try:
-        _write(ModelFolder.create(folder, config), model, half)
-    except BaseException:
-        for path in folder.glob("*"):
-            path.unlink()
-        raise
+    with new_folder(folder) as building:
+        _write(ModelFolder.create(building, config), model, half)
+    return ModelFolder(Path(folder).resolve(), config)
 
 
 def _write(target: ModelFolder, model: MDHR, half: bool) -> None:
@@ -122,8 +97,28 @@ def load_with_digest(source: ModelFolder) -> tuple[MDHR, str]:
         tensors = load(content)
     except SafetensorError as error:
         raise ModelFolderError(f"'{path}' is not a safetensors file: {error}") from None
-    model = MDHR(source.config.model)
-    needed = {key: tensor.shape for key, tensor in model.state_dict().items()}
-    check_fit(f"'{path}'", source.config.model, {key: tensor.shape for key, tensor in tensors.items()}, needed)
+    config = source.config.model
+    shapes = _shapes_of(config)
+    needed = {key: tensor.shape for key, tensor in shapes.state_dict().items()}
+    check_fit(f"'{path}'", config, {key: tensor.shape for key, tensor in tensors.items()}, needed)
+    _check_numbers(path, tensors, shapes)
+    model = MDHR(config)
     model.load_state_dict(tensors)
     return model.eval(), hashlib.sha256(content).hexdigest()
+
+
+def _shapes_of(config: ModelConfig) -> MDHR:
+    """The model without memory for its weights: what a configuration asks for may be far larger than the file."""
+    try:
+        with torch.device("meta"):
+            return MDHR(config)
+    except (RuntimeError, NotImplementedError):  # a backbone that computes something while it is made
+        return MDHR(config)
+
+
+def _check_numbers(path: Path, tensors: Mapping[str, torch.Tensor], model: MDHR) -> None:
+    """Weights are real numbers, and only counters are whole ones."""
+    for key, own in model.state_dict().items():
+        if own.is_floating_point() != tensors[key].is_floating_point() or tensors[key].is_complex():
+            kind = str(tensors[key].dtype).removeprefix("torch.")
+            raise ModelFolderError(f"'{path}' does not fit its config.json: {key} holds {kind}, and must hold floats")

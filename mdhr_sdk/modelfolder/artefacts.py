@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+from .entries import failed_on
 from .folder import ModelFolder
-from .manifest import failed_on
 
 # fp16 and int8 live in the graph that was exported; bf16 is how a CPU that has it computes an fp32 graph.
 PRECISIONS = ("fp32", "fp16", "bf16", "int8")
@@ -31,6 +31,8 @@ def no_artefact(folder: ModelFolder, name: str, remedy: str, entry: str = "parit
         return f"the manifest does not vouch for {name} ({remedy})"
     if not folder.has(name):
         return f"the folder has no {name} ({remedy})"
+    if reason := folder.untrusted(name):
+        return f"{reason} ({remedy})"
     for kept in ("parity", entry):
         if failure := (folder.manifest.get(name, {}).get(kept) or {}).get("failure"):
             return f"{name} does not answer like the weights: {failure} ({_again(folder, name, kept)})"

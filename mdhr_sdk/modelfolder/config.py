@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import re
 from dataclasses import field
 from typing import Annotated, Literal, get_args
 
@@ -11,15 +12,24 @@ from pydantic import Field
 
 from ..aus import LabelSet, RegionLayout
 from ..errors import ConfigError
-from .strict import Number, Positive, Share, from_json, strict
+from .plain_json import parsed
+from .strict import Number, Share, from_json, strict
 
 Fusion = Literal["adaptive", "adaptive_paper", "sum", "concat"]
 Edges = Literal["cross_active", "cross_full", "full", "local"]
 Regions = Literal["released", "paper"]
 FORMAT = 1
 Tier = Literal["A", "B", "C"]
-Spread = Annotated[Number, Field(gt=0)]
+Shift = Annotated[Number, Field(ge=-1e3, le=1e3)]
+Spread = Annotated[Number, Field(gt=0, ge=1e-3, le=1e3)]
+Width = Annotated[int, Field(ge=1, le=8192)]  # of channels; the widest released one has 2,048
+Frames = Annotated[int, Field(ge=1, le=1024)]
 TRAINED_ON_LENGTH = 60  # it stands in a corner of pictures
+MOST_AUS = 64
+MOST_IN_A_GROUP = 16  # a region head tells apart 2 ** 16 combinations then
+MOST_PIXELS = 1 << 25  # of a clip: 400 MB of float32
+MOST_LETTERS, MOST_NAME = 10_000, 64
+NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._+-]{0,127}")  # neither a path nor an address
 
 
 @strict
@@ -51,8 +61,8 @@ class ModelConfig:
 
     label_set: LabelSet
     backbone: str = "resnet50"
-    k: Positive = 5
-    input_size_px: Annotated[int, Field(ge=64, multiple_of=32)] = 224
+    k: Frames = 5
+    input_size_px: Annotated[int, Field(ge=64, le=1024, multiple_of=32)] = 224
     mfd: bool = True
     scales: tuple[Annotated[int, Field(ge=1, le=4)], ...] = (1, 2, 3, 4)
     fusion: Fusion = "adaptive"
@@ -63,13 +73,16 @@ class ModelConfig:
     edges: Edges = "cross_active"
     temporal: bool = True
     region_loss_weight: Share = 0.01
-    projection_width: Positive | None = None
-    au_width: Positive = 512
-    weight_width: Positive = 16
+    projection_width: Width | None = None
+    au_width: Width = 512
+    weight_width: Width = 16
 
     def __post_init__(self) -> None:
         rising = bool(self.scales) and list(self.scales) == sorted(set(self.scales))
         _check(self, "scales", rising, "some of (1, 2, 3, 4) in rising order; mfd=False for none")
+        named = NAME.fullmatch(self.backbone) is not None
+        _check(self, "backbone", named, "'resnet50', 'swin_base' or a timm name: letters, digits, '._+-'")
+        _check_labels(self.label_set)
         if self.graph and self.edges == "cross_active" and not self.auxiliary:
             raise ConfigError(
                 "edges='cross_active' needs the region heads to say which AUs are active, but auxiliary=False; "
@@ -94,7 +107,7 @@ class Preprocessing:
 
     template: str = "mdhr-5pt-v1"
     size_px: int = 224
-    mean: tuple[Number, Number, Number] = (0.485, 0.456, 0.406)
+    mean: tuple[Shift, Shift, Shift] = (0.485, 0.456, 0.406)
     std: tuple[Spread, Spread, Spread] = (0.229, 0.224, 0.225)
 
 
@@ -116,7 +129,7 @@ class FolderConfig:
     """
 
     model: ModelConfig
-    clip_length: Positive = 16
+    clip_length: Frames = 16
     thresholds: tuple[Share, ...] = ()
     preprocessing: Preprocessing = field(default_factory=Preprocessing)
     trained: bool = False
@@ -134,6 +147,10 @@ class FolderConfig:
         _check(self, "thresholds", len(self.thresholds) == len(aus), f"{len(aus)} numbers in [0, 1], one an AU")
         rated = not self.reliability or len(self.reliability) == len(aus)
         _check(self, "reliability", rated, f"empty or {len(aus)} of {', '.join(get_args(Tier))}, one an AU")
+        pixels = self.clip_length * size * size
+        _check(self, "clip_length", pixels <= MOST_PIXELS, f"at most {MOST_PIXELS // size**2} for {size} px")
+        for name in ("provenance", "licence"):
+            _check(self, name, len(getattr(self, name)) <= MOST_LETTERS, f"at most {MOST_LETTERS:,} characters")
         line = len(self.trained_on) <= TRAINED_ON_LENGTH and self.trained_on.isprintable()
         _check(self, "trained_on", line, f"one line of at most {TRAINED_ON_LENGTH} characters")
         _check(self, "trained_on", self.trained or not self.trained_on, "empty for a model that is not trained")
@@ -155,11 +172,27 @@ class FolderConfig:
             ConfigError: the text is not such a configuration; the message names the field.
         """
         try:
-            return from_json(cls, text)
-        except ConfigError as error:
+            config = from_json(cls, text)
+            parsed(text.encode())  # what pydantic passes over: a key that stands there twice
+            return config
+        except (ConfigError, ValueError) as error:
             raise ConfigError(f"not a model configuration: {error}") from None
+
+
+def _check_labels(labels: LabelSet) -> None:
+    """Sizes and names of a label set: its groups decide how wide the region heads are, its names are printed."""
+    layouts = [layout for layout in (labels.layout, labels.paper_layout) if layout is not None]
+    groups = [group for layout in layouts for group in layout.groups]
+    if len(labels.aus) > MOST_AUS or len(groups) > 2 * MOST_AUS:
+        raise ConfigError(f"label_set must have at most {MOST_AUS} AUs; got {len(labels.aus)}")
+    if (widest := max((len(group.aus) for group in groups), default=0)) > MOST_IN_A_GROUP:
+        raise ConfigError(f"a region group must have at most {MOST_IN_A_GROUP} AUs; got {widest}")
+    for name in (labels.name, *(group.name for group in groups)):
+        if len(name) > MOST_NAME or not name.isprintable():
+            raise ConfigError(f"a name in label_set must be at most {MOST_NAME} letters; got {name[:200]!r}")
 
 
 def _check(config: object, name: str, ok: bool, expected: str) -> None:
     if not ok:
-        raise ConfigError(f"{name} must be {expected}; got {getattr(config, name)!r}")
+        came = repr(getattr(config, name))
+        raise ConfigError(f"{name} must be {expected}; got {came if len(came) <= 200 else came[:200] + '...'}")

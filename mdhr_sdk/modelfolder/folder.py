@@ -10,32 +10,39 @@ import contextlib
 import dataclasses
 import hashlib
 import json
-import re
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
-from ..atomic import LOCK, scratch, settle
+from ..atomic import LOCK, place, scratch, settle
 from ..errors import ConfigError, ModelFolderError
+from . import inside
 from .bundled import BUNDLED, is_bundled, model_path
 from .config import FolderConfig
+from .entries import findings
+from .inside import check_plain, sha256
+from .making import check_free, new_folder
 from .manifest import (
     MANIFEST,
     Files,
     changing,
-    findings,
+    folder_digest,
     manifest_text,
     new_manifest,
     read_manifest,
     read_vouched,
-    sha256,
     verified,
 )
+from .onnx_file import check_onnx
+from .onnx_sizes import check_sizes
+from .plain_json import parsed
 from .selection import select
+from .signing import is_code, is_graph, signed, unsigned
 
 CONFIG = "config.json"
 CARD = "MODEL_CARD.md"
 WEIGHTS = "model.safetensors"
+Trust = Literal["code"]
 
 
 class ModelFolder:
@@ -44,19 +51,31 @@ class ModelFolder:
     Attributes:
         path: the folder.
         config: its parsed `config.json`.
+        trust: 'code' where code of this folder is run that was not made on this machine.
     """
 
-    def __init__(self, path: Path, config: FolderConfig) -> None:
+    def __init__(
+        self, path: Path, config: FolderConfig, trust: Trust | None = None, pinned: Files | None = None
+    ) -> None:
         self.path = path
         self.config = config
+        self.trust = trust
+        self._pinned = pinned
 
     @classmethod
-    def open(cls, path: str | Path) -> ModelFolder:
+    def open(cls, path: str | Path, digest: str | None = None, trust: Trust | None = None) -> ModelFolder:
         """Open an existing folder, or by its name a model that comes with the package (see `bundled`).
 
+        Args:
+            digest: 'sha256:...' as `mdhr digest` prints it: only a folder of these very files is opened.
+            trust: 'code' runs TorchScript and engines that were not made on this machine, too.
+
         Raises:
-            ModelFolderError: no such folder, no `config.json` in it, or one that cannot be read.
+            ModelFolderError: no such folder, no `config.json` in it, one that cannot be read, or another digest.
+            ConfigError: another `trust`.
         """
+        if trust not in (None, "code"):
+            raise ConfigError(f"trust must be 'code' or None; got {trust!r}")
         path = model_path(path)
         if not path.is_dir():
             what = "is a file, not a folder" if path.exists() else "does not exist"
@@ -65,9 +84,16 @@ class ModelFolder:
             if path.is_file():
                 remedy = f"give the folder it lies in, '{path.parent}'"
             raise ModelFolderError(f"model folder '{path}' {what}; {remedy}")
-        if not (path / CONFIG).is_file():
+        if not inside.has(path, CONFIG):
             raise ModelFolderError(f"'{path}' is not a model folder: it has no {CONFIG}; see: mdhr init --help")
-        return cls(path, _config(path, read_vouched(path, CONFIG)))
+        if digest is None:
+            return cls(path, _config(path, read_vouched(path, CONFIG)), trust)
+        files = read_manifest(path)
+        if (found := folder_digest(files)) != digest:
+            raise ModelFolderError(
+                f"'{path}' has the digest {found}, and {digest} was asked for; take the folder that this is of"
+            )
+        return cls(path, _config(path, verified(path, CONFIG, files)), trust, files)
 
     @classmethod
     def create(cls, path: str | Path, config: FolderConfig) -> ModelFolder:
@@ -77,7 +103,7 @@ class ModelFolder:
             ModelFolderError: the path holds something already, or cannot be written.
         """
         path = Path(path)
-        cls.check_free(path)
+        check_free(path)
         try:
             path.mkdir(parents=True, exist_ok=True)
             folder = cls(path, config)
@@ -94,49 +120,34 @@ class ModelFolder:
             ModelFolderError: the path holds something already, or cannot be written; or a file is not what the
                 manifest says. Nothing is left there then.
         """
-        self.check_free(path)
-        target = Path(path).resolve()
-        try:
-            target.parent.mkdir(parents=True, exist_ok=True)
-            with scratch(target.parent) as own, contextlib.ExitStack() as stack:
-                building = own / target.name
-                building.mkdir()
-                if (self.path / LOCK).exists():  # somebody writes there; what cannot be locked nobody writes to
-                    with contextlib.suppress(OSError):
-                        stack.enter_context(changing(self.path))
-                self._copy_into(building)
-                (target / LOCK).unlink(missing_ok=True)  # all that it may hold; with it, it could not be replaced
-                building.replace(target)
-        except OSError as error:
-            raise ModelFolderError(f"model folder '{path}' cannot be made: {error.strerror or error}") from None
-        return ModelFolder(target, self.config)
+        with new_folder(path) as building, contextlib.ExitStack() as stack:
+            if (self.path / LOCK).exists():  # somebody writes there; what cannot be locked nobody writes to
+                with contextlib.suppress(OSError):
+                    stack.enter_context(changing(self.path))
+            self._copy_into(building)
+        return ModelFolder(Path(path).resolve(), self.config)
 
     def _copy_into(self, building: Path) -> None:
         files = {name: entry for name, entry in self.manifest.items() if self.has(name)}
         for name in files:
-            _check_plain(name)
             (building / name).write_bytes(verified(self.path, name, files))
         if self.has(CARD):
-            (building / CARD).write_bytes((self.path / CARD).read_bytes())
+            (building / CARD).write_bytes(inside.read(self.path, CARD))
         (building / MANIFEST).write_text(manifest_text(files), encoding="utf-8")
         for path in building.iterdir():
             settle(path)
 
-    @staticmethod
-    def check_free(path: str | Path) -> None:
-        """Check that a new folder can be made there, before the work of filling it.
-
-        Raises:
-            ModelFolderError: the path holds something already.
-        """
-        path = Path(path)
-        if path.exists() and (not path.is_dir() or any(inside.name != LOCK for inside in path.iterdir())):
-            raise ModelFolderError(f"'{path}' exists and is not an empty folder; name a new folder or remove it")
+    check_free = staticmethod(check_free)
 
     @property
     def manifest(self) -> Files:
         """File name -> how it was made, with 'sha256' and 'bytes'; empty without `manifest.json`."""
-        return read_manifest(self.path)
+        return read_manifest(self.path) if self._pinned is None else self._pinned
+
+    @property
+    def digest(self) -> str:
+        """'sha256:...' of all files that the manifest vouches for, by name; not of what was measured of them."""
+        return folder_digest(self.manifest)
 
     @property
     def bundled(self) -> bool:
@@ -157,8 +168,18 @@ class ModelFolder:
             )
 
     def has(self, name: str) -> bool:
-        """Whether a file of that name is there."""
-        return (self.path / name).is_file()
+        """Whether a file of that name is there, or a link, which `read` may refuse."""
+        return inside.has(self.path, name)
+
+    def untrusted(self, name: str) -> str | None:
+        """Why a file is not loaded although its bytes are right: it is code of somebody else's. None if it may be."""
+        if self.trust == "code" or not is_code(name):
+            return None
+        reason = unsigned(name, self.manifest.get(name, {}))
+        return reason and (
+            f"{name} is code, and {reason}; make it again here, or if you trust who made it: trust='code' "
+            "(--trust-code)"
+        )
 
     def stale(self, name: str) -> str | None:
         """Why an artefact no longer belongs to this folder's weights and configuration; None if it does."""
@@ -176,7 +197,8 @@ class ModelFolder:
         """Bytes of a file, after they proved to be those of the manifest.
 
         Raises:
-            ModelFolderError: the file is missing, not in the manifest, has other bytes, or is stale.
+            ModelFolderError: the file is missing, not in the manifest, has other bytes, or is stale; it is code of
+                somebody else's; or an ONNX file with more in it than a graph of `mdhr export`.
         """
         if not self.has(name):
             remedy = "make it again, or take another backend"
@@ -185,7 +207,25 @@ class ModelFolder:
             raise ModelFolderError(f"'{self.path}' has no {name}; {remedy}")
         if reason := self.stale(name):
             raise ModelFolderError(f"'{self.path}': {reason}")
-        return read_vouched(self.path, name)
+        content = read_vouched(self.path, name) if self._pinned is None else verified(self.path, name, self._pinned)
+        if reason := self.untrusted(name):
+            raise ModelFolderError(f"'{self.path}': {reason}")
+        if is_graph(name) and not self.bundled and unsigned(name, self.manifest.get(name, {})):
+            self._check_graph(name, content)
+        return content
+
+    def _check_graph(self, name: str, content: bytes) -> None:
+        """Look through a graph of anybody's, before a runtime sees it."""
+        check_onnx(content, self.path / name)
+        pixels = self.config.clip_length * self.config.model.input_size_px**2
+        check_sizes(content, hashlib.sha256(content).hexdigest(), pixels, self.path / name)
+
+    def read_json(self, name: str) -> Any:
+        """What a JSON file says; raises as `read`, and where it is no JSON."""
+        try:
+            return parsed(self.read(name))
+        except ValueError as error:
+            raise ModelFolderError(f"'{self.path / name}' cannot be read: {error}") from None
 
     def update(self, **changes: Any) -> ModelFolder:
         """Change fields of `config.json`, as in `folder.update(thresholds={"AU12": 0.4})`, and seal it again.
@@ -202,7 +242,7 @@ class ModelFolder:
         self.check_own()
         try:
             with scratch(self.path) as own, changing(self.path):
-                config = _config(self.path, verified(self.path, CONFIG, self.manifest))
+                config = _config(self.path, verified(self.path, CONFIG, read_manifest(self.path)))
                 if isinstance(given := changes.get("thresholds"), Mapping):
                     changes["thresholds"] = tuple(select(config, given, all_aus=True).thresholds.values())
                 config = dataclasses.replace(config, **changes)
@@ -211,7 +251,7 @@ class ModelFolder:
                 self._commit(temporary, _entry(temporary, {"tool": "mdhr_sdk"}))
         except OSError as error:
             raise self._unwritten(CONFIG, error) from error
-        return ModelFolder(self.path, config)
+        return ModelFolder(self.path, config, self.trust)
 
     def note(self, name: str, digest: str, **facts: Any) -> None:
         """Change what the manifest says of a file besides its hash, as what a later comparison found.
@@ -225,12 +265,12 @@ class ModelFolder:
         self.check_own()
         try:
             with changing(self.path):
-                files = self.manifest
+                files = read_manifest(self.path)
                 if files.get(name, {}).get("sha256") != digest:
                     raise ModelFolderError(f"'{self.path}': {name} was replaced or removed meanwhile; try again")
                 files = {**files, name: {**files[name], **facts}}
                 with new_manifest(self.path, files) as manifest:
-                    manifest.replace(self.path / MANIFEST)
+                    place(manifest, self.path / MANIFEST)
         except OSError as error:
             raise self._unwritten(MANIFEST, error) from error
 
@@ -249,7 +289,7 @@ class ModelFolder:
                 `made["source_sha256"]`; an earlier artefact stays as it was.
         """
         self.check_own()
-        _check_plain(name)
+        check_plain(name)
         try:
             with scratch(self.path) as own:
                 temporary = own / name
@@ -264,7 +304,7 @@ class ModelFolder:
 
     def _commit(self, temporary: Path, entry: Mapping[str, Any]) -> None:
         """Move a finished file into the folder under its own name, and let the manifest vouch for it; locked."""
-        name, files = temporary.name, self.manifest
+        name, files = temporary.name, read_manifest(self.path)
         if files.get(name, {}).get("sha256") == entry["sha256"]:
             entry = {**entry, **findings(files[name])}
         if not _of_these_weights(entry, files):
@@ -273,18 +313,12 @@ class ModelFolder:
                 "kept; make it again"
             )
         settle(temporary)
-        with new_manifest(self.path, {**files, name: entry}) as manifest:
-            temporary.replace(self.path / name)
-            manifest.replace(self.path / MANIFEST)
+        with new_manifest(self.path, {**files, name: signed(name, entry)}) as manifest:
+            place(temporary, self.path / name)
+            place(manifest, self.path / MANIFEST)
 
     def _unwritten(self, name: str, error: OSError) -> ModelFolderError:
         return ModelFolderError(f"'{self.path / name}' cannot be written: {error.strerror or error}")
-
-
-def _check_plain(name: str) -> None:
-    """A manifest is anybody's text, and its names become paths."""
-    if re.search(r"[/\\]|^\.|^$", name):
-        raise ModelFolderError(f"an artefact must have a plain file name; got '{name}'")
 
 
 def _entry(path: Path, made: Mapping[str, Any]) -> dict[str, Any]:

@@ -12,12 +12,14 @@ from typing import Any
 
 from ..atomic import LOCK, locked, place, scratch, settle
 from ..errors import ModelFolderError
+from . import inside
+from .entries import wrong
+from .plain_json import parsed
 
 MANIFEST = "manifest.json"
 NEXT = ".manifest.json.part"  # written elsewhere and moved here whole, by whoever holds the folder's lock
 AGAIN_S = 0.1
-OBJECTS = ("options", "target", "parity")  # of an entry; and whatever begins with one of these:
-FOUND = ("parity_in_", "streams_in_")
+MOST_FILES = 1000
 Files = dict[str, dict[str, Any]]
 
 
@@ -27,8 +29,7 @@ def read_manifest(folder: Path) -> Files:
     Raises:
         ModelFolderError: it is damaged.
     """
-    path = folder / MANIFEST
-    return _parsed(path) if path.is_file() else {}
+    return _parsed(folder, MANIFEST) if inside.has(folder, MANIFEST) else {}
 
 
 @contextlib.contextmanager
@@ -51,7 +52,13 @@ def new_manifest(folder: Path, files: Mapping[str, Any]) -> Iterator[Path]:
 
 def manifest_text(files: Mapping[str, Any]) -> str:
     """What `manifest.json` holds."""
-    return json.dumps({"files": files}, indent=2) + "\n"
+    return json.dumps({"files": files}, indent=2, allow_nan=False) + "\n"
+
+
+def folder_digest(files: Files) -> str:
+    """'sha256:...' of the names and contents that a manifest vouches for, whatever else it says of them."""
+    named = sorted((name, entry.get("sha256")) for name, entry in files.items())
+    return f"sha256:{hashlib.sha256(json.dumps(named).encode()).hexdigest()}"
 
 
 @contextlib.contextmanager
@@ -90,13 +97,11 @@ def read_vouched(folder: Path, name: str) -> bytes:
 
 def verified(folder: Path, name: str, files: Mapping[str, Mapping[str, Any]]) -> bytes:
     """Read once, so that what is used is what was checked; raises as `read_vouched`."""
-    expected = files.get(name, {}).get("sha256")
+    entry = files.get(name, {})
+    expected = entry.get("sha256")
     if expected is None:
         raise ModelFolderError(f"{MANIFEST} of '{folder}' does not vouch for {name}; make it again with mdhr")
-    try:
-        content = (folder / name).read_bytes()
-    except OSError as error:
-        raise ModelFolderError(f"'{folder / name}' cannot be read: {error.strerror or error}") from None
+    content = inside.read(folder, name, entry.get("bytes"))
     if hashlib.sha256(content).hexdigest() != expected:
         raise ModelFolderError(
             f"'{folder / name}' has other bytes than {MANIFEST} says (SHA-256): damaged or replaced; "
@@ -111,69 +116,49 @@ def _remedy(folder: Path, name: str) -> str:
     return f"make it again (mdhr export {folder}, or export/build_engine.py), or take another backend"
 
 
-def sha256(path: Path) -> str:
-    """Hex SHA-256 of a file."""
-    digest = hashlib.sha256()
-    with path.open("rb") as file:
-        while block := file.read(1 << 20):
-            digest.update(block)
-    return digest.hexdigest()
-
-
-def findings(entry: Mapping[str, Any]) -> dict[str, Any]:
-    """Later comparisons of a file. They are kept if it is exported again with the same bytes."""
-    return {key: fact for key, fact in entry.items() if key.startswith(FOUND) or (key == "parity" and failed_on(fact))}
-
-
-def failed_on(fact: Any) -> str | None:
-    """The footage on which a comparison failed, or one of several under a key; None if none did."""
-    reports = [fact, *fact.values()] if isinstance(fact, dict) else []
-    failed = (one for one in reports if isinstance(one, dict) and one.get("failure"))
-    return next((one["on"] for one in failed if one.get("on")), None)
-
-
 def _finish(folder: Path) -> None:
     """Let a manifest that was written whole take its place, if the files that it is about have taken theirs.
 
     A writer that is killed between the two leaves it beside the old one, which vouches for other bytes.
     """
-    new = folder / NEXT
-    if new.is_symlink():  # no writer of ours makes one
-        return
     with contextlib.suppress(ModelFolderError, OSError):
-        files, before = _parsed(new), read_manifest(folder)
+        if (folder / NEXT).is_symlink():  # no writer of ours makes one
+            return
+        files, before = _parsed(folder, NEXT), read_manifest(folder)
         digests = {name: entry.get("sha256") for name, entry in files.items()}
         changed = [name for name in files if digests[name] != before.get(name, {}).get("sha256")]
-        moved = (sha256(folder / name) == digests[name] for name in changed)
+        moved = (inside.digest(folder, name) == digests[name] for name in changed)
         if before.keys() <= files.keys() and all(moved):
-            new.replace(folder / MANIFEST)
+            place(folder / NEXT, folder / MANIFEST)
 
 
-def _parsed(path: Path) -> Files:
+def _parsed(folder: Path, name: str) -> Files:
+    path = folder / name
     try:
-        files = json.loads(path.read_text(encoding="utf-8"))["files"]
-    except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
+        files = parsed(inside.read(folder, name))["files"]
+    except (ValueError, KeyError, TypeError) as error:
         raise ModelFolderError(f"'{path}' cannot be read ({error}); make the folder again") from None
     if not isinstance(files, dict) or not all(isinstance(entry, dict) for entry in files.values()):
         raise ModelFolderError(f"'{path}' must hold an object of files and does not; make the folder again")
-    for name, entry in files.items():
-        if wrong := next(_wrong(entry), None):
+    _check_names(path, files)
+    for one, entry in files.items():
+        if what := next(wrong(entry), None):
             raise ModelFolderError(
-                f"'{path}' is damaged: of {name} it says {wrong}; take that entry out of it and make the file again, "
+                f"'{path}' is damaged: of {one} it says {what}; take that entry out of it and make the file again, "
                 "or take the folder from where it came"
             )
     return files
 
 
-def _wrong(entry: Mapping[str, Any]) -> Iterator[str]:
-    """What of an entry is not of the kind that its readers rely on."""
-    if not isinstance(entry.get("sha256", ""), str):
-        yield "a 'sha256' that is no text"
-    for key, value in entry.items():
-        if key.startswith((*OBJECTS, *FOUND)) and not isinstance(value, dict | None):
-            yield f"a '{key}' that is no object"
-        if key.startswith("streams_in_") and not all(isinstance(one, dict) for one in (value or {}).values()):
-            yield f"a '{key}' that holds something else than objects"
-    options = entry.get("options") or {}
-    if "graph" in options and not all(isinstance(options.get(key), str) for key in ("graph", "precision")):
-        yield "'options' whose graph or precision is no text"
+def _check_names(path: Path, files: Files) -> None:
+    """Names that mean one file each, on every file system."""
+    if len(files) > MOST_FILES:
+        raise ModelFolderError(f"'{path}' names {len(files):,} files, and a model folder has at most {MOST_FILES:,}")
+    seen: dict[str, str] = {}
+    for name in files:
+        if not inside.is_plain(name):
+            raise ModelFolderError(
+                f"'{path}' names '{name[:200]}', and a model folder's files have plain names; take that entry out of it"
+            )
+        if (other := seen.setdefault(name.lower(), name)) != name:
+            raise ModelFolderError(f"'{path}' names both {other} and {name}, which can be one file; keep one entry")

@@ -9,16 +9,18 @@ from collections import Counter
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
+from ..errors import plain
+
 TABLE, TIMELINE, OVERLAY, STILL = "_aus.csv", "_timeline.png", "_overlay.mp4", "_overlay.jpg"
 MAX_STEM_BYTES = 200  # file systems take names of 255, and ours add up to 40
 Named = tuple[str, str]  # a source's name, and its kind as in `SourceInfo`
 
 
 def labels(names: Sequence[str]) -> list[str]:
-    """The end of each source's name, with as many folders as distinguish it from the others."""
+    """The end of each source's name, with as many folders as distinguish it from the others, as it may be shown."""
     parts = [re.split(r"[\\/]+", name.rstrip("\\/")) for name in names]
     ends = _told_apart(parts, lambda parts: "/".join(parts))
-    return [end or name for end, name in zip(ends, names, strict=True)]
+    return [plain(end or name) for end, name in zip(ends, names, strict=True)]
 
 
 def stems(sources: Sequence[Named]) -> list[str]:

@@ -6,7 +6,7 @@ import re
 from collections.abc import Sequence
 from dataclasses import replace
 
-from ..errors import BackendError
+from ..errors import BackendError, plain
 from ..modelfolder.artefacts import GRAPHS, PRECISIONS, artefact, no_stream
 from ..modelfolder.folder import ModelFolder
 from .backends import BACKENDS, Backend
@@ -51,7 +51,8 @@ def open_session(
             except BackendError as error:
                 obstacle = str(error)
             else:
-                return session, "; ".join([f"{candidate.name} {session.precision} on {session.device}", *passed_over])
+                told = f"{candidate.name} {session.precision} on {session.device}"
+                return session, plain("; ".join([told, *passed_over]))
         passed_over[f"not {candidate.name}: {obstacle}"] = None
     reasons = "; ".join(passed_over)
     if backend == "auto":

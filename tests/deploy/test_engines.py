@@ -39,6 +39,7 @@ def forget_weights(folder: Path) -> None:
 
 
 def replace_onnx(folder: Path, content: bytes) -> None:
+    """As if it was exported here."""
     (folder / "head.onnx").write_bytes(content)
     vouch(folder, "head.onnx")
 

@@ -235,4 +235,4 @@ def test_a_trace_that_is_cut_is_a_folder_error(exported: ModelFolder, tmp_path: 
     trace.write_bytes(trace.read_bytes()[:50_000])
     vouch(folder, trace.name)
     with pytest.raises(ModelFolderError, match="torch cannot load"):
-        open_session(ModelFolder.open(folder), "torchscript", CPU)
+        open_session(ModelFolder.open(folder, trust="code"), "torchscript", CPU)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import copy
+import zipfile
 from pathlib import Path
 from typing import Any
 
@@ -9,9 +11,10 @@ import pytest
 import torch
 
 from golden import SHAPES
+from mdhr_sdk.cli.init import make_folder
 from mdhr_sdk.errors import CheckpointError
 from mdhr_sdk.model import MDHR, build_mdhr, load_released_checkpoint
-from mdhr_sdk.model.released import DERIVED
+from mdhr_sdk.model.released import DERIVED, read_checkpoint
 
 NAME = "disfa_resnet50"
 
@@ -129,6 +132,39 @@ def test_refuses_files_that_are_none(model: MDHR, tmp_path: Path) -> None:
     (tmp_path / "text.pth").write_text("hello")
     with pytest.raises(CheckpointError, match="must be a checkpoint"):
         load_released_checkpoint(model, tmp_path / "text.pth")
+
+
+DUPLICATES = pytest.mark.filterwarnings("ignore:Duplicate name")
+
+
+@DUPLICATES
+@pytest.mark.parametrize("how", ["deflated", "twice", "overlapping"])
+def test_refuses_what_would_unpack_to_more_than_it_is(tmp_path: Path, how: str) -> None:
+    plain, path = save({"a": torch.zeros(1000)}, tmp_path), tmp_path / "bomb.pth"
+    kind = zipfile.ZIP_DEFLATED if how == "deflated" else zipfile.ZIP_STORED
+    with zipfile.ZipFile(plain) as source, zipfile.ZipFile(path, "w", kind) as target:
+        for part in source.infolist():
+            target.writestr(part.filename, source.read(part))
+            if how == "twice" and part.filename.endswith("data/0"):
+                target.writestr(part.filename, source.read(part))
+        if how == "overlapping":
+            largest = max(target.filelist, key=lambda part: part.file_size)
+            for index in range(5):
+                copied = copy.copy(largest)
+                copied.filename = f"archive/data/{index + 1}"
+                target.filelist.append(copied)
+    with pytest.raises(CheckpointError, match="would unpack to more than it is"):
+        read_checkpoint(path)
+
+
+def test_a_checkpoint_is_read_before_the_model_is_made(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("mdhr_sdk.model.build_mdhr", None)
+    for name in ("missing.pth", "text.pth"):
+        if name == "text.pth":
+            (tmp_path / name).write_text("text")
+        with pytest.raises(CheckpointError, match=name):
+            make_folder(tmp_path / "model", "bp4d", "resnet50", 5, 0, False, tmp_path / name)
+    assert not (tmp_path / "model").exists()
 
 
 def test_loads_swin_with_its_derived_buffers(tmp_path: Path) -> None:

@@ -13,9 +13,10 @@ from hypothesis import strategies as st
 
 from mdhr_sdk.aus import ACTION_UNITS, LABEL_SETS, REGIONS, LabelSet, RegionGroup, RegionLayout, label_set
 from mdhr_sdk.errors import ConfigError
-from mdhr_sdk.modelfolder.config import FolderConfig, ModelConfig, Preprocessing
+from mdhr_sdk.modelfolder.config import MOST_PIXELS, FolderConfig, ModelConfig, Preprocessing
 
 BP4D = label_set("bp4d")
+PRINTABLE = st.text(st.characters(codec="utf-8").filter(str.isprintable), max_size=60)
 EDGES = ("cross_active", "cross_full", "full", "local")
 
 
@@ -28,7 +29,7 @@ def label_sets(draw: st.DrawFn) -> LabelSet:
         groups = (RegionGroup(r, r, tuple(a for a, p in zip(aus, places, strict=True) if p == r)) for r in REGIONS)
         return RegionLayout(tuple(group for group in groups if group.aus), draw(st.booleans()))
 
-    return LabelSet(draw(st.text(max_size=8)), tuple(aus), layout(), layout() if draw(st.booleans()) else None)
+    return LabelSet(draw(PRINTABLE), tuple(aus), layout(), layout() if draw(st.booleans()) else None)
 
 
 @st.composite
@@ -63,17 +64,16 @@ def folder_configs(draw: st.DrawFn) -> FolderConfig:
     aus = len(model.label_set.aus)
     numbers = st.tuples(*[st.floats(0.001, 10)] * 3)
     trained = draw(st.booleans())
-    printable = st.text(st.characters(codec="utf-8").filter(str.isprintable), max_size=60)
     return FolderConfig(
         model=model,
-        clip_length=draw(st.integers(1, 1000)),
+        clip_length=draw(st.integers(1, min(1024, MOST_PIXELS // model.input_size_px**2))),
         thresholds=draw(st.just(()) | st.tuples(*[share] * aus)),
         preprocessing=Preprocessing(draw(text), model.input_size_px, draw(numbers), draw(numbers)),
         trained=trained,
         provenance=draw(text),
         licence=draw(text),
         reliability=draw(st.just(()) | st.tuples(*[st.sampled_from("ABC")] * aus)),
-        trained_on=draw(printable) if trained else "",
+        trained_on=draw(PRINTABLE) if trained else "",
     )
 
 
@@ -149,6 +149,18 @@ def edited(where: str, value: Any) -> str:
         ("model.label_set", "bp4d"),
         ("model.label_set.aus", 12),
         ("model.label_set.layout.groups.0.aus", None),
+        ("model.k", 10**9),
+        ("model.au_width", 200_000),
+        ("model.weight_width", 8193),
+        ("model.projection_width", 8193),
+        ("model.input_size_px", 2048),
+        ("model.backbone", "hf-hub:timm/resnet50"),
+        ("model.backbone", "../resnet50"),
+        ("model.label_set.name", "a\x1b[2J"),
+        ("clip_length", 10**9),
+        ("clip_length", 1024),  # of this size
+        ("licence", "x" * 10_001),
+        ("preprocessing.std", [1e-9, 0.2, 0.2]),
         ("clip_length", 0),
         ("clip_length", True),
         ("clip_length", 16.0),

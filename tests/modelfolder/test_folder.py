@@ -24,9 +24,9 @@ CONFIG = FolderConfig(ModelConfig(label_set("disfa")), clip_length=8)
 
 @pytest.fixture
 def folder(tmp_path: Path) -> ModelFolder:
-    """With one artefact, `graph.onnx`."""
+    """With one artefact, `graph.safetensors`."""
     made = ModelFolder.create(tmp_path / "model", CONFIG)
-    with made.writing("graph.onnx", {"tool": "a test"}) as path:
+    with made.writing("graph.safetensors", {"tool": "a test"}) as path:
         path.write_bytes(b"first")
     return made
 
@@ -121,19 +121,19 @@ def test_a_graph_of_other_weights_or_configuration_is_stale(folder: ModelFolder)
             path.write_bytes(content)
         if content == b"weights":
             digest = folder.manifest["model.safetensors"]["sha256"]
-            with folder.writing("graph.onnx", {"source_sha256": digest}) as path:
+            with folder.writing("graph.safetensors", {"source_sha256": digest}) as path:
                 path.write_bytes(b"graph")
-            assert folder.stale("graph.onnx") is None and folder.read("graph.onnx") == b"graph"
+            assert folder.stale("graph.safetensors") is None and folder.read("graph.safetensors") == b"graph"
     with pytest.raises(ModelFolderError, match="other weights"):
-        folder.read("graph.onnx")
+        folder.read("graph.safetensors")
 
 
 def test_update_seals_again_and_keeps_the_graphs_that_do_not_depend_on_it(folder: ModelFolder):
     changed = folder.update(thresholds=(0.4,) * 8, licence="MIT")
     assert ModelFolder.open(folder.path).config == changed.config
-    assert changed.config.thresholds == (0.4,) * 8 and changed.read("graph.onnx") == b"first"
+    assert changed.config.thresholds == (0.4,) * 8 and changed.read("graph.safetensors") == b"first"
     other = changed.update(clip_length=4)
-    assert "another architecture, input or clip length" in str(other.stale("graph.onnx"))
+    assert "another architecture, input or clip length" in str(other.stale("graph.safetensors"))
     with pytest.raises(ConfigError, match="thresholds"):
         folder.update(thresholds=(2.0,) * 8)
     with pytest.raises(ConfigError, match=r"unknown setting .threshold.; did you mean .thresholds."):
@@ -159,34 +159,36 @@ def test_update_keeps_what_another_changed_meanwhile(folder: ModelFolder):
 def test_a_graph_is_not_kept_whose_weights_were_replaced_while_it_was_made(folder: ModelFolder):
     with folder.writing("model.safetensors", {}) as path:
         path.write_bytes(b"weights")
-    digest, before = folder.manifest["model.safetensors"]["sha256"], folder.read("graph.onnx")
+    digest, before = folder.manifest["model.safetensors"]["sha256"], folder.read("graph.safetensors")
     with (
-        pytest.raises(ModelFolderError, match=r"safetensors was replaced while graph\.onnx was made .* make it again"),
-        folder.writing("graph.onnx", {"source_sha256": digest}) as path,
+        pytest.raises(
+            ModelFolderError, match=r"safetensors was replaced while graph\.safetensors was made .* make it again"
+        ),
+        folder.writing("graph.safetensors", {"source_sha256": digest}) as path,
     ):
         path.write_bytes(b"of the old weights")
         with folder.writing("model.safetensors", {}) as weights:
             weights.write_bytes(b"new weights")
-    assert folder.read("graph.onnx") == before and "source_sha256" not in folder.manifest["graph.onnx"]
+    assert folder.read("graph.safetensors") == before and "source_sha256" not in folder.manifest["graph.safetensors"]
 
 
 def test_an_artefact_comes_with_how_it_was_made(folder: ModelFolder):
-    assert folder.read("graph.onnx") == b"first"
+    assert folder.read("graph.safetensors") == b"first"
     digest = hashlib.sha256(b"first").hexdigest()
-    entry = dict(folder.manifest["graph.onnx"])
+    entry = dict(folder.manifest["graph.safetensors"])
     assert len(entry.pop("config_sha256")) == 64
     assert entry == {"tool": "a test", "bytes": 5, "sha256": digest}
-    path = folder.path / "graph.onnx"
+    path = folder.path / "graph.safetensors"
     assert sha256(path) == digest
     assert path.stat().st_mode & 0o777 == 0o644
-    assert ModelFolder.open(folder.path).read("graph.onnx") == b"first"
+    assert ModelFolder.open(folder.path).read("graph.safetensors") == b"first"
 
 
 @pytest.mark.parametrize("changed", [b"fisst", b"firs", b"first\n", b""])
 def test_an_artefact_of_other_bytes_is_refused(folder: ModelFolder, changed: bytes):
-    (folder.path / "graph.onnx").write_bytes(changed)
+    (folder.path / "graph.safetensors").write_bytes(changed)
     with pytest.raises(ModelFolderError, match="SHA-256"):
-        folder.read("graph.onnx")
+        folder.read("graph.safetensors")
 
 
 def test_an_artefact_that_is_missing_or_unknown_is_refused(folder: ModelFolder):
@@ -196,21 +198,21 @@ def test_an_artefact_that_is_missing_or_unknown_is_refused(folder: ModelFolder):
     with pytest.raises(ModelFolderError, match=r"does not vouch for other\.onnx"):
         folder.read("other.onnx")
     (folder.path / "manifest.json").unlink()
-    with pytest.raises(ModelFolderError, match=r"does not vouch for graph\.onnx"):
-        folder.read("graph.onnx")
-    (folder.path / "graph.onnx").unlink()
-    assert not folder.has("graph.onnx")
-    with pytest.raises(ModelFolderError, match=r"no graph\.onnx"):
-        folder.read("graph.onnx")
+    with pytest.raises(ModelFolderError, match=r"does not vouch for graph\.safetensors"):
+        folder.read("graph.safetensors")
+    (folder.path / "graph.safetensors").unlink()
+    assert not folder.has("graph.safetensors")
+    with pytest.raises(ModelFolderError, match=r"no graph\.safetensors"):
+        folder.read("graph.safetensors")
 
 
 @pytest.mark.parametrize(
-    "text", ["", "{", "[]", "null", "{}", '{"files": []}', '{"files": {"graph.onnx": "sha"}}', '{"files": null}']
+    "text", ["", "{", "[]", "null", "{}", '{"files": []}', '{"files": {"graph.safetensors": "sha"}}', '{"files": null}']
 )
 def test_a_damaged_manifest_is_refused(folder: ModelFolder, text: str):
     (folder.path / "manifest.json").write_text(text)
     with pytest.raises(ModelFolderError, match=r"manifest\.json"):
-        folder.read("graph.onnx")
+        folder.read("graph.safetensors")
 
 
 @pytest.mark.parametrize(
@@ -226,45 +228,45 @@ def test_a_damaged_manifest_is_refused(folder: ModelFolder, text: str):
     ],
 )
 def test_an_entry_that_is_damaged_is_named(folder: ModelFolder, said: dict[str, Any], wrong: str):
-    entry = {**folder.manifest["graph.onnx"], **said}
-    (folder.path / "manifest.json").write_text(json.dumps({"files": {"graph.onnx": entry}}))
-    with pytest.raises(ModelFolderError, match=f"of graph.onnx it says .*{wrong}; take that entry out of it"):
-        folder.read("graph.onnx")
+    entry = {**folder.manifest["graph.safetensors"], **said}
+    (folder.path / "manifest.json").write_text(json.dumps({"files": {"graph.safetensors": entry}}))
+    with pytest.raises(ModelFolderError, match=f"of graph.safetensors it says .*{wrong}; take that entry out of it"):
+        folder.read("graph.safetensors")
 
 
 def test_an_entry_may_leave_out_what_it_does_not_know(folder: ModelFolder):
-    entry = {**folder.manifest["graph.onnx"], "options": None, "parity": None, "streams_in_openvino_fp32": None}
-    (folder.path / "manifest.json").write_text(json.dumps({"files": {"graph.onnx": entry}}))
-    assert folder.read("graph.onnx") == b"first"
+    entry = {**folder.manifest["graph.safetensors"], "options": None, "parity": None, "streams_in_openvino_fp32": None}
+    (folder.path / "manifest.json").write_text(json.dumps({"files": {"graph.safetensors": entry}}))
+    assert folder.read("graph.safetensors") == b"first"
 
 
 def test_a_manifest_entry_without_a_digest_vouches_for_nothing(folder: ModelFolder):
-    (folder.path / "manifest.json").write_text(json.dumps({"files": {"graph.onnx": {"bytes": 5}}}))
+    (folder.path / "manifest.json").write_text(json.dumps({"files": {"graph.safetensors": {"bytes": 5}}}))
     with pytest.raises(ModelFolderError, match="vouch"):
-        folder.read("graph.onnx")
+        folder.read("graph.safetensors")
 
 
 def test_writing_replaces_one_artefact_and_keeps_the_others(folder: ModelFolder):
     with folder.writing("second.bin", {}) as path:
         path.write_bytes(b"second")
-    with folder.writing("graph.onnx", {"tool": "another"}) as path:
-        assert not path.exists() and folder.read("graph.onnx") == b"first", "the old one until the end"
+    with folder.writing("graph.safetensors", {"tool": "another"}) as path:
+        assert not path.exists() and folder.read("graph.safetensors") == b"first", "the old one until the end"
         path.write_bytes(b"third")
-    assert folder.read("graph.onnx") == b"third"
+    assert folder.read("graph.safetensors") == b"third"
     assert folder.read("second.bin") == b"second"
-    assert folder.manifest["graph.onnx"]["tool"] == "another"
-    assert set(contents(folder)) == {"config.json", "manifest.json", "graph.onnx", "second.bin"}
+    assert folder.manifest["graph.safetensors"]["tool"] == "another"
+    assert set(contents(folder)) == {"config.json", "manifest.json", "graph.safetensors", "second.bin"}
 
 
 def test_what_is_learnt_while_writing_goes_to_the_manifest(folder: ModelFolder):
     made: dict[str, Any] = {"tool": "a test"}
-    with folder.writing("graph.onnx", made) as path:
+    with folder.writing("graph.safetensors", made) as path:
         path.write_bytes(b"third")
         made["parity"] = {"max_score_error": 0.0}
-    assert folder.manifest["graph.onnx"]["parity"] == {"max_score_error": 0.0}
+    assert folder.manifest["graph.safetensors"]["parity"] == {"max_score_error": 0.0}
 
 
-@pytest.mark.parametrize("name", ["graph.onnx", "new.onnx"])
+@pytest.mark.parametrize("name", ["graph.safetensors", "new.onnx"])
 @pytest.mark.parametrize("kind", [RuntimeError, KeyboardInterrupt, ModelFolderError])
 def test_an_exception_while_writing_leaves_everything_as_it_was(folder: ModelFolder, name: str, kind: type):
     before = contents(folder)
@@ -276,7 +278,7 @@ def test_an_exception_while_writing_leaves_everything_as_it_was(folder: ModelFol
 
 def test_an_artefact_that_was_never_written_is_an_error(folder: ModelFolder):
     before = contents(folder)
-    with pytest.raises(ModelFolderError, match="cannot be written"), folder.writing("graph.onnx", {}):
+    with pytest.raises(ModelFolderError, match="cannot be written"), folder.writing("graph.safetensors", {}):
         pass
     assert contents(folder) == before
 
@@ -304,7 +306,7 @@ def no_room_for_the_manifest(patch: pytest.MonkeyPatch, path: Path) -> None:
     fill_the_disk(patch, at="manifest.json")
 
 
-@pytest.mark.parametrize("name", ["graph.onnx", "new.onnx"])
+@pytest.mark.parametrize("name", ["graph.safetensors", "new.onnx"])
 @pytest.mark.parametrize("fill", [no_room_for_the_artefact, no_room_for_the_manifest])
 def test_a_full_disk_leaves_everything_as_it_was(
     folder: ModelFolder, name: str, fill: Callable[..., None], monkeypatch: pytest.MonkeyPatch
@@ -317,17 +319,19 @@ def test_a_full_disk_leaves_everything_as_it_was(
     ):
         fill(patch, path)
     assert contents(folder) == before
-    assert folder.read("graph.onnx") == b"first"
+    assert folder.read("graph.safetensors") == b"first"
 
 
 def test_a_manifest_that_cannot_be_read_is_not_overwritten(folder: ModelFolder):
     (folder.path / "manifest.json").write_text("{")
-    with pytest.raises(ModelFolderError, match=r"manifest\.json"), folder.writing("graph.onnx", {}) as path:
+    with pytest.raises(ModelFolderError, match=r"manifest\.json"), folder.writing("graph.safetensors", {}) as path:
         path.write_bytes(b"third")
-    assert contents(folder)["manifest.json"] == b"{" and contents(folder)["graph.onnx"] == b"first"
+    assert contents(folder)["manifest.json"] == b"{" and contents(folder)["graph.safetensors"] == b"first"
 
 
-@pytest.mark.parametrize("name", ["../graph.onnx", "/tmp/graph.onnx", "a/b", "a\\b", "..", ".", ".hidden", ""])
+@pytest.mark.parametrize(
+    "name", ["../graph.safetensors", "/tmp/graph.safetensors", "a/b", "a\\b", "..", ".", ".hidden", ""]
+)
 def test_names_that_lead_elsewhere_are_refused(folder: ModelFolder, name: str):
     before = contents(folder)
     with pytest.raises(ModelFolderError, match="plain file name"), folder.writing(name, {}) as path:
@@ -337,10 +341,10 @@ def test_names_that_lead_elsewhere_are_refused(folder: ModelFolder, name: str):
 
 def test_a_copied_folder_is_as_good(folder: ModelFolder, tmp_path: Path):
     shutil.copytree(folder.path, tmp_path / "copy")
-    assert ModelFolder.open(tmp_path / "copy").read("graph.onnx") == b"first"
+    assert ModelFolder.open(tmp_path / "copy").read("graph.safetensors") == b"first"
 
 
 def test_a_folder_is_copied_onto_one_that_holds_only_a_lock(folder: ModelFolder, tmp_path: Path):
     (tmp_path / "copy").mkdir()
     (tmp_path / "copy" / LOCK).touch()
-    assert folder.copy(tmp_path / "copy").read("graph.onnx") == b"first"
+    assert folder.copy(tmp_path / "copy").read("graph.safetensors") == b"first"

@@ -211,11 +211,11 @@ def test_a_damaged_graph_is_refused_and_not_passed_over(light: Path, backend: st
 
 
 @pytest.mark.parametrize("data", [None, b"", b"not a graph"], ids=["cut", "empty", "text"])
-def test_a_graph_that_onnxruntime_cannot_load_is_a_folder_error(light: Path, data: bytes | None):
+def test_a_graph_that_cannot_be_loaded_is_a_folder_error(light: Path, data: bytes | None):
     graph = light / "clip.onnx"
     graph.write_bytes(graph.read_bytes()[:100_000] if data is None else data)
     vouch(light, "clip.onnx")
-    with pytest.raises(ModelFolderError, match=r"onnxruntime cannot load .*clip\.onnx") as caught:
+    with pytest.raises(ModelFolderError, match=r"clip\.onnx' is no graph that can be taken") as caught:
         open_session(ModelFolder.open(light))
     assert "\n" not in str(caught.value)
 

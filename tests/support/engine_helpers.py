@@ -13,6 +13,7 @@ import onnx
 from onnx import numpy_helper
 
 from mdhr_sdk.modelfolder.folder import ModelFolder, sha256
+from mdhr_sdk.modelfolder.signing import signed
 from mdhr_sdk.runtime import Session, SessionOptions, open_session
 
 ORIN = ("Orin", "8.7")
@@ -49,9 +50,9 @@ def entries(folder: Path) -> Iterator[dict[str, Any]]:
 
 
 def vouch(folder: Path, name: str, **entry: Any) -> None:
-    """Let the manifest say that the file is what was made."""
+    """Let the manifest say that the file is what was made, here."""
     with entries(folder) as files:
-        files.setdefault(name, {}).update(entry, sha256=sha256(folder / name))
+        files[name] = signed(name, {**files.get(name, {}), **entry, "sha256": sha256(folder / name)})
 
 
 def shift_scores(folder: Path, name: str) -> None:

@@ -6,14 +6,13 @@ import importlib.util
 from collections.abc import Sequence
 from pathlib import Path
 
-import typer
-
 from ...deploy import EngineOptions, EngineReport, build_engine
 from ...deploy.engines.plan import find_target, plan_engine
 from ...errors import number_of, require
 from ...modelfolder.artefacts import artefact
 from ...modelfolder.folder import WEIGHTS, ModelFolder
 from ..init import make_folder
+from .options import say
 
 DEFAULT_MODEL = Path("models/untrained-resnet50")
 EXPORTERS = ("torch", "timm", "safetensors", "onnx", "onnxscript", "onnxsim")
@@ -28,27 +27,27 @@ def run_build(model: str | Path, options: Sequence[EngineOptions], dry_run: bool
         find_target(one)  # without a toolchain or a device nothing else is worth the time
     if Path(model) == DEFAULT_MODEL and not DEFAULT_MODEL.exists():
         if dry_run:
-            typer.echo(f"would make {model}, an untrained ResNet-50, export it to ONNX and build from that")
+            say(f"would make {model}, an untrained ResNet-50, export it to ONNX and build from that")
             return
         for module in EXPORTERS:
             require(module, "export")
-        typer.echo(f"making {model}: an untrained ResNet-50, whose scores mean nothing")
+        say(f"making {model}: an untrained ResNet-50, whose scores mean nothing")
         make_folder(DEFAULT_MODEL, "bp4d", "resnet50", k=5, seed=0, pretrained=False, checkpoint=None)
     folder = ModelFolder.open(model)
     if not dry_run:
         folder.check_own()
     for one in options:
         if can_export(folder, one):
-            typer.echo(f"{'would export' if dry_run else 'exporting'} {_onnx(one)} first, which the folder lacks")
+            say(f"{'would export' if dry_run else 'exporting'} {_onnx(one)} first, which the folder lacks")
             if dry_run:
                 continue
             _export(model, one)
         if dry_run:
             plan = plan_engine(folder, one)
             done = "up to date" if plan.up_to_date(folder) else "to be built"
-            typer.echo("\n".join([*plan.lines(), f"state      {done}"]))
+            say("\n".join([*plan.lines(), f"state      {done}"]))
         else:
-            typer.echo(told(build_engine(model, one)))
+            say(told(build_engine(model, one)))
 
 
 def can_export(folder: ModelFolder, options: EngineOptions) -> bool:

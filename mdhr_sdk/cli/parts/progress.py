@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
-from rich.console import Console
+from .options import Console
 
 if TYPE_CHECKING:
     from rich.progress import Progress

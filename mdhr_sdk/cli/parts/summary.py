@@ -8,14 +8,14 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from rich.console import Console
 from rich.table import Table
 
 from ...detector import AUDetector
-from ...errors import MDHRError, number_of
+from ...errors import MDHRError, number_of, plain
 from ...pipeline.neutral import NEUTRAL
 from ...results import Baseline, FrameResult
 from ...vision import Source
+from .options import Console
 
 ONCE = ("start", "timeline")  # stages that do not grow with the frames
 TOLD = 10  # sources whose action units are listed
@@ -95,7 +95,7 @@ def report(console: Console, detector: AUDetector, outcomes: Sequence[Outcome]) 
     for outcome in outcomes:
         for path in outcome.files:
             instead = ", in place of an earlier one" if path in outcome.replaced else ""
-            console.print(f"wrote {path}{instead}", soft_wrap=True, highlight=False)
+            console.print(f"wrote {plain(path)}{instead}", soft_wrap=True, highlight=False)
 
 
 def _baselines(outcome: Outcome) -> Iterator[str]:

@@ -13,20 +13,10 @@ from torch import nn
 
 from ...errors import ExportError, require
 from ...modelfolder.config import FolderConfig
+from ...modelfolder.onnx_file import OPERATORS
 from ...runtime.session import TensorSpec, graph_specs
 
 OPSET = 18
-# What the parsers of ONNX Runtime, OpenVINO and TensorRT are known to take, fp32 and fp16 alike.
-OPERATORS = frozenset(
-    (
-        *("Add", "Sub", "Mul", "Div", "Neg", "Pow", "Sqrt", "Reciprocal", "Clip", "Less", "Where", "Cast", "Mod"),
-        *("Conv", "Gemm", "MatMul", "MaxPool", "AveragePool", "GlobalAveragePool", "LayerNormalization"),
-        *("Relu", "LeakyRelu", "Elu", "Erf", "Gelu", "Sigmoid", "HardSigmoid", "HardSwish", "Tanh", "Softmax"),
-        *("ReduceMean", "ReduceSum", "ReduceL2", "ArgMax", "Gather", "Slice", "Split", "Concat", "Pad"),
-        *("Reshape", "Transpose", "Squeeze", "Unsqueeze", "Flatten", "Expand", "Constant", "Identity"),
-        *("QuantizeLinear", "DequantizeLinear"),
-    )
-)
 
 
 def trace_onnx(module: nn.Module, config: FolderConfig, graph: str, path: Path) -> None:

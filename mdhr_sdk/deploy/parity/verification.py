@@ -9,8 +9,8 @@ from typing import Any
 
 from ...errors import BackendError, ExportError, MissingDependencyError, ModelFolderError, NotFiniteError
 from ...modelfolder.artefacts import GRAPHS, artefact, no_artefact, parity_entry, stream_entry
-from ...modelfolder.folder import ModelFolder
-from ...modelfolder.manifest import failed_on
+from ...modelfolder.entries import failed_on
+from ...modelfolder.folder import ModelFolder, Trust
 from ...runtime import BACKENDS, Session, SessionOptions
 from ...runtime.backends import Backend
 from ...runtime.backends.onnxruntime import overflowing
@@ -28,7 +28,9 @@ REFERENCE = "it is what the others are compared with here, since the weights can
 Outcome = ParityReport | Broken | str
 
 
-def verify(folder: str | Path, on: object = None, backends: Sequence[str] = ()) -> Iterator[tuple[str, Outcome]]:
+def verify(
+    folder: str | Path, on: object = None, backends: Sequence[str] = (), trust: Trust | None = None
+) -> Iterator[tuple[str, Outcome]]:
     """Run every exported graph and compare it with the weights; then streams of every encoder whose other graphs are
     there. The manifest keeps what comes out, and what it was compared with.
 
@@ -44,6 +46,7 @@ def verify(folder: str | Path, on: object = None, backends: Sequence[str] = ()) 
         on: footage with faces to compare on. Without it random pictures in motion are taken, for int8, whose ranges
             were measured on faces, the bundled video.
         backends: some of `mdhr_sdk.runtime.BACKENDS`; empty for those that 'auto' would take.
+        trust: 'code' runs TorchScript and engines, too, that were not made on this machine.
 
     Yields:
         File name, for another backend than the export's followed by ', BACKEND PRECISION', for streams by ', stream at
@@ -59,7 +62,7 @@ def verify(folder: str | Path, on: object = None, backends: Sequence[str] = ()) 
     """
     if unknown := [name for name in backends if name not in BACKENDS]:
         raise BackendError(f"unknown backend '{unknown[0]}'; expected some of {', '.join(BACKENDS)}")
-    target = ModelFolder.open(folder)
+    target = ModelFolder.open(folder, trust=trust)
     target.check_own()
     reference = open_reference(target)
     judge = Judge(target.config, reference, None if on is None else calibration_clips(on, target.config))
@@ -92,7 +95,10 @@ def exported(folder: ModelFolder) -> dict[str, dict[str, Any]]:
 
 
 def _wrong(folder: ModelFolder, name: str) -> Broken | str | None:
-    """Why a file cannot be used; plain text if it is missing, which may be intended."""
+    """Why a file cannot be used; plain text if it is missing, or somebody's code, which may be intended."""
+    if folder.has(name) and (reason := folder.untrusted(name)):
+        known = any(backend.suffix and name.endswith(f".{backend.suffix}") for backend in BACKENDS.values())
+        return reason if known else None
     try:
         folder.read(name)
     except ModelFolderError as error:
@@ -162,7 +168,7 @@ class _Notes:
 
 def _runs(name: str, entry: dict[str, Any], backends: Sequence[str]) -> list[_Run]:
     """The backend that a file was exported for first; it is missing in the run of a file that none knows."""
-    graph, precision, digest = entry["options"]["graph"], entry["options"]["precision"], entry["sha256"]
+    graph, precision, digest = entry["options"]["graph"], entry["options"]["precision"], entry.get("sha256", "")
     suffix = _suffix(name, graph, precision)
     takers = [backend for backend in BACKENDS.values() if backend.suffix == suffix]
     found = [

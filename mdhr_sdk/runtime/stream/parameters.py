@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ...errors import BackendError, ModelFolderError, require
+from ...modelfolder.config import ModelConfig
 from ...modelfolder.folder import WEIGHTS, ModelFolder
 from ...ops import DynamicsParameters
 
@@ -35,13 +36,34 @@ def read_parameters(folder: ModelFolder, scaled: bool) -> DynamicsParameters:
         )
     error_type = require("safetensors", "all").SafetensorError
     content = folder.read(WEIGHTS)  # compared with the manifest, and not read again
+    path = folder.path / WEIGHTS
     try:
         tensors = require("safetensors.numpy", "all").load(content)
-        return _parameters(tensors, len(model.scales), scaled)
-    except KeyError as error:
-        raise ModelFolderError(f"'{folder.path / WEIGHTS}' does not fit its config.json: no tensor {error}") from None
-    except error_type as error:
-        raise ModelFolderError(f"'{folder.path / WEIGHTS}' is not a safetensors file: {error}") from None
+    except (error_type, TypeError, KeyError, ValueError) as error:  # also kinds of numbers that NumPy lacks
+        raise ModelFolderError(f"'{path}' is not a safetensors file of floats: {error}") from None
+    if wrong := _misfit(tensors, model):
+        raise ModelFolderError(f"'{path}' does not fit its config.json: {wrong}")
+    return _parameters(tensors, len(model.scales), scaled)
+
+
+def _misfit(tensors: Mapping[str, NDArray[Any]], model: ModelConfig) -> str | None:
+    """Which tensor of the motion path is missing, or not of the shape or kind that the configuration wants."""
+    scales, squeezed = len(model.scales), model.weight_width
+    channels = model.projection_width or np.size(tensors.get(f"{HEAD}.biases.0", ()))
+    shapes: dict[str, tuple[int, ...]] = {}
+    for level in range(scales):
+        shapes[f"biases.{level}"] = (channels,)
+        shapes[f"fusion.squeeze.{level}.weight"] = (squeezed, channels, 1, 1)
+        shapes[f"fusion.squeeze.{level}.bias"] = (squeezed,)
+        for norm, width in ((f"norms.{level}", channels), (f"fusion.norms.{level}", squeezed)):
+            shapes |= {f"{norm}.{name}": (width,) for name in ("weight", "bias", "running_mean", "running_var")}
+    shapes |= {"fusion.weigh.weight": (scales, scales * squeezed, 1, 1), "fusion.weigh.bias": (scales,)}
+    for name, shape in shapes.items():
+        if (tensor := tensors.get(f"{HEAD}.{name}")) is None:
+            return f"no tensor '{HEAD}.{name}'"
+        if tensor.shape != shape or tensor.dtype.kind != "f":
+            return f"{HEAD}.{name} must hold floats of the shape {shape}; it holds {tensor.dtype} of {tensor.shape}"
+    return None
 
 
 def _parameters(tensors: Mapping[str, NDArray[Any]], scales: int, scaled: bool) -> DynamicsParameters:

@@ -6,7 +6,7 @@ import json
 from collections.abc import Iterable
 from typing import Any
 
-from ...errors import ConfigError
+from ...errors import ConfigError, ModelFolderError
 from ...modelfolder.folder import ModelFolder
 
 TRAINED_ON = "trained_on.json"
@@ -19,7 +19,19 @@ def noted(folder: ModelFolder) -> Note:
     Raises:
         ModelFolderError: it is not what the manifest says.
     """
-    return dict(json.loads(folder.read(TRAINED_ON))) if folder.has(TRAINED_ON) else {}
+    if not folder.has(TRAINED_ON):
+        return {}
+    note = folder.read_json(TRAINED_ON)
+    earlier = note.get("earlier", []) if isinstance(note, dict) else None
+    if not isinstance(earlier, list) or not all(map(_is_note, (note, *earlier))):
+        raise ModelFolderError(f"'{folder.path / TRAINED_ON}' does not name a data set, a fold and subjects; remove it")
+    return dict(note)
+
+
+def _is_note(note: Any) -> bool:
+    named = isinstance(note, dict) and isinstance(note.get("dataset"), str) and isinstance(note.get("fold"), int)
+    subjects = note.get("subjects") if named else None
+    return isinstance(subjects, list) and all(isinstance(subject, str) for subject in subjects)
 
 
 def note_subjects(folder: ModelFolder, dataset: str, fold: int, subjects: Iterable[str], start: Note) -> None:

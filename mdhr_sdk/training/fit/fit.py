@@ -28,6 +28,7 @@ from ...atomic import whole
 from ...aus import LabelSet
 from ...errors import CheckpointError, ConfigError, TrainingError, number_of
 from ...model import MDHR, load_model
+from ...model.released import check_archive
 from ...modelfolder.folder import ModelFolder
 from ..evaluate.metrics import count
 from ..evaluate.predictions import Frames, Predictions
@@ -212,6 +213,7 @@ def epoch_stem(folder: Path, epochs: int) -> Path:
 def _blocks_done(checkpoint: Path, module: MDHRTraining) -> int:
     """How many blocks a checkpoint has behind it."""
     try:
+        check_archive(checkpoint)
         saved = torch.load(checkpoint, map_location="cpu", weights_only=True, mmap=True)
         done: int = saved["loops"]["fit_loop"]["epoch_progress"]["current"]["processed"]
         weights = {key: tensor.shape for key, tensor in saved["state_dict"].items()}

@@ -14,7 +14,6 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-import shutil
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -23,7 +22,7 @@ from typing import Any
 from safetensors.torch import load_file
 
 from ... import __version__
-from ...atomic import PREFIX, write_whole
+from ...atomic import PREFIX, scratch, write_whole
 from ...errors import ConfigError, ModelFolderError, TrainingError, number_of
 from ...model import MDHR, save_model
 from ...modelfolder.folder import ModelFolder
@@ -165,21 +164,23 @@ def _save(settings: Settings, data: FoldData, folder: Path, fold: int, choice: C
     model.load_state_dict(load_file(epoch_stem(folder, epoch).with_suffix(".safetensors")))
     how = "epoch and thresholds chosen on held-out training subjects" if choice else "last epoch, threshold 0.5"
     digest = _hash(settings.to_yaml().encode())[:12]
-    building = folder / "unfinished"
-    shutil.rmtree(building, ignore_errors=True)
-    made = save_model(
-        model.eval(),
-        building,
-        clip_length=settings.data.clip_length,
-        thresholds=thresholds,
-        trained=True,
-        provenance=f"mdhr_sdk {__version__}, {data.label_set.name} without the test subjects of fold {fold}, "
-        f"epoch {epoch} of {settings.trainer.epochs}, {how}, seed {settings.trainer.seed}, settings {digest}",
-        licence=f"that of the training data ({data.label_set.name}) and of the starting weights",
+    provenance = (
+        f"mdhr_sdk {__version__}, {data.label_set.name} without the test subjects of fold {fold}, "
+        f"epoch {epoch} of {settings.trainer.epochs}, {how}, seed {settings.trainer.seed}, settings {digest}"
     )
-    if data.trained_on is not None:
-        note_subjects(made, data.label_set.name, fold, data.trained_on.subjects, start)
-    building.replace(folder / "model")  # whole: a folder of that name ends the fold
+    with scratch(folder) as own:
+        made = save_model(
+            model.eval(),
+            own / "model",
+            clip_length=settings.data.clip_length,
+            thresholds=thresholds,
+            trained=True,
+            provenance=provenance,
+            licence=f"that of the training data ({data.label_set.name}) and of the starting weights",
+        )
+        if data.trained_on is not None:
+            note_subjects(made, data.label_set.name, fold, data.trained_on.subjects, start)
+        made.path.replace(folder / "model")  # whole: a folder of that name ends the fold
 
 
 def is_first_process() -> bool:

@@ -1,0 +1,37 @@
+"""What `mdhr digest` does."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from ..errors import ModelFolderError
+from ..modelfolder import inside
+from ..modelfolder.folder import ModelFolder
+from .parts.options import MODEL, command_app, say
+
+app = command_app()
+
+
+def run_digest(model: str) -> str:
+    """The digest of a folder whose files are all those of its manifest.
+
+    Raises:
+        ModelFolderError: a file is missing, or has other bytes.
+    """
+    folder = ModelFolder.open(model)
+    for name, entry in folder.manifest.items():
+        if not folder.has(name) or inside.digest(folder.path, name) != entry.get("sha256"):
+            what = "has other bytes than the manifest says" if folder.has(name) else "is missing"
+            raise ModelFolderError(f"'{folder.path / name}' {what}; take the folder anew, or make the file again")
+    return folder.digest
+
+
+@app.command()
+def digest(model: Annotated[str, typer.Argument(help=MODEL)]) -> None:
+    """Print the digest that pins a model folder, once every file is proved to be the manifest's.
+
+    With AUDetector.from_pretrained(folder, digest=...) or mdhr detect --digest, no other files are taken.
+    """
+    say(run_digest(model))

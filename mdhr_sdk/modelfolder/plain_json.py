@@ -1,0 +1,59 @@
+"""JSON as this package writes it: every key once, every number finite."""
+
+from __future__ import annotations
+
+import json
+import math
+from typing import Any
+
+MOST_DEEP = 64
+
+
+def parsed(content: bytes) -> Any:
+    """What a text says.
+
+    Raises:
+        ValueError: it is no such JSON, or nested more than 64 deep; one line that says what is wrong.
+    """
+    try:
+        found = json.loads(
+            content.decode("utf-8"), object_pairs_hook=_once, parse_constant=_no_number, parse_float=_finite
+        )
+    except RecursionError:
+        raise ValueError("it is nested too deep") from None
+    _check_depth(found)
+    return found
+
+
+def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    found = dict(pairs)
+    if len(found) < len(pairs):
+        names = [name for name, _ in pairs]
+        twice = next(name for name in names if names.count(name) > 1)
+        raise ValueError(f"the key '{twice[:80]}' stands there twice")
+    return found
+
+
+def _no_number(word: str) -> None:
+    raise ValueError(f"{word} is no number")
+
+
+def _finite(word: str) -> float:
+    if not math.isfinite(number := float(word)):
+        raise ValueError(f"{word[:80]} is too large a number")
+    return number
+
+
+def _check_depth(found: Any) -> None:
+    level, depth = [found], 0
+    while level:
+        depth += 1
+        if depth > MOST_DEEP:
+            raise ValueError("it is nested too deep")
+        level = [
+            inside
+            for one in level
+            if isinstance(one, dict | list)
+            for inside in (one.values() if isinstance(one, dict) else one)
+            if isinstance(inside, dict | list)
+        ]

@@ -1,0 +1,35 @@
+"""Folders made with malice: what opens, extends or copies one touches nothing outside it, and says so in a line."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import mdhr_sdk
+from run_attacks import ATTACKS
+
+HOSTILE = Path(__file__).parents[1] / "hostile"
+EDGE = Path(mdhr_sdk.__file__).parent / "models" / "edge"
+
+
+@pytest.fixture(scope="module")
+def found(tmp_path_factory: pytest.TempPathFactory) -> dict[str, dict[str, object]]:
+    """Name -> what became of the attack. One process tries all of them, since it takes seconds to begin."""
+    command = [sys.executable, str(HOSTILE / "run_attacks.py"), str(EDGE), "--torch"]
+    environment = {**os.environ, "PYTHONPATH": str(Path(mdhr_sdk.__file__).parents[1])}
+    place = tmp_path_factory.mktemp("attacks")
+    told = subprocess.run(command, env=environment, cwd=place, capture_output=True, text=True, check=False)
+    assert told.returncode == 0, told.stderr[-2000:]
+    return {one["name"]: one for one in map(json.loads, told.stdout.splitlines())}
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(sys.platform != "linux", reason="needs fork and /proc")
+@pytest.mark.parametrize("name", [attack.name for attack in ATTACKS])
+def test_it_does_no_harm(name: str, found: dict[str, dict[str, object]]) -> None:
+    assert found[name]["wrong"] == "", found[name]
