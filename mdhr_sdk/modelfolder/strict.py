@@ -89,7 +89,9 @@ def _in_a_line(error: ValidationError, kind: Any) -> str:
         place[0] = _keys(kind, ())[place[0]]
     where = ".".join(map(str, place))
     if first["type"] in UNKNOWN:
-        return f"unknown setting '{where}'; {nearest(str(place[-1]), _keys(kind, place[:-1]))}"
+        key = str(first["loc"][-1])[:MOST_SHOWN]  # whatever it looks like, also like a variant
+        above = [part for part in first["loc"][:-1] if not _is_variant(part)]
+        return f"unknown setting '{'.'.join(map(str, (*above, key)))}'; {nearest(key, _keys(kind, above))}"
     if first["type"] == "missing":
         return f"'{where}' is missing"
     if first["type"] == "json_invalid":

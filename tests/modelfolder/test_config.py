@@ -197,6 +197,14 @@ def test_bad_values_are_refused_by_name(where: str, value: Any):
     assert "\n" not in str(caught.value)
 
 
+@pytest.mark.parametrize("key", ["int", "a[b", "\x1b[2J", "x" * 1000])
+def test_a_key_that_looks_like_a_type_is_an_unknown_one(key: str) -> None:
+    for where in (key, f"model.{key}"):
+        with pytest.raises(ConfigError, match="unknown setting") as caught:
+            FolderConfig.from_json(edited(where, 1))
+        assert len(str(caught.value)) < 500 and str(caught.value).isprintable()
+
+
 @pytest.mark.parametrize(("where", "value"), [("thresholds", [0, 1] * 6), ("model.region_loss_weight", 1)])
 def test_json_whole_numbers_are_numbers(where: str, value: Any):
     FolderConfig.from_json(edited(where, value))
