@@ -19,6 +19,7 @@ from .pipeline.modes import Mode, Opened, Policy, Reading, checked, open_mode
 from .pipeline.neutral import NeutralBaseline
 from .pipeline.run import Plan, Run, in_turn, together
 from .pipeline.scoring import Scoring
+from .pipeline.smoothing import OneEuro
 from .pipeline.streams import StreamScoring
 from .pipeline.turns import ResultStream, Turns
 from .results import ModelInfo
@@ -60,6 +61,7 @@ class AUDetector:
         face_model: str | Path | None = None,
         all_aus: bool = False,
         ring_dtype: str = "float32",
+        smoothing: float | None = None,
         opener: Callable[[Mode], Opened] | None = None,
     ) -> None:
         if config.preprocessing.template not in TEMPLATES:
@@ -72,6 +74,7 @@ class AUDetector:
         self._selection = select(config, thresholds, all_aus)
         self.thresholds = dict(self._selection.thresholds)
         self.codes = tuple(self.thresholds)
+        self._smooth_hz = 0.0 if smoothing is None else OneEuro(smoothing).cutoff_hz
         self.info = info = replace(info, off=self._selection.off)
         check_max_faces(max_faces)
         if face_model is not None and not Path(face_model).is_file():
@@ -99,6 +102,7 @@ class AUDetector:
         face_model: str | Path | None = None,
         all_aus: bool = False,
         ring_dtype: str = "float32",
+        smoothing: float | None = None,
     ) -> AUDetector:
         """Open a model folder.
 
@@ -116,11 +120,14 @@ class AUDetector:
             face_model: a MediaPipe `face_landmarker.task`, in place of the models in MediaPipe's wheel.
             all_aus: report AUs of reliability tier C too. A model whose AUs were never rated reports all.
             ring_dtype: memory of a face's last frames: 'float32', or 'float16' or 'bfloat16' in half of it.
+            smoothing: smooth the scores over time, and so decisions and events, by a one-euro filter with this
+                cutoff in Hz; 1.0 takes most jitter. None, the default, for scores as the model gives them.
 
         Raises:
             ModelFolderError: the folder is missing, incomplete or not what its manifest says.
             BackendError: the backend or device cannot run here.
-            ConfigError: an unknown mode, code or ring_dtype, or a threshold outside [0, 1] or of an AU that is off.
+            ConfigError: an unknown mode, code or ring_dtype, a threshold outside [0, 1] or of an AU that is off, or a
+                cutoff that is not above 0.
         """
         model_folder = ModelFolder.open(folder)
         options = SessionOptions(device, threads, precision)
@@ -131,7 +138,7 @@ class AUDetector:
         model, info, choice = opener(checked("mode", mode, Mode))
         return cls(
             model_folder.config, model, info, choice=choice, thresholds=thresholds, max_faces=max_faces,
-            face_model=face_model, all_aus=all_aus, ring_dtype=ring_dtype, opener=opener,
+            face_model=face_model, all_aus=all_aus, ring_dtype=ring_dtype, smoothing=smoothing, opener=opener,
         )  # fmt: skip
 
     @property
@@ -297,8 +304,9 @@ class AUDetector:
 
     def _naming(self, info: ModelInfo, neutral_s: float | None) -> Naming:
         seconds = 0.0 if neutral_s is None else NeutralBaseline(neutral_s).seconds
-        info = replace(info, neutral_s=seconds, replaced=replaced(self.config, self.thresholds))
-        return Naming(info, self.thresholds, self.config.preprocessing, self._selection.places)
+        own = replaced(self.config, self.thresholds)
+        info = replace(info, neutral_s=seconds, replaced=own, smooth_hz=self._smooth_hz)
+        return Naming(info, self.thresholds, self.config.preprocessing, self._selection.places, self.config.events)
 
     def _begin(self, groups: Sequence[Sequence[Source]], plan: Plan) -> ResultStream:
         """Begin a run, which ends the one before."""

@@ -255,6 +255,10 @@ def detect(
             help="Seconds at the beginning, as 2s, that show neutral faces; later scores are relative to them."
         ),
     ] = None,
+    smooth: Annotated[
+        Optional[float],
+        typer.Option(help="Smooth the scores: cutoff in Hz of a one-euro filter, as 1; lower is smoother."),
+    ] = None,
     all_aus: Annotated[
         bool, typer.Option("--all-aus", help="Also AUs of reliability tier C, which are off otherwise.")
     ] = False,
@@ -281,6 +285,7 @@ def detect(
         face_model=face_model,
         all_aus=all_aus,
         ring_dtype=ring_dtype or "float32",
+        smoothing=smooth,
     ) as detector:
         if model is None:
             typer.echo(f"no --model given: taking '{DEFAULT}', which comes with mdhr_sdk")

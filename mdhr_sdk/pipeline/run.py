@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 
 from ..errors import InputError, MDHRError, SourceError, SupersededError, number_of
@@ -226,9 +226,8 @@ class _Group:
         if reader in self.waiting:
             reader.release()
             waiting = self.waiting.pop(reader)
-            waiting.ending.broken_off = reader.error is not None
             scored = self.scoring.flush(self.readers.all.index(reader))
-            yield from _given(reader, waiting.give(scored))
+            yield from _given(reader, waiting.end(scored, broken_off=reader.error is not None))
 
     def _cut(self, reader: Reader, item: Frame | Found) -> tuple[int, dict[int, Crop]]:
         found, crops = reader.cut(item)
@@ -238,7 +237,7 @@ class _Group:
         return found.frame.index, crops
 
 
-def _given(reader: Reader, results: Iterator[FrameResult]) -> Iterator[FrameResult]:
+def _given(reader: Reader, results: Iterable[FrameResult]) -> Iterator[FrameResult]:
     """The results, counted."""
     for result in results:
         reader.given()

@@ -171,7 +171,7 @@ def test_where_the_model_fails_only_the_sources_before_are_complete(
     results = caught.value.results
     assert [name for name, _ in results.errors] == ["array[1]"]
     assert [path.name for path in results.save(tmp_path, timeline=False)] == [
-        "array_0__aus.csv", "array_1__aus.incomplete.csv",
+        "array_0__aus.csv", "array_0__events.csv", "array_1__aus.incomplete.csv", "array_1__events.incomplete.csv",
     ]  # fmt: skip
 
 
