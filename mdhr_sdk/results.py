@@ -188,7 +188,7 @@ class Ending:
 
     Attributes:
         broken_off: it was not read to its end.
-        events: those that were still open when it ended.
+        events: those that were still open when it ended, or was left.
     """
 
     broken_off: bool = False

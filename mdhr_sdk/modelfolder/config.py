@@ -115,7 +115,7 @@ class EventRule:
     """
 
     high: Share = 0.0
-    low: Share = 0.4
+    low: Share = 0.2
     shortest_s: Seconds = 0.08
     gap_s: Seconds = 0.25
 

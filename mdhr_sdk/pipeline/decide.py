@@ -89,11 +89,17 @@ class Waiting:
             self._waiting.popleft()
             yield self._result(pending)
 
-    def end(self, scores: Iterable[Scored], broken_off: bool) -> list[FrameResult]:
-        """Take the last scores, and tell the results how the source ended."""
-        results = list(self.give(scores))
-        self.ending.broken_off, self.ending.events = broken_off, self._events.end()
-        return results
+    def end(self, scores: Iterable[Scored], broken_off: bool) -> Iterator[FrameResult]:
+        """Take the last scores, as `give` does, and tell the results how the source ended."""
+        self.ending.broken_off = broken_off
+        try:
+            yield from self.give(scores)
+        finally:
+            self.leave()
+
+    def leave(self) -> None:
+        """No result follows: events that are open end with the last one."""
+        self.ending.events = self._events.end()
 
     def _result(self, pending: Found) -> FrameResult:
         frame = pending.frame

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
 from dataclasses import dataclass, field
 
 from ..errors import InputError, MDHRError, SourceError, SupersededError, number_of
@@ -133,9 +133,12 @@ class Run:
         scoring = plan.begin()
         self._readers = readers = Readers(sources, plan.naming.check, plan.open_finder, plan.clock, plan.policy)
         readers.finishing = self._finishing  # asked for meanwhile
+        group = _Group(readers, scoring, plan, self.finished)
         try:
-            yield from self._scored(_Group(readers, scoring, plan, self.finished))
+            yield from self._scored(group)
         finally:
+            for waiting in group.waiting.values():
+                waiting.leave()
             readers.close()
             self._ended |= readers.status
             self._readers = None
@@ -237,7 +240,7 @@ class _Group:
         return found.frame.index, crops
 
 
-def _given(reader: Reader, results: Iterable[FrameResult]) -> Iterator[FrameResult]:
+def _given(reader: Reader, results: Iterator[FrameResult]) -> Iterator[FrameResult]:
     """The results, counted."""
     for result in results:
         reader.given()

@@ -84,7 +84,8 @@ def test_a_truncated_video_keeps_and_names_what_was_read(
     code, _, stderr = detect(broken)
     assert code == 2 and stderr.count("\n") == 1 and stderr.startswith("error: ")
     names = {path.name for path in out.iterdir()}
-    assert names == {"broken_aus.incomplete.csv", "broken_overlay.incomplete.mp4", "broken_timeline.incomplete.png"}
+    ends = ("aus.incomplete.csv", "events.incomplete.csv", "overlay.incomplete.mp4", "timeline.incomplete.png")
+    assert names == {f"broken_{end}" for end in ends}
     assert all(name in stderr for name in names)
     kept = pd.read_csv(out / "broken_aus.incomplete.csv")
     assert 3 < len(kept) < 40 and f"{len(kept)} frames" in stderr

@@ -5,8 +5,10 @@ from __future__ import annotations
 import pickle
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+import pandas as pd
 import pytest
 
 from fake_streams import camera, streaming
@@ -21,8 +23,12 @@ RULE = EventRule(low=0.5, shortest_s=0.0, gap_s=0.15)  # none of a face that mis
 
 
 def events_of(pattern: list[set[int]]) -> set[tuple[int, str, int, int]]:
+    return cut_out(expected(pattern, memory=FPS))
+
+
+def cut_out(frames: list[dict[int, Any]]) -> set[tuple[int, str, int, int]]:
     """(track, AU, onset, offset) of each event, from the scores of the whole: runs of a face that stay above 0.25."""
-    frames, wanted = expected(pattern, memory=FPS), set()
+    wanted = set()
     for track in {track for faces in frames for track in faces}:
         for place, code in enumerate(CODES):
             run: list[int] = []
@@ -56,6 +62,19 @@ def test_results_and_streams_have_the_events_of_the_scores(detector: AUDetector,
             assert all(one.offset_frame < frame.index for one in frame.events)
     whole = results.events_to_csv(tmp_path / "whole.csv").read_text()
     assert (tmp_path / "stream.csv").read_text() == whole and whole.count("\n") == len(results.events) + 1
+
+
+@pytest.mark.parametrize("last", [4, 7, 12])
+def test_a_stream_that_is_left_tells_what_was_open(detector: AUDetector, tmp_path: Path, last: int) -> None:
+    with EventsSink(tmp_path / "left.csv") as sink:
+        for frame in detector.predict(video(PATTERN), stream=True, fps=FPS):
+            sink.write(frame)
+            if frame.index == last:
+                break
+    rows = pd.read_csv(tmp_path / "left.csv")
+    seen = detector.predict(video(PATTERN), fps=FPS)[: last + 1]
+    scores = [{face.track_id: [face[c].probability for c in CODES] for face in one.faces} for one in seen]
+    assert set(zip(rows.track_id, rows.au, rows.onset_frame, rows.offset_frame, strict=True)) == cut_out(scores)
 
 
 def test_each_source_has_its_own(detector: AUDetector) -> None:
