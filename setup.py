@@ -12,14 +12,13 @@ import subprocess
 import sys
 from pathlib import Path
 
-from pybind11.setup_helpers import Pybind11Extension
-from pybind11.setup_helpers import build_ext as pybind11_build_ext
-from setuptools import setup
+from setuptools import Extension, setup
+from setuptools.command.build_ext import build_ext
 
-SOURCES = ["bind.cpp", "clip_first.cpp", "clip_last.cpp", "step.cpp", "versions.cpp"]
-CUDA_SOURCES = ["devices.cu", "dynamics.cu", "step.cu"]
+SOURCES = ["abi.cpp", "clip.cpp", "step.cpp", "versions.cpp"]
+CUDA_SOURCES = ["dynamics.cu", "step.cu"]
 # No -ffast-math: NaN and infinity have to pass on.
-FLAGS = ["-O3", "-fopenmp", "-fno-math-errno", "-fno-trapping-math", "-fvisibility=hidden", "-Wno-psabi"]
+FLAGS = ["-std=c++17", "-O3", "-fopenmp", "-fno-math-errno", "-fno-trapping-math", "-fvisibility=hidden", "-Wno-psabi"]
 ARCHITECTURES = ["80", "86", "87", "89", "90"]  # A100 to H100, and 87: Jetson Orin; newer ones from the last one's PTX
 SANITIZE = ["-fsanitize=address,undefined", "-fno-sanitize-recover=all", "-fno-omit-frame-pointer", "-g"]
 
@@ -42,8 +41,13 @@ def find_runtime(nvcc: Path) -> Path:
     raise FileNotFoundError(f"no libcudart_static.a beside {nvcc}; set CUDA_HOME")
 
 
-class BuildExt(pybind11_build_ext):
-    def build_extension(self, ext: Pybind11Extension) -> None:
+class BuildKernels(build_ext):
+    """Builds the library of csrc/mdhr.h, which is no module of Python's but plain C for any language."""
+
+    def get_ext_filename(self, fullname: str) -> str:
+        return f"{fullname.replace('.', '/')}.so"
+
+    def build_extension(self, ext: Extension) -> None:
         wanted = os.environ.get("MDHR_CUDA", "auto")
         nvcc = find_nvcc() if wanted != "0" else None
         if nvcc is not None:
@@ -55,7 +59,7 @@ class BuildExt(pybind11_build_ext):
                 print(f"warning: the CUDA kernels do not compile, and are left out: {error}", file=sys.stderr)
         super().build_extension(ext)
 
-    def add_cuda(self, ext: Pybind11Extension, nvcc: Path) -> None:
+    def add_cuda(self, ext: Extension, nvcc: Path) -> None:
         folder = Path(self.build_temp)
         folder.mkdir(parents=True, exist_ok=True)
         known = subprocess.run(
@@ -73,13 +77,13 @@ class BuildExt(pybind11_build_ext):
         ext.libraries += ["dl", "rt", "pthread"]
 
 
-def kernels() -> Pybind11Extension:
+def kernels() -> Extension:
     sanitize = SANITIZE if os.environ.get("MDHR_SANITIZE") == "1" else []
-    extension = Pybind11Extension(
-        "mdhr_sdk._kernels",
+    extension = Extension(
+        "mdhr_sdk.libmdhr",
         [f"csrc/{name}" for name in SOURCES],
         depends=[str(path) for path in Path("csrc").glob("*") if path.suffix != ".cpp"],
-        cxx_std=17,
+        language="c++",
         extra_compile_args=FLAGS + sanitize,
         extra_link_args=["-fopenmp", *sanitize],
     )
@@ -91,4 +95,4 @@ if os.environ.get("MDHR_CUDA", "auto") not in ("0", "1", "auto"):
     raise SystemExit(f"MDHR_CUDA must be 0, 1 or auto; got {os.environ['MDHR_CUDA']!r}")
 if os.environ.get("MDHR_CUDA") == "1" and find_nvcc() is None:
     raise SystemExit("MDHR_CUDA=1 asks for the CUDA kernels, and nvcc is not found; set CUDA_HOME, or MDHR_CUDA=0")
-setup(ext_modules=[kernels()], cmdclass={"build_ext": BuildExt})
+setup(ext_modules=[kernels()], cmdclass={"build_ext": BuildKernels})

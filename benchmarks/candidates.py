@@ -25,6 +25,7 @@ class Settings:
         threads: CPU threads of each candidate.
         rounds: turns of each candidate.
         turn_s: least length of a turn, in seconds; a turn has at least one run.
+        most_s: seconds after which no further round begins, with few exceptions (`measuring.LEAST_ROUNDS`).
     """
 
     graph: str = "clip"
@@ -33,6 +34,7 @@ class Settings:
     threads: int = 1
     rounds: int = 10
     turn_s: float = 0.5
+    most_s: float = 150.0
 
     @property
     def base(self) -> str:
@@ -53,6 +55,8 @@ class Settings:
                 raise BackendError(f"--{name} must be at least 1; got {getattr(self, name)}")
         if not 0 <= self.turn_s <= 3600:
             raise BackendError(f"--seconds must be between 0 and 3600; got {self.turn_s}")
+        if not self.most_s > 0:
+            raise BackendError(f"--most-seconds must be more than 0; got {self.most_s}")
 
 
 @dataclass(frozen=True)

@@ -14,8 +14,8 @@ from rich.table import Table
 
 from mdhr_sdk import AUDetector, AUEvent
 from mdhr_sdk.cli.app import run_app
-from mdhr_sdk.cli.detect import Mode
 from mdhr_sdk.errors import require
+from mdhr_sdk.pipeline.modes import Mode
 from report import Json, console, write_json
 
 if TYPE_CHECKING:
@@ -132,12 +132,12 @@ def events(
     seed: Annotated[int, typer.Option(help="Which people; one that nothing was trained or chosen on.")],
     persons: Annotated[int, typer.Option(min=1, help="A clip of each.")] = 30,
     frames: Annotated[int, typer.Option(min=2, help="Frames a clip, 25 a second.")] = 100,
-    mode: Annotated[Mode, typer.Option(help="As of mdhr detect.")] = Mode.clip,
+    mode: Annotated[Mode, typer.Option(help="As of mdhr detect.")] = "clip",
     smooth: Annotated[Optional[float], typer.Option(help="As of mdhr detect.")] = None,
     json: Json = None,
 ) -> None:
     """Hold events against rendered clips."""
-    with AUDetector.from_pretrained(model, mode=mode.value, max_faces=1, threads=1, smoothing=smooth) as detector:
+    with AUDetector.from_pretrained(model, mode=mode, max_faces=1, threads=1, smoothing=smooth) as detector:
         found = measure(detector, rendered(facekit, seed, persons, frames))
         tiers = detector.info.tiers
     names = ("true", "missed", "false", "onset", "90 %", "n", "offset", "90 %", "n")
@@ -153,7 +153,7 @@ def events(
         "seed": seed,
         "persons": persons,
         "frames": frames,
-        "mode": mode.value,
+        "mode": mode,
         "smooth": smooth,
     }
     write_json(json, settings | {"errors_frames": {code: asdict(errors) for code, errors in found.items()}})

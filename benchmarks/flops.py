@@ -85,7 +85,7 @@ def flops(
     model: Annotated[Optional[Path], typer.Argument(help="A model folder; without it the models of the paper.")] = None,
     label_set: Annotated[Optional[str], typer.Option(help="bp4d or disfa; both if not given.")] = None,
     backbone: Annotated[Optional[str], typer.Option(help="A backbone; resnet50 and swin_base if not given.")] = None,
-    clip_length: Annotated[Optional[int], typer.Option(help="T, frames a clip; 16 if not given.")] = None,
+    clip_length: Annotated[Optional[int], typer.Option(help="T, frames per clip; 16 if not given.")] = None,
     json: Json = None,
 ) -> None:
     """Parameters and multiply-adds a frame by module; exit code 1 when the two counters disagree."""

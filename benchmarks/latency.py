@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import sys
+from functools import partial
 from pathlib import Path
 from typing import Annotated, Optional
 
@@ -11,56 +13,21 @@ from candidates import GRAPHS, Settings, plan
 from latency_report import header, latency_table, notes, reason_table, report_content
 from machine import describe_machine
 from mdhr_sdk.cli.app import run_app
-from mdhr_sdk.cli.init import make_folder
-from mdhr_sdk.cli.parts import engine
 from mdhr_sdk.cli.parts.progress import usable_cores
 from mdhr_sdk.errors import MDHRError, MissingDependencyError, require
 from mdhr_sdk.modelfolder.artefacts import PRECISIONS
 from mdhr_sdk.modelfolder.config import FolderConfig
 from mdhr_sdk.modelfolder.folder import ModelFolder
-from measuring import measure
+from measuring import LEAST_ROUNDS, measure
 from report import check_json, console, write_json
 from rows import frames_a_run, row
 
-ROOT = Path(__file__).resolve().parents[1]
-DEFAULT_MODEL = ROOT / engine.DEFAULT_MODEL
-FILES = {"onnx": "onnx", "torchscript": "torchscript.pt"}
+SLOW_HALVES = (
+    "fp16 on a CPU is slower than fp32: halves are cast or emulated there. What fp16 gains shows on a GPU; by how much "
+    "its scores differ shows here too"
+)
 
 app = typer.Typer(add_completion=False, rich_markup_mode=None)
-
-
-def default_folder(graph: str) -> ModelFolder:
-    """The folder that is measured when none is named; it and its graphs are made if they are not there.
-
-    A format that cannot be made here is left out, saying why: its backends become rows with a reason.
-
-    Raises:
-        MissingDependencyError: there is no folder, and no PyTorch to make one.
-    """
-    if not DEFAULT_MODEL.exists():
-        try:
-            for module in ("torch", "timm", "safetensors"):
-                require(module, "bench")
-        except MissingDependencyError as error:
-            remedy = "or name a model folder with graphs in it: python benchmarks/latency.py MODEL"
-            raise MissingDependencyError(f"no model was named, and to make one {error}; {remedy}") from None
-        console.print(f"{DEFAULT_MODEL} does not exist; making it, untrained (mdhr init)")
-        make_folder(DEFAULT_MODEL, "bp4d", "resnet50", 5, 0, False, None)
-    folder = ModelFolder.open(DEFAULT_MODEL)
-    for format_name, suffix in FILES.items():
-        graphs = ["encoder", "head"] if graph == "head" else [graph]
-        absent = [name for name in graphs if not folder.has(f"{name}.{suffix}")]
-        if absent:
-            console.print(f"exporting {', '.join(absent)} to {format_name} (mdhr export); this takes a minute")
-            try:
-                for module in ("torch", "timm", "safetensors"):
-                    require(module, "bench")
-                from mdhr_sdk import deploy
-
-                deploy.export_graphs(folder.path, format_name, absent)
-            except MissingDependencyError as error:
-                console.print(f"not exported: {error}")
-    return folder
 
 
 def macs_a_run(config: FolderConfig, settings: Settings) -> int | None:
@@ -77,9 +44,7 @@ def macs_a_run(config: FolderConfig, settings: Settings) -> int | None:
 
 @app.command()
 def latency(
-    model: Annotated[
-        Optional[str], typer.Argument(help="A model folder, or edge; an untrained ResNet-50 if not given.")
-    ] = None,
+    model: Annotated[str, typer.Argument(help="A model folder, or edge.")] = "edge",
     graph: Annotated[str, typer.Option(help=f"{', '.join(GRAPHS)}; of uint8 too where exported.")] = "clip",
     backend: Annotated[Optional[list[str]], typer.Option(help="May be given again; all that can run if not.")] = None,
     precision: Annotated[
@@ -90,19 +55,25 @@ def latency(
     threads: Annotated[Optional[int], typer.Option(help="CPU threads; as many as usable cores if not given.")] = None,
     rounds: Annotated[int, typer.Option(help="Turns of each candidate.")] = 10,
     seconds: Annotated[float, typer.Option(help="Least length of a turn.")] = 0.5,
+    most_seconds: Annotated[
+        float, typer.Option(help=f"Take no more turns after so long, but {LEAST_ROUNDS} rounds at least.")
+    ] = Settings.most_s,
     json: Annotated[Optional[Path], typer.Option(help="Write everything to this file.")] = None,
 ) -> None:
     """Latency, speed and memory of every backend that can run a model folder here."""
     threads = usable_cores() if threads is None else threads
-    settings = Settings(graph, device, batch, threads, rounds, seconds)
+    settings = Settings(graph, device, batch, threads, rounds, seconds, most_seconds)
     check_json(json)
     machine = describe_machine()  # before anything loads the machine
-    folder = ModelFolder.open(model) if model is not None else default_folder(graph)
+    folder = ModelFolder.open(model)
     planned = plan(folder, settings, backend or (), precision or ())
     console.print(header(folder, machine, settings))
+    if device == "cpu" and any(c.precision == "fp16" and reason is None for c, reason in planned.items()):
+        console.print(f"note: {SLOW_HALVES}")
     macs = macs_a_run(folder.config, settings)
-    with console.status("") as status:
-        measured = measure(folder, settings, planned, status.update)
+    with console.status("") as status:  # which shows on a terminal only
+        tell = status.update if console.is_terminal else partial(print, file=sys.stderr, flush=True)
+        measured = measure(folder, settings, planned, tell)
     frames = frames_a_run(folder.config, settings)
     found = [row(candidate, measured, settings, frames, macs) for candidate in planned]
     console.print(latency_table(found))

@@ -91,6 +91,9 @@ def notes(measured: Measured, settings: Settings) -> str:
         "p99 of fewer than a hundred runs lies between the slowest two; score diff: the largest to the baseline",
         "uint8: from crops as bytes, normalised inside the graph; the others, and the baseline, from normalised floats",
     ]
+    rounds = max(map(len, measured.turns_ms.values()), default=0)
+    if rounds < settings.rounds and measured.turns_ms:
+        lines.append(f"{rounds} of {settings.rounds} rounds, which took {settings.most_s:g} s (--most-seconds)")
     if settings.device != "cpu":
         lines.append(
             "MiB device: what was free of the device less, once it was warm; another program's use disturbs it"

@@ -44,7 +44,7 @@ class Loading:
     """One row: how fast one loader was.
 
     Attributes:
-        frames_s: frames a second, round by round.
+        frames_s: frames per second, round by round.
         cpu_ms_a_frame: processor time, which a busy machine changes less; None where other processes spend it.
     """
 
@@ -145,7 +145,7 @@ def loading(
     rounds: Annotated[int, typer.Option(help="Epochs of each.")] = 5,
     json: Json = None,
 ) -> None:
-    """How many frames a second a training run can be fed with."""
+    """How many frames per second a training run can be fed with."""
     counts = workers or [0, usable_cores()]
     if videos < BATCH or videos % BATCH or rounds < 1 or min(counts) < 0:
         raise ConfigError(f"videos must be a multiple of {BATCH}, rounds at least 1 and workers at least 0")

@@ -22,6 +22,7 @@ from workers import Worker, WorkerError, ask_once
 
 # Threads of the one before spin on for a while (Intel's OpenMP: 0.2 s) and would slow the next one.
 SETTLE_S = 0.25
+LEAST_ROUNDS = 3
 BASELINE_TOLERANCE = 1e-6
 MATMULS = {library: Candidate(f"matmul-{library}") for library in ("numpy", "torch")}
 Turns = list[list[float]]
@@ -58,6 +59,7 @@ def measure(
         planned: from `candidates.plan`.
         tell: gets one line on what happens now.
     """
+    started = time.monotonic()
     measured = Measured(failed={candidate: reason for candidate, reason in planned.items() if reason is not None})
     with tempfile.TemporaryDirectory() as scratch, ExitStack() as alive:
         clip = _write_inputs(folder.config, settings, Path(scratch))
@@ -66,7 +68,7 @@ def measure(
         for candidate in (*planned, *products):
             if candidate in measured.failed:
                 continue
-            tell(f"loading {candidate}")
+            tell(f"loading {candidate}, {len(workers) + 1} of up to {len(planned) + len(products)}")
             try:
                 request = _request(folder, settings, candidate, Path(scratch), clip)
                 if candidate == BASELINE:
@@ -79,14 +81,21 @@ def measure(
                 workers[candidate] = worker
             except WorkerError as error:
                 measured.failed[candidate] = str(error)
-        _take_turns(workers, settings, measured, tell)
+        _take_turns(workers, settings, measured, tell, started)
     return measured
 
 
-def _take_turns(workers: dict[Candidate, Worker], settings: Settings, measured: Measured, tell: Tell) -> None:
+def _take_turns(
+    workers: dict[Candidate, Worker], settings: Settings, measured: Measured, tell: Tell, started: float
+) -> None:
     measured.turns_ms = {candidate: [] for candidate in workers}
+    first = time.monotonic()
     for index in range(settings.rounds):
-        tell(f"round {index + 1} of {settings.rounds}")
+        now = time.monotonic()
+        if index >= LEAST_ROUNDS and now - started > settings.most_s:
+            break
+        left = min((now - first) / max(index, 1) * (settings.rounds - index), started + settings.most_s - now)
+        tell(f"round {index + 1} of {settings.rounds}{f', about {max(left, 0):.0f} s left' if index else ''}")
         order = list(workers)
         for candidate in order[index % len(order) :] + order[: index % len(order)]:  # nobody always follows the same
             time.sleep(SETTLE_S)

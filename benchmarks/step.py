@@ -160,7 +160,7 @@ def _speed(name: str, turns: list[tuple[list[float], int]]) -> Speed:
 
 
 def speed_table(found: list[Speed], frames: int) -> Table:
-    """Every row beside the first, frames a step given."""
+    """Every row beside the first, frames per step given."""
     table = Table(
         "", "frames/s", "slowest", "fastest", f"x {found[0].name}", "from files", "of the step's speed", "peak, GiB"
     )

@@ -131,7 +131,7 @@ def row(candidate: Candidate, ready: dict[Any, Any], turns: dict[Any, list[list[
 
 def table(rows: list[Row]) -> Table:
     names = ("backend", "precision", "step ms", "p90", "encoder ms", "after it", "window ms", "x released", "x window")
-    found = Table(*names, "MB a face")
+    found = Table(*names, "MB per face")
     for one in rows:
         window = ("", "") if one.clip_ms is None else (f"{one.clip_ms:.0f}", f"{one.x_clip:.1f}")
         figures = (f"{one.step_ms:.1f}", f"{one.step_p90_ms:.1f}", f"{one.encoder_ms:.1f}", f"{one.after_share:.0%}")

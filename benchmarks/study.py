@@ -182,7 +182,7 @@ def _with_deviation(values: np.ndarray) -> str:
 def main(
     seeds: Annotated[int, typer.Option(help="Trainings of each variant.")] = 3,
     epochs: Annotated[int, typer.Option(help="Epochs of each training.")] = 60,
-    videos: Annotated[int, typer.Option(help="Training clips an epoch.")] = 40,
+    videos: Annotated[int, typer.Option(help="Training clips per epoch.")] = 40,
     tests: Annotated[int, typer.Option(help="Test clips.")] = 100,
     only: Annotated[Optional[list[str]], typer.Option(help="Variants; all if not given.")] = None,
     far: Annotated[bool, typer.Option("--far", help="The two AUs that are out of each other's sight.")] = False,

@@ -24,7 +24,7 @@ __global__ void fuse_kernel(Clip clip, int width, const float* weights) {
     const Shape s = clip.shape;
     const int b = blockIdx.y, frames = s.frames, reach = width / 2;
     const int64_t e = (static_cast<int64_t>(blockIdx.x) * blockDim.x + threadIdx.x) * V;
-    if (e >= s.elements()) return;
+    if (e >= elements(s)) return;
     const auto slot = [&](int l, int i, int v) -> float& {
         return slots[((l * width + i) * V + v) * blockDim.x + threadIdx.x];
     };
@@ -59,24 +59,19 @@ __global__ void fuse_kernel(Clip clip, int width, const float* weights) {
                     for (int n = width - 1; n >= 0; --n) tail = slot(l, n, v) += tail;
                 }
             const Pack<T, V> after = there ? read(l, j + 1) : Pack<T, V>{};
-            Pack<T, V> mean;
             for (int v = 0; v < V; ++v) {
                 const float sum = slot(l, i, v) + head[l][v];
                 const float weight = weights[((static_cast<int64_t>(b) * frames + t) * s.scales + l) * s.positions +
                                              position_of(s, e + v)];
                 total[v] = fmaf(weight, sum, total[v]);
-                put(&mean.values[v], sum * (0.5f / s.k));
                 slot(l, i, v) = there ? difference(l, j, v, to_float(after.values[v])) : 0;
                 head[l][v] += slot(l, i, v);
             }
-            if (clip.means[l])
-                *reinterpret_cast<Pack<T, V>*>(reinterpret_cast<T*>(clip.means[l]) +
-                                               (static_cast<int64_t>(b) * frames + t) * s.elements() + e) = mean;
         }
         Pack<T, V> fused;
         for (int v = 0; v < V; ++v) put(&fused.values[v], total[v]);
         *reinterpret_cast<Pack<T, V>*>(reinterpret_cast<T*>(clip.fused) +
-                                       (static_cast<int64_t>(b) * frames + t) * s.elements() + e) = fused;
+                                       (static_cast<int64_t>(b) * frames + t) * elements(s) + e) = fused;
     }
 }
 
@@ -92,7 +87,7 @@ cudaError_t launch_fuse(const Clip& clip, const float* weights, cudaStream_t str
                                                        static_cast<int>(bytes()));
         if (error != cudaSuccess) return error;
     }
-    const dim3 grid(blocks(s.elements(), static_cast<int64_t>(threads) * V), s.batch);
+    const dim3 grid(blocks(elements(s), static_cast<int64_t>(threads) * V), s.batch);
     fuse_kernel<T, V><<<grid, threads, bytes(), stream>>>(clip, width, weights);
     return cudaGetLastError();
 }
@@ -101,10 +96,10 @@ cudaError_t launch_fuse(const Clip& clip, const float* weights, cudaStream_t str
 template <class T>
 bool aligned(const Clip& clip, int v) {
     const int64_t unit = static_cast<int64_t>(sizeof(T)) * v;
-    bool good = clip.shape.elements() % v == 0 && reinterpret_cast<uintptr_t>(clip.fused) % unit == 0;
+    bool good = elements(clip.shape) % v == 0 && reinterpret_cast<uintptr_t>(clip.fused) % unit == 0;
     for (int l = 0; l < clip.shape.scales; ++l)
         good = good && reinterpret_cast<uintptr_t>(clip.maps.data[l]) % unit == 0 &&
-               reinterpret_cast<uintptr_t>(clip.means[l]) % unit == 0 && clip.maps.batch_stride[l] % unit == 0 &&
+               clip.maps.batch_stride[l] % unit == 0 &&
                clip.maps.frame_stride[l] % unit == 0;
     return good;
 }
@@ -114,7 +109,7 @@ cudaError_t fuse(const Clip& clip, cudaStream_t stream) {
     constexpr int kPack = 8 / sizeof(T);
     const Shape& s = clip.shape;
     const int steps = s.frames - 1, slices = std::max(1, std::min(8, s.channels / 64));
-    const Pool products(static_cast<int64_t>(slices) * s.batch * steps * s.scales * s.width * s.positions, stream);
+    const Pool products(static_cast<int64_t>(slices) * s.batch * steps * s.scales * s.squeezed * s.positions, stream);
     const Pool weights(static_cast<int64_t>(s.batch) * s.frames * s.scales * s.positions, stream);
     if (products.error != cudaSuccess || weights.error != cudaSuccess) return std::max(products.error, weights.error);
     const Table table = {products.data, {}, false, steps, slices};
@@ -130,12 +125,14 @@ cudaError_t fuse(const Clip& clip, cudaStream_t stream) {
 
 }  // namespace
 
+const char* cuda_message(int error) { return cudaGetErrorString(static_cast<cudaError_t>(error)); }
+
 int fuse_clip_cuda(const Clip& clip, int device, void* stream) {
     const OnDevice on(device);
     if (on.error != cudaSuccess) return on.error;
     const auto queue = static_cast<cudaStream_t>(stream);
-    if (clip.maps.dtype == DType::kFloat32) return fuse<float>(clip, queue);
-    return clip.maps.dtype == DType::kFloat16 ? fuse<__half>(clip, queue) : fuse<__nv_bfloat16>(clip, queue);
+    if (clip.maps.dtype == MDHR_FLOAT32) return fuse<float>(clip, queue);
+    return clip.maps.dtype == MDHR_FLOAT16 ? fuse<__half>(clip, queue) : fuse<__nv_bfloat16>(clip, queue);
 }
 
 }  // namespace mdhr

@@ -6,6 +6,7 @@
 #include <cstdlib>
 #include <memory>
 #include <new>
+#include <vector>
 
 #include "simd.h"
 
@@ -15,78 +16,38 @@ constexpr int kLanes = 16;  // columns of a product; rows of scratch memory are 
 
 inline int64_t padded(int64_t count) { return (count + kLanes - 1) / kLanes * kLanes; }
 
-constexpr size_t kSpareBytes = size_t{32} << 20;  // a ResNet-50's clips and steps need less
-
-// Memory for `parts` threads or tasks, aligned to cache lines. Blocks are kept by the thread that asked for them, up to
-// kSpareBytes: what the system hands out anew at every call costs as much as a tenth of the work.
+// Memory for `parts` threads or tasks, aligned to cache lines.
 class Scratch {
   public:
     enum Content { kAnything, kZero };
 
-    Scratch(int64_t parts, int64_t floats, Content content)
-        : stride_(padded(floats) + 2 * kLanes), block_(take(static_cast<size_t>(stride_ * parts + kLanes))) {
-        if (content == kZero) std::memset(block_.data.get(), 0, sizeof(float) * static_cast<size_t>(stride_ * parts));
+    Scratch(int64_t parts, int64_t floats, Content content) : stride_(padded(floats) + 2 * kLanes) {
+        const size_t bytes = sizeof(float) * static_cast<size_t>(stride_ * parts + kLanes);
+        data_.reset(static_cast<float*>(std::aligned_alloc(64, (bytes + 63) / 64 * 64)));
+        if (!data_) throw std::bad_alloc();
+        if (content == kZero) std::memset(data_.get(), 0, bytes);
     }
-    ~Scratch() {
-        auto& blocks = spare();
-        if (block_.bytes() <= kSpareBytes) blocks.push_back(std::move(block_));
-        while (blocks.size() > 8 || spare_bytes() > kSpareBytes) blocks.erase(blocks.begin());  // the oldest
-    }
-    Scratch(const Scratch&) = delete;
-    Scratch& operator=(const Scratch&) = delete;
-
-    float* part(int64_t index) const { return block_.data.get() + index * stride_; }
-
-    // What this thread keeps for its next call.
-    static size_t spare_bytes() {
-        size_t total = 0;
-        for (const Block& block : spare()) total += block.bytes();
-        return total;
-    }
+    float* part(int64_t index) const { return data_.get() + index * stride_; }
 
   private:
     struct Free {
         void operator()(float* memory) const { std::free(memory); }
     };
-    struct Block {
-        std::unique_ptr<float, Free> data;
-        size_t floats;
-        size_t bytes() const { return floats * sizeof(float); }
-    };
-
-    static std::vector<Block>& spare() {
-        thread_local std::vector<Block> blocks;
-        return blocks;
-    }
-    static Block take(size_t floats) {
-        auto& blocks = spare();
-        auto best = blocks.end();
-        for (auto block = blocks.begin(); block != blocks.end(); ++block)
-            if (block->floats >= floats && (best == blocks.end() || block->floats < best->floats)) best = block;
-        if (best == blocks.end()) {
-            float* data = static_cast<float*>(std::aligned_alloc(64, (floats * sizeof(float) + 63) / 64 * 64));
-            if (!data) throw std::bad_alloc();
-            return {std::unique_ptr<float, Free>(data), floats};
-        }
-        Block found = std::move(*best);
-        blocks.erase(best);
-        return found;
-    }
 
     int64_t stride_;
-    Block block_;
+    std::unique_ptr<float, Free> data_;
 };
 
 // squeeze (L, O, C) -> (L, C, padded O), by all threads of the region it is called in.
 inline void pack(const Shape& s, const float* squeeze, float* packed) {
-    const int64_t wide = padded(s.width), blocks = (s.channels + kLanes - 1) / kLanes;
+    const int64_t wide = padded(s.squeezed), blocks = (s.channels + kLanes - 1) / kLanes;
 #pragma omp for schedule(static) collapse(2)
     for (int l = 0; l < s.scales; ++l)
         for (int64_t block = 0; block < blocks; ++block)
             for (int64_t o = 0; o < wide; ++o)
                 for (int64_t c = block * kLanes; c < std::min<int64_t>(s.channels, (block + 1) * kLanes); ++c)
                     packed[(l * s.channels + c) * wide + o] =
-                        o < s.width ? squeeze[(l * s.width + o) * s.channels + c] : 0.0f;
+                        o < s.squeezed ? squeeze[(l * s.squeezed + o) * s.channels + c] : 0.0f;
 }
 
 // Memory that a later step will read, asked for line by line while the processor multiplies.
@@ -109,9 +70,9 @@ class Ahead {
     int lines_, rows_, line_ = 0;
 };
 
-// out (R, 16) += left (R, depth) x right (depth, 16), with all sums in registers. Rows of `left` are kStride apart,
-// its columns `left_stride`.
-template <int W, int R, int kStride>
+// out (R, 16) += left (R, depth) x right (depth, 16), with all sums in registers. Rows of `left` are side by side, its
+// columns `left_stride` apart.
+template <int W, int R>
 MDHR_INLINE void product_block(const float* left, int64_t left_stride, const float* right, int64_t right_stride,
                                int depth, float* out, int64_t out_stride, Ahead& ahead) {
     constexpr int kParts = kLanes / W;
@@ -128,7 +89,7 @@ MDHR_INLINE void product_block(const float* left, int64_t left_stride, const flo
 #pragma GCC unroll 16
         for (int r = 0; r < R; ++r)
 #pragma GCC unroll 4
-            for (int u = 0; u < kParts; ++u) sums[r][u] += left[r * kStride] * column[u];
+            for (int u = 0; u < kParts; ++u) sums[r][u] += left[r] * column[u];
         left += left_stride;
     }
 #pragma GCC unroll 16
@@ -137,13 +98,13 @@ MDHR_INLINE void product_block(const float* left, int64_t left_stride, const flo
         for (int u = 0; u < kParts; ++u) write(out + r * out_stride + u * W, sums[r][u]);
 }
 
-template <int W, int R, int kStride>
+template <int W, int R>
 MDHR_INLINE void product_rows(int rows, const float* left, int64_t left_stride, const float* right,
                               int64_t right_stride, int depth, float* out, int64_t out_stride, Ahead& ahead) {
     if (rows == R)
-        return product_block<W, R, kStride>(left, left_stride, right, right_stride, depth, out, out_stride, ahead);
+        return product_block<W, R>(left, left_stride, right, right_stride, depth, out, out_stride, ahead);
     if constexpr (R > 1)
-        product_rows<W, R - 1, kStride>(rows, left, left_stride, right, right_stride, depth, out, out_stride, ahead);
+        product_rows<W, R - 1>(rows, left, left_stride, right, right_stride, depth, out, out_stride, ahead);
 }
 
 // Rows whose sums fit the registers, W floats each.
@@ -156,14 +117,14 @@ constexpr int kRows = W == 16 ? 8 : W == 8 ? 6 :
 #endif
 
 // out (rows, 16) += left (rows, depth) x right (depth, 16).
-template <int W, int kStride>
+template <int W>
 MDHR_INLINE void product(int rows, const float* left, int64_t left_stride, const float* right, int64_t right_stride,
                          int depth, float* out, int64_t out_stride, Ahead& ahead) {
     const int blocks = (rows + kRows<W> - 1) / kRows<W>;
     for (int block = 0; block < blocks; ++block) {
         const int64_t first = static_cast<int64_t>(rows) * block / blocks;
         const int count = static_cast<int>(static_cast<int64_t>(rows) * (block + 1) / blocks - first);
-        product_rows<W, kRows<W>, kStride>(count, left + first * kStride, left_stride, right, right_stride, depth,
+        product_rows<W, kRows<W>>(count, left + first, left_stride, right, right_stride, depth,
                                   out + first * out_stride, out_stride, ahead);
     }
 }
@@ -221,13 +182,6 @@ class Window {
     float *tails_, *rows_;
 };
 
-// Where the squeezed channels of differences are: sum over `slices` of data[l][o][j][position].
-struct Squeezed {
-    const float* data;
-    int slices;
-    int64_t slice_stride, scale_stride, channel_stride, step_stride;
-};
-
 // Softmax over the scales of logits (L, W lanes), times `factor`, to out[l * stride].
 template <int W>
 MDHR_INLINE void softmax(const float* logits, int64_t logit_stride, int scales, int lanes, float factor, float* out,
@@ -247,7 +201,7 @@ MDHR_INLINE void add_logits(const Parameters& p, const Shape& s, int channel, Fl
     const Float<W> value = relu<W>(sum * (0.5f / static_cast<float>(s.k)) + p.squeeze_bias[channel]);
     for (int l = 0; l < s.scales; ++l) {
         float* at = logits + l * stride;
-        write(at, read<Float<W>>(at) + p.weigh[l * s.scales * s.width + channel] * value);
+        write(at, read<Float<W>>(at) + p.weigh[l * s.scales * s.squeezed + channel] * value);
     }
 }
 

@@ -128,14 +128,15 @@ MDHR_INLINE void store(float* to, Float<W> value, int64_t there = W) {
 
 // A kernel for the storage type that is only known when it runs.
 template <class Kernel>
-MDHR_INLINE void with_storage(DType dtype, Kernel kernel) {
-    if (dtype == DType::kFloat32) return kernel(F32{});
-    if (dtype == DType::kFloat16) return kernel(F16{});
+MDHR_INLINE void with_storage(int dtype, Kernel kernel) {
+    if (dtype == MDHR_FLOAT32) return kernel(F32{});
+    if (dtype == MDHR_FLOAT16) return kernel(F16{});
     kernel(BF16{});
 }
 
 // Which of a kernel's versions runs: 0 is the baseline of the processor family.
 int version();
+bool choose_instructions(const char* name);  // false where this processor has none of that name
 
 }  // namespace mdhr
 

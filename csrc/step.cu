@@ -15,7 +15,7 @@ __device__ inline int64_t newest(const Shape& s, const Rows& rows, int b) {
 
 template <class R>
 __device__ inline R* slot(const Shape& s, const Rows& rows, int b, int64_t of, int l) {
-    return reinterpret_cast<R*>(rows.ring[b]) + (of * s.scales + l) * s.elements();
+    return reinterpret_cast<R*>(rows.ring[b]) + (of * s.scales + l) * elements(s);
 }
 
 // Normalised differences in the newest slots of states' rings.
@@ -28,15 +28,15 @@ struct RingDifferences {
 };
 
 // One element of every state a thread: blocks y: scales, z: states.
-template <class T, class R>
+template <class R>
 __global__ void advance_kernel(Shape s, Maps maps, Parameters parameters, Rows rows, int first) {
     const int64_t e = static_cast<int64_t>(blockIdx.x) * blockDim.x + threadIdx.x;
-    if (e >= s.elements()) return;
+    if (e >= elements(s)) return;
     const int l = blockIdx.y, state = blockIdx.z, c = channel_of(s, e);
-    float* previous = rows.previous[state] + l * s.elements() + e;
+    float* previous = rows.previous[state] + l * elements(s) + e;
     float value = 0;
     if (maps.data[l]) {
-        const float now = to_float(frame<T>(maps, l, first + state, 0)[e]);
+        const float now = frame<float>(maps, l, first + state, 0)[e];
         value = relu(fmaf(now - *previous, parameters.scale[l * s.channels + c], parameters.shift[l * s.channels + c]));
         *previous = now;
     }
@@ -46,7 +46,7 @@ __global__ void advance_kernel(Shape s, Maps maps, Parameters parameters, Rows r
 template <class R>
 __global__ void fuse_step_kernel(Shape s, Rows rows, const float* weights, float* fused) {
     const int64_t e = static_cast<int64_t>(blockIdx.x) * blockDim.x + threadIdx.x;
-    if (e >= s.elements()) return;
+    if (e >= elements(s)) return;
     const int state = blockIdx.y, slots = 2 * s.k, p = position_of(s, e);
     float total = 0;
     for (int l = 0; l < s.scales; ++l) {
@@ -54,44 +54,37 @@ __global__ void fuse_step_kernel(Shape s, Rows rows, const float* weights, float
         for (int i = 0; i < slots; ++i) sum += to_float(slot<R>(s, rows, state, i, l)[e]);
         total = fmaf(weights[(static_cast<int64_t>(state) * s.scales + l) * s.positions + p], sum, total);
     }
-    fused[state * s.elements() + e] = rows.count[state] < s.k ? NAN : total;
+    fused[state * elements(s) + e] = rows.count[state] < s.k ? NAN : total;
 }
 
-template <class T, class R>
+template <class R>
 cudaError_t advance(const Step& step, int first, cudaStream_t stream) {
     const Shape& s = step.shape;
     const int states = std::min(kStates, s.batch - first), slots = 2 * s.k;
-    const int64_t slot_products = static_cast<int64_t>(s.scales) * s.width * s.positions;
+    const int64_t slot_products = static_cast<int64_t>(s.scales) * s.squeezed * s.positions;
     const Pool weights(static_cast<int64_t>(states) * s.scales * s.positions, stream);
     if (weights.error != cudaSuccess) return weights.error;
     Rows rows = {};
     for (int i = 0; i < states; ++i) {
-        const State& state = step.states[first + i];
+        const State& state = *step.states[first + i];
         rows.previous[i] = state.previous, rows.products[i] = state.products, rows.ring[i] = state.ring;
-        rows.count[i] = *state.count;
+        rows.count[i] = state.count;
         if (rows.count[i] > 0) continue;
-        cudaMemsetAsync(state.ring, 0, sizeof(R) * slots * s.scales * s.elements(), stream);
+        cudaMemsetAsync(state.ring, 0, sizeof(R) * slots * s.scales * elements(s), stream);
         cudaMemsetAsync(state.products, 0, sizeof(float) * slots * slot_products, stream);
     }
-    const dim3 all(blocks(s.elements(), 256), s.scales, states);
-    advance_kernel<T, R><<<all, 256, 0, stream>>>(s, step.maps, step.parameters, rows, first);
+    const dim3 all(blocks(elements(s), 256), s.scales, states);
+    advance_kernel<R><<<all, 256, 0, stream>>>(s, step.maps, step.parameters, rows, first);
     const Table table = {nullptr, rows, true, slots, 1};
     launch_products(s, states, 1, RingDifferences<R>{rows}, step.parameters.squeeze, table, stream);
     const dim3 grid(blocks(s.positions, 64), 1, states);
     weights_kernel<<<grid, 64, 0, stream>>>(s, step.parameters, table, 1, weights.data);
-    fuse_step_kernel<R><<<dim3(blocks(s.elements(), 256), states), 256, 0, stream>>>(
-        s, rows, weights.data, step.fused + first * s.elements());
+    fuse_step_kernel<R><<<dim3(blocks(elements(s), 256), states), 256, 0, stream>>>(
+        s, rows, weights.data, step.fused + first * elements(s));
     const cudaError_t error = cudaGetLastError();
     for (int i = 0; error == cudaSuccess && i < states; ++i)
-        if (step.maps.data[0] || rows.count[i] > 0) ++*step.states[first + i].count;
+        if (step.maps.data[0] || rows.count[i] > 0) ++step.states[first + i]->count;
     return error;
-}
-
-template <class R>
-cudaError_t advance_any(const Step& step, int first, cudaStream_t stream) {
-    if (step.maps.dtype == DType::kFloat32) return advance<float, R>(step, first, stream);
-    return step.maps.dtype == DType::kFloat16 ? advance<__half, R>(step, first, stream)
-                                              : advance<__nv_bfloat16, R>(step, first, stream);
 }
 
 }  // namespace
@@ -101,9 +94,9 @@ int fuse_step_cuda(const Step& step, int device, void* stream) {
     cudaError_t error = on.error;
     const auto queue = static_cast<cudaStream_t>(stream);
     for (int first = 0; error == cudaSuccess && first < step.shape.batch; first += kStates)
-        error = step.ring == DType::kFloat32   ? advance_any<float>(step, first, queue)
-                : step.ring == DType::kFloat16 ? advance_any<__half>(step, first, queue)
-                                               : advance_any<__nv_bfloat16>(step, first, queue);
+        error = step.ring == MDHR_FLOAT32   ? advance<float>(step, first, queue)
+                : step.ring == MDHR_FLOAT16 ? advance<__half>(step, first, queue)
+                                            : advance<__nv_bfloat16>(step, first, queue);
     return error;
 }
 

@@ -20,37 +20,33 @@ static bool has_avx512() {
 }
 #endif
 
-std::vector<const char*> instruction_sets() {
 #if defined(__x86_64__) && defined(__GNUC__)
-    std::vector<const char*> sets = {"sse2"};
-    if (!has_avx2()) return sets;
-    sets.push_back("avx2");
-    if (has_avx512()) sets.push_back("avx512");
-    return sets;
+static const char* const names[] = {"sse2", "avx2", "avx512"};
+static int widest() { return !has_avx2() ? 0 : has_avx512() ? 2 : 1; }
 #elif defined(__aarch64__)
-    return {"neon"};
+static const char* const names[] = {"neon"};
+static int widest() { return 0; }
 #else
-    return {"portable"};
+static const char* const names[] = {"portable"};
+static int widest() { return 0; }
 #endif
-}
 
 static std::atomic<int>& chosen() {
-    static std::atomic<int> value{static_cast<int>(instruction_sets().size()) - 1};
+    static std::atomic<int> value{widest()};
     return value;
 }
 
 int version() { return chosen().load(std::memory_order_relaxed); }
 
-const char* instruction_set() { return instruction_sets()[static_cast<size_t>(version())]; }
-
-bool set_instruction_set(const char* name) {
-    const auto sets = instruction_sets();
-    for (size_t i = 0; i < sets.size(); ++i)
-        if (std::strcmp(sets[i], name) == 0) {
-            chosen().store(static_cast<int>(i), std::memory_order_relaxed);
+bool choose_instructions(const char* name) {
+    for (int i = 0; i <= widest(); ++i)
+        if (std::strcmp(names[i], name) == 0) {
+            chosen().store(i, std::memory_order_relaxed);
             return true;
         }
     return false;
 }
 
 }  // namespace mdhr
+
+const char* mdhr_instruction_set() { return mdhr::names[mdhr::version()]; }

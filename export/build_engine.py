@@ -30,7 +30,9 @@ def build(
     batch_min: Annotated[int, typer.Option(help="Smallest batch; all three the same: one CUDA graph.")] = OWN.batch_min,
     batch_opt: Annotated[int, typer.Option(help="Batch that the engine is tuned for.")] = OWN.batch_opt,
     batch_max: Annotated[int, typer.Option(help="Largest batch; more runs in parts.")] = OWN.batch_max,
-    workspace_mib: Annotated[int, typer.Option(help="Most scratch memory of a layer, in MiB.")] = OWN.workspace_mib,
+    workspace_mib: Annotated[
+        int | None, typer.Option(help="Most scratch memory of a layer, in MiB; half of what is free if not given.")
+    ] = None,
     compute_capability: Annotated[
         list[str], typer.Option(help="Of rtx: such as 8.6; may be given again. Desktop ones from 8.0 on if not given.")
     ] = [],

@@ -1,7 +1,7 @@
 """mdhr_sdk: facial action units from video, with MDHR (CVPR 2024).
 
 Everything that a user needs is here: `from mdhr_sdk import AUDetector`. Each name is loaded at its first use, so
-`import mdhr_sdk` loads neither PyTorch nor any backend; those come with the folder that is opened.
+`import mdhr_sdk` loads neither PyTorch nor any backend; those are loaded with the folder that is opened.
 """
 
 from __future__ import annotations
@@ -89,9 +89,9 @@ def __getattr__(name: str) -> Any:
     from importlib import import_module
 
     value = getattr(import_module(_HOMES[name], __name__), name)
-    globals()[name] = value  # so that this is asked once
+    globals()[name] = value  # so that it is looked up once
     return value
 
 
 def __dir__() -> list[str]:
-    return sorted({*globals(), *_HOMES})
+    return sorted({"__all__", "__doc__", "__file__", "__name__", "__path__", "__version__", *_HOMES})

@@ -14,7 +14,7 @@ from .outputs import Results
 from .pipeline.clips import ClipScoring
 from .pipeline.clock import StageClock
 from .pipeline.decide import Naming
-from .pipeline.finders import Finders
+from .pipeline.meshers import Meshers
 from .pipeline.modes import Mode, Opened, Policy, Reading, checked, open_mode
 from .pipeline.neutral import NeutralBaseline
 from .pipeline.run import Plan, Run, in_turn, together
@@ -37,14 +37,14 @@ if TYPE_CHECKING:
 class AUDetector:
     """Reads facial action units with an MDHR model.
 
-    Made by `from_pretrained`. One detector does one run at a time, in one thread at a time, and in the process that
-    made it: a second thread and a forked process get InputError.
+    Made by `from_pretrained`. A detector does one run at a time, in one thread at a time, in the process that made
+    it: a second thread and a forked process get InputError.
 
     Attributes:
-        mode: 'clip' or 'stream': what `predict` does if it is not told.
+        mode: 'clip' or 'stream', the default of `predict`.
         info: which model this is, where it runs, and whether it was trained.
         config: the model folder's configuration.
-        codes: ('AU01', 'AU02', ...) of the AUs that are reported, in the model's order.
+        codes: the reported AUs, ('AU01', 'AU02', ...) in the model's order.
         thresholds: code -> probability from which the AU occurs.
         choice: one line that says which backend was chosen and why.
     """
@@ -85,7 +85,7 @@ class AUDetector:
         self._clock = StageClock()
         self._turns = Turns()
         self._ring_dtype = check_ring_dtype(ring_dtype)
-        self._finders = Finders(lambda still: FaceMesher(max_faces, still, face_model))
+        self._meshers = Meshers(lambda still: FaceMesher(max_faces, still, face_model))
 
     @classmethod
     def from_pretrained(
@@ -107,19 +107,19 @@ class AUDetector:
         """Open a model folder.
 
         Args:
-            folder: as made by `mdhr init` or `mdhr_sdk.model.save_model`; or the text 'edge', which is the model that
-                comes with the package, also where a folder has that name: './edge' and `Path('edge')` are folders.
-            backend: one of `mdhr_sdk.runtime.BACKENDS`; one that cannot run is an error. 'auto' takes the first of
-                them that can, on CUDA before CPU, and `detector.choice` says which and why not those before it.
+            folder: as made by `mdhr init` or `mdhr_sdk.save_model`; or 'edge', the model that comes with the package,
+                even where a folder has that name: './edge' and `Path('edge')` are folders.
+            backend: one of `mdhr_sdk.runtime.BACKENDS`; an error if it cannot run here. 'auto' takes the first that
+                can, on CUDA before CPU; `detector.choice` says which, and why not those before it.
             device: 'auto', 'cpu', 'cuda' or 'cuda:N'.
-            precision: 'fp32', 'fp16', 'bf16', 'int8', or 'auto': fp32 on a CPU, on CUDA fp16 where a graph of it is.
+            precision: 'fp32', 'fp16', 'bf16', 'int8', or 'auto': fp32 on a CPU, on CUDA fp16 if it was exported.
             threads: CPU threads of the backend; None for its own choice. On two cores 1 leaves one for finding faces.
-            mode: what `predict` does if it is not told; the other mode is opened when it is used.
+            mode: the default of `predict`; the other mode is opened when it is first used.
             thresholds: code -> threshold in [0, 1], in place of the folder's.
-            max_faces: most faces a frame; 1 makes MediaPipe faster, since it stops looking for others.
+            max_faces: most faces per frame; with 1 MediaPipe is faster, since it stops looking for others.
             face_model: a MediaPipe `face_landmarker.task`, in place of the models in MediaPipe's wheel.
             all_aus: report AUs of reliability tier C too. A model whose AUs were never rated reports all.
-            ring_dtype: memory of a face's last frames: 'float32', or 'float16' or 'bfloat16' in half of it.
+            ring_dtype: how stream mode keeps a face's last frames: 'float32', or 'float16' or 'bfloat16', half as big.
             smoothing: smooth the scores over time, and so decisions and events, by a one-euro filter with this
                 cutoff in Hz; 1.0 takes most jitter. None, the default, for scores as the model gives them.
 
@@ -145,7 +145,7 @@ class AUDetector:
     def timings_s(self) -> dict[str, float]:
         """Seconds the last run spent in 'start' (of the face models), 'read', 'faces', 'align' and 'model'.
 
-        Of files, reading and finding faces go on beside the model, so the sum can be more than the run took.
+        Files are read and their faces found while the model runs, so the sum can be more than the run took.
         """
         return dict(self._clock.seconds)
 
@@ -178,12 +178,12 @@ class AUDetector:
             source: a path, folder, glob, camera number, URL, BGR array, iterator of such arrays, or a batch: a list,
                 tuple, Series, array or iterator of paths; see `mdhr_sdk.list_sources`. Files are read one after the
                 other, cameras and URLs all at once.
-            stream: False collects all results; True yields each as it is complete, at most T - 1 frames later in
-                clip mode, `lookahead` frames in stream mode, and keeps nothing. Cameras want True.
+            stream: False collects all results. True yields each as soon as it is complete and keeps none: at most T - 1
+                frames later in clip mode, `lookahead` frames in stream mode. Use True for cameras.
             mode: 'clip' or 'stream'; None for the detector's own.
-            lookahead: L of stream mode, 0 to T - 1; None for the least that leaves no frame at a window's edge where
-                the model has one: k + 2 = 7 for the paper's.
-            fps: frames a second of arrays and image sequences; 25 if None.
+            lookahead: L of stream mode, 0 to T - 1. None for the least at which the window's edge changes no score, if
+                T allows one: k + 2 = 7 for the paper's models.
+            fps: frames per second of arrays and image sequences; 25 if None.
             sequence: whether the images of a folder are the frames of one video; None decides by their names.
             images: keep each frame's image in its result, as overlays need.
             calibrate_neutral_s: seconds at the beginning of each source that show every face neutral; later scores are
@@ -191,19 +191,19 @@ class AUDetector:
                 None, the default, for scores as the model gives them.
             policy: what is done with frames that come faster than they are scored. 'complete' scores each, so that
                 a live source falls behind; 'newest' drops all but the newest, and counts them in
-                `FrameResult.dropped`. None for 'newest' of what is live and 'complete' of files.
+                `FrameResult.dropped`. None for 'newest' if the source is live, 'complete' if it is a file.
             on_error: what is done when a source cannot be read. 'raise' ends the run with the error; 'skip' logs a
                 warning and goes on with the other sources, also where a path of a batch leads to nothing. Both list
                 it in `errors` of what is returned. A missing path that is not in a batch is an error at once.
 
         Raises:
-            InputError: the detector is closed, at work in another thread, or of the process before a fork;
+            InputError: the detector is closed, at work in another thread, or was made before a fork;
                 `SupersededError` when a stream is resumed after another `predict`.
             ConfigError: an unknown mode, policy or on_error, a lookahead out of range or in clip mode, or seconds that
                 are not above 0.
             BackendError: the folder has no graphs for this mode that can run here.
-            SourceError, InputError: the source cannot be read, or is a still that is to be calibrated. The results of
-                all frames before come first; without `stream` they are in the error's `results`.
+            SourceError, InputError: the source cannot be read, or a still was to be calibrated. The results of all
+                frames before come first; without `stream` they are in the error's `results`.
         """
         with self._turns.first():
             sources = list_sources(source, fps=fps, sequence=sequence, on_error=on_error)
@@ -225,14 +225,13 @@ class AUDetector:
         calibrate_neutral_s: float | None = None,
         on_error: OnError = "raise",
     ) -> ResultStream:
-        """Yield every frame of one or more sources as it becomes due, in stream mode.
+        """Yield every frame of one or more sources in stream mode, as soon as it is scored.
 
-        All of them, 64 at most, are read side by side, whether they come from a list, Series, iterator of paths, glob
-        or folder: each in a thread of its own, and the faces of all that have a frame go to the model in one batch.
-        Each result is as if its source were alone, in order within the source, and tells by its `source` which that is:
-        `list_sources` keeps names apart. Files wait for each other; live sources wait for none. A source that breaks
-        off ends, and the others go on; with on_error='raise' its error comes last. The `status` of what is returned
-        counts the frames of each source.
+        At most 64 sources are read at once, each in a thread of its own, whether they come from a list, Series,
+        iterator of paths, glob or folder. The faces of all that have a frame go to the model in one batch. Each result
+        is as if its source were alone, in order within the source, which its `source` names. Files wait for each other;
+        live sources wait for none. If a source breaks off, the others go on; with on_error='raise' its error comes
+        last. The `status` of the returned stream counts the frames of each source.
 
         Args, Raises: as `predict`; InputError for more than 64 sources, which
         `predict(source, stream=True, mode="stream")` reads one after the other.
@@ -248,16 +247,16 @@ class AUDetector:
         return self.stream(sources, lookahead, **reading)
 
     def close(self) -> None:
-        """Free the session and the face models; nothing else may follow but another `close`.
+        """Free the session and the face models; the detector cannot be used afterwards. May be called twice.
 
-        In a forked process it frees nothing: what would be waited for is not there.
+        In a forked process it frees nothing: the threads that it would wait for are not there.
         """
         if self._turns.forked:
             return
         self._turns.close()
         for model, _, _ in self._opened.values():
             model.close()
-        self._finders.close()
+        self._meshers.close()
 
     def __enter__(self) -> AUDetector:
         return self
@@ -282,10 +281,10 @@ class AUDetector:
         naming = self._naming(info, neutral_s)
         if policy is not None:
             checked("policy", policy, Policy)
-        return Plan(begin, naming, self._finders, clock, images, policy, on_error)
+        return Plan(begin, naming, self._meshers, clock, images, policy, on_error)
 
     def _scoring(self, mode: Mode, lookahead: int | None, clock: StageClock) -> tuple[Callable[[], Scoring], ModelInfo]:
-        """What makes the scoring of some sources, and the model that results name; opens the mode if it is not yet."""
+        """What makes the scoring of a group of sources, and the model that results name; opens the mode if need be."""
         if mode == "clip" and lookahead is not None:
             raise ConfigError(f"lookahead belongs to mode='stream'; got {lookahead!r} in clip mode")
         model, info = self._model(mode)

@@ -1,4 +1,4 @@
-"""What can go wrong, and one way to say it: what was expected, what came, what to do."""
+"""The errors of this package. Each message says what was expected, what came, and what to do."""
 
 from __future__ import annotations
 
@@ -27,7 +27,11 @@ class ConfigError(MDHRError):
 
 
 class InputError(MDHRError):
-    """An array, image or clip of the wrong shape, dtype or range."""
+    """An argument of the wrong kind, shape or range, or a call that is not possible now."""
+
+
+class SupersededError(InputError):
+    """A stream that was resumed after its detector began another run, or was closed."""
 
 
 class SourceError(MDHRError):
@@ -102,8 +106,8 @@ class NotFiniteError(BackendError):
     """A model that answered NaN or infinity: its weights are broken, or its precision is too low.
 
     Attributes:
-        keys: of a step of several streams, those that it answered so, which are ended.
-        scores: of the same step, the `StreamScore`s of the other streams, which go on.
+        keys: the streams of that step with such answers; they are ended.
+        scores: the `StreamScore`s of the step's other streams, which go on.
     """
 
     keys: tuple[Any, ...] = ()
@@ -111,26 +115,26 @@ class NotFiniteError(BackendError):
 
 
 class ExportError(MDHRError):
-    """A graph that cannot be made, or that does not answer like the weights it came from."""
+    """A graph that cannot be made, or whose scores differ from those of its weights."""
 
 
 class TrainingError(MDHRError):
-    """A training run that cannot go on, or that has nothing to go on from."""
+    """A training run that cannot go on, or has no checkpoint to go on from."""
 
 
 class MissingDependencyError(MDHRError):
-    """A package of an optional extra that is not installed."""
+    """A package that is not installed, or cannot be loaded."""
 
 
 def _restored(kind: type[MDHRError], arguments: tuple[Any, ...]) -> MDHRError:
-    """An error out of a pickle, as from a worker process."""
+    """An unpickled error, for example from a worker process."""
     error = kind.__new__(kind, *arguments)
     error.args = arguments
     return error
 
 
 def deprecated(what: str, instead: str, *, since: str, removed_in: str) -> None:
-    """Warn the caller of a deprecated function, by whom this is called."""
+    """Warn whoever called the deprecated function that calls this."""
     warnings.warn(
         f"{what} is deprecated since version {since} and goes in {removed_in}; use {instead}",
         DeprecationWarning,
@@ -172,7 +176,7 @@ _IMAGING = {
 
 
 def check_imaging() -> None:
-    """Load what reads pictures: OpenCV, PyAV and Pillow. Everything that reads a source comes by here first.
+    """Load what reads pictures: OpenCV, PyAV and Pillow. Called before any source is read.
 
     Raises:
         MissingDependencyError: one is not installed, or lacks a library of the system.
@@ -205,14 +209,10 @@ def _import_imaging(module: str) -> ModuleType:
 
 
 def missing_library(package: str, error: ImportError) -> MissingDependencyError:
-    """What to do where a package is installed and cannot be loaded, in one line."""
+    """The error for a package that is installed but cannot be loaded, with the remedy."""
     reason = str(error).partition("\n")[0]
     return MissingDependencyError(
         f"{package} is installed but cannot be loaded: {reason}; on a server without a desktop run: "
         "apt-get install libgl1 libglib2.0-0 libegl1 libgles2, or install opencv-contrib-python-headless in place of "
         "opencv-contrib-python"
     )
-
-
-class SupersededError(InputError):
-    """A stream that is resumed after its detector went on to another source."""

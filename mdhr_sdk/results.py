@@ -23,13 +23,13 @@ class ModelInfo:
 
     Attributes:
         trained: False for random weights, whose scores mean nothing.
-        trained_on: what the weights learnt from, where results are to say so.
-        tiers: code -> how reliable its scores are, 'A' (most) to 'C'; empty where that was not rated.
-        off: codes that the model scores and that are left out.
-        neutral_s: seconds at a source's beginning that its scores are relative to; 0 for none.
-        lookahead: frames that a frame waited for in stream mode; None for clip mode.
-        replaced: code -> threshold, where it is not the model's own.
-        smooth_hz: cutoff of the filter that its scores passed; 0 for none.
+        trained_on: what the weights learnt from, if every result must say so.
+        tiers: code -> how reliable its scores are, 'A' (most) to 'C'; empty if they were never rated.
+        off: codes that the model scores but results leave out.
+        neutral_s: seconds at the beginning of each source that its scores are relative to; 0 for none.
+        lookahead: how many frames later a frame was scored in stream mode; None for clip mode.
+        replaced: code -> threshold, for those that replace the model's own.
+        smooth_hz: cutoff in Hz of the filter that smoothed its scores; 0 for none.
     """
 
     name: str
@@ -55,12 +55,12 @@ class ModelInfo:
 
     @property
     def note(self) -> str:
-        """What a reader of the scores has to know of the weights; '' where there is nothing to say."""
+        """What a reader of the scores must know about the weights; '' if nothing."""
         return "untrained" if not self.trained else f"trained on {self.trained_on}" if self.trained_on else ""
 
     @property
     def reliability(self) -> str:
-        """The tiers in words, e.g. 'reliability A: AU01 AU12; B: AU04; off: AU07'; '' where there are none."""
+        """The tiers in words, e.g. 'reliability A: AU01 AU12; B: AU04; off: AU07'; '' if there are none."""
         on: dict[str, list[str]] = {tier: [] for tier in sorted(set(self.tiers.values()))}
         for code, tier in self.tiers.items():
             on[tier] += [] if code in self.off else [code]
@@ -70,13 +70,13 @@ class ModelInfo:
 
     @property
     def details(self) -> str:
-        """What every row of a table carries: the model's name, the tag, and how its scores and decisions came about."""
+        """What every row of a table carries: the model's name and kind, and how its scores and decisions were made."""
         mode = "" if self.lookahead is None else f"stream, lookahead {self.lookahead}"
         own = ", ".join(f"{code} from {value!r}" for code, value in self.replaced.items())
         return f"{self.name}: {self._with(self.note, mode, self._relative, self._smoothed, own, self.reliability)}"
 
     def label(self, code: str) -> str:
-        """A code as pictures show it: with its tier, where it has one, as in 'AU12 A'."""
+        """A code as pictures show it: with its tier if it has one, as in 'AU12 A'."""
         return f"{code} {self.tiers[code]}" if code in self.tiers else code
 
     @property
@@ -99,7 +99,7 @@ class ModelInfo:
 
 @dataclass(frozen=True)
 class AUScore:
-    """One action unit in one face: the model's probability in [0, 1] and the decision at its threshold."""
+    """One action unit of one face: the model's probability in [0, 1], and the decision at its threshold."""
 
     code: str
     probability: float
@@ -116,9 +116,9 @@ class FaceResult:
         box_px: x0, y0, x1, y1 in pixels of the frame.
         landmarks_px: (478, 3) float32, MediaPipe's mesh; x and y in pixels, z on the same scale.
         aus: by code ('AU12'), in the model's order. `face["AU12"]` is the short way.
-        baseline: what a personal baseline did to the scores: 'off', none was asked for; 'neutral', the frame is one of
-            those it is made from, and as the model scored it; 'applied'; 'missing', the face has none, as one that came
-            later.
+        baseline: what the neutral reference did to the scores. 'off': none was asked for. 'neutral': the frame belongs
+            to the neutral seconds and is as the model scored it. 'applied': the scores are relative. 'missing': this
+            face has no reference, for example because it came later.
     """
 
     track_id: int
@@ -133,8 +133,8 @@ class FaceResult:
             meant = f"AU{int(number[1]):02d}" if number else ""
             hint = f"; write {meant!r}" if meant in self.aus and meant != code else ""
             raise KeyError(
-                f"{code!r} is not scored here{hint}; scored are {', '.join(self.aus)} (AUs of tier C with all_aus=True "
-                "only)"
+                f"{code!r} is not scored here{hint}; scored are {', '.join(self.aus)} (AUs of tier C only with "
+                "all_aus=True)"
             )
         return self.aus[code]
 
@@ -184,7 +184,7 @@ class AUEvent:
 
 @dataclass(eq=False)
 class Ending:
-    """How a source ended, as far as is known; all its results hold the same one.
+    """How a source ended, as far as is known; shared by all its results.
 
     Attributes:
         broken_off: it was not read to its end.
@@ -206,14 +206,14 @@ class FrameResult:
         faces: by track id; empty when no face was found.
         model: which model scored it.
         image: (H, W, 3) uint8 BGR when images were asked for, else None.
-        delay_frames: frames of the source that were taken after this one before it was scored.
-        delay_ms: time from reading the frame to its result, in milliseconds, with what it waited for its turn, as do
-            frames of a video file that are read ahead; of a live source from its arrival.
+        delay_frames: how many later frames of the source were taken before this one was scored.
+        delay_ms: milliseconds from reading the frame (of a live source: from its arrival) to its result. Frames of a
+            video file are read ahead, and their wait counts too.
         note: '' or 'damaged': data was lost before this frame, and the picture may show it.
-        dropped: frames of a live source that were passed over between the frame before and this one.
+        dropped: frames of a live source that were dropped between the previous result and this one.
         faces_seen: faces found in the frame, with those beyond `max_faces`.
-        fps: frames a second of the source, as declared; 0.0 for stills and where the device or container does not say.
-        ending: tells, once it is known, whether the source broke off; files of its results are incomplete then. It also
+        fps: frames per second of the source, as declared; 0.0 for stills, and if the device or container does not say.
+        ending: whether the source broke off, once that is known; sinks then mark their files as incomplete. It also
             holds the events that were open at the source's end.
         events: those that ended, which is known some frames after their offset.
     """
@@ -239,7 +239,7 @@ class FrameResult:
         return "ok" if self.faces else "no_face"
 
     def annotate(self) -> NDArray[np.uint8]:
-        """The image with every face's box, track id and scores, and the frame's time, as overlays show them.
+        """The image with every face's box, track id and scores, and the frame's time, as in overlays.
 
         Returns:
             (H, W, 3) uint8 BGR, a copy; `image` stays as it is.
@@ -257,10 +257,10 @@ class FrameResult:
         return annotate(self.image, self)
 
     def rows(self) -> Iterator[dict[str, object]]:
-        """One flat record a face, or one record with status 'no_face': what CSV files and data frames hold.
+        """One flat record per face, or one record with status 'no_face': what CSV files and data frames hold.
 
-        With a personal baseline, 'ok' are the faces it was applied to; 'neutral' and 'no_baseline' are as the model
-        scored them.
+        With a neutral reference, scores of status 'ok' are relative to it; those of 'neutral' and 'no_baseline' are as
+        the model gave them.
         """
         head = {"source": self.source, "frame": self.index, "timestamp_s": round(self.timestamp_s, 6)}
         note, tail = {"note": self.note}, {"model": self.model.details}

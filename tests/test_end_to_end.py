@@ -6,7 +6,6 @@ import json
 import signal
 import subprocess
 import sys
-import time
 from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
@@ -29,7 +28,7 @@ from mdhr_sdk.training.evaluate.folder_scoring import score_folder
 from mdhr_sdk.training.evaluate.predictions import Predictions
 from mdhr_sdk.training.fit.augment import resize
 from mdhr_sdk.training.fit.settings import read_settings
-from processes import finished, run_python, started
+from processes import finished, run_python, started, until
 from tiny_tree import write_tree
 
 
@@ -256,10 +255,8 @@ def test_a_stopped_run_says_how_to_go_on(how: signal.Signals, tmp_path: Path) ->
     run = tmp_path / "run"
     words = ("data.held_out=0", "trainer.epochs=100000", "trainer.validate_every=100000", "--fold", 1, "--out", run)
     call = [sys.executable, "-m", "mdhr_sdk", "train", config, *words]
-    deadline = time.monotonic() + 120
     with started(call, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
-        while not (run / "fold1" / "last.ckpt").is_file() and process.poll() is None and time.monotonic() < deadline:
-            time.sleep(0.1)
+        until(lambda: process.poll() is not None or (run / "fold1" / "last.ckpt").is_file())
         process.send_signal(how)
         done = finished(process)
     assert done.returncode == 130, done.stderr

@@ -18,7 +18,7 @@ from processes import environment, run
 
 FAST = [page for page in PAGES if any(b.language in RUN and not b.slow and not b.not_run for b in blocks(page))]
 SLOW = [page for page in PAGES if any(b.language in RUN and b.slow and not b.not_run for b in blocks(page))]
-SCRIPTS = ("mdhr_sdk", "benchmarks", "export", "tests", "csrc")  # folders that pages name files of
+SCRIPTS = ("mdhr_sdk", "benchmarks", "examples", "export", "tests", "csrc")  # folders that pages name files of
 NOT_RUN = [block for page in PAGES for block in blocks(page) if block.not_run]
 
 
@@ -102,7 +102,7 @@ def test_links_pictures_and_files_that_are_named_exist(page: Path) -> None:
         path = (page.parent / target).resolve() if target else page
         assert path.exists(), f"no {target}"
         assert not anchor or anchor in anchors(path), f"no heading #{anchor} in {path.name}"
-    for named in re.findall(r"`((?:mdhr_sdk|benchmarks|export|tests|docs|csrc)/[\w./-]+)`", text):
+    for named in re.findall(r"`((?:mdhr_sdk|benchmarks|examples|export|tests|docs|csrc)/[\w./-]+)`", text):
         assert (ROOT / named).exists(), f"no {named}"
     for named in re.findall(r"`(\w+\.py)`", text):
         assert any(next((ROOT / folder).rglob(named), None) for folder in SCRIPTS), f"no {named} in the repository"

@@ -19,20 +19,20 @@ from ..errors import MDHRError
 from ..modelfolder.bundled import ModelNameWarning
 from .parts.options import BAD_INPUT, command_app, complain
 
-# Each is a file of this folder: its options and what it does. What is said here is the first line of its own help.
+# Each is a file of this folder; the text is the first line of its own help.
 COMMANDS = {
     "detect": "Read videos or images into tables, timelines and overlays.",
     "init": "Make a model folder, untrained or from a checkpoint.",
-    "copy": "Copy a model, as to export or build engines from the one that comes with mdhr_sdk.",
+    "copy": "Copy a model, for example the bundled one, to export it or build engines.",
     "average": "Take the mean of two models' weights.",
     "prepare": "Turn a data set into aligned crops and the lists of its folds.",
     "export": "Write graphs into a model folder.",
-    "verify": "Compare every exported graph of a folder with its weights, here, in every backend that runs it.",
-    "doctor": "Say what this installation has: kernels, CUDA devices, backends; and what can run a model.",
-    "train": "Train a model a fold, or go on with a run that was interrupted.",
-    "evaluate": "Judge a run under four protocols side by side, or a model folder at its thresholds.",
+    "verify": "Compare a folder's exported graphs with its weights, in every backend that runs them here.",
+    "doctor": "Show kernels, CUDA devices and backends of this installation, and what can run a model.",
+    "train": "Train one model per fold, or resume an interrupted run.",
+    "evaluate": "Evaluate a run under four protocols side by side, or a model folder at its thresholds.",
     "ablate": "Train every row of a table of the paper and print it beside the published figures.",
-    "figures": "Draw the paper's figures: label distribution, adaptive weights a scale, the graph on the face.",
+    "figures": "Draw the paper's figures: label distribution, adaptive weights of each scale, the graph on the face.",
     "synthetic": "Render labelled faces to train on (extra: synthetic).",
 }
 _format_warning = warnings.formatwarning
@@ -93,10 +93,10 @@ def run_app(app: typer.Typer, *before: str) -> None:
 
 @contextmanager
 def _as_a_process() -> Iterator[None]:
-    """Set how the process takes SIGTERM and writes warnings, and set it back, since a caller may go on after it."""
+    """Handle SIGTERM and warnings as a command does inside the block, and as before after it."""
     format_before, on_terminate = warnings.formatwarning, None
     own = threading.current_thread() is threading.main_thread()
-    if own:  # what a job scheduler sends; files are finished as for Ctrl-C
+    if own:  # job schedulers send it; files are finished as for Ctrl-C
         on_terminate = signal.signal(signal.SIGTERM, _terminate)
     warnings.formatwarning = _one_line
     try:

@@ -25,7 +25,7 @@ def run_average(first: str, second: str, out: Path, share: float, half: bool) ->
 @app.command()
 def average(
     first: Annotated[str, typer.Argument(help=MODEL)],
-    second: Annotated[str, typer.Argument(help="Another, trained on from it or beside it.")],
+    second: Annotated[str, typer.Argument(help="Another, trained from the first or beside it.")],
     out: Annotated[Path, typer.Option(help="New folder for their mean.")],
     share: Annotated[float, typer.Option(help="Weight of the second model, 0 to 1.")] = 0.5,
     half: Annotated[bool, typer.Option("--half", help="Store matrices in fp16.")] = False,

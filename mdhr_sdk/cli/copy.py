@@ -18,5 +18,5 @@ def copy(
     model: Annotated[str, typer.Argument(help=MODEL)],
     folder: Annotated[Path, typer.Argument(help="New folder for the copy.")],
 ) -> None:
-    """Copy a model, as to export or build engines from the one that comes with mdhr_sdk."""
+    """Copy a model, for example the bundled one, to export it or build engines."""
     typer.echo(f"{ModelFolder.open(model).copy(folder).path}: a copy of {model}")

@@ -9,7 +9,6 @@ import re
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
-from enum import Enum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Optional
 
@@ -23,9 +22,10 @@ from ..outputs.encoder import check_codec
 from ..outputs.files import Files
 from ..outputs.naming import OVERLAY, labels, stems
 from ..pipeline.clock import StageClock
-from ..pipeline.modes import Reading
+from ..pipeline.modes import Mode, Reading
 from ..pipeline.run import in_turn
 from ..vision import Source, list_sources
+from ..vision.sources.resolve import matching
 from .parts.interrupt import Interrupt
 from .parts.options import BAD_INPUT, MODEL, command_app, complain
 from .parts.progress import progress_bar, usable_cores
@@ -36,7 +36,7 @@ if TYPE_CHECKING:
     from rich.progress import Progress, TaskID
     from typing_extensions import Unpack
 
-TURN_S = 1e-3  # Python's 5 ms are as long as it takes to find the faces of a frame
+TURN_S = 1e-3  # Python's default of 5 ms is as long as finding the faces of a frame
 app = command_app()
 
 
@@ -68,7 +68,7 @@ def check_out(given: Sequence[str], out: Path) -> None:
         path = Path(text).expanduser()
         folders = {path} if path.is_dir() else set()
         if not path.exists() and glob.has_magic(text):
-            folders = {Path(match).parent for match in glob.glob(str(path), recursive=True)}  # noqa: PTH207
+            folders = {match.parent for match in matching(path)}
             if "**" in text:
                 fixed = itertools.takewhile(lambda part: not glob.has_magic(part), path.parts)
                 folders.update({target} if target.is_relative_to(os.path.realpath(Path(*fixed))) else ())
@@ -80,10 +80,10 @@ def check_out(given: Sequence[str], out: Path) -> None:
 
 
 def model_threads(sources: Sequence[Source], bundled: bool) -> int | None:
-    """How many threads the model is to have if nobody says: None for its own choice.
+    """CPU threads of the model if none were asked for; None for the backend's choice.
 
-    Of two cores the bundled one has one for video files, while the other one finds faces: that took an eighth less time
-    and work. A model that takes longer than faces do is better off with both.
+    For video files on two cores the bundled model gets one thread and finding faces the other: an eighth less time and
+    work. A model that takes longer than finding faces is faster with both.
     """
     return 1 if bundled and usable_cores() == 2 and all(source.kind == "video" for source in sources) else None
 
@@ -91,10 +91,10 @@ def model_threads(sources: Sequence[Source], bundled: bool) -> int | None:
 def run_detect(
     detector: AUDetector, sources: Sequence[Source], out: Path, files: Files, **reading: Unpack[Reading]
 ) -> list[MDHRError]:
-    """Process files one after the other and live sources at once, as `AUDetector.predict`; returns what went wrong.
+    """Read files one after the other and live sources at once, as `AUDetector.predict`; returns the errors.
 
     A source or an output that fails does not end the others. The timeline of a camera or live stream shows its last
-    100,000 frames; the table and the overlay have all.
+    100,000 frames; the tables and the overlay have all.
 
     Raises:
         OutputError: overlays cannot be encoded here.
@@ -125,7 +125,7 @@ def run_detect(
 
 @contextmanager
 def _short_turns() -> Iterator[None]:
-    """Give the thread that finds faces its turn sooner while another draws. It holds for the whole process."""
+    """Let the thread that finds faces run sooner while another one draws. This is a setting of the whole process."""
     before_s = sys.getswitchinterval()
     sys.setswitchinterval(TURN_S)
     try:
@@ -156,7 +156,9 @@ def _process(
                     outcome.interrupted = True
             except MDHRError as error:
                 for outcome in outcomes:
-                    outcome.error = outcome.error or error.with_traceback(None)  # which would hold on to the frames
+                    outcome.error = outcome.error or error.with_traceback(
+                        None
+                    )  # a traceback would keep the frames in memory
             for writer in writers:
                 writer.outcome.read = not writer.given_up
         with clock("timeline"):
@@ -215,13 +217,6 @@ def _announce_partial(outcome: Outcome) -> None:
     outcome.error = MDHRError(f"{outcome.error}; kept the {number_of(outcome.frames, 'frame')} before it: {names}")
 
 
-class Mode(str, Enum):
-    """Clip or stream scoring."""
-
-    clip = "clip"
-    stream = "stream"
-
-
 @app.command()
 def detect(
     source: Annotated[list[str], typer.Argument(help="Videos, images, folders, globs, camera numbers or URLs.")],
@@ -230,21 +225,25 @@ def detect(
     backend: Annotated[str, typer.Option(help="auto, or a backend of docs/backends.md.")] = "auto",
     device: Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:N.")] = "auto",
     precision: Annotated[str, typer.Option(help="auto, fp32, fp16, bf16 or int8.")] = "auto",
-    threads: Annotated[Optional[int], typer.Option(help="CPU threads; of edge 1 for video files on two cores.")] = None,
-    fps: Annotated[Optional[float], typer.Option(help="Frames a second of an image sequence; 25 if not given.")] = None,
+    threads: Annotated[Optional[int], typer.Option(help="CPU threads of the model; chosen if not given.")] = None,
+    fps: Annotated[
+        Optional[float], typer.Option(help="Frames per second of an image sequence; 25 if not given.")
+    ] = None,
     sequence: Annotated[
         Optional[bool],
         typer.Option("--sequence/--stills", help="Images of a folder: frames of one video, or unrelated stills."),
     ] = None,
-    max_faces: Annotated[int, typer.Option(help="Most faces a frame.")] = 10,
+    max_faces: Annotated[int, typer.Option(help="Most faces per frame.")] = 10,
     face_model: Annotated[Optional[Path], typer.Option(help="A MediaPipe face_landmarker.task file.")] = None,
-    mode: Annotated[Mode, typer.Option(help="Windows of T frames as in the paper, or frame by frame.")] = Mode.clip,
+    mode: Annotated[Mode, typer.Option(help="Windows of T frames as in the paper, or frame by frame.")] = "clip",
     lookahead: Annotated[
-        Optional[int], typer.Option(help="Frames that a frame waits for in stream mode, 0 to T - 1; of edge 7.")
+        Optional[int], typer.Option(help="Stream mode: score a frame this many frames later, 0 to T - 1; for edge 7.")
     ] = None,
     ring_dtype: Annotated[
         Optional[str],
-        typer.Option(help="How stream mode keeps a face's last frames: float32, or float16 or bfloat16, half as big."),
+        typer.Option(
+            help="Stream mode: how a face's last frames are kept: float32, or float16 or bfloat16, half as big."
+        ),
     ] = None,
     overlay: Annotated[bool, typer.Option(help="Write the annotated video or image.")] = True,
     codec: Annotated[str, typer.Option(help="Codec of the annotated video: h264, vp9 or av1.")] = "h264",
@@ -252,25 +251,23 @@ def detect(
     calibrate_neutral: Annotated[
         Optional[str],
         typer.Option(
-            help="Seconds at the beginning, as 2s, that show neutral faces; later scores are relative to them."
+            help="Seconds at the beginning that show neutral faces, as in 2s; later scores are relative to them."
         ),
     ] = None,
     smooth: Annotated[
         Optional[float],
         typer.Option(help="Smooth the scores: cutoff in Hz of a one-euro filter, as 1; lower is smoother."),
     ] = None,
-    all_aus: Annotated[
-        bool, typer.Option("--all-aus", help="Also AUs of reliability tier C, which are off otherwise.")
-    ] = False,
+    all_aus: Annotated[bool, typer.Option("--all-aus", help="Report AUs of reliability tier C too.")] = False,
 ) -> None:
     """Read videos or images into tables, timelines and overlays.
 
-    In clip mode, as in the paper: windows of T frames. In stream mode each frame is scored in the window that ends
+    Clip mode scores windows of T frames, as in the paper. Stream mode scores each frame in the window that ends
     LOOKAHEAD frames after it: less delay for cameras, and no frame at a window's edge.
     """
-    if ring_dtype is not None and mode is Mode.clip:
+    if ring_dtype is not None and mode == "clip":
         raise ConfigError(f"--ring-dtype belongs to --mode stream; got {ring_dtype} in clip mode")
-    given = source if len(source) > 1 else source[0]  # of several, one that is missing does not end the others
+    given = source if len(source) > 1 else source[0]  # a missing one of several does not end the others
     sources = list_sources(given, fps=fps, sequence=sequence, on_error="skip")
     check_out(source, out)
     neutral_s = None if calibrate_neutral is None else read_seconds(calibrate_neutral)
@@ -280,7 +277,7 @@ def detect(
         device,
         precision=precision,
         threads=model_threads(sources, model in (None, DEFAULT)) if threads is None else threads,
-        mode=mode.value,
+        mode=mode,
         max_faces=max_faces,
         face_model=face_model,
         all_aus=all_aus,

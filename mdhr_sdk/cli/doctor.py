@@ -1,4 +1,4 @@
-"""What `mdhr doctor` says about this installation, and about a model folder on this machine."""
+"""What `mdhr doctor` does: show what this installation has, and what can run a model folder here."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from ..runtime.cuda.devices import cuda_device, cuda_device_count
 from ..runtime.stream.stream_graphs import StreamGraphs
 from .parts.options import MODEL, command_app
 
-PACKAGES = {  # distributions: what they are for; the first that is there counts
+PACKAGES = {  # distributions -> purpose; the first that is installed counts
     ("opencv-contrib-python", "opencv-contrib-python-headless", "opencv-python", "opencv-python-headless"): "pictures",
     ("av",): "video",
     ("mediapipe",): "faces",
@@ -49,7 +49,7 @@ def _installation() -> Iterator[tuple[str, str]]:
 
 
 def _runs(folder: ModelFolder) -> Table:
-    """Backend by backend, whether it opens what each mode runs here."""
+    """Whether each backend opens the graphs of each mode here."""
     title = f"{folder.path}: {folder.config.model.label_set.name} {folder.config.model.backbone}"
     table = Table("mode", "backend", "state", title=title, title_justify="left")
     for mode in ("clip", "stream"):
@@ -81,9 +81,9 @@ def _version(name: str) -> str | None:
 
 @app.command()
 def doctor(
-    model: Annotated[Optional[str], typer.Argument(help=f"{MODEL}, to see what can run it here.")] = None,
+    model: Annotated[Optional[str], typer.Argument(help=f"{MODEL}: shows what can run it here.")] = None,
 ) -> None:
-    """Say what this installation has: kernels, CUDA devices, backends; and what can run a model."""
+    """Show kernels, CUDA devices and backends of this installation, and what can run a model."""
     folder = None if model is None else ModelFolder.open(model)
     console, table = Console(markup=False), Table("part", "state", title="mdhr doctor", title_justify="left")
     for part, state in _installation():

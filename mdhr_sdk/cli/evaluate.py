@@ -183,15 +183,15 @@ def _percent(value: float) -> str:
 
 @app.command()
 def evaluate(
-    folder: Annotated[str, typer.Argument(help=f"Folder of a run, or a model: {MODEL}.")],
+    folder: Annotated[str, typer.Argument(help=f"Folder of a run. Or: {MODEL}.")],
     words: Annotated[
         Optional[list[str]], typer.Argument(help="For a model folder: CONFIG, section.key=value ...")
     ] = None,
     fold: Annotated[
         Optional[list[int]], typer.Option(help="Folds, as in --fold 1 2 3; a run's own by default.")
     ] = None,
-    against: Annotated[Optional[str], typer.Option(help="Another run, or model, to test the difference.")] = None,
+    against: Annotated[Optional[str], typer.Option(help="Another run or model to compare with.")] = None,
     out: Annotated[Optional[Path], typer.Option(help="Folder for JSON and predictions.")] = None,
 ) -> None:
-    """Judge a run under four protocols side by side, or a model folder at its thresholds."""
+    """Evaluate a run under four protocols side by side, or a model folder at its thresholds."""
     run_evaluate(folder, words or [], fold or [], against, out)

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from enum import Enum
 from pathlib import Path
-from typing import Annotated, Optional
+from typing import Annotated, Literal, Optional
 
 import typer
 
@@ -18,26 +17,29 @@ app = command_app()
 def run_export(
     model: str | Path, kind: str, graphs: Sequence[str], precision: str, calibrate: str | None
 ) -> Iterator[str]:
-    """Export, and say of each file as soon as it is kept how large it is and how it compares with the weights."""
+    """Export; yield a line for each file that is kept: its size, and how it compares with the weights."""
     for module in ("torch", "timm", "safetensors"):
         require(module, "export")
     from ..deploy import export_each
 
-    for path, report in export_each(model, kind, graphs, precision, calibrate):
-        yield f"{path}: {path.stat().st_size / 1e6:.1f} MB; {report}"
+    for exported in export_each(model, kind, graphs, precision, calibrate):
+        yield from exported.lines()
 
 
-class Format(str, Enum):
-    """Graph formats that `mdhr export` writes."""
+def run_golden(model: str | Path, golden: int, out: Path, others: bool) -> Iterator[str]:
+    """Write golden arrays instead of graphs; yields a line for each step."""
+    from ..deploy.export.golden import write_golden
+    from ..errors import ExportError
 
-    onnx = "onnx"
-    torchscript = "torchscript"
+    if others:
+        raise ExportError("--golden writes arrays of the fp32 ONNX graphs that are there; give it --out alone")
+    yield from write_golden(model, golden, out)
 
 
 @app.command()
 def export(
     model: Annotated[str, typer.Argument(help=MODEL)],
-    format: Annotated[Format, typer.Option(help="Graph format.")] = Format.onnx,
+    format: Annotated[Literal["onnx", "torchscript"], typer.Option(help="Graph format.")] = "onnx",
     graph: Annotated[
         Optional[list[str]],
         typer.Option(
@@ -47,12 +49,25 @@ def export(
     ] = None,
     precision: Annotated[str, typer.Option(help="fp32, fp16 or int8.")] = "fp32",
     calibrate: Annotated[
-        Optional[str], typer.Option(help="Footage with faces: int8 is measured on it, any precision judged by it.")
+        Optional[str], typer.Option(help="Footage with faces, on which int8 is calibrated and every precision checked.")
     ] = None,
+    golden: Annotated[
+        Optional[int],
+        typer.Option(
+            help="Instead of graphs, write the answers of the exported ones on so many sequences of a rendered face, "
+            "to test code in any language with."
+        ),
+    ] = None,
+    out: Annotated[Path, typer.Option(help="New folder for --golden.")] = Path("golden"),
 ) -> None:
     """Write graphs into a model folder.
 
-    Each is kept only if it answers like the weights.
+    A graph is kept only if its scores agree with those of the weights. If one is not kept, the others are still made.
     """
-    for line in run_export(model, format.value, graph or [], precision, calibrate):
+    if golden is not None:
+        others = format != "onnx" or precision != "fp32" or bool(graph) or calibrate is not None
+        lines = run_golden(model, golden, out, others)
+    else:
+        lines = run_export(model, format, graph or [], precision, calibrate)
+    for line in lines:
         typer.echo(line)

@@ -21,12 +21,12 @@ from .train import require_training, sorted_words
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-MOST_FRAMES = 4  # that a figure shows of a clip
+MOST_FRAMES = 4  # of a clip in one figure
 app = command_app()
 
 
 def _distribution(config: Path | None, changes: Sequence[str], folds: Sequence[int]) -> Figure:
-    """Both halves of a fold together are the whole data set."""
+    """Labels of both halves of a fold, which together are the whole data set."""
     from ..training.data.datasets import dataset
     from ..training.data.lists import read_fold
     from ..training.evaluate.paper_figures import draw_distribution
@@ -82,7 +82,7 @@ def figures(
     first: Annotated[int, typer.Option(help="Frame of the footage to start at.")] = 0,
     out: Annotated[Path, typer.Option(help="Folder for the figures.")] = Path("mdhr-figures"),
 ) -> None:
-    """Draw the paper's figures: label distribution, adaptive weights a scale, the graph on the face."""
+    """Draw the paper's figures: label distribution, adaptive weights of each scale, the graph on the face."""
     require_training()
     config, folds, changes = sorted_words(words or [], fold or [])
     if (model is None) != (on is None) or (model is None and config is None and not changes):

@@ -27,8 +27,8 @@ def make_folder(
 ) -> tuple[ModelFolder, int]:
     """Build the model and save it; returns the folder and the parameter count.
 
-    Random weights get BatchNorm statistics from the bundled demo clip. Without them every activation sinks to a
-    constant, and neither timings nor precision tests on such a model would mean anything.
+    Random weights get BatchNorm statistics from the bundled demo clip. Without them activations shrink to a constant,
+    and precision tests on such a model would mean nothing.
     """
     ModelFolder.check_free(folder)
     for module in ("torch", "timm", "safetensors"):

@@ -24,7 +24,7 @@ app = command_app()
 def run_prepare(
     name: str, raw: Path, out: Path, size_px: int, workers: int | None, face_model: Path | None, partial: bool
 ) -> None:
-    """Prepare data set `name` (bp4d, disfa, or the path of a description) and say what came of it.
+    """Prepare data set `name` (bp4d, disfa, or the path of a description) and print a summary.
 
     Raises:
         ConfigError, DataError: see `mdhr_sdk.training.data.preparation`.
@@ -71,9 +71,9 @@ def prepare_command(
     raw: Annotated[Path, typer.Option(help="Folder of the distribution, as it comes.")],
     out: Annotated[Path, typer.Option(help="Folder for crops and lists; run again to complete it.")],
     size: Annotated[int, typer.Option(help="Side of the crops in pixels.")] = 256,
-    workers: Annotated[Optional[int], typer.Option(help="Processes; as many as there are cores if not given.")] = None,
+    workers: Annotated[Optional[int], typer.Option(help="Processes; as many as cores if not given.")] = None,
     face_model: Annotated[Optional[Path], typer.Option(help="A MediaPipe face_landmarker.task file.")] = None,
-    partial: Annotated[bool, typer.Option("--partial", help="Take what is there of an incomplete data set.")] = False,
+    partial: Annotated[bool, typer.Option("--partial", help="Accept an incomplete data set.")] = False,
 ) -> None:
     """Turn a data set into aligned crops and the lists of its folds."""
     run_prepare(dataset, raw, out, size, workers, face_model, partial)

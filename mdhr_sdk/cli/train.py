@@ -1,4 +1,4 @@
-"""What `mdhr train` does, and what other commands of training share with it."""
+"""What `mdhr train` does, and what the other training commands share with it."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ def sorted_words(words: Sequence[str], folds: Sequence[int]) -> Words:
 
 
 def check_folds(settings: Settings, folds: Sequence[int]) -> None:
-    """Find a bad list of the last fold now, not after days."""
+    """Read every fold's lists now: a bad list of the last fold would else be found after days."""
     from ..training.data.folds import fold_data
     from ..training.data.subjects import check_start
     from ..training.fit.runs import start_note
@@ -72,7 +72,7 @@ def _train(out: Path, folds: Sequence[int]) -> None:
 
 
 def tell(line: str) -> None:
-    """A line of progress, by the process that writes files."""
+    """Print a line of progress, in the first process only."""
     from ..training.fit.runs import is_first_process
 
     if is_first_process():
@@ -80,14 +80,14 @@ def tell(line: str) -> None:
 
 
 def all_folds(settings: Settings) -> tuple[int, ...]:
-    """Those of the data set."""
+    """All folds of the data set."""
     from ..training.data.datasets import dataset
 
     return tuple(range(1, len(dataset(settings.data.dataset).folds) + 1))
 
 
 def defined(value: Any) -> Any:
-    """The same for JSON, which has null for a figure that is NaN or infinite."""
+    """The same value with None for NaN and infinity, which JSON does not have."""
     if isinstance(value, dict):
         return {key: defined(one) for key, one in value.items()}
     if isinstance(value, (list, tuple)):
@@ -104,9 +104,9 @@ def train(
         Optional[list[int]], typer.Option(help="Folds to train, as in --fold 1 2 3; all by default.")
     ] = None,
     out: Annotated[Optional[Path], typer.Option(help="New folder for the run.")] = None,
-    resume: Annotated[Optional[Path], typer.Option(help="Folder of a run to go on with.")] = None,
+    resume: Annotated[Optional[Path], typer.Option(help="Folder of the run to resume.")] = None,
 ) -> None:
-    """Train a model a fold, or go on with a run that was interrupted.
+    """Train one model per fold, or resume an interrupted run.
 
     Settings that CONFIG leaves out are the paper's.
     """
@@ -126,6 +126,6 @@ def train(
     settings = read_settings(config, changes)
     numbers = numbers or all_folds(settings)
     check_folds(settings, numbers)
-    starting_model(settings, dataset(settings.data.dataset).label_set)  # weights that cannot be had leave no run behind
+    starting_model(settings, dataset(settings.data.dataset).label_set)  # fails before the run's folder is made
     runs.start(settings, out, numbers)
     return _train(out, ())

@@ -10,11 +10,12 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from ..errors import BackendError, ExportError, ModelFolderError, require
+from ..errors import BackendError, ExportError, ModelFolderError
+from ..modelfolder.folder import WEIGHTS
 from .parts.options import MODEL, command_app
 
 if TYPE_CHECKING:
-    from ..deploy import ParityReport
+    from ..deploy import Broken, ParityReport
     from ..deploy.parity.verification import Outcome
 
 WIDTH = 150
@@ -23,15 +24,13 @@ app = command_app()
 
 
 def run_verify(model: str | Path, on: str | None, backends: Sequence[str]) -> None:
-    """Compare all graphs and print a table. If the run stops early, print what is done.
+    """Compare all graphs and print a table, also of what is done if the run stops early.
 
     Raises:
         ExportError: a graph failed, after all were compared; or there is no graph.
         BackendError: nothing in the named `backends` could run. Otherwise what cannot run here is told, and no error.
         ModelFolderError: the folder cannot be used, or what came out cannot be noted in it.
     """
-    for module in ("torch", "timm", "safetensors"):
-        require(module, "export")
     from ..deploy import verify
 
     found: dict[str, Outcome] = {}
@@ -75,18 +74,24 @@ def _nothing(model: str | Path, backends: Sequence[str]) -> str:
 def _table(model: str | Path, found: Mapping[str, Outcome]) -> Table:
     from ..deploy import ParityReport
 
-    table = Table(title=f"{model}: exported graphs against the weights")
+    against = {outcome.against for outcome in found.values() if isinstance(outcome, ParityReport)} - {WEIGHTS}
+    table = Table(title=f"{model}: exported graphs against {'; '.join(against) or 'the weights'}")
     table.add_column("file", no_wrap=True)
     for column in ("run by", *COLUMNS):
         table.add_column(column)
     for name, outcome in found.items():
         file, _, run_by = name.partition(", ")
-        if isinstance(outcome, ParityReport):
-            cells = _cells(outcome)
-        else:
-            cells = ("",) * 5 + (f"not run: {outcome}" if isinstance(outcome, str) else "broken",)
+        cells = _cells(outcome) if isinstance(outcome, ParityReport) else ("",) * 5 + (_without_figures(outcome),)
         table.add_row(file, run_by or "as exported", *cells)
     return table
+
+
+def _without_figures(outcome: Broken | str) -> str:
+    from ..deploy.parity.verification import REFERENCE
+
+    if outcome == REFERENCE:
+        return "reference"
+    return f"not run: {outcome}" if isinstance(outcome, str) else "broken"
 
 
 def _cells(report: ParityReport) -> tuple[str, ...]:
@@ -105,8 +110,12 @@ def verify(
     model: Annotated[str, typer.Argument(help=MODEL)],
     on: Annotated[Optional[str], typer.Option(help="Footage with faces to compare on.")] = None,
     backend: Annotated[
-        Optional[list[str]], typer.Option(help="Only what this one runs; may be given again. All of 'auto' if not.")
+        Optional[list[str]],
+        typer.Option(help="Only in this backend; may be given again. All that 'auto' considers if not given."),
     ] = None,
 ) -> None:
-    """Compare every exported graph of a folder with its weights, here, in every backend that runs it."""
+    """Compare a folder's exported graphs with its weights, in every backend that runs them here.
+
+    Without PyTorch, they are compared with its fp32 ONNX graphs that were compared with the weights elsewhere.
+    """
     run_verify(model, on, backend or [])

@@ -1,4 +1,4 @@
-"""BatchNorm statistics from clips, for weights that were never trained."""
+"""BatchNorm statistics from clips, for untrained weights."""
 
 from __future__ import annotations
 

@@ -2,7 +2,7 @@
 
 The projection of eq. 2 is linear, Conv(x_t - x_(t-1)) = Conv(x_t) - Conv(x_(t-1)), so there are two ways to the
 same scores. `MDHR.forward` takes differences first, as released: T - 1 projections a clip, the readable reference.
-`head(encode(clip))` projects frames first: everything costly is done once a frame and can be kept.
+`head(encode(clip))` projects frames first: everything costly is done once per frame and can be kept.
 """
 
 from __future__ import annotations

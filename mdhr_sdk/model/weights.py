@@ -34,7 +34,7 @@ def save_model(
 
     Args:
         clip_length: T, the window that the detector cuts and that exported graphs are fixed to.
-        thresholds: one an AU; 0.5 for all when empty.
+        thresholds: one per AU; 0.5 for all when empty.
         trained: False marks every output made with the model as untrained.
         provenance, licence: where the weights come from and under which terms they stand.
         half: store matrices and kernels in fp16, in half the space. What is computed stays fp32, from rounded weights;

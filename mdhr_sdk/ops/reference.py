@@ -11,15 +11,13 @@ from numpy.typing import NDArray
 Array = NDArray[np.float32]
 
 
-def fuse_dynamics(
-    maps: Sequence[np.ndarray], parameters: Sequence[Array], k: int, changes: bool = False
-) -> tuple[Array, ...]:
-    """L maps (B, T, C, h, w) -> their weighted motion, and the L means that it is the sum of; each (B, T, C, h, w)."""
+def fuse_dynamics(maps: Sequence[np.ndarray], parameters: Sequence[Array], k: int, changes: bool = False) -> Array:
+    """L maps (B, T, C, h, w) -> their weighted motion (B, T, C, h, w)."""
     scale, shift, *weights = parameters
     wide = [x.astype(np.float32) for x in maps]
     differences = [x[:, 1:] if changes else np.diff(x, axis=1) for x in wide]
     means = [window_mean(activate(d, scale[i], shift[i]), k) for i, d in enumerate(differences)]
-    return weighted_sum(means, adaptive_weights(means, weights)), *means
+    return weighted_sum(means, adaptive_weights(means, weights))
 
 
 def activate(difference: Array, scale: Array, shift: Array) -> Array:
@@ -57,25 +55,24 @@ def _pointwise(weight: Array, bias: Array, x: Array) -> Array:
 
 
 def fuse_dynamics_step(
-    maps: Sequence[np.ndarray] | None, parameters: Sequence[Array], state: Sequence[np.ndarray]
+    maps: Sequence[np.ndarray] | None, parameters: Sequence[Array], count: int, memory: Sequence[np.ndarray]
 ) -> Array:
-    """One step of one state: counts, previous, ring and products of a `DynamicsState` of one row, written to.
+    """One step of a state that has seen `count`: its previous, ring and products, which are written to.
 
     L maps (C, h, w) -> (C, h, w), NaN where no window is complete yet.
     """
     scale, shift, *weights = parameters
-    (count,), (previous,), (ring,), (products,) = state
+    previous, ring, products = memory
     slots = len(ring)
     slot = (count - 1) % slots
     cleared = slice(None) if count == 0 else slot
     ring[cleared], products[cleared] = 0, 0
     for level, new in enumerate(maps or ()):
         if count > 0:
-            active = activate(new.astype(np.float32) - previous[level], scale[level], shift[level])
+            active = activate(new - previous[level], scale[level], shift[level])
             ring[slot, level] = active
             products[slot, level] = (weights[0][level] @ active.reshape(len(active), -1)).reshape(products.shape[2:])
         previous[level] = new
-    state[0][0] += int(maps is not None or count > 0)
     if count < slots // 2:
         return np.full(ring.shape[2:], np.nan, np.float32)
     means = list(ring.astype(np.float32).sum(axis=0) / np.float32(slots))

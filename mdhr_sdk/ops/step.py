@@ -7,9 +7,8 @@ zeros beyond the end. All frames are then exactly those of `fuse_dynamics` on th
 
 from __future__ import annotations
 
+import ctypes
 from collections.abc import Sequence
-from dataclasses import dataclass
-from math import prod
 from typing import Any
 
 import numpy as np
@@ -17,76 +16,108 @@ from numpy.typing import NDArray
 
 from ..errors import InputError
 from . import reference
-from .dynamics import DynamicsParameters, check_counts, shared_arguments, where
-from .extension import Backend, call, choose
-from .maps import MapViews, dense, empty, like_maps, view_maps
-from .views import FLOATS, View, itemsize, on_cpu, view_of
+from .dynamics import DynamicsParameters, check_counts
+from .extension import FLOATS, Backend, State, call, choose, maps_of, place
+from .maps import like_maps, view_maps
+from .views import View, check_writeable, dense, itemsize, numpy_dtype, on_cpu, view_of
 
 
-@dataclass(frozen=True)
 class DynamicsState:
-    """Room for N sequences, each at a position of its own. The arrays are the caller's; a step writes to them.
+    """Room for one sequence. The arrays are the caller's; a step writes to them.
 
-    A row whose count is 0 starts anew with its next map, whatever its other arrays hold: `state.counts[row] = 0` is all
-    it takes to give a row to another sequence. Steps sum the 2k differences of the ring afresh every time, so nothing
-    drifts however long a sequence runs.
+    A state whose count is 0 starts anew with its next map, whatever its arrays hold: `state.count = 0` is all it takes
+    to give it to another sequence. Steps sum the 2k differences of the ring afresh every time, so nothing drifts
+    however long a sequence runs.
 
     Attributes:
-        counts: (N,) int64 on the CPU: maps and steps without change that a row has seen.
-        previous: (N, L, C, h, w) float32: the last maps.
-        ring: (N, 2k, L, C, h, w) float32, float16 or bfloat16: differences after BatchNorm and ReLU, difference j in
-            slot j modulo 2k. Halves are rounded once, when a difference comes in; sums are float32 all the same.
-        products: (N, 2k, L, O, h, w) float32: the same, squeezed; channels first always. Beside a ring of halves they
-            are made from the exact differences on the CPU, from the rounded ones on CUDA (csrc/step.cu has the bound).
+        count: maps and steps without change that it has seen.
+        previous: (L, C, h, w) float32: the last maps.
+        ring: (2k, L, C, h, w) float32, float16 or bfloat16: differences after BatchNorm and ReLU, difference j in slot
+            j modulo 2k. Halves are rounded once, when a difference comes in; sums are float32 all the same.
+        products: (2k, L, O, h, w) float32: the same, squeezed. Beside a ring of halves they are made from the exact
+            differences on the CPU, from the rounded ones on CUDA (csrc/step.cu has the bound).
     """
 
-    counts: NDArray[np.int64]
-    previous: Any
-    ring: Any
-    products: Any
+    def __init__(self, previous: Any, ring: Any, products: Any, count: int = 0) -> None:
+        """Take arrays: NumPy's, tensors of PyTorch, or a `DeviceArray` each; for a sequence that starts by default.
+
+        Raises:
+            InputError: other shapes, dtypes or devices, gaps, or an array that cannot be written to.
+        """
+        self.previous, self.ring, self.products = previous, ring, products
+        arrays = {"previous": previous, "ring": ring, "products": products}
+        self.views = [view_of(array, name) for name, array in arrays.items()]
+        before, slots, squeezed = (view.shape for view in self.views)
+        if len(slots) != 5 or slots[0] % 2 or 0 in slots or slots[1:] != before:
+            raise InputError(
+                f"expected previous (L, C, h, w) and ring (2k, L, C, h, w), none of them empty; got {before} and "
+                f"{slots}; see DynamicsState.empty"
+            )
+        if len(squeezed) != 5 or 0 in squeezed or (*squeezed[:2], *squeezed[3:]) != (*slots[:2], *slots[3:]):
+            raise InputError(f"expected products (2k, L, O, h, w) for a ring {slots}; got {squeezed}")
+        device, dtypes = self.views[1].device, [view.dtype for view in self.views]
+        if (
+            dtypes[::2] != ["float32", "float32"]
+            or dtypes[1] not in FLOATS
+            or {v.device for v in self.views} != {device}
+        ):
+            raise InputError(
+                f"expected a state in float32, its ring in {', '.join(FLOATS)}, on one device; "
+                f"got {', '.join(map(str, self.views))}"
+            )
+        for view, (name, array) in zip(self.views, arrays.items(), strict=True):
+            if not dense(view, len(view.shape)) or view.address % itemsize(view.dtype):
+                raise InputError(f"expected {name} without gaps, aligned to its elements; see DynamicsState.empty")
+            check_writeable(array, name)
+        self.k = slots[0] // 2
+        self.memory = State(count, *(view.address for view in self.views))  # as kernels take it
+
+    def __reduce__(self) -> tuple[Any, ...]:  # a copy has addresses of its own
+        return type(self), (self.previous, self.ring, self.products, self.count)
+
+    @property
+    def count(self) -> int:
+        return self.memory.count
+
+    @count.setter
+    def count(self, value: int) -> None:
+        self.memory.count = value
+
+    @property
+    def kind(self) -> tuple[Any, ...]:
+        """What states of one call have in common."""
+        _, ring, products = self.views
+        return ring.shape, products.shape, ring.dtype, ring.device
 
     @classmethod
     def empty(
-        cls,
-        states: int,
-        scales: int,
-        channels: int,
-        positions: tuple[int, int],
-        k: int,
-        squeezed: int = 16,
-        channels_last: bool = False,
-        dtype: str = "float32",
+        cls, scales: int, channels: int, positions: tuple[int, int], k: int, squeezed: int = 16, dtype: str = "float32"
     ) -> DynamicsState:
-        """Memory on the CPU for N = `states` sequences of L scales, C channels and (h, w) positions.
+        """Memory on the CPU for a sequence of L scales, C channels and (h, w) positions.
 
-        A state takes 2k L C h w of `dtype`, the ring's, and L C h w float32: 17.7 MB at k = 5 for a ResNet-50, 9.6 MB
-        in halves.
+        It takes 2k L C h w of `dtype`, the ring's, and L C h w float32: 17.7 MB at k = 5 for a ResNet-50, 9.6 MB in
+        halves.
 
         Raises:
             InputError: a size below 1, or another dtype than float32, float16 or bfloat16.
         """
         if dtype not in FLOATS:
             raise InputError(f"expected the ring's dtype as one of {', '.join(FLOATS)}; got {dtype!r}")
-        for name, size in (("states", states), ("scales", scales), ("channels", channels), ("squeezed", squeezed)):
-            check_counts(size, None, name)
-        check_counts(k, None)
         if len(positions) != 2:
             raise InputError(f"expected positions as (h, w); got {positions!r}")
-        for side in positions:
-            check_counts(side, None, "positions")
+        sizes = {"scales": scales, "channels": channels, "squeezed": squeezed, "k": k}
+        for name, size in [*sizes.items(), *(("positions", side) for side in positions)]:
+            check_counts(size, None, name)
         inner = (scales, channels, *positions)
-        previous = empty((states, *inner), "float32", channels_last)
-        ring = empty((states, 2 * k, *inner), dtype, channels_last)
-        products = np.empty((states, 2 * k, scales, squeezed, *positions), np.float32)
-        return cls(np.zeros(states, np.int64), previous, ring, products)
+        products = np.empty((2 * k, scales, squeezed, *positions), np.float32)
+        return cls(np.empty(inner, np.float32), np.empty((2 * k, *inner), numpy_dtype(dtype)), products)
 
 
 def fuse_dynamics_step(
     maps: Sequence[Any] | None,
-    state: DynamicsState | Sequence[DynamicsState],
+    states: Sequence[DynamicsState],
     parameters: DynamicsParameters,
     *,
-    rows: Sequence[int] | NDArray[np.int64] | None = None,
     backend: Backend = "auto",
     out: Any | None = None,
     stream: int = 0,
@@ -95,145 +126,70 @@ def fuse_dynamics_step(
     """Bring M sequences one frame further, each from where it is.
 
     Args:
-        maps: L arrays (M, C, h, w), the projected maps of each sequence's next frame, float32, float16 or bfloat16, in
-            the layout of the state (others are copied); None for a step without change, which ends a sequence: k of
-            them complete its last k frames.
-        state: changed in place; its ring says k. Or several different ones that could be one: their rows, in order.
+        maps: L arrays (M, C, h, w) float32, the projected maps of each sequence's next frame; None for a step without
+            change, which ends a sequence: k of them complete its last k frames.
+        states: M different ones that could be one, changed in place; their rings say k.
         parameters: as for `fuse_dynamics`.
-        rows: the M rows of the state that these sequences have, none of them twice; None for all of them.
         backend, stream, threads: as for `fuse_dynamics`.
-        out: (M, C, h, w) float32 in the state's layout; CUDA needs it.
+        out: (M, C, h, w) float32; CUDA needs it.
 
     Returns:
         The weighted motion (M, C, h, w), float32, of the frames that are now complete, NaN where there is none yet; and
         their numbers (M,), counted from 0 in each sequence, -1 where there is none.
 
     Raises:
-        InputError: arrays of another kind, shape, dtype or device, or rows that are none of the state's.
+        InputError: arrays of another kind, shape, dtype or device, or states that do not fit together.
         BackendError: 'compiled', or a CUDA array, and there is no such kernel.
     """
     check_counts(1, threads)
-    extension = choose(backend)
-    states = _check_states([state] if isinstance(state, DynamicsState) else state)
-    kind = states[0]
-    chosen = _check_rows(rows, [len(one.counts) for one in states])
-    views = _view_step(maps, kind.previous, len(chosen), kind.channels_last)
-    arrays = parameters.views(views)
-    if kind.products.shape[3] != arrays[3].shape[1]:
-        raise InputError(f"expected a state for {arrays[3].shape[1]} squeezed channels; got {kind.products.shape[3]}")
-    counts = np.array([states[one].counts[row] for one, row in chosen], np.int64)
-    result = like_maps(views, views.shape, out, "out", "float32")
-    if extension is None:
-        (target,) = on_cpu([result])
-        new = None if maps is None else on_cpu(views.views)
-        for index, (one, row) in enumerate(chosen):
-            own = None if new is None else [level[index] for level in new]
-            memory = [states[one].counts, *on_cpu(states[one].arrays)]
-            target[index] = reference.fuse_dynamics_step(
-                own, on_cpu(arrays), [array[row : row + 1] for array in memory]
-            )
-    elif chosen:
-        pointers = [address for one, row in chosen for address in states[one].addresses(row)]
-        ring = FLOATS.index(kind.ring.dtype)
-        shared = shared_arguments(views, arrays, 1, kind.k)
-        call(extension.fuse_step, *shared, pointers, ring, result.address, *where(extension, views, stream, threads))
-    return (result.owner if out is None else out), np.where(counts >= kind.k, counts - kind.k, -1)
+    library = choose(backend)
+    first = _check_states(states)
+    views = _view_step(maps, first, len(states))
+    shape = parameters.shape_for(views, 1, first.k)
+    if first.views[2].shape[2] != shape.squeezed:
+        raise InputError(f"expected states for {shape.squeezed} squeezed channels; got {first.views[2].shape[2]}")
+    result = like_maps(views, out)
+    counts = np.array([state.count for state in states], np.int64)
+    if library is None:
+        (target,), arrays = on_cpu([result]), on_cpu(parameters.views)
+        new = None if maps is None else on_cpu(views)
+        for index, state in enumerate(states):
+            row = None if new is None else [level[index] for level in new]
+            target[index] = reference.fuse_dynamics_step(row, arrays, state.count, on_cpu(state.views))
+            state.count += int(row is not None or state.count > 0)
+    else:
+        own = None
+        if maps is not None:
+            own = ctypes.byref(maps_of([v.address for v in views], [(v.strides[0], 0) for v in views], "float32"))
+        pointers = (ctypes.POINTER(State) * len(states))(*(ctypes.pointer(state.memory) for state in states))
+        refs = ctypes.byref(shape), ctypes.byref(parameters.memory), own
+        fused, ring = ctypes.c_void_p(result.address), FLOATS.index(first.views[1].dtype)
+        where = ctypes.byref(place(views[0].device, stream, threads))
+        call(library, "mdhr_fuse_step", *refs, pointers, ring, fused, where)
+    return (result.owner if out is None else out), np.where(counts >= first.k, counts - first.k, -1)
 
 
-@dataclass(frozen=True)
-class _Places:
-    """Where a state lies, checked: counts on the CPU, the others in one layout."""
-
-    counts: NDArray[np.int64]
-    previous: View
-    ring: View
-    products: View
-    channels_last: bool
-
-    @property
-    def arrays(self) -> tuple[View, View, View]:
-        return self.previous, self.ring, self.products
-
-    @property
-    def k(self) -> int:
-        return self.ring.shape[1] // 2
-
-    @property
-    def kind(self) -> tuple[Any, ...]:
-        """What states of one call have in common."""
-        return (*(array.shape[1:] for array in self.arrays), self.ring.dtype, self.ring.device, self.channels_last)
-
-    def addresses(self, row: int) -> tuple[int, ...]:
-        return (
-            self.counts.ctypes.data + row * self.counts.itemsize,
-            *(view.address + row * (prod(view.shape[1:]) * itemsize(view.dtype)) for view in self.arrays),
-        )
+def _check_states(states: Sequence[DynamicsState]) -> DynamicsState:
+    """The first of them, which tells for all."""
+    if not isinstance(states, Sequence) or not states or not all(isinstance(one, DynamicsState) for one in states):
+        raise InputError(f"expected a sequence of one DynamicsState or more; got {states!r}")
+    if len({one.memory.ring for one in states}) < len(states) or len({one.kind for one in states}) > 1:
+        kinds = ", ".join(str(one.views[1]) for one in states)
+        raise InputError(f"expected different states of one shape, dtype and device; got rings {kinds}")
+    if any(one.count < 0 for one in states):
+        raise InputError(f"expected counts of at least 0; got {min(one.count for one in states)}")
+    return states[0]
 
 
-def _check_states(states: Sequence[DynamicsState]) -> list[_Places]:
-    if not states or not all(isinstance(one, DynamicsState) for one in states):
-        raise InputError(f"expected a DynamicsState or several; got {states!r}")
-    found = [_check_state(one) for one in states]
-    if len({one.ring.address for one in found}) < len(found) or len({one.kind for one in found}) > 1:
-        kinds = ", ".join(str(one.ring) for one in found)
-        raise InputError(f"expected different states of one shape, dtype, layout and device; got rings {kinds}")
-    return found
-
-
-def _check_state(state: DynamicsState) -> _Places:
-    previous, ring, products = (view_of(getattr(state, name), name) for name in ("previous", "ring", "products"))
-    counts = state.counts
-    if not isinstance(counts, np.ndarray) or counts.dtype != np.int64 or not counts.flags.c_contiguous:
-        raise InputError(f"expected counts as an int64 NumPy array (N,) without gaps; got {type(counts).__name__}")
-    shape = ring.shape
-    if len(shape) != 6 or shape[1] % 2 or 0 in shape or (*counts.shape, *shape[2:]) != previous.shape:
-        raise InputError(
-            f"expected counts (N,), previous (N, L, C, h, w) and ring (N, 2k, L, C, h, w), none of them empty; "
-            f"got {counts.shape}, {previous.shape} and {shape}; see DynamicsState.empty"
-        )
-    if any(view.address % itemsize(view.dtype) for view in (previous, ring, products)) or counts.ctypes.data % 8:
-        raise InputError("expected a state whose arrays are aligned to their elements; see DynamicsState.empty")
-    if (counts < 0).any():
-        raise InputError(f"expected counts of at least 0; got {counts.min()}")
-    arrays = (counts, state.previous, state.ring, state.products)
-    if any(isinstance(array, np.ndarray) and not array.flags.writeable for array in arrays):
-        raise InputError("expected a state that can be written to; an array of it is read-only")
-    if len(products.shape) != 6 or (*products.shape[:3], *products.shape[4:]) != (*shape[:3], *shape[4:]):
-        raise InputError(f"expected products (N, 2k, L, O, h, w) for a ring {shape}; got {products.shape}")
-    if ring.dtype not in FLOATS or {(view.dtype, view.device) for view in (previous, products)} != {
-        ("float32", ring.device)
-    }:
-        raise InputError(
-            f"expected a state in float32, its ring in {', '.join(FLOATS)}, on one device; "
-            f"got {previous}, {ring} and {products}"
-        )
-    for last in (False, True):
-        if dense(previous, last) and dense(ring, last) and dense(products, False):
-            return _Places(counts, previous, ring, products, last)
-    raise InputError("expected a state without gaps, previous and ring of one layout; see DynamicsState.empty")
-
-
-def _check_rows(rows: Sequence[int] | NDArray[np.int64] | None, sizes: Sequence[int]) -> list[tuple[int, int]]:
-    """(state, row in it) of each sequence of a call."""
-    there = [(one, row) for one, size in enumerate(sizes) for row in range(size)]
-    if rows is None:
-        return there
-    chosen, states = np.asarray(rows), len(there)
-    integers = chosen.ndim == 1 and (chosen.size == 0 or np.issubdtype(chosen.dtype, np.integer))
-    if not integers or len(set(chosen.tolist())) < chosen.size or any(not 0 <= row < states for row in chosen.tolist()):
-        raise InputError(f"expected rows as different integers from 0 to {states - 1}; got {rows!r}")
-    return [there[row] for row in chosen.tolist()]
-
-
-def _view_step(maps: Sequence[Any] | None, previous: View, sequences: int, channels_last: bool) -> MapViews:
-    """The step's maps in the state's layout; for a step without change, views of no memory."""
-    scales, shape = previous.shape[1], (sequences, *previous.shape[2:])
+def _view_step(maps: Sequence[Any] | None, state: DynamicsState, sequences: int) -> list[View]:
+    """The step's maps; for a step without change, views of no memory."""
+    previous = state.views[0]
+    scales, shape = previous.shape[0], (sequences, *previous.shape[1:])
     if maps is None:
-        return MapViews((View(0, shape, (0, 0, 0, 0), "float32", previous.device, None),) * scales, channels_last)
-    views = view_maps(maps, 4, "(M, C, h, w)", channels_last)
-    if (len(views.views), views.shape, views.device) != (scales, shape, previous.device):
+        return [View(0, shape, (0, 0, 0, 0), "float32", previous.device, None)] * scales
+    views = view_maps(maps, 4, "(M, C, h, w)", ("float32",))
+    if (len(views), views[0].shape, views[0].device) != (scales, shape, previous.device):
         raise InputError(
-            f"expected {scales} maps of shape {shape} where the state lies; "
-            f"got {len(views.views)}, the first {views.views[0]}"
+            f"expected {scales} maps of shape {shape} where the states lie; got {len(views)}, the first {views[0]}"
         )
     return views

@@ -12,9 +12,7 @@ from typing import Any
 
 from ..errors import require
 from .dynamics import DynamicsParameters, fuse_dynamics
-from .extension import OLDEST_CUDA, choose
-from .maps import dense
-from .views import CPU, View
+from .extension import OLDEST_CUDA, choose, has_cuda_kernels
 
 NAME = "mdhr::fuse_dynamics"
 SCHEMA = (
@@ -37,15 +35,15 @@ def register() -> Any:
 
     def run(maps: Sequence[Any], *arguments: Any) -> Any:
         *arrays, k = arguments
-        out = _like(torch, maps[0])
+        out = torch.empty(maps[0].shape, dtype=maps[0].dtype, device=maps[0].device)
         stream = torch.cuda.current_stream(out.device).cuda_stream if out.is_cuda else 0
         parameters = DynamicsParameters(*(array.detach().contiguous() for array in arrays))
         threads = None if out.is_cuda else torch.get_num_threads()
-        fuse_dynamics([m.detach() for m in maps], parameters, k, out=out, stream=stream, threads=threads)
+        fuse_dynamics([m.detach().contiguous() for m in maps], parameters, k, out=out, stream=stream, threads=threads)
         return out
 
     def fake(maps: Sequence[Any], *_: Any) -> Any:
-        return _like(torch, maps[0])
+        return torch.empty(maps[0].shape, dtype=maps[0].dtype, device=maps[0].device)
 
     operator = torch.library.custom_op(NAME, run, mutates_args=(), schema=SCHEMA)
     operator.register_fake(fake)
@@ -57,17 +55,6 @@ def usable(device_type: str, index: int | None = None) -> bool:
     extension = choose("auto")
     if extension is None or device_type == "cpu":
         return extension is not None
-    if device_type != "cuda" or not extension.cuda:
+    if device_type != "cuda" or not has_cuda_kernels():
         return False
     return bool(require("torch", "torch").cuda.get_device_capability(index) >= OLDEST_CUDA)
-
-
-def _like(torch: Any, one: Any) -> Any:
-    """An empty result in the layout that the kernel gives for such maps."""
-    batch, frames, channels, height, width = one.shape
-    strides = tuple(step * one.element_size() for step in one.stride()[2:])
-    frame = View(0, (channels, height, width), strides, str(one.dtype).removeprefix("torch."), CPU, None)
-    if dense(frame, False) or not dense(frame, True):
-        return torch.empty(one.shape, dtype=one.dtype, device=one.device)
-    shape = (batch, frames, height, width, channels)
-    return torch.empty(shape, dtype=one.dtype, device=one.device).movedim(-1, 2)

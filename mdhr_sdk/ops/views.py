@@ -1,4 +1,4 @@
-"""Where an array lies: NumPy's, or any object that tells by DLPack or `__cuda_array_interface__`."""
+"""Where an array lies: NumPy's, a tensor of PyTorch, or memory that someone else holds."""
 
 from __future__ import annotations
 
@@ -12,17 +12,14 @@ from typing import Any, ClassVar
 import numpy as np
 
 from ..errors import BackendError, InputError, require
-from .extension import REBUILD, call, choose
+from .extension import REBUILD, has_cuda_kernels
 
 CPU = -1
-FLOATS = ("float32", "float16", "bfloat16")  # in the order of the kernels' DType
-_DLPACK_CPU, _DLPACK_CUDA = (1, 3), (2, 13)  # plain and pinned; plain and managed
-_TYPESTR = {"f4": "float32", "f2": "float16", "V2": "bfloat16", "u1": "uint8", "i8": "int64", "f8": "float64"}
 
 
 @dataclass(frozen=True)
 class DeviceArray:
-    """CUDA memory that someone else holds: a TensorRT buffer, or an allocation of cuda-python or PyCUDA.
+    """CUDA memory that someone else holds: a TensorRT buffer, or an allocation of CuPy, cuda-python or PyCUDA.
 
     Attributes:
         address: the device pointer as an integer.
@@ -60,8 +57,16 @@ def itemsize(dtype: str) -> int:
 
 
 def contiguous_strides(shape: Sequence[int], itemsize: int) -> tuple[int, ...]:
+    """Bytes from an element to the next of each axis, where there are no gaps."""
     steps = accumulate(reversed(shape[1:]), mul, initial=itemsize)
     return tuple(steps)[::-1]
+
+
+def dense(view: View, axes: int) -> bool:
+    """Whether the last axes of an array have no gaps; strides of axes of length 1 do not matter."""
+    shape, strides = view.shape[-axes:], view.strides[-axes:]
+    wanted = contiguous_strides(shape, itemsize(view.dtype))
+    return strides == wanted or all(n == 1 or a == b for n, a, b in zip(shape, strides, wanted, strict=True))
 
 
 @functools.cache
@@ -74,7 +79,7 @@ def view_of(array: Any, name: str) -> View:
 
     Raises:
         InputError: not an array, of foreign byte order, or one that cannot be shared.
-        BackendError: a CUDA array, and the extension was built without CUDA.
+        BackendError: a CUDA array, and the kernels were built without CUDA.
     """
     if isinstance(array, np.ndarray):
         if not array.dtype.isnative:
@@ -83,74 +88,34 @@ def view_of(array: Any, name: str) -> View:
     if isinstance(array, DeviceArray):
         strides = contiguous_strides(array.shape, itemsize(array.dtype)) if array.strides is None else array.strides
         view = View(array.address, tuple(array.shape), tuple(strides), array.dtype, array.device, array)
-    elif hasattr(array, "__dlpack__"):
-        view = _by_dlpack(array, name)
-    elif hasattr(array, "__cuda_array_interface__"):
-        view = _by_cuda_interface(array, name)
+    elif hasattr(array, "data_ptr"):
+        view = _of_tensor(array, name)
     else:
         raise InputError(
-            f"expected {name} to be a NumPy array, or one with DLPack or __cuda_array_interface__; "
-            f"got {type(array).__name__}; wrap a device pointer in mdhr_sdk.ops.DeviceArray"
+            f"expected {name} to be a NumPy array or a tensor of PyTorch; got {type(array).__name__}; "
+            "wrap a device pointer in mdhr_sdk.ops.DeviceArray"
         )
-    if view.device != CPU:
-        cuda_extension(view)
+    if view.device != CPU and not has_cuda_kernels():
+        raise BackendError(f"got {view}, and the kernels were built without CUDA; MDHR_CUDA=1 and nvcc, then {REBUILD}")
     return view
 
 
-def cuda_extension(view: View) -> Any:
-    """The extension with CUDA, for an array that lies on a device."""
-    extension = choose("auto")
-    if extension is None or not extension.cuda:
-        raise BackendError(f"got {view}, and the kernels were built without CUDA; MDHR_CUDA=1 and nvcc, then {REBUILD}")
-    return extension
-
-
-def _by_dlpack(array: Any, name: str) -> View:
-    extension = choose("auto")
-    if extension is None:  # without it only the reference runs, on the CPU
-        return _by_pointer(array, name) if hasattr(array, "data_ptr") else view_of(_as_numpy(array, name), name)
-    try:
-        cuda = array.__dlpack_device__()[0] in _DLPACK_CUDA
-        capsule = array.__dlpack__(stream=-1) if cuda else array.__dlpack__()  # -1: the caller orders the streams
-        address, shape, strides, dtype, kind, number = extension.dlpack(capsule)
-    except (BufferError, RuntimeError, ValueError, TypeError) as error:
+def _of_tensor(tensor: Any, name: str) -> View:
+    if tensor.requires_grad or tensor.device.type not in ("cpu", "cuda") or str(tensor.layout) != "torch.strided":
         raise InputError(
-            f"{name} cannot be shared by DLPack: {str(error).splitlines()[0]}; detach or copy it"
-        ) from None
-    if kind not in _DLPACK_CPU + _DLPACK_CUDA:
-        raise InputError(f"expected {name} on the CPU or on CUDA; got DLPack device type {kind}")
-    return View(address, shape, strides, dtype, number if kind in _DLPACK_CUDA else CPU, capsule)
-
-
-def _by_pointer(tensor: Any, name: str) -> View:
-    """A tensor of PyTorch: NumPy reads DLPack only for reading, and no bfloat16."""
-    if tensor.requires_grad or tensor.device.type != "cpu":
-        raise InputError(
-            f"expected {name} on the CPU and without a gradient; got one on {tensor.device}; detach or copy it"
+            f"expected {name} dense on the CPU or CUDA and without a gradient; got {tensor.layout} on {tensor.device}, "
+            f"requires_grad={tensor.requires_grad}; detach or copy it"
         )
     strides = tuple(step * tensor.element_size() for step in tensor.stride())
+    device = CPU if tensor.device.type == "cpu" else tensor.device.index
     dtype = str(tensor.dtype).removeprefix("torch.")
-    return View(tensor.data_ptr(), tuple(tensor.shape), strides, dtype, CPU, tensor)
+    return View(tensor.data_ptr(), tuple(tensor.shape), strides, dtype, device, tensor)
 
 
-def _as_numpy(array: Any, name: str) -> np.ndarray:
-    try:
-        return np.from_dlpack(array)
-    except (BufferError, RuntimeError, TypeError) as error:
-        raise InputError(
-            f"{name} cannot be shared by DLPack: {str(error).splitlines()[0]}; detach or copy it"
-        ) from None
-
-
-def _by_cuda_interface(array: Any, name: str) -> View:
-    told = array.__cuda_array_interface__
-    dtype = _TYPESTR.get(told["typestr"][1:], told["typestr"])
-    if dtype not in _TYPESTR.values() or told["typestr"][0] == ">":
-        raise InputError(f"expected {name} of a plain dtype; got {told['typestr']}")
-    address, shape = int(told["data"][0]), tuple(told["shape"])
-    strides = told.get("strides") or contiguous_strides(shape, itemsize(dtype))
-    extension = cuda_extension(View(address, shape, strides, dtype, 0, array))
-    return View(address, shape, tuple(strides), dtype, call(extension.cuda_device_of, address), array)
+def check_writeable(array: Any, name: str) -> None:
+    """Refuse, with InputError, an array that cannot be written to."""
+    if isinstance(array, np.ndarray) and not array.flags.writeable:
+        raise InputError(f"expected {name} to be writeable; it is read-only")
 
 
 def on_cpu(views: Sequence[View]) -> list[np.ndarray]:

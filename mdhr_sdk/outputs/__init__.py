@@ -1,4 +1,4 @@
-"""What becomes of results: tables, annotated videos, timelines."""
+"""Outputs: tables, annotated videos, timelines."""
 
 from .collection import Results
 from .events import EventsSink

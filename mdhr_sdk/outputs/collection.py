@@ -31,13 +31,13 @@ class Results(Sequence[FrameResult]):
     Attributes:
         frames: in the order they were read.
         model: which model scored them.
-        fps: frames a second of the source; 0 when it has no rate, as a folder of images.
+        fps: frames per second of the source; 0 if it has no rate, such as a folder of images.
         codes: the AU codes in the model's order; the columns of tables.
-        timings_s: seconds spent in each stage of the run; empty when not measured, and in a part of a run.
+        timings_s: seconds spent in each stage of the run; empty if not measured, and in a part of a run.
         errors: (name, error) of each source that could not be read, or not to its end; a part of a run has those of its
             own sources.
         kinds: name -> 'video', 'image' (a single picture), 'sequence', 'camera', 'stream' or 'array', of every source
-            of the run in its order. Files are named by them; a source that is not among them is taken for a video.
+            of the run, in order. They decide the names of files; a source that is missing here counts as a video.
     """
 
     frames: tuple[FrameResult, ...]
@@ -121,7 +121,7 @@ class Results(Sequence[FrameResult]):
         return self._part(frame for frame in self.frames if frame.source == name)
 
     def to_dataframe(self) -> pd.DataFrame:
-        """One row a face, and one with empty face columns for a frame without a face; columns as in `CsvSink`.
+        """One row per face, and one with empty face columns for a frame without a face; columns as in `CsvSink`.
 
         Boxes (pixels), times (seconds) and probabilities are float64 with NaN where there is no face; track ids and
         occurrences are Int64 with NA. `df.attrs["model"]` is the model's tag, `df.attrs["reliability"]` code -> tier.
@@ -163,7 +163,7 @@ class Results(Sequence[FrameResult]):
         with sink:
             for frame in self.frames:
                 sink.write(frame)
-            sink.close()  # complete: these are all frames there are
+            sink.close()  # complete, also if a source broke off: these are all its frames
         return sink.path
 
     def plot(self, path: str | os.PathLike[str] | None = None) -> Figure:
@@ -183,14 +183,14 @@ class Results(Sequence[FrameResult]):
         codec: str = "h264",
         timeline: bool = True,
     ) -> list[Path]:
-        """Write what `mdhr detect` writes, under its names: of each source two tables, an overlay and a timeline.
+        """Write what `mdhr detect` writes, under the same names: two tables, an overlay and a timeline of each source.
 
         A source in `errors` was not read to its end, so its files are called incomplete, as in
         'clip_aus.incomplete.csv'.
 
         Args:
-            folder: is made if it is not there; files of the same names are replaced.
-            overlay: write the annotated video, or still; None for when every frame of the source holds its image.
+            folder: made if it does not exist; files of the same names are replaced.
+            overlay: write the annotated video or still; None to do so if every frame of the source holds its image.
             codec: of that video: 'h264', 'vp9' or 'av1'.
             timeline: draw the figure.
 
@@ -199,8 +199,8 @@ class Results(Sequence[FrameResult]):
 
         Raises:
             InputError: there is no frame, or an overlay is asked for and a frame holds no image.
-            OutputError: the codec cannot be encoded here; or, at the end, files cannot be written: all are named, and
-                the other ones are complete.
+            OutputError: the codec cannot be encoded here; or, at the end, some files could not be written: all of them
+                are named, and the others are complete.
         """
         if not self.frames:
             raise InputError("there is no frame to save; check that the source was read")
@@ -230,7 +230,7 @@ class Results(Sequence[FrameResult]):
         return files
 
     def _bases(self, folder: Path) -> dict[str, Path]:
-        """What the files of each source begin with: told apart from all sources of the run, as `mdhr detect` does."""
+        """What each source's file names begin with, distinct among all sources of the run, as in `mdhr detect`."""
         kinds = {**self.kinds, **{name: self.kinds.get(name, "video") for name in self.sources}}
         return {name: folder / stem for name, stem in zip(kinds, stems(list(kinds.items())), strict=True)}
 

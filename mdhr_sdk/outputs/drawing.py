@@ -1,6 +1,6 @@
 """Anti-aliased shapes and text on BGR images: the few that an overlay needs. All draw in place.
 
-What comes again in frame after frame is drawn once, on a transparent sheet, and laid on the images as one layer.
+What every frame shows is drawn once, on a transparent sheet, and laid on the images as a layer.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ def bgr(colour: str) -> Colour:
 
 @dataclass(frozen=True, eq=False)
 class Layer:
-    """What was drawn on a sheet: (H, W, 3) colours and their (H, W) cover."""
+    """What was drawn on a sheet: its (H, W, 3) colours and their (H, W) cover."""
 
     colours: Image
     cover: Cover
@@ -92,7 +92,7 @@ def text(
 ) -> None:
     """A line of text that starts at `x` and whose capitals are centred on the row `middle`; cut at the image's edge.
 
-    Of words that count from frame to frame the digits are drawn one by one: then no frame has a glyph that is new.
+    With `counts`, digits are drawn one by one, so that a frame counter needs no new glyphs.
     """
     glyphs = _line(words, size_px, bold, counts)
     _stamp(image, round(x), round(middle - len(glyphs) / 2), glyphs, colour)
@@ -131,7 +131,7 @@ def _blend(region: NDArray[Any], drawn: NDArray[Any], weight: NDArray[np.float32
 
 @lru_cache(maxsize=1024)
 def _filled(box: tuple[int, int, int, int], radius: int) -> Cover:
-    """Coverage of a filled box in fixed-point pixels, which begins in the first row and column."""
+    """Coverage of a filled box, in fixed-point pixels from the first row and column."""
     import cv2
 
     size = 1 << _SUBPIXEL
@@ -152,7 +152,7 @@ def _outline(box: Box, radius: float) -> NDArray[np.int32]:
 
 @lru_cache(maxsize=16)
 def _font(name: str, size_px: int) -> FT2Font:
-    """A font that comes with matplotlib, kept open: its first text takes three times as long as the next ones."""
+    """A font of matplotlib, kept open: its first text takes three times as long as the next ones."""
     import matplotlib
     from matplotlib.ft2font import FT2Font
 
@@ -181,7 +181,7 @@ def _glyphs(words: str, size_px: int, bold: bool) -> Cover:
 
 @lru_cache(maxsize=256)
 def _spaced(words: str, size_px: int, bold: bool) -> Cover:
-    """As `_glyphs` of letters that the font has, from where they begin to where the next text begins."""
+    """As `_glyphs`, from where the words begin to where the next text would begin."""
     with _ONE_AT_A_TIME:
         glyphs, font = _drawn(words, size_px, bold)
         left = max(0, math.floor(font.get_bitmap_offset()[0] / 64))  # the font's drawing begins with a whole pixel

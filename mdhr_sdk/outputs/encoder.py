@@ -1,4 +1,4 @@
-"""A video file that is encoded frame by frame, each with a time of its own."""
+"""Encodes a video file frame by frame, each with its own time."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from av.packet import Packet
 
 KEY_S = 1.0  # from one key frame to the next; a file that is cut off loses about as much
-STEPS = 101  # the last ones tell how long a frame is shown
+STEPS = 101  # last steps whose median is how long a frame is shown
 USUAL_FPS = 25.0
 BT601, VIDEO_RANGE = 6, 1  # FFmpeg's numbers for what OpenCV's conversion gives: BT.601, from 16 to 235
 
@@ -36,7 +36,7 @@ class Codec(NamedTuple):
     most_px: int = 16_384  # longest side
 
 
-# As fast as they get: an overlay must not hold up what it shows. No frame is shown in another order than it comes.
+# Fast settings: an overlay must not slow down what it shows. No B-frames: frames are shown in the order they come.
 CODECS = {
     "h264": Codec(
         "libx264",
@@ -57,7 +57,7 @@ CODECS = {
     ),
 }
 FORMATS = {".mp4": "mp4", ".m4v": "mp4", ".mov": "mov", ".mkv": "matroska", ".webm": "webm"}
-# A row of fragments: cut off anywhere, while it is written or afterwards, the file can be read up to there.
+# Fragments: a file that is cut off anywhere, also while it is written, can be read up to there.
 FRAGMENTED = {"movflags": "frag_keyframe+delay_moov+default_base_moof", "flush_packets": "1"}
 CLUSTERED = {"cluster_time_limit": str(round(1000 * KEY_S)), "flush_packets": "1"}
 
@@ -84,7 +84,7 @@ def check_codec(path: Path, codec: str) -> None:
 
 
 def encoded_size(width: int, height: int, codec: str) -> tuple[int, int]:
-    """The even size at which a codec holds pictures of `width` and `height` pixels: the same, but for huge ones."""
+    """The even size at which a codec stores pictures of `width` x `height`; smaller only for huge ones."""
     shrink = min(1.0, CODECS[codec].most_px / max(width, height))
     even = (2 * int(side * shrink / 2) for side in (width, height))
     wide, high = (max(CODECS[codec].least_px, side) for side in even)
@@ -95,13 +95,13 @@ class Encoder:
     """Writes frames of one size to a file, in 4:2:0 and 8 bits.
 
     A frame is shown until the next one's time, the last one for a usual step. A time that equals the one before is
-    moved behind it by the least that the file can hold. An earlier one is taken for a clock that started again: it and
-    all that follow are moved, so that it comes a usual step after the one before.
+    moved behind it by the smallest step of the file. An earlier time means that the clock started again: it and all
+    that follow are shifted, so that it comes a usual step after the frame before.
 
     Args:
         path: a new file with one of the suffixes of `codec`.
         size: width and height in pixels, both even.
-        fps: usual frames a second, where they are known; 0 if not.
+        fps: usual frames per second; 0 if unknown.
         codec: a key of `CODECS`.
 
     Raises:
@@ -142,7 +142,7 @@ class Encoder:
         stream.pix_fmt = "yuv420p"
         stream.time_base = context.time_base = Fraction(1, self._rate)
         context.gop_size = max(1, min(250, round(self._fps * KEY_S)))
-        context.thread_count = 2  # so that the caller need not wait for the encoder
+        context.thread_count = 2  # so that the caller does not wait for the encoder
         context.colorspace = context.color_primaries = context.color_trc = BT601
         context.color_range = VIDEO_RANGE
         return stream
@@ -158,10 +158,10 @@ class Encoder:
         if frame.pts >= self._key + KEY_S * self._rate:
             frame.pict_type, self._key = av.video.frame.PictureType.I, frame.pts
         self._encode(frame)
-        self._out.flush()  # whoever kills the process leaves a file that holds it
+        self._out.flush()  # so that the file of a killed process holds it
 
     def close(self) -> None:
-        """Write what is left and finish the file."""
+        """Write the remaining packets and finish the file."""
         with self._out:
             try:
                 self._encode(None)
@@ -184,7 +184,7 @@ class Encoder:
             self._file.mux(before)
 
     def _ticks(self, time_s: float, anew: bool) -> int:
-        """A frame's time in the file, which is later than that of the frame before."""
+        """A frame's time in the file, later than that of the frame before."""
         ticks = round(time_s * self._rate) + self._shift
         if self._last < 0:
             self._shift = -min(0, ticks)
@@ -204,7 +204,7 @@ class Encoder:
 
     @contextmanager
     def _refusals(self) -> Iterator[None]:
-        """What FFmpeg reports, in one line; what the system reports stays as it is."""
+        """Turn FFmpeg's errors into one line; errors of the system stay as they are."""
         import av
 
         try:

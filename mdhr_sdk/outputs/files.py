@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 
 from ..atomic import incomplete
-from ..errors import MDHRError
+from ..errors import MDHRError, OutputError
 from ..results import FrameResult
 from .events import EventsSink
 from .group import SinkGroup
@@ -25,11 +25,11 @@ from .video import OverlaySink
 
 @dataclass(frozen=True)
 class Files:
-    """What is written of each source, besides its tables.
+    """What is written for each source, besides its tables.
 
     Attributes:
         overlay: the annotated video or still.
-        codec: of that video, a key of `CODECS`.
+        codec: of the video, a key of `CODECS`.
         timeline: the figure.
     """
 
@@ -39,20 +39,20 @@ class Files:
 
 
 class SourceFiles:
-    """Table, events (of all but stills), overlay and timeline of one source. One that fails leaves the others.
+    """Table, events (of all but stills), overlay and timeline of one source. If one fails, the others go on.
 
     Attributes:
         given_up: every file that grows with the frames has failed.
         failures: what went wrong, in order.
-        paths: the files that are there, once they are closed and drawn.
-        replaced: of these, the files that were there before.
+        paths: the files that were written, once they are closed and drawn.
+        replaced: those of them that replaced an earlier file.
 
     Args:
         base: folder of the files, and what their names begin with.
         codes: the AU codes of the table.
-        fps: frames a second of the overlay.
+        fps: frames per second of the overlay.
         still: whether the source is a single picture.
-        last: how many frames the timeline shows, the last ones; None for all.
+        last: the timeline shows so many last frames; None for all.
     """
 
     def __init__(
@@ -71,7 +71,7 @@ class SourceFiles:
             makers.append(lambda: EventsSink(self._named(EVENTS)))
         if files.overlay:
             makers.append(lambda: OverlaySink(overlay, fps, files.codec))
-        self._group = SinkGroup().__enter__()
+        self._group = SinkGroup()
         self._sinks = [sink for make in makers if (sink := self._group.add(make)) is not None]
 
     def write(self, result: FrameResult) -> None:
@@ -100,8 +100,9 @@ class SourceFiles:
         replaced = os.path.lexists(path)
         try:
             save_timeline(self._kept, path)
-        except MDHRError as error:
-            self.failures.append(error.with_traceback(None))
+        except Exception as error:  # of Matplotlib, too
+            known = error if isinstance(error, MDHRError) else OutputError(f"the timeline failed: {error!r}")
+            self.failures.append(known.with_traceback(None))
         else:
             self._add(path, replaced)
 

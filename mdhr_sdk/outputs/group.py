@@ -1,4 +1,4 @@
-"""Several outputs of one run, none of which can take the others down."""
+"""Several outputs of one run; if one fails, the others go on."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ Made = TypeVar("Made", bound=Sink)
 
 
 class SinkGroup:
-    """A sink of sinks. One that fails is closed, so that it keeps what it has, and the others go on.
+    """Several sinks as one. If one fails it is closed, keeps what it has, and the others go on.
 
     Its error is raised at the end of the block, when the others are complete, or at once when no sink is left.
 
@@ -34,7 +34,7 @@ class SinkGroup:
         self.failures: list[MDHRError] = []
 
     def add(self, make: Callable[[], Made]) -> Made | None:
-        """Make one sink more and enter it, inside the block; None if that fails."""
+        """Make one more sink and enter it; None if that fails."""
         made: list[Made] = []
         self._tried(None, lambda: made.append(make()))
         if made:
@@ -62,7 +62,7 @@ class SinkGroup:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        with ExitStack() as stack:  # whatever happens to one, the others are left too
+        with ExitStack() as stack:  # whatever happens to one, the others are closed too
             for sink in reversed(self._open):
                 stack.callback(self._leave, sink, kind, error, trace)
         if kind is None and self.failures:
@@ -76,7 +76,7 @@ class SinkGroup:
             self._open.remove(sink)
 
     def _tried(self, sink: Sink | None, call: Callable[[], object]) -> MDHRError | None:
-        """Note what goes wrong, and give the sink no more."""
+        """Run `call`; if it fails, note the error, return it, and give the sink nothing more."""
         try:
             call()
         except Exception as error:

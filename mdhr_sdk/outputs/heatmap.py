@@ -1,4 +1,4 @@
-"""Stills as a heat map: a row a face, a column an action unit, the probability in the cell."""
+"""Stills as a heat map: rows are faces, columns are action units, cells are probabilities."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ def draw_heatmap(panel: SubFigure, height_in: float, frames: Sequence[FrameResul
 
 
 def _rows(frames: Sequence[FrameResult]) -> list[tuple[FrameResult, FaceResult | None]]:
-    """A row a face, and one for an image without a face."""
+    """One row per face, and one for an image without a face."""
     return [(frame, face) for frame in frames for face in frame.faces or (None,)]
 
 

@@ -1,4 +1,4 @@
-"""What sources and their files are called: as much of a name as tells it from the others."""
+"""How sources and their files are called: with as much of the path as distinguishes them."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ Named = tuple[str, str]  # a source's name, and its kind as in `SourceInfo`
 
 
 def labels(names: Sequence[str]) -> list[str]:
-    """The end of each source's name, as much of it as tells it from the others."""
+    """The end of each source's name, with as many folders as distinguish it from the others."""
     parts = [re.split(r"[\\/]+", name.rstrip("\\/")) for name in names]
     ends = _told_apart(parts, lambda parts: "/".join(parts))
     return [end or name for end, name in zip(ends, names, strict=True)]
 
 
 def stems(sources: Sequence[Named]) -> list[str]:
-    """What the files of each source begin with: its name, with folders where it comes again; unique without case."""
+    """What each source's file names begin with: its name, with folders if two are alike; unique even without case."""
     found: list[str] = []
     used: set[str] = set()
     for stem in _told_apart([_path_parts(*source) for source in sources], _file_stem):
@@ -34,7 +34,7 @@ def stems(sources: Sequence[Named]) -> list[str]:
 
 
 def _told_apart(names: Sequence[Sequence[str]], join: Callable[[Sequence[str]], str]) -> list[str]:
-    """Join the last part of each name; of those that come out alike, one part more, until they differ or end."""
+    """Join the last part of each name; names that are alike get one part more, until they differ or end."""
     taken = [1] * len(names)
     while True:
         joined = [join(parts[-count:]) for parts, count in zip(names, taken, strict=True)]
@@ -47,7 +47,7 @@ def _told_apart(names: Sequence[Sequence[str]], join: Callable[[Sequence[str]], 
 
 
 def _path_parts(name: str, kind: str) -> list[str]:
-    """A name's folders and its own part: of a file without suffix, of a pattern the folder that it looks into."""
+    """A name's folders and its own part: a file without its suffix, or the folder that a pattern looks into."""
     path = Path(name)
     if kind == "sequence":
         path = path.expanduser() if name.startswith("~") else path

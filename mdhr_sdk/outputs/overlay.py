@@ -1,4 +1,4 @@
-"""Results drawn on the frame they belong to."""
+"""Draws results on their frame."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def annotate(image_bgr: NDArray[np.uint8], result: FrameResult) -> NDArray[np.ui
     """Draw every face's box, track id and AU scores, and the frame's time.
 
     Bars show probabilities; AUs that occur are in the track's colour, the others grey; a letter after an AU is its
-    reliability. A frame of an untrained model says that it is, and a small line what else a model was trained on.
+    reliability. A frame of an untrained model says so; a small line says what else a model was trained on.
 
     Args:
         image_bgr: (H, W, 3) uint8, the frame; left as it is.
@@ -82,7 +82,7 @@ class _Style:
 
 
 def _inside(box: Box, image: Image) -> Box:
-    """The part of a box that is in the image, so that its outline stays visible for a face at the edge."""
+    """The part of a box inside the image, so that the outline of a face at the edge stays visible."""
     height, width = image.shape[:2]
     x0, x1 = np.clip((box[0], box[2]), 1, max(1, width - 2)).tolist()
     y0, y1 = np.clip((box[1], box[3]), 1, max(1, height - 2)).tolist()
@@ -101,7 +101,7 @@ def _chip(
 
 @lru_cache(maxsize=16)
 def _label(words: str, size: int, back: Colour, alpha: float, bold: bool) -> tuple[Layer, float, float]:
-    """A chip, which one frame after another has, with its width and height."""
+    """A chip, kept since most frames show the same ones, with its width and height."""
     width, height = drawing.text_width(words, size, bold) + 1.1 * size, 1.7 * size
     sheet = np.zeros((int(height) + 2, int(width) + 2, 4), np.float32)
     _write(sheet, 0, 0, words, size, back, alpha, bold)
@@ -127,7 +127,7 @@ def _write(
 
 
 def _tag(image: Image, face: FaceResult, box: Box, style: _Style) -> Box:
-    """Track id and baseline on the upper left corner of the box, inside it when there is no room above."""
+    """Track id and baseline on the upper left corner of the box, inside it if there is no room above."""
     gap, height = 0.4 * style.text_px, 1.7 * style.text_px
     x, y = box[0], box[1] - height - gap
     if y < style.top_px:
@@ -154,7 +154,7 @@ def _panel(image: Image, face: FaceResult, box: Box, taken: list[Box], style: _S
 
 
 def _place(extent: tuple[float, float], box: Box, taken: list[Box], limits: Box) -> tuple[float, float, float]:
-    """Where a panel of that extent covers least: right of the box, else left, below or above it.
+    """Where a panel covers least: right of the box, else left, below or above it.
 
     Returns:
         x and y of its corner, and the area in square pixels of `taken` that it covers there.
@@ -171,7 +171,7 @@ def _place(extent: tuple[float, float], box: Box, taken: list[Box], limits: Box)
 
 
 def _status(image: Image, result: FrameResult, style: _Style) -> None:
-    """At the bottom number and time, "no face", and what the model was trained on; on top that one is untrained."""
+    """At the bottom: frame, time, "no face", what the model was trained on. On top: a warning for untrained models."""
     width, size, top, gap = image.shape[1], style.text_px, style.bottom_px, 0.5 * style.text_px
     words = f"frame {result.index}   {result.timestamp_s:.2f} s"
     right = _write(image, round(gap), round(top), words, size, DARK, 0.62, bold=False, counts=True)
@@ -189,7 +189,7 @@ def _status(image: Image, result: FrameResult, style: _Style) -> None:
 
 
 def _fitted(words: str, size: int, width: float, bold: bool) -> tuple[int, float]:
-    """The greatest text size, from 6 to `size`, at which a chip is at most `width` pixels wide; and its width there."""
+    """The greatest text size from 6 to `size` at which a chip is at most `width` pixels wide, and its width."""
     for smaller in range(size, 5, -1):
         length = drawing.text_width(words, smaller, bold) + 1.1 * smaller
         if length <= width:

@@ -21,7 +21,7 @@ _QUIET: Colour = (184, 172, 162)
 
 @dataclass(frozen=True)
 class Panel:
-    """A row for each AU: its name, and a bar as long as its score. AUs that occur are in the track's colour.
+    """A row for each AU: its name, and a bar as long as its score, in the track's colour if the AU occurs.
 
     Attributes:
         names: of the AUs.
@@ -41,7 +41,7 @@ class Panel:
         return self._start_px + self.bar_px + 0.6 * self.size_px, self._top_px(len(self.names)) + 0.36 * self.size_px
 
     def draw(self, image: Image, x: int, y: int, scores: Sequence[AUScore]) -> None:
-        """Draw it with its corner on a pixel."""
+        """Draw it; (x, y) is its upper left corner."""
         for occurs, group in groupby(range(len(scores)), lambda row: scores[row].occurrence):
             rows = [*group]
             first, last = rows[0], rows[-1]
@@ -62,7 +62,7 @@ class Panel:
         return max(drawing.text_width(name, self.size_px, True) for name in self.names) + 1.2 * self.size_px
 
     def _top_px(self, row: int) -> int:
-        """Where a row begins: on a whole pixel, so that all rows have the same shapes and rows can be cut apart."""
+        """Where a row begins: a whole pixel, so that all rows have the same shapes and can be cut apart."""
         return round(0.36 * self.size_px) + row * int(1.4 * self.size_px)
 
     def _middle(self, row: int) -> float:
@@ -75,7 +75,7 @@ class Panel:
 
 @lru_cache(maxsize=32)
 def _empty(panel: Panel, occurs: bool) -> Layer:
-    """The panel without bars, as one frame after another has it, if all of its AUs occur or none."""
+    """The panel without bars, kept for the next frames, as if all of its AUs occurred or none."""
     width, height = panel.extent_px
     size = panel.size_px
     sheet = np.zeros((int(height) + 2, int(width) + 2, 4), np.float32)

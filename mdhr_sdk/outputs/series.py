@@ -1,4 +1,4 @@
-"""Frames as arrays over time: what curves are drawn from."""
+"""Results as arrays over time, from which curves are drawn."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ class Series:
 
 
 def codes_of(frames: Sequence[FrameResult]) -> tuple[str, ...]:
-    """The AU codes that the frames carry, in order; without any face those of the model's label set that are on."""
+    """The AU codes that the frames carry, in order; without any face, those that the model reports."""
     sets = {tuple(face.aus) for frame in frames for face in frame.faces}
     if len(sets) > 1:
         raise InputError(
@@ -78,8 +78,8 @@ def absence(frames: Sequence[FrameResult]) -> Series:
 def reduced(series: Series, frames_per_bin: int) -> Series:
     """Each run of `frames_per_bin` frames as two points: the least and the greatest probability, in their order.
 
-    An AU occurs in both when it occurs in any frame of the run; a run is a gap when all its frames are. So no peak,
-    however short, is lost from a curve that has more frames than the page has dots.
+    An AU occurs in both if it occurs in any frame of the run; a run is a gap if all its frames are. So even the
+    shortest peak shows on a curve that has more frames than the page has dots.
     """
     if frames_per_bin <= 2:
         return series
@@ -101,7 +101,7 @@ def reduced(series: Series, frames_per_bin: int) -> Series:
 
 
 def spread_time(time_s: Values) -> Values:
-    """(T,) times to (2T + 1,): the frames at odd places, between them the middles, half a step beyond either end."""
+    """(T,) times to (2T + 1,): frames at odd places, the middles between them, and half a step beyond each end."""
     step = float(np.median(np.diff(time_s))) if len(time_s) > 1 else 0.04
     middles = (time_s[1:] + time_s[:-1]) / 2
     edges = np.concatenate(([time_s[0] - step / 2], middles, [time_s[-1] + step / 2]))
@@ -111,7 +111,7 @@ def spread_time(time_s: Values) -> Values:
 def spread(values: Values) -> Values:
     """(T,) values at the times of `spread_time`: means between frames, but the frame's own value beside a gap.
 
-    With these every frame has a width, and a face seen in a single frame is drawn.
+    So every frame has a width, and a face that is seen in a single frame is drawn.
     """
     padded = np.concatenate(([np.nan], values, [np.nan]))
     left, right = padded[:-1], padded[1:]

@@ -1,4 +1,4 @@
-"""Where results go: a sink is a context manager with `write(result)`, and its file is whole or says that it is not."""
+"""Where results go: a sink is a context manager with `write(result)`; its file is whole, or named incomplete."""
 
 from __future__ import annotations
 
@@ -34,17 +34,17 @@ class Sink(Protocol):
 class FileSink(ABC, Generic[Item]):
     """A sink for one file, which appears under its name only when it is complete.
 
-    Frames go to a file in a hidden folder beside `path`, which no other sink shares. A clean end of the `with` block
-    gives the file its name; of two sinks for one `path`, the last to end stays, and a link at `path` is replaced, not
-    followed. A block that ends by an exception, or whose frames are of a source that broke off, leaves what was written
-    as `STEM.incomplete.SUFFIX`, and an earlier `path` as it was; so does a process that is killed, as soon as the next
-    one writes into that folder. Without a single frame nothing is left.
+    Frames go to a file in a hidden folder beside `path`, which no other sink shares. When the `with` block ends well,
+    the file gets its name. If two sinks write one `path`, the file of the last to end stays. A link at `path` is
+    replaced, not followed. If the block ends by an exception, or the source broke off, what was written becomes
+    `STEM.incomplete.SUFFIX` and an earlier `path` stays as it was. The same happens to the file of a killed process, as
+    soon as another one writes into that folder. Without any frame nothing is left.
 
-    A subclass says how to turn a result into an item, and how to open, extend and finish the file.
+    A subclass turns a result into an item, and opens, extends and finishes the file.
 
     Attributes:
-        final_path: the file that is there after the block: `path`, its `.incomplete` name, or None when nothing is.
-        replaced: whether `final_path` was there before and is another one now.
+        final_path: the file after the block: `path`, its `.incomplete` name, or None for none.
+        replaced: whether `final_path` replaced an earlier file.
 
     Raises:
         OutputError: on construction when `path` is a folder, on writing or closing when the file cannot be written.
@@ -92,7 +92,7 @@ class FileSink(ABC, Generic[Item]):
         """Finish the file, under its own name or, when not `complete`, under its `.incomplete` name.
 
         Raises:
-            OutputError: the file cannot be finished or renamed; what there is of it is kept as incomplete.
+            OutputError: the file cannot be finished or renamed; what was written is kept as incomplete.
         """
         if self._closed:
             return

@@ -35,7 +35,7 @@ def au_name(code: str) -> str:
 
 
 def draw_title(panel: SubFigure, height_in: float, name: str, model: ModelInfo) -> None:
-    """The file name, the model's tag, what letters after AUs are, and in red that untrained scores mean nothing."""
+    """The file name, the model's tag, what the letters after AUs mean, and in red if the model is untrained."""
     first, second = 1 - 0.40 / height_in, 1 - 0.64 / height_in
     name = shortened(PurePath(name).name or name, TITLE_LENGTH)
     panel.text(MARGIN, first, name, fontsize=13.5, weight="bold", color=INK, parse_math=False)
@@ -46,7 +46,7 @@ def draw_title(panel: SubFigure, height_in: float, name: str, model: ModelInfo) 
 
 
 def shortened(name: str, length: int) -> str:
-    """A long file name without its middle: its beginning and its end tell it from others."""
+    """A long file name without its middle, since beginnings and ends distinguish names."""
     if len(name) <= length:
         return name
     half = (length - 1) // 2

@@ -1,4 +1,4 @@
-"""Results as a table: one row a face and frame, the same columns in CSV files and data frames."""
+"""Results as a table: one row per face and frame, the same columns in CSV files and data frames."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def columns(codes: Sequence[str]) -> list[str]:
 
 
 def records(results: Iterable[FrameResult], codes: Sequence[str]) -> Iterator[dict[str, object]]:
-    """The rows of all frames; InputError where a face carries other AUs than `codes`, which the columns are of."""
+    """The rows of all frames; InputError if a face carries other AUs than `codes`, the columns."""
     expected = set(codes)
     for result in results:
         for face in result.faces:

@@ -1,4 +1,4 @@
-"""Action units over time, a row each, and stills as a heat map."""
+"""Action units over time, one row each; stills as a heat map."""
 
 from __future__ import annotations
 
@@ -30,17 +30,17 @@ NEUTRAL: dict[str, Any] = {"color": "#e2e8f0", "linewidth": 0}
 def draw_timeline(results: Sequence[FrameResult]) -> Figure:
     """Draw the scores of a source, a block below another for several sources.
 
-    A video is a row per AU: the probability as a curve in [0, 1], filled solid where the AU occurs; a colour per
-    track; hatched where the frame has no face, grey where it is one of the neutral
-    seconds that later scores are relative to. Sources of a single frame (stills) become one heat map of faces x AUs.
-    Long videos keep their peaks: each dot of the page shows the least and greatest of its frames.
+    A video has a row per AU: the probability as a curve in [0, 1], filled solid where the AU occurs; a colour per
+    track; hatched where no face was found, grey in the neutral seconds that later scores are relative to. Sources of a
+    single frame (stills) become one heat map of faces x AUs. Long videos keep their peaks: each dot of the page shows
+    the least and the greatest of its frames.
 
     Args:
         results: frames; those of one source in order of time.
 
     Returns:
-        A figure of its own, without pyplot; `figure.savefig(path)` writes it. Its upright lines stay where they are
-        when limits change.
+        A figure that pyplot does not know; `figure.savefig(path)` writes it. Its vertical lines do not follow a change
+        of limits.
 
     Raises:
         InputError: there is no frame, faces carry different AUs, or there are too many videos or faces for one figure.
@@ -75,7 +75,7 @@ def save_timeline(frames: Sequence[FrameResult], path: Path) -> Figure:
 
 
 def _blocks(results: Sequence[FrameResult]) -> list[tuple[bool, list[FrameResult]]]:
-    """(whether stills, frames): a block a video, and all stills together."""
+    """(whether stills, frames): one block per video, and one for all stills."""
     sources: dict[str, list[FrameResult]] = {}
     for name, frames in groupby(results, key=lambda frame: frame.source):
         sources.setdefault(name, []).extend(frames)

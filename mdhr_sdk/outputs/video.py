@@ -31,19 +31,19 @@ class OverlaySink(FileSink[Drawn]):
     """Draws results on their frames and writes a video (without sound) or a still.
 
     A video's frames have the times of their results, so it lasts as long as its source, at any frame rate. The first
-    frame sets the size, less a last odd row or column, which the codecs cannot hold; frames of other sizes are fitted
-    into it with black margins. An mp4 that is cut off at any moment can be played up to about there. See `FileSink`
-    for when the file appears.
+    frame sets the size, without a last odd row or column, which the codecs cannot store; frames of other sizes are
+    fitted into it with black margins. An mp4 that is cut off at any moment can be played up to about there. See
+    `FileSink` for when the file appears.
 
     Args:
         path: the file; the suffix chooses a video (mp4, m4v, mov or mkv; webm with vp9 and av1) or a still of one
             frame (png, jpg, jpeg).
-        fps: usual frames a second: how long a video of a single frame lasts. 25 if it is not a positive number.
+        fps: usual frames per second, which decides how long a video of one frame lasts; 25 if not a positive number.
         codec: 'h264', 'vp9' or 'av1'.
 
     Raises:
-        OutputError: the suffix is none of those, or another codec's; the codec is unknown or cannot be encoded here.
-            On writing: the encoder refuses, or a still gets a second frame.
+        OutputError: the suffix is unknown or does not fit the codec; the codec is unknown or cannot be encoded here. On
+            writing: the encoder refuses, or a still gets a second frame.
         InputError: on writing, a result that carries no image.
     """
 
@@ -73,7 +73,11 @@ class OverlaySink(FileSink[Drawn]):
         import cv2
 
         if self._is_still:
-            self._still.write_bytes(cv2.imencode(self.path.suffix.lower(), item.image)[1].tobytes())
+            done, data = cv2.imencode(self.path.suffix.lower(), item.image)
+            if not done:
+                longest = max(item.image.shape)
+                raise OutputError(f"'{self.path.name}' cannot hold a side of {longest} pixels; scale the image down")
+            self._still.write_bytes(data.tobytes())
         else:
             self._video.write(_fitted(item.image, self._size), item.time_s, anew=item.source != self._source)
             self._source = item.source
@@ -84,7 +88,7 @@ class OverlaySink(FileSink[Drawn]):
 
 
 def _fitted(image: Image, size: tuple[int, int]) -> NDArray[np.uint8]:
-    """The image at exactly `size` (width, height): as it is but for one odd row or column, else between margins."""
+    """The image at `size` (width, height): without one odd row or column, else scaled between margins."""
     import cv2
 
     width, height = size

@@ -18,7 +18,7 @@ from .scoring import Crop, Scored
 
 @dataclass
 class Clip:
-    """Consecutive frames of one face: at most T crops (S, S, 3), uint8 BGR, and the frames they come from."""
+    """Consecutive frames of one face: at most T crops (S, S, 3), uint8 BGR, and their frame numbers."""
 
     track_id: int
     indices: list[int] = field(default_factory=list)
@@ -32,8 +32,8 @@ class Clip:
 class ClipAssembler:
     """Gathers every face's crops into consecutive windows of `length` frames.
 
-    A window ends when it is full, or before a frame that the face is not in: frames across a gap are never
-    differences of one clip. So a frame's clip is complete at most `length - 1` frames after it.
+    A window ends when it is full, or before a frame that the face is not in: no clip holds the
+    difference between frames across a gap. So a frame's clip is complete at most `length - 1` frames after it.
     """
 
     def __init__(self, length: int) -> None:
@@ -58,7 +58,7 @@ class ClipAssembler:
         return done
 
 
-MAX_BATCH = 8  # clips a call: bounds memory when many faces end together
+MAX_BATCH = 8  # clips per call: bounds memory when many faces end together
 
 
 class ClipScoring:
@@ -86,7 +86,7 @@ class ClipScoring:
         return self._held.pop(source, [])
 
     def _score(self, clips: list[tuple[int, Clip]]) -> None:
-        """Hold the scores of clips; the padding is added before and dropped after."""
+        """Score clips, padded, and keep the scores of their own frames."""
         length, preprocessing = self._config.clip_length, self._config.preprocessing
         for start in range(0, len(clips), MAX_BATCH):
             batch = clips[start : start + MAX_BATCH]

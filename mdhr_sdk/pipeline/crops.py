@@ -1,4 +1,4 @@
-"""From a frame to its faces, their tracks and their aligned crops: for the detector and for all who need crops."""
+"""From a frame to its faces, tracks and aligned crops; everything that needs crops uses this."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from .scoring import Crop
 
 
 class Mesher(Protocol):
-    """What is needed of `FaceMesher`."""
+    """What `CropFinder` uses of `FaceMesher`."""
 
     @property
     def seen(self) -> int: ...
@@ -44,12 +44,12 @@ class CropFinder:
     """Finds the faces of one source's frames, follows them, and cuts out their crops.
 
     A cut of the scene, and a frame that `breaks`, end all tracks, so that no clip or stream holds frames of two scenes.
-    A face in the place of another begins a track too, as where one participant of a video call follows another.
+    A face that replaces another in the same place, as in a video call, begins a new track too.
 
     Args:
-        mesher: finds the faces; the caller's to reset before and to close after.
+        mesher: finds the faces; the caller resets it before and closes it after.
         preprocessing: how the model wants its crops.
-        clock: adds up the seconds spent in 'faces' and 'align'; None for no count.
+        clock: adds up the seconds spent in 'faces' and 'align'; None to count nothing.
     """
 
     def __init__(self, mesher: Mesher, preprocessing: Preprocessing, clock: StageClock | None = None) -> None:

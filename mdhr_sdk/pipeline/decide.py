@@ -42,7 +42,7 @@ class Naming:
     events: EventRule = field(default_factory=EventRule)
 
     def check(self, source: SourceInfo) -> None:
-        """Refuse a source that has no neutral seconds, with InputError, where they are wanted."""
+        """Raise InputError for a still if neutral seconds are wanted."""
         if self.info.neutral_s and source.still:
             raise InputError(f"calibrate_neutral_s needs a video, and '{source.name}' is a still")
 
@@ -57,7 +57,7 @@ class Naming:
 
 
 class Waiting:
-    """The frames of one source that wait for scores: they come out in order, once all their faces are scored."""
+    """The frames of one source that wait for scores; they come out in order, once all their faces are scored."""
 
     def __init__(self, naming: Naming, keep_images: bool, fps: float = 0.0) -> None:
         self._naming = naming
@@ -72,7 +72,7 @@ class Waiting:
         self.ending = Ending()
 
     def take(self, found: Found, crops: Mapping[int, Crop]) -> None:
-        """Take the next frame and the crops of its faces; one without a crop counts as not found."""
+        """Take the next frame and the crops of its faces; a face without a crop counts as not found."""
         frame = found.frame
         image = frame.image.copy() if self._keep_images else _NO_IMAGE  # its producer may reuse the buffer
         self._newest = frame.index

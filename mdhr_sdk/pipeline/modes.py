@@ -1,4 +1,4 @@
-"""What a caller may choose for a run, and opening the model for it."""
+"""The choices for a run, and how the model is opened for it."""
 
 from __future__ import annotations
 
@@ -13,8 +13,10 @@ from ..vision.sources.source import OnError
 
 Choice = TypeVar("Choice")
 Mode = Literal["clip", "stream"]
-Policy = Literal["newest", "complete"]  # of a source that is faster than its results: show the newest, or keep all
-Opened = tuple[Session | StreamGraphs, ModelInfo, str]  # what runs a mode, as which model, and why so
+Policy = Literal["newest", "complete"]  # if frames come faster than results: keep the newest, or all
+Opened = tuple[
+    Session | StreamGraphs, ModelInfo, str
+]  # what runs a mode, the model's description, and why it was chosen
 
 
 def open_mode(folder: ModelFolder, backend: str, options: SessionOptions, mode: Mode) -> Opened:
@@ -42,7 +44,7 @@ def open_mode(folder: ModelFolder, backend: str, options: SessionOptions, mode: 
 
 
 def checked(name: str, value: Choice, choices: Any) -> Choice:
-    """`value` of the argument `name`, if it is one of the choices, which are a Literal; else ConfigError."""
+    """`value` of the argument `name`, or ConfigError if it is none of the `choices`, a Literal."""
     if value not in get_args(choices):
         raise ConfigError(f"{name} must be one of {', '.join(get_args(choices))}; got {value!r}")
     return value

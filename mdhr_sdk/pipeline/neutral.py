@@ -1,14 +1,14 @@
-"""A person's own neutral face as what scores are relative to.
+"""Scores relative to a person's own neutral face.
 
-Faces at rest differ: one that reads 0.6 on AU4 with nothing lowered would seem to frown for ever. The scores of the
+Faces at rest differ: one that scores 0.6 on AU4 at rest would seem to frown for ever. The scores of the
 first seconds of a source, taken as neutral, give each AU of each face its offset on the logit scale, as in a logistic
 model with an intercept a person:
 
     logit(p') = logit(p) - max(0, logit(m) - logit(NEUTRAL))
 
-where m is the median of the AU's scores over these seconds. So a score as at rest reads `NEUTRAL`, or what it read if
-that is less; 0 stays 0; order is kept. Scores are never raised: a face below `NEUTRAL` at rest is
-left alone, and near 0, where the model cuts cosines off, logits are large and say little.
+where m is the median of the AU's scores over these seconds. So a face at rest scores at most `NEUTRAL`; 0 stays 0, and
+the order of scores is kept. Scores are never raised: a face below `NEUTRAL` at rest is left alone. Near 0, where the
+model cuts cosines off, logits are large and say little.
 """
 
 from __future__ import annotations
@@ -22,8 +22,8 @@ from numpy.typing import NDArray
 from ..errors import ConfigError
 from ..results import Baseline
 
-NEUTRAL = 0.2  # what an AU may read on a neutral face
-SHARE = 0.5  # of the neutral frames that a face must be seen in for a median to stand for it
+NEUTRAL = 0.2  # most that an AU may score on a neutral face
+SHARE = 0.5  # of the neutral frames in which a face must be seen to have a reference
 MOST = 1 - 1e-6  # a score of 1 has no logit
 Scores = NDArray[np.float32]
 
@@ -31,9 +31,9 @@ Scores = NDArray[np.float32]
 class NeutralBaseline:
     """Takes the frames of one source in order; corrects those after the neutral seconds.
 
-    The neutral frames themselves come out as they are, and marked: a stream cannot look back, and whoever reads a file
-    is to get the same. A face that was not there for half of them, or is given a new track id (when it was away for
-    more than a second, or after a cut), has no baseline: it is left as it is, and marked too.
+    The neutral frames themselves are marked and stay as they are: a stream cannot look back, and files are treated
+    alike. A face that was not there for half of them, or has a new track id (after a cut, or more than a second away),
+    has no reference: it is marked too and stays as it is.
 
     Args:
         seconds: how long the source's beginning is taken as neutral.
@@ -58,7 +58,7 @@ class NeutralBaseline:
             scores: track id -> (N,) in [0, 1].
 
         Returns:
-            Track id -> scores (N,) as they are to be reported, and what was done to them.
+            Track id -> scores (N,) to report, and what was done to them.
         """
         if self._began_s is None:
             self._began_s = timestamp_s
@@ -85,6 +85,6 @@ def _ratio(rows: list[Scores]) -> NDArray[np.float64]:
 
 
 def _relative(row: Scores, ratio: NDArray[np.float64]) -> Scores:
-    """The formula without its logarithms, so that 0 needs no case of its own."""
+    """The formula without logarithms, so that 0 is no special case."""
     score = np.minimum(row.astype(np.float64), MOST)
     return np.where(ratio > 1, score / (score + (1 - score) * ratio), row).astype(np.float32)

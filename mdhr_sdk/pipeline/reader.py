@@ -1,4 +1,4 @@
-"""Reads one source in a thread: a file waits until its frames are used, what is live shows its newest frame."""
+"""Reads one source in a thread: a file waits until its frames are used, a live source shows its newest frame."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ from .modes import Policy
 from .scoring import Crop
 
 PAUSE_S = 1e-4  # between frames that are dropped
-FRAMES_AHEAD = 16  # as many as a clip has, whose scores come all at once
-LIVE = ("camera", "stream")  # kinds that count as live until they are open and say what they are
+FRAMES_AHEAD = 16  # a clip's length: its scores come all at once
+LIVE = ("camera", "stream")  # kinds that count as live until they are open
 
 OpenFinder = Callable[[SourceInfo], tuple[CropFinder, Callable[[], None]]]
 
@@ -30,12 +30,12 @@ class SourceStatus:
     """How far a source is read.
 
     Attributes:
-        captured: frames that were read. At the end `scored + dropped`; before, some are on their way.
+        captured: frames that were read. At the end `scored + dropped`; before that, some still wait.
         scored: frames whose result was given.
-        dropped: frames that gave no result: of a live source those that came too early, and of a run that was left
-            those that were on their way.
-        ended: it came to its end, or broke off; not if the run was left before.
-        error: why it ended early; None if it did not.
+        dropped: frames that gave no result: those of a live source that came too fast, and those that still waited
+            when a run was left.
+        ended: it came to its end or broke off; False if the run was left before.
+        error: why it broke off; None if it did not.
     """
 
     captured: int = 0
@@ -48,17 +48,17 @@ class SourceStatus:
 class Reader:
     """Reads one source in a thread of its own.
 
-    With the policy 'complete' it also finds the faces there, and stops while enough frames lie ready. Of a video file
-    these are some frames. Every other file is asked for its next frame once the last one was used, whose memory it
-    may then write over. What is live is read without a pause, so that each frame tells when it came: with 'newest' one
-    frame is kept, the newest, and with 'complete' as many as fit into `bytes_ahead`.
+    With 'complete' it also finds the faces of a file. A video file is read some frames ahead; any other file is asked
+    for its next frame once the last one was used, whose memory it may overwrite. A live source is read without a pause,
+    so that each frame's arrival is known: with 'newest' only the newest frame is kept, with 'complete' as many as fit
+    into `bytes_ahead`.
 
     Args:
         check, open_finder: as of `Readers`.
-        policy: None for 'newest' where the source is live, else 'complete'.
-        shown: of all readers, told when a frame lies ready or a source has ended.
-        used: of the same lock, told when frames were taken or used.
-        bytes_ahead: most bytes of pictures that lie ready.
+        policy: None for 'newest' if the source is live, else 'complete'.
+        shown: shared by all readers; notified when a frame is ready or a source has ended.
+        used: of the same lock; notified when frames were taken or used.
+        bytes_ahead: most bytes of pictures that wait.
     """
 
     def __init__(
@@ -73,7 +73,7 @@ class Reader:
         bytes_ahead: int,
     ) -> None:
         self.source = source
-        self.live = source.kind in LIVE  # waits for no other source, and no other source waits for it
+        self.live = source.kind in LIVE  # then it waits for no other source, and none for it
         self.error: BaseException | None = None
         self.opened = self.ended = self.stopped = False
         self._check = check
@@ -87,7 +87,7 @@ class Reader:
         self._bytes_ahead = bytes_ahead
         self._newest = self._finds = self._told = False
         self._ready: deque[Frame | Found] = deque()
-        self._room = 1  # frames that may lie ready or be in use
+        self._room = 1  # frames that may be ready or in use
         self._in_use = 0
         self._captured = self._taken = self._scored = self._dropped = 0
 
@@ -104,7 +104,7 @@ class Reader:
                 self._read(opened)
         except MDHRError as error:
             self.error = error
-        except Exception as error:  # as of the caller's own iterator
+        except Exception as error:  # for example of the caller's own iterator
             self.error = SourceError(f"{self.source.name} cannot be read on: {type(error).__name__}: {error}")
             self.error.__cause__ = error
         except BaseException as error:  # raised where the results are taken
@@ -116,7 +116,7 @@ class Reader:
 
     @property
     def due(self) -> bool:
-        """Whether a frame lies ready, or none follows."""
+        """Whether a frame is ready, or none follows."""
         return bool(self._ready) or self.ended
 
     @property
@@ -127,7 +127,7 @@ class Reader:
             return SourceStatus(self._captured, self._scored, self._dropped, ended, self.error if ended else None)
 
     def take(self) -> Frame | Found | None:
-        """The frame that is due, None where the source has ended; the lock is held."""
+        """The frame that is due, None if the source has ended; the lock is held."""
         if not self._ready:
             return None
         item = self._ready.popleft()
@@ -151,17 +151,17 @@ class Reader:
         return self._finder
 
     def prepare(self) -> None:
-        """Open what finds faces before the first frame is taken, which would grow old meanwhile."""
+        """Open the face finder before the first frame is taken, which would else grow old meanwhile."""
         if not self._finds and self._ready:
             _ = self.finder
 
     def cut(self, item: Frame | Found) -> tuple[Found, dict[int, Crop]]:
-        """The faces of what was taken, found now if they were not before, and their crops."""
+        """The faces of a frame, found now if they were not before, and their crops."""
         found = self.finder.find(item) if isinstance(item, Frame) else item
         return found, self.finder.crops(found)
 
     def release(self) -> None:
-        """Give the face finder back, as nothing follows; where the thread may still be at a frame, `close` does it."""
+        """Give the face finder back; if the thread may still use it, `Readers.close` does this later."""
         if self._finds and not self.ended:
             return
         give_back, self._give_back = self._give_back, None
@@ -169,12 +169,12 @@ class Reader:
             give_back()
 
     def discard(self) -> None:
-        """Drop what lies ready, and read no more; the lock is held."""
+        """Drop the frames that are ready, and read no more; the lock is held."""
         self.stopped = self.stopped or not self.ended or bool(self._ready)
         self._ready.clear()
 
     def settle(self) -> None:
-        """What has no result now gets none."""
+        """Count the frames without a result as dropped: none follows."""
         self._dropped = self._captured - self._scored
 
     def _read(self, opened: Source) -> None:
@@ -185,7 +185,7 @@ class Reader:
             if frame is None:
                 return
             self._put(self.finder.find(frame) if self._finds else self._own(frame))
-            del frame  # else it is held while the next one is made
+            del frame  # else its memory is held while the next one is read
 
     def _wanted(self) -> bool:
         """Wait until the next frame may be asked for; whether it is wanted."""
@@ -205,12 +205,12 @@ class Reader:
         return not self._newest and len(self._ready) + self._in_use >= self._room
 
     def _own(self, frame: Frame) -> Frame:
-        """The frame in memory of its own; an array is the caller's, which the next frame may be written over."""
+        """The frame with its own memory: a caller may write the next frame over its array."""
         return replace(frame, image=frame.image.copy()) if self.source.kind == "array" else frame
 
     def _put(self, item: Frame | Found) -> None:
-        """Lay a frame ready; with 'newest' in place of the one that waits."""
-        if self._newest and self._ready:  # a fast source would keep the lock from the consumer
+        """Add a frame that is ready; with 'newest' in place of the one that waits."""
+        if self._newest and self._ready:  # else a fast source would hold the lock all the time
             time.sleep(PAUSE_S)
         frame = item if isinstance(item, Frame) else item.frame
         with self._shown:
@@ -227,7 +227,7 @@ class Reader:
             self._shown.notify_all()
 
     def _in_place_of(self, passed: Frame | Found, frame: Frame) -> Frame:
-        """The newer frame with the note, the break and the count of dropped frames of the one that it replaces."""
+        """The newer frame, with note, break and dropped count of the one that it replaces."""
         assert isinstance(passed, Frame)
         self._dropped += 1
         return replace(

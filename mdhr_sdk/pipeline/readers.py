@@ -15,8 +15,8 @@ from .modes import Policy
 from .reader import OpenFinder, Reader, SourceStatus, log
 
 CLOSE_S = 5.0  # how long the threads of an ended run are waited for
-OPENING_S = 0.5  # the same where a source is not open yet, and perhaps never will be
-POLL_S = 0.1  # a signal's handler can set a flag, and wake nobody
+OPENING_S = 0.5  # the same for a source that is not open yet, and perhaps never will be
+POLL_S = 0.1  # a signal handler can set a flag but wake nobody
 BYTES_AHEAD = 128 << 20  # of pictures, of all sources together: 20 of 1920 x 1080, 5 of 3840 x 2160
 
 
@@ -25,9 +25,9 @@ class Readers:
 
     Args:
         sources: 1 to 64, not open.
-        check: raises if a source is not fit, once it is open.
-        open_finder: makes what finds the faces of a source, and a function that gives this back. Called in any thread.
-        policy: None for what fits each source.
+        check: raises if an open source is unfit.
+        open_finder: makes the face finder of a source, and a function that gives it back. Called in any thread.
+        policy: None for the one that fits each source.
     """
 
     def __init__(
@@ -38,7 +38,7 @@ class Readers:
         clock: StageClock,
         policy: Policy | None = None,
     ) -> None:
-        lock = threading.RLock()  # garbage may be collected, and this closed, anywhere
+        lock = threading.RLock()  # may be closed by garbage collection, anywhere
         self._shown, self._used = threading.Condition(lock), threading.Condition(lock)
         share = BYTES_AHEAD // len(sources)
         self.all = [Reader(one, check, open_finder, clock, policy, self._shown, self._used, share) for one in sources]
@@ -49,15 +49,15 @@ class Readers:
         self._threads = [
             threading.Thread(target=one.run, name=f"mdhr reads {one.source.name}", daemon=True) for one in self.all
         ]
-        atexit.register(self.close)  # a native library in a thread does not outlive the interpreter
+        atexit.register(self.close)  # threads in native code must end before the interpreter
         for thread in self._threads:
             thread.start()
 
     def due(self) -> dict[int, Frame | Found | None]:
-        """What is due of each source, by its number: the next frame, or None once, when the source has ended.
+        """The next frame of each source that has one, by the source's number; None, once, for a source that has ended.
 
-        Files wait for each other. Live sources never block others, and nothing blocks them. The frames of the call
-        before are no longer in use. Waits for one frame at least; empty once all have ended or this is closed.
+        Files wait for each other. Live sources never block others, and nothing blocks them. The frames of the previous
+        call are no longer in use. Waits for at least one frame; empty once all have ended or this is closed.
         """
         with self._shown:
             for reader in self._open.values():
@@ -83,19 +83,19 @@ class Readers:
 
     @property
     def status(self) -> dict[str, SourceStatus]:
-        """How far each source is, by its name; empty in a fork, where a lock may be held by a thread that is gone."""
+        """How far each source is, by its name; empty in a fork, where a missing thread may hold the lock."""
         return {one.source.name: one.status for one in self.all} if os.getpid() == self._pid else {}
 
     def close(self) -> None:
         """End the threads; may be called twice and from anywhere.
 
-        A thread whose source does not answer is left to end when it does.
+        A thread whose source does not answer is left behind, and ends when it does.
         """
         if self._closed or os.getpid() != self._pid:  # a fork has none of the threads
             return
         with self._shown:
             self._leave()
-        if threading.current_thread() in self._threads:  # its own garbage collection: it ends after this item
+        if threading.current_thread() in self._threads:  # by garbage collection in a reader: it ends after this item
             return
         since_s = time.monotonic()
         for reader, thread in zip(self.all, self._threads, strict=True):
@@ -112,7 +112,7 @@ class Readers:
         atexit.unregister(self.close)
 
     def _leave(self) -> None:
-        """Read no more, and drop what lies ready; the lock is held."""
+        """Read no more, and drop the frames that are ready; the lock is held."""
         self._open = {}
         for reader in self.all:
             reader.discard()

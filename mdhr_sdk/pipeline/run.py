@@ -12,7 +12,7 @@ from ..vision.sources.source import OnError
 from .clock import StageClock
 from .crops import CropFinder, Found
 from .decide import Naming, Waiting
-from .finders import Finders
+from .meshers import Meshers
 from .modes import Policy
 from .reader import LIVE, Reader, SourceStatus, log
 from .readers import Readers
@@ -26,25 +26,25 @@ class Plan:
     """How the sources of a run are read and scored; see `AUDetector.predict`.
 
     Attributes:
-        begin: makes the scoring of sources that are read together.
-        finders: lends what finds faces.
+        begin: makes the scoring for sources that are read together.
+        meshers: lends each source what finds its faces.
         images: keep each frame's image in its result.
-        policy: None for what fits each source.
+        policy: None for the one that fits each source.
     """
 
     begin: Callable[[], Scoring]
     naming: Naming
-    finders: Finders
+    meshers: Meshers
     clock: StageClock
     images: bool = False
     policy: Policy | None = None
     on_error: OnError = "raise"
 
     def open_finder(self, source: SourceInfo) -> tuple[CropFinder, Callable[[], None]]:
-        """What finds the faces of a source, and what gives it back."""
-        mesher = self.finders.lend(source.still, self.clock)
+        """The face finder of a source, and a function that gives it back."""
+        mesher = self.meshers.lend(source.still, self.clock)
         finder = CropFinder(mesher, self.naming.preprocessing, self.clock)
-        return finder, lambda: self.finders.give_back(mesher, source.still)
+        return finder, lambda: self.meshers.give_back(mesher, source.still)
 
 
 def together(sources: Sequence[Source]) -> Sequence[Source]:
@@ -58,7 +58,7 @@ def together(sources: Sequence[Source]) -> Sequence[Source]:
 
 
 def in_turn(sources: Sequence[Source]) -> list[Sequence[Source]]:
-    """Files one after the other; what may be live all at once, as `together`, since it does not wait."""
+    """Groups to read in turn: each file alone, and all cameras and streams together, since they do not wait."""
     live = together([one for one in sources if one.kind in LIVE])
     groups: list[Sequence[Source]] = []
     for one in sources:
@@ -109,14 +109,14 @@ class Run:
             )
 
     def stop(self) -> None:
-        """End the threads, as somebody else needs the model. May be called from any thread."""
+        """End the threads: another run needs the model. May be called from any thread."""
         if not self.over:
             self._stopped = True
             if self._readers is not None:
                 self._readers.close()
 
     def finish(self) -> None:
-        """Read no more; the frames that wait for scores still come. Sets flags only, as a signal's handler may."""
+        """Read no more; the frames that wait for scores still come. Only sets flags, since signal handlers call it."""
         self._finishing = True
         if (readers := self._readers) is not None:
             readers.finishing = True
@@ -144,7 +144,7 @@ class Run:
             self._readers = None
 
     def _scored(self, group: _Group) -> Iterator[FrameResult]:
-        """The results of a group. What breaks it off is raised after the results of the frames before."""
+        """The results of a group. An error that ends it is raised after the results of the frames before."""
         broken: BaseException | None = None
         try:
             while due := group.readers.due():
@@ -157,7 +157,7 @@ class Run:
             raise
         except MDHRError as failure:  # of the model
             broken = failure
-        except KeyboardInterrupt as stop:  # how cameras end: their last frames count too
+        except KeyboardInterrupt as stop:  # the usual end of a camera: its last frames count too
             if not all(reader.live for reader in group.readers.all if reader.opened):
                 raise
             broken, self._finishing = stop, True
@@ -171,14 +171,14 @@ class Run:
             raise broken
 
     def _unanswered(self, readers: Readers) -> MDHRError | None:
-        """Tell of the cameras and streams that had not opened when reading was ended; the first such error."""
+        """Report the cameras and streams that had not opened by the end; returns the first such error."""
         late = [one for one in readers.all if one.source.kind in LIVE and not one.opened and not one.ended]
         others = len(readers.all) > 1
         told = [self._told(one, SourceError(f"{one.source.name} never answered"), others) for one in late]
         return next(iter(told), None)
 
     def _told(self, reader: Reader, error: BaseException, others: bool) -> MDHRError | None:
-        """Tell of a source that ended by an error; returns the error if it is to come last."""
+        """Report a source that ended by an error; returns the error if it must be raised at the end."""
         if not isinstance(error, MDHRError):  # Ctrl-C or the interpreter's end
             raise error
         self.errors.append((reader.source.name, error))
@@ -196,7 +196,7 @@ class _Group:
 
     Attributes:
         waiting: the frames that wait for scores, of the sources that have begun.
-        broken: sources that ended by an error which nobody was told of yet.
+        broken: sources that ended by an error, not reported yet.
     """
 
     readers: Readers
@@ -207,11 +207,11 @@ class _Group:
     broken: list[tuple[Reader, BaseException]] = field(default_factory=list)
 
     def step(self, due: dict[int, Frame | Found | None]) -> Iterator[FrameResult]:
-        """Take what is due, the faces of all in one batch; None ends a source."""
+        """Take the frames that are due, the faces of all in one batch; None ends a source."""
         numbered = self.readers.all
         crops = {number: self._cut(numbered[number], item) for number, item in due.items() if item is not None}
         scores = self.scoring.push(crops) if crops else {}
-        for number, scored in scores.items():  # before any end, which can fail
+        for number, scored in scores.items():  # before any source ends, which can fail
             yield from _given(numbered[number], self.waiting[numbered[number]].give(scored))
         for number in [one for one in due if one not in scores]:
             reader = numbered[number]
@@ -225,12 +225,13 @@ class _Group:
                 self.broken.append((reader, reader.error))
 
     def end(self, reader: Reader) -> Iterator[FrameResult]:
-        """Score what still waits of a source; its face finder is given back first."""
+        """Score the frames of a source that still wait; its face finder is given back first."""
         if reader in self.waiting:
             reader.release()
             waiting = self.waiting.pop(reader)
             scored = self.scoring.flush(self.readers.all.index(reader))
-            yield from _given(reader, waiting.end(scored, broken_off=reader.error is not None))
+            broken_off = isinstance(reader.error, MDHRError)  # Ctrl-C is how a camera ends
+            yield from _given(reader, waiting.end(scored, broken_off))
 
     def _cut(self, reader: Reader, item: Frame | Found) -> tuple[int, dict[int, Crop]]:
         found, crops = reader.cut(item)

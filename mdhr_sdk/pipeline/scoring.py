@@ -24,7 +24,7 @@ class Scored:
 class Scoring(Protocol):
     """Crops of one or more sources go in frame by frame, and scores come out when they are complete.
 
-    One object a run; its sources are told apart by a number. Where the model fails, `flush` still gives what was scored
+    There is one object per run, and its sources have numbers. If the model fails, `flush` still gives the scores from
     before.
     """
 
@@ -33,5 +33,5 @@ class Scoring(Protocol):
         ...
 
     def flush(self, source: int) -> list[Scored]:
-        """Nothing follows from this source."""
+        """End a source: returns its remaining scores."""
         ...

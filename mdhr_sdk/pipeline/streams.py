@@ -20,16 +20,16 @@ Face = tuple[int, int]  # source, track
 class StreamScoring:
     """Every frame is encoded once and scored L frames later; the faces of all sources go to the model in one batch.
 
-    A face that a frame lacks ends its stream, and begins another when it is back.
+    A face that is missing in a frame ends its stream, and begins a new one when it is back.
     """
 
     def __init__(self, scorer: StreamScorer, config: FolderConfig, clock: StageClock) -> None:
         self._scorer = scorer
         self._config = config
         self._clock = clock
-        self._began: dict[Face, int] = {}  # source's number of a stream's first frame
+        self._began: dict[Face, int] = {}  # frame number, in the source, of a stream's first frame
         self._held: dict[int, list[Scored]] = {}  # scores that were not given out, by source
-        scorer.discard()  # what an earlier source left when it was given up
+        scorer.discard()  # streams that an earlier, abandoned run left
 
     def push(self, frames: Mapping[int, tuple[int, Mapping[int, Crop]]]) -> dict[int, list[Scored]]:
         faces = {(source, track): crop for source, (_, crops) in frames.items() for track, crop in crops.items()}
@@ -57,7 +57,7 @@ class StreamScoring:
             del self._began[face]
 
     def _keep(self, step: Callable[[], Iterable[StreamScore]]) -> None:
-        """Hold what a step scores, also one that gave no numbers for some of its faces, until it is given out."""
+        """Keep the scores of a step, also of one whose answers for some faces were not finite."""
         try:
             self._hold(step())
         except NotFiniteError as error:

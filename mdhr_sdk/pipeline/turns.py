@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 
 class Turns:
-    """Holds off what would mix two runs: a second thread, a process that was forked, a run that is over."""
+    """Refuses what would mix two runs: a second thread, a forked process, a run that is over."""
 
     def __init__(self) -> None:
         self._pid = os.getpid()
@@ -32,7 +32,7 @@ class Turns:
 
     @contextmanager
     def turn(self) -> Iterator[None]:
-        """The block uses the detector; InputError where another thread does, or in a process that was forked."""
+        """The block uses the detector; InputError if another thread does, or in a forked process."""
         self.check_process()
         if not self._lock.acquire(blocking=False):
             raise InputError(
@@ -50,7 +50,7 @@ class Turns:
         return os.getpid() != self._pid
 
     def check_process(self) -> None:
-        """Raise InputError in a process that was forked after the detector was made: its threads are not there."""
+        """Raise InputError in a process that was forked after the detector was made, which lacks its threads."""
         if self.forked:
             raise InputError(
                 "expected a detector of this process; got one that was made before a fork, and whose threads are "
@@ -84,8 +84,8 @@ class Turns:
 class ResultStream(Iterator[FrameResult]):
     """The results of a run, each as soon as it is complete. Made by `AUDetector.stream` and `predict(stream=True)`.
 
-    Its threads end with it: at its end, when it is closed, or when nobody holds it any more, as after a loop that was
-    left by `break` or by an exception. To be sure of the moment, use it as a context:
+    Its threads end at its end, when it is closed, or when nothing refers to it any more, as after a loop that was left
+    by `break` or an exception. To end them at a certain moment, use it as a context:
 
         with detector.stream(0) as stream:
             for frame in stream:
@@ -95,7 +95,7 @@ class ResultStream(Iterator[FrameResult]):
     def __init__(self, run: Run, turns: Turns) -> None:
         self._run = run
         self._turns = turns
-        self._frames = run.results()  # refers to the run only, so that it ends when this is forgotten
+        self._frames = run.results()  # refers to the run only, so that forgetting this ends the run
 
     def __next__(self) -> FrameResult:
         """The next result.
@@ -119,29 +119,29 @@ class ResultStream(Iterator[FrameResult]):
 
     @property
     def status(self) -> Mapping[str, SourceStatus]:
-        """How far each source is, by its name: frames captured, scored and dropped, whether it ended and why."""
+        """How far each source is, by its name: frames captured, scored and dropped; whether it ended, and why."""
         return self._run.status
 
     def finish(self) -> None:
-        """Read no more: the frames that wait for their scores still come, and then the stream ends.
+        """Read no more: frames that wait for their scores still come, then the stream ends.
 
-        Frames that were read and not begun count as dropped. A camera or URL that has not opened by then is an error:
-        it never answered. May be called from any thread, and from a signal's handler.
+        Frames that were read and not yet looked at count as dropped. A camera or URL that has not opened by then is an
+        error. May be called from any thread, and from a signal handler.
         """
         self._run.finish()
 
     def close(self) -> None:
-        """End the run and its threads; may be called twice and from any thread."""
+        """End the run and its threads; may be called twice, and from any thread."""
         if inspect.getgeneratorstate(self._frames) == inspect.GEN_RUNNING:
             self._run.stop()  # another thread waits for a result: it gets SupersededError
         else:
             self._frames.close()
 
     def collect(self, sources: Sequence[Source], codes: tuple[str, ...]) -> Results:
-        """All results that follow. Those before an error that ends the run are in its `results`.
+        """Collect all results that follow; if an error ends the run, they are in its `results`.
 
         Args:
-            sources: of the run.
+            sources: those of the run.
             codes: AU codes of the results.
         """
         kept: list[FrameResult] = []
@@ -156,7 +156,7 @@ class ResultStream(Iterator[FrameResult]):
         except KeyboardInterrupt:
             if not any(one.live for one in sources):  # Ctrl-C is how a camera ends
                 raise
-            self.finish()  # it may have come where the frames that wait were not given yet
+            self.finish()  # frames may still wait for their scores
             kept.extend(self)
             stopped = [one.name for one in self._unfinished(sources) if not one.live]
             told = "was not read to its end, since Ctrl-C came before; read it again"
@@ -178,7 +178,7 @@ class ResultStream(Iterator[FrameResult]):
         return results
 
     def _unfinished(self, sources: Sequence[Source]) -> list[Source]:
-        """The sources that were not read to their end, without those that `errors` names."""
+        """The sources that were not read to their end and are not in `errors`."""
         told = self._run.finished | {name for name, _ in self.errors}
         return [one for one in sources if one.name not in told]
 

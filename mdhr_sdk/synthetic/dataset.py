@@ -5,7 +5,7 @@ The output folder:
     img/            aligned crops, as img/P000000012/0/70.jpg: person, clip, frame
     list/           the lists of fold 1: persons to train on, if any, and others to test on
     dataset.yaml    the description for `mdhr train` and `mdhr evaluate`
-    truth.csv       a row a frame: intensities, labels, and facts of person and scene
+    truth.csv       one row per frame: intensities, labels, and facts of person and scene
     sheet.jpg       some of the crops with their AUs
     synthetic.json  generator, options and the face model's hash; another kind is never mixed in
     progress/       one file for each person that is done
@@ -50,8 +50,8 @@ class MakeOptions:
     """How much is made.
 
     Attributes:
-        persons: to train on; 0 for a set to test on alone.
-        test_persons: others, to test on.
+        persons: to train on; 0 for a test set only.
+        test_persons: others to test on.
         clips: of each person.
         clip: what kind.
         crop_px: side of the crops.
@@ -96,7 +96,7 @@ def make_dataset(
 ) -> Made:
     """Render the persons that are missing and write lists, description, table and sheet.
 
-    Run again after an interruption, it goes on; with more persons, it adds them. The lists are of the persons asked for
+    Run it again after an interruption to go on, or with more persons to add them. The lists hold the persons asked for
     last. With several workers the calling script needs the guard `if __name__ == "__main__":`.
 
     Args:

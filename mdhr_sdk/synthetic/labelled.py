@@ -19,7 +19,7 @@ from .picture.render import Renderer, project, rotation
 from .picture.scene import PIVOT, Grain, Scene, expose
 
 UNKNOWN = -1
-MOST_FRAMES = 1000  # all of a clip's vertices are kept while it is made, 1 MB a frame
+MOST_FRAMES = 1000  # all of a clip's vertices are kept while it is made, 1 MB per frame
 BROAD_SMILE = 0.5  # of AU12, from which the upper lip rises with it
 BROW_RISE_CM = 0.05  # of the inner brows, from which AU1 can be seen
 
@@ -29,7 +29,7 @@ class ClipOptions:
     """What kind of clips are made.
 
     Attributes:
-        frames: T, frames a clip.
+        frames: T, frames per clip.
         spacing_s: seconds from one frame to the next: 0.04 is a video, 0.5 gives frames that differ.
         size_px: side of the square picture.
         hard_cases: toothy smiles, speech, closed eyes, squints, faces at rest, on purpose.

@@ -54,7 +54,7 @@ class Task:
 
 
 class Maker:
-    """Renders, finds faces and cuts crops; one a process.
+    """Renders, finds faces and cuts crops; one per process.
 
     `make_mesher` makes what finds faces, in place of `FaceMesher`.
     """
@@ -68,7 +68,7 @@ class Maker:
         self._mesher.close()
 
     def __call__(self, task: Task) -> list[dict[str, Any]]:
-        """Write the crops of a person; returns a row a frame, and keeps them in `task.record`."""
+        """Write the crops of a person; returns one row per frame, and keeps them in `task.record`."""
         person = Person.draw(self._renderer.kit, task.seed)
         rows = []
         for number in range(task.clips):

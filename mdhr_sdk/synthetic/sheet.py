@@ -1,4 +1,4 @@
-"""For looking at a data set: a table of its labels and facts, and a sheet of crops with their action units."""
+"""A table of a data set's labels and facts, and a sheet of crops with their action units."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ def _write(picture: NDArray[Any], text: str, at: tuple[int, int]) -> None:
 
 
 def write_truth(folder: Path, rows: Sequence[dict[str, Any]]) -> None:
-    """Write truth.csv, a row a frame; `rows` as of `Maker`."""
+    """Write truth.csv, one row per frame; `rows` as of `Maker`."""
     import pandas as pd
 
     codes = LABELS.codes

@@ -1,4 +1,4 @@
-"""Jobs spread over processes that end with the one that started them."""
+"""Jobs in several processes, which end with the process that started them."""
 
 from __future__ import annotations
 
@@ -40,8 +40,8 @@ def spread(
     """Yield each job with its result as soon as it is done; an error of a job is raised here.
 
     Args:
-        make: makes what does the jobs, once a process; its `close` is called where the jobs are done in this process.
-            Picklable, and may hold values in shared memory. What takes long calls `check_stopped` now and then.
+        make: makes the worker object, once per process; its `close` is called if the jobs are done in this process.
+            Picklable, and may hold values in shared memory. Long jobs call `check_stopped` now and then.
         jobs: what is to be done; picklable.
         workers: processes; 1 works in this one.
         tick: called a few times a second, or in this process with each `check_stopped`.
@@ -70,7 +70,7 @@ def spread(
 
 
 def check_stopped() -> None:
-    """Stop this worker's job if the main process has stopped; where there are no workers, show progress."""
+    """Stop this worker's job if the main process has stopped; without workers, call `tick`."""
     if "stop" in _own and _own["stop"].is_set():
         raise _StoppedError
     if "tick" in _own:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from curve import Row, curve, table, variants, with_people
+from curve import curve, variants, with_people
 from mdhr_sdk.errors import ConfigError, InputError
 from mdhr_sdk.training.data.datasets import dataset
 from mdhr_sdk.training.data.folds import augmentation
@@ -54,11 +54,3 @@ def test_every_variant_is_trained_judged_and_kept(tmp_path: Path, capsys: pytest
         curve(config, ["trainer.batch_size=2"], out, [3], None, clips=40, video=None, json=None)
     with pytest.raises(InputError, match="--video needs a file"):
         curve(config, [], out, [], None, clips=4, video=tmp_path / "none.mp4", json=None)
-
-
-def test_a_table_leaves_out_the_video_that_was_not_there(capsys: pytest.CaptureFixture[str]) -> None:
-    from report import console
-
-    console.print(table([Row("a", 0.5, 0.4, 0.6, 0.9), Row("b", 0.5, 0.4, 0.6, 0.9, 0.81, 0.12)]))
-    shown = capsys.readouterr().out
-    assert "40.0 to 60.0" in shown and "0.81" in shown

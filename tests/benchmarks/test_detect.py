@@ -7,10 +7,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from rich.console import Console
 
 from commands import Command
-from detect import Row, app, detect, scores, table
+from detect import app, detect, scores
 from mdhr_sdk import AUDetector
 from mdhr_sdk.errors import InputError
 
@@ -34,12 +33,6 @@ def test_scores_are_of_all_faces_in_the_detectors_order(tiny_onnx_folder: Path, 
     expected = results.to_dataframe()[columns].dropna().to_numpy(float)
     np.testing.assert_allclose(probabilities, expected, atol=1e-6)
     np.testing.assert_array_equal(occurrences, expected >= 0.5)
-
-
-def test_a_table_shows_shares_in_percent(capsys: pytest.CaptureFixture[str]) -> None:
-    Console(width=150).print(table([Row("openvino", "int8", 120.4, (1.0, 2.0, 3.0, 4.0), 0.9876, 0.05)]))
-    shown = capsys.readouterr().out
-    assert all(text in shown for text in ("98.76 %", "120", "0.0500"))
 
 
 def test_bad_input_is_an_error_that_says_why(tiny_onnx_folder: Path, demo_path: Path, command: Command) -> None:

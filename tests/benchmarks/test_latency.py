@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, ClassVar
@@ -15,9 +14,9 @@ import latency
 import measuring
 from candidates import BASELINE, Candidate, Settings
 from latency import app
-from mdhr_sdk.errors import MissingDependencyError
+from mdhr_sdk.errors import BackendError
 from mdhr_sdk.modelfolder.folder import ModelFolder
-from measuring import MATMULS, measure
+from measuring import LEAST_ROUNDS, MATMULS, measure
 from workers import WorkerError
 
 Command = Callable[..., tuple[int, str, str]]
@@ -175,6 +174,7 @@ def test_each_head_reads_features_of_its_own_encoder(
         (["--threads", "0"], "--threads must be at least 1; got 0"),
         (["--seconds", "-1"], "--seconds must be between 0 and 3600; got -1.0"),
         (["--seconds", "nan"], "--seconds must be between 0 and 3600; got nan"),
+        (["--most-seconds", "0"], "--most-seconds must be more than 0; got 0.0"),
         (["--backend", "tensorflow"], "unknown backend 'tensorflow'"),
         (["--precision", "fp64"], "unknown precision 'fp64'"),
         (["--backend", "onnxruntime"], "onnxruntime fp32 cannot be measured here"),
@@ -193,54 +193,43 @@ def test_a_folder_that_is_none(command: Command, tmp_path: Path) -> None:
     assert code == 2 and err.startswith("error: model folder ") and err.count("\n") == 1
 
 
-def test_the_default_folder_is_made_once_and_its_graphs_exported(
-    tiny_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    import shutil
-
-    from mdhr_sdk import deploy
-
-    exported: list[tuple[str, list[str]]] = []
-
-    def export_graphs(folder: Path, kind: str, graphs: list[str]) -> None:
-        if kind == "onnx":
-            raise MissingDependencyError("this needs the package 'onnx'")
-        exported.append((kind, graphs))
-
-    monkeypatch.setattr(latency, "DEFAULT_MODEL", tmp_path / "models" / "default")
-    monkeypatch.setattr(latency, "make_folder", lambda path, *_: shutil.copytree(tiny_folder, path))
-    monkeypatch.setattr(deploy, "export_graphs", export_graphs)
-    assert latency.default_folder("head").path == tmp_path / "models" / "default"
-    said = " ".join(capsys.readouterr().out.split())
-    assert "does not exist; making it, untrained" in said and "not exported: this needs the package 'onnx'" in said
-    assert exported == [("torchscript", ["encoder", "head"])]
-    (tmp_path / "models" / "default" / "clip.onnx").touch()
-    (tmp_path / "models" / "default" / "clip.torchscript.pt").touch()
-    latency.default_folder("clip")
-    assert capsys.readouterr().out == ""
-
-
 @pytest.fixture
 def at_once(monkeypatch: pytest.MonkeyPatch) -> None:
     """No pause between turns: figures are of no interest here."""
     monkeypatch.setattr(measuring, "SETTLE_S", 0)
 
 
-def test_without_a_model_and_without_torch_one_line_says_what_to_do(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, command: Command
+def test_without_a_model_the_bundled_one_is_measured_and_progress_is_told(
+    fakes: type[FakeWorker], command: Command
 ) -> None:
-    monkeypatch.setattr(latency, "DEFAULT_MODEL", tmp_path / "none")
-    monkeypatch.setitem(sys.modules, "torch", None)
-    code, out, err = command(app)
-    assert code == 2 and err.count("\n") == 1 and "making" not in out
-    assert "no model was named" in err and "pip install -e '.[bench]'" in err and "latency.py MODEL" in err
+    code, out, err = command(app, "--rounds", 2)
+    assert code == 0 and {Path(request["folder"]).name for request in fakes.requests} == {"edge"}
+    assert "loading released fp32, 1 of up to " in err and "round 2 of 2, about " in err
+    assert "fp16 on a CPU" not in out and "rounds, which took" not in out
+
+
+def test_rounds_end_when_the_time_is_up(fakes: type[FakeWorker], command: Command) -> None:
+    code, out, _ = command(app, "--most-seconds", "1e-9")
+    assert code == 0 and fakes.calls.count("onnxruntime") == LEAST_ROUNDS
+    assert "3 of 10 rounds, which took 1e-09 s (--most-seconds)" in out
+
+
+def test_fp16_on_a_cpu_is_told_to_be_slower_before_it_is_measured(
+    tiny_rounded_folder: Path, monkeypatch: pytest.MonkeyPatch, command: Command
+) -> None:
+    def measure(*_: object) -> None:
+        raise BackendError("measured")
+
+    monkeypatch.setattr(latency, "measure", measure)
+    _, out, err = command(app, tiny_rounded_folder)
+    assert "fp16 on a CPU is slower than fp32" in " ".join(out.split()) and "error: measured" in err
 
 
 def whole_run(command: Command, folder: Path, json_file: Path, *options: object) -> tuple[str, dict[str, Any]]:
     """What a run printed and wrote; every row that has figures is checked against the file's other figures."""
     common = ["--rounds", 2, "--seconds", 0, "--batch", 2, "--threads", 1, "--json", json_file]
-    code, out, err = command(app, folder, *common, *options)
-    assert (code, err) == (0, "")
+    code, out, _ = command(app, folder, *common, *options)
+    assert code == 0
     content = json.loads(json_file.read_text())
     frames = 2 * (content["model"]["clip_length"] if content["settings"]["graph"].startswith("clip") else 1)
     assert content["baseline_difference"] <= 1e-6

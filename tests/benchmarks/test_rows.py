@@ -144,9 +144,3 @@ def test_the_tables_show_every_row(capsys: pytest.CaptureFixture[str]) -> None:
         "openvino" in line and "bf16" in line and "no bf16 instructions; pip install -e '.[torch]'" in line
         for line in lines
     )
-
-
-def test_long_times_leave_room_for_names(capsys: pytest.CaptureFixture[str]) -> None:
-    slow = measured([[123456.7]], [[123456.7]])
-    console.print(latency_table([row(ORT, slow, Settings(), 16, 10**9)]))
-    assert " onnxruntime " in capsys.readouterr().out

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import sys
 from pathlib import Path
 from typing import Any
@@ -10,6 +9,7 @@ from typing import Any
 import pytest
 
 import worker as program
+from processes import alive
 from workers import Worker, WorkerError
 
 REQUEST: dict[str, Any] = {"job": "matmul", "backend": "matmul-numpy", "device": "cpu", "threads": 1}
@@ -27,14 +27,6 @@ def fake(tmp_path: Path) -> Any:
     return write
 
 
-def gone(pid: int) -> bool:
-    try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return True
-    return False
-
-
 def test_a_matrix_product_takes_turns() -> None:
     with Worker(REQUEST) as worker:
         assert worker.ready() == {"size": 2048}
@@ -43,7 +35,7 @@ def test_a_matrix_product_takes_turns() -> None:
         if sys.platform == "linux":
             assert answer["rss_peak_mib"] > 3 * 2048**2 * 4 / 2**20  # the three matrices
         pid = worker._process.pid
-    assert gone(pid)
+    assert not alive(pid)
 
 
 @pytest.mark.parametrize(("seconds", "runs"), [(0, 1), (0.005, 1), (0.025, 3), (0.03, 3)])
@@ -94,7 +86,7 @@ def test_leaving_ends_a_process_that_is_busy(fake: Any) -> None:
         worker.ready()
         pid = worker._process.pid
         raise KeyboardInterrupt
-    assert gone(pid)
+    assert not alive(pid)
 
 
 def test_a_worker_ends_with_its_parent() -> None:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -15,6 +17,7 @@ from mdhr_sdk.deploy import EngineOptions
 from mdhr_sdk.deploy.engines.plan import EnginePlan, find_target, plan_engine
 from mdhr_sdk.errors import BackendError, ExportError, MissingDependencyError, ModelFolderError
 from mdhr_sdk.modelfolder.folder import ModelFolder
+from mdhr_sdk.runtime.cuda import devices
 from mdhr_sdk.runtime.cuda.toolchains import EngineTarget
 
 TARGET = EngineTarget("tensorrt", "10.3.0", "Orin", ("8.7",), "Linux aarch64")
@@ -35,6 +38,8 @@ OTHER_TARGET = {
     "device": "Orin Nano",
     "compute_capabilities": ("8.9",),
     "system": "Linux x86_64",
+    "multiprocessors": 16,
+    "memory_gib": 16,
 }
 
 
@@ -104,7 +109,35 @@ def test_a_plan_tells_this_machine(head_folder: Path, gpu_machine: Callable[...,
         files["head.onnx"]["sha256"],
         files["model.safetensors"]["sha256"],
     )
-    assert any("Orin of compute capability 8.7" in line for line in found.lines())
+    assert "for        Orin of compute capability 8.7, 8 multiprocessors, up to 8 GiB" in found.lines()
+
+
+def test_modules_of_one_name_are_told_apart(
+    head_folder: Path, gpu_machine: Callable[..., FakeTensorRT], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """Orin NX and AGX Orin both call themselves Orin, and what the system keeps of the memory changes."""
+    keys = []
+    for processors, gib in ((8, 7.4), (8, 7.6), (8, 15.3), (14, 30.6), (16, 61.4)):
+        cuda = gpu_machine().cuda
+        cuda.multiprocessors, cuda.total_bytes = processors, int(gib * 2**30)
+        keys.append(plan_engine(ModelFolder.open(head_folder), EngineOptions("head")).key)
+    assert keys[0] == keys[1] and len(set(keys)) == 4
+    monkeypatch.setattr(devices, "POWER_MODE", tmp_path / "status")
+    (tmp_path / "status").write_text("pmode:0002 fmode:quiet\n")
+    found = plan_engine(ModelFolder.open(head_folder), EngineOptions("head"))
+    assert found.key == keys[-1] and any("pmode:0002" in line for line in found.lines())
+
+
+def test_the_workspace_is_half_of_what_is_free(head_folder: Path, gpu_machine: Callable[..., FakeTensorRT]) -> None:
+    cuda, folder = gpu_machine().cuda, ModelFolder.open(head_folder)
+    first = plan_engine(folder, EngineOptions("head"))
+    assert first.workspace_mib == 1536 and any("1536 MiB (half of what is free)" in line for line in first.lines())
+    cuda.free_bytes = 1 << 30
+    second = plan_engine(folder, EngineOptions("head"))
+    assert second.workspace_mib == 512 and second.key == first.key, "which is no reason to build again"
+    cuda.free_bytes = 0
+    assert plan_engine(folder, EngineOptions("head")).workspace_mib == 4096
+    assert plan_engine(folder, EngineOptions("head", workspace_mib=7)).workspace_mib == 7
 
 
 def test_an_rtx_plan_is_for_no_device_in_particular(gpu_machine: Callable[..., FakeTensorRT]) -> None:
@@ -141,3 +174,15 @@ def test_a_graph_that_is_not_what_the_manifest_says_is_refused(
         file.write(b"more")
     with pytest.raises(ModelFolderError, match=r"head\.onnx' has other bytes than manifest\.json says"):
         plan_engine(ModelFolder.open(head_folder), EngineOptions("head"))
+
+
+def test_remedies_on_aarch64_name_no_package_that_does_not_exist_there() -> None:
+    code = (
+        "import platform; platform.machine = lambda: 'aarch64'\n"
+        "from mdhr_sdk.runtime.backends.onnxruntime import REMEDIES\n"
+        "from mdhr_sdk.runtime.cuda.toolchains import TOOLCHAINS\n"
+        "print(*REMEDIES.values(), *(chain.remedy for chain in TOOLCHAINS.values()), sep='\\n')\n"
+    )
+    said = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
+    assert said.count("build_engine.py MODEL") == 2 and "python3-libnvinfer" in said
+    assert not any(word in said for word in ("onnxruntime-gpu", "pip install tensorrt", "[rtx]"))

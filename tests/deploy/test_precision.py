@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Generator
+import shutil
+from collections.abc import Collection, Generator
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -14,18 +15,24 @@ import pytest
 import torch
 from onnx import TensorProto
 
-from mdhr_sdk.deploy import LIMITS, Judge, export_graphs, export_view
+from mdhr_sdk.deploy import LIMITS, Judge, ParityReport, export_graphs, export_view, verify
+from mdhr_sdk.deploy.export import layers
 from mdhr_sdk.deploy.export.half import half_view
-from mdhr_sdk.deploy.export.quantise import OPERATORS, encoder_layers, saturates
+from mdhr_sdk.deploy.export.layers import choose_layers
+from mdhr_sdk.deploy.export.quantise import OPERATORS, encoder_layers
 from mdhr_sdk.deploy.parity import footage as calibration
+from mdhr_sdk.deploy.parity import verification
 from mdhr_sdk.deploy.parity.footage import calibration_clips, demo_clips
 from mdhr_sdk.deploy.parity.report import report_on
+from mdhr_sdk.deploy.parity.weights import WeightsReference
 from mdhr_sdk.errors import BackendError, ExportError, SourceError
 from mdhr_sdk.model import build_mdhr, calibrate, load_model, save_model
 from mdhr_sdk.model.graphs import build_graph
 from mdhr_sdk.modelfolder.config import FolderConfig, Preprocessing
 from mdhr_sdk.modelfolder.folder import ModelFolder
 from mdhr_sdk.runtime import SessionOptions, open_session
+from mdhr_sdk.runtime.backends import onnxruntime as onnxruntime_backend
+from mdhr_sdk.runtime.backends.onnxruntime import products_overflow
 from reference import clip as reference_clip
 
 
@@ -115,6 +122,67 @@ def test_int8_rounds_the_encoder_but_its_first_two_layers(rounded: ModelFolder) 
         assert all(name in scales for name in node.input[2:]), "and no int32 bias"
 
 
+class Layered:
+    """A quantiser of so many layers; `trial` knows what each costs, and that costs add up."""
+
+    weight_bits = 8
+
+    def __init__(self, *costs: float) -> None:
+        self.costs, self.tried = costs, list[tuple[str, ...]]()
+        self.layers = {f"node_{i}": f"layer_{i}" for i in range(len(costs))}
+
+    def trial(self, rounded: Collection[str]) -> ParityReport:
+        self.tried.append(tuple(rounded))
+        cost = sum(self.costs[int(name.removeprefix("node_"))] for name in rounded)
+        return ParityReport("int8", 1, 1, 5 * cost, cost, 0, 1, 0, 0, 0.0, 0)
+
+
+def test_layers_that_cost_little_are_rounded_without_a_search() -> None:
+    model = Layered(9, 9, *[0.001] * 8)
+    found = choose_layers(model, model.trial)  # type: ignore[arg-type]
+    assert found.exact == ("layer_0", "layer_1") and len(found.rounded) == 8 and not found.alone
+    assert len(model.tried) == 1 and next(found.lines()).startswith("8 of 10 layers in int8 (weights of 8 bits)")
+
+
+def test_the_costliest_layers_stay_and_no_more_than_are_needed() -> None:
+    model = Layered(9, 9, 0.001, 0.004, 0.001, 0.006, 0.001, 0.005, *[0.0001] * 8)
+    found = choose_layers(model, model.trial)  # type: ignore[arg-type]
+    assert found.exact == ("layer_0", "layer_1", "layer_5", "layer_7"), "0.0078 on average, of 0.02 that are allowed"
+    assert [*found.alone][:3] == ["layer_5", "layer_7", "layer_3"] and found.alone["layer_5"] == (0.03, 0.006)
+    assert model.tried[-1] == tuple(f"node_{i}" for i in range(2, 16) if i not in (5, 7)), "the file that was written"
+    told = "\n".join(found.lines())
+    assert "0.0300  0.00600  fp32  layer_5" in told and "0.0200  0.00400  int8  layer_3" in told
+    assert json.loads(json.dumps(found.to_dict()))["rounded"][0] == "layer_2"
+
+
+def test_what_no_half_of_the_layers_mends_is_left_to_the_gate(monkeypatch: pytest.MonkeyPatch) -> None:
+    model = Layered(*[0.01] * 12)
+    assert len(choose_layers(model, model.trial).exact) == 2 + 4  # type: ignore[arg-type]
+    few = Layered(*[0.1] * 3)
+    assert choose_layers(few, few.trial).rounded == ("layer_2",)  # type: ignore[arg-type]
+    assert few.tried[-1] == ("node_2",), "the file that was written"
+    monkeypatch.setattr(layers, "SEARCH_S", 0.0)
+    found = choose_layers(model, model.trial)  # type: ignore[arg-type]
+    assert not found.alone and len(found.rounded) == 10, "with no time there is nothing to choose by"
+    with pytest.raises(ExportError, match="no layer to round beside its first 2"):
+        choose_layers(Layered(1, 1), model.trial)  # type: ignore[arg-type]
+
+
+def test_weights_whose_products_overflow_here_are_neither_run_nor_judged(
+    rounded: ModelFolder, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = ModelFolder.open(shutil.copytree(rounded.path, tmp_path / "model"))
+    entry = folder.manifest["encoder.int8.onnx"]
+    folder.note("encoder.int8.onnx", entry["sha256"], options={**entry["options"], "weight_bits": 8})
+    before = folder.manifest
+    monkeypatch.setattr(onnxruntime_backend, "products_overflow", lambda: True)
+    with pytest.raises(BackendError, match=r"8-bit weights of encoder\.int8\.onnx overflow on this CPU"):
+        open_session(folder, "onnxruntime", SessionOptions("cpu", 1, "int8"), "encoder")
+    monkeypatch.setattr(verification, "exported", lambda target: {"encoder.int8.onnx": before["encoder.int8.onnx"]})
+    told = dict(verify(folder.path, backends=["onnxruntime"]))
+    assert "overflow on this CPU" in str(told["encoder.int8.onnx"]) and folder.manifest == before
+
+
 def made_channels(weight: onnx.TensorProto, node: onnx.NodeProto) -> int:
     turned = any(a.name == "transB" and a.i for a in node.attribute) or node.op_type == "Conv"
     return int(weight.dims[0 if turned else 1])
@@ -172,6 +240,7 @@ def test_sessions_run_what_was_asked_for(rounded: ModelFolder) -> None:
     [
         ({"precision": "int4"}, "onnx comes in fp32, fp16, int8; got precision 'int4'"),
         ({"kind": "torchscript", "precision": "int8"}, "torchscript comes in fp32, fp16"),
+        ({"graphs": ["clips"]}, "clip, encoder, head.*got clips"),
         ({"kind": "tflite"}, "unknown format 'tflite'; expected one of onnx, torchscript"),
         ({"precision": "int8"}, "--calibrate VIDEO_OR_FOLDER"),
         ({"precision": "int8", "graphs": ["head"], "calibrate": "x.mp4"}, "the head has no int8 form"),
@@ -185,9 +254,9 @@ def test_what_cannot_be_exported_is_refused_at_once(tiny_folder: Path, options: 
 def test_calibration_takes_full_clips_of_faces(tiny_folder: Path, demo_path: Path) -> None:
     config = ModelFolder.open(tiny_folder).config
     clips = calibration_clips(demo_path, config)
-    assert clips.shape == (8, 4, 96, 96, 3) and clips.dtype == np.uint8
+    assert clips.shape == (16, 4, 96, 96, 3) and clips.dtype == np.uint8
     assert np.array_equal(clips, demo_clips(config))
-    assert len({clip.tobytes() for clip in clips}) == 8
+    assert len({clip.tobytes() for clip in clips}) == 16
 
 
 def footage(monkeypatch: pytest.MonkeyPatch, clips: list[int], config: FolderConfig) -> list[int]:
@@ -195,7 +264,7 @@ def footage(monkeypatch: pytest.MonkeyPatch, clips: list[int], config: FolderCon
 
     def clips_of(source: int, *_: object) -> Generator[SimpleNamespace, None, None]:
         for _ in range(clips[source]):
-            yield SimpleNamespace(crops=np.full((4, 8, 8, 3), source, np.uint8))
+            yield SimpleNamespace(track_id=0, crops=np.full((4, 8, 8, 3), source, np.uint8))
 
     monkeypatch.setattr(calibration, "list_sources", lambda sources: sources)
     monkeypatch.setattr(calibration, "face_clips", clips_of)
@@ -204,11 +273,25 @@ def footage(monkeypatch: pytest.MonkeyPatch, clips: list[int], config: FolderCon
 
 def test_calibration_takes_clips_of_every_source(tiny_folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     config = ModelFolder.open(tiny_folder).config
-    assert footage(monkeypatch, [110] * 2, config) == [0] * 4 + [1] * 4
-    assert footage(monkeypatch, [110] * 8, config) == list(range(8))
+    assert footage(monkeypatch, [110] * 2, config) == [0] * 8 + [1] * 8
+    assert footage(monkeypatch, [110] * 16, config) == list(range(16))
     assert footage(monkeypatch, [110] * 250, config)[-1] > 200, "and of many, of the last ones too"
     assert footage(monkeypatch, [0] * 40 + [9], config) == [40, 40], "where only one shows a face"
     assert len(footage(monkeypatch, [3], config)) == 3
+
+
+def test_footage_with_a_cut_and_two_people_is_read_as_the_detector_reads_it(
+    tiny_folder: Path, demo_frames: np.ndarray
+) -> None:
+    """No clip holds both scenes or both people, and both people are measured on and judged by."""
+    config = ModelFolder.open(tiny_folder).config
+    two = np.concatenate([demo_frames[:18], demo_frames[:18, :, :, ::-1]], axis=2)  # the other one is blue
+    alone = np.pad(demo_frames[18:24], ((0, 0), (0, 0), (160, 160), (0, 0)))
+    clips = calibration_clips(np.concatenate([two, alone]), config)
+    blue = clips[..., 0].astype(int).mean(axis=(2, 3)) > clips[..., 2].mean(axis=(2, 3))
+    assert blue.shape == (9, 4) and all(len(set(clip)) == 1 for clip in blue.tolist())
+    assert [int(clip[0]) for clip in blue] == [0] * 4 + [1] * 4 + [0]
+    assert set(blue[::2, 0]) == set(blue[1::2, 0]) == {False, True}
 
 
 def test_footage_without_faces_is_refused(tiny_folder: Path) -> None:
@@ -231,13 +314,13 @@ def test_differences_are_counted_as_by_hand() -> None:
 
 
 def test_clips_that_come_again_are_counted_as_runs(tiny_folder: Path) -> None:
-    config = ModelFolder.open(tiny_folder).config
-    model = load_model(ModelFolder.open(tiny_folder))
+    folder = ModelFolder.open(tiny_folder)
+    config, reference = folder.config, WeightsReference.load(folder)
     clips = np.random.default_rng(0).integers(0, 255, (4, 4, 96, 96, 3), dtype=np.uint8)
-    for judge, batches in ((Judge(config, model, model, clips), (1, 2)), (Judge(config, model, model), (1, 2, 3, 5))):
+    for judge, batches in ((Judge(config, reference, clips), (1, 2)), (Judge(config, reference), (1, 2, 3, 5))):
         shown = {clip.tobytes() for batch in batches for clip in judge.probe(batch, bytes_in=False)[0]}
         assert judge.distinct(batches) == len(shown)
-    assert Judge(config, model, model, clips).distinct((1, 2, 3, 5)) == 4
+    assert Judge(config, reference, clips).distinct((1, 2, 3, 5)) == 4
     scores = {"scores": np.zeros((2, 4, 12))}
     report = report_on("fp32", 3, np.full(12, 0.5), [(scores, scores)] * 2)
     assert (report.clips, report.runs, report.decisions) == (3, 4, 4 * 4 * 12)
@@ -257,5 +340,5 @@ def test_weights_that_are_not_finite_fail_and_are_valid_json() -> None:
 )
 def test_weights_are_narrow_where_products_of_bytes_would_overflow(tmp_path: Path, flags: str, narrow: bool):
     (tmp_path / "cpuinfo").write_text(f"processor : 0\nflags : {flags}\n")
-    assert saturates(tmp_path / "cpuinfo") is narrow
-    assert not saturates(tmp_path / "none")
+    assert products_overflow(tmp_path / "cpuinfo") is narrow
+    assert not products_overflow(tmp_path / "none")

@@ -2,26 +2,26 @@
 
 from __future__ import annotations
 
-import json
 import shutil
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import onnx
 import pytest
 import torch
-from onnx import numpy_helper
 from typer.testing import CliRunner
 
 from conftest import smooth_clips
+from engine_helpers import shift_scores
 from mdhr_sdk.cli.app import app
-from mdhr_sdk.deploy import Broken, Judge, ParityReport, export_graphs, verify
+from mdhr_sdk.deploy import LIMITS, Broken, Judge, ParityReport, export_graphs, verify
 from mdhr_sdk.deploy.parity import verification
-from mdhr_sdk.deploy.parity.stream_parity import in_windows, stream_lookaheads
+from mdhr_sdk.deploy.parity.reference import OnnxReference
+from mdhr_sdk.deploy.parity.stream_parity import stream_lookaheads
+from mdhr_sdk.deploy.parity.weights import WeightsReference
 from mdhr_sdk.errors import BackendError, ExportError
 from mdhr_sdk.model import MDHR, build_mdhr, calibrate, save_model
-from mdhr_sdk.modelfolder.folder import ModelFolder, sha256
+from mdhr_sdk.modelfolder.folder import ModelFolder
 from mdhr_sdk.runtime import BACKENDS, SessionOptions, open_session
 from mdhr_sdk.runtime.stream import rings
 from mdhr_sdk.runtime.stream.stream_graphs import BESIDE, StreamGraphs
@@ -58,13 +58,6 @@ OWN = "streams_in_onnxruntime_fp32"
 
 def entry(folder: Path, name: str = "encoder.onnx") -> dict[str, Any]:
     return ModelFolder.open(folder).manifest[name]
-
-
-def vouch(path: Path) -> None:
-    """Let the manifest vouch for a file as it now is."""
-    manifest = json.loads((path.parent / "manifest.json").read_text())
-    manifest["files"][path.name]["sha256"] = sha256(path)
-    (path.parent / "manifest.json").write_text(json.dumps(manifest))
 
 
 @pytest.mark.slow
@@ -161,13 +154,7 @@ def test_without_the_small_graphs_there_is_no_stream_to_judge(folder: Path) -> N
 
 def test_a_small_graph_that_differs_is_why_there_is_no_stream(folder: Path) -> None:
     """It loads and runs: only what it answers is wrong."""
-    path = folder / "temporal.onnx"
-    model = onnx.load(path)
-    (added,) = (node.input[1] for node in model.graph.node if node.op_type == "Add")  # the convolution's bias
-    bias = next(tensor for tensor in model.graph.initializer if tensor.name == added)
-    bias.CopyFrom(numpy_helper.from_array(numpy_helper.to_array(bias) + 0.5, bias.name))
-    onnx.save(model, path)
-    vouch(path)
+    shift_scores(folder, "temporal.onnx")
     told = dict(verify(folder, backends=["onnxruntime"]))
     found = told["temporal.onnx"]
     assert isinstance(found, ParityReport) and "max_score is" in found.failure
@@ -185,12 +172,17 @@ def test_a_small_graph_that_is_damaged_is_why_there_is_no_stream(folder: Path) -
 
 
 @pytest.mark.parametrize("lookahead", [0, SETTLED, T - 1])
-def test_the_reference_is_the_clip_model_in_every_window(lookahead: int) -> None:
-    model, video = small_model(), torch.from_numpy(smooth_clips(5, 1, 2 * T - 1, 64)[0])
+def test_the_reference_is_the_clip_model_in_every_window(exported: Path, lookahead: int) -> None:
+    """Also the one of graphs, which stands for the weights where they cannot run."""
+    folder = ModelFolder.open(exported)
+    reference, video = WeightsReference.load(folder), smooth_clips(5, 1, 2 * T - 1, 64)[0]
     wanted = []
     for frame in range(len(video)):
         newest = min(frame + lookahead, len(video) - 1)
         oldest = max(0, newest - T + 1)
         with torch.inference_mode():
-            wanted.append(model(video[None, oldest : newest + 1]).scores[0, frame - oldest].numpy())
-    np.testing.assert_allclose(in_windows(model, video, lookahead, T), np.stack(wanted), atol=1e-6)
+            clip = torch.from_numpy(video[None, oldest : newest + 1])
+            wanted.append(reference.model(clip).scores[0, frame - oldest].numpy())
+    np.testing.assert_allclose(reference.in_windows(video, lookahead, T), np.stack(wanted), atol=1e-6)
+    graphs = OnnxReference(folder, "")  # which project before they subtract
+    np.testing.assert_allclose(graphs.in_windows(video, lookahead, T), np.stack(wanted), atol=LIMITS["fp32"].max_score)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import gc
 import itertools
 import threading
-import time
 from collections import deque
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -22,7 +21,7 @@ from fakes import CONFIG, INFO, FakeMesher, FakeSession, picture, readers, value
 from mdhr_sdk import AUDetector
 from mdhr_sdk.errors import ConfigError, InputError, SourceError, SupersededError
 from mdhr_sdk.vision import Source
-from processes import run_python
+from processes import run_python, until
 
 WAIT_S = 30
 
@@ -30,13 +29,6 @@ WAIT_S = 30
 @pytest.fixture
 def detector(meshers: list[FakeMesher], no_cuts: None) -> AUDetector:
     return streaming()
-
-
-def until(true: Callable[[], bool]) -> None:
-    until_s = time.monotonic() + WAIT_S
-    while not true():
-        assert time.monotonic() < until_s, "it never came"
-        time.sleep(0.001)
 
 
 @pytest.mark.parametrize("others", [0, 1])

@@ -2,38 +2,40 @@
 
 from __future__ import annotations
 
-import importlib
 import os
 from collections.abc import Iterator
 
 import pytest
 
-try:
-    kernels = importlib.import_module("mdhr_sdk._kernels")
-except ImportError:
-    kernels = None
+from mdhr_sdk.ops.extension import LIBRARY, choose
+
+library = choose("auto")
 
 if wanted := os.environ.get("MDHR_SANITIZED"):  # else an installed build without sanitizers would pass for one with
-    assert kernels is not None and kernels.__file__.startswith(wanted), f"the kernels under test are {kernels}"
+    assert library is not None and str(LIBRARY).startswith(wanted), f"the kernels under test are {LIBRARY}"
 
-COMPILED = [f"compiled, {name}" for name in kernels.instruction_sets()] if kernels else ["compiled"]
+
+def use(instructions: str) -> bool:
+    return library is not None and library.mdhr_set_instruction_set(instructions.encode()) == 0
+
+
+SETS = [name for name in ("neon", "portable", "sse2", "avx2", "avx512") if use(name)]  # the widest last, and so in use
+COMPILED = [f"compiled, {name}" for name in SETS] or ["compiled"]
 
 
 @pytest.fixture(params=["reference", *COMPILED])
 def backend(request: pytest.FixtureRequest) -> Iterator[str]:
     name, _, instructions = request.param.partition(", ")
-    if name == "compiled" and kernels is None:
-        pytest.skip("the extension is not built")
-    if not instructions:
-        yield name
-        return
-    before = kernels.instruction_set()
-    assert kernels.set_instruction_set(instructions)
+    if name == "compiled" and library is None:
+        pytest.skip("the kernels are not built")
+    if instructions:
+        assert use(instructions)
     yield name
-    kernels.set_instruction_set(before)
+    if instructions:
+        use(SETS[-1])
 
 
 @pytest.fixture
 def compiled() -> None:
-    if kernels is None:
-        pytest.skip("the extension is not built")
+    if library is None:
+        pytest.skip("the kernels are not built")

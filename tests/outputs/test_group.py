@@ -6,6 +6,7 @@ import pytest
 
 from mdhr_sdk.errors import InputError, OutputError
 from mdhr_sdk.outputs import CsvSink, OverlaySink, SinkGroup
+from mdhr_sdk.outputs.files import Files, SourceFiles
 
 
 class Breaks:
@@ -82,3 +83,16 @@ def test_a_sink_that_cannot_be_made_is_one_that_failed(tmp_path, frame, codes):
         table = group.add(lambda: CsvSink(tmp_path / "scores.csv", codes))
         group.write(frame(0))
     assert table.final_path == tmp_path / "scores.csv"
+
+
+def test_a_timeline_that_fails_in_any_way_leaves_the_table(tmp_path, frame, codes, monkeypatch):
+    def failing(*_: object) -> None:
+        raise TypeError("no such glyph")
+
+    monkeypatch.setattr("mdhr_sdk.outputs.files.save_timeline", failing)
+    files = SourceFiles(tmp_path / "a", codes, Files(overlay=False), 25.0, still=False)
+    files.write(frame(0))
+    files.close(complete=True)
+    files.draw(complete=True)
+    assert [path.name for path in files.paths] == ["a_aus.csv", "a_events.csv"]
+    assert [str(failure) for failure in files.failures] == ["the timeline failed: TypeError('no such glyph')"]

@@ -127,6 +127,12 @@ def test_a_still_is_the_annotated_frame(tmp_path, frame):
     assert np.array_equal(cv2.imread(str(tmp_path / "still.PNG")), annotate(result.image, result))
 
 
+def test_a_still_that_its_format_cannot_hold_is_one_line(tmp_path, frame):
+    told = "cannot hold a side of 65510 pixels"
+    with pytest.raises(OutputError, match=told), OverlaySink(tmp_path / "still.jpg") as sink:
+        sink.write(frame(0, faces=0, size=(4, 65510)))
+
+
 def test_a_still_holds_one_frame(tmp_path, frame):
     with pytest.raises(OutputError, match="holds one frame"), OverlaySink(tmp_path / "still.jpg") as sink:
         sink.write(frame(0, size=(64, 64)))

@@ -6,7 +6,7 @@ import contextlib
 import itertools
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from types import SimpleNamespace
 from typing import Any
 
@@ -23,6 +23,7 @@ from mdhr_sdk.pipeline.modes import Policy
 from mdhr_sdk.pipeline.readers import Readers
 from mdhr_sdk.vision import Frame, Source, SourceInfo, list_sources
 from mdhr_sdk.vision.sources.source import Kind, Opened
+from processes import until
 
 WAIT_S = 30  # beyond which something hangs
 
@@ -67,13 +68,6 @@ class Reading:
 def source(kind: Kind, images: Iterator[Any], live: bool = False, name: str = "") -> Source:
     pairs = ((image, index / 25) for index, image in enumerate(images))
     return Source(name or kind, kind, lambda: contextlib.nullcontext(Opened(25.0, None, live, pairs)))
-
-
-def until(true: Callable[[], bool]) -> None:
-    until_s = time.monotonic() + WAIT_S
-    while not true():
-        assert time.monotonic() < until_s, "it never came"
-        time.sleep(0.001)
 
 
 def small(index: int) -> np.ndarray:

@@ -34,7 +34,7 @@ PYCUDA = pytest.mark.parametrize("opened", PACKAGES[2:], indirect=True)
 def test_devices_are_told_by_the_driver(gpu_machine) -> None:
     gpu_machine("10.3.0", ("Orin", "8.7"), ("NVIDIA GeForce RTX 5090", "12.0"))
     assert cuda_device_count() == 2
-    assert cuda_device(1) == CudaDevice("NVIDIA GeForce RTX 5090", "12.0")
+    assert cuda_device(1) == CudaDevice("NVIDIA GeForce RTX 5090", "12.0", True, 8, 8)
     assert cuda_device(2) is None
 
 

@@ -108,7 +108,7 @@ def test_the_dynamics_are_made_from_the_bytes_that_were_verified(
 
     monkeypatch.setattr(ModelFolder, "read", replaced_after)
     found = read_parameters(one, scaled=False)
-    for name, array in vars(wanted).items():
+    for name, array in wanted.arrays().items():
         np.testing.assert_array_equal(getattr(found, name), array)
 
 

@@ -74,7 +74,7 @@ def checkout(folder: Path) -> Path:
     """A folder that stands for the reader's checkout: a short demo clip, the scripts, an environment to activate."""
     assets = folder / "mdhr_sdk" / "assets"
     assets.mkdir(parents=True)
-    for name in ("benchmarks", "docs", "export", "pyproject.toml", "tests"):
+    for name in ("benchmarks", "csrc", "docs", "examples", "export", "pyproject.toml", "tests"):
         (folder / name).symlink_to(ROOT / name)
     (source,) = list_sources(ROOT / "mdhr_sdk" / "assets" / "demo.mp4")
     with source:

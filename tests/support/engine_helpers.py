@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import onnx
+from onnx import numpy_helper
 
 from mdhr_sdk.modelfolder.folder import ModelFolder, sha256
 from mdhr_sdk.runtime import Session, SessionOptions, open_session
@@ -36,8 +40,26 @@ def backend_of(name: str) -> str:
     return name.replace("_", "-")
 
 
-def vouch(folder: Path, name: str, **entry: Any) -> None:
-    """Let the manifest say that the file is what was built."""
+@contextlib.contextmanager
+def entries(folder: Path) -> Iterator[dict[str, Any]]:
+    """What the manifest says of each file, to be changed."""
     manifest = json.loads((folder / "manifest.json").read_text())
-    manifest["files"][name].update(entry, sha256=sha256(folder / name))
+    yield manifest["files"]
     (folder / "manifest.json").write_text(json.dumps(manifest))
+
+
+def vouch(folder: Path, name: str, **entry: Any) -> None:
+    """Let the manifest say that the file is what was made."""
+    with entries(folder) as files:
+        files.setdefault(name, {}).update(entry, sha256=sha256(folder / name))
+
+
+def shift_scores(folder: Path, name: str) -> None:
+    """A graph that runs, that the manifest vouches for, and that says something else."""
+    model = onnx.load(folder / name)
+    added = {node.input[1] for node in model.graph.node if node.op_type == "Add"} if name == "temporal.onnx" else set()
+    found = (t for t in model.graph.initializer if t.name in added or t.name.endswith("temporal.conv.bias"))
+    bias = next(found)
+    bias.CopyFrom(numpy_helper.from_array(numpy_helper.to_array(bias) + 0.5, bias.name))
+    onnx.save(model, folder / name)
+    vouch(folder, name)

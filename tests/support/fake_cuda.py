@@ -38,12 +38,14 @@ class FakeCuda:
         free_bytes: memory of every device that nobody uses; 0: the driver refuses to say.
         pools: whether they can allocate in a stream's order.
         broken: streams whose recording has become invalid.
+        multiprocessors, total_bytes: of every device.
     """
 
     def __init__(self, *devices: tuple[str, str]) -> None:
         self.devices = list(devices)
         self.free_bytes = 3 << 30
         self.pools = True
+        self.multiprocessors, self.total_bytes = 8, int(7.4 * 2**30)
         self.log: list[str] = []
         self.fail: dict[str, CudaError] = {}
         self.current: int | None = None
@@ -204,7 +206,12 @@ class FakeDriver:
 
     def cuDeviceGetAttribute(self, value: Any, attribute: int, handle: Any) -> int:
         version = self._cuda.devices[handle.value][1].split(".")
-        value._obj.value = self._cuda.pools if attribute == 115 else int(version[attribute - 75])
+        own = {115: self._cuda.pools, 16: self._cuda.multiprocessors}
+        value._obj.value = own[attribute] if attribute in own else int(version[attribute - 75])
+        return 0
+
+    def cuDeviceTotalMem_v2(self, size: Any, handle: Any) -> int:
+        size._obj.value = self._cuda.total_bytes
         return 0
 
     def cuDevicePrimaryCtxRetain(self, context: Any, handle: Any) -> int:

@@ -29,8 +29,8 @@ def noisy(index: int) -> np.ndarray:
     return np.clip(numbered(index) + noise, 0, 255).astype(np.uint8)
 
 
-def number_of(image: np.ndarray) -> int:
-    """Of a picture that is upright, its index modulo 20."""
+def index_of(image: np.ndarray) -> int:
+    """The index, modulo 20, of an upright picture."""
     return round((float(image[-16:, -16:].mean()) - 40) / 8)
 
 

@@ -27,13 +27,8 @@ def clip_maps(rng: np.random.Generator, scales: int, shape: Sequence[int], dtype
     return [rng.standard_normal(shape, dtype=np.float32).astype(dtype) for _ in range(scales)]
 
 
-def channels_last(maps: Sequence[np.ndarray]) -> list[np.ndarray]:
-    """The same values, channels fastest in memory."""
-    return [np.moveaxis(np.ascontiguousarray(np.moveaxis(m, -3, -1)), -1, -3) for m in maps]
-
-
-def slow_dynamics(maps: Sequence[np.ndarray], p: DynamicsParameters, k: int) -> tuple[np.ndarray, list[np.ndarray]]:
-    """Eq. 1 and 3 to 5, frame by frame and window by window: the fused maps and the means, float64."""
+def slow_dynamics(maps: Sequence[np.ndarray], p: DynamicsParameters, k: int) -> np.ndarray:
+    """Eq. 1 and 3 to 5, frame by frame and window by window: the fused maps, float64."""
     scales, (batch, frames, channels, height, width) = len(maps), maps[0].shape
     means = [np.zeros((batch, frames, channels, height * width)) for _ in maps]
     for level, array in enumerate(maps):
@@ -54,4 +49,4 @@ def slow_dynamics(maps: Sequence[np.ndarray], p: DynamicsParameters, k: int) -> 
             weights /= weights.sum(axis=0)
             for level in range(scales):
                 fused[b, t] += weights[level] * means[level][b, t]
-    return fused.reshape(maps[0].shape), [m.reshape(maps[0].shape) for m in means]
+    return fused.reshape(maps[0].shape)

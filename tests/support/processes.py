@@ -7,7 +7,8 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator, Sequence
+import time
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -71,6 +72,14 @@ def run(command: Sequence[object], timeout_s: float = TIMEOUT_S, **options: Any)
 def run_python(*words: object, timeout_s: float = TIMEOUT_S, **options: Any) -> subprocess.CompletedProcess[str]:
     """Run this Python with `words`: `"-c", code`, or `"-m", "mdhr_sdk", "detect", ...`."""
     return run([sys.executable, *words], timeout_s, **options)
+
+
+def until(true: Callable[[], object], timeout_s: float = TIMEOUT_S) -> None:
+    """Wait for what another thread or process does; the test fails if it never comes."""
+    end_s = time.monotonic() + timeout_s
+    while not true():
+        assert time.monotonic() < end_s, "it never came"
+        time.sleep(0.002)
 
 
 def alive(pid: int) -> bool:

@@ -32,7 +32,7 @@ from mdhr_sdk.training.data.datasets import dataset
 from mdhr_sdk.training.data.lists import check_pictures, read_fold, read_test
 from mdhr_sdk.training.evaluate.folder_scoring import score_folder
 from mdhr_sdk.vision.faces.engine import Face
-from processes import alive, environment, started
+from processes import alive, environment, started, until
 from toy_mesher import PAIRS, ToyMesher
 
 CLIP, PERSONS = ClipOptions(3, 0.2, 64), 14  # with seed 4 every action unit occurs
@@ -312,27 +312,23 @@ def test_workers_end_with_the_run_and_in_silence(
 ) -> None:
     script = tmp_path / "script.py"
     script.write_text(INTERRUPTED)
-    words, deadline = [sys.executable, script, kit_file, tmp_path / "out"], time.monotonic() + 120
+    words = [sys.executable, script, kit_file, tmp_path / "out"]
     with (
         (tmp_path / "errors").open("w") as errors,
         started(words, env=environment(PIDS=tmp_path), stderr=errors) as process,
     ):
         children = Path(f"/proc/{process.pid}/task/{process.pid}/children")
-        while process.poll() is None and time.monotonic() < deadline:
-            pids = children.read_text().split()  # two workers, and the one that multiprocessing keeps its semaphores by
-            signs = tmp_path.glob("worker.*" if at_work else "starting.*")
-            if len(pids) == 3 and len(list(signs)) == (2 if at_work else 3):
-                break
-            time.sleep(0.02)
-        assert process.poll() is None and len(pids) == 3, (tmp_path / "errors").read_text()
+        signs, count = ("worker.*", 2) if at_work else ("starting.*", 3)
+        until(lambda: process.poll() is not None or len(list(tmp_path.glob(signs))) == count)
+        assert process.poll() is None, (tmp_path / "errors").read_text()
+        pids = children.read_text().split()
+        assert len(pids) == 3, "two workers, and the process that keeps multiprocessing's semaphores"
         time.sleep(0.1)  # into what they import, or into a frame
         if blow == signal.SIGINT:
             os.killpg(process.pid, blow)  # as a terminal does
         else:
             process.kill()
         code = process.wait(timeout=120)
-        while any(alive(int(pid)) for pid in pids) and time.monotonic() < deadline:
-            time.sleep(0.02)
-        assert not any(alive(int(pid)) for pid in pids)
+        until(lambda: not any(alive(int(pid)) for pid in pids))
         assert code == (130 if blow == signal.SIGINT else -signal.SIGKILL)
         assert "Traceback" not in (tmp_path / "errors").read_text()

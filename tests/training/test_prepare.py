@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import signal
 import sys
-import time
 from dataclasses import replace
 from pathlib import Path
 
@@ -18,7 +17,7 @@ from mdhr_sdk.training.data.datasets import DATASETS
 from mdhr_sdk.training.data.lists import check_pictures, read_fold
 from mdhr_sdk.training.data.preparation import Prepared, PrepareOptions, prepare
 from mdhr_sdk.vision import DEFAULT_TEMPLATE, FaceMesher, align, list_sources
-from processes import alive, environment, interruptible, started
+from processes import alive, environment, interruptible, started, until
 from raw_trees import SlowWholeFrame, WholeFrame, rebuild, text, write_bp4d, write_disfa
 from sample_lists import make_list, small_fold
 
@@ -203,15 +202,12 @@ def test_killed_at_any_moment_it_goes_on_to_the_same_crops(tmp_path: Path) -> No
         f"    prepare(DATASETS['bp4d'], Path({str(raw)!r}), Path({str(out)!r}), options, make_mesher=SlowWholeFrame)\n"
     )
     with started([sys.executable, script], env=environment(PIDS=tmp_path)) as process:
-        deadline = time.monotonic() + 60
-        while process.poll() is None and len(list(out.glob("img/**/*.jpg"))) < 1 and time.monotonic() < deadline:
-            time.sleep(0.01)
+        until(lambda: process.poll() is not None or any(out.glob("img/**/*.jpg")))
         assert process.poll() is None, "it ended before it could be killed"
         process.kill()
         process.wait(timeout=60)
         workers = [int(path.suffix[1:]) for path in tmp_path.glob("worker.*")]
-        while any(alive(pid) for pid in workers) and time.monotonic() < deadline:
-            time.sleep(0.01)
+        until(lambda: not any(alive(pid) for pid in workers))
     assert not (out / "list").exists()
     assert all(cv2.imread(str(path)) is not None for path in in_place(out))
     broken = len(in_place(out))

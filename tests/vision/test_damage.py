@@ -9,7 +9,7 @@ import cv2
 import numpy as np
 import pytest
 
-from made_videos import noisy, number_of, read, spoilt, write_video
+from made_videos import index_of, noisy, read, spoilt, write_video
 from mdhr_sdk.errors import SourceError, TruncatedSourceError
 from mdhr_sdk.vision import list_sources
 
@@ -22,7 +22,7 @@ def test_damage_is_passed_over_counted_and_noted_until_the_next_key_frame(tmp_pa
     sound, (frames, source) = read(whole)[0], read(spoilt(whole, 13))
     for before in range(13):
         np.testing.assert_array_equal(frames[before].image, sound[before].image)
-    assert [number_of(frame.image) for frame in frames[-20:]] == list(range(20))
+    assert [index_of(frame.image) for frame in frames[-20:]] == list(range(20))
     assert source.damaged >= 1 and 34 <= len(frames) <= 40
     noted = {round(frame.timestamp_s * 25) for frame in frames if frame.note}
     assert noted and noted <= set(range(13, 20)), "the key frame 20 is sound again"
@@ -76,7 +76,7 @@ def test_a_cut_video_gives_what_it_has_and_then_an_error(tmp_path, kind, capfd):
     with source, pytest.raises(TruncatedSourceError, match=r"declares.*re-encode") as caught:
         for frame in source:
             indices.append(frame.index)
-            assert number_of(frame.image) == frame.index % 20 or frame.note
+            assert index_of(frame.image) == frame.index % 20 or frame.note
     assert caught.value.declared == 100
     assert caught.value.decoded == len(indices)
     assert 30 < len(indices) < 70

@@ -12,7 +12,7 @@ import cv2
 import numpy as np
 import pytest
 
-from made_videos import noisy, number_of, numbered, read, write_video
+from made_videos import index_of, noisy, numbered, read, write_video
 from mdhr_sdk.errors import SourceError, TruncatedSourceError
 from mdhr_sdk.vision import SourceInfo, list_sources
 from mdhr_sdk.vision.sources import live
@@ -123,12 +123,23 @@ def test_a_camera_that_opens_and_gives_nothing_is_refused(camera):
     assert made.released
 
 
-def test_a_file_on_a_web_server_is_read_like_a_video(tmp_path, serve):
-    path = write_video(tmp_path / "web.mp4", 30, "libx264", container_options={"movflags": "faststart"})
+@pytest.mark.parametrize(("suffix", "count"), [("mp4", 30), ("ts", None)])
+def test_a_file_on_a_web_server_is_read_like_a_video(tmp_path, serve, suffix, count):
+    front = {"movflags": "faststart"} if suffix == "mp4" else {}
+    path = write_video(tmp_path / f"web.{suffix}", 30, "libx264", container_options=front)
     host = serve([path.read_bytes()], length=path.stat().st_size)
-    frames, source = read(f"http://{host}/web.mp4")
+    frames, source = read(f"http://{host}/web.{suffix}")
     assert [frame.timestamp_s for frame in frames] == pytest.approx(np.arange(30) / 25)
-    assert (source.info.kind, source.info.frame_count, source.info.live) == ("stream", 30, False)
+    assert (source.info.kind, source.info.frame_count, source.info.live) == ("stream", count, False)
+
+
+def test_a_playlist_without_an_end_is_live(tmp_path, serve):
+    part = write_video(tmp_path / "part.ts", 30, "libx264").read_bytes()
+    inside = serve([part], "video/mp2t", len(part))
+    listed = f"#EXTM3U\n#EXT-X-TARGETDURATION:2\n#EXTINF:1.2,\nhttp://{inside}/part.ts\n".encode()
+    (source,) = list_sources(f"http://{serve([listed], 'application/vnd.apple.mpegurl', len(listed))}/live.m3u8")
+    with source:
+        assert source.info.live
 
 
 def test_a_file_on_a_web_server_that_breaks_off_is_named_without_its_secrets(tmp_path, serve):
@@ -148,7 +159,7 @@ def test_a_live_stream_is_timed_by_the_clock_and_named_when_it_stops(serve, capf
         for frame in source:
             frames.append(frame)
     assert source.info.live and source.info.frame_count is None
-    assert [number_of(frame.image) for frame in frames] == list(range(12))
+    assert [index_of(frame.image) for frame in frames] == list(range(12))
     times = [frame.timestamp_s for frame in frames]
     assert times == sorted(times) and times[0] >= 0
     assert "SECRET" not in str(caught.value) + repr(source)
@@ -163,7 +174,7 @@ def test_a_stream_that_changes_its_size_shows_the_new_pictures(serve):
         for frame in source:
             frames.append(frame)
     assert [frame.image.shape for frame in frames] == [(64, 96, 3)] * 8 + [(48, 64, 3)] * 8
-    assert [number_of(frame.image) for frame in frames] == [*range(8), *range(8)]
+    assert [index_of(frame.image) for frame in frames] == [*range(8), *range(8)]
     assert [frame.index for frame in frames if frame.breaks] == [8]
 
 

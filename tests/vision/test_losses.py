@@ -10,7 +10,7 @@ import av
 import numpy as np
 import pytest
 
-from made_videos import noisy, number_of, numbered, read, write_video
+from made_videos import index_of, noisy, numbered, read, write_video
 from mdhr_sdk.errors import TruncatedSourceError
 from mdhr_sdk.vision import list_sources
 from mdhr_sdk.vision.sources.decode import Decoded
@@ -70,7 +70,7 @@ def test_damage_inside_a_jpeg_is_told_and_the_picture_still_shown(tmp_path, name
     frames, source = read(overwritten(path, at + size // 2, at + size - 4))
     assert len(frames) == 20 and source.damaged == 1
     assert [frame.index for frame in frames if frame.note] == [8]
-    np.testing.assert_array_equal([number_of(frame.image) for frame in frames[:8]], range(8))
+    np.testing.assert_array_equal([index_of(frame.image) for frame in frames[:8]], range(8))
 
 
 @pytest.mark.parametrize("name", ["a.mp4", "a.mkv", "a.ts"])
@@ -83,6 +83,22 @@ def test_damage_inside_hevc_is_told(tmp_path, name):
     frames, source = read(path)
     assert source.damaged >= 1
     assert any(frame.note for frame in frames)
+
+
+@pytest.mark.parametrize("codec", ["libx265", "libsvtav1"])
+def test_what_is_made_from_damage_is_noted_until_the_next_key_frame(tmp_path, codec):
+    options = HEVC if codec == "libx265" else {"g": "10", "preset": "12"}
+    path = made(tmp_path / "a.mkv", codec, 40, codec_options=options)
+    healthy, _ = read(path)
+    at, size = packets(path)[11]
+    overwritten(path, at + 7, at + size)
+    frames, source = read(path)
+    assert source.damaged >= 1
+    by_time = {frame.timestamp_s: frame.image.astype(int) for frame in healthy}
+    for frame in frames:
+        if np.abs(frame.image - by_time[frame.timestamp_s]).mean() > 1:
+            assert frame.note, frame.index
+    assert not any(frame.note for frame in frames if not 0.4 <= frame.timestamp_s <= 0.8)
 
 
 @pytest.mark.parametrize("name", ["a.mp4", "a.mkv", "a.flv", "a.mxf"])
@@ -130,14 +146,14 @@ def test_a_file_whose_edit_list_begins_late_or_goes_back_is_whole(tmp_path, edit
     path = made(tmp_path / "a.mp4", "libx264", 100)
     path.write_bytes(edited(path.read_bytes(), edits))
     frames, source = read(path)
-    assert [number_of(frame.image) for frame in frames] == [number % 20 for number in numbers]
+    assert [index_of(frame.image) for frame in frames] == [number % 20 for number in numbers]
     assert (source.info.frame_count, source.damaged) == (len(numbers), 0)
 
 
 def test_the_pictures_of_an_avi_with_b_frames_come_at_even_times(tmp_path):
     path = made(tmp_path / "a.avi", "libx264", 60, codec_options={"g": "20", "bf": "3", "sc_threshold": "0"})
     frames, source = read(path)
-    assert [number_of(frame.image) for frame in frames] == [index % 20 for index in range(60)]
+    assert [index_of(frame.image) for frame in frames] == [index % 20 for index in range(60)]
     np.testing.assert_allclose([frame.timestamp_s for frame in frames], np.arange(60) / 25, atol=1e-6)
     assert source.damaged == 0
 

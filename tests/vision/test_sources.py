@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from made_videos import number_of, read, write_video
+from made_videos import index_of, read, write_video
 from mdhr_sdk.errors import ConfigError, InputError, SourceError
 from mdhr_sdk.vision import SourceInfo, check_image, list_sources
 
@@ -129,7 +129,7 @@ def test_numbered_images_are_one_sequence_in_natural_order(make_images):
     folder = make_images("f8.png", "f9.png", "f10.png", "f12.png")
     frames, source = read(str(folder))
     assert source.info == SourceInfo(str(folder), "sequence", 25.0, 4, False, still=False)
-    assert [number_of(frame.image) for frame in frames] == [0, 1, 2, 3]
+    assert [index_of(frame.image) for frame in frames] == [0, 1, 2, 3]
     assert [frame.timestamp_s for frame in frames] == pytest.approx([0, 0.04, 0.08, 0.12])
 
 
@@ -175,6 +175,15 @@ def test_globs_reach_into_folders(make_images, tmp_path):
     assert [source.kind for source in list_sources(f"{tmp_path}/**/*.png")] == ["image"] * 4
     joined, _ = read(f"{tmp_path}/**/*.png", sequence=True, fps=10)
     assert [frame.timestamp_s for frame in joined] == pytest.approx([0, 0.1, 0.2, 0.3])
+
+
+def test_a_glob_enters_each_folder_once_where_links_lead_in_a_circle(make_images, tmp_path):
+    make_images("a.png", folder="top")
+    make_images("b.png", ".hidden/c.png", folder="top/below")
+    for name in ("top/here", "top/below/up", "top/below/again"):
+        (tmp_path / name).symlink_to(tmp_path / "top")
+    names = [source.name for source in list_sources(f"{tmp_path}/**/*.png")]
+    assert [name.rpartition("/")[2] for name in names] == ["a.png", "b.png"]
 
 
 def test_a_path_with_brackets_is_taken_literally(make_images):

@@ -14,7 +14,7 @@ import pandas as pd
 import pytest
 from PIL import Image as Pillow
 
-from made_videos import number_of, numbered, read, write_video
+from made_videos import index_of, numbered, read, write_video
 from mdhr_sdk.errors import InputError, SourceError
 from mdhr_sdk.vision import list_sources
 from mdhr_sdk.vision.sources.pixels import UPRIGHT, to_bgr
@@ -116,7 +116,7 @@ def test_jpegs_in_documents_and_archives_are_no_videos(tmp_path):
 def test_an_apng_does_not_play_its_picture_for_other_viewers(tmp_path):
     images = [Pillow.fromarray(numbered(index)) for index in (5, 0, 1, 2)]
     images[0].save(tmp_path / "a.png", save_all=True, append_images=images[1:], default_image=True, duration=40)
-    assert [number_of(frame.image) for frame in read(tmp_path / "a.png")[0]] == [0, 1, 2]
+    assert [index_of(frame.image) for frame in read(tmp_path / "a.png")[0]] == [0, 1, 2]
 
 
 def test_a_table_is_refused_and_its_column_asked_for():

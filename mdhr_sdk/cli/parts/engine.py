@@ -61,7 +61,9 @@ def told(report: EngineReport) -> str:
     """One line on an engine."""
     done = f"built in {report.build_s:.1f} s" if report.built else "up to date"
     if report.parity:
-        proof = f"largest difference of a score to the weights {report.parity['max_score']:.1e}"
+        against = report.parity.get("against", WEIGHTS)
+        to = "the weights" if against == WEIGHTS else against
+        proof = f"largest difference of a score to {to} {report.parity['max_score']:.1e}"
     else:
         proof = f"not compared with the weights ({report.unproven}), so 'auto' passes over it"
     return f"{report.path}: {report.size_bytes / 1e6:.1f} MB, {done}, {number_of(report.layers, 'layer')}; {proof}"

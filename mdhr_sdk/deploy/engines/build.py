@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import hashlib
-import importlib.util
 import json
 import logging
 import time
@@ -14,12 +13,15 @@ from typing import Any
 
 from ... import __version__
 from ...errors import ExportError, ModelFolderError
-from ...modelfolder.folder import WEIGHTS, ModelFolder
+from ...modelfolder.folder import ModelFolder
 from ...runtime import SessionOptions
 from ...runtime.backends.tensorrt import TensorRTSession
-from ...runtime.cuda.devices import cuda_device_count
+from ...runtime.cuda.devices import cuda_device_count, power_mode
 from ...runtime.cuda.memory import memory_obstacle
 from ...runtime.cuda.toolchains import foreign
+from ..parity.footage import demo_clips
+from ..parity.judge import Judge
+from ..parity.reference import open_reference, reference_obstacle
 from .builder import BuiltEngine, build_serialized, inspect_engine
 from .plan import EngineOptions, EnginePlan, plan_engine
 
@@ -111,6 +113,7 @@ def _provenance(target: ModelFolder, plan: EnginePlan, seconds: float) -> dict[s
         "options": {**dataclasses.asdict(plan.options), "clip_length": target.config.clip_length},
         "versions": {"mdhr_sdk": __version__, plan.options.toolchain: plan.target.version},
         "device": plan.target.device or "compute capability " + ", ".join(plan.target.compute_capabilities),
+        "power_mode": power_mode(),
         "build_s": round(seconds, 3),
         "parity": None,
     }
@@ -122,26 +125,21 @@ def _why_unproven(target: ModelFolder, plan: EnginePlan) -> str:
         return "this machine has no CUDA device to run it on"
     if reason := memory_obstacle() or foreign(dataclasses.asdict(plan.target), plan.options.chain, 0):
         return reason
-    missing = [module for module in ("torch", "timm", "safetensors") if importlib.util.find_spec(module) is None]
-    if missing:
-        return f"{', '.join(missing)} is not installed here, so the weights cannot be run"
-    return "" if target.has(WEIGHTS) else f"the folder has no {WEIGHTS}"
+    return reference_obstacle(target, plan.options.graph)
 
 
 def _prove(target: ModelFolder, plan: EnginePlan, part: Path, made: dict[str, Any]) -> None:
-    """Compare with the weights and note the figures in `made`; raises ExportError where they differ too much."""
-    from ...model import load_model
-    from ..export.exporter import export_view, gate
-    from ..parity.footage import demo_clips
-    from ..parity.judge import Judge
+    """Compare with the weights, or what stands for them, and note the figures in `made`.
 
+    Raises:
+        ExportError: they differ too much.
+    """
     options = plan.options
-    model = load_model(target)
     # as `mdhr verify`: the ranges of int8 were measured on faces
     clips = demo_clips(target.config) if options.precision == "int8" else None
-    judge = Judge(target.config, model, export_view(model, target.config.clip_length), clips)
+    judge = Judge(target.config, open_reference(target), clips)
     session_options = SessionOptions("cuda", precision=options.precision)
-    gate(judge, TensorRTSession(options.chain, target, options.graph, session_options, part), options.graph, made)
+    judge.gate(TensorRTSession(options.chain, target, options.graph, session_options, part), options.graph, made)
 
 
 def _layer_report(plan: EnginePlan, built: BuiltEngine) -> dict[str, Any]:

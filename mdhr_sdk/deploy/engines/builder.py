@@ -98,7 +98,7 @@ def _check_names(network: Any, plan: EnginePlan, config: FolderConfig) -> None:
 
 def _configure(trt: Any, builder: Any, network: Any, plan: EnginePlan) -> Any:
     options, settings = plan.options, builder.create_builder_config()
-    settings.set_memory_pool_limit(trt.MemoryPoolType.WORKSPACE, options.workspace_mib << 20)
+    settings.set_memory_pool_limit(trt.MemoryPoolType.WORKSPACE, plan.workspace_mib << 20)
     settings.builder_optimization_level = options.optimization_level
     settings.profiling_verbosity = trt.ProfilingVerbosity.DETAILED  # for the inspector
     settings.clear_flag(trt.BuilderFlag.TF32)  # on by default; what the graph keeps in fp32 is to be fp32

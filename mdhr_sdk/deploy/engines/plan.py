@@ -12,9 +12,11 @@ from typing import Any
 from ...errors import BackendError, ExportError, ModelFolderError
 from ...modelfolder.artefacts import GRAPHS, HEADS, artefact, export_command
 from ...modelfolder.folder import WEIGHTS, ModelFolder
+from ...runtime.cuda.devices import cuda_free_bytes, power_mode
 from ...runtime.cuda.toolchains import TOOLCHAINS, EngineTarget, Toolchain
 
 PRECISIONS = ("fp32", "fp16", "int8")
+UNKNOWN_WORKSPACE_MIB = 4096  # where there is no device, or none that says what is free
 
 
 @dataclass(frozen=True)
@@ -27,7 +29,7 @@ class EngineOptions:
         batch_min, batch_opt, batch_max: the batches that the engine takes, and the one it is tuned for. With all
             three the same it runs as one CUDA graph. In clips, for a clip or head graph; in frames for an encoder.
         toolchain: one of `mdhr_sdk.runtime.cuda.toolchains.TOOLCHAINS`.
-        workspace_mib: most scratch memory of the device that a layer may use.
+        workspace_mib: most scratch memory of the device that a layer may use; None for half of what is free.
         compute_capabilities: such as ('8.6', '8.9'), of TensorRT-RTX only; empty for all that it knows from 8.0 on.
         optimization_level: 0 (built fast) to 5 (runs fast).
     """
@@ -38,7 +40,7 @@ class EngineOptions:
     batch_opt: int = 1
     batch_max: int = 8
     toolchain: str = "tensorrt"
-    workspace_mib: int = 4096
+    workspace_mib: int | None = None
     compute_capabilities: tuple[str, ...] = ()
     optimization_level: int = 3
 
@@ -48,7 +50,8 @@ class EngineOptions:
         _check(self, "batch_min", _is_int(self.batch_min, 1), "an integer of at least 1")
         _check(self, "batch_opt", _is_int(self.batch_opt, self.batch_min), "an integer, batch_min or more")
         _check(self, "batch_max", _is_int(self.batch_max, self.batch_opt), "an integer, batch_opt or more")
-        _check(self, "workspace_mib", _is_int(self.workspace_mib, 1), "an integer of at least 1")
+        automatic = self.workspace_mib is None
+        _check(self, "workspace_mib", automatic or _is_int(self.workspace_mib, 1), "an integer of at least 1")
         if self.graph in HEADS and self.precision == "int8":
             raise ExportError(f"the {self.graph} has no int8 form; build it in fp32 or fp16")
         level = self.optimization_level
@@ -96,6 +99,14 @@ class EnginePlan:
         """SHA-256 of all fields: an engine of the same key need not be built again."""
         return hashlib.sha256(json.dumps(dataclasses.asdict(self), sort_keys=True).encode()).hexdigest()
 
+    @property
+    def workspace_mib(self) -> int:
+        """Scratch memory for a build that begins now."""
+        if self.options.workspace_mib is not None:
+            return self.options.workspace_mib
+        free = cuda_free_bytes() if self.target.device else None
+        return UNKNOWN_WORKSPACE_MIB if free is None else max(1, free // 2 >> 20)
+
     def up_to_date(self, folder: ModelFolder) -> bool:
         """Whether the folder holds this very engine, undamaged, and not one that answers wrongly."""
         entry = folder.manifest.get(self.name, {})
@@ -110,14 +121,18 @@ class EnginePlan:
     def lines(self) -> list[str]:
         """For people: what would be built."""
         options, target = self.options, self.target
-        capabilities = ", ".join(target.compute_capabilities)
+        capabilities, share = ", ".join(target.compute_capabilities), " (half of what is free)"
+        size = f", {target.multiprocessors} multiprocessors, up to {target.memory_gib} GiB" if target.device else ""
+        mode = power_mode()
         return [
             f"engine     {self.name}",
             f"from       {self.source} (SHA-256 {self.onnx_sha256[:12]}...)",
             f"toolchain  {options.chain.title} {target.version} on {target.system}",
-            f"for        {target.device or 'every device'} of compute capability {capabilities}",
+            f"for        {target.device or 'every device'} of compute capability {capabilities}{size}",
+            *([f"power mode {mode} (noted; tactics are timed in it)"] if mode else []),
             f"batch      {options.batch_min} to {options.batch_max}, tuned for {options.batch_opt}",
-            f"workspace  {options.workspace_mib} MiB, optimisation level {options.optimization_level}",
+            f"workspace  {self.workspace_mib} MiB{'' if options.workspace_mib else share}, "
+            f"optimisation level {options.optimization_level}",
             f"key        {self.key}",
         ]
 
@@ -155,7 +170,7 @@ def find_target(options: EngineOptions) -> EngineTarget:
                 f"got {', '.join(unknown)}"
             )
         wanted = options.compute_capabilities or tuple(one for one in known if float(one) >= 8)
-        return dataclasses.replace(here, device="", compute_capabilities=wanted)
+        return EngineTarget(here.toolchain, here.version, "", wanted, here.system)
     if not here.device:
         raise BackendError(
             f"{chain.title} builds on the device that it builds for, and this machine has no CUDA device; run this on "

@@ -5,7 +5,7 @@ from __future__ import annotations
 import io
 import platform
 import warnings
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -32,13 +32,16 @@ from ...runtime.session import graph_specs
 from ..parity.footage import calibration_clips
 from ..parity.judge import BATCHES, Judge
 from ..parity.report import ParityReport
+from ..parity.weights import WeightsReference
 from .half import half_view
+from .layers import Layers, choose_layers
 from .onnx_graphs import OPSET, check_graph, examples, trace_onnx
-from .quantise import quantise
+from .quantise import Quantiser
 from .view import export_view
 
 DEFAULT_GRAPHS = ("clip", "encoder", "head", "relations", "temporal")
 HALF_BATCHES = (1, 2)  # halves are slow on a CPU
+ALONE = (3,)  # of clips that a single layer in int8 is measured on
 
 
 @dataclass(frozen=True)
@@ -53,14 +56,43 @@ class Format:
     options: dict[str, int]
 
 
-def export_graphs(
+@dataclass(frozen=True)
+class Exported:
+    """What came of one graph.
+
+    Attributes:
+        path: its file.
+        outcome: how it compares with the weights; as text why it was not kept.
+        layers: which layers of an int8 graph are fp32, and what each costs.
+    """
+
+    path: Path
+    outcome: ParityReport | str
+    layers: Layers | None = None
+
+    def lines(self) -> Iterator[str]:
+        """For people."""
+        if isinstance(self.outcome, str):
+            yield f"{self.path}: not kept"
+        else:
+            yield f"{self.path}: {self.path.stat().st_size / 1e6:.1f} MB; {self.outcome}"
+        yield from self.layers.lines() if self.layers else ()
+
+
+def export_graphs(folder: str | Path, *arguments: Any, **options: Any) -> dict[Path, ParityReport]:
+    """`export_each` at once: file -> how it compares with the weights."""
+    found = export_each(folder, *arguments, **options)
+    return {one.path: one.outcome for one in found if not isinstance(one.outcome, str)}
+
+
+def export_each(
     folder: str | Path,
     kind: str = "onnx",
     graphs: Sequence[str] = (),
     precision: str = "fp32",
     calibrate: object = None,
-) -> dict[Path, ParityReport]:
-    """Write graphs of a model folder into it.
+) -> Iterator[Exported]:
+    """Write graphs of a model folder into it, one by one; where one is not kept, the others are made all the same.
 
     Args:
         kind: one of `FORMATS`: 'onnx', or 'torchscript', whose traces load without timm and this package's model.
@@ -71,80 +103,109 @@ def export_graphs(
         calibrate: a video, a folder or whatever else the detector reads, with faces. int8 needs it, and is measured on
             half of its clips and judged by the others; any other precision is judged by them when it is given.
 
-    Returns:
-        File -> how it compares with the weights.
-
     Raises:
-        ExportError: a graph cannot be made or does not answer like the model; an earlier file stays as it was.
+        ExportError: at the end, what could not be made or does not answer like the model; earlier files of those stay
+            as they were.
         ModelFolderError: the folder has no usable weights, or cannot be written; or its weights were replaced
             meanwhile, of which no graph is kept that was made from the ones before.
         SourceError: `calibrate` cannot be read, or shows too few faces.
         MissingDependencyError: the extra 'export' is not installed.
     """
-    return dict(export_each(folder, kind, graphs, precision, calibrate))
-
-
-def export_each(
-    folder: str | Path,
-    kind: str = "onnx",
-    graphs: Sequence[str] = (),
-    precision: str = "fp32",
-    calibrate: object = None,
-) -> Iterator[tuple[Path, ParityReport]]:
-    """`export_graphs` one by one: yields each file and its report as soon as it is kept."""
     graphs = tuple(dict.fromkeys(graphs)) or default_graphs(precision)
     check_request(kind, graphs, precision, calibrate)
     target = ModelFolder.open(folder)
     target.check_own()
     check_length(target.config, kind, graphs)
     model, weights = load_with_digest(target)
-    view = export_view(model, target.config.clip_length)
+    reference = WeightsReference(target.config, model, export_view(model, target.config.clip_length))
     clips = None if calibrate is None else calibration_clips(calibrate, target.config)
-    judge = Judge(target.config, model, view, None if clips is None else clips[1::2])
-    form = FORMATS[kind]
+    maker = _Maker(target, weights, FORMATS[kind], precision, reference, clips)
+    failed = []
     for graph in graphs:
-        name, made = artefact(graph, precision, form.suffix), provenance(target, weights, kind, graph, precision)
-        with target.writing(name, made) as part:
-            module = _module(judge, graph, precision)
-            if precision == "fp16":
-                gate(judge, _in_torch(judge, module, graph), graph, made, "parity_in_halves", HALF_BATCHES)
-            if precision == "int8":
-                _write_int8(form, judge, graph, module, part, clips)
+        path = target.path / artefact(graph, precision, FORMATS[kind].suffix)
+        try:
+            outcome: ParityReport | str = maker.make(graph, provenance(target, weights, kind, graph, precision))
+        except ExportError as error:
+            failed.append(outcome := str(error))
+        yield Exported(path, outcome, maker.layers)
+    if failed:
+        raise ExportError("; ".join(failed))
+
+
+@dataclass
+class _Maker:
+    """Makes graphs of one folder in one format and precision.
+
+    Attributes:
+        weights: SHA-256 of the folder's.
+        clips: of the footage to judge by; of int8 also to measure ranges on.
+        layers: of the int8 graph that was made last.
+    """
+
+    target: ModelFolder
+    weights: str
+    form: Format
+    precision: str
+    reference: WeightsReference
+    clips: NDArray[np.uint8] | None
+    layers: Layers | None = None
+
+    def __post_init__(self) -> None:
+        self.config = self.target.config
+        halves = (None, None) if self.clips is None else (self.clips[::2], self.clips[1::2])
+        self._tuner, self._judge = (Judge(self.config, self.reference, half) for half in halves)
+
+    def make(self, graph: str, made: dict[str, Any]) -> ParityReport:
+        """Write and judge; raises ExportError if the graph cannot be kept."""
+        half, self.layers = self.precision == "fp16", None
+        view = self.reference.view
+        if half:
+            view = half_view(view, cached=not graph.startswith("clip"))
+        module = build_graph(view, self.config.preprocessing, graph, torch.float16 if half else torch.float32)
+        with self.target.writing(artefact(graph, self.precision, self.form.suffix), made) as part:
+            if half:
+                self._judge.gate(self._in_torch(module, graph), graph, made, "parity_in_halves", HALF_BATCHES)
+            if self.precision == "int8":
+                self._write_int8(graph, module, part)
+                assert self.layers is not None
+                made["int8"] = self.layers.to_dict()
+                made["options"]["weight_bits"] = self.layers.weight_bits
             else:
-                form.trace(module, target.config, graph, part)
-            session = form.session(target, graph, SessionOptions("cpu", precision=precision), part)
-            report = gate(judge, session, graph, made)
-        yield target.path / name, report
+                self.form.trace(module, self.config, graph, part)
+            return self._judge.gate(self._session(graph, part), graph, made)
+
+    def _session(self, graph: str, path: Path) -> Session:
+        return self.form.session(self.target, graph, SessionOptions("cpu", precision=self.precision), path)
+
+    def _in_torch(self, module: nn.Module, graph: str) -> Session:
+        """The module itself: PyTorch rounds to halves on a CPU too, where ONNX Runtime computes fp16 graphs in fp32."""
+        specs = graph_specs(self.config, graph, self.config.clip_length)
+        return TorchModuleSession(specs, SessionOptions("cpu", precision="fp16"), lambda device: module)
+
+    def _write_int8(self, graph: str, module: nn.Module, part: Path) -> None:
+        assert self.clips is not None and self._tuner.clips is not None
+        exact, clips = part.with_name(f"{part.name}.fp32"), self._tuner.clips
+
+        def trial(rounded: Collection[str]) -> ParityReport:
+            quantiser.write(part, rounded)
+            session = self._session(graph, part)
+            try:
+                return self._tuner.compare(session, graph, ALONE if len(rounded) == 1 else BATCHES)
+            finally:
+                session.close()
+
+        try:
+            self.form.trace(module, self.config, graph, exact)
+            quantiser = Quantiser(exact, self.config, graph, clips)
+            self.layers = choose_layers(quantiser, trial)
+        finally:
+            exact.unlink(missing_ok=True)
+        check_graph(require("onnx", "export").load(part), graph)
 
 
 def default_graphs(precision: str) -> tuple[str, ...]:
     """What is exported where no graph is named."""
     return tuple(graph for graph in DEFAULT_GRAPHS if precision != "int8" or graph not in HEADS)
-
-
-def _module(judge: Judge, graph: str, precision: str) -> nn.Module:
-    half = precision == "fp16"
-    view = half_view(judge.view, cached=not graph.startswith("clip")) if half else judge.view
-    return build_graph(view, judge.config.preprocessing, graph, torch.float16 if half else torch.float32)
-
-
-def _in_torch(judge: Judge, module: nn.Module, graph: str) -> Session:
-    """The module itself: PyTorch rounds to halves on a CPU too, where ONNX Runtime computes an fp16 graph in fp32."""
-    specs = graph_specs(judge.config, graph, judge.config.clip_length)
-    return TorchModuleSession(specs, SessionOptions("cpu", precision="fp16"), lambda device: module)
-
-
-def _write_int8(
-    form: Format, judge: Judge, graph: str, module: nn.Module, part: Path, clips: NDArray[np.uint8] | None
-) -> None:
-    assert clips is not None
-    exact = part.with_name(f"{part.name}.fp32")
-    try:
-        form.trace(module, judge.config, graph, exact)
-        quantise(exact, part, judge.config, graph, clips[::2])
-        check_graph(require("onnx", "export").load(part), graph)
-    finally:
-        exact.unlink(missing_ok=True)
 
 
 def trace_torchscript(module: nn.Module, config: FolderConfig, graph: str, path: Path) -> None:
@@ -188,31 +249,6 @@ FORMATS = {
         options={},
     ),
 }
-
-
-def gate(
-    judge: Judge,
-    session: Session,
-    graph: str,
-    made: dict[str, Any],
-    entry: str = "parity",
-    batches: Sequence[int] = BATCHES,
-) -> ParityReport:
-    """Compare a session with the weights, note the figures in `made[entry]`, and close it.
-
-    Raises:
-        ExportError: it does not answer like them.
-    """
-    try:
-        report = judge.compare(session, graph, batches)
-    finally:
-        session.close()
-    made[entry] = report.to_dict()
-    if report.failure:
-        on_noise = "; that was on random pictures: judge it on faces with --calibrate FOOTAGE"
-        remedy = on_noise if judge.clips is None else ""
-        raise ExportError(f"the {graph} graph in {report.precision} was not kept: {report.failure}{remedy}")
-    return report
 
 
 def check_request(kind: str, graphs: Sequence[str], precision: str, calibrate: object) -> None:

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import contextlib
+import copy
 import io
 import logging
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -14,56 +15,75 @@ from numpy.typing import NDArray
 
 from ...errors import ExportError, require
 from ...modelfolder.config import FolderConfig
+from ...runtime.backends.onnxruntime import products_overflow
 from ..parity.footage import as_input
 
 OPERATORS = ("Conv", "Gemm", "MatMul")
-PERCENTILE = 99.99  # of a tensor's values lie inside its range; frame differences have tails that would waste it
-EXACT_LAYERS = 2  # the first ones, whose rounding all that follows inherits
+PERCENTILE = 99.999  # of a tensor's values lie inside its range; frame differences have tails that would waste it
 
 
-def quantise(exact: Path, path: Path, config: FolderConfig, graph: str, clips: NDArray[np.uint8]) -> None:
-    """Write the int8 form of a graph: weights per channel, activations per tensor, both symmetric.
+class Quantiser:
+    """An fp32 graph with the ranges of its activations, measured once: int8 graphs of any layers come from it.
 
-    The first two layers stay in fp32: on a ResNet-18 the rounding of the first nearly doubled the error, on `edge` that
-    of the second did. So does everything behind the encoder, which is small. Biases stay floats, since TensorRT takes
-    no int32 ones.
+    Weights are rounded per channel, activations per tensor, both symmetric. Biases stay floats, since TensorRT takes no
+    int32 ones. Everything behind the encoder, which is small, stays as it is.
 
-    Args:
-        exact: the fp32 graph.
-        path: where the int8 graph goes.
-        clips: uint8 crops (n, T, S, S, 3) whose activations set the ranges.
+    Attributes:
+        layers: name of each layer that can be int8 -> how people call it, in the graph's order.
+        weight_bits: 7 where products of bytes overflow on this CPU, else 8.
     """
-    onnx, tools = require("onnx", "export"), require("onnxruntime.quantization", "export")
-    with _quiet():
-        tools.quantize_static(
-            str(exact),
-            str(path),
-            _reader(tools, config, graph, clips),
-            quant_format=tools.QuantFormat.QDQ,
-            op_types_to_quantize=list(OPERATORS),
-            nodes_to_quantize=encoder_layers(onnx.load(exact).graph)[EXACT_LAYERS:],
+
+    def __init__(self, exact: Path, config: FolderConfig, graph: str, clips: NDArray[np.uint8]) -> None:
+        """Measure.
+
+        Args:
+            exact: the fp32 graph.
+            clips: uint8 crops (n, T, S, S, 3) whose activations set the ranges.
+        """
+        onnx, self._tools = require("onnx", "export"), require("onnxruntime.quantization", "export")
+        self._model = onnx.shape_inference.infer_shapes(onnx.load(exact))
+        self.weight_bits = 7 if products_overflow() else 8
+        weights = {node.name: node.input[1] for node in self._model.graph.node if len(node.input) > 1}
+        self.layers = {name: _called(weights[name], name) for name in encoder_layers(self._model.graph)}
+        augmented = exact.with_name(f"{exact.name}.ranges")
+        try:
+            with _quiet():
+                calibrator = self._tools.create_calibrator(
+                    exact,
+                    list(OPERATORS),
+                    augmented_model_path=str(augmented),
+                    calibrate_method=self._tools.CalibrationMethod.Percentile,
+                    extra_options={"percentile": PERCENTILE},
+                )
+                for clip in clips:  # one at a time: the activations of a big model take gigabytes
+                    calibrator.collect_data(_reader(self._tools, config, graph, clip))
+                self._ranges = calibrator.compute_data()
+        finally:
+            augmented.unlink(missing_ok=True)
+
+    def write(self, path: Path, rounded: Collection[str]) -> None:
+        """Write the graph with these layers in int8."""
+        tools = self._tools
+        quantiser = tools.QDQQuantizer(
+            copy.deepcopy(self._model),
             per_channel=True,
-            reduce_range=saturates(),
-            activation_type=tools.QuantType.QInt8,
-            weight_type=tools.QuantType.QInt8,
-            calibrate_method=tools.CalibrationMethod.Percentile,
-            extra_options={
-                "ActivationSymmetric": True,
-                "WeightSymmetric": True,
-                "QuantizeBias": False,
-                "CalibPercentile": PERCENTILE,
-                "CalibStridedMinMax": 1,  # activations of one clip at a time: those of a big model take gigabytes
-            },
+            reduce_range=self.weight_bits == 7,
+            weight_qType=tools.QuantType.QInt8,
+            activation_qType=tools.QuantType.QInt8,
+            tensors_range=self._ranges,
+            nodes_to_quantize=list(rounded),
+            nodes_to_exclude=[],
+            op_types_to_quantize=list(OPERATORS),
+            extra_options={"ActivationSymmetric": True, "WeightSymmetric": True, "QuantizeBias": False},
         )
+        with _quiet():
+            quantiser.quantize_model()
+            quantiser.model.save_model_to_file(str(path))
 
 
-def saturates(cpuinfo: Path = Path("/proc/cpuinfo")) -> bool:
-    """Whether products of bytes overflow on this CPU (AVX2 without VNNI), where weights of 7 bits do not."""
-    try:
-        words = set(cpuinfo.read_text(encoding="utf-8", errors="replace").split())
-    except OSError:
-        return False
-    return "avx2" in words and not words & {"avx_vnni", "avx512_vnni"}
+def _called(weight: str, node: str) -> str:
+    """A layer as the model calls it; the node's name where constant folding renamed its weight."""
+    return weight.removeprefix("model.").removesuffix(".weight") if _is_of("encoder", weight) else node
 
 
 def encoder_layers(graph: Any) -> list[str]:
@@ -94,23 +114,17 @@ def _is_of(part: str, tensor: str) -> bool:
     return tensor.removeprefix("model.").startswith(f"{part}.")
 
 
-def _reader(tools: Any, config: FolderConfig, graph: str, clips: NDArray[np.uint8]) -> Any:
-    """Feeds one clip, or the frames of one clip, at a time."""
-    name = "clip" if graph.startswith("clip") else "frames"
+def _reader(tools: Any, config: FolderConfig, graph: str, clip: NDArray[np.uint8]) -> Any:
+    """Feeds one clip, or its frames."""
+    clips = clip[None]
     inputs = clips if graph.endswith("_u8") else as_input(clips, config)
+    feed = {"clip": inputs} if graph.startswith("clip") else {"frames": inputs[0]}
 
     class Reader(tools.CalibrationDataReader):
-        left = iter(inputs)
-
-        def __len__(self) -> int:
-            return len(inputs)
-
-        def set_range(self, start_index: int, end_index: int) -> None:
-            self.left = iter(inputs[start_index:end_index])
+        left = iter([feed])
 
         def get_next(self) -> dict[str, NDArray[Any]] | None:
-            clip = next(self.left, None)
-            return None if clip is None else {name: clip[None] if name == "clip" else clip}
+            return next(self.left, None)
 
     return Reader()
 

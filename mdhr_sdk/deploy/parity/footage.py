@@ -17,14 +17,14 @@ from ...pipeline.clips import Clip, ClipAssembler
 from ...pipeline.crops import CropFinder
 from ...vision import FaceMesher, Source, list_sources, prepare
 
-CLIPS = 8  # half to measure ranges on, half to judge by
+CLIPS = 16  # half to measure ranges on, half to judge by
 READ = 64  # clips read of one source at most; several share them, and at most as many sources are read
 LEAST = 2  # clips read of a source however many there are: it may be the only one with a face
 T = TypeVar("T")
 
 
 def calibration_clips(source: object, config: FolderConfig) -> NDArray[np.uint8]:
-    """(n, T, S, S, 3) uint8 BGR aligned crops, 2 <= n <= 8: full clips of a face, spread over the sources.
+    """(n, T, S, S, 3) uint8 BGR aligned crops, 2 <= n <= 16: full clips of a face, spread over the sources.
 
     Read are the first clips of every source: 64 of a single one, of more than 32 two each; of more than 64 sources,
     64 evenly spread ones are taken.
@@ -39,7 +39,9 @@ def calibration_clips(source: object, config: FolderConfig) -> NDArray[np.uint8]
     sources = _spread(list_sources(source), READ)
     for one in sources:
         with contextlib.closing(face_clips(one, config.clip_length, config.preprocessing)) as clips:
-            found += itertools.islice(clips, max(LEAST, READ // len(sources)))
+            own = itertools.islice(clips, max(LEAST, READ // len(sources)))
+            # One person after the other: of several side by side, every second clip would be one person's.
+            found += sorted(own, key=lambda clip: clip.track_id)
     if len(found) < 2:
         raise SourceError(
             f"expected footage with a face in at least 2 x {config.clip_length} consecutive frames; found {len(found)} "

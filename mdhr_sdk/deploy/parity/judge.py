@@ -7,47 +7,68 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
-import torch
-from numpy.lib.stride_tricks import sliding_window_view
 from numpy.typing import NDArray
 
-from ...model import MDHR, FrameFeatures
-from ...model.dynamics import difference
+from ...errors import ExportError
 from ...modelfolder.config import FolderConfig
 from ...runtime import Session
-from ...runtime.session import graph_specs
+from ...runtime.session import joined
 from .footage import as_input
+from .reference import Array, Arrays, Reference, windows
 from .report import ParityReport, report_on
 
 BATCHES = (1, 2, 3, 5)  # the export's example has batch 2; a batch baked into a graph gives wrong numbers at others
-Arrays = dict[str, NDArray[Any]]
 
 
 @dataclass(frozen=True, eq=False)
 class Judge:
-    """Compares sessions with the weights they were made from.
+    """Compares sessions with what the weights answer.
 
     Attributes:
-        model: the weights. Scores are compared with its own, in the released order.
-        view: its export view. Features are compared with the view's, whose maps are scaled.
+        reference: gives that answer.
         clips: uint8 crops (n, T, S, S, 3) to judge by; None for random pictures in motion.
     """
 
     config: FolderConfig
-    model: MDHR
-    view: MDHR
+    reference: Reference
     clips: NDArray[np.uint8] | None = None
     _kept: dict[tuple[str, int, bool], Any] = field(default_factory=dict, repr=False)
 
     def compare(self, session: Session, graph: str, batches: Sequence[int] = BATCHES) -> ParityReport:
-        """Run a session and the model in fp32 on the same clips, at every batch of `batches`.
+        """Run a session and the reference on the same clips, at every batch of `batches`.
 
         Raises:
             ExportError: an output has another shape than the model's.
+            BackendError: the reference cannot be run for this graph.
         """
         pairs = [self._pair(session, graph, batch) for batch in batches]
         thresholds = self.thresholds([wanted["scores"] for wanted, _ in pairs])
-        return report_on(session.precision, self.distinct(batches), thresholds, pairs)
+        against = self.reference.against
+        return report_on(session.precision, self.distinct(batches), thresholds, pairs, against)
+
+    def gate(
+        self,
+        session: Session,
+        graph: str,
+        made: dict[str, Any],
+        entry: str = "parity",
+        batches: Sequence[int] = BATCHES,
+    ) -> ParityReport:
+        """Compare a session, note the figures in `made[entry]`, and close it.
+
+        Raises:
+            ExportError: it does not answer like the weights.
+        """
+        try:
+            report = self.compare(session, graph, batches)
+        finally:
+            session.close()
+        made[entry] = report.to_dict()
+        if report.failure:
+            on_noise = "; that was on random pictures: judge it on faces with --calibrate FOOTAGE"
+            remedy = on_noise if self.clips is None else ""
+            raise ExportError(f"the {graph} graph in {report.precision} was not kept: {report.failure}{remedy}")
+        return report
 
     def distinct(self, batches: Sequence[int]) -> int:
         """How many different clips `probe` gives at these batches."""
@@ -62,7 +83,7 @@ class Judge:
         return np.median(np.concatenate(scores), axis=(0, 1))
 
     def _pair(self, session: Session, graph: str, batch: int) -> tuple[Arrays, Arrays]:
-        """What the weights answer, and what the session does."""
+        """What the reference answers, and what the session does."""
         clip, frames, wanted = self._once(batch, graph.endswith("_u8"))
         if graph.startswith("clip"):
             return wanted, session.run({"clip": clip})
@@ -70,54 +91,35 @@ class Judge:
         if graph == "head":
             return wanted, session.run(features)
         if graph in ("relations", "temporal"):
-            return self._parts(session, graph, batch, features, wanted)
+            return self._parts(session, graph, features, wanted)
         got = _in_turns(session, {"frames": clip})
-        static, *maps = (torch.from_numpy(got[name]).float() for name in features)
-        with torch.inference_mode():
-            scores = _named_scores(self.config, self.view.head(FrameFeatures(static, tuple(maps))))
-        return {**wanted, **features}, {**scores, **got}
+        return {**wanted, **features}, {**self.reference.head(got), **got}
 
-    def _parts(
-        self, session: Session, graph: str, batch: int, features: Arrays, wanted: Arrays
-    ) -> tuple[Arrays, Arrays]:
-        """The graphs of single frames, what they leave out the view does."""
-        shape = (batch, self.config.clip_length)
-        static, *maps = (torch.from_numpy(x) for x in features.values())
-        with torch.inference_mode():
-            inputs, tokens = {"static": static.flatten(0, 1).numpy()}, static
-            if (dynamics := self.view.head.dynamics) is not None:
-                motion = dynamics.fusion(dynamics.means([difference(m) for m in maps]))
-                inputs["motion"], tokens = motion.numpy(), static + dynamics.tokens(motion).unflatten(0, shape)
-            nodes, _ = self.view.head.nodes(tokens.flatten(0, 1))
+    def _parts(self, session: Session, graph: str, features: Arrays, wanted: Arrays) -> tuple[Arrays, Arrays]:
+        """The graphs of single frames, what they leave out the reference does."""
+        inputs = self.reference.inputs(features)
+        nodes = self.reference.nodes(inputs)
         if graph == "temporal":
-            windows = _windows(nodes.unflatten(0, shape).numpy(), self.config.model.temporal_reach)
-            return wanted, _in_turns(session, {"nodes": windows})
-        got = _in_turns(session, {name: value.reshape(*shape, *value.shape[1:]) for name, value in inputs.items()})
-        with torch.inference_mode():
-            scores = self.view.head.scores(torch.from_numpy(got["nodes"]).float()).numpy()
-        return {**wanted, "nodes": nodes.unflatten(0, shape).numpy()}, {**got, "scores": scores}
+            return wanted, _in_turns(session, {"nodes": windows(nodes, self.config.model.temporal_reach)})
+        got = _in_turns(session, inputs)
+        return {**wanted, "nodes": nodes}, {**got, "scores": self.reference.scores(got["nodes"])}
 
-    def _once(self, batch: int, bytes_in: bool) -> tuple[NDArray[Any], torch.Tensor, Arrays]:
-        """Clips for a session, the same for the model, and its scores; computed for the first graph that asks."""
+    def _once(self, batch: int, bytes_in: bool) -> tuple[NDArray[Any], Array, Arrays]:
+        """Clips for a session, the same for the reference, and its scores; computed for the first graph that asks."""
         key = ("scores", batch, bytes_in)
         if key not in self._kept:
             clip, frames = self.probe(batch, bytes_in)
-            with torch.inference_mode():
-                self._kept[key] = clip, frames, _named_scores(self.config, self.model(frames))
+            self._kept[key] = clip, frames, self.reference.clip(frames)
         return self._kept[key]
 
-    def _features_once(self, batch: int, bytes_in: bool, frames: torch.Tensor) -> Arrays:
-        """The view's features of the same clips, (B, T, ...) by name."""
+    def _features_once(self, batch: int, bytes_in: bool, frames: Array) -> Arrays:
+        """The reference's features of the same clips."""
         key = ("features", batch, bytes_in)
         if key not in self._kept:
-            names = [spec.name for spec in graph_specs(self.config, "head", self.config.clip_length)[0]]
-            with torch.inference_mode():
-                features = self.view.encode(frames)
-            arrays = (x.numpy() for x in (features.static, *features.maps))
-            self._kept[key] = dict(zip(names, arrays, strict=True))
+            self._kept[key] = self.reference.features(frames)
         return self._kept[key]
 
-    def probe(self, batch: int, bytes_in: bool) -> tuple[NDArray[Any], torch.Tensor]:
+    def probe(self, batch: int, bytes_in: bool) -> tuple[NDArray[Any], Array]:
         """Clips as a session takes them, and the same as the model does: (B, T, 3, S, S) float32."""
         if self.clips is None:
             clip = probe_clip(self.config, batch)
@@ -125,9 +127,7 @@ class Judge:
         else:
             crops = self.clips[_turn(batch, len(self.clips))]
             clip = as_input(crops, self.config)
-        if not bytes_in:
-            return clip, torch.from_numpy(clip)
-        return crops, torch.from_numpy(as_input(crops, self.config))
+        return (crops, as_input(crops, self.config)) if bytes_in else (clip, clip)
 
 
 def _turn(batch: int, clips: int) -> NDArray[np.int_]:
@@ -146,17 +146,6 @@ def probe_clip(config: FolderConfig, batch: int) -> NDArray[np.float32]:
     return still + strength * phase * move
 
 
-def _named_scores(config: FolderConfig, output: Any) -> Arrays:
-    names = [spec.name for spec in graph_specs(config, "clip", config.clip_length)[1]]
-    return dict(zip(names, (x.numpy() for x in (output.scores, *output.region_logits)), strict=True))
-
-
-def _windows(nodes: NDArray[np.float32], reach: int) -> NDArray[np.float32]:
-    """(B, T, N, W) -> (B, T, 2 * reach + 1, N, W): each frame with those around it, zero beyond the clip."""
-    padded = np.pad(nodes, ((0, 0), (reach, reach), (0, 0), (0, 0)))
-    return np.ascontiguousarray(np.moveaxis(sliding_window_view(padded, 2 * reach + 1, axis=1), -1, 2))
-
-
 def _in_turns(session: Session, inputs: Arrays) -> Arrays:
     """What a graph of single frames answers to (B, T, ...) inputs, asked for 1, 2, 3, 5, 1, ... frames at a time."""
     shape = next(iter(inputs.values())).shape[:2]
@@ -167,5 +156,4 @@ def _in_turns(session: Session, inputs: Arrays) -> Arrays:
         parts.append(session.run({name: value[start:stop] for name, value in flat.items()}))
         start = stop
         turn += 1
-    joined = {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
-    return {name: value.reshape(*shape, *value.shape[1:]) for name, value in joined.items()}
+    return {name: value.reshape(*shape, *value.shape[1:]) for name, value in joined(parts).items()}

@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ...errors import ExportError, number_of
+from ...modelfolder.folder import WEIGHTS
 
 CLEAR = 0.01  # a score closer than this to its threshold decides nothing
 Pair = tuple[dict[str, NDArray[Any]], dict[str, NDArray[Any]]]  # what the weights answer, what the artefact does
@@ -60,6 +61,7 @@ class ParityReport:
         feature: largest relative difference of region logits and features.
         not_finite: values of the artefact that are NaN or infinite.
         failure: which limit was broken; empty when none was.
+        against: what answered as it should: the weights, or graphs that were compared with them.
     """
 
     precision: str
@@ -74,6 +76,7 @@ class ParityReport:
     feature: float
     not_finite: int
     failure: str = ""
+    against: str = WEIGHTS
 
     def to_dict(self) -> dict[str, Any]:
         """For JSON, which knows neither NaN nor infinity: None stands for them."""
@@ -110,13 +113,16 @@ class Broken:
         return self.failure
 
 
-def report_on(precision: str, clips: int, thresholds: NDArray[Any], pairs: list[Pair]) -> ParityReport:
+def report_on(
+    precision: str, clips: int, thresholds: NDArray[Any], pairs: list[Pair], against: str = WEIGHTS
+) -> ParityReport:
     """Count what differs.
 
     Args:
         precision: whose `LIMITS` hold.
         clips: how many different clips the pairs are about.
         thresholds: one an AU.
+        against: see `ParityReport`.
 
     Raises:
         ExportError: an output has another shape than the reference.
@@ -155,16 +161,18 @@ def report_on(precision: str, clips: int, thresholds: NDArray[Any], pairs: list[
         regions=regions,
         feature=feature,
         not_finite=broken,
+        against=against,
     )
-    return replace(report, failure="; ".join(_failures(report, LIMITS[precision])))
+    return replace(report, failure="; ".join(failures(report, LIMITS[precision])))
 
 
-def _failures(report: ParityReport, limits: Limits) -> Iterator[str]:
+def failures(report: ParityReport, limits: Limits, share: float = 1.0) -> Iterator[str]:
+    """Which limits, or that share of them, a report exceeds."""
     found = Limits(
         report.max_score, report.mean_score, report.decision_flips / max(report.decisions, 1), report.feature
     )
-    for name, limit in vars(limits).items():
-        value = getattr(found, name)
+    for name, most in vars(limits).items():
+        value, limit = getattr(found, name), share * most
         if not value <= limit:
             yield f"{name} is {value:.2g}, more than {limit:g}"
     if report.not_finite:

@@ -1,4 +1,4 @@
-"""Holds every artefact of a folder against the folder's weights, on this machine."""
+"""Holds every artefact of a folder against the folder's weights, or what stands for them, on this machine."""
 
 from __future__ import annotations
 
@@ -8,28 +8,32 @@ from pathlib import Path
 from typing import Any
 
 from ...errors import BackendError, ExportError, MissingDependencyError, ModelFolderError, NotFiniteError
-from ...model import load_model
 from ...modelfolder.artefacts import GRAPHS, artefact, no_artefact, parity_entry, stream_entry
 from ...modelfolder.folder import ModelFolder
 from ...modelfolder.manifest import failed_on
 from ...runtime import BACKENDS, Session, SessionOptions
 from ...runtime.backends import Backend
+from ...runtime.backends.onnxruntime import overflowing
 from ...runtime.cuda.devices import cuda_device_count
 from ...runtime.stream.stream_graphs import BESIDE, StreamGraphs
-from ..export.view import export_view
 from .footage import calibration_clips, demo_clips
 from .judge import Judge
+from .reference import OnnxReference, Reference, open_reference
 from .report import Broken, ParityReport
 from .stream_parity import compare_streams
 
 BROKEN = (ExportError, ModelFolderError, NotFiniteError)
 UNFIT = (BackendError, ExportError, MissingDependencyError, ModelFolderError)
+REFERENCE = "it is what the others are compared with here, since the weights cannot be run"
 Outcome = ParityReport | Broken | str
 
 
 def verify(folder: str | Path, on: object = None, backends: Sequence[str] = ()) -> Iterator[tuple[str, Outcome]]:
     """Run every exported graph and compare it with the weights; then streams of every encoder whose other graphs are
-    there. The manifest keeps what comes out.
+    there. The manifest keeps what comes out, and what it was compared with.
+
+    Where PyTorch or the weights are missing, the fp32 ONNX graphs that were compared with them elsewhere are the
+    reference, in ONNX Runtime on the CPU.
 
     Each file is run by the backend that it was exported for, and by the others that take it, in every precision that
     they make of it: a bf16 that only the backend's arithmetic knows is judged like one that stands in a file. So are
@@ -48,6 +52,7 @@ def verify(folder: str | Path, on: object = None, backends: Sequence[str] = ()) 
 
     Raises:
         BackendError: an unknown backend.
+        MissingDependencyError: PyTorch is not installed, and there is no proven graph either.
         ModelFolderError: the folder or its weights cannot be used; or, after all was compared, something that came
             out could not be noted.
         SourceError: `on` cannot be read, or shows too few faces.
@@ -56,13 +61,12 @@ def verify(folder: str | Path, on: object = None, backends: Sequence[str] = ()) 
         raise BackendError(f"unknown backend '{unknown[0]}'; expected some of {', '.join(BACKENDS)}")
     target = ModelFolder.open(folder)
     target.check_own()
-    model = load_model(target)
-    view = export_view(model, target.config.clip_length)
-    judge = Judge(target.config, model, view, None if on is None else calibration_clips(on, target.config))
+    reference = open_reference(target)
+    judge = Judge(target.config, reference, None if on is None else calibration_clips(on, target.config))
     of_int8 = judge
     made = exported(target)
     if judge.clips is None and any(entry["options"]["precision"] == "int8" for entry in made.values()):
-        of_int8 = Judge(target.config, model, view, demo_clips(target.config))
+        of_int8 = Judge(target.config, reference, demo_clips(target.config))
     streamed: list[tuple[_Run, Judge]] = []
     notes = _Notes(target, None if on is None else str(on))
     for name, entry in made.items():
@@ -75,7 +79,7 @@ def verify(folder: str | Path, on: object = None, backends: Sequence[str] = ()) 
             outcome = _compare(target, run, one, notes)
             if run.own or backends or not isinstance(outcome, str):
                 yield run.label, outcome
-            if isinstance(outcome, ParityReport) and run.graph == "encoder":
+            if (isinstance(outcome, ParityReport) or outcome == REFERENCE) and run.graph == "encoder":
                 streamed.append((run, one))
     for run, one in streamed:
         yield from _compare_streams(target, run, one, notes)
@@ -133,12 +137,21 @@ class _Notes:
         """What the manifest says of an outcome, and of which footage that is."""
         return outcome.to_dict() | ({} if self.on is None else {"on": self.on})
 
+    @staticmethod
+    def entry(run: _Run, reference: Reference) -> str:
+        """Where a comparison is kept. One with graphs does not take the place of what proves those graphs."""
+        proof = run.own and isinstance(reference, OnnxReference) and run.name in reference.files.values()
+        return parity_entry(run.backend_name, run.precision) if proof else run.entry
+
     def keep(self, run: _Run, entry: str, fact: dict[str, Any]) -> None:
         """A pass on random pictures does not overwrite a failure on footage."""
-        if self.on is None and failed_on(self.folder.manifest.get(run.name, {}).get(entry)):
+        kept = self.folder.manifest.get(run.name, {})
+        if self.on is None and failed_on(kept.get(entry)):
             return
+        beside = parity_entry(run.backend_name, run.precision)  # where the same was noted without the weights
+        facts = {entry: fact, beside: fact} if entry == "parity" and beside in kept else {entry: fact}
         try:
-            self.folder.note(run.name, run.digest, **{entry: fact})
+            self.folder.note(run.name, run.digest, **facts)
         except ModelFolderError as error:
             self.failure = self.failure or str(error)
 
@@ -169,6 +182,10 @@ def _compare(folder: ModelFolder, run: _Run, judge: Judge, notes: _Notes) -> Out
     try:
         session = _open(folder, run)
         try:
+            if judge.reference.is_it(session, run.graph):
+                return REFERENCE
+            if reason := judge.reference.lacks(run.graph):
+                return reason
             outcome = judge.compare(session, run.graph)
         finally:
             session.close()
@@ -176,7 +193,7 @@ def _compare(folder: ModelFolder, run: _Run, judge: Judge, notes: _Notes) -> Out
         outcome = Broken(str(error))
     except (BackendError, MissingDependencyError) as error:
         return str(error)
-    notes.keep(run, run.entry, notes.fact(outcome))
+    notes.keep(run, notes.entry(run, judge.reference), notes.fact(outcome))
     return outcome
 
 
@@ -221,7 +238,8 @@ def _open(folder: ModelFolder, run: _Run) -> Session:
     for device in [device for device in here if device in run.backend.devices] or run.backend.devices[:1]:
         options = SessionOptions(device, precision=run.precision)
         try:
-            if reason := run.backend.unfit(options):  # what is judged here would say nothing of other machines
+            # what is judged here would say nothing of other machines
+            if reason := run.backend.unfit(options) or overflowing(folder, run.name, options):
                 raise BackendError(reason)
             return run.backend.open_graph(folder, run.graph, options)
         except BackendError as error:

@@ -19,6 +19,7 @@ from ...modelfolder.folder import ModelFolder
 from ...ops import DeviceArray
 from ...ops.views import CPU
 from ..cuda.devices import device_number, no_device
+from ..cuda.toolchains import ARM
 from ..session import Arrays, Part, Session, SessionOptions, check_kept, graph_specs
 from .backend import Backend
 
@@ -28,6 +29,8 @@ REMEDIES = {
     CUDA_EP: "pip uninstall onnxruntime, then pip install onnxruntime-gpu",
     TENSORRT_EP: "pip uninstall onnxruntime, then pip install onnxruntime-gpu and the tensorrt that it is made for",
 }
+if ARM:  # of which the registry has no onnxruntime-gpu
+    REMEDIES = dict.fromkeys(REMEDIES, "build an engine: python export/build_engine.py MODEL; pip has none for aarch64")
 TF32 = "NVIDIA_TF32_OVERRIDE"
 
 
@@ -39,6 +42,11 @@ class OnnxRuntimeBackend(Backend):
     """
 
     provider: str
+
+    def no_file(self, folder: ModelFolder, graph: str, options: SessionOptions) -> str | None:
+        return super().no_file(folder, graph, options) or overflowing(
+            folder, artefact(graph, options.precision, SUFFIX), options
+        )
 
     def unfit(self, options: SessionOptions) -> str | None:
         if importlib.util.find_spec("onnxruntime") is None:
@@ -65,6 +73,23 @@ ONNXRUNTIME = OnnxRuntimeBackend("onnxruntime", ("cuda", "cpu"), ROUNDINGS, SUFF
 ONNXRUNTIME_TENSORRT = OnnxRuntimeBackend(
     "onnxruntime-tensorrt", ("cuda",), ROUNDINGS, SUFFIX, auto=False, provider=TENSORRT_EP
 )
+
+
+def overflowing(folder: ModelFolder, name: str, options: SessionOptions) -> str | None:
+    """Why an int8 graph would answer wrongly on this CPU; None if it would not."""
+    bits = (folder.manifest.get(name, {}).get("options") or {}).get("weight_bits")
+    if options.device != "cpu" or bits != 8 or not products_overflow():
+        return None
+    return f"products of the 8-bit weights of {name} overflow on this CPU (AVX2 without VNNI): export it again here"
+
+
+def products_overflow(cpuinfo: Path = Path("/proc/cpuinfo")) -> bool:
+    """Whether products of bytes overflow on this CPU (AVX2 without VNNI), where weights of 7 bits do not."""
+    try:
+        words = set(cpuinfo.read_text(encoding="utf-8", errors="replace").split())
+    except OSError:
+        return False
+    return "avx2" in words and not words & {"avx_vnni", "avx512_vnni"}
 
 
 class OnnxRuntimeSession(Session):

@@ -15,13 +15,18 @@ from ...modelfolder.artefacts import artefact
 from ...modelfolder.folder import ModelFolder
 from ..session import Arrays, Session, SessionOptions, graph_specs
 from .backend import Backend
-from .onnxruntime import SUFFIX
+from .onnxruntime import SUFFIX, overflowing
 
 HINTS = {"fp32": "f32", "bf16": "bf16", "int8": "f32"}  # of what a graph leaves open: int8 stands in the graph itself
 
 
 class OpenVINOBackend(Backend):
     """OpenVINO on the CPU."""
+
+    def no_file(self, folder: ModelFolder, graph: str, options: SessionOptions) -> str | None:
+        return super().no_file(folder, graph, options) or overflowing(
+            folder, artefact(graph, options.precision, SUFFIX), options
+        )
 
     def unfit(self, options: SessionOptions) -> str | None:
         if importlib.util.find_spec("openvino") is None:

@@ -14,6 +14,7 @@ from typing import Any
 from ...errors import MissingDependencyError, install_hint
 from .devices import cuda_device
 
+ARM = platform.machine() in ("aarch64", "arm64")
 log = logging.getLogger("mdhr_sdk.tensorrt")
 log.addHandler(logging.NullHandler())  # TensorRT's own messages; who wants them sets up logging
 
@@ -81,8 +82,8 @@ TOOLCHAINS = {
             modules=("tensorrt",),
             suffix="engine",
             remedy=(
-                "on JetPack: sudo apt install python3-libnvinfer, and a virtual environment with "
-                "--system-site-packages; on a desktop: pip install tensorrt; for RTX GPUs without it: --toolchain rtx"
+                "on JetPack: sudo apt install python3-libnvinfer, and a virtual environment with --system-site-packages"
+                + ("" if ARM else "; on a desktop: pip install tensorrt; for RTX GPUs without it: --toolchain rtx")
             ),
             portable=False,
             captures_itself=False,
@@ -93,12 +94,15 @@ TOOLCHAINS = {
             title="TensorRT-RTX",
             modules=("tensorrt_rtx", "tensorrt_rtx_bindings"),
             suffix="rtx.engine",
-            remedy=install_hint("rtx"),
+            remedy="it has no package for this processor; take --toolchain tensorrt" if ARM else install_hint("rtx"),
             portable=True,
             captures_itself=True,
         ),
     )
 }
+
+
+BOUND = {"multiprocessors": "number of multiprocessors", "memory_gib": "memory in GiB"}
 
 
 @dataclass(frozen=True)
@@ -111,6 +115,7 @@ class EngineTarget:
         device: name of the CUDA device; empty for a portable engine.
         compute_capabilities: such as ('8.7',).
         system: operating system and processor, such as 'Linux aarch64'.
+        multiprocessors, memory_gib: of the device, which tell modules of one name apart; 0 for a portable engine.
     """
 
     toolchain: str
@@ -118,23 +123,27 @@ class EngineTarget:
     device: str
     compute_capabilities: tuple[str, ...]
     system: str
+    multiprocessors: int = 0
+    memory_gib: int = 0
 
     @classmethod
     def here(cls, chain: Toolchain, index: int = 0) -> EngineTarget:
         """This machine with one of its CUDA devices; device and capabilities are empty without one."""
         device = cuda_device(index)
-        capabilities = (device.compute_capability,) if device else ()
-        name = device.name if device else ""
-        version = str(chain.load().__version__)
-        return cls(chain.name, version, name, capabilities, f"{platform.system()} {platform.machine()}")
+        version, system = str(chain.load().__version__), f"{platform.system()} {platform.machine()}"
+        if device is None:
+            return cls(chain.name, version, "", (), system)
+        capabilities, processors = (device.compute_capability,), device.multiprocessors
+        return cls(chain.name, version, device.name, capabilities, system, processors, device.memory_gib)
 
 
 def foreign(made: Mapping[str, Any], chain: Toolchain, index: int) -> str | None:
     """Why an engine cannot run on this machine, by the `EngineTarget` it was made for; None if it may."""
     here = asdict(EngineTarget.here(chain, index))
-    for field in ("toolchain", "version") if chain.portable else ("toolchain", "version", "device", "system"):
+    bound = ("device", "multiprocessors", "memory_gib", "system")
+    for field in ("toolchain", "version", *(() if chain.portable else bound)):
         if made.get(field) != here[field]:
-            return f"it was built for the {field} '{made.get(field)}', and this is '{here[field]}'"
+            return f"it was built for the {BOUND.get(field, field)} '{made.get(field)}', and this is '{here[field]}'"
     wanted, own = made.get("compute_capabilities") or (), here["compute_capabilities"]
     if not own or own[0] not in wanted:
         has = own[0] if own else "none"

@@ -76,11 +76,9 @@ class DeviceDynamics:
         self._like = empty_state(config, parameters, k, dtype)
         self._memory: DeviceMemory = open_memory(index)
         self._free: list[DynamicsState] = []
-        frame = (ROOM, *self._like.previous.shape[2:])
+        frame = (ROOM, *self._like.previous.shape[1:])
         with self._memory.active():
-            self._parameters = DynamicsParameters(
-                **{name: self._sent(array) for name, array in vars(parameters).items()}
-            )
+            self._parameters = DynamicsParameters(*map(self._sent, parameters.arrays().values()))
             self._motion = self._memory.host(frame, np.float32)
             self._fused = self._memory.device(self._motion.nbytes)
             self._staging: list[tuple[NDArray[Any], int]] = []
@@ -89,11 +87,11 @@ class DeviceDynamics:
         """Memory for a ring, for as long as that lives."""
         if self._free:
             state = self._free.pop()
-            state.counts[:] = 0
+            state.count = 0
         else:
             with self._memory.active():
-                likes = (self._like.previous, self._like.ring, self._like.products)
-                state = DynamicsState(np.zeros(1, np.int64), *(self._array(a.shape, a.dtype.name) for a in likes))
+                previous, slots, products = (self._array(view.shape, view.dtype) for view in self._like.views)
+                state = DynamicsState(previous, slots, products)
         weakref.finalize(ring, self._free.append, state).atexit = False
         return state
 

@@ -22,7 +22,8 @@ from numpy.typing import NDArray
 
 from ...modelfolder.config import FolderConfig
 from ...ops import DeviceArray, DynamicsParameters, DynamicsState, fuse_dynamics, fuse_dynamics_step
-from ...ops.views import FLOATS, itemsize, numpy_dtype
+from ...ops.extension import FLOATS
+from ...ops.views import itemsize, numpy_dtype
 
 RING_DTYPES = FLOATS
 Array = NDArray[np.float32]
@@ -87,7 +88,7 @@ def empty_state(config: FolderConfig, parameters: DynamicsParameters, k: int, dt
     """A ring's memory on the host; what nobody writes to takes none."""
     side = config.model.input_size_px // 32
     scales, squeezed, channels = parameters.squeeze.shape
-    return DynamicsState.empty(1, scales, channels, (side, side), k, squeezed, dtype=dtype)
+    return DynamicsState.empty(scales, channels, (side, side), k, squeezed, dtype)
 
 
 @dataclass(frozen=True)

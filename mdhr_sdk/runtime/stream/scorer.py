@@ -21,7 +21,7 @@ from .device_rings import place_rings
 from .rings import RING_DTYPES, Map, Ring, RingSettings, Rows, Window
 from .stream_graphs import StreamGraphs
 
-MAX_BATCH = 16  # frames a call: bounds memory when many faces come together
+MAX_BATCH = 16  # frames per call: bounds memory when many faces come together
 Array = NDArray[np.float32]
 
 
@@ -140,7 +140,7 @@ class StreamScorer:
         return self.push_features(list(frames), _in_batches(self.graphs.encoder, {"frames": stacked}))
 
     def push_features(self, keys: Sequence[Hashable], features: Mapping[str, Array]) -> list[StreamScore]:
-        """As `push`, for frames that were encoded elsewhere: `features` as the encoder graph gives them, a row a key.
+        """As `push`, for frames encoded elsewhere: `features` as the encoder graph gives them, one row per key.
 
         Raises:
             InputError: a key comes twice, or the features are not the encoder's.

@@ -20,7 +20,7 @@ class StreamGraphs:
     """The graphs that streams run, and the weights of what lies between the first two.
 
     Attributes:
-        encoder: runs once a frame; where and how precisely is where streams run.
+        encoder: runs once per frame; where and how precisely is where streams run.
         relations, temporal: the small ones after it, on the same device.
         parameters: of the motion path, for `mdhr_sdk.ops`; None without MFD.
         choice: which backend was chosen and why not those before it.

@@ -1,4 +1,4 @@
-"""Brow movements, moved down: the face model makes them where raised brows are, and brows are painted lower."""
+"""Moves brow movements down: the face model has them where raised brows are, but brows are painted lower."""
 
 from __future__ import annotations
 

@@ -38,7 +38,7 @@ class View:
 
 
 class Renderer:
-    """Draws faces of one kit in pictures of `size` x `size`. It keeps its buffers: not for two threads at once."""
+    """Draws faces of one kit in pictures of `size` x `size`. It keeps buffers, so use it in one thread at a time."""
 
     def __init__(self, kit: FaceKit, size: int = 256) -> None:
         self.kit, self.size, self.side = kit, size, int(size * SUPERSAMPLING)

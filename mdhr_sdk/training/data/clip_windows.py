@@ -1,4 +1,4 @@
-"""Clips of T frames from a list: one random window a video and epoch to train on, every frame once to test on."""
+"""Clips of T frames from a list: to train on, one random window per video and epoch; to test on, every frame once."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ class ClipDataset(Dataset[Item]):
     with fewer than T frames repeats its last frame, with labels -1 and row -1, so that the repetition counts nowhere.
     With `augmentation.hold` some training clips are one frame of their window throughout, and count as often.
 
-    What an item holds depends on (seed, epoch, index) alone, not on workers or order:
+    An item depends on (seed, epoch, index) alone, not on workers or order. It holds:
 
     - 'clip': (T, 3, S, S) float32, RGB, (x / 255 - mean) / std; with `as_bytes` (T, S, S, 3) uint8 BGR, which is a
       quarter of the memory and becomes the same by `normalised` on the device
@@ -154,7 +154,7 @@ def _test_windows(frames: FrameList, length: int) -> list[NDArray[np.int64]]:
 
 
 def _training_windows(frames: FrameList, length: int) -> list[NDArray[np.int64]]:
-    """All windows of each video, one video an item."""
+    """All windows of each video, one video per item."""
     videos: dict[int, list[NDArray[np.int64]]] = {}
     for run in frames.runs():
         count = run.stop - run.start

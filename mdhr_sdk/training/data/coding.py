@@ -1,4 +1,4 @@
-"""Label files of distributions: a table a video, or a file an AU."""
+"""Label files of distributions: one table per video, or one file per AU."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def read_table(label_set: LabelSet, layout: RawLayout, files: Mapping[int, Path]
 
 
 def read_columns(label_set: LabelSet, layout: RawLayout, files: Mapping[int, Path]) -> Coded:
-    """Frame numbers (n,) and values (n, N) of one file an AU, which must all have the same frames."""
+    """Frame numbers (n,) and values (n, N) of one file per AU, which must all have the same frames."""
     missing = [au for au in label_set.aus if au not in files]
     if missing:
         some = next(iter(files.values()))

@@ -1,4 +1,4 @@
-"""How crops are made, noted beside them so that no folder mixes two kinds."""
+"""How crops are made; noted beside them, so that no folder mixes two kinds."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ class PrepareOptions:
 
 
 def settings_of(dataset: DatasetSpec, options: PrepareOptions, make_mesher: MakeMesher | None) -> dict[str, Any]:
-    """What all crops of a folder must share."""
+    """The settings that all crops of a folder must share."""
     if options.face_model is not None and not options.face_model.is_file():
         raise DataError(f"face model '{options.face_model}' does not exist; give a MediaPipe face_landmarker.task")
     return {
@@ -59,7 +59,7 @@ def check_settings(out: Path, settings: dict[str, Any]) -> None:
 
 
 def noted_otherwise(path: Path, settings: dict[str, Any], but: tuple[str, ...] = ()) -> dict[str, Any]:
-    """The settings, by name, that a note in a folder has other values of, which are given; if there is none, note them.
+    """The noted values of settings that differ from `settings`, by name; without a note in the folder, write one.
 
     Args:
         but: settings that may differ.

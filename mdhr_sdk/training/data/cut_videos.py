@@ -123,7 +123,7 @@ def cut_all(
 
 
 class _Cutter:
-    """Cuts videos one after another; one a process."""
+    """Cuts videos one after another; one per process."""
 
     def __init__(self, make_mesher: MakeMesher, frames: Any) -> None:
         self._mesher, self._frames = make_mesher(), frames

@@ -1,12 +1,12 @@
 """One table of the data sets: their AUs, how their files are named, and who is tested in which fold.
 
-A data set of one's own is a YAML or JSON file. For a folder with `videos/anna_smile.mp4`, ... and, for each video, a
+A data set of your own is a YAML or JSON file. For a folder with `videos/anna_smile.mp4`, ... and, for each video, a
 table `labels/anna_smile.csv` whose first column is the frame number (0 for the first frame) and whose other columns
 are AUs, as in `frame,AU01,AU02,AU12` or `frame,1,2,12`, with 0, 1 or 9 (unknown) in every row:
 
     name: mylab
     aus: [1, 2, 4, 6, 12, 25]          # rising
-    folds: [[anna, ben], [chris]]      # test subjects of each fold; whoever stands in none is always trained on
+    folds: [[anna, ben], [chris]]      # test subjects of each fold; all others are always trained on
     raw:
       labels: "labels/{subject}_{task}.csv"
       pictures: ["videos/{subject}_{task}.mp4"]
@@ -68,10 +68,10 @@ class OwnDataset:
     Attributes:
         name: of the label set, and of the list files unless `prefix` is given.
         aus: FACS numbers, rising; or the name of a label set of `mdhr_sdk.aus`, whose groups are then meant.
-        folds: test subjects of each fold; a number as a name stands in quotes.
-        raw: where labels and pictures lie, see `RawLayout`.
+        folds: test subjects of each fold; quote names that are numbers.
+        raw: where labels and pictures are, see `RawLayout`.
         groups: AUs whose combinations a region head predicts, each with a region 'up', 'mid' or 'low'; without them
-            one group a region (AUs 1, 2, 4, 5, 7, 43, 45 up, 6 and 9 mid, all others low).
+            one group per region (AUs 1, 2, 4, 5, 7, 43, 45 up, 6 and 9 mid, all others low).
         crop, prefix, paths: see `DatasetSpec`.
     """
 

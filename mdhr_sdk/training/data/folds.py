@@ -1,4 +1,4 @@
-"""From list files to what a run trains and is validated on."""
+"""From list files to the data that a run trains and is validated on."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ def fold_data(settings: Settings, fold: int, inner: bool = False) -> FoldData:
     others trained on.
 
     Raises:
-        ConfigError, DataError: the data set, a list, or an image is not as it should be.
+        ConfigError, DataError: the data set, a list or an image is wrong.
     """
     spec = dataset(settings.data.dataset)
     lists = read_fold(Path(settings.data.lists), spec, fold)

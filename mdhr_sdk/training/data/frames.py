@@ -65,7 +65,7 @@ class FrameList:
         paths: of the crops below the image folder.
         labels: (n, N) int8, 1 present, 0 absent, -1 unknown.
         regions: (n, G) int64, class of each region group, -1 where one of its AUs is unknown.
-        subjects: one a row.
+        subjects: one per row.
         videos: (n,) int64, number of the row's video: a subject's task, or the subject where it has one video.
         numbers: (n,) int64, the frame's number in its video.
     """

@@ -1,8 +1,8 @@
 """A folder of list files, as the field keeps BP4D and DISFA: paths, labels, region classes and weights of each fold.
 
-A fold has the files `PREFIX_train_label_fold1.txt`, ..., plain or as `.gz`: one row a frame; `weight` is one row of the
-training half. Region classes (`sub_label`) and weights follow from the labels; where the files are there they must
-agree with them, and where they are not nothing is missing.
+A fold has the files `PREFIX_train_label_fold1.txt`, ..., plain or as `.gz`: one row per frame; `weight` is one row for
+the training half. Region classes (`sub_label`) and weights follow from the labels: their files may be missing, and must
+agree with the labels if they are there.
 """
 
 from __future__ import annotations
@@ -51,7 +51,7 @@ def read_fold(folder: Path, dataset: DatasetSpec, fold: int) -> Fold:
 def read_test(folder: Path, dataset: DatasetSpec, fold: int) -> FrameList:
     """Read the test half of a fold; there may be no training half.
 
-    If there is one, it is read too, to check that no subject stands in both.
+    If there is one, it is read too, to check that no subject is in both.
 
     Raises:
         ConfigError, DataError: as `read_fold`.
@@ -63,7 +63,7 @@ def read_test(folder: Path, dataset: DatasetSpec, fold: int) -> FrameList:
 
 
 def check_pictures(frames: FrameList, root: Path) -> None:
-    """Make sure that every listed crop is there."""
+    """Check that every listed crop exists."""
     missing = [line for line, path in enumerate(frames.paths, 1) if not (root / path).is_file()]
     if missing:
         raise DataError(

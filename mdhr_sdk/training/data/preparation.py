@@ -68,7 +68,7 @@ def prepare(
     progress: Callable[[int, int], None] = lambda done, total: None,
     make_mesher: MakeMesher | None = None,
 ) -> Prepared:
-    """Cut the crops that are missing and write the lists; run again after an interruption, it goes on.
+    """Cut the missing crops and write the lists; after an interruption, run it again to go on.
 
     With several workers the calling script needs the guard `if __name__ == "__main__":`.
 
@@ -98,7 +98,7 @@ def prepare(
 
 
 def _videos(dataset: DatasetSpec, raw: Path, partial: bool) -> list[RawVideo]:
-    """Those that have labels and pictures: all of the data set, or with `partial` any."""
+    """The videos that have labels and pictures; without `partial`, all of the data set must."""
     videos = find_videos(dataset, raw)
     if not partial:
         _check_complete(dataset, videos)

@@ -1,4 +1,4 @@
-"""A distribution as it comes: which videos it has, where their pictures lie, and what was coded in which frame."""
+"""A data set as distributed: its videos, where their pictures are, and what was coded in which frame."""
 
 from __future__ import annotations
 
@@ -135,7 +135,7 @@ def _video(dataset: DatasetSpec, raw: Path, names: tuple[str, str], files: dict[
 
 
 def _find_pictures(layout: RawLayout, raw: Path, subject: str, task: str) -> Path | None:
-    """The first that exists of the layout's places."""
+    """The first of the layout's places that exists."""
     for pattern in layout.pictures:
         place = raw / pattern.format(subject=subject, task=task)
         if place.suffix != ".*" and (place.is_file() or _has_images(place)):

@@ -18,7 +18,7 @@ FIELDS = {"subject": r"[^/.][^/]*?", "task": r"[^/.][^/]*?", "frame": "[0-9]+", 
 
 
 class FrameName(NamedTuple):
-    """What the path of a crop says: `task` is '' where a subject has one video."""
+    """What the path of a crop tells: `task` is '' where a subject has one video."""
 
     subject: str
     task: str
@@ -30,9 +30,9 @@ class RawLayout:
     """How a distribution keeps labels and pictures, as paths below its folder with '{subject}' and '{task}' in them.
 
     Attributes:
-        labels: a table a video: header row, then frame number and one value an AU; a column's name is the AU's number,
-            also as 'AU01'; other columns are passed over. With '{au}' in the path one file an AU, no header, and lines
-            `frame,value`.
+        labels: one table per video: header row, then frame number and one value per AU; a column's name is the AU's
+            number, also as 'AU01'; other columns are ignored. With '{au}' in the path one file per AU, no header, and
+            lines `frame,value`.
         pictures: the first that exists: a folder of images, whose names end in the number that the label files give to
             the frame; or a video, where '.*' stands for any suffix.
         first_frame: number that the label files give to the first frame of a video file.

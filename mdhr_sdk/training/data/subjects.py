@@ -1,4 +1,4 @@
-"""A note in a model's folder of its training subjects, so that it is not judged on them by mistake."""
+"""Notes a model's training subjects in its folder, so that it is not judged on them by mistake."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ Note = dict[str, Any]
 
 
 def noted(folder: ModelFolder) -> Note:
-    """What `note_subjects` wrote into a folder; empty if nothing is known of it.
+    """What `note_subjects` wrote into a folder; empty if nothing.
 
     Raises:
         ModelFolderError: it is not what the manifest says.
@@ -23,13 +23,13 @@ def noted(folder: ModelFolder) -> Note:
 
 
 def note_subjects(folder: ModelFolder, dataset: str, fold: int, subjects: Iterable[str], start: Note) -> None:
-    """Note the training subjects, held out or not, in a model folder, and what was noted of the model it began with."""
+    """Note the training subjects, held out or not, in a model folder, and those of the model it started from."""
     own = {"dataset": dataset, "fold": fold, "subjects": sorted(set(subjects))}
     _write(folder, [own, *_each(start)], "mdhr train")
 
 
 def note_together(folder: ModelFolder, *sources: ModelFolder) -> None:
-    """Note the training subjects of all `sources` in a model folder that was made of them."""
+    """Note the training subjects of all `sources` in a model folder that was made from them."""
     found = [note for source in sources for note in _each(noted(source))]
     _write(folder, [note for index, note in enumerate(found) if note not in found[:index]], "mdhr average")
 
@@ -38,7 +38,7 @@ def check_subjects(folder: ModelFolder, dataset: str, fold: int, tested: Iterabl
     """Refuse to judge a model on subjects that it was trained on.
 
     Raises:
-        ConfigError: somebody was.
+        ConfigError: it was trained on one of them.
         ModelFolderError: the folder's note is not what its manifest says.
     """
     note = noted(folder)
@@ -52,7 +52,7 @@ def check_subjects(folder: ModelFolder, dataset: str, fold: int, tested: Iterabl
 
 
 def check_start(start: Note, dataset: str, fold: int, judged: Iterable[str]) -> None:
-    """Refuse a start from a model that has seen subjects that the run is judged on, or chooses by."""
+    """Refuse to start from a model that has seen subjects on which the run is judged, or by which it chooses."""
     if both := _both(start, dataset, judged):
         raise ConfigError(
             f"the model of start.folder was trained on {_some(both)} that fold {fold} is validated on: its figures "
@@ -62,7 +62,7 @@ def check_start(start: Note, dataset: str, fold: int, judged: Iterable[str]) -> 
 
 
 def _each(note: Note) -> list[Note]:
-    """What is noted of the model itself, then of those before it."""
+    """The notes of the model itself, then of those before it."""
     notes = [note, *note.get("earlier", [])] if note else []
     return [{key: value for key, value in one.items() if key != "earlier"} for one in notes]
 

@@ -22,7 +22,7 @@ class Comparison:
     Attributes:
         f1: mean over folds of mean F1, of each.
         difference: of the two, with the 95 % interval over subjects drawn anew.
-        subjects: paired t-test on F1 a subject, whose units are independent; over the AUs that occur in that subject,
+        subjects: paired t-test on F1 per subject, whose units are independent; over the AUs that occur in that subject,
             so blind to false alarms in others; NaN with fewer than two subjects.
         frames: paired t-test on errors |score - label| of single frames, as in the paper's supplement table 6;
             frames of a video are alike, so its p is too small.

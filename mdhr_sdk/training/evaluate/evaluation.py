@@ -1,6 +1,6 @@
-"""A run judged by its predictions, under four protocols side by side that are never mixed.
+"""Judges a run by its predictions, under four protocols that are never mixed.
 
-Everything is computed from the predictions on disk, so that anybody can repeat it.
+Everything is computed from the predictions on disk, so that it can be repeated.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ GIVEN = Protocol("as the model folder says")
 
 @dataclass(frozen=True)
 class Choice:
-    """What held-out subjects chose: the epoch by F1 at 0.5, and at that epoch each AU's threshold by its F1."""
+    """The choice by held-out subjects: the epoch with the best F1 at 0.5, and there the best threshold of each AU."""
 
     epoch: int
     thresholds: tuple[float, ...]
@@ -54,10 +54,10 @@ class FoldResult:
 
     Attributes:
         epoch: after which the model was judged; None for a model folder.
-        thresholds: one an AU.
-        subjects: counts (S, N), a row a subject.
-        areas: area under the ROC curve, one an AU.
-        events: event counts, one an AU.
+        thresholds: one per AU.
+        subjects: counts (S, N), one row per subject.
+        areas: area under the ROC curve, one per AU.
+        events: event counts, one per AU.
     """
 
     fold: int
@@ -105,7 +105,7 @@ class Result:
 
     @property
     def areas(self) -> Floats:
-        """Area under the ROC curve, one an AU; NaN where no fold has one."""
+        """Area under the ROC curve, one per AU; NaN where no fold has one."""
         return _by_au([fold.areas for fold in self.folds])
 
     @property

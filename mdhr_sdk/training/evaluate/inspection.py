@@ -1,4 +1,4 @@
-"""What happens inside a model: the weight of each scale over the face, and the attention between AUs."""
+"""What happens inside a model: the weight of each scale over the face, and attention between AUs."""
 
 from __future__ import annotations
 

@@ -16,7 +16,7 @@ from ...errors import InputError
 
 Integers = NDArray[np.int64]
 Floats = NDArray[np.float64]
-OVERLAP = 0.5  # of an event with its counterpart, intersection over union in frames
+OVERLAP = 0.5  # least intersection over union, in frames, of an event and its counterpart
 
 
 @dataclass(frozen=True)
@@ -34,15 +34,15 @@ class Counts:
 
     @property
     def f1(self) -> Floats:
-        """2 TP / (2 TP + FP + FN), one an AU; NaN where an AU never occurs, whatever is predicted.
+        """2 TP / (2 TP + FP + FN), one per AU; NaN where an AU never occurs, whatever is predicted.
 
-        So the labels alone decide which AUs enter a mean, the same for all models on the same frames.
+        So labels alone decide which AUs enter a mean, and they are the same for all models on the same frames.
         """
         return np.where(self.tp + self.fn > 0, _ratio(2 * self.tp, 2 * self.tp + self.fp + self.fn), np.nan)
 
     @property
     def accuracy(self) -> Floats:
-        """Share of known frames that are right, one an AU; NaN where none is known."""
+        """Share of known frames that are right, one per AU; NaN where none is known."""
         return _ratio(self.tp + self.tn, self.tp + self.fp + self.fn + self.tn)
 
     @property
@@ -70,7 +70,7 @@ def count(predicted: NDArray[np.bool_], labels: NDArray[Any]) -> Counts:
 
 
 def area_under_curve(scores: NDArray[np.floating], labels: NDArray[Any]) -> Floats:
-    """Area under the ROC curve, one an AU: how often an occurring frame scores above another, ties counting half.
+    """Area under the ROC curve, one per AU: how often an occurring frame scores above another, ties counting half.
 
     NaN where an AU always or never occurs. Scores and labels are (n, N); labels of -1 are left out.
 
@@ -135,7 +135,7 @@ class EventCounts:
 
     @property
     def f1(self) -> Floats:
-        """Harmonic mean of the shares found, one an AU; NaN where the labels have no event, whatever is predicted."""
+        """Harmonic mean of the shares found, one per AU; NaN where the labels have no event, whatever is predicted."""
         both = 2 * self.predicted_found * self.true_found
         whole = self.predicted_found * self.true + self.true_found * self.predicted
         with np.errstate(invalid="ignore", divide="ignore"):

@@ -1,4 +1,4 @@
-"""Figures of the paper from one's own model and data: labels, adaptive weights, and the graph on the face."""
+"""The paper's figures from your own model and data: labels, adaptive weights, and the graph on the face."""
 
 from __future__ import annotations
 
@@ -70,14 +70,14 @@ def draw_distribution(labels: NDArray[np.int8], label_set: LabelSet) -> Figure:
 def draw_weights(
     crops: Crops, inspection: Inspection, frames: Sequence[int], scales: Sequence[int], trained: bool, note: str = ""
 ) -> Figure:
-    """Adaptive weights of every scale over the face (figure 3), a row a frame.
+    """Adaptive weights of every scale over the face (figure 3), one row per frame.
 
     Args:
         crops: (T, S, S, 3) uint8 BGR.
         frames: which of the T.
         scales: numbers of the L scales.
-        trained: an untrained model is said to be one.
-        note: what else to say of the weights.
+        trained: if not, the figure says so.
+        note: what else to say about the weights.
     """
     if inspection.weights is None:
         raise InputError(
@@ -118,7 +118,7 @@ def draw_graph(
 ) -> Figure:
     """AUs on the face, filled where they are predicted, with the edges of the graph and their weights (figure 4).
 
-    Args: as `draw_weights`; `thresholds` one an AU.
+    Args: as `draw_weights`; `thresholds` one per AU.
     """
     if inspection.attention is None:
         raise InputError("the model has no graph; take one with graph=True")

@@ -23,7 +23,7 @@ class Frames:
     Attributes:
         codes: 'AU01', ... of the columns.
         labels: int8 (n, N) in {0, 1, -1}.
-        subjects, paths: one a frame.
+        subjects, paths: one per frame.
         starts: int64, the rows at which a run of consecutive frames begins; the first is 0.
     """
 
@@ -66,7 +66,7 @@ class Predictions:
         """Read what `save` wrote."""
         if not path.is_file():
             raise InputError(
-                f"there is no file '{path}'; mdhr evaluate MODEL RECIPE.yaml --out FOLDER writes one a fold"
+                f"there is no file '{path}'; mdhr evaluate MODEL RECIPE.yaml --out FOLDER writes one per fold"
             )
         try:
             if not zipfile.is_zipfile(path):
@@ -79,7 +79,7 @@ class Predictions:
             raise InputError(f"'{path}' holds no predictions of mdhr train or evaluate: {error}") from None
 
     def to_csv(self, path: Path) -> None:
-        """Write a row a frame: path, subject, then label and score of every AU; unknown labels stay empty."""
+        """Write one row per frame: path, subject, then label and score of every AU; unknown labels stay empty."""
         codes = self.frames.codes
         text = io.StringIO()
         rows = csv.writer(text, lineterminator="\n")

@@ -1,4 +1,4 @@
-"""How sure a figure is, and whether two models differ."""
+"""How certain a figure is, and whether two models differ."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ class TestResult:
 
 
 def by_subject(predicted: NDArray[np.bool_], labels: NDArray[Any], subjects: Sequence[str]) -> Counts:
-    """Counts of shape (S, N), a row a subject in order of first appearance."""
+    """Counts of shape (S, N), one row per subject in order of first appearance."""
     names = np.asarray(subjects)
     each = [count(predicted[names == name], labels[names == name]) for name in dict.fromkeys(subjects)]
     return Counts(*(np.stack([getattr(one, f.name) for one in each]) for f in fields(Counts)))
@@ -49,11 +49,11 @@ def bootstrap(*models: Sequence[Counts], repeats: int = 2000) -> Interval:
     """95 % percentile interval of a model's mean over folds of mean F1, or of the first's minus the second's.
 
     Subjects are drawn with replacement inside each fold, for two models the same ones. Frames of a subject are alike:
-    drawing frames instead would promise far too narrow an interval. The models stay as they are, so the spread
-    between trainings is not in it.
+    drawing frames instead would give an interval that is far too narrow. The models stay fixed, so the spread between
+    trainings is not included.
 
     Args:
-        models: one or two; for every fold counts of shape (S, N), a row a subject, in the same order for both.
+        models: one or two; for every fold counts of shape (S, N), one row per subject, in the same order for both.
     """
     if len({tuple(fold.tp.shape for fold in folds) for folds in models}) != 1:
         raise InputError("the bootstrap of a difference needs the same folds and subjects of both models")
@@ -87,8 +87,8 @@ def _macro(fold: Counts, times: NDArray[np.int64]) -> Floats:
 def paired_t_test(first: NDArray[np.floating], second: NDArray[np.floating]) -> TestResult:
     """Two-sided paired t-test of values measured on the same units, in the same order.
 
-    On F1 a subject the units are independent. The paper tests predictions of frames, which within a video are not:
-    its p-values come out too small, and so do these when frames are given.
+    With one F1 per subject the values are independent. The paper tests predictions of frames, which within a video are
+    not: its p-values are too small, and so are these if frames are given.
     """
     from scipy.stats import ttest_rel
 

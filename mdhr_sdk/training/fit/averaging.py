@@ -1,4 +1,4 @@
-"""The mean of two models' weights: where one was trained on from the other, often better than each."""
+"""The mean of two models' weights; often better than both if one was trained from the other."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ SAME = ("model", "clip_length", "preprocessing", "thresholds")
 
 
 def average(first: ModelFolder, second: ModelFolder, out: Path, share: float = 0.5, half: bool = False) -> ModelFolder:
-    """Write a model whose weights lie between two others'.
+    """Write a model with the weighted mean of two models' weights.
 
-    Reliability tiers are not carried over, since they were measured of other weights; training subjects are, of both.
+    Reliability tiers are dropped, since they were measured with other weights; training subjects of both are kept.
 
     Args:
         share: of the second in the mean, 0 to 1.

@@ -1,6 +1,6 @@
 """A training run on disk: checkpoints to go on from, and for every validated epoch its weights and its predictions.
 
-FOLDER/last.ckpt                 everything needed to go on
+FOLDER/last.ckpt                 everything needed to resume
 FOLDER/epoch_0025.npz            predictions on the validation frames after 25 epochs
 FOLDER/epoch_0025.safetensors    the weights that made them
 FOLDER/logs/                     CSV and TensorBoard
@@ -109,7 +109,7 @@ def fit(settings: Settings, data: FoldData, folder: Path) -> None:
 
 
 def starting_model(settings: Settings, label_set: LabelSet, resumed: bool = False) -> MDHR:
-    """The model before its first step; any weights do for a resumed run, whose checkpoint brings its own.
+    """The model before its first step; a resumed run takes its weights from the checkpoint instead.
 
     Raises:
         ConfigError: `start.folder` holds another architecture than the settings describe; the input size may differ

@@ -24,7 +24,7 @@ from .settings import Settings
 
 
 def check_processes(settings: Settings) -> None:
-    """Refuse another number of processes than the settings say, as torchrun may have started."""
+    """Refuse a number of processes other than the settings', as torchrun may have started."""
     started, devices = os.environ.get("WORLD_SIZE", ""), settings.trainer.devices
     if started and started != str(devices):
         raise ConfigError(

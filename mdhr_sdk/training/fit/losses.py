@@ -35,7 +35,7 @@ def asymmetric_loss(scores: Tensor, labels: Tensor, weights: Tensor) -> Terms:
     Args:
         scores: (..., N) probabilities.
         labels: (..., N) in {0, 1, -1}; -1 has no part in the loss.
-        weights: (N,), one an AU.
+        weights: (N,), one per AU.
     """
     p = scores.float()
     known, y = labels != IGNORED, labels == 1

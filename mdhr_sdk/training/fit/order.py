@@ -1,4 +1,4 @@
-"""Which clips go into which batch: a function of (seed, epoch, batch) alone, so that any run can go on from anywhere.
+"""Which clips go into which batch: a function of (seed, epoch, batch) alone, so that any run can be resumed anywhere.
 
 A run is cut into blocks of consecutive batches, each inside one epoch; a checkpoint stands at the end of each. The
 trainer sees a block as what it calls an epoch, so it only ever starts and ends between two of them.
@@ -21,7 +21,7 @@ Key = tuple[int, int]  # epoch, index
 class ClipSource(Protocol):
     """What is trained on: the item of (epoch, index) depends on the two and the source's seed alone.
 
-    Loaders ask by both, so that no worker need be told which epoch it is.
+    Loaders ask with both, so that no worker needs to know the epoch.
     """
 
     def __len__(self) -> int: ...
@@ -42,7 +42,7 @@ class Plan:
 
     Attributes:
         videos: items of the source.
-        batch_size: clips a batch over all processes; the last batch of an epoch may be smaller.
+        batch_size: clips per batch over all processes; the last batch of an epoch may be smaller.
         processes: they share every batch evenly; up to `processes` - 1 clips of the last batch are left out for it.
         block_batches: batches a block at most; None for whole epochs.
     """

@@ -22,7 +22,7 @@ log = logging.getLogger("mdhr_sdk")
 
 
 def read_record(folder: Path) -> dict[str, Any]:
-    """What a run was started with: at least 'folds' and 'settings', a digest."""
+    """What a run was started with: at least 'folds', and 'settings', which is a digest."""
     try:
         record = json.loads((folder / RECORD).read_text(encoding="utf-8"))
         return {**record, "folds": [int(fold) for fold in record["folds"]], "settings": str(record["settings"])}

@@ -1,4 +1,4 @@
-"""All settings of a training run, in frozen dataclasses that one YAML file fills. The defaults are preset `paper`.
+"""All settings of a training run, as frozen dataclasses that one YAML file fills. The defaults are preset `paper`.
 
     preset: paper
     data: {dataset: bp4d, lists: bp4d/list, images: bp4d/img}
@@ -55,7 +55,7 @@ class DataSettings:
         dataset: 'bp4d', 'disfa', or a YAML specification of your own.
         lists: folder of list files; the default is what `mdhr prepare` calls it in its output folder.
         images: folder from which the paths in the lists start; likewise.
-        clip_length: T, frames a clip.
+        clip_length: T, frames per clip.
         workers: processes that load clips; 0 for none.
         held_out: share of the training subjects that a second, inner run sets aside to choose the epoch and the
             thresholds on; 0 for no such run (only the last epoch at 0.5 is then honest).
@@ -91,7 +91,7 @@ class OptimiserSettings:
             head of a new model has none worth keeping.
         ema: decay of the running mean of the weights that is judged and saved; None for the weights themselves.
         clip_norm: largest norm of a step's gradient; None for any.
-        accumulate: batches a step. Each batch's mean loss is divided by this number, however many of its labels are
+        accumulate: batches per step. Each batch's mean loss is divided by this number, however many of its labels are
             known, and also in an epoch's last step, which may have fewer batches and is then the smaller for it.
     """
 
@@ -113,7 +113,7 @@ class TrainerSettings:
     Attributes:
         epochs: passes; each takes one random clip from every video.
         validate_every: epochs between two validations; the last epoch is always validated.
-        batch_size: clips a batch, over all devices together.
+        batch_size: clips per batch, over all devices together.
         seed: of weights, clips, augmentation and order.
         devices: processes, one a GPU (or on the CPU, as 'gloo'); under torchrun its world size.
         accelerator: 'auto', 'cpu' or 'gpu'.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import re
 from contextlib import ExitStack
 from pathlib import Path
@@ -111,7 +112,8 @@ def _probed(path: Path) -> Held | None:
                 return "image" if _claimed(path) == "image" else None
             if track.codec_context and track.codec_context.width:  # else no decoder, which `open_video` tells
                 if name.endswith("_pipe") or name == "image2":
-                    return "image"
+                    packets = itertools.islice((packet for packet in container.demux(track) if packet.size), 2)
+                    return "video" if _claimed(path) == "video" and len(list(packets)) > 1 else "image"
                 return _claimed(path) if name in RAW else "video"
     except (av.error.FFmpegError, OSError, ValueError):
         pass

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import time
+from collections import deque
 from collections.abc import Iterator
 from fractions import Fraction
 from typing import NamedTuple
 
 import av
+from av.codec.codec import Capabilities
 from av.container import InputContainer
 from av.stream import Disposition
 from av.video.stream import VideoStream
@@ -22,6 +24,7 @@ JOIN_PACKETS = 3
 NO_VIDEOS = frozenset(("tty", "bin", "xbin", "adf", "idf"))  # FFmpeg draws text and old pictures of letters
 HOLE_BYTES = 64  # of a Matroska file between two packets; what stands between those of a sound file is about 25
 STEPPED = frozenset(("matroska", "webm", "flv", "mxf"))  # all tracks are read: a loss shows between their packets
+MOST_THREADS = 16  # of FFmpeg's frame threads
 TRIES = 100  # reads in a row that give no packet before a damaged file counts as ended
 
 
@@ -60,7 +63,11 @@ def known(track: VideoStream, name: str) -> VideoStream:
 
 
 def rate_of(track: VideoStream) -> float:
-    """Frames a second, 0 where the track does not say."""
+    """Frames a second, 0 where the track does not say. An AVI may show a picture less often: its index tells."""
+    indexed = track.index_entries if track.container.format.name == "avi" else ()
+    shown = [entry.timestamp for entry in indexed if entry.size]
+    if len(shown) > 1 and shown[-1] > shown[0]:
+        return float((len(shown) - 1) / ((shown[-1] - shown[0]) * (track.time_base or 1)))
     rates = [float(rate or 0) for rate in (track.average_rate, track.guessed_rate)]
     return next((rate for rate in rates if 0 < rate < 10_000), 0.0)
 
@@ -96,12 +103,14 @@ class Decoder:
         self._dirty = False  # until the next key frame, pictures are made from damaged ones
         self._dirty_from: int | None = None  # the stamp of the damage, where it is known
         self._suspect: tuple[int | None, int] | None = None  # stamp and number of a packet marked as corrupt
+        self._keys: deque[int | None] = deque(maxlen=MOST_THREADS)  # stamps of the last key packets
         self._next_dts: int | None = None
         self._names = set(container.format.name.split(","))
         self._all_tracks = not live and bool(self._names & STEPPED)
         self._packet_end: int | None = None  # where in the file the packet before ended
         self._hole = False  # bytes were passed over since the track's last packet
         self._spoilt = False  # the picture at hand was decoded past an error
+        self._sent: deque[int | None] = deque(maxlen=MOST_THREADS)  # stamps of the last packets that were decoded
         self.end_s = 0.0
         self.packets_read = 0
         self._delay: int | None = None  # of an AVI: the first picture comes out so many packets after it was read
@@ -110,6 +119,8 @@ class Decoder:
         track.thread_type = "SLICE" if live else "AUTO"
         if track.codec_context.name in ("hevc", "mjpeg"):  # others tell of damage by themselves, or lose pictures
             track.codec_context.options = {"err_detect": "explode"}
+        elif track.codec_context.name == "libdav1d":
+            track.codec_context.options = {"max_frame_delay": "1"}  # so that an error is the last packet's
 
     def __iter__(self) -> Iterator[Decoded]:
         for packet in self._packets():
@@ -153,6 +164,7 @@ class Decoder:
         self._spoilt = False
         if not self._sound(packet):
             return []
+        self._sent.append(None if packet is None else packet.pts)
         try:
             return self._track.decode(packet)
         except av.error.EOFError:
@@ -160,8 +172,14 @@ class Decoder:
         except av.error.FFmpegError:
             frames = self._again(packet)
         if not frames and (self._pictures_out or not restarts(self._container)):
-            self._hurt(None)  # not where a broadcast begins between two key frames
+            self._hurt(self._failed())  # not where a broadcast begins between two key frames
         return frames
+
+    def _failed(self) -> int | None:
+        """The stamp from which on an error shows. It is of the oldest packet at work, of one in each frame thread."""
+        codec = self._track.codec_context
+        threads = codec.thread_count if codec.codec.capabilities & Capabilities.frame_threads else 1
+        return min((stamp for stamp in list(self._sent)[-max(1, threads) :] if stamp is not None), default=None)
 
     def _again(self, packet: av.Packet | None) -> list[av.VideoFrame]:
         """A damaged JPEG as far as it can be shown; such pictures do not depend on each other."""
@@ -188,6 +206,10 @@ class Decoder:
         if packet is None:
             return True
         self.packets_read += 1
+        if packet.is_keyframe:
+            self._keys.append(packet.pts)
+        elif self._dirty_from is not None and packet.pts is not None:
+            self._dirty_from = min(self._dirty_from, packet.pts)  # made from what is damaged, and shown before it
         self._packets_in += not packet.is_discard
         self._next_dts = None if packet.dts is None else packet.dts + (packet.duration or 0)
         if packet.is_corrupt and restarts(self._container):
@@ -250,7 +272,7 @@ class Decoder:
             self._damage.count += self._spoilt or not self._dirty
             self._dirty, self._dirty_from = True, None
             return "damaged", lost
-        if frame.key_frame:
+        if frame.key_frame and (frame.pts is None or frame.pts in self._keys):  # dav1d is wrong about some after damage
             self._dirty, self._dirty_from = False, None
         return "damaged" if self._dirty or lost else "", lost
 

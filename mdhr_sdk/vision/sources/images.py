@@ -44,7 +44,7 @@ def read_image(path: Path) -> Image:
         SourceError: the file cannot be read, is damaged, or is no image that Pillow or OpenCV knows.
     """
     with _opened(path) as picture, _damage_told(path):
-        return _by_opencv(path) if picture is None else _bgr(picture)
+        return _by_opencv(path)[0] if picture is None else _bgr(picture)
 
 
 @contextmanager
@@ -85,7 +85,9 @@ def open_pages(path: Path, fps: float) -> Iterator[Opened]:
     """Open the images of one file: those of an animation at their own times, the pages of a TIFF at `fps`."""
     with _opened(path) as picture:
         if picture is None:
-            raise SourceError(f"cannot read {path} any more; was it changed meanwhile?")
+            pages = _by_opencv(path)
+            yield Opened(fps, len(pages), False, ((image, index / fps) for index, image in enumerate(pages)))
+            return
         with _damage_told(path):
             numbers = _shown(picture)
         images = _pages(picture, numbers, path, fps)
@@ -98,7 +100,7 @@ def count_images(path: Path) -> tuple[int, str]:
     """How many images a file shows one after the other, and its format as Pillow calls it; (1, '') if it is damaged."""
     try:
         with _opened(path) as picture, _damage_told(path):
-            return (1, "") if picture is None else (len(_shown(picture)), str(picture.format))
+            return (len(_by_opencv(path)), "TIFF") if picture is None else (len(_shown(picture)), str(picture.format))
     except (SourceError, MissingDependencyError):
         return 1, ""
 
@@ -163,18 +165,18 @@ def _damaged(path: Path) -> SourceError:
     )
 
 
-def _by_opencv(path: Path) -> Image:
-    """For what Pillow does not know, as TIFF with three floating-point channels."""
+def _by_opencv(path: Path) -> list[Image]:
+    """All images of what Pillow does not know, as TIFF with three floating-point channels."""
     data = np.fromfile(path, np.uint8)  # cv2.imread cannot open every non-ASCII path on Windows
     try:
         with quiet:
-            image = cv2.imdecode(data, cv2.IMREAD_ANYCOLOR | cv2.IMREAD_ANYDEPTH) if data.size else None
+            read, images = cv2.imdecodemulti(data, cv2.IMREAD_ANYCOLOR | cv2.IMREAD_ANYDEPTH)
     except cv2.error:
-        image = None
-    if image is None:
+        read, images = False, ()
+    if not read:
         raise _damaged(path)
-    image = _eight_bits(image)
-    return np.dstack([image] * 3) if image.ndim == 2 else image
+    shades = [_eight_bits(image) for image in images]
+    return [np.dstack([image] * 3) if image.ndim == 2 else image for image in shades]
 
 
 def _shown(picture: Pillow.Image) -> list[int]:

@@ -17,6 +17,7 @@ from .source import Damage, Opened, Picture
 from .video import finite
 
 TIMEOUT_S = 10.0
+ENDLESS = frozenset(("hls", "dash", "mpjpeg"))  # whose size is that of a list of what follows, or made up
 
 
 @contextmanager
@@ -63,7 +64,7 @@ def _shown(capture: cv2.VideoCapture, image: object, opened_s: float, name: str)
 
 @contextmanager
 def open_stream(url: str, name: str) -> Iterator[Opened]:
-    """Open a network stream. One with a declared length (a file on a web server) is read like a video."""
+    """Open a network stream. One with a length or size (a file on a web server) is read like a video."""
     failure = f"cannot open stream {name}; check the address, the network and the login (waits {TIMEOUT_S:g} s)"
     opened_s = time.perf_counter()
     try:
@@ -72,7 +73,7 @@ def open_stream(url: str, name: str) -> Iterator[Opened]:
         raise SourceError(failure) from None
     with container:
         damage = Damage()
-        if container.duration:
+        if container.duration or (container.size > 0 and container.format.name not in ENDLESS):
             yield finite(container, name, damage, failure)
             return
         track = picture_track(container)

@@ -9,6 +9,7 @@ import av
 import cv2
 import numpy as np
 from av.video.reformatter import Colorspace, ColorTrc
+from numpy.typing import NDArray
 
 from .source import Image
 
@@ -17,6 +18,7 @@ SQUARE = Fraction(1)
 HD_LINES = 720
 UNNAMED = 2  # of FFmpeg's AVColorSpace: the file names no matrix
 WIDEST = 16  # a pixel that is further from square than this is an error of the file
+PEAK_NITS = 1000.0
 WHITE_NITS = 203.0  # of a sheet of paper in an HDR picture, ITU-R BT.2408
 
 
@@ -51,13 +53,13 @@ def to_bgr(frame: av.VideoFrame, turn: tuple[int, int, int, int], pixel_aspect: 
     """Convert by the frame's own size, pixel format, matrix and range; (H, W, 3) uint8 BGR.
 
     A frame that names no matrix is BT.709 from 720 lines on and BT.601 below, as players have it. One that names no
-    range is limited. HDR of the PQ kind is dimmed to the range of a normal screen.
+    range is limited. HDR, PQ and HLG, is brought to the range of a normal screen; its colours stay a little paler.
     """
     large = frame.colorspace == UNNAMED and frame.height >= HD_LINES
     matrix = Colorspace.ITU709 if large else None
     image = np.asarray(frame.reformat(format="bgr24", src_colorspace=matrix, threads=1).to_ndarray(), np.uint8)
-    if frame.color_trc == ColorTrc.SMPTE2084:
-        image = np.asarray(cv2.LUT(image, _normal_screen()), np.uint8)
+    if frame.color_trc in _NITS:
+        image = np.asarray(cv2.LUT(image, _normal_screen(frame.color_trc)), np.uint8)
     width = shown_width(frame.width, pixel_aspect)
     if width != frame.width:
         how = cv2.INTER_AREA if width < frame.width else cv2.INTER_LINEAR
@@ -79,13 +81,27 @@ def _turned(image: Image, turn: tuple[int, int, int, int]) -> Image:
     return image[::d, ::a]
 
 
-@cache
-def _normal_screen() -> Image:
-    """For each PQ code value (SMPTE ST 2084), the value of a normal screen; highlights are pressed together."""
+def _nits_of_pq(code: NDArray[np.float64]) -> NDArray[np.float64]:
+    """SMPTE ST 2084."""
     m1, m2, c1, c2, c3 = 0.1593017578125, 78.84375, 0.8359375, 18.8515625, 18.6875
-    code = np.linspace(0, 1, 256) ** (1 / m2)
-    nits = 10_000 * (np.maximum(code - c1, 0) / (c2 - c3 * code)) ** (1 / m1)
-    light = nits / WHITE_NITS
-    peak = 1000 / WHITE_NITS
+    power = code ** (1 / m2)
+    return np.asarray(10_000 * (np.maximum(power - c1, 0) / (c2 - c3 * power)) ** (1 / m1))
+
+
+def _nits_of_hlg(code: NDArray[np.float64]) -> NDArray[np.float64]:
+    """ITU-R BT.2100, on a screen of 1000 nits."""
+    a, b, c = 0.17883277, 0.28466892, 0.55991073
+    scene = np.where(code <= 0.5, code**2 / 3, (np.exp((code - c) / a) + b) / 12)
+    return np.asarray(PEAK_NITS * scene**1.2)
+
+
+_NITS = {ColorTrc.SMPTE2084: _nits_of_pq, ColorTrc.ARIB_STD_B67: _nits_of_hlg}
+
+
+@cache
+def _normal_screen(transfer: ColorTrc) -> Image:
+    """For each code value of an HDR picture, the value of a normal screen; highlights are pressed together."""
+    light = _NITS[transfer](np.linspace(0, 1, 256)) / WHITE_NITS
+    peak = PEAK_NITS / WHITE_NITS
     pressed = np.minimum(light * (1 + light / peak**2) / (1 + light) * 1.6, 1.0)  # Reinhard's curve, paper at 0.8
     return np.round(255 * pressed ** (1 / 2.2)).astype(np.uint8)

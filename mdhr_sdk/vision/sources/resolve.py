@@ -215,8 +215,7 @@ class _Resolver:
                 raise SourceError(f"expected a file, folder or camera at {text!r}; it is a pipe, socket or device")
             return [self._file(path, held_by(path))]
         if any(character in text for character in "*?["):
-            matches = glob.glob(str(path), recursive=True)  # noqa: PTH207 (Path.glob takes no absolute pattern)
-            return self._from_files([path for path in map(Path, matches) if not path.is_dir()], text)
+            return self._from_files([match for match in matching(path) if not match.is_dir()], text)
         raise SourceError(f"nothing exists at {text!r}; check the spelling and the working directory ({Path.cwd()})")
 
     def _from_files(self, files: list[Path], name: str, deeper: int = 0) -> list[Source]:
@@ -253,6 +252,27 @@ class _Resolver:
         if held in ("pages", "animation"):
             return Source(name, "sequence" if held == "pages" else "video", partial(open_pages, path, self._fps))
         return Source(name, "video", partial(open_video, path))
+
+
+def matching(pattern: Path) -> list[Path]:
+    """What a pattern matches; `**` enters every folder once, since links may lead in a circle."""
+    if "**" not in pattern.parts:
+        return [Path(match) for match in glob.glob(str(pattern))]  # noqa: PTH207 (Path.glob takes no absolute pattern)
+    at = pattern.parts.index("**")
+    below = Path(*pattern.parts[at + 1 :] or "*")
+    folders = [folder for top in matching(Path(*pattern.parts[:at])) for folder in _folders(top)]
+    return list(dict.fromkeys(match for folder in folders for match in matching(Path(glob.escape(folder)) / below)))
+
+
+def _folders(top: Path) -> Iterator[str]:
+    """A folder and all that is in it, each once; hidden ones are left out."""
+    entered: set[str] = set()
+    for folder, inside, _ in os.walk(top, followlinks=True):
+        real = os.path.realpath(folder)
+        inside[:] = [] if real in entered else sorted(name for name in inside if not name.startswith("."))
+        if real not in entered:
+            yield folder
+        entered.add(real)
 
 
 def _may_look(items: Iterator[object]) -> bool:

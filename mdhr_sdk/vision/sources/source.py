@@ -113,7 +113,7 @@ class Source:
     """
 
     def __init__(self, name: str, kind: Kind, opener: Callable[[], AbstractContextManager[Opened]]) -> None:
-        self.name = name
+        self.name = name.encode(errors="replace").decode()  # a name that is not UTF-8 cannot be written
         self.kind = kind
         self._opener = opener
         self._context: AbstractContextManager[Opened] | None = None

@@ -76,7 +76,8 @@ def finite(container: InputContainer, name: str, damage: Damage, failure: str) -
     if first is None:
         raise SourceError(failure)
     fps = rate_of(track)
-    clock = _Clock(_start_s(container, track), fps, restarts(container))
+    start_s = (first.time_s or 0.0) if container.start_time is None else _start_s(container, track)
+    clock = _Clock(start_s, fps, restarts(container))
     counts = [track.frames, _indexed(container, track)[1] or round(_promised_s(container, track, clock.start_s) * fps)]
     declared = min((count for count in counts if count > 0), default=None)  # an edit list may play a part only
     pictures: Iterator[Decoded] = itertools.chain([first], decoded)

@@ -1,0 +1,174 @@
+// The functions of mdhr.h: every argument is checked before a kernel sees it, and no exception leaves.
+#include <omp.h>
+
+#include <algorithm>
+#include <cstdio>
+#include <exception>
+#include <new>
+#include <vector>
+
+#include "simd.h"
+
+namespace {
+
+thread_local char reason[200] = "";
+
+struct Failure {
+    int code;
+    const char* what;
+};
+
+void check(bool ok, const char* what) {
+    if (!ok) throw Failure{MDHR_BAD_ARGUMENT, what};
+}
+
+void check_pointer(const void* pointer, size_t unit, const char* what) {
+    check(pointer && reinterpret_cast<uintptr_t>(pointer) % unit == 0, what);
+}
+
+int fail(int code, const char* what) noexcept {
+    std::snprintf(reason, sizeof reason, "%s", what);
+    return code;
+}
+
+template <class Work>
+int guarded(Work work) noexcept {
+    try {
+        work();
+        return MDHR_OK;
+    } catch (const Failure& failure) {
+        return fail(failure.code, failure.what);
+    } catch (const std::bad_alloc&) {
+        return fail(MDHR_NO_MEMORY, "out of memory");
+    } catch (const std::exception& error) {
+        return fail(MDHR_NO_MEMORY, error.what());
+    }
+}
+
+bool within(int32_t value, int32_t least, int bits) { return value >= least && value < 1 << bits; }
+
+void check_shape(const mdhr_shape* s) {
+    check(s, "shape: expected a pointer; got NULL");
+    check(within(s->scales, 1, 28) && s->scales <= MDHR_MAX_SCALES, "shape: expected 1 to 8 scales");
+    check(within(s->batch, 0, 28) && within(s->frames, 1, 28) && within(s->channels, 1, 28) && within(s->k, 1, 28),
+          "shape: expected frames, channels and k from 1 to 2^28 - 1, and batch from 0");
+    check(within(s->positions, 1, 20) && within(s->squeezed, 1, 20),
+          "shape: expected positions and squeezed from 1 to 2^20 - 1");
+    const double maps = 4.0 * s->scales * s->channels * s->positions;
+    check(maps * s->frames * std::max(s->batch, 1) < 0x1p46, "shape: no memory holds maps of that size");
+}
+
+void check_parameters(const mdhr_parameters* p) {
+    check(p, "parameters: expected a pointer; got NULL");
+    for (const float* each : {p->scale, p->shift, p->squeeze, p->squeeze_bias, p->weigh, p->weigh_bias})
+        check_pointer(each, sizeof(float), "parameters: expected six arrays, aligned to floats");
+}
+
+void check_dtype(int32_t dtype) { check(dtype >= 0 && dtype <= 2, "expected a dtype of the header's"); }
+
+void check_maps(const mdhr_maps* maps, const mdhr_shape& s, const mdhr_place& place) {
+    check(maps, "maps: expected a pointer; got NULL");
+    check_dtype(maps->dtype);
+    const size_t unit = place.device < 0 ? 1 : static_cast<size_t>(mdhr::size_of(maps->dtype));
+    const auto whole = [&](int64_t stride) { return stride % static_cast<int64_t>(unit) == 0; };
+    for (int l = 0; l < s.scales; ++l) {
+        check_pointer(maps->data[l], unit, "maps: expected an array a scale, on CUDA aligned to its elements");
+        check(whole(maps->batch_stride[l]) && whole(maps->frame_stride[l]),
+              "maps: expected strides of whole elements on CUDA");
+    }
+}
+
+void check_place(const mdhr_place* place) {
+    check(place, "place: expected a pointer; got NULL");
+    check(place->threads >= 0 && place->threads <= 1024, "place: expected threads from 0 to 1024");
+#ifndef MDHR_WITH_CUDA
+    check(place->device < 0, "place: this library was built without CUDA");
+#endif
+}
+
+void check_states(const mdhr_state* const* states, const mdhr_shape& s, int32_t ring) {
+    check(states, "states: expected a pointer; got NULL");
+    check(8.0 * s.k * s.scales * s.positions * std::max(s.channels, s.squeezed) < 0x1p46,
+          "states: no memory holds rings of that size");
+    for (int i = 0; i < s.batch; ++i) {
+        check(states[i], "states: expected pointers; one is NULL");
+        check(states[i]->count >= 0, "states: expected counts of at least 0");
+        check_pointer(states[i]->previous, sizeof(float), "states: expected previous, aligned to floats");
+        check_pointer(states[i]->products, sizeof(float), "states: expected products, aligned to floats");
+        check_pointer(states[i]->ring, static_cast<size_t>(mdhr::size_of(ring)),
+                      "states: expected a ring, aligned to its elements");
+    }
+    if (s.batch < 2) return;
+    std::vector<const void*> rings;
+    for (int i = 0; i < s.batch; ++i) rings.push_back(states[i]->ring);
+    std::sort(rings.begin(), rings.end());
+    check(std::adjacent_find(rings.begin(), rings.end()) == rings.end(), "states: expected different ones");
+}
+
+template <class Work, class Cpu, class Cuda>
+void run(const Work& work, const mdhr_place& place, Cpu cpu, [[maybe_unused]] Cuda cuda) {
+    if (place.device < 0) return cpu(work, place.threads > 0 ? place.threads : omp_get_max_threads());
+#ifdef MDHR_WITH_CUDA
+    if (const int error = cuda(work, place.device, place.stream))
+        throw Failure{MDHR_CUDA_FAILED, mdhr::cuda_message(error)};
+#endif
+}
+
+#ifdef MDHR_WITH_CUDA
+#define MDHR_CUDA_VERSION(name) mdhr::name##_cuda
+#else
+#define MDHR_CUDA_VERSION(name) nullptr
+#endif
+
+}  // namespace
+
+int mdhr_fuse_clip(const mdhr_shape* shape, const mdhr_parameters* parameters, const mdhr_maps* maps, void* fused,
+                   const mdhr_place* place) {
+    return guarded([&] {
+        check_shape(shape);
+        check_parameters(parameters);
+        check_place(place);
+        if (shape->batch == 0) return;
+        check_maps(maps, *shape, *place);
+        const size_t unit = place->device < 0 ? 1 : static_cast<size_t>(mdhr::size_of(maps->dtype));
+        check_pointer(fused, unit, "fused: expected an array, on CUDA aligned to its elements");
+        const mdhr::Clip clip = {*shape, *maps, *parameters, static_cast<char*>(fused)};
+        run(clip, *place, mdhr::fuse_clip, MDHR_CUDA_VERSION(fuse_clip));
+    });
+}
+
+int mdhr_fuse_step(const mdhr_shape* shape, const mdhr_parameters* parameters, const mdhr_maps* maps,
+                   mdhr_state* const* states, int32_t ring, float* fused, const mdhr_place* place) {
+    return guarded([&] {
+        check_shape(shape);
+        check(shape->frames == 1, "shape: expected one frame for a step");
+        check_parameters(parameters);
+        check_place(place);
+        check_dtype(ring);
+        if (shape->batch == 0) return;
+        if (maps) check_maps(maps, *shape, *place);
+        check(!maps || (maps->dtype == MDHR_FLOAT32 && !maps->changes), "maps: expected float32 frames for a step");
+        check_states(states, *shape, ring);
+        check_pointer(fused, sizeof(float), "fused: expected an array, aligned to floats");
+        const mdhr::Step step = {*shape, maps ? *maps : mdhr_maps{}, *parameters, states, ring, fused};
+        run(step, *place, mdhr::fuse_step, MDHR_CUDA_VERSION(fuse_step));
+    });
+}
+
+const char* mdhr_error() { return reason; }
+
+int32_t mdhr_abi() { return MDHR_ABI; }
+
+int32_t mdhr_has_cuda() {
+#ifdef MDHR_WITH_CUDA
+    return 1;
+#else
+    return 0;
+#endif
+}
+
+int mdhr_set_instruction_set(const char* name) {
+    return guarded([&] {
+        check(name && mdhr::choose_instructions(name), "expected the name of instructions that this processor has");
+    });
+}

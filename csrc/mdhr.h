@@ -1,0 +1,106 @@
+/* The motion of a stream for any language: what lies between the encoder's maps and the relations graph, eq. 1 and 3 to
+   5 of the paper, as compiled code. docs/graphs.md has the equations, and the rest of a stream. mdhr_sdk itself calls
+   nothing else; nothing here knows Python. A library for C is one command, in this folder:
+
+       g++ -std=c++17 -O3 -fopenmp -fno-math-errno -fno-trapping-math -fPIC -shared *.cpp -o libmdhr.so
+
+   Every function may be called by several threads at once, of which no two give the same state. OpenMP's threads do not
+   outlive a fork: where a process forks after a call of several threads, the child must ask for one thread. */
+#ifndef MDHR_H
+#define MDHR_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+#if defined(__GNUC__)
+#define MDHR_API __attribute__((visibility("default")))
+#else
+#define MDHR_API
+#endif
+
+/* One more whenever something here takes or means something else. Compare it with mdhr_abi() before any other call. */
+#define MDHR_ABI 3
+#define MDHR_MAX_SCALES 8
+
+/* What functions return. mdhr_error() says why; after MDHR_BAD_ARGUMENT and MDHR_NO_MEMORY nothing was written. */
+enum { MDHR_OK = 0, MDHR_BAD_ARGUMENT = 1, MDHR_NO_MEMORY = 2, MDHR_CUDA_FAILED = 3 };
+
+/* How numbers are stored; arithmetic is float32 whatever they are. Rounding is to nearest even. */
+enum { MDHR_FLOAT32 = 0, MDHR_FLOAT16 = 1, MDHR_BFLOAT16 = 2 };
+
+typedef struct {
+    int32_t batch;     /* B: clips, or the states of a step */
+    int32_t frames;    /* T: frames of a clip; 1 for a step */
+    int32_t scales;    /* L: maps of a frame, at most MDHR_MAX_SCALES */
+    int32_t channels;  /* C */
+    int32_t positions; /* P = h w */
+    int32_t squeezed;  /* O: squeezed channels of a scale */
+    int32_t k;         /* frames on each side whose differences are averaged */
+} mdhr_shape;          /* batch from 0; positions and squeezed from 1 to 2^20 - 1, the others to 2^28 - 1 */
+
+/* What the model has learned, BatchNorms folded: float32 without gaps, where the maps lie. */
+typedef struct {
+    const float *scale;        /* (L, C): the normalised difference is difference * scale + shift */
+    const float *shift;        /* (L, C) */
+    const float *squeeze;      /* (L, O, C): 1x1 convolutions */
+    const float *squeeze_bias; /* (L, O) */
+    const float *weigh;        /* (L, L * O): from all squeezed channels to one logit a scale */
+    const float *weigh_bias;   /* (L) */
+} mdhr_parameters;
+
+/* One projected map (C, P) without gaps for each scale, clip and frame. */
+typedef struct {
+    const void *data[MDHR_MAX_SCALES];
+    int64_t batch_stride[MDHR_MAX_SCALES]; /* bytes from a clip, or a state's map, to the next */
+    int64_t frame_stride[MDHR_MAX_SCALES]; /* bytes from a frame to the next */
+    int32_t dtype;                         /* a step takes MDHR_FLOAT32 only */
+    int32_t changes; /* not 0: frame t holds what changed since frame t - 1, and the first one nothing that counts */
+} mdhr_maps;
+
+/* Where the work runs: all pointers but those of structures are of this device's memory. */
+typedef struct {
+    int32_t device;  /* -1: the CPU; else the number of a CUDA device, if the library was built for CUDA */
+    int32_t threads; /* of the CPU, at most 1024; 0: as many as OpenMP finds right */
+    void *stream;    /* cudaStream_t on which the work is queued; nothing waits for it */
+} mdhr_place;
+
+/* A sequence that is scored frame by frame. A state whose count is 0 starts with its next map, whatever the memory
+   holds. The 2k differences are summed afresh at every step, so that nothing drifts. */
+typedef struct {
+    int64_t count;   /* maps, and steps without change, that it has seen */
+    float *previous; /* (L, C, P): the last maps */
+    void *ring;      /* (2k, L, C, P): differences after BatchNorm and ReLU, difference j in slot j modulo 2k */
+    float *products; /* (2k, L, O, P): the same, squeezed */
+} mdhr_state;
+
+/* Fused motion of whole clips: (B, T, C, P) without gaps, in the dtype of the maps. */
+MDHR_API int mdhr_fuse_clip(const mdhr_shape *shape, const mdhr_parameters *parameters, const mdhr_maps *maps,
+                            void *fused, const mdhr_place *place);
+
+/* Brings the sequences one frame further, each from where it is: fused (B, C, P) is the motion of frame count - k of
+   each state, where count is what it was before this call; NaN where that is below 0. maps NULL is a step without
+   change: k of them after the last frame complete the last k frames. ring: the dtype of all rings. On CUDA a ring of
+   halves squeezes the rounded differences, on the CPU the exact ones. */
+MDHR_API int mdhr_fuse_step(const mdhr_shape *shape, const mdhr_parameters *parameters, const mdhr_maps *maps,
+                            mdhr_state *const *states, int32_t ring, float *fused, const mdhr_place *place);
+
+/* Why this thread's last call that failed did; never NULL, and valid until its next one. */
+MDHR_API const char *mdhr_error(void);
+
+MDHR_API int32_t mdhr_abi(void);      /* of the library: its MDHR_ABI */
+MDHR_API int32_t mdhr_has_cuda(void); /* whether it was built for CUDA */
+
+/* The instructions that kernels run with ("sse2", "avx2", "avx512", "neon" or "portable"): the widest that this
+   processor has, or a narrower set that was asked for; BAD_ARGUMENT for one that it has not. */
+MDHR_API const char *mdhr_instruction_set(void);
+MDHR_API int mdhr_set_instruction_set(const char *name);
+
+#ifdef __cplusplus
+}
+#endif
+
+#endif

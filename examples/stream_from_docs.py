@@ -1,0 +1,312 @@
+"""A whole stream from docs/graphs.md alone: plain NumPy, and ONNX Runtime for the graphs; nothing of mdhr_sdk.
+
+    mdhr export edge --golden 2 --out golden
+    python examples/stream_from_docs.py golden FOLDER_WITH_THE_GRAPHS
+
+It reads pictures and meshes from the golden folder, makes everything else itself, and compares.
+"""
+
+from __future__ import annotations
+
+import json
+import struct
+import sys
+from pathlib import Path
+
+import numpy as np
+import onnxruntime
+
+# ---------------------------------------------------------------------------------------------------------- the crop
+LANDMARKS = (33, 133, 362, 263, 2)
+TARGETS = ((0.277, 0.2935), (0.408, 0.3025), (0.592, 0.3025), (0.723, 0.2935), (0.5, 0.525))
+
+
+def similarity(mesh: np.ndarray, size: int) -> np.ndarray:
+    z = mesh[list(LANDMARKS)] @ (1, 1j)
+    w = size * np.array(TARGETS) @ (1, 1j)
+    z0, w0 = z - z.mean(), w - w.mean()
+    a = np.sum(np.conj(z0) * w0) / np.sum(np.abs(z0) ** 2)
+    b = w.mean() - a * z.mean()
+    return np.array([[a.real, -a.imag, b.real], [a.imag, a.real, b.imag]])
+
+
+def area_table(count: int, wanted: int) -> np.ndarray:
+    """(wanted, count): how much of each source pixel goes into each averaged one."""
+    scale, table = count / wanted, np.zeros((wanted, count), np.float32)
+    for i in range(wanted):
+        begin, end = i * scale, min((i + 1) * scale, count)
+        for j in range(int(begin), min(int(np.ceil(end)), count)):
+            share = min(end, j + 1) - max(begin, j)
+            if share > 1e-3:
+                table[i, j] = share / min(scale, count - begin)
+    return table
+
+
+def reduce(image: np.ndarray, matrix: np.ndarray, size: int) -> tuple[np.ndarray, np.ndarray]:
+    factor = int(1 / np.hypot(matrix[0, 0], matrix[1, 0]))
+    if factor < 2:
+        return image, matrix
+    square = np.vstack([matrix, (0, 0, 1)])
+    corners = np.array([(0, 0, 1), (size, 0, 1), (0, size, 1), (size, size, 1)]) @ np.linalg.inv(square)[:2].T
+    limit = np.array([image.shape[1], image.shape[0]])
+    low = np.clip(np.floor(corners.min(axis=0)) - 2 * factor, 0, limit - 1).astype(int)
+    high = np.clip(np.ceil(corners.max(axis=0)) + 2 * factor, low + 1, limit).astype(int)
+    small = np.maximum(1, np.rint((high - low) / factor)).astype(int)
+    region, ratio = image[low[1] : high[1], low[0] : high[0]], (high - low) / small
+    to_frame = np.array([[ratio[0], 0, low[0]], [0, ratio[1], low[1]], [0, 0, 1]])
+    return averaged(region, small, ratio), matrix @ to_frame
+
+
+def averaged(region: np.ndarray, small: np.ndarray, ratio: np.ndarray) -> np.ndarray:
+    if (ratio % 1 == 0).all():  # whole boxes
+        (x, y), (width, height) = ratio.astype(int), small
+        total = region.astype(np.int64).reshape(height, y, width, x, 3).sum(axis=(1, 3))
+        if x == y == 2:
+            return ((total + 2) >> 2).astype(np.uint8)
+        return np.rint(total.astype(np.float32) * np.float32(1 / (x * y))).astype(np.uint8)
+    columns, rows = (area_table(n, int(m)) for n, m in zip(region.shape[1::-1], small, strict=True))
+    narrow = np.zeros((len(region), len(columns), 3), np.float32)
+    for j in range(region.shape[1]):  # float32 sums, one pixel after the other
+        narrow += columns[:, j][None, :, None] * region[:, j, None].astype(np.float32)
+    mean = np.zeros((len(rows), *narrow.shape[1:]), np.float32)
+    for j in range(len(region)):
+        mean += rows[:, j][:, None, None] * narrow[j]
+    return np.rint(mean).astype(np.uint8)
+
+
+def warp(image: np.ndarray, mesh: np.ndarray, size: int) -> np.ndarray:
+    image, matrix = reduce(image, similarity(mesh, size), size)
+    matrix[:, 2] += matrix[:, :2].sum(axis=1) / 2 - 0.5  # to centres of pixels
+    (a, b, c), (d, e, f) = matrix
+    inverse = np.array([[e, -b], [-d, a]]) * (1 / (a * e - b * d))
+    offset = -inverse[:, 0] * c - inverse[:, 1] * f
+    i = np.arange(size)
+    # Positions in 1/32 of a pixel, from 1/1024, which each are rounded
+    fixed = [
+        (
+            np.rint(inverse[axis, 0] * i * 1024)[None]
+            + np.rint((inverse[axis, 1] * i + offset[axis]) * 1024)[:, None]
+            + 16
+        )
+        for axis in (0, 1)
+    ]
+    x, y = (np.floor_divide(array.astype(np.int64), 32) for array in fixed)
+    left, top, u, v = x >> 5, y >> 5, (x & 31)[..., None], (y & 31)[..., None]
+    height, width = image.shape[:2]
+
+    def pixel(row: np.ndarray, column: np.ndarray) -> np.ndarray:
+        return image[np.clip(row, 0, height - 1), np.clip(column, 0, width - 1)].astype(np.int64)
+
+    total = (32 - v) * ((32 - u) * pixel(top, left) + u * pixel(top, left + 1))
+    total += v * ((32 - u) * pixel(top + 1, left) + u * pixel(top + 1, left + 1))
+    return ((total + 512) >> 10).astype(np.uint8)
+
+
+def normalise(crops: np.ndarray, mean: list[float], std: list[float]) -> np.ndarray:
+    """Bytes (M, S, S, 3) in BGR -> (M, 3, S, S)."""
+    rgb = np.moveaxis(crops[..., ::-1], -1, 1).astype(np.float32)
+    m, s = (np.array(v)[:, None, None] for v in (mean, std))
+    return rgb * (1 / (255 * s)).astype(np.float32) - (m / s).astype(np.float32)
+
+
+# -------------------------------------------------------------------------------------------------------- the motion
+def read_safetensors(path: Path) -> dict[str, np.ndarray]:
+    content = path.read_bytes()
+    (length,) = struct.unpack("<Q", content[:8])
+    header = json.loads(content[8 : 8 + length])
+    found, kinds = {}, {"F16": "<f2", "F32": "<f4"}
+    for name, told in header.items():
+        if name.startswith("head.dynamics.") and told["dtype"] in kinds:
+            begin, end = (8 + length + at for at in told["data_offsets"])
+            numbers = np.frombuffer(content[begin:end], kinds[told["dtype"]]).astype(np.float32)
+            found[name.removeprefix("head.dynamics.")] = numbers.reshape(told["shape"])
+    return found
+
+
+def fold(w: dict[str, np.ndarray], scales: int) -> dict[str, np.ndarray]:
+    def norm(name: str, bias: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        scale = w[f"{name}.weight"] / np.sqrt(w[f"{name}.running_var"] + 1e-5)
+        return scale, (bias - w[f"{name}.running_mean"]) * scale + w[f"{name}.bias"]
+
+    squeezed = [norm(f"fusion.norms.{n}", w[f"fusion.squeeze.{n}.bias"]) for n in range(scales)]
+    kernels = [w[f"fusion.squeeze.{n}.weight"][:, :, 0, 0] for n in range(scales)]
+    return {
+        "shift": np.stack([norm(f"norms.{n}", w[f"biases.{n}"])[1] for n in range(scales)]),
+        "squeeze": np.stack([k * s[:, None] for k, (s, _) in zip(kernels, squeezed, strict=True)]),
+        "squeeze_bias": np.stack([bias for _, bias in squeezed]),
+        "weigh": w["fusion.weigh.weight"][:, :, 0, 0],
+        "weigh_bias": w["fusion.weigh.bias"],
+    }
+
+
+def active(before: np.ndarray, after: np.ndarray, p: dict[str, np.ndarray]) -> np.ndarray:
+    """Eq. 1 and 2 of maps (L, C, P)."""
+    return np.maximum(after - before + p["shift"][:, :, None], 0)
+
+
+def fused(means: np.ndarray, p: dict[str, np.ndarray]) -> np.ndarray:
+    """Eq. 4 and 5 of means (L, C, P) -> (C, P)."""
+    squeezed = np.maximum(p["squeeze"] @ means + p["squeeze_bias"][:, :, None], 0)
+    logits = p["weigh"] @ squeezed.reshape(-1, means.shape[2]) + p["weigh_bias"][:, None]
+    weights = np.exp(logits - logits.max(axis=0))
+    weights /= weights.sum(axis=0)
+    return (weights[:, None] * means).sum(axis=0)
+
+
+def motion_of(maps: np.ndarray, p: dict[str, np.ndarray], k: int) -> np.ndarray:
+    """Maps (T, L, C, P) of all frames of a window -> (T, C, P)."""
+    count = len(maps)
+    differences = [active(maps[j], maps[j + 1], p) for j in range(count - 1)]
+    zero = np.zeros_like(maps[0])
+    sums = [sum(differences[max(t - k, 0) : t + k], start=zero) for t in range(count)]
+    return np.stack([fused(each / (2 * k), p) for each in sums])
+
+
+# -------------------------------------------------------------------------------------------------------- the stream
+class Graphs:
+    def __init__(self, folder: Path, config: dict) -> None:
+        options = onnxruntime.SessionOptions()
+        options.intra_op_num_threads = 1
+        for name in ("clip", "encoder", "relations", "temporal"):
+            session = onnxruntime.InferenceSession(folder / f"{name}.onnx", options, ["CPUExecutionProvider"])
+            setattr(self, name, session)
+        self.length, self.k, self.reach = config["clip_length"], config["model"]["k"], 2 * config["model"]["temporal"]
+
+    def encode(self, frame: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """(3, S, S) -> static (P, W), maps (L, C, P)."""
+        static, *maps = self.encoder.run(None, {"frames": frame[None]})
+        return static[0], np.stack([m[0].reshape(m.shape[1], -1) for m in maps])
+
+    def relate(self, static: np.ndarray, motion: np.ndarray) -> np.ndarray:
+        side = int(motion.shape[-1] ** 0.5)
+        given = {"static": static[None], "motion": motion.reshape(1, -1, side, side).astype(np.float32)}
+        return self.relations.run(["nodes"], given)[0][0]
+
+    def score(self, nodes: list[np.ndarray]) -> np.ndarray:
+        return np.clip(self.temporal.run(["scores"], {"nodes": np.stack(nodes)[None]})[0][0], 0, 1)
+
+
+def in_windows(graphs: Graphs, frames: np.ndarray, p: dict[str, np.ndarray], lookahead: int) -> np.ndarray:
+    """Any lookahead, by the definition: frame s in the window that ends at s + L."""
+    features, scores = [graphs.encode(frame) for frame in frames], []
+    for s in range(len(frames)):
+        last = min(s + lookahead, len(frames) - 1)
+        first = max(0, last - graphs.length + 1)
+        motion = motion_of(np.stack([maps for _, maps in features[first : last + 1]]), p, graphs.k)
+        near = range(s - graphs.reach, s + graphs.reach + 1)
+        nodes = {n: graphs.relate(features[n][0], motion[n - first]) for n in near if first <= n <= last}
+        zero = np.zeros_like(nodes[s])
+        scores.append(graphs.score([nodes.get(n, zero) for n in near]))
+    return np.stack(scores)
+
+
+class Ring:
+    """A settled lookahead: every frame's nodes once, in memory that does not grow."""
+
+    def __init__(self, graphs: Graphs, p: dict[str, np.ndarray], lookahead: int) -> None:
+        self.graphs, self.p, self.lookahead = graphs, p, lookahead
+        self.seen, self.previous, self.slots = 0, None, []
+        self.statics: list[np.ndarray] = []
+        self.nodes: list[np.ndarray] = []
+        self.related = 0
+        self.held: list[np.ndarray] = []
+
+    def push(self, frame: np.ndarray) -> list[np.ndarray]:
+        """The scores that are now due: none, or those of frame t - L."""
+        static, maps = self.graphs.encode(frame)
+        self.statics = [*self.statics, static][-self.graphs.k - 1 :]
+        if self.previous is None:
+            self.slots = [np.zeros_like(maps)] * (2 * self.graphs.k)
+        else:
+            self.slots = [*self.slots[1:], active(self.previous, maps, self.p)]
+        self.previous = maps
+        self.seen += 1
+        if self.seen > self.graphs.k:
+            self._relate(self.statics[0])
+        due = self.seen - 1 - self.lookahead
+        return [self.held.pop(0)] if due >= 0 else []
+
+    def finish(self) -> list[np.ndarray]:
+        for step in range(self.graphs.k):
+            self.slots = [*self.slots[1:], np.zeros_like(self.previous)]
+            frame = self.seen + step - self.graphs.k
+            if frame >= 0:
+                self._relate(self.statics[frame - self.seen])
+        for _ in range(self.graphs.reach):
+            self._window(np.zeros_like(self.nodes[-1]))
+        return self.held
+
+    def _relate(self, static: np.ndarray) -> None:
+        means = sum(self.slots, start=np.zeros_like(self.previous)) / (2 * self.graphs.k)
+        self._window(self.graphs.relate(static, fused(means, self.p)))
+
+    def _window(self, nodes: np.ndarray) -> None:
+        width = 2 * self.graphs.reach + 1
+        self.nodes = [*(self.nodes or [np.zeros_like(nodes)] * width), nodes][-width:]
+        self.related += 1
+        if self.related > self.graphs.reach:
+            self.held.append(self.graphs.score(self.nodes))
+
+
+def in_clips(graphs: Graphs, frames: np.ndarray) -> np.ndarray:
+    scores = []
+    for start in range(0, len(frames), graphs.length):
+        clip = frames[start : start + graphs.length]
+        padded = np.concatenate([clip, np.repeat(clip[-1:], graphs.length - len(clip), axis=0)])
+        scores.append(graphs.clip.run(["scores"], {"clip": padded[None]})[0][0][: len(clip)])
+    return np.clip(np.concatenate(scores), 0, 1)
+
+
+# ------------------------------------------------------------------------------------------------------ the comparison
+def compare(golden: Path, folder: Path) -> dict[str, float]:
+    """Name -> largest difference, over all sequences."""
+    index = json.loads((golden / "index.json").read_text(encoding="utf-8"))
+    config, arrays = index["config"], index["arrays"]
+
+    def read(name: str) -> np.ndarray:
+        told = arrays[name]
+        return np.fromfile(golden / told["file"], np.dtype(told["dtype"]).newbyteorder("<")).reshape(told["shape"])
+
+    most: dict[str, float] = {}
+
+    def note(name: str, got: np.ndarray, wanted: np.ndarray) -> None:
+        most[name] = max(most.get(name, 0.0), float(np.abs(got.astype(np.float64) - wanted).max()))
+
+    pre, size = config["preprocessing"], config["preprocessing"]["size_px"]
+    p = fold(read_safetensors(folder / "model.safetensors"), len(config["model"]["scales"]))
+    for name, array in p.items():
+        note(f"parameters: {name}", array, read(f"parameters/{name}"))
+    graphs = Graphs(folder, config)
+    settled = [
+        at for at in range(graphs.length) if graphs.k + graphs.reach <= at < graphs.length - graphs.k - graphs.reach
+    ]
+    for one in sorted({name.split("/")[0] for name in arrays} - {"parameters"}):
+        for view in sorted({name.split("/")[1] for name in arrays if name.startswith(f"{one}/view_")}):
+            crop = warp(read(f"{one}/{view}/picture"), read(f"{one}/{view}/mesh"), size)
+            note("crops of views, in levels", crop, read(f"{one}/{view}/crop"))
+        pairs = zip(read(f"{one}/frames"), read(f"{one}/meshes"), strict=True)
+        crops = np.stack([warp(frame, mesh, size) for frame, mesh in pairs])
+        note("crops, in levels", crops, read(f"{one}/crops"))
+        frames = normalise(crops, pre["mean"], pre["std"])
+        note("clip mode", in_clips(graphs, frames), read(f"{one}/clip_scores"))
+        for name in (name for name in arrays if name.startswith(f"{one}/stream_scores_")):
+            lookahead = int(name.rpartition("_")[2])
+            note(f"stream, L = {lookahead}", in_windows(graphs, frames, p, lookahead), read(name))
+            if lookahead in settled:
+                ring, scores = Ring(graphs, p, lookahead), []
+                for frame in frames:
+                    scores += ring.push(frame)
+                note(f"ring, L = {lookahead}", np.stack(scores + ring.finish()), read(name))
+    return most
+
+
+def main() -> None:
+    most = compare(Path(sys.argv[1]), Path(sys.argv[2]))
+    for name, difference in most.items():
+        print(f"{name:28} {difference:.1e}")
+    if max(most.values()) > 1e-6:
+        sys.exit("differs by more than 1e-6")
+
+
+if __name__ == "__main__":
+    main()

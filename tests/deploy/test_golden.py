@@ -1,0 +1,125 @@
+"""Golden arrays: complete, the same every time, and enough for code that knows nothing of mdhr_sdk."""
+
+from __future__ import annotations
+
+import ast
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from typer.testing import CliRunner
+
+from mdhr_sdk.cli.app import app
+from mdhr_sdk.deploy.export import golden
+from mdhr_sdk.deploy.export.golden_faces import Seen
+from mdhr_sdk.errors import ExportError
+from mdhr_sdk.modelfolder.folder import ModelFolder
+from mdhr_sdk.runtime import SessionOptions, open_session
+
+ROOT = Path(__file__).parents[2]
+EXAMPLE = ROOT / "examples" / "stream_from_docs.py"
+
+
+def made_faces(most: int) -> list[Seen]:
+    rng = np.random.default_rng(0)
+    mesh = np.zeros((478, 2))
+    mesh[[33, 133, 362, 263, 2]] = [(20, 40), (35, 41), (60, 41), (75, 40), (48, 62)]
+    return [Seen(rng.integers(0, 256, (96, 110, 3), dtype=np.uint8), mesh + rng.normal(0, 1, 2)) for _ in range(most)]
+
+
+@pytest.fixture
+def written(tiny_onnx_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.setattr(golden, "bundled_faces", made_faces)
+    told = list(golden.write_golden(tiny_onnx_folder, 2, tmp_path / "one"))
+    assert [line.partition(":")[0] for line in told] == ["left out", "left out", str(tmp_path / "one")]
+    list(golden.write_golden(tiny_onnx_folder, 2, tmp_path / "two"))
+    return tmp_path
+
+
+def test_the_raw_files_hold_what_the_npz_holds_and_both_are_the_same_every_time(written: Path) -> None:
+    one, two = written / "one", written / "two"
+    index = json.loads((one / "index.json").read_text())
+    assert set(index["left_out"]) == {"clip_u8", "encoder_u8"}
+    with np.load(one / "golden.npz") as arrays:
+        assert set(arrays.files) == set(index["arrays"])
+        for name, told in index["arrays"].items():
+            raw = np.fromfile(one / told["file"], np.dtype(told["dtype"]).newbyteorder("<")).reshape(told["shape"])
+            assert np.array_equal(raw, arrays[name]) and raw.size > 0, name
+    files = sorted(path.relative_to(one) for path in one.rglob("*") if path.is_file())
+    assert files == sorted(path.relative_to(two) for path in two.rglob("*") if path.is_file())
+    assert all((one / file).read_bytes() == (two / file).read_bytes() for file in files)
+
+
+def test_the_arrays_are_what_the_graphs_answer(written: Path, tiny_onnx_folder: Path) -> None:
+    folder = ModelFolder.open(tiny_onnx_folder)
+    with np.load(written / "one" / "golden.npz") as arrays:
+        for graph in ("clip", "encoder", "head", "relations", "temporal"):
+            session, _ = open_session(folder, "onnxruntime", SessionOptions("cpu", threads=1), graph)
+            names = [name for name in arrays.files if name.startswith(f"sequence_1/{graph}/")]
+            inputs = {name.rpartition("/")[2]: arrays[name] for name in names if "/inputs/" in name}
+            for name, wanted in session.run(inputs).items():
+                np.testing.assert_array_equal(arrays[f"sequence_1/{graph}/outputs/{name}"], wanted)
+            session.close()
+        own, frames = arrays["sequence_1/clip/outputs/scores"], folder.config.clip_length * 3 // 2 + 1
+        rows = own.reshape(-1, own.shape[-1])[:frames]
+        np.testing.assert_array_equal(arrays["sequence_1/clip_scores"], np.clip(rows, 0, 1))
+        whole = arrays[f"sequence_1/stream_scores_{folder.config.clip_length - 1}"]
+        assert whole.shape == (frames, rows.shape[1])
+        np.testing.assert_allclose(whole[0], rows[0], atol=1e-5, err_msg="its window is the first clip")
+
+
+def test_code_from_the_page_agrees(written: Path, tiny_onnx_folder: Path) -> None:
+    done = subprocess.run(
+        [sys.executable, EXAMPLE, written / "one", tiny_onnx_folder], capture_output=True, text=True, timeout=200
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "stream, L = 0" in done.stdout and "clip mode" in done.stdout and "crops of views" in done.stdout
+
+
+def test_that_code_knows_nothing_of_the_sdk() -> None:
+    tree = ast.parse(EXAMPLE.read_text(encoding="utf-8"))
+    imports = [node for node in ast.walk(tree) if isinstance(node, ast.Import | ast.ImportFrom)]
+    names = {a.name for node in imports if isinstance(node, ast.Import) for a in node.names}
+    names |= {node.module for node in imports if isinstance(node, ast.ImportFrom)}
+    assert names == {"__future__", "json", "pathlib", "struct", "sys", "numpy", "onnxruntime"}
+
+
+@pytest.mark.parametrize("count", [0, -1, 21])
+def test_a_number_out_of_range_is_refused(tiny_onnx_folder: Path, tmp_path: Path, count: int) -> None:
+    with pytest.raises(ExportError, match=f"from 1 to 20 sequences; got {count}"):
+        list(golden.write_golden(tiny_onnx_folder, count, tmp_path / "golden"))
+
+
+def test_nothing_that_is_there_is_written_over(tiny_onnx_folder: Path, tmp_path: Path) -> None:
+    (tmp_path / "link").symlink_to(tmp_path / "nowhere")
+    for there in (tmp_path, tmp_path / "link"):
+        with pytest.raises(ExportError, match=r"a new folder for the golden arrays; '.*' is there"):
+            list(golden.write_golden(tiny_onnx_folder, 1, there))
+
+
+def test_a_folder_without_graphs_is_told_how_to_make_them(tiny_folder: Path, tmp_path: Path) -> None:
+    with pytest.raises(ExportError, match="has no graph to run; make them: mdhr export"):
+        list(golden.write_golden(tiny_folder, 1, tmp_path / "golden"))
+    assert not any(tmp_path.iterdir())
+
+
+def test_graphs_and_golden_arrays_are_not_asked_for_at_once() -> None:
+    done = CliRunner().invoke(app, ["export", "edge", "--golden", "1", "--precision", "fp16"])
+    assert isinstance(done.exception, ExportError) and "give it --out alone" in str(done.exception)
+
+
+WITHOUT_TORCH = "import sys; sys.modules['torch'] = None; from mdhr_sdk.cli.app import main; main()"
+
+
+@pytest.mark.slow
+def test_the_bundled_model_needs_no_pytorch_and_agrees_with_code_from_the_page(tmp_path: Path) -> None:
+    command = [sys.executable, "-c", WITHOUT_TORCH, "export", "edge", "--golden", "1", "--out", tmp_path / "golden"]
+    done = subprocess.run(command, capture_output=True, text=True)
+    assert done.returncode == 0 and "of 1 sequences" in done.stdout, done.stderr
+    folder = ModelFolder.open("edge").path
+    told = subprocess.run([sys.executable, EXAMPLE, tmp_path / "golden", folder], capture_output=True, text=True)
+    assert told.returncode == 0, told.stdout + told.stderr
+    assert "ring, L = 7" in told.stdout
