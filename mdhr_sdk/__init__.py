@@ -30,12 +30,14 @@ if TYPE_CHECKING:
     from .model import build_mdhr as build_mdhr
     from .model import load_model as load_model
     from .model import save_model as save_model
+    from .modelfolder import EventRule as EventRule
     from .modelfolder import FolderConfig as FolderConfig
     from .modelfolder import ModelConfig as ModelConfig
     from .modelfolder import ModelFolder as ModelFolder
     from .ops import fuse_dynamics as fuse_dynamics
     from .ops import fuse_dynamics_step as fuse_dynamics_step
     from .outputs import CsvSink as CsvSink
+    from .outputs import EventsSink as EventsSink
     from .outputs import FileSink as FileSink
     from .outputs import OverlaySink as OverlaySink
     from .outputs import Results as Results
@@ -45,6 +47,7 @@ if TYPE_CHECKING:
     from .outputs import draw_timeline as draw_timeline
     from .pipeline.reader import SourceStatus as SourceStatus
     from .pipeline.turns import ResultStream as ResultStream
+    from .results import AUEvent as AUEvent
     from .results import AUScore as AUScore
     from .results import FaceResult as FaceResult
     from .results import FrameResult as FrameResult
@@ -63,12 +66,15 @@ _PUBLIC = {
         "SupersededError", "TrainingError", "TruncatedSourceError",
     ),
     ".model": ("build_mdhr", "load_model", "save_model"),
-    ".modelfolder": ("FolderConfig", "ModelConfig", "ModelFolder"),
+    ".modelfolder": ("EventRule", "FolderConfig", "ModelConfig", "ModelFolder"),
     ".ops": ("fuse_dynamics", "fuse_dynamics_step"),
-    ".outputs": ("CsvSink", "FileSink", "OverlaySink", "Results", "Sink", "SinkGroup", "annotate", "draw_timeline"),
+    ".outputs": (
+        "CsvSink", "EventsSink", "FileSink", "OverlaySink", "Results", "Sink", "SinkGroup", "annotate",
+        "draw_timeline",
+    ),
     ".pipeline.reader": ("SourceStatus",),
     ".pipeline.turns": ("ResultStream",),
-    ".results": ("AUScore", "FaceResult", "FrameResult", "ModelInfo"),
+    ".results": ("AUEvent", "AUScore", "FaceResult", "FrameResult", "ModelInfo"),
     ".vision": ("Frame", "Source", "align", "list_sources", "prepare"),
 }  # fmt: skip
 _HOMES = {name: home for home, names in _PUBLIC.items() for name in names}

@@ -20,6 +20,7 @@ from .pipeline.modes import Mode, Opened, Policy, Reading, checked, open_mode
 from .pipeline.neutral import NeutralBaseline
 from .pipeline.run import Plan, Run, in_turn, together
 from .pipeline.scoring import Scoring
+from .pipeline.smoothing import OneEuro
 from .pipeline.streams import StreamScoring
 from .pipeline.turns import ResultStream, Turns
 from .results import ModelInfo
@@ -61,6 +62,7 @@ class AUDetector:
         face_model: str | Path | None = None,
         all_aus: bool = False,
         ring_dtype: str = "float32",
+        smoothing: float | None = None,
         opener: Callable[[Mode], Opened] | None = None,
     ) -> None:
         if config.preprocessing.template not in TEMPLATES:
@@ -73,6 +75,7 @@ class AUDetector:
         self._selection = select(config, thresholds, all_aus)
         self.thresholds = dict(self._selection.thresholds)
         self.codes = tuple(self.thresholds)
+        self._smooth_hz = 0.0 if smoothing is None else OneEuro(smoothing).cutoff_hz
         self.info = info = replace(info, off=self._selection.off)
         check_max_faces(max_faces)
         if face_model is not None and not Path(face_model).is_file():
@@ -102,6 +105,7 @@ class AUDetector:
         ring_dtype: str = "float32",
         digest: str | None = None,
         trust: Trust | None = None,
+        smoothing: float | None = None,
     ) -> AUDetector:
         """Open a model folder.
 
@@ -122,11 +126,14 @@ class AUDetector:
             digest: 'sha256:...' as `mdhr digest` prints it: only a folder of these very files is opened.
             trust: 'code' runs TorchScript and engines that were not made on this machine, which can do whatever you
                 can. ONNX and weights are data, and need no trust.
+            smoothing: smooth the scores over time, and so decisions and events, by a one-euro filter with this
+                cutoff in Hz; 1.0 takes most jitter. None, the default, for scores as the model gives them.
 
         Raises:
             ModelFolderError: the folder is missing, incomplete, not what its manifest says, or not that of `digest`.
             BackendError: the backend or device cannot run here.
-            ConfigError: an unknown mode, code or ring_dtype, or a threshold outside [0, 1] or of an AU that is off.
+            ConfigError: an unknown mode, code or ring_dtype, a threshold outside [0, 1] or of an AU that is off, or a
+                cutoff that is not above 0.
         """
         model_folder = ModelFolder.open(folder, digest, trust)
         options = SessionOptions(device, threads, precision)
@@ -137,7 +144,7 @@ class AUDetector:
         model, info, choice = opener(checked("mode", mode, Mode))
         return cls(
             model_folder.config, model, info, choice=choice, thresholds=thresholds, max_faces=max_faces,
-            face_model=face_model, all_aus=all_aus, ring_dtype=ring_dtype, opener=opener,
+            face_model=face_model, all_aus=all_aus, ring_dtype=ring_dtype, smoothing=smoothing, opener=opener,
         )  # fmt: skip
 
     @property
@@ -302,8 +309,9 @@ class AUDetector:
 
     def _naming(self, info: ModelInfo, neutral_s: float | None) -> Naming:
         seconds = 0.0 if neutral_s is None else NeutralBaseline(neutral_s).seconds
-        info = replace(info, neutral_s=seconds, replaced=replaced(self.config, self.thresholds))
-        return Naming(info, self.thresholds, self.config.preprocessing, self._selection.places)
+        own = replaced(self.config, self.thresholds)
+        info = replace(info, neutral_s=seconds, replaced=own, smooth_hz=self._smooth_hz)
+        return Naming(info, self.thresholds, self.config.preprocessing, self._selection.places, self.config.events)
 
     def _begin(self, groups: Sequence[Sequence[Source]], plan: Plan) -> ResultStream:
         """Begin a run, which ends the one before."""

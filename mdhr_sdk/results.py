@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
@@ -28,6 +29,7 @@ class ModelInfo:
         neutral_s: seconds at the beginning of each source that its scores are relative to; 0 for none.
         lookahead: how many frames later a frame was scored in stream mode; None for clip mode.
         replaced: code -> threshold, for those that replace the model's own.
+        smooth_hz: cutoff in Hz of the filter that smoothed its scores; 0 for none.
     """
 
     name: str
@@ -44,11 +46,12 @@ class ModelInfo:
     neutral_s: float = 0.0
     lookahead: int | None = None
     replaced: Mapping[str, float] = field(default_factory=dict, hash=False)
+    smooth_hz: float = 0.0
 
     @property
     def tag(self) -> str:
         """Short text that every output carries, e.g. 'bp4d resnet18 (untrained)'."""
-        return self._with(self.note, self._relative)
+        return self._with(self.note, self._relative, self._smoothed)
 
     @property
     def note(self) -> str:
@@ -70,7 +73,7 @@ class ModelInfo:
         """What every row of a table carries: the model's name and kind, and how its scores and decisions were made."""
         mode = "" if self.lookahead is None else f"stream, lookahead {self.lookahead}"
         own = ", ".join(f"{code} from {value!r}" for code, value in self.replaced.items())
-        return f"{self.name}: {self._with(self.note, mode, self._relative, own, self.reliability)}"
+        return f"{self.name}: {self._with(self.note, mode, self._relative, self._smoothed, own, self.reliability)}"
 
     def label(self, code: str) -> str:
         """A code as pictures show it: with its tier if it has one, as in 'AU12 A'."""
@@ -79,6 +82,10 @@ class ModelInfo:
     @property
     def _relative(self) -> str:
         return f"relative to the first {self.neutral_s:g} s" if self.neutral_s else ""
+
+    @property
+    def _smoothed(self) -> str:
+        return f"smoothed from {self.smooth_hz:g} Hz" if self.smooth_hz else ""
 
     def _with(self, *notes: str) -> str:
         told = "; ".join(filter(None, notes))
@@ -137,11 +144,55 @@ class FaceResult:
         return tuple(code for code, score in self.aus.items() if score.occurrence)
 
 
+@dataclass(frozen=True)
+class AUEvent:
+    """An action unit that came, and went, in one face.
+
+    Onset and offset are the first and the last frame in which it occurs, the apex the one of its peak. Between them the
+    decision may be 0 in some frames, as long as the probability stays near its threshold. See `EventRule`.
+
+    Attributes:
+        source: name of the video or camera.
+        track_id: of the face.
+        au: code, as 'AU12'.
+        onset_frame, apex_frame, offset_frame: as `FrameResult.index`.
+        onset_s, apex_s, offset_s: as `FrameResult.timestamp_s`.
+        peak_probability: the greatest probability, that of the apex.
+        onset_cut: it occurs in the first frame of its face, so it may have begun before.
+        offset_cut: it occurs in the last frame of its face, so it may have gone on.
+    """
+
+    source: str
+    track_id: int
+    au: str
+    onset_frame: int
+    apex_frame: int
+    offset_frame: int
+    onset_s: float
+    apex_s: float
+    offset_s: float
+    peak_probability: float
+    onset_cut: bool = False
+    offset_cut: bool = False
+
+    def row(self) -> dict[str, object]:
+        """A flat record: what CSV files hold."""
+        values = dataclasses.asdict(self)
+        cut = {name: int(values[name]) for name in ("onset_cut", "offset_cut")}
+        return {name: round(value, 6) if isinstance(value, float) else value for name, value in values.items()} | cut
+
+
 @dataclass(eq=False)
 class Ending:
-    """How a source ended, as far as is known; shared by all its results."""
+    """How a source ended, as far as is known; shared by all its results.
+
+    Attributes:
+        broken_off: it was not read to its end.
+        events: those that were still open when it ended, or was left.
+    """
 
     broken_off: bool = False
+    events: tuple[AUEvent, ...] = ()
 
 
 @dataclass(frozen=True, eq=False)
@@ -162,7 +213,9 @@ class FrameResult:
         dropped: frames of a live source that were dropped between the previous result and this one.
         faces_seen: faces found in the frame, with those beyond `max_faces`.
         fps: frames per second of the source, as declared; 0.0 for stills, and if the device or container does not say.
-        ending: whether the source broke off, once that is known; sinks then mark their files as incomplete.
+        ending: whether the source broke off, once that is known; sinks then mark their files as incomplete. It also
+            holds the events that were open at the source's end.
+        events: those that ended, which is known some frames after their offset.
     """
 
     source: str
@@ -178,6 +231,7 @@ class FrameResult:
     faces_seen: int = 0
     fps: float = 0.0
     ending: Ending = field(default_factory=Ending, repr=False)
+    events: tuple[AUEvent, ...] = ()
 
     @property
     def status(self) -> str:

@@ -93,7 +93,7 @@ def run_detect(
     """Read files one after the other and live sources at once, as `AUDetector.predict`; returns the errors.
 
     A source or an output that fails does not end the others. The timeline of a camera or live stream shows its last
-    100,000 frames; the table and the overlay have all.
+    100,000 frames; the tables and the overlay have all.
 
     Raises:
         OutputError: overlays cannot be encoded here.
@@ -253,6 +253,10 @@ def detect(
             help="Seconds at the beginning that show neutral faces, as in 2s; later scores are relative to them."
         ),
     ] = None,
+    smooth: Annotated[
+        Optional[float],
+        typer.Option(help="Smooth the scores: cutoff in Hz of a one-euro filter, as 1; lower is smoother."),
+    ] = None,
     all_aus: Annotated[bool, typer.Option("--all-aus", help="Report AUs of reliability tier C too.")] = False,
     digest: Annotated[
         Optional[str], typer.Option(help="Take only the model folder of this digest; see mdhr digest.")
@@ -283,6 +287,7 @@ def detect(
         ring_dtype=ring_dtype or "float32",
         digest=digest,
         trust=trust(trust_code),
+        smoothing=smooth,
     ) as detector:
         if model is None:
             say(f"no --model given: taking '{DEFAULT}', which comes with mdhr_sdk")

@@ -22,6 +22,7 @@ FORMAT = 1
 Tier = Literal["A", "B", "C"]
 Shift = Annotated[Number, Field(ge=-1e3, le=1e3)]
 Spread = Annotated[Number, Field(gt=0, ge=1e-3, le=1e3)]
+Seconds = Annotated[Number, Field(ge=0, le=3600)]
 Width = Annotated[int, Field(ge=1, le=8192)]  # of channels; the widest released one has 2,048
 Frames = Annotated[int, Field(ge=1, le=1024)]
 TRAINED_ON_LENGTH = 60  # it stands in a corner of pictures
@@ -112,6 +113,31 @@ class Preprocessing:
 
 
 @strict
+class EventRule:
+    """How events are found in the probabilities of an AU.
+
+    An event is a run of frames of one face that never falls below the low level and reaches the high one. It lasts from
+    the first to the last of them in which the AU occurs, at its threshold t.
+
+    Attributes:
+        high: the high level is t + high (1 - t): 0 for the threshold itself.
+        low: the low level is t - low t: 0 for the threshold itself.
+        shortest_s: events that last less are left out. From onset to offset, so one of a single frame lasts 0 s.
+        gap_s: a face may be missing for so long within an event. A quarter of a second is less than an AU takes to go
+            and come again, and bridges what face finders miss at a blink, a hand or a blurred frame.
+    """
+
+    high: Share = 0.0
+    low: Share = 0.2
+    shortest_s: Seconds = 0.08
+    gap_s: Seconds = 0.25
+
+    def levels(self, threshold: float) -> tuple[float, float]:
+        """The low and the high level of an AU."""
+        return threshold - self.low * threshold, threshold + self.high * (1 - threshold)
+
+
+@strict
 class FolderConfig:
     """All of a model folder's `config.json`.
 
@@ -126,6 +152,7 @@ class FolderConfig:
         reliability: how far each AU's scores can be trusted, 'A' (most) to 'C', one an AU; empty where none was rated.
             AUs of tier C are off unless they are asked for.
         trained_on: what the weights learnt from, where every output is to say so, as in 'synthetic faces only'.
+        events: how events are found; a folder without it has the defaults.
     """
 
     model: ModelConfig
@@ -137,6 +164,7 @@ class FolderConfig:
     licence: str = ""
     reliability: tuple[Tier, ...] = ()
     trained_on: str = ""
+    events: EventRule = field(default_factory=EventRule)
     format: int = FORMAT
 
     def __post_init__(self) -> None:

@@ -10,10 +10,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, overload
 
 from ..errors import InputError, MDHRError, OutputError, number_of
-from ..results import FrameResult, ModelInfo
+from ..results import AUEvent, FrameResult, ModelInfo
 from .encoder import check_codec
+from .events import EventsSink, events_of
 from .files import Files, SourceFiles
 from .naming import OVERLAY, stems
+from .sinks import FileSink
 from .table import BOX, CsvSink, columns, records
 from .timeline import draw_timeline, save_timeline
 
@@ -98,6 +100,15 @@ class Results(Sequence[FrameResult]):
             )
         return tuple(sorted({face.track_id for frame in self.frames for face in frame.faces}))
 
+    @property
+    def events(self) -> tuple[AUEvent, ...]:
+        """From when to when each face shows each AU, in the order in which that was known.
+
+        A part of a run has those that were told in its frames, and of those open at the source's end the ones whose
+        last frame it has.
+        """
+        return events_of(self.frames)
+
     def for_source(self, name: str) -> Results:
         """The frames of one source.
 
@@ -135,9 +146,21 @@ class Results(Sequence[FrameResult]):
             InputError: there is no frame, or a face carries other AUs than `codes`.
             OutputError: the file cannot be written.
         """
+        return self._written(CsvSink(path, self.codes))
+
+    def events_to_csv(self, path: str | os.PathLike[str]) -> Path:
+        """Write the events as CSV (see `EventsSink`) and return where it is.
+
+        Raises:
+            InputError: there is no frame.
+            OutputError: the file cannot be written.
+        """
+        return self._written(EventsSink(path))
+
+    def _written(self, sink: FileSink) -> Path:
         if not self.frames:
             raise InputError("a CSV file needs at least one frame, and there is none; check that the source was read")
-        with CsvSink(path, self.codes) as sink:
+        with sink:
             for frame in self.frames:
                 sink.write(frame)
             sink.close()  # complete, also if a source broke off: these are all its frames
@@ -160,7 +183,7 @@ class Results(Sequence[FrameResult]):
         codec: str = "h264",
         timeline: bool = True,
     ) -> list[Path]:
-        """Write what `mdhr detect` writes, under the same names: a table, an overlay and a timeline of each source.
+        """Write what `mdhr detect` writes, under the same names: two tables, an overlay and a timeline of each source.
 
         A source in `errors` was not read to its end, so its files are called incomplete, as in
         'clip_aus.incomplete.csv'.

@@ -14,8 +14,9 @@ import numpy as np
 from ..atomic import incomplete
 from ..errors import MDHRError, OutputError
 from ..results import FrameResult
+from .events import EventsSink
 from .group import SinkGroup
-from .naming import OVERLAY, STILL, TABLE, TIMELINE
+from .naming import EVENTS, OVERLAY, STILL, TABLE, TIMELINE
 from .sinks import FileSink
 from .table import CsvSink
 from .timeline import save_timeline
@@ -24,7 +25,7 @@ from .video import OverlaySink
 
 @dataclass(frozen=True)
 class Files:
-    """What is written for each source, besides its table.
+    """What is written for each source, besides its tables.
 
     Attributes:
         overlay: the annotated video or still.
@@ -38,7 +39,7 @@ class Files:
 
 
 class SourceFiles:
-    """Table, overlay and timeline of one source. If one fails, the others go on.
+    """Table, events (of all but stills), overlay and timeline of one source. If one fails, the others go on.
 
     Attributes:
         given_up: every file that grows with the frames has failed.
@@ -66,6 +67,8 @@ class SourceFiles:
         self._kept: deque[FrameResult] = deque(maxlen=last if files.timeline else 0)
         table, overlay = self._named(TABLE), self._named(STILL if still else OVERLAY)
         makers: list[Callable[[], FileSink]] = [lambda: CsvSink(table, codes)]
+        if not still:
+            makers.append(lambda: EventsSink(self._named(EVENTS)))
         if files.overlay:
             makers.append(lambda: OverlaySink(overlay, fps, files.codec))
         self._group = SinkGroup()
@@ -81,7 +84,7 @@ class SourceFiles:
                 self.given_up = True
 
     def close(self, complete: bool) -> None:
-        """Finish table and overlay, under their own names or, when not `complete`, under their `.incomplete` names."""
+        """Finish tables and overlay, under their own names or, when not `complete`, under their `.incomplete` names."""
         with suppress(MDHRError):  # it is among the group's failures
             self._group.__exit__(None if complete else MDHRError, None, None)
         self.failures += [failure.with_traceback(None) for failure in self._group.failures]  # it would hold the frames

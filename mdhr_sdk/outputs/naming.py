@@ -11,7 +11,8 @@ from pathlib import Path
 
 from ..errors import plain
 
-TABLE, TIMELINE, OVERLAY, STILL = "_aus.csv", "_timeline.png", "_overlay.mp4", "_overlay.jpg"
+TABLE, EVENTS, TIMELINE = "_aus.csv", "_events.csv", "_timeline.png"
+OVERLAY, STILL = "_overlay.mp4", "_overlay.jpg"
 MAX_STEM_BYTES = 200  # file systems take names of 255, and ours add up to 40
 Named = tuple[str, str]  # a source's name, and its kind as in `SourceInfo`
 

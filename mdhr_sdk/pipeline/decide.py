@@ -5,18 +5,20 @@ from __future__ import annotations
 import time
 from collections import deque
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ..errors import InputError
-from ..modelfolder.config import Preprocessing
+from ..modelfolder.config import EventRule, Preprocessing
 from ..results import AUScore, Baseline, Ending, FaceResult, FrameResult, ModelInfo
 from ..vision import Face, SourceInfo
 from .crops import Found
+from .events import EventFinder
 from .neutral import NeutralBaseline
 from .scoring import Crop, Scored
+from .smoothing import OneEuro
 
 _NO_IMAGE = np.empty((0, 0, 3), np.uint8)
 
@@ -30,12 +32,14 @@ class Naming:
         thresholds: code -> probability from which the AU occurs, in the model's order.
         preprocessing: how the model wants its crops.
         places: indices of the reported AUs among the model's N scores; None for all.
+        events: how events are found.
     """
 
     info: ModelInfo
     thresholds: Mapping[str, float]
     preprocessing: Preprocessing
     places: tuple[int, ...] | None = None
+    events: EventRule = field(default_factory=EventRule)
 
     def check(self, source: SourceInfo) -> None:
         """Raise InputError for a still if neutral seconds are wanted."""
@@ -59,7 +63,9 @@ class Waiting:
         self._naming = naming
         self._keep_images = keep_images
         self._fps = fps
+        self._smoother = OneEuro(naming.info.smooth_hz) if naming.info.smooth_hz else None
         self._baseline = NeutralBaseline(naming.info.neutral_s) if naming.info.neutral_s else None
+        self._events = EventFinder(naming.thresholds, naming.events)
         self._waiting: deque[Found] = deque()  # without pictures, unless they are kept
         self._scores: dict[tuple[int, int], NDArray[np.float32]] = {}  # (frame index, track id) -> (N,)
         self._newest = 0
@@ -83,17 +89,32 @@ class Waiting:
             self._waiting.popleft()
             yield self._result(pending)
 
+    def end(self, scores: Iterable[Scored], broken_off: bool) -> Iterator[FrameResult]:
+        """Take the last scores, as `give` does, and tell the results how the source ended."""
+        self.ending.broken_off = broken_off
+        try:
+            yield from self.give(scores)
+        finally:
+            self.leave()
+
+    def leave(self) -> None:
+        """No result follows: events that are open end with the last one."""
+        self.ending.events = self._events.end()
+
     def _result(self, pending: Found) -> FrameResult:
         frame = pending.frame
         scores = {track_id: self._scores.pop((frame.index, track_id)) for track_id in pending.faces}
+        if self._smoother is not None:
+            scores = self._smoother.smooth(frame.timestamp_s, scores, frame.breaks)
         told: dict[int, tuple[NDArray[np.float32], Baseline]] = {i: (row, "off") for i, row in scores.items()}
         if self._baseline is not None:
             told = self._baseline.correct(frame.timestamp_s, scores)
+        faces = tuple(self._naming.face(i, face, *told[i]) for i, face in pending.faces.items())
         return FrameResult(
             frame.source,
             frame.index,
             frame.timestamp_s,
-            tuple(self._naming.face(i, face, *told[i]) for i, face in pending.faces.items()),
+            faces,
             self._naming.info,
             frame.image if self._keep_images else None,
             delay_frames=self._newest - frame.index,
@@ -103,4 +124,5 @@ class Waiting:
             faces_seen=pending.seen,
             fps=self._fps,
             ending=self.ending,
+            events=self._events.take(frame, faces),
         )

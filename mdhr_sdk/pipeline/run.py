@@ -133,9 +133,12 @@ class Run:
         scoring = plan.begin()
         self._readers = readers = Readers(sources, plan.naming.check, plan.open_finder, plan.clock, plan.policy)
         readers.finishing = self._finishing  # asked for meanwhile
+        group = _Group(readers, scoring, plan, self.finished)
         try:
-            yield from self._scored(_Group(readers, scoring, plan, self.finished))
+            yield from self._scored(group)
         finally:
+            for waiting in group.waiting.values():
+                waiting.leave()
             readers.close()
             self._ended |= readers.status
             self._readers = None
@@ -226,9 +229,9 @@ class _Group:
         if reader in self.waiting:
             reader.release()
             waiting = self.waiting.pop(reader)
-            waiting.ending.broken_off = isinstance(reader.error, MDHRError)  # Ctrl-C is how a camera ends
             scored = self.scoring.flush(self.readers.all.index(reader))
-            yield from _given(reader, waiting.give(scored))
+            broken_off = isinstance(reader.error, MDHRError)  # Ctrl-C is how a camera ends
+            yield from _given(reader, waiting.end(scored, broken_off))
 
     def _cut(self, reader: Reader, item: Frame | Found) -> tuple[int, dict[int, Crop]]:
         found, crops = reader.cut(item)

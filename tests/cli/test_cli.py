@@ -48,7 +48,9 @@ def test_detect_writes_table_timeline_and_overlay(detect: Command, short: Path, 
     code, stdout, stderr = detect(short)
     assert (code, stderr.strip()) == (0, "")
     assert "untrained" in stdout and "onnxruntime fp32 on cpu" in stdout
-    assert sorted(path.name for path in out.iterdir()) == ["short_aus.csv", "short_overlay.mp4", "short_timeline.png"]
+    assert sorted(path.name for path in out.iterdir()) == [
+        "short_aus.csv", "short_events.csv", "short_overlay.mp4", "short_timeline.png",
+    ]  # fmt: skip
     table = pd.read_csv(out / "short_aus.csv")
     assert list(table.frame) == list(range(10)) and set(table.status) == {"ok"}
     assert table.model.str.contains("untrained").all()
@@ -82,7 +84,8 @@ def test_a_truncated_video_keeps_and_names_what_was_read(
     code, _, stderr = detect(broken)
     assert code == 2 and stderr.count("\n") == 1 and stderr.startswith("error: ")
     names = {path.name for path in out.iterdir()}
-    assert names == {"broken_aus.incomplete.csv", "broken_overlay.incomplete.mp4", "broken_timeline.incomplete.png"}
+    ends = ("aus.incomplete.csv", "events.incomplete.csv", "overlay.incomplete.mp4", "timeline.incomplete.png")
+    assert names == {f"broken_{end}" for end in ends}
     assert all(name in stderr for name in names)
     kept = pd.read_csv(out / "broken_aus.incomplete.csv")
     assert 3 < len(kept) < 40 and f"{len(kept)} frames" in stderr
@@ -133,7 +136,7 @@ def test_one_bad_source_does_not_cost_the_others(detect: Command, short: Path, t
     out = tmp_path / "out"
     code, stdout, stderr = detect(tmp_path / "*.mp4", "--no-overlay")
     assert code == 2 and "broken.mp4 (failed)" in stdout and stderr.count("\n") == 1
-    assert sorted(path.name for path in out.iterdir()) == ["short_aus.csv", "short_timeline.png"]
+    assert sorted(path.name for path in out.iterdir()) == ["short_aus.csv", "short_events.csv", "short_timeline.png"]
     code, stdout, stderr = detect(short, tmp_path / "nope.mp4", "--no-overlay")
     assert code == 2 and "nope.mp4 (failed)" in stdout and "short_aus.csv, in place of an earlier one" in stdout
     assert stderr.startswith("error: nothing exists at") and stderr.count("\n") == 1

@@ -124,7 +124,7 @@ def test_a_video_without_a_frame_rate_is_no_still(run: Run, tmp_path: Path, monk
     monkeypatch.setattr("mdhr_sdk.vision.sources.video.rate_of", lambda track: 0.0)
     assert run(path, Files(), tmp_path / "out")[0] == []
     assert {path.name for path in (tmp_path / "out").iterdir()} == {
-        "clip_aus.csv", "clip_overlay.mp4", "clip_timeline.png",
+        "clip_aus.csv", "clip_events.csv", "clip_overlay.mp4", "clip_timeline.png",
     }  # fmt: skip
     assert cv2.VideoCapture(str(tmp_path / "out" / "clip_overlay.mp4")).get(cv2.CAP_PROP_FRAME_COUNT) == 6
 
@@ -284,7 +284,7 @@ def test_an_overlay_that_fails_leaves_table_and_timeline(
     (error,), said = run([film, picture(0, {0})], Files(), tmp_path / "out")
     assert "clip_overlay.mp4' cannot be written: No space left on device" in str(error) and "\n" not in str(error)
     assert {path.name for path in (tmp_path / "out").iterdir()} == {
-        "clip_aus.csv", "clip_overlay.incomplete.mp4", "clip_timeline.png",
+        "clip_aus.csv", "clip_events.csv", "clip_overlay.incomplete.mp4", "clip_timeline.png",
         "array_1__aus.csv", "array_1__overlay.jpg", "array_1__timeline.png",
     }  # fmt: skip
     assert len(pd.read_csv(tmp_path / "out" / "clip_aus.csv")) == 30 and "clip.mp4 (failed)" in said
@@ -317,15 +317,17 @@ def test_of_live_sources_one_that_fails_leaves_the_others(run: Run, tmp_path: Pa
     live = camera(video([{0}] * 12), "a"), camera(video([{0}] * 5), "b", breaks=True)
     (error,), said = run([live[0], *list_sources(picture(0, {0})), live[1]], Files(), policy="complete")
     assert str(error).startswith("b stopped; kept the 5 frames before it: ")
-    ends = {"a": ("aus.csv", "overlay.mp4", "timeline.png"), "array": ("aus.csv", "overlay.jpg", "timeline.png"),
-            "b": ("aus.incomplete.csv", "overlay.incomplete.mp4", "timeline.incomplete.png")}  # fmt: skip
+    whole = ("aus.csv", "events.csv", "overlay.mp4", "timeline.png")
+    ends = {"a": whole, "array": ("aus.csv", "overlay.jpg", "timeline.png"),
+            "b": tuple(end.replace(".", ".incomplete.") for end in whole)}  # fmt: skip
     assert {path.name for path in tmp_path.iterdir()} == {f"{stem}_{end}" for stem in ends for end in ends[stem]}
     assert len(pd.read_csv(tmp_path / "a_aus.csv")) == 12 and len(pd.read_csv(tmp_path / "b_aus.incomplete.csv")) == 5
     assert "b (failed)" in said
 
 
 def test_when_nothing_can_be_written_the_reading_ends(run: Run, tmp_path: Path) -> None:
-    (tmp_path / "array_aus.csv").mkdir()
+    for name in ("array_aus.csv", "array_events.csv"):
+        (tmp_path / name).mkdir()
     taken = []
 
     def frames() -> Iterator[np.ndarray]:
@@ -333,5 +335,5 @@ def test_when_nothing_can_be_written_the_reading_ends(run: Run, tmp_path: Path) 
             taken.append(index)
             yield picture(index, {0})
 
-    (error,), _ = run(frames(), Files(overlay=False, timeline=False))
-    assert "add a name" in str(error) and len(taken) < 100
+    errors, _ = run(frames(), Files(overlay=False, timeline=False))
+    assert len(errors) == 2 and all("add a name" in str(error) for error in errors) and len(taken) < 100

@@ -47,6 +47,7 @@ def test_ctrl_c_ends_them_all_with_whole_tables(detector: AUDetector, tmp_path: 
     assert detect.run_detect(detector, sources, tmp_path, TABLE) == []
     kept = rows(tmp_path)
     assert kept["left_aus.csv"] == 4 and kept["right_aus.csv"] >= 1, "none is marked as incomplete"
+    assert {path.name for path in tmp_path.glob("*_events*")} == {"left_events.csv", "right_events.csv"}
 
 
 def test_the_output_of_one_that_fails_leaves_the_other(detector: AUDetector, tmp_path: Path):
@@ -71,12 +72,13 @@ def test_a_signal_while_a_frame_is_written_loses_none(
 
     def endless() -> Iterator[np.ndarray]:
         for index in itertools.count():
+            time.sleep(0.005)
             yield picture(index % 5, {0})
 
     before = signal.signal(number, signal.default_int_handler)
     try:
         monkeypatch.setattr(SinkGroup, "write", interrupted)
-        assert detect.run_detect(detector, [camera(endless(), "left")], tmp_path, TABLE) == []
+        assert detect.run_detect(detector, [camera(endless(), "left", hasty=True)], tmp_path, TABLE) == []
         assert signal.getsignal(number) is signal.default_int_handler
     finally:
         signal.signal(number, before)

@@ -53,8 +53,8 @@ def test_a_source_that_breaks_off_gives_the_scores_of_all_its_frames(
     skipped = detector.predict(cut_video, on_error="skip")
     for number, cut in enumerate((results, skipped, results.for_source(str(cut_video)), skipped[-3:])):
         assert [name for name, _ in cut.errors] == [str(cut_video)]
-        (path,) = cut.save(tmp_path / str(number), timeline=False)
-        assert path.name == "cut_aus.incomplete.csv"
+        saved = cut.save(tmp_path / str(number), timeline=False)
+        assert [path.name for path in saved] == ["cut_aus.incomplete.csv", "cut_events.incomplete.csv"]
 
 
 def test_a_stream_that_breaks_off_yields_all_its_frames_first(detector: AUDetector, cut_video: Path, tmp_path: Path):
@@ -171,7 +171,7 @@ def test_where_the_model_fails_only_the_sources_before_are_complete(
     results = caught.value.results
     assert [name for name, _ in results.errors] == ["array[1]"]
     assert [path.name for path in results.save(tmp_path, timeline=False)] == [
-        "array_0__aus.csv", "array_1__aus.incomplete.csv",
+        "array_0__aus.csv", "array_0__events.csv", "array_1__aus.incomplete.csv", "array_1__events.incomplete.csv",
     ]  # fmt: skip
 
 

@@ -186,7 +186,7 @@ def test_what_ctrl_c_cut_short_beside_a_camera_is_told(detector: AUDetector, tmp
     assert results.sources[0] == "camera" and [name for name, _ in results.errors] == ["array[1]", "array[2]"]
     assert "Ctrl-C came before" in str(results.errors[0][1])
     assert {path.name for path in results.save(tmp_path, timeline=False)} == {
-        "camera_aus.csv", "array_1__aus.incomplete.csv",
+        "camera_aus.csv", "camera_events.csv", "array_1__aus.incomplete.csv", "array_1__events.incomplete.csv",
     }  # fmt: skip
 
 

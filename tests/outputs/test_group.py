@@ -94,5 +94,5 @@ def test_a_timeline_that_fails_in_any_way_leaves_the_table(tmp_path, frame, code
     files.write(frame(0))
     files.close(complete=True)
     files.draw(complete=True)
-    assert [path.name for path in files.paths] == ["a_aus.csv"]
+    assert [path.name for path in files.paths] == ["a_aus.csv", "a_events.csv"]
     assert [str(failure) for failure in files.failures] == ["the timeline failed: TypeError('no such glyph')"]

@@ -32,7 +32,7 @@ def test_results_are_saved_under_the_names_of_mdhr_detect(tmp_path, made):
     stems = ("a_clip", "b_clip", "camera_0")
     assert names(tmp_path / "new") == {path.name for path in saved}
     assert [path.name for path in saved] == [
-        f"{stem}_{end}" for stem in stems for end in ("aus.csv", "overlay.mp4", "timeline.png")
+        f"{stem}_{end}" for stem in stems for end in ("aus.csv", "events.csv", "overlay.mp4", "timeline.png")
     ]
     assert list(pd.read_csv(saved[0]).source.unique()) == ["a/clip.mp4"]
 
@@ -47,22 +47,25 @@ def test_results_are_saved_under_the_names_of_mdhr_detect(tmp_path, made):
 )  # fmt: skip
 def test_files_are_named_by_what_the_source_is(tmp_path, made, name, kind, stem):
     results = dataclasses.replace(made(name, size=None), kinds={name: kind})
-    (path,) = results.save(tmp_path, timeline=False)
-    assert path.name == f"{stem}_aus.csv"
-    (again,) = pickle.loads(pickle.dumps(results))[:2].save(tmp_path, timeline=False)
+    path, events = results.save(tmp_path, timeline=False)
+    assert (path.name, events.name) == (f"{stem}_aus.csv", f"{stem}_events.csv")
+    again, _ = pickle.loads(pickle.dumps(results))[:2].save(tmp_path, timeline=False)
     assert again == path
 
 
 def test_names_are_told_apart_from_those_of_sources_without_a_frame(tmp_path, made):
     kinds = {"a/clip.mp4": "video", "b/clip.mp4": "video"}
     results = dataclasses.replace(made("b/clip.mp4", size=None), kinds=kinds)
-    assert [path.name for path in results.save(tmp_path, timeline=False)] == ["b_clip_aus.csv"]
+    assert [path.name for path in results.save(tmp_path, timeline=False)] == [
+        "b_clip_aus.csv", "b_clip_events.csv",
+    ]  # fmt: skip
 
 
 @pytest.mark.parametrize(("kind", "suffix"), [("image", "jpg"), ("video", "mp4")])
 def test_the_overlay_of_a_still_is_one_and_that_of_a_video_of_one_frame_is_not(tmp_path, made, kind, suffix):
     results = dataclasses.replace(made("photo.png", count=1, fps=0), kinds={"photo.png": kind})
-    assert [path.name for path in results.save(tmp_path)][1] == f"photo_overlay.{suffix}"
+    names = [path.name for path in results.save(tmp_path)]
+    assert f"photo_overlay.{suffix}" in names and ("photo_events.csv" in names) == (kind == "video")
     if kind == "image":
         drawn = cv2.imread(str(tmp_path / "photo_overlay.jpg")).astype(int)
         assert np.abs(drawn - results[0].annotate()).mean() < 8
@@ -71,8 +74,11 @@ def test_the_overlay_of_a_still_is_one_and_that_of_a_video_of_one_frame_is_not(t
 def test_what_broke_off_is_saved_as_incomplete(tmp_path, made):
     error = SourceError("a.mp4 ended early")
     results = dataclasses.replace(made("a.mp4", "b.mp4"), errors=(("a.mp4", error), ("c.mp4", SourceError("gone"))))
-    wanted = {f"a_{end}" for end in ("aus.incomplete.csv", "overlay.incomplete.mp4", "timeline.incomplete.png")}
-    wanted |= {f"b_{end}" for end in ("aus.csv", "overlay.mp4", "timeline.png")}
+    wanted = {
+        f"a_{end}"
+        for end in ("aus.incomplete.csv", "events.incomplete.csv", "overlay.incomplete.mp4", "timeline.incomplete.png")
+    }
+    wanted |= {f"b_{end}" for end in ("aus.csv", "events.csv", "overlay.mp4", "timeline.png")}
     assert {path.name for path in results.save(tmp_path / "all")} == wanted == names(tmp_path / "all")
     for part in (results.for_source("a.mp4"), results[:2], results[1:3][:1]):
         assert part.errors == (("a.mp4", error),)
@@ -82,7 +88,7 @@ def test_what_broke_off_is_saved_as_incomplete(tmp_path, made):
 
 def test_what_is_not_wanted_is_not_saved(tmp_path, made):
     made("clip.mp4").save(tmp_path, overlay=False, timeline=False)
-    assert names(tmp_path) == {"clip_aus.csv"}
+    assert names(tmp_path) == {"clip_aus.csv", "clip_events.csv"}
     with pytest.raises(InputError, match="keep images"):
         made("clip.mp4", size=None).save(tmp_path / "new", overlay=True)
     with pytest.raises(InputError, match="no frame to save"):
@@ -95,7 +101,7 @@ def test_what_is_not_wanted_is_not_saved(tmp_path, made):
 def test_what_cannot_be_saved_leaves_the_rest_and_all_of_it_is_told(tmp_path, made, blocked, overlay):
     for name in blocked:
         (tmp_path / name).mkdir()
-    ends = ("aus.csv", *(["overlay.mp4"] if overlay else []), "timeline.png")
+    ends = ("aus.csv", "events.csv", *(["overlay.mp4"] if overlay else []), "timeline.png")
     wanted = {f"{stem}_{end}" for stem in "ab" for end in ends}
     with pytest.raises(OutputError) as caught:
         made("a.mp4", "b.mp4").save(tmp_path, overlay=overlay)

@@ -215,7 +215,7 @@ def test_a_graph_that_cannot_be_loaded_is_a_folder_error(light: Path, data: byte
     graph = light / "clip.onnx"
     graph.write_bytes(graph.read_bytes()[:100_000] if data is None else data)
     vouch(light, "clip.onnx")
-    with pytest.raises(ModelFolderError, match=r"clip\.onnx' is no graph that can be taken") as caught:
+    with pytest.raises(ModelFolderError, match=r"onnxruntime cannot load .*clip\.onnx") as caught:
         open_session(ModelFolder.open(light))
     assert "\n" not in str(caught.value)
 
