@@ -219,7 +219,12 @@ def _made(folder: Path, prefix: str) -> tuple[Path, int]:
             except OSError:  # a file system without locks; nobody sweeps there
                 held = True
             if held and os.fstat(lock).st_nlink:
-                os.write(lock, _mark(own))
+                try:
+                    os.write(lock, _mark(own))
+                except OSError:  # the disk is full
+                    os.close(lock)
+                    shutil.rmtree(own, ignore_errors=True)
+                    raise
                 return own, lock
             os.close(lock)
 

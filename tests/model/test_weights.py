@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Callable
 from pathlib import Path
 
@@ -55,7 +54,7 @@ def test_halves_are_stored_and_floats_computed(tmp_path: Path) -> None:
         assert torch.equal(loaded[key], exact.half().float() if kernel else exact)
     folder = ModelFolder.open(tmp_path / "True")
     assert folder.manifest["model.safetensors"]["options"] == {"stored": "fp16"}
-    for one in dataclasses.asdict(read_parameters(folder, scaled=False)).values():
+    for one in read_parameters(folder, scaled=False).arrays().values():
         assert one.dtype == np.float32
 
 
