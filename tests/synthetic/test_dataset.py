@@ -18,7 +18,7 @@ import pandas as pd
 import pytest
 from typer.testing import CliRunner
 
-from mdhr_sdk.atomic import LOCK, PREFIX, locked
+from mdhr_sdk.atomic import LOCK, PREFIX, _mark, locked
 from mdhr_sdk.cli.app import app
 from mdhr_sdk.errors import ConfigError, DataError
 from mdhr_sdk.modelfolder.bundled import model_path
@@ -169,7 +169,7 @@ def test_only_what_a_killed_run_left_is_removed(made: Path, kit_file: Path) -> N
     left = [made / name / f"{PREFIX}12345678" for name in ("img", "list", "progress", "img/P004000000")]
     for path in (*kept, *left):
         path.mkdir()
-        (path / LOCK).touch()
+        (path / LOCK).write_bytes(_mark(path))
     make_dataset(kit_file, made, OPTIONS)
     assert all(path.exists() for path in kept) and not any(path.exists() for path in left)
 
@@ -280,7 +280,7 @@ def test_the_command_says_what_it_made(kit_file: Path, tmp_path: Path, toy_meshe
     result = CliRunner().invoke(app, words)
     assert result.exit_code == 0, result.output
     assert "96 frames of 16 people" in result.output and "66.67 %" in result.output
-    assert "96 of them in" in result.output and "frames/s with 1 workers" in result.output
+    assert "96 of them in" in result.output and "frames/s with 1 worker" in result.output
     again = CliRunner().invoke(app, words)
     assert again.exit_code == 0 and "frames/s" not in again.output  # nothing was left to render
     note = json.loads((tmp_path / "out" / "synthetic.json").read_text())

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from PIL import Image as Pillow
 
-from made_videos import number_of, numbered, read
+from made_videos import index_of, numbered, read
 from mdhr_sdk.errors import MDHRError, SourceError
 from mdhr_sdk.vision import list_sources
 
@@ -180,7 +180,7 @@ def test_the_pages_of_a_tiff_are_a_sequence(tmp_path):
 def test_pages_that_pillow_cannot_read_are_a_sequence_too(tmp_path):
     cv2.imwritemulti(str(tmp_path / "a.tif"), [numbered(index).astype(np.float32) / 255 for index in range(4)])
     frames, source = read(tmp_path / "a.tif", fps=10)
-    assert ([number_of(frame.image) for frame in frames], source.kind) == ([0, 1, 2, 3], "sequence")
+    assert ([index_of(frame.image) for frame in frames], source.kind) == ([0, 1, 2, 3], "sequence")
     assert [frame.timestamp_s for frame in frames] == pytest.approx([0, 0.1, 0.2, 0.3])
 
 
