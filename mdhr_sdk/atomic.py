@@ -102,9 +102,11 @@ def scratch(folder: Path, prefix: str = PREFIX, sweeps: bool = True) -> Iterator
     try:
         yield own
     finally:
-        if prefix == PREFIX or all(path.name == LOCK for path in own.glob("*")):
-            shutil.rmtree(own, ignore_errors=True)
-        os.close(lock)
+        try:
+            if prefix == PREFIX or all(path.name == LOCK for path in own.glob("*")):
+                _remove(own)
+        finally:
+            os.close(lock)
 
 
 @contextlib.contextmanager
@@ -227,6 +229,16 @@ def _made(folder: Path, prefix: str) -> tuple[Path, int]:
                     raise
                 return own, lock
             os.close(lock)
+
+
+def _remove(own: Path) -> None:
+    """Remove a folder; what cannot be removed stays."""
+    try:
+        shutil.rmtree(own, ignore_errors=True)
+    except OSError as error:  # rmtree closes a descriptor twice if Ctrl-C comes in between, and that error hides it
+        if isinstance(error.__context__, KeyboardInterrupt):
+            raise error.__context__ from None
+        raise
 
 
 def _mark(own: Path) -> bytes:

@@ -202,3 +202,16 @@ def test_incomplete_names_fit(tmp_path: Path, name: str, count: int) -> None:
     assert len(os.fsencode(found.name)) <= NAME_BYTES and found.name.endswith(Path(name).suffix)
     assert f".incomplete{'' if count == 1 else '-12'}" in found.name
     found.touch()
+
+
+def test_an_interrupt_while_the_place_is_removed_stays_an_interrupt(tmp_path, monkeypatch):
+    def removes(*_, **__):
+        try:
+            raise KeyboardInterrupt
+        finally:
+            os.close(-1)
+
+    monkeypatch.setattr("mdhr_sdk.atomic.shutil.rmtree", removes)
+    with pytest.raises(KeyboardInterrupt), whole(tmp_path / "a.txt") as part:
+        part.write_text("a")
+    assert (tmp_path / "a.txt").read_text() == "a"

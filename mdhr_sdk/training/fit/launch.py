@@ -120,7 +120,7 @@ def plain_errors() -> Iterator[None]:
             "trainer.batch_size; go on with --resume"
         ) from None
     except MDHRError as error:
-        _, wrapped, message = str(error).rpartition(f"\n{type(error).__module__}.{type(error).__qualname__}: ")
-        if not wrapped:
+        before, wrapped, message = str(error).rpartition(f"{type(error).__module__}.{type(error).__qualname__}: ")
+        if not wrapped or not before.startswith("Caught "):
             raise
-        raise type(error)(message.strip()) from None
+        raise type(error)(message.removesuffix("\\n")) from None  # an error's message has no line ends but in words
