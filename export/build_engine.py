@@ -12,7 +12,7 @@ from typing import Annotated
 import typer
 
 from mdhr_sdk.cli.app import run_app
-from mdhr_sdk.cli.parts.engine import DEFAULT_MODEL, run_build
+from mdhr_sdk.cli.parts.engine_building import DEFAULT_MODEL, run_build
 from mdhr_sdk.cli.parts.options import MODEL
 from mdhr_sdk.deploy import EngineOptions
 from mdhr_sdk.modelfolder.artefacts import GRAPHS

@@ -225,17 +225,20 @@ def _made(folder: Path, prefix: str) -> tuple[Path, int]:
                     os.write(lock, _mark(own))
                 except OSError:  # the disk is full
                     os.close(lock)
-                    shutil.rmtree(own, ignore_errors=True)
+                    _remove(own)
                     raise
                 return own, lock
             os.close(lock)
 
 
-def _remove(own: Path) -> None:
-    """Remove a folder; what cannot be removed stays."""
+def _remove(own: Path, ignore_errors: bool = True) -> None:
+    """Remove a folder. An interrupt while this runs stays an interrupt.
+
+    If Ctrl-C comes just after rmtree has closed a descriptor, rmtree closes it once more, and only that error is seen.
+    """
     try:
-        shutil.rmtree(own, ignore_errors=True)
-    except OSError as error:  # rmtree closes a descriptor twice if Ctrl-C comes in between, and that error hides it
+        shutil.rmtree(own, ignore_errors=ignore_errors)
+    except OSError as error:
         if isinstance(error.__context__, KeyboardInterrupt):
             raise error.__context__ from None
         raise
@@ -294,7 +297,7 @@ def _cleared(left: Path) -> list[Path]:
         kept = []
         if left.name.startswith(RESULTS):
             kept = [_rescued(path, left.parent) for path in left.iterdir() if _is_result(path)]
-        shutil.rmtree(left)
+        _remove(left, ignore_errors=False)
         return kept
     finally:
         os.close(lock)

@@ -155,9 +155,8 @@ def _process(
                     outcome.interrupted = True
             except MDHRError as error:
                 for outcome in outcomes:
-                    outcome.error = outcome.error or error.with_traceback(
-                        None
-                    )  # a traceback would keep the frames in memory
+                    # A traceback would keep the frames in memory.
+                    outcome.error = outcome.error or error.with_traceback(None)
             for writer in writers:
                 writer.outcome.read = not writer.given_up
         with clock("timeline"):

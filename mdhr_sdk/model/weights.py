@@ -14,7 +14,7 @@ from safetensors.torch import load, save_file
 from ..errors import ModelFolderError
 from ..modelfolder.config import FolderConfig, ModelConfig, Preprocessing
 from ..modelfolder.folder import WEIGHTS, ModelFolder
-from ..modelfolder.making import new_folder
+from ..modelfolder.new_folder import new_folder
 from .keys import check_fit
 from .mdhr import MDHR
 

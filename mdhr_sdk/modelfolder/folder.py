@@ -21,7 +21,6 @@ from .bundled import BUNDLED, is_bundled, model_path
 from .config import FolderConfig
 from .entries import findings
 from .inside import check_plain, sha256
-from .making import check_free, new_folder
 from .manifest import (
     MANIFEST,
     Files,
@@ -33,6 +32,7 @@ from .manifest import (
     read_vouched,
     verified,
 )
+from .new_folder import check_free, new_folder
 from .onnx_file import check_onnx
 from .onnx_sizes import check_sizes
 from .plain_json import parsed

@@ -1,13 +1,12 @@
 """Outputs: tables, annotated videos, timelines."""
 
 from .collection import Results
-from .events import EventsSink
 from .group import SinkGroup
 from .overlay import annotate
+from .overlay_video import OverlaySink
 from .sinks import FileSink, Sink
-from .table import CsvSink
+from .table import CsvSink, EventsSink
 from .timeline import draw_timeline
-from .video import OverlaySink
 
 __all__ = [
     "CsvSink",

@@ -12,11 +12,10 @@ from typing import TYPE_CHECKING, overload
 from ..errors import InputError, MDHRError, OutputError, number_of
 from ..results import AUEvent, FrameResult, ModelInfo
 from .encoder import check_codec
-from .events import EventsSink, events_of
 from .files import Files, SourceFiles
 from .naming import OVERLAY, stems
 from .sinks import FileSink
-from .table import BOX, CsvSink, columns, records
+from .table import BOX, CsvSink, EventsSink, columns, events_of, records
 from .timeline import draw_timeline, save_timeline
 
 if TYPE_CHECKING:

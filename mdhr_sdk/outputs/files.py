@@ -14,13 +14,12 @@ import numpy as np
 from ..atomic import incomplete
 from ..errors import MDHRError, OutputError
 from ..results import FrameResult
-from .events import EventsSink
 from .group import SinkGroup
 from .naming import EVENTS, OVERLAY, STILL, TABLE, TIMELINE
+from .overlay_video import OverlaySink
 from .sinks import FileSink
-from .table import CsvSink
+from .table import CsvSink, EventsSink
 from .timeline import save_timeline
-from .video import OverlaySink
 
 
 @dataclass(frozen=True)

@@ -1,18 +1,21 @@
-"""Results as a table: one row per face and frame, the same columns in CSV files and data frames."""
+"""Results as tables: one row per face and frame, the same columns in CSV files and data frames; and one per event."""
 
 from __future__ import annotations
 
 import csv
 import os
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import fields
 from pathlib import Path
 from typing import IO
 
 from ..errors import InputError
-from ..results import FrameResult
-from .sinks import FileSink
+from ..results import AUEvent, Ending, FrameResult
+from .sinks import FileSink, Item
 
 BOX = ("x0_px", "y0_px", "x1_px", "y1_px")
+EVENT_COLUMNS = (*(field.name for field in fields(AUEvent)), "model")
+Row = Mapping[str, object]
 
 
 def columns(codes: Sequence[str]) -> list[str]:
@@ -34,7 +37,35 @@ def records(results: Iterable[FrameResult], codes: Sequence[str]) -> Iterator[di
         yield from result.rows()
 
 
-class CsvSink(FileSink[list[dict[str, object]]]):
+def events_of(frames: Iterable[FrameResult]) -> tuple[AUEvent, ...]:
+    """The events of frames in the order in which they ended; then those open at a source's end, if they end here."""
+    told: list[AUEvent] = []
+    seen: dict[Ending, set[int]] = {}
+    for frame in frames:
+        told += frame.events
+        seen.setdefault(frame.ending, set()).add(frame.index)
+    rest = [event for ending, indices in seen.items() for event in ending.events if event.offset_frame in indices]
+    return tuple(told + rest)
+
+
+class _RowsSink(FileSink[Item]):
+    """Writes rows as comma-separated values in UTF-8, with a header."""
+
+    def _begin(self, part: Path, names: Sequence[str]) -> None:
+        # A file name that is not UTF-8 reaches Python as lone surrogates, which UTF-8 cannot hold.
+        self._file: IO[str] = part.open("x", encoding="utf-8", errors="backslashreplace", newline="")
+        self._rows = csv.DictWriter(self._file, names)
+        self._rows.writeheader()
+
+    def _add(self, rows: Iterable[Row]) -> None:
+        self._rows.writerows(rows)
+        self._file.flush()  # the file of a killed process then holds them
+
+    def _finish(self) -> None:
+        self._file.close()
+
+
+class CsvSink(_RowsSink[list[dict[str, object]]]):
     """Writes results as comma-separated values in UTF-8, with a header; see `FileSink` for when the file appears.
 
     A frame without a face is a row whose face columns are empty. Boxes are in pixels, timestamps in seconds,
@@ -53,14 +84,38 @@ class CsvSink(FileSink[list[dict[str, object]]]):
         return list(records((result,), self.codes))
 
     def _open(self, part: Path, first: list[dict[str, object]]) -> None:
-        # A file name that is not UTF-8 reaches Python as lone surrogates, which UTF-8 cannot hold.
-        self._file: IO[str] = part.open("x", encoding="utf-8", errors="backslashreplace", newline="")
-        self._rows = csv.DictWriter(self._file, columns(self.codes))
-        self._rows.writeheader()
+        self._begin(part, columns(self.codes))
 
     def _put(self, item: list[dict[str, object]]) -> None:
-        self._rows.writerows(item)
-        self._file.flush()  # a process that is killed has written what it has scored
+        self._add(item)
+
+
+class EventsSink(_RowsSink[FrameResult]):
+    """Writes the events of results as comma-separated values in UTF-8, with a header; see `FileSink`.
+
+    A row is an event, with the fields of `AUEvent` and the model, as in the table. Events that are open when their
+    source ends come last. A file without rows means that there was no event.
+    """
+
+    def __init__(self, path: str | os.PathLike[str]) -> None:
+        super().__init__(path)
+        self._models: dict[Ending, str] = {}
+
+    def _render(self, result: FrameResult) -> FrameResult:
+        return result
+
+    def _open(self, part: Path, first: FrameResult) -> None:
+        self._begin(part, EVENT_COLUMNS)
+
+    def _put(self, item: FrameResult) -> None:
+        if item.ending not in self._models:
+            self._models[item.ending] = item.model.details
+        self._add_events(item.events, self._models[item.ending])
 
     def _finish(self) -> None:
-        self._file.close()
+        for ending, model in self._models.items():
+            self._add_events(ending.events, model)
+        super()._finish()
+
+    def _add_events(self, events: Iterable[AUEvent], model: str) -> None:
+        self._add({**event.row(), "model": model} for event in events)

@@ -35,18 +35,17 @@ class _Track(Generic[F]):
     earlier: Look | None = None  # before something came before the face, or its light changed
     cut: bool = False  # the scene was cut since
 
-    def looks(self, now: Look, at_s: float) -> bool:
-        """Whether a face looks as the track's last one."""
-        return self.look is None or now.may_be(self.look, at_s - self.seen_s)
+    def fits(self, now: Look, at_s: float) -> bool:
+        """Whether `now` may be the track's face as it looked last, or earlier."""
+        return self._may_be(self.look, now, at_s) or self._may_be(self.earlier, now, at_s)
 
-    def looked(self, now: Look, at_s: float) -> bool:
-        """Whether it looks as the track's before something came before it."""
-        return self.earlier is not None and now.may_be(self.earlier, at_s - self.seen_s)
+    def _may_be(self, known: Look | None, now: Look, at_s: float) -> bool:
+        return known is not None and now.may_be(known, at_s - self.seen_s)
 
     def seen_as(self, face: F, seen_s: float, seen_in: int, now: Look | None) -> _Track[F]:
         look, earlier = self.look, self.earlier
-        if now is not None and not self.looks(now, seen_s):
-            earlier = None if self.looked(now, seen_s) else look
+        if now is not None and look is not None and not self._may_be(look, now, seen_s):
+            earlier = None if self._may_be(earlier, now, seen_s) else look
         return _Track(face, seen_s, seen_in, now or look, earlier)
 
 
@@ -161,14 +160,12 @@ class Tracker(Generic[F]):
             return not track.cut
         if track.cut:
             return now.resembles(track.look)
-        if track.looks(now, self._now_s) or track.looked(now, self._now_s):
+        if track.fits(now, self._now_s):
             return True
         # A mesh that has slipped makes the face look another; its last place does not.
         place = look(track.face) if look else None
-        if place is None:
-            return False
-        if track.looks(place, self._now_s) or track.looked(place, self._now_s):
-            return True
+        if place is None or track.fits(place, self._now_s):
+            return place is not None
         at_once = track.seen_in == self._updates - 1 and self._now_s - track.seen_s <= AT_ONCE_S
         return at_once and place.surrounded_as(track.look)
 

@@ -12,7 +12,7 @@ import pytest
 
 from commands import Command
 from fake_tensorrt import FakeTensorRT
-from mdhr_sdk.cli.parts import engine
+from mdhr_sdk.cli.parts import engine_building as engine
 from mdhr_sdk.modelfolder.folder import ModelFolder
 
 SCRIPT = Path(__file__).resolve().parents[2] / "export" / "build_engine.py"

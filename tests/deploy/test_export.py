@@ -24,7 +24,7 @@ from mdhr_sdk.deploy.export import exporter as export
 from mdhr_sdk.deploy.export.onnx_graphs import OPSET, check_graph
 from mdhr_sdk.deploy.export.view import export_view
 from mdhr_sdk.deploy.parity.judge import probe_clip
-from mdhr_sdk.deploy.parity.weights import WeightsReference
+from mdhr_sdk.deploy.parity.pytorch_reference import WeightsReference
 from mdhr_sdk.errors import ExportError, ModelFolderError
 from mdhr_sdk.model import build_mdhr, calibrate, load_model, save_model
 from mdhr_sdk.modelfolder.artefacts import GRAPHS

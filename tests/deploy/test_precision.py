@@ -23,8 +23,8 @@ from mdhr_sdk.deploy.export.quantise import OPERATORS, encoder_layers
 from mdhr_sdk.deploy.parity import footage as calibration
 from mdhr_sdk.deploy.parity import verification
 from mdhr_sdk.deploy.parity.footage import calibration_clips, demo_clips
+from mdhr_sdk.deploy.parity.pytorch_reference import WeightsReference
 from mdhr_sdk.deploy.parity.report import report_on
-from mdhr_sdk.deploy.parity.weights import WeightsReference
 from mdhr_sdk.errors import BackendError, ExportError, SourceError
 from mdhr_sdk.model import build_mdhr, calibrate, load_model, save_model
 from mdhr_sdk.model.graphs import build_graph

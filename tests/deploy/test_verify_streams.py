@@ -16,9 +16,9 @@ from engine_helpers import shift_scores
 from mdhr_sdk.cli.app import app
 from mdhr_sdk.deploy import LIMITS, Broken, Judge, ParityReport, export_graphs, verify
 from mdhr_sdk.deploy.parity import verification
-from mdhr_sdk.deploy.parity.reference import OnnxReference
+from mdhr_sdk.deploy.parity.pytorch_reference import WeightsReference
+from mdhr_sdk.deploy.parity.references import OnnxReference
 from mdhr_sdk.deploy.parity.stream_parity import stream_lookaheads
-from mdhr_sdk.deploy.parity.weights import WeightsReference
 from mdhr_sdk.errors import BackendError, ExportError
 from mdhr_sdk.model import MDHR, build_mdhr, calibrate, save_model
 from mdhr_sdk.modelfolder.folder import ModelFolder

@@ -22,7 +22,7 @@ from mdhr_sdk import AUDetector
 from mdhr_sdk.atomic import LOCK
 from mdhr_sdk.aus import label_set
 from mdhr_sdk.cli import app as cli
-from mdhr_sdk.cli.parts.engine import run_build
+from mdhr_sdk.cli.parts.engine_building import run_build
 from mdhr_sdk.deploy import EngineOptions, build_engine, export_graphs, verify
 from mdhr_sdk.errors import ModelFolderError
 from mdhr_sdk.modelfolder import bundled

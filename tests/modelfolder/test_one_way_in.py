@@ -19,9 +19,9 @@ KNOWN = {
     ("modelfolder/folder.py", "create"),  # what `writing` and `scratch` gave
     ("modelfolder/folder.py", "update"),
     ("modelfolder/folder.py", "_copy_into"),
-    ("modelfolder/making.py", "check_free"),
-    ("modelfolder/making.py", "new_folder"),
-    ("modelfolder/making.py", "_fill"),
+    ("modelfolder/new_folder.py", "check_free"),
+    ("modelfolder/new_folder.py", "new_folder"),
+    ("modelfolder/new_folder.py", "_fill"),
     ("modelfolder/manifest.py", "new_manifest"),
     ("modelfolder/signing.py", "_new_key"),
     ("runtime/backends/onnxruntime.py", "__init__"),  # a part that is to become an artefact

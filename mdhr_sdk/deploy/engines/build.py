@@ -21,7 +21,7 @@ from ...runtime.cuda.memory import memory_obstacle
 from ...runtime.cuda.toolchains import foreign
 from ..parity.footage import demo_clips
 from ..parity.judge import Judge
-from ..parity.reference import open_reference, reference_obstacle
+from ..parity.references import open_reference, reference_obstacle
 from .builder import BuiltEngine, build_serialized, inspect_engine
 from .plan import EngineOptions, EnginePlan, plan_engine
 

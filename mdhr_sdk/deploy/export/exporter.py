@@ -31,8 +31,8 @@ from ...runtime.backends.torchscript import TorchScriptSession
 from ...runtime.session import graph_specs
 from ..parity.footage import calibration_clips
 from ..parity.judge import BATCHES, Judge
+from ..parity.pytorch_reference import WeightsReference
 from ..parity.report import ParityReport
-from ..parity.weights import WeightsReference
 from .half import half_view
 from .layers import Layers, choose_layers
 from .onnx_graphs import OPSET, check_graph, examples, trace_onnx

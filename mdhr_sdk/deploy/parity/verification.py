@@ -18,7 +18,7 @@ from ...runtime.cuda.devices import cuda_device_count
 from ...runtime.stream.stream_graphs import BESIDE, StreamGraphs
 from .footage import calibration_clips, demo_clips
 from .judge import Judge
-from .reference import OnnxReference, Reference, open_reference
+from .references import OnnxReference, Reference, open_reference
 from .report import Broken, ParityReport
 from .stream_parity import compare_streams
 

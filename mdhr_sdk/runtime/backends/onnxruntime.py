@@ -34,19 +34,23 @@ if ARM:  # of which the registry has no onnxruntime-gpu
 TF32 = "NVIDIA_TF32_OVERRIDE"
 
 
+class OnnxFileBackend(Backend):
+    """A backend that runs the folder's ONNX files."""
+
+    def no_file(self, folder: ModelFolder, graph: str, options: SessionOptions) -> str | None:
+        return super().no_file(folder, graph, options) or overflowing(
+            folder, artefact(graph, options.precision, SUFFIX), options
+        )
+
+
 @dataclass(frozen=True)
-class OnnxRuntimeBackend(Backend):
+class OnnxRuntimeBackend(OnnxFileBackend):
     """One of the two backends of ONNX Runtime.
 
     On CUDA its provider is the one that was asked for or none: what ONNX Runtime would replace is an error here.
     """
 
     provider: str
-
-    def no_file(self, folder: ModelFolder, graph: str, options: SessionOptions) -> str | None:
-        return super().no_file(folder, graph, options) or overflowing(
-            folder, artefact(graph, options.precision, SUFFIX), options
-        )
 
     def unfit(self, options: SessionOptions) -> str | None:
         if importlib.util.find_spec("onnxruntime") is None:

@@ -14,19 +14,13 @@ from ...errors import BackendError, ModelFolderError, install_hint, require
 from ...modelfolder.artefacts import artefact
 from ...modelfolder.folder import ModelFolder
 from ..session import Arrays, Session, SessionOptions, graph_specs
-from .backend import Backend
-from .onnxruntime import SUFFIX, overflowing
+from .onnxruntime import SUFFIX, OnnxFileBackend
 
 HINTS = {"fp32": "f32", "bf16": "bf16", "int8": "f32"}  # of what a graph leaves open: int8 stands in the graph itself
 
 
-class OpenVINOBackend(Backend):
+class OpenVINOBackend(OnnxFileBackend):
     """OpenVINO on the CPU."""
-
-    def no_file(self, folder: ModelFolder, graph: str, options: SessionOptions) -> str | None:
-        return super().no_file(folder, graph, options) or overflowing(
-            folder, artefact(graph, options.precision, SUFFIX), options
-        )
 
     def unfit(self, options: SessionOptions) -> str | None:
         if importlib.util.find_spec("openvino") is None:

@@ -123,4 +123,4 @@ def plain_errors() -> Iterator[None]:
         before, wrapped, message = str(error).rpartition(f"{type(error).__module__}.{type(error).__qualname__}: ")
         if not wrapped or not before.startswith("Caught "):
             raise
-        raise type(error)(message.removesuffix("\\n")) from None  # an error's message has no line ends but in words
+        raise type(error)(message.removesuffix("\\n")) from None  # MDHRError writes line ends as \n

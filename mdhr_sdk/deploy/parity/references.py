@@ -93,7 +93,7 @@ def open_reference(folder: ModelFolder) -> Reference:
                 f"nothing to compare with: {why} ({install_hint('export')}), and '{folder.path}' has no fp32 ONNX "
                 "graph that was compared with the weights"
             )
-    from .weights import WeightsReference
+    from .pytorch_reference import WeightsReference
 
     return WeightsReference.load(folder)
 

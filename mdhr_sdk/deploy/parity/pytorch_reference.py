@@ -13,7 +13,7 @@ from ...modelfolder.config import FolderConfig
 from ...modelfolder.folder import WEIGHTS, ModelFolder
 from ...runtime.session import graph_specs
 from ..export.view import export_view
-from .reference import Array, Arrays, Reference, stream_windows
+from .references import Array, Arrays, Reference, stream_windows
 
 
 class WeightsReference(Reference):
