@@ -47,13 +47,13 @@ if TYPE_CHECKING:
     from .outputs import annotate as annotate
     from .outputs import as_json as as_json
     from .outputs import draw_timeline as draw_timeline
-    from .pipeline.reader import SourceStatus as SourceStatus
     from .pipeline.turns import ResultStream as ResultStream
     from .results import AUEvent as AUEvent
     from .results import AUScore as AUScore
     from .results import FaceResult as FaceResult
     from .results import FrameResult as FrameResult
     from .results import ModelInfo as ModelInfo
+    from .results import SourceStatus as SourceStatus
     from .vision import Frame as Frame
     from .vision import Source as Source
     from .vision import align as align
@@ -74,9 +74,8 @@ _PUBLIC = {
         "CsvSink", "EventsSink", "FileSink", "JsonlSink", "OverlaySink", "Results", "Sink", "SinkGroup", "annotate",
         "as_json", "draw_timeline",
     ),
-    ".pipeline.reader": ("SourceStatus",),
     ".pipeline.turns": ("ResultStream",),
-    ".results": ("AUEvent", "AUScore", "FaceResult", "FrameResult", "ModelInfo"),
+    ".results": ("AUEvent", "AUScore", "FaceResult", "FrameResult", "ModelInfo", "SourceStatus"),
     ".vision": ("Frame", "Source", "align", "list_sources", "prepare"),
 }  # fmt: skip
 _HOMES = {name: home for home, names in _PUBLIC.items() for name in names}

@@ -7,9 +7,10 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 from ..errors import MDHRError, SourceError
+from ..results import SourceStatus
 from ..vision import Frame, Source, SourceInfo
 from .clock import StageClock
 from .crops import CropFinder, Found
@@ -23,26 +24,6 @@ LIVE = ("camera", "stream")  # kinds that count as live until they are open
 OpenFinder = Callable[[SourceInfo], tuple[CropFinder, Callable[[], None]]]
 
 log = logging.getLogger("mdhr_sdk")
-
-
-@dataclass(frozen=True)
-class SourceStatus:
-    """How far a source is read.
-
-    Attributes:
-        captured: frames that were read. At the end `scored + dropped`; before that, some still wait.
-        scored: frames whose result was given.
-        dropped: frames that gave no result: those of a live source that came too fast, and those that still waited
-            when a run was left.
-        ended: it came to its end or broke off; False if the run was left before.
-        error: why it broke off; None if it did not.
-    """
-
-    captured: int = 0
-    scored: int = 0
-    dropped: int = 0
-    ended: bool = False
-    error: BaseException | None = None
 
 
 class Reader:

@@ -8,11 +8,12 @@ import threading
 import time
 from collections.abc import Callable, Sequence
 
+from ..results import SourceStatus
 from ..vision import Frame, Source, SourceInfo
 from .clock import StageClock
 from .crops import Found
 from .modes import Policy
-from .reader import OpenFinder, Reader, SourceStatus, log
+from .reader import OpenFinder, Reader, log
 
 CLOSE_S = 5.0  # how long the threads of an ended run are waited for
 OPENING_S = 0.5  # the same for a source that is not open yet, and perhaps never will be

@@ -6,7 +6,7 @@ from collections.abc import Callable, Generator, Iterator, Sequence
 from dataclasses import dataclass, field
 
 from ..errors import InputError, MDHRError, SourceError, SupersededError, number_of
-from ..results import FrameResult
+from ..results import FrameResult, SourceStatus
 from ..vision import Frame, Source, SourceInfo
 from ..vision.sources.source import OnError
 from .clock import StageClock
@@ -14,7 +14,7 @@ from .crops import CropFinder, Found
 from .decide import Naming, Waiting
 from .meshers import Meshers
 from .modes import Policy
-from .reader import LIVE, Reader, SourceStatus, log
+from .reader import LIVE, Reader, log
 from .readers import Readers
 from .scoring import Crop, Scoring
 

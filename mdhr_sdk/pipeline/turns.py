@@ -12,9 +12,8 @@ from typing import TYPE_CHECKING
 
 from ..errors import InputError, MDHRError, SourceError, SupersededError
 from ..outputs import Results
-from ..results import FrameResult
+from ..results import FrameResult, SourceStatus
 from ..vision import Source
-from .reader import SourceStatus
 from .run import Run
 
 if TYPE_CHECKING:
