@@ -112,7 +112,7 @@ class QueuedSink:
         """How far it is."""
         with self._changed:
             waiting = len(self._waits) + self._in_hand
-            lost = {why: count for why, count in self._dropped.items() if count}
+            lost: dict[str, int] = {why: count for why, count in self._dropped.items() if count}
             return SinkStatus(self.name, self._state, self._reason, self._written, waiting, lost)
 
     def close(self, within_s: float = CLOSE_S) -> None:

@@ -69,7 +69,7 @@ def _read(source: Source) -> str:
             with source as opened:
                 until = time.monotonic() + READ_S
                 for frame in opened:
-                    count, size = count + 1, frame.image.shape[:2]
+                    count, size = count + 1, (frame.image.shape[0], frame.image.shape[1])
                     if time.monotonic() >= until:
                         break
         except MDHRError as error:
