@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import configparser
 from pathlib import Path
 
 import pytest
@@ -9,6 +10,7 @@ import pytest
 from mdhr_sdk.cli.parts.live.settings import LiveSettings, live_settings, seconds, size_bytes
 from mdhr_sdk.errors import ConfigError
 from mdhr_sdk.outputs.live.recording import Keep
+from processes import ROOT
 
 YAML = """
 sources:
@@ -77,3 +79,14 @@ def test_times_and_sizes() -> None:
 
 def test_a_token_is_not_shown() -> None:
     assert "secret" not in repr(LiveSettings(token="secret"))
+
+
+def test_the_examples_are_as_they_must_be() -> None:
+    settings = live_settings(ROOT / "examples" / "live.yaml", {})
+    assert [name for name, _ in settings.named_sources] == ["door", "yard"] and settings.record == "picture"
+    unit = configparser.ConfigParser(strict=False, interpolation=None)
+    unit.optionxform = str  # type: ignore[assignment, method-assign]
+    unit.read(ROOT / "examples" / "mdhr-live.service")
+    command = unit["Service"]["ExecStart"].split()
+    assert command[1:3] == ["live", "--config"] and "-HUP" in unit["Service"]["ExecReload"]
+    assert unit["Service"]["RestartPreventExitStatus"] == "2"
