@@ -62,6 +62,14 @@ def test_a_bad_file_is_one_line_that_names_it(tmp_path: Path, content: str, says
     assert says in str(error.value) and "live.yaml" in str(error.value) and "\n" not in str(error.value)
 
 
+def test_a_message_holds_no_password(tmp_path: Path) -> None:
+    path = tmp_path / "live.yaml"
+    path.write_text("sources: {door: ['rtsp://user:secret@camera/1']}")
+    with pytest.raises(ConfigError) as error:
+        live_settings(path, {})
+    assert "secret" not in str(error.value) and "sources.door" in str(error.value)
+
+
 def test_times_and_sizes() -> None:
     times = ("90", 90, 1.5, "1.5h", "10m", "7d")
     assert [seconds("x", one) for one in times] == [90.0, 90.0, 1.5, 5400.0, 600.0, 604800.0]
