@@ -105,10 +105,13 @@ def test_rows_are_not_doubled_when_only_the_events_fail(
     assert len(rows(tmp_path / "door_aus.csv")) == len(rows(tmp_path / "door_events.csv")) == 1
 
 
-@pytest.mark.parametrize("address", ["ftp://a:1", "tcp://", "tcp://a", "udp://a:99999999", "tcp://a:1/x"])
+@pytest.mark.parametrize(
+    "address", ["ftp://a:1", "tcp://", "tcp://a", "udp://a:99999999", "tcp://a:1/x", "tcp://u:secret@a:1"]
+)
 def test_other_addresses_are_refused(address: str) -> None:
-    with pytest.raises(ConfigError, match=r"expected|go to"):
+    with pytest.raises(ConfigError, match=r"expected|go to|no login") as error:
         LinesSink(address)
+    assert "secret" not in str(error.value)
 
 
 def test_a_file_of_lines_ends_with_the_end_of_each_source(frame: Made, tmp_path: Path) -> None:
@@ -135,8 +138,8 @@ def test_the_folder_is_for_one_run_and_tells_of_a_killed_one(tmp_path: Path) -> 
     (out / "door_20261130T120000Z.open.mp4").write_bytes(b"something")
     (out / "empty_20261130T120000Z.open.mp4").write_bytes(b"")
     with live_folder(out) as run:
-        assert len(run.found) == 2 and "was killed" in run.found[0]
-        assert (out / "door_20261130T120000Z.incomplete.mp4").exists() and "incomplete" in run.found[1]
+        assert len(run.found) == 3 and "was killed" in run.found[0] and "held nothing" in run.found[2]
+        assert (out / "door_20261130T120000Z.incomplete.mp4").exists() and "too short to play" in run.found[1]
         assert not list(out.glob("*.open.mp4"))
 
 

@@ -42,12 +42,16 @@ class Ended:
         status: of each source.
         sinks: of each output, closed.
         errors: of sources that broke off, and of the run itself.
+        source_lost: one of them came by itself, and not since the run was stopped.
+        paused: source -> results that were not written, since somebody had paused the run.
         hangs: a source did not let go in time; the process must be left without waiting for it.
     """
 
     status: Mapping[str, SourceStatus]
     sinks: Sequence[SinkStatus]
     errors: Sequence[MDHRError]
+    source_lost: bool
+    paused: Mapping[str, int]
     hangs: bool
 
 
@@ -75,6 +79,7 @@ class LiveSession:
         self._done = threading.Event()
         self._error: BaseException | None = None
         self._source_errors: list[tuple[str, MDHRError]] = []
+        self._lost_before = False  # a source had been lost before the run was stopped
         self._controls = Controls(self._calibrate, outputs.recorders)
         if outputs.served is not None:
             outputs.served.status = lambda: self.status
@@ -104,17 +109,16 @@ class LiveSession:
         errors = [error for _, error in self._source_errors]
         if isinstance(self._error, MDHRError) and self._error not in errors:
             errors.append(self._error)
-        return Ended(self.status, self._outputs.sinks.status, errors, hangs)
+        lost = bool(errors) if not self._stop.asked else self._lost_before
+        return Ended(self.status, self._outputs.sinks.status, errors, lost, self._watch.paused, hangs)
 
     def _score(self) -> None:
         """Give every result to the watch and the outputs; runs in a thread of its own."""
-        more: dict[str, Any] = {}
-        if (patience_s := self._settings.give_up_after_s) is not None:
-            more["give_up_after_s"] = patience_s
         try:
             with self._detector.stream(
                 [*self._sources], self._settings.lookahead, self._settings.policy, on_error="skip",
-                images=self._outputs.wants_images, calibrate_neutral_s=self._settings.neutral_s, **more,
+                images=self._outputs.wants_images, calibrate_neutral_s=self._settings.neutral_s,
+                give_up_after_s=self._settings.give_up_after_s,
             ) as stream:  # fmt: skip
                 self._stream = stream
                 if self._stop.asked:
@@ -172,7 +176,7 @@ class LiveSession:
 
     def _calibrate(self, source: str | None, track_id: int | None, seconds: float) -> None:
         if self._stream is not None:
-            self._stream.calibrate(source, track_id, seconds)
+            self._stream.calibrate(source, track_id, seconds=seconds)
 
     def _leave_if_nobody_listens(self) -> None:
         sinks = self._outputs.sinks.status
@@ -183,6 +187,7 @@ class LiveSession:
     def _finish(self, thread: threading.Thread) -> None:
         """Let the sources go, then the outputs, each within its time."""
         if self._stream is not None:
+            self._lost_before = bool(self._stream.errors)
             self._stream.finish()
         if thread.ident is not None:
             self._done.wait(0.0 if self._stop.hurry else LAST_RESULTS_S)
