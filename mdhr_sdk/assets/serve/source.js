@@ -21,7 +21,7 @@ export class SourceCard {
     this.chip = make("span", "chip");
     this.chip.setAttribute("role", "status");
     this.facts = make("div", "facts");
-    const calibrate = button("Neutral", `Calibrate neutral for all faces of ${name}`, () =>
+    const calibrate = button("Neutral, all", `Calibrate neutral for all faces of ${name}`, () =>
       send("calibrate", { source: name, track_id: null }));
     const mark = button("Mark", `Mark this moment in ${name}`, () => send("mark", { source: name, text: "" }));
     head.append(make("h2", "", name), this.chip, this.facts, calibrate, mark);
