@@ -12,25 +12,24 @@ import argparse
 import shutil
 import threading
 import time
-from dataclasses import replace
 from pathlib import Path
 
 import mdhr_sdk
-from mdhr_sdk import AUDetector, SourceStatus
+from mdhr_sdk import AUDetector
 from mdhr_sdk.outputs.serve import ServeSink
 
 CLIP = Path(mdhr_sdk.__file__).parent / "assets" / "demo.mp4"
 
 
 def show(sink: ServeSink, ends_s: float) -> None:
-    """Score the clip at its own pace, until the clock says `ends_s`."""
+    """Score the clip at its own pace, over and over, until the clock says `ends_s`."""
     with AUDetector.from_pretrained("edge", mode="stream") as detector:
         while time.monotonic() < ends_s:
-            stream = detector.stream(f"{CLIP}#realtime", lookahead=2, images=True, calibrate_neutral_s=1.0)
-            with stream:
-                sink.status = lambda stream=stream: {"demo": next(iter(stream.status.values()), SourceStatus())}
+            clip = {"demo": f"{CLIP}#realtime"}
+            with detector.stream(clip, lookahead=2, images=True, calibrate_neutral_s=1.0) as stream:
+                sink.status = lambda stream=stream: stream.status
                 for frame in stream:
-                    sink.write(replace(frame, source="demo"))
+                    sink.write(frame)
                     if time.monotonic() > ends_s:
                         return
 
@@ -56,6 +55,8 @@ def main() -> None:
     asked.add_argument("--picture", help="file for a picture of the page at the end")
     asked.add_argument("--scheme", choices=("light", "dark"), default="light")
     words = asked.parse_args()
+    if words.picture and words.seconds == float("inf"):
+        asked.error("--picture needs --seconds, as in --seconds 40 --picture page.png")
     with ServeSink(port=words.port) as sink:
         print(sink.url, flush=True)
         ends_s = time.monotonic() + words.seconds
