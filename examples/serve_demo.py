@@ -9,14 +9,16 @@ Open the address that it prints. `--picture` keeps a picture of the page: it nee
 from __future__ import annotations
 
 import argparse
+import queue
 import shutil
 import threading
 import time
+from contextlib import suppress
 from pathlib import Path
 
 import mdhr_sdk
-from mdhr_sdk import AUDetector
-from mdhr_sdk.outputs.serve import ServeSink
+from mdhr_sdk import AUDetector, ResultStream
+from mdhr_sdk.outputs.serve import Calibrate, ServeSink
 
 CLIP = Path(mdhr_sdk.__file__).parent / "assets" / "demo.mp4"
 
@@ -30,8 +32,17 @@ def show(sink: ServeSink, ends_s: float) -> None:
                 sink.status = lambda stream=stream: stream.status
                 for frame in stream:
                     sink.write(frame)
+                    obey(sink, stream)
                     if time.monotonic() > ends_s:
                         return
+
+
+def obey(sink: ServeSink, stream: ResultStream) -> None:
+    """Do what the page's buttons ask for; marks are shown by the page itself."""
+    with suppress(queue.Empty):
+        command = sink.commands.get_nowait()
+        if isinstance(command, Calibrate):
+            stream.calibrate(command.source or None, command.track_id)
 
 
 def keep_picture(url: str, path: str, scheme: str) -> None:
@@ -43,7 +54,9 @@ def keep_picture(url: str, path: str, scheme: str) -> None:
         browser = playwright.chromium.launch(executable_path=chromium)
         page = browser.new_page(viewport={"width": 1280, "height": 720}, color_scheme=scheme)
         page.goto(url)
-        page.wait_for_timeout(500)
+        page.get_by_label("Mark this moment", exact=True).fill("looks at the camera")
+        page.keyboard.press("Enter")
+        page.wait_for_timeout(2000)
         page.screenshot(path=path)
         browser.close()
 
