@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from mdhr_sdk.cli.parts.live.settings import LiveSettings, live_settings, seconds, size_bytes, split_name
+from mdhr_sdk.cli.parts.live.settings import LiveSettings, live_settings, seconds, size_bytes
 from mdhr_sdk.errors import ConfigError
 from mdhr_sdk.outputs.live.recording import Keep
 
@@ -58,27 +58,6 @@ def test_a_bad_file_is_one_line_that_names_it(tmp_path: Path, content: str, says
     with pytest.raises(ConfigError) as error:
         live_settings(path, {})
     assert says in str(error.value) and "live.yaml" in str(error.value) and "\n" not in str(error.value)
-
-
-@pytest.mark.parametrize(
-    ("text", "pair"),
-    [
-        ("0", ("", "0")),
-        ("door=0", ("door", "0")),
-        ("door=http://a/b?c=d", ("door", "http://a/b?c=d")),
-        ("http://a/b?c=d", ("", "http://a/b?c=d")),
-        ("door=", ("", "door=")),
-        ("/a/b=c.mp4", ("", "/a/b=c.mp4")),
-    ],
-)
-def test_names_stand_before_the_address(text: str, pair: tuple[str, str]) -> None:
-    assert split_name(text) == pair
-
-
-def test_a_file_of_such_a_name_is_the_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.chdir(tmp_path)
-    Path("take=2.mp4").touch()
-    assert split_name("take=2.mp4") == ("", "take=2.mp4")
 
 
 def test_times_and_sizes() -> None:

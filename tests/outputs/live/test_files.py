@@ -135,8 +135,8 @@ def test_the_folder_is_for_one_run_and_tells_of_a_killed_one(tmp_path: Path) -> 
     (out / "door_20261130T120000Z.open.mp4").write_bytes(b"something")
     (out / "empty_20261130T120000Z.open.mp4").write_bytes(b"")
     with live_folder(out) as run:
-        assert len(run.found) == 2 and "was killed" in run.found[0]
-        assert (out / "door_20261130T120000Z.incomplete.mp4").exists() and "incomplete" in run.found[1]
+        assert len(run.found) == 3 and "was killed" in run.found[0] and "held nothing" in run.found[2]
+        assert (out / "door_20261130T120000Z.incomplete.mp4").exists() and "too short to play" in run.found[1]
         assert not list(out.glob("*.open.mp4"))
 
 

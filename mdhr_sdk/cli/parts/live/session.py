@@ -108,13 +108,11 @@ class LiveSession:
 
     def _score(self) -> None:
         """Give every result to the watch and the outputs; runs in a thread of its own."""
-        more: dict[str, Any] = {}
-        if (patience_s := self._settings.give_up_after_s) is not None:
-            more["give_up_after_s"] = patience_s
         try:
             with self._detector.stream(
                 [*self._sources], self._settings.lookahead, self._settings.policy, on_error="skip",
-                images=self._outputs.wants_images, calibrate_neutral_s=self._settings.neutral_s, **more,
+                images=self._outputs.wants_images, calibrate_neutral_s=self._settings.neutral_s,
+                give_up_after_s=self._settings.give_up_after_s,
             ) as stream:  # fmt: skip
                 self._stream = stream
                 if self._stop.asked:
@@ -172,7 +170,7 @@ class LiveSession:
 
     def _calibrate(self, source: str | None, track_id: int | None, seconds: float) -> None:
         if self._stream is not None:
-            self._stream.calibrate(source, track_id, seconds)
+            self._stream.calibrate(source, track_id, seconds=seconds)
 
     def _leave_if_nobody_listens(self) -> None:
         sinks = self._outputs.sinks.status
