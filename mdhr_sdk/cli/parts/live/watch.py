@@ -10,6 +10,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from rich.console import Group
 from rich.table import Table
 from rich.text import Text
 
@@ -124,9 +125,9 @@ class Watch:
         return lines
 
 
-def table(lines: Sequence[Line], sinks: Sequence[SinkStatus]) -> Table:
+def table(lines: Sequence[Line], sinks: Sequence[SinkStatus]) -> Group:
     """All sources, and under them the outputs."""
-    shown = Table(title="mdhr live", title_justify="left", caption_justify="left", caption=_outputs(sinks))
+    shown = Table(title="mdhr live", title_justify="left")
     for name in ("source", "state"):
         shown.add_column(name, overflow="fold")
     for name in ("in/s", "out/s", "delay ms p50 / p99", "dropped", "faces"):
@@ -134,14 +135,12 @@ def table(lines: Sequence[Line], sinks: Sequence[SinkStatus]) -> Table:
     shown.add_column("action units")
     for line in lines:
         one = line.status
-        state = Text(one.state, style=STYLES.get(one.state, ""))
+        told = f"{one.state}: {plain(one.reason)}" if one.reason and one.state != "live" else one.state
+        state = Text(told, style=STYLES.get(one.state, ""))
         rates = f"{one.fps_in:.1f}", f"{one.fps_out:.1f}", line.delays, f"{one.dropped:,}", str(line.faces)
         shown.add_row(plain(line.name), state, *rates, " ".join(line.active))
-    return shown
-
-
-def _outputs(sinks: Sequence[SinkStatus]) -> str:
-    return "\n".join(sink_line(one) for one in sinks)
+    outputs = [Text(sink_line(one), "" if one.state == "ok" else "yellow") for one in sinks]
+    return Group(shown, *outputs)
 
 
 def sink_line(one: SinkStatus) -> str:
