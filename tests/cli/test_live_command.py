@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import csv
+import fcntl
 import json
 import os
+import pty
 import signal
 import socket
 import subprocess
 import sys
+import termios
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
@@ -96,26 +99,33 @@ def test_killed_at_any_moment_it_leaves_whole_files_and_the_next_run_says_so(url
     assert json.loads((tmp_path / "mdhr-live.json").read_text())["ended"]
 
 
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP])
-def test_a_signal_ends_it_in_time_though_a_source_hangs(url: str, tmp_path: Path, number: int) -> None:
-    table = tmp_path / "door_aus.csv"
-    with silent_server() as silent, ExitStack() as stack:
-        process = started_live(stack, f"door={url}", f"mute={silent}", "--out", tmp_path, "--csv", "--jsonl", "-")
-        until(lambda: has_rows(table, 10))
-        began_s = time.monotonic()
-        process.send_signal(number)
-        done = finished(process)
-        took_s = time.monotonic() - began_s
-    assert took_s < ENDS_S + SLACK_S
-    assert done.returncode == 0, done.stderr
-    told = [json.loads(line) for line in done.stdout.splitlines()]
+@pytest.mark.parametrize("how", ["term", "terminal closes"])
+def test_it_ends_in_time_though_a_source_hangs(url: str, tmp_path: Path, how: str) -> None:
+    table, lines = tmp_path / "door_aus.csv", tmp_path / "all.jsonl"
+    ours, theirs = pty.openpty() if how == "terminal closes" else os.pipe()
+    with silent_server() as silent:
+        words = [f"door={url}", f"mute={silent}", "--out", tmp_path, "--csv", "--jsonl", lines]
+        options = {"stderr": theirs, "stdin": theirs, "preexec_fn": claim_terminal} if how != "term" else {}
+        with started([*LIVE, *words], **{"stderr": subprocess.PIPE, **options}) as process:
+            os.close(theirs)
+            until(lambda: has_rows(table, 10))
+            began_s = time.monotonic()
+            process.send_signal(signal.SIGTERM) if how == "term" else os.close(ours)
+            done = finished(process)
+            took_s = time.monotonic() - began_s
+    assert took_s < ENDS_S + SLACK_S and done.returncode == 0, done.stderr
+    told = [json.loads(line) for line in lines.read_text().splitlines()]
     assert told[-1]["status"] == "ended" and {one["source"] for one in told} == {"door"}
-    assert len(rows(table)) >= len(told) - 1
-    assert (
-        "Traceback" not in done.stderr
-        and "mute: captured 0 = scored 0" in done.stderr
-        and "door: captured" in done.stderr
-    )
+    assert len(rows(table)) == len(told) - 1 and json.loads((tmp_path / "mdhr-live.json").read_text())["ended"]
+    if how == "term":
+        os.close(ours)
+        assert "Traceback" not in done.stderr and "door: captured" in done.stderr
+        assert "mute: captured 0 = scored 0" in done.stderr
+
+
+def claim_terminal() -> None:
+    """Make standard input the terminal whose end is told by HUP; in the new process, which leads a session."""
+    fcntl.ioctl(0, termios.TIOCSCTTY, 0)
 
 
 def test_files_are_played_to_their_end_and_counted(demo_frames: np.ndarray, tmp_path: Path) -> None:

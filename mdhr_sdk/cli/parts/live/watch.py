@@ -11,13 +11,14 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from rich.console import Group
+from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
 from ....errors import number_of, plain
 from ....outputs.live.queued import SinkStatus
 from ....results import FrameResult, SourceStatus
-from .logs import VALUES
+from .logs import VALUES, Teller
 
 RECENT_S = 10.0  # delays, and the AUs that occur, are those of so long
 STYLES = {"live": "green", "stale": "yellow", "lost": "red", "reconnecting": "yellow", "connecting": "cyan"}
@@ -141,6 +142,30 @@ def table(lines: Sequence[Line], sinks: Sequence[SinkStatus]) -> Group:
         shown.add_row(plain(line.name), state, *rates, " ".join(line.active))
     outputs = [Text(sink_line(one), "" if one.state == "ok" else "yellow") for one in sinks]
     return Group(shown, *outputs)
+
+
+class Drawn:
+    """The table on the terminal, drawn again and again by the thread that prints."""
+
+    def __init__(self, teller: Teller) -> None:
+        self._teller = teller
+        self._live = Live(console=teller.console, auto_refresh=False, transient=True)
+        self._waits = False
+        teller.tell(self._live.start)
+
+    def draw(self, lines: Sequence[Line], sinks: Sequence[SinkStatus]) -> None:
+        """Draw it, unless an earlier one still waits."""
+        if not self._waits:
+            self._waits = True
+            self._teller.tell(lambda: self._draw(table(lines, sinks)))
+
+    def _draw(self, shown: Group) -> None:
+        self._waits = False
+        self._live.update(shown, refresh=True)
+
+    def close(self) -> None:
+        """Take it away."""
+        self._teller.tell(self._live.stop)
 
 
 def sink_line(one: SinkStatus) -> str:
