@@ -15,6 +15,7 @@ import pytest
 from mdhr_sdk import AUDetector
 from mdhr_sdk.outputs.serve import Calibrate, Mark, ServeSink
 from mdhr_sdk.results import FrameResult, SourceStatus
+from processes import until
 
 if TYPE_CHECKING:
     from playwright.sync_api import Browser, Page
@@ -95,6 +96,11 @@ def opened(browser: Browser, sink: ServeSink, feeder: Feeder, request: pytest.Fi
     assert wrong == []
 
 
+def shows(page: Page, expression: str) -> None:
+    """Wait until it is true. Playwright's own wait is refused by the page, which allows no eval."""
+    until(lambda: page.evaluate(f"() => {expression}"), 60)
+
+
 def coloured(page: Page, selector: str) -> int:
     """How many different colours a canvas has."""
     return page.evaluate(
@@ -109,8 +115,8 @@ def coloured(page: Page, selector: str) -> int:
 
 def test_the_page_shows_the_source_its_picture_and_its_scores(opened: Page, feeder: Feeder, sink: ServeSink) -> None:
     page = opened
-    page.wait_for_function("document.querySelectorAll('.au.on').length >= 2", timeout=30000)
-    page.wait_for_function("!document.querySelector('.picture canvas').hidden", timeout=30000)
+    shows(page, "document.querySelectorAll('.au.on').length >= 2")
+    shows(page, "!document.querySelector('.picture canvas').hidden")
     assert page.locator(".source h2").inner_text() == "door"
     assert page.locator(".source .chip").inner_text() == "● live"
     assert "delay 90 ms, p99 90 ms" in page.locator(".facts").inner_text()
@@ -134,15 +140,15 @@ def test_the_page_shows_the_source_its_picture_and_its_scores(opened: Page, feed
 def test_states_silence_and_the_end_of_the_program_are_told(opened: Page, feeder: Feeder, sink: ServeSink) -> None:
     chip = opened.locator(".source .chip")
     feeder.status = SourceStatus(state="reconnecting", reason="the server closed the connection")
-    opened.wait_for_function("document.querySelector('.source .chip').textContent === '↻ reconnecting'")
+    shows(opened, "document.querySelector('.source .chip').textContent === '↻ reconnecting'")
     assert opened.locator(".reason").inner_text() == "the server closed the connection"
     feeder.status = SourceStatus(state="live")
     feeder.going.clear()
-    opened.wait_for_function("document.querySelector('.source .chip').textContent.startsWith('▲ silent for')")
+    shows(opened, "document.querySelector('.source .chip').textContent.startsWith('▲ silent for')")
     assert opened.locator(".face .told").inner_text() == "away"
     feeder.end()
     sink.close()
-    opened.wait_for_function("document.querySelector('#link').textContent === '✕ not connected'")
+    shows(opened, "document.querySelector('#link').textContent === '✕ not connected'")
     assert chip.inner_text() == "▲ no connection" or "silent" in chip.inner_text()
 
 
@@ -172,7 +178,7 @@ PHONE = {"viewport": {"width": 375, "height": 740}, "device_scale_factor": 2, "c
 
 @pytest.mark.parametrize("opened", [PHONE, {"viewport": {"width": 820, "height": 1100}}], indirect=True)
 def test_it_fits_a_phone_and_a_tablet(opened: Page) -> None:
-    opened.wait_for_function("!document.querySelector('.picture canvas').hidden", timeout=30000)
+    shows(opened, "!document.querySelector('.picture canvas').hidden")
     width = opened.viewport_size["width"]
     assert opened.evaluate("document.documentElement.scrollWidth") <= width
     beyond = """[...document.querySelectorAll('button, canvas, .au > *, input')]
@@ -184,7 +190,7 @@ def test_it_fits_a_phone_and_a_tablet(opened: Page) -> None:
 
 
 def test_a_hidden_page_asks_for_no_pictures(opened: Page, sink: ServeSink) -> None:
-    opened.wait_for_function("!document.querySelector('.picture canvas').hidden", timeout=30000)
+    shows(opened, "!document.querySelector('.picture canvas').hidden")
     opened.evaluate("""Object.defineProperty(document, "hidden", {value: true});
                        document.dispatchEvent(new Event("visibilitychange"))""")
     time.sleep(0.5)

@@ -21,7 +21,7 @@ export class SourceCard {
     this.chip = make("span", "chip");
     this.chip.setAttribute("role", "status");
     this.facts = make("div", "facts");
-    const calibrate = button("Neutral", `Calibrate neutral for all faces of ${name}`, () =>
+    const calibrate = button("Neutral, all", `Calibrate neutral for all faces of ${name}`, () =>
       send("calibrate", { source: name, track_id: null }));
     const mark = button("Mark", `Mark this moment in ${name}`, () => send("mark", { source: name, text: "" }));
     head.append(make("h2", "", name), this.chip, this.facts, calibrate, mark);
@@ -77,10 +77,10 @@ export class SourceCard {
     if (!this.heardS && status.silent_s !== undefined) this.heardS = performance.now() / 1000 - status.silent_s;
     this.reason.hidden = !status.reason || status.state === "live";
     say(this.reason, status.reason || "");
-    const ms = (value) => (value === null || value === undefined ? "–" : `${Math.round(value)} ms`);
+    const ms = (value) => `${Math.round(value)} ms`;
     const facts = [["in", status.fps_in === undefined ? "" : `${status.fps_in.toFixed(1)} fps`],
       ["scored", status.fps_out === undefined ? "" : `${status.fps_out.toFixed(1)} fps`],
-      ["delay", status.delay_p50_ms === undefined ? "" : `${ms(status.delay_p50_ms)}, p99 ${ms(status.delay_p99_ms)}`],
+      ["delay", status.delay_p50_ms === undefined || status.delay_p50_ms === null ? "" : `${ms(status.delay_p50_ms)}, p99 ${ms(status.delay_p99_ms)}`],
       ["dropped", status.dropped === undefined ? "" : status.dropped.toLocaleString("en")],
       ["reconnects", status.reconnects ? String(status.reconnects) : ""]];
     const told = facts.filter(([, value]) => value);

@@ -90,6 +90,7 @@ class ServeSink:
             )
         if not 16 <= width_px <= 3840:
             raise InputError(f"width_px must be from 16 to 3840; got {width_px}")
+        host = host[1:-1] if host.startswith("[") and host.endswith("]") else host  # as in an address
         self.host = host
         self.status: StatusOf | None = None
         self.commands: queue.SimpleQueue[Command] = queue.SimpleQueue()
