@@ -9,7 +9,7 @@ import subprocess
 import sys
 import threading
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import replace
 from http.client import HTTPConnection
 from typing import Any
@@ -21,7 +21,7 @@ from websockets.exceptions import ConnectionClosed, InvalidStatus
 from websockets.sync.client import ClientConnection, connect
 
 from mdhr_sdk.errors import InputError, OutputError
-from mdhr_sdk.outputs.jsonl import as_json
+from mdhr_sdk.outputs.jsonl import as_json, end_as_json
 from mdhr_sdk.outputs.serve import Calibrate, Mark, ServeSink
 from mdhr_sdk.results import AUEvent, SourceStatus
 from processes import until
@@ -340,6 +340,46 @@ def test_pictures_are_made_for_watchers_once_for_all(served, frame):
             watchers[2].recv(timeout=0.05)
 
 
+def test_who_asks_for_no_more_pictures_is_dropped(served, frame, monkeypatch):
+    monkeypatch.setattr("mdhr_sdk.outputs.serve.routes.ANSWER_S", 0.05)
+    served.write(replace(frame(0), image=np.zeros((8, 8, 3), np.uint8)))
+    with follow(served, "/frames?source=clip.mp4") as watcher:
+        assert watcher.recv(timeout=30)
+        with pytest.raises(ConnectionClosed):
+            watcher.recv(timeout=30)
+    until(lambda: counted(served)["mdhr_clients_dropped_total", "frames"] == 1)
+    assert counted(served)["mdhr_clients", "frames"] == 0
+
+
+def test_no_more_clients_than_there_may_be(served, monkeypatch):
+    monkeypatch.setattr("mdhr_sdk.outputs.serve.hub.CLIENTS", 1)
+    with follow(served) as client:
+        heard(client, "hello")
+        assert ask(served, "/events")[0] == 503
+        for path in ("/ws", "/frames?source=clip.mp4"):
+            with pytest.raises(InvalidStatus) as answer, follow(served, path):
+                pass
+            assert answer.value.response.status_code == 503
+    assert counted(served)["mdhr_requests_refused_total", "full"] == 3
+
+
+def test_sources_that_are_long_gone_are_forgotten(served, frame):
+    for index in range(70):
+        served.write(frame(index, source=f"{index}.mp4"))
+    until(lambda: ("mdhr_results_total", "69.mp4") in counted(served))
+    names = [key[1] for key in counted(served) if key[0] == "mdhr_results_total"]
+    assert names == [f"{index}.mp4" for index in range(6, 70)]
+
+
+def test_what_is_no_http_harms_nobody(served):
+    rng = np.random.default_rng(3)
+    for size in (1, 20, 400, 70000):
+        for start in (b"", b"GET / HTTP/1.1\r\nHost: localhost\r\n", b"GET /ws HTTP/1.1\r\nUpgrade: websocket\r\n"):
+            with socket.create_connection(("127.0.0.1", served.port)) as line, suppress(OSError):
+                line.sendall(start + rng.bytes(size))
+    assert ask(served, "/healthz")[0] == 200
+
+
 def test_metrics_and_readiness_follow_the_states(served, frame):
     assert ask(served, "/healthz")[0] == 200 and ask(served, "/readyz")[0] == 503
     by = {"newer": 2, "start": 1}
@@ -382,8 +422,11 @@ def test_the_end_reaches_every_client_and_leaves_no_thread(frame):
             mute = stack.enter_context(socket.create_connection(("127.0.0.1", sink.port)))
             mute.sendall(b"GET /events HTTP/1.1\r\nHost: localhost\r\n\r\n")
             heard(client, "hello")
-            sink.write(frame(0))
+            result = frame(0)
+            result.ending.events = (EVENT,)
+            sink.write(result)
         assert heard(client)["frame"] == 0  # also what was written last
+        assert heard(client) == {"type": "frame", **end_as_json("clip.mp4", result.model, result.ending)}
         for one in (client, watcher):
             with pytest.raises(ConnectionClosed) as closed:
                 while True:

@@ -179,8 +179,8 @@ class ServeSink:
             bound.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, BUFFER_BYTES)  # its connections have it too
             return bound
         except (OSError, UnicodeError) as error:
-            known = isinstance(error, OSError) and not isinstance(error, socket.gaierror) and error.errno
-            reason = os.strerror(error.errno) if known else getattr(error, "strerror", None) or str(error)
+            number = getattr(error, "errno", None) or 0  # below 0 for names that lead to no address
+            reason = os.strerror(number) if number > 0 else getattr(error, "strerror", None) or str(error)
             raise OutputError(
                 f"the page cannot be served on {where}: {reason.lower()}; choose another port or address, or stop the "
                 "program that has it"
@@ -238,6 +238,8 @@ class ServeSink:
                 page.pictures.tell()
                 await asyncio.sleep(0)  # so that clients take each message before the next one
             if self._ending:
+                for message in page.board.ends():
+                    page.hub.publish(message)
                 return
 
     def _names(self) -> list[str]:
