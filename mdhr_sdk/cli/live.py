@@ -98,11 +98,15 @@ def live(
             raise typer.Exit(check_all(settings))
         following = _Following(None if sys.stderr.isatty() else config, typed)
         while True:
-            ended = _run(settings, stop, following.read, console)
+            try:
+                ended = _run(settings, stop, following.read, console)
+            except KeyboardInterrupt:  # before the run had begun, so there is nothing to finish
+                raise typer.Exit from None
             if stop.asked != "hangup" or following.settings is None:
                 break
             settings = following.settings
             stop.renew()
+            stop.armed = False
     _leave(ended)
 
 
@@ -156,6 +160,7 @@ def _run(settings: LiveSettings, stop: Stop, on_hangup: Callable[[], bool], cons
             log.warning("%s", line)
         detector = stack.enter_context(open_detector(settings, sources))
         bases = dict(zip(names, (out / stem for stem in stems([(s.name, s.kind) for s in sources])), strict=True))
+        stop.armed = True
         outputs = open_outputs(settings, detector.codes, bases)
         if folder is not None:
             folder.begin(names)
@@ -189,7 +194,9 @@ def _report(ended: Ended, stop: Stop) -> None:
     for name, one in ended.status.items():
         counts = f"captured {one.captured:,} = scored {one.scored:,} + {dropped(one.dropped_by or {'': one.dropped})}"
         again = f", {number_of(one.reconnects, 'reconnect')}" if one.reconnects else ""
-        log.info("%s: %s%s", name, counts, again)
+        paused = ended.paused.get(name, 0)
+        unwritten = f"; {number_of(paused, 'result')} not written, since it was paused" if paused else ""
+        log.info("%s: %s%s%s", name, counts, again, unwritten)
     for sink in ended.sinks:
         log.log(logging.WARNING if sink.dropped else logging.INFO, "%s", sink_line(sink))
     if ended.hangs:
@@ -213,8 +220,8 @@ def _note(folder: LiveRun, ended: Ended) -> None:
 def _leave(ended: Ended) -> None:
     """End the command with its exit code."""
     lost = any(sink.dropped for sink in ended.sinks)
-    code = SOURCE_LOST if ended.errors else OUTPUT_LOST if lost else 0
-    if ended.errors and not any(one.scored for one in ended.status.values()):
+    code = SOURCE_LOST if ended.source_lost else OUTPUT_LOST if lost else 0
+    if ended.source_lost and not any(one.scored for one in ended.status.values()):
         code = BAD_INPUT
     if ended.hangs:  # a thread in native code would hold the interpreter
         for stream in (sys.stdout, sys.stderr):

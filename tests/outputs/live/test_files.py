@@ -105,10 +105,13 @@ def test_rows_are_not_doubled_when_only_the_events_fail(
     assert len(rows(tmp_path / "door_aus.csv")) == len(rows(tmp_path / "door_events.csv")) == 1
 
 
-@pytest.mark.parametrize("address", ["ftp://a:1", "tcp://", "tcp://a", "udp://a:99999999", "tcp://a:1/x"])
+@pytest.mark.parametrize(
+    "address", ["ftp://a:1", "tcp://", "tcp://a", "udp://a:99999999", "tcp://a:1/x", "tcp://u:secret@a:1"]
+)
 def test_other_addresses_are_refused(address: str) -> None:
-    with pytest.raises(ConfigError, match=r"expected|go to"):
+    with pytest.raises(ConfigError, match=r"expected|go to|no login") as error:
         LinesSink(address)
+    assert "secret" not in str(error.value)
 
 
 def test_a_file_of_lines_ends_with_the_end_of_each_source(frame: Made, tmp_path: Path) -> None:

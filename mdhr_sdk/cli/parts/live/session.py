@@ -42,12 +42,16 @@ class Ended:
         status: of each source.
         sinks: of each output, closed.
         errors: of sources that broke off, and of the run itself.
+        source_lost: one of them came by itself, and not since the run was stopped.
+        paused: source -> results that were not written, since somebody had paused the run.
         hangs: a source did not let go in time; the process must be left without waiting for it.
     """
 
     status: Mapping[str, SourceStatus]
     sinks: Sequence[SinkStatus]
     errors: Sequence[MDHRError]
+    source_lost: bool
+    paused: Mapping[str, int]
     hangs: bool
 
 
@@ -75,6 +79,7 @@ class LiveSession:
         self._done = threading.Event()
         self._error: BaseException | None = None
         self._source_errors: list[tuple[str, MDHRError]] = []
+        self._lost_before = False  # a source had been lost before the run was stopped
         self._controls = Controls(self._calibrate, outputs.recorders)
         if outputs.served is not None:
             outputs.served.status = lambda: self.status
@@ -104,7 +109,8 @@ class LiveSession:
         errors = [error for _, error in self._source_errors]
         if isinstance(self._error, MDHRError) and self._error not in errors:
             errors.append(self._error)
-        return Ended(self.status, self._outputs.sinks.status, errors, hangs)
+        lost = bool(errors) if not self._stop.asked else self._lost_before
+        return Ended(self.status, self._outputs.sinks.status, errors, lost, self._watch.paused, hangs)
 
     def _score(self) -> None:
         """Give every result to the watch and the outputs; runs in a thread of its own."""
@@ -181,6 +187,7 @@ class LiveSession:
     def _finish(self, thread: threading.Thread) -> None:
         """Let the sources go, then the outputs, each within its time."""
         if self._stream is not None:
+            self._lost_before = bool(self._stream.errors)
             self._stream.finish()
         if thread.ident is not None:
             self._done.wait(0.0 if self._stop.hurry else LAST_RESULTS_S)

@@ -25,6 +25,7 @@ Amount = str | int | float  # '10m', '20GB', or a plain number
 Seconds = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 _SECONDS = {"": 1.0, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
 _BYTES = {"MB": 10**6, "GB": 10**9, "TB": 10**12, "MIB": 2**20, "GIB": 2**30, "TIB": 2**40}
+_LOGIN = re.compile(r"//[^/@\s]*@")  # of an address, which a message may repeat
 _NAME = re.compile(r"\w[\w.-]{0,63}")
 
 
@@ -153,4 +154,4 @@ def live_settings(path: Path | None, typed: Mapping[str, Any]) -> LiveSettings:
         return from_mapping(LiveSettings, {**content, **typed})
     except MDHRError as error:
         where = "" if path is None else f"'{path}', or the command line: "
-        raise ConfigError(f"{where}{error}") from None
+        raise ConfigError(where + _LOGIN.sub("//...@", str(error))) from None

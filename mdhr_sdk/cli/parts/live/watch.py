@@ -40,7 +40,6 @@ class Line:
     delay_p99_ms: float | None
     faces: int
     active: tuple[str, ...]
-    paused: int
 
     @property
     def delays(self) -> str:
@@ -96,6 +95,12 @@ class Watch:
             while seen.recent and seen.recent[0][0] < now - RECENT_S:
                 seen.recent.popleft()
 
+    @property
+    def paused(self) -> dict[str, int]:
+        """Source -> results that were not given on."""
+        with self._lock:
+            return {name: seen.paused for name, seen in self._seen.items() if seen.paused}
+
     def newest(self) -> list[FrameResult]:
         """The last result of each source that has one."""
         with self._lock:
@@ -106,16 +111,16 @@ class Watch:
         since = time.monotonic() - RECENT_S
         with self._lock:
             kept = {
-                name: (sorted(delay for at, delay in seen.recent if at >= since), seen.last, seen.paused)
+                name: (sorted(delay for at, delay in seen.recent if at >= since), seen.last)
                 for name, seen in self._seen.items()
             }
         lines = []
-        for name, (delays, last, paused) in kept.items():
+        for name, (delays, last) in kept.items():
             one = status.get(name, SourceStatus(name=name))
             faces = last.faces if last is not None and one.state in ("live", "ended") else ()
             active = Counter(code for face in faces for code in face.active)
             p50, p99 = (round(delays[int(share * (len(delays) - 1))], 1) if delays else None for share in (0.5, 0.99))
-            lines.append(Line(name, one, p50, p99, len(faces), tuple(sorted(active)), paused))
+            lines.append(Line(name, one, p50, p99, len(faces), tuple(sorted(active))))
         return lines
 
 
