@@ -167,7 +167,8 @@ def raw_websocket(sink: ServeSink, path: str, headers: dict[str, str]) -> Iterat
         yield client
 
 
-def test_a_token_is_asked_for_everywhere_but_of_probes(rated):
+def test_a_token_is_asked_for_everywhere_but_of_probes(rated, caplog):
+    caplog.set_level("INFO", "uvicorn.error")  # as in a program that runs uvicorn itself
     with ServeSink(port=0, token=TOKEN) as sink:
         for path in ("/", "/page.js", "/events", "/metrics", f"/?token={TOKEN}0", "/metrics?token=%ff"):
             assert ask(sink, path)[0] == 401, path
@@ -179,13 +180,15 @@ def test_a_token_is_asked_for_everywhere_but_of_probes(rated):
         assert ask(sink, "/metrics", Authorization=f"Bearer {TOKEN}")[0] == 200
         status, headers, _ = ask(sink, sink.url[sink.url.index("/?") :])
         assert status == 303 and headers["location"] == "/" and "HttpOnly" in headers["set-cookie"]
-        assert "SameSite=strict" in headers["set-cookie"]
+        assert "SameSite=lax" in headers["set-cookie"]
         cookie = headers["set-cookie"].split(";")[0]
         assert ask(sink, "/", Cookie=cookie)[0] == 200
+        assert ask(sink, f"/page.js?a=1&token={TOKEN}")[0] == 200
         for way in ({"additional_headers": {"Cookie": cookie}}, {"path": f"/ws?token={TOKEN}"}):
             with follow(sink, **way) as client:
                 sink.write(rated(0))
                 assert heard(client)["source"] == "clip.mp4"
+    assert "/ws" in caplog.text and TOKEN not in caplog.text
 
 
 def test_the_network_gets_a_token_and_loopback_need_not():

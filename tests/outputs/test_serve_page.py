@@ -14,6 +14,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import pytest
 from websockets.sync.client import connect
 
@@ -192,6 +193,22 @@ def test_buttons_and_keys_are_commands(opened: Page, sink: ServeSink) -> None:
         opened.keyboard.press("Tab")
         stops.append(opened.evaluate("document.activeElement.getAttribute('aria-label') || document.activeElement.id"))
     assert {"Calibrate neutral for face 0", "Mark this moment in door", "note"} <= set(stops)
+
+
+def test_the_address_with_the_token_opens_the_page_once_and_for_all(browser: Browser, frame: Any) -> None:
+    """From a link on another site, too; the address that stays has no token."""
+    context = browser.new_context()
+    page = context.new_page()
+    with ServeSink(port=0, token="0123456789abcdef0123") as sink:
+        assert page.goto(f"http://localhost:{sink.port}/").status == 401
+        page.set_content(f'<a href="{sink.url}">the page</a>')
+        page.get_by_text("the page").click()
+        shows(page, "document.querySelector('#link')?.textContent === '● connected'")
+        sink.write(replace(frame(0), image=np.zeros((90, 160, 3), np.uint8)))
+        shows(page, "document.querySelector('.picture canvas')?.hidden === false")
+        assert page.url == f"http://127.0.0.1:{sink.port}/"
+        assert context.new_page().goto(page.url).status == 200
+    context.close()
 
 
 PHONE = {"viewport": {"width": 375, "height": 740}, "device_scale_factor": 2, "color_scheme": "dark", "is_mobile": True}

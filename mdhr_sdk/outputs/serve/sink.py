@@ -15,7 +15,7 @@ from collections import deque
 from collections.abc import Sequence
 from dataclasses import replace
 from types import TracebackType
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from ...errors import InputError, OutputError, plain, require
 from ...results import FrameResult
@@ -205,13 +205,14 @@ class ServeSink:
             page.application(), hosts=self._names(), any_address=not self._loopback, token=self._token,
             cookie=f"mdhr_token_{self._port}", refused=hub.refused,
         )  # fmt: skip
-        silent: dict[str, Any] = {"log_config": None, "log_level": "critical", "access_log": False}  # it logs tokens
+        theirs = logging.getLogger("uvicorn.error").level != logging.NOTSET  # of a program that runs uvicorn itself
+        level = None if theirs else "critical"  # else it tells of every client
         server = uvicorn.Server(
             uvicorn.Config(
                 guard, lifespan="off", loop="asyncio", http="h11", ws="websockets-sansio",
                 ws_max_size=MESSAGE_BYTES, ws_per_message_deflate=False, ws_ping_interval=10, ws_ping_timeout=10,
                 limit_concurrency=CONNECTIONS, timeout_graceful_shutdown=1, proxy_headers=False, server_header=False,
-                **silent,
+                log_config=None, log_level=level, access_log=False,
             )
         )  # fmt: skip
         self._loop = asyncio.get_running_loop()
