@@ -275,22 +275,23 @@ def test_a_message_that_is_too_long_ends_its_client_only(served, frame):
 
 
 def test_who_does_not_read_is_dropped_and_nobody_waits(served, frame):
-    """Two clients never read, on WebSocket and on events; a third one gets every result meanwhile."""
+    """A hundred clients never read, half of them on events; another one gets every result meanwhile."""
     big = frame(0, faces=10)
+    upgrade = "Upgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Version: 13\r\n"
+    ws = f"GET /ws HTTP/1.1\r\nSec-WebSocket-Key: MDEyMzQ1Njc4OWFiY2RlZg==\r\n{upgrade}"
     with ExitStack() as stack:
-        for words in ("GET /ws HTTP/1.1\r\nUpgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Version: 13\r\n"
-                      "Sec-WebSocket-Key: MDEyMzQ1Njc4OWFiY2RlZg==\r\n", "GET /events HTTP/1.1\r\n"):  # fmt: skip
+        for words in (ws, "GET /events HTTP/1.1\r\n") * 50:
             mute = stack.enter_context(socket.socket())
             mute.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
             mute.connect(("127.0.0.1", served.port))
             mute.sendall(f"{words}Host: localhost\r\n\r\n".encode())
         good = stack.enter_context(follow(served))
-        until(lambda: counted(served)["mdhr_clients", "ws"] == 2 and counted(served)["mdhr_clients", "sse"] == 1)
+        until(lambda: counted(served)["mdhr_clients", "ws"] == 51 and counted(served)["mdhr_clients", "sse"] == 50)
         for index in range(1, 600):
             served.write(replace(big, index=index))
             assert heard(good)["frame"] == index
         counts = counted(served)
-        assert counts["mdhr_clients_dropped_total", "ws"] == counts["mdhr_clients_dropped_total", "sse"] == 1
+        assert counts["mdhr_clients_dropped_total", "ws"] == counts["mdhr_clients_dropped_total", "sse"] == 50
         assert counts["mdhr_clients", "ws"] == 1 and counts["mdhr_results_late_total",] == 0
 
 
