@@ -53,6 +53,9 @@ if TYPE_CHECKING:
     from .outputs.live import MqttSink as MqttSink
     from .outputs.live import QueuedSink as QueuedSink
     from .outputs.live import SegmentSink as SegmentSink
+    from .outputs.serve import Calibrate as Calibrate
+    from .outputs.serve import Mark as Mark
+    from .outputs.serve import ServeSink as ServeSink
     from .pipeline.turns import ResultStream as ResultStream
     from .results import AUEvent as AUEvent
     from .results import AUScore as AUScore
@@ -81,6 +84,7 @@ _PUBLIC = {
         "as_json", "draw_timeline",
     ),
     ".outputs.live": ("LinesSink", "LiveTables", "LslSink", "MqttSink", "QueuedSink", "SegmentSink"),
+    ".outputs.serve": ("Calibrate", "Mark", "ServeSink"),
     ".pipeline.turns": ("ResultStream",),
     ".results": ("AUEvent", "AUScore", "FaceResult", "FrameResult", "ModelInfo", "SourceStatus"),
     ".vision": ("Frame", "Source", "align", "list_sources", "prepare"),
