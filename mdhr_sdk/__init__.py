@@ -53,6 +53,7 @@ if TYPE_CHECKING:
     from .results import FrameResult as FrameResult
     from .results import ModelInfo as ModelInfo
     from .vision import Frame as Frame
+    from .vision import Scope as Scope
     from .vision import Source as Source
     from .vision import align as align
     from .vision import list_sources as list_sources
@@ -75,7 +76,7 @@ _PUBLIC = {
     ".pipeline.reader": ("SourceStatus",),
     ".pipeline.turns": ("ResultStream",),
     ".results": ("AUEvent", "AUScore", "FaceResult", "FrameResult", "ModelInfo"),
-    ".vision": ("Frame", "Source", "align", "list_sources", "prepare"),
+    ".vision": ("Frame", "Scope", "Source", "align", "list_sources", "prepare"),
 }  # fmt: skip
 _HOMES = {name: home for home, names in _PUBLIC.items() for name in names}
 

@@ -216,6 +216,7 @@ class FrameResult:
         ending: whether the source broke off, once that is known; sinks then mark their files as incomplete. It also
             holds the events that were open at the source's end.
         events: those that ended, which is known some frames after their offset.
+        faces_left_out: faces that were found and not asked for: another person, or outside of the region.
     """
 
     source: str
@@ -232,6 +233,7 @@ class FrameResult:
     fps: float = 0.0
     ending: Ending = field(default_factory=Ending, repr=False)
     events: tuple[AUEvent, ...] = ()
+    faces_left_out: int = 0
 
     @property
     def status(self) -> str:

@@ -20,7 +20,7 @@ PAUSE_S = 1e-4  # between frames that are dropped
 FRAMES_AHEAD = 16  # a clip's length: its scores come all at once
 LIVE = ("camera", "stream")  # kinds that count as live until they are open
 
-OpenFinder = Callable[[SourceInfo], tuple[CropFinder, Callable[[], None]]]
+OpenFinder = Callable[[Source], tuple[CropFinder, Callable[[], None]]]
 
 log = logging.getLogger("mdhr_sdk")
 
@@ -147,7 +147,7 @@ class Reader:
     def finder(self) -> CropFinder:
         """What finds the faces; opened at the first use."""
         if self._finder is None:
-            self._finder, self._give_back = self._open_finder(self.source.info)
+            self._finder, self._give_back = self._open_finder(self.source)
         return self._finder
 
     def prepare(self) -> None:

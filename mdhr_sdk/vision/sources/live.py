@@ -74,7 +74,9 @@ def open_stream(url: str, name: str) -> Iterator[Opened]:
     with container:
         damage = Damage()
         if container.duration or (container.size > 0 and container.format.name not in ENDLESS):
-            yield finite(container, name, damage, failure)
+            opened = finite(container, name, damage, failure)
+            assert opened is not None
+            yield opened
             return
         track = picture_track(container)
         decoded = iter(Decoder(container, known(track, name), damage, live=True)) if track else iter(())

@@ -24,7 +24,7 @@ import numpy as np
 from ...errors import ConfigError, InputError, SourceError, check_imaging, number_of
 from .arrays import array_source, iterator_source
 from .content import Held, held_by
-from .source import OnError, Opened, Source
+from .source import Kind, OnError, Opened, Source
 
 DEFAULT_FPS = 25.0
 
@@ -79,7 +79,6 @@ def list_sources(
     'camera 0 (2)', then 'camera 0 (3)'. The name of a stream is its URL without login, query and fragment.
 
     Args:
-        source: one of the above.
         fps: frames a second of what carries no time of its own: arrays, iterators, image sequences. Default 25.
         sequence: how to take the images of a folder or glob, see above.
         on_error: what is done with a path of a batch that has nothing usable behind it. 'raise' is an error now; 'skip'
@@ -226,7 +225,7 @@ class _Resolver:
         if images and (_numbered(images) if self._sequence is None else self._sequence):
             from .images import open_sequence
 
-            sources.append(Source(name, "sequence", partial(open_sequence, images, self._fps)))
+            sources.append(Source(name, "sequence", partial(open_sequence, images, self._fps), images))
         else:
             sources.extend(self._file(path, "image") for path in images)
         skipped = [path for path in visible if held[path] is None]
@@ -248,10 +247,11 @@ class _Resolver:
 
         name = str(path)
         if held == "image":
-            return Source(name, "image", partial(open_still, path))
+            return Source(name, "image", partial(open_still, path), [path])
         if held in ("pages", "animation"):
-            return Source(name, "sequence" if held == "pages" else "video", partial(open_pages, path, self._fps))
-        return Source(name, "video", partial(open_video, path))
+            kind: Kind = "sequence" if held == "pages" else "video"
+            return Source(name, kind, partial(open_pages, path, self._fps), [path])
+        return Source(name, "video", partial(open_video, path), [path], seeks=True)
 
 
 def matching(pattern: Path) -> list[Path]:
@@ -320,13 +320,13 @@ def _camera(number: int) -> Source:
 
 def _unusable(item: object, error: SourceError) -> Source:
     """A source that cannot be opened, in place of a path or URL that leads to nothing."""
-
-    def fails() -> AbstractContextManager[Opened]:
-        raise error
-
     text = os.fsdecode(item) if isinstance(item, str | os.PathLike) else str(item)
     url = _URL.match(text.strip())
-    return Source(_public(text.strip(), url[1].lower()) if url else text, "video", fails)
+    return Source(_public(text.strip(), url[1].lower()) if url else text, "video", partial(_fails, error))
+
+
+def _fails(error: SourceError) -> AbstractContextManager[Opened]:
+    raise error
 
 
 def _stream(url: str, scheme: str) -> Source:
