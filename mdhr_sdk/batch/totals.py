@@ -12,7 +12,8 @@ from .outcome import Outcome
 from .worker import Job
 
 SUMMARY = "summary.json"
-SHOWN = 20  # sources of a study that its table shows, besides those that failed
+SHOWN = 10  # sources of a study that its table shows, besides those that failed
+MOST_FAILED = 50  # of those that failed
 
 
 @dataclass
@@ -23,7 +24,7 @@ class Totals:
         jobs: so many in all.
         all_bytes: of their files.
         states: state -> jobs.
-        shown: the outcomes that the table shows: the first ones, and all that failed. The others are only counted.
+        shown: the outcomes that the table shows: the first ones, and fifty that failed. The others are only counted.
         rows: a line of `summary.json` each.
     """
 
@@ -53,7 +54,8 @@ class Totals:
         if reasons := [str(error) for error in (outcome.error, *outcome.failures) if error is not None]:
             row["reason"] = "; ".join(reasons)
         self.rows.append(row)
-        if state == "failed" or (state != "skipped" and len(self.shown) < SHOWN):
+        room = MOST_FAILED if state == "failed" else 0 if state == "skipped" else SHOWN
+        if sum((one.state == "failed") == (state == "failed") for one in self.shown) < room:
             self.shown.append(outcome)
 
     @property

@@ -121,8 +121,9 @@ def read_sources(
     """Read all sources, by worker processes if there are many files; returns the errors. Raises as `run_detect`."""
     workers = worker_count(jobs, resume, sources, options.device)
     if workers:
-        todo, each = jobs_of(sources, below), options.with_threads(threads_each(workers))
-        return run_many(todo, each, str(out), workers, resume, quiet, level)
+        alone = model_threads(sources, options.model == DEFAULT)
+        each = options.with_threads(alone if workers == 1 else threads_each(workers))
+        return run_many(jobs_of(sources, below), each, str(out), workers, resume, quiet, level)
     with options.with_threads(model_threads(sources, options.model == DEFAULT)).open() as detector:
         return run_detect(detector, sources, out, options.files, below, quiet, **options.reading)
 

@@ -11,10 +11,10 @@ from pathlib import Path
 from ...batch.crew import Crew
 from ...batch.options import DetectOptions
 from ...batch.outcome import Outcome
-from ...batch.places import Place, destination
+from ...batch.places import Place, destination, public_url
 from ...batch.processes import Processes
 from ...batch.study import run_study
-from ...batch.totals import SUMMARY, Totals
+from ...batch.totals import SUMMARY, Totals, duration
 from ...batch.worker import Job, Worker
 from ...errors import ConfigError, MDHRError, number_of
 from ...outputs.encoder import check_codec
@@ -96,11 +96,15 @@ def run_crew(
                 run_study(jobs, crew, tell, tick)
         finally:
             crew.close()
-            _conclude(place, totals, crew, quiet)
-    return [error for one in totals.shown for error in (one.error, *one.failures) if error is not None]
+            _conclude(place, public_url(out), totals, crew, quiet)
+    errors = [error for one in totals.shown for error in (one.error, *one.failures) if error is not None]
+    unsaid = totals.states["failed"] - sum(one.state == "failed" for one in totals.shown)
+    if unsaid:
+        errors.append(MDHRError(f"and {number_of(unsaid, 'file')} more failed; {SUMMARY} has their reasons"))
+    return errors
 
 
-def _conclude(place: Place, totals: Totals, crew: Crew, quiet: bool) -> None:
+def _conclude(place: Place, out: str, totals: Totals, crew: Crew, quiet: bool) -> None:
     """Write `summary.json`, and say what there is to say."""
     place.tidy()
     place.write(SUMMARY, totals.text(crew.described))
@@ -108,11 +112,11 @@ def _conclude(place: Place, totals: Totals, crew: Crew, quiet: bool) -> None:
         return
     console = Console(markup=False, emoji=False)
     if totals.shown and crew.described is not None:
-        report(console, crew.described, totals.shown)
+        shown = sorted(totals.shown, key=lambda outcome: outcome.source.name)
+        report(console, crew.described, shown, files=False)
     rest = totals.told - totals.states["skipped"] - len(totals.shown)
-    lines = [totals.line]
-    if rest:
-        lines.insert(0, f"and {number_of(rest, 'file')} more, which {SUMMARY} lists")
+    lines = [f"and {number_of(rest, 'file')} more"] if rest else []
+    lines += [f"{totals.line}, in {duration(totals.seconds)}", f"results are in {out}; {SUMMARY} there lists all files"]
     if totals.told < totals.jobs:
         lines.append(f"stopped: {number_of(totals.jobs - totals.told, 'file')} not read; go on with --resume")
     for line in lines:

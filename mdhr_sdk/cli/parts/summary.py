@@ -26,8 +26,12 @@ class Used(Protocol):
     def choice(self) -> str: ...
 
 
-def report(console: Console, detector: Used, outcomes: Sequence[Outcome]) -> None:
-    """Print the table of the sources, what occurred, what must be known of the scores, and what was written."""
+def report(console: Console, detector: Used, outcomes: Sequence[Outcome], files: bool = True) -> None:
+    """Print the table of the sources, what occurred, what must be known of the scores, and what was written.
+
+    Args:
+        files: name each file that was written.
+    """
     console.print(_table(outcomes))
     losses = (line for outcome in outcomes for line in _losses(outcome))
     for line in (*_sequences(outcomes), *losses, *_occurrences(outcomes)):
@@ -42,7 +46,7 @@ def report(console: Console, detector: Used, outcomes: Sequence[Outcome]) -> Non
         console.print(f"{detector.info.reliability}{remedy}", soft_wrap=True, highlight=False)
     for line in (line for outcome in outcomes for line in _baselines(outcome)):
         console.print(line, soft_wrap=True, highlight=False)
-    for outcome in outcomes:
+    for outcome in outcomes if files else ():
         for path in outcome.files:
             instead = ", in place of an earlier one" if path in outcome.replaced else ""
             console.print(f"wrote {plain(path)}{instead}", soft_wrap=True, highlight=False)
