@@ -84,7 +84,7 @@ def timed(call: Sequence[str]) -> tuple[float, int]:
 
 
 def records(out: Path) -> int:
-    return len(list(out.rglob("*_run.json")))
+    return len(list(out.glob("P*/*_run.json")))
 
 
 def killed_after(call: Sequence[str], out: Path, count: int) -> int:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import platform
+import socket
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
@@ -14,6 +15,7 @@ from .options import Described
 from .outcome import Outcome
 from .worker import Job, Worker
 
+REACHED_S = 10.0  # how long a cluster may take to answer
 MOST_FALSE_STARTS = 3  # in a row, of workers that end before they are ready
 
 Make = Callable[[], Worker]
@@ -119,7 +121,10 @@ class Ray:
         self._all.remove(one)
         self._false_starts += not one.ready
         if self._false_starts >= MOST_FALSE_STARTS:
-            raise BackendError(f"workers end before they are ready: {reason}; give them more memory, or fewer of them")
+            raise BackendError(
+                f"workers end before they are ready: {reason}; check that this version of mdhr_sdk is installed where they "
+                "run, and that they have memory enough"
+            )
         self._start()
         if one.job is not None:
             yield Lost(one.job, f"its worker ended: {reason}", one.ready)
@@ -164,14 +169,19 @@ class _Work:
 def _join(ray: Any, address: str) -> None:
     """Join a cluster, or start one."""
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
+    told = "give auto, HOST:PORT, or local to start one here"
+    host, _, port = address.rpartition(":")
+    if host and port.isdecimal():  # else Ray would try for minutes
+        try:
+            socket.create_connection((host, int(port)), REACHED_S).close()
+        except (OSError, OverflowError) as error:
+            raise BackendError(f"cannot join a Ray cluster at '{address}': {error}; {told}") from None
     options: dict[str, Any] = {"include_dashboard": False} if address == "local" else {}
     try:
         ray.init(address=address, log_to_driver=False, logging_level="ERROR", **options)
     except (ConnectionError, RuntimeError, ValueError) as error:
-        told = " ".join(str(error).split())[:200]
-        raise BackendError(
-            f"cannot join a Ray cluster at '{address}': {told}; give auto, HOST:PORT, or local to start one here"
-        ) from None
+        reason = " ".join(str(error).split())[:200]
+        raise BackendError(f"cannot join a Ray cluster at '{address}': {reason}; {told}") from None
 
 
 def _reason(error: Exception) -> str:
