@@ -122,8 +122,8 @@ class Ray:
         self._false_starts += not one.ready
         if self._false_starts >= MOST_FALSE_STARTS:
             raise BackendError(
-                f"workers end before they are ready: {reason}; check that this version of mdhr_sdk is installed where they "
-                "run, and that they have memory enough"
+                f"workers end before they are ready: {reason}; check that mdhr_sdk is installed where "
+                "they run, and that there is memory enough"
             )
         self._start()
         if one.job is not None:
