@@ -72,9 +72,9 @@ class Scope:
         return self.start_s > 0 or self.end_s is not None
 
     @property
-    def picks(self) -> bool:
-        """Whether only some of the faces are scored."""
-        return self.region is not None or self.person is not None
+    def narrows(self) -> bool:
+        """Whether some of the frames are left out."""
+        return self.thins or self.cuts
 
     @property
     def corners(self) -> tuple[tuple[float, float], ...] | None:

@@ -19,15 +19,18 @@ def frames_in(scope: Scope, frames: Iterable[Frame], name: str) -> Generator[Fra
         SourceError: there is none.
     """
     chosen = _Chosen(scope)
-    breaks, note, last_s = False, "", 0.0
+    breaks, note, dropped, last_s = False, "", 0, 0.0
     for frame in frames:
         if chosen.over(frame):
             break
+        if frame.stale:  # it says that nothing new has come
+            yield frame
+            continue
         last_s = frame.timestamp_s
-        breaks, note = breaks or frame.breaks, note or frame.note
+        breaks, note, dropped = breaks or frame.breaks, note or frame.note, dropped + frame.dropped
         if chosen.takes(frame):
-            yield replace(frame, breaks=breaks, note=note)
-            breaks, note = False, ""
+            yield replace(frame, breaks=breaks, note=note, dropped=dropped)
+            breaks, note, dropped = False, "", 0
         elif not chosen.count:
             breaks, note = False, ""  # what came before the start does not concern what follows
     if not chosen.count:
