@@ -260,8 +260,8 @@ class AUDetector:
         `predict(source, stream=True, mode="stream")` reads one after the other.
         """
         with self._turns.first():
-            sources = list_sources(source, fps=fps, sequence=sequence, on_error=on_error)
-            sources = together(scoped(sources, scope))
+            listed = list_sources(source, fps=fps, sequence=sequence, on_error=on_error)
+            sources = together(scoped(listed, scope))
             plan = self._plan("stream", lookahead, calibrate_neutral_s, images, policy, on_error)
             plan = replace(plan, patience=checked_patience(reconnect, give_up_after_s))
             return self._begin([sources], plan)

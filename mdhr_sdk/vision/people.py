@@ -43,7 +43,7 @@ class Chooser:
             self._chosen = None
         if faces and (self._chosen is None or self._chosen in faces):
             self._chosen = self._best(faces, size_px)
-        if self._chosen not in faces:
+        if self._chosen is None or self._chosen not in faces:
             return {}
         self._seen_s = timestamp_s
         return {self._chosen: faces[self._chosen]}

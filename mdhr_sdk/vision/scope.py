@@ -5,12 +5,14 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Literal, get_args
+from typing import Any, Literal, cast, get_args
 
 from ..errors import ConfigError
 
 Person = Literal["largest", "central", "first"]
-Region = tuple[float, float, float, float] | tuple[tuple[float, float], ...]
+Rectangle = tuple[float, float, float, float]  # x, y, width, height
+Corners = tuple[tuple[float, float], ...]
+Region = Rectangle | Corners
 SLACK_S = 1e-6  # times are sums of floats
 
 
@@ -77,12 +79,14 @@ class Scope:
         return self.thins or self.cuts
 
     @property
-    def corners(self) -> tuple[tuple[float, float], ...] | None:
+    def corners(self) -> Corners | None:
         """The region's corners; None for the whole picture."""
-        if self.region is None or isinstance(self.region[0], tuple):
-            return self.region  # type: ignore[return-value]
-        x, y, width, height = self.region
-        return (x, y), (x + width, y), (x + width, y + height), (x, y + height)  # type: ignore[operator,return-value]
+        if self.region is None:
+            return None
+        if isinstance(self.region[0], tuple):
+            return cast(Corners, self.region)
+        x, y, width, height = cast(Rectangle, self.region)
+        return (x, y), (x + width, y), (x + width, y + height), (x, y + height)
 
 
 def read_region(text: str) -> Region:
@@ -114,15 +118,15 @@ def _is_number(value: object) -> bool:
     return isinstance(value, int | float) and not isinstance(value, bool)
 
 
-def _checked_region(region: Sequence[object]) -> Region:
+def _checked_region(region: Sequence[Any]) -> Region:
     """The region as tuples of floats, or ConfigError."""
     try:
         if len(region) == 4 and not any(isinstance(one, Sequence) for one in region):
-            x, y, width, height = (float(one) for one in region)  # type: ignore[arg-type]
+            x, y, width, height = (float(one) for one in region)
             if all(map(math.isfinite, (x, y, width, height))) and width > 0 and height > 0:
                 return x, y, width, height
         else:
-            corners = tuple((float(x), float(y)) for x, y in region)  # type: ignore[misc]
+            corners = tuple((float(x), float(y)) for x, y in region)
             if len(corners) >= 3 and all(map(math.isfinite, (one for corner in corners for one in corner))):
                 return corners
     except (TypeError, ValueError):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from dataclasses import dataclass
 
 import av
 from av.container import InputContainer
@@ -13,7 +13,8 @@ WORTH_S = 2.0  # below this, decoding from the beginning is as fast
 LONGEST_REORDER_S = 2.0  # between a packet's decoding and showing; more is a strange stamp
 
 
-class KeyPicture(NamedTuple):
+@dataclass(frozen=True)
+class KeyPicture:
     """A key picture that decoding can begin at.
 
     Attributes:
