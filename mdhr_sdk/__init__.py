@@ -64,6 +64,7 @@ if TYPE_CHECKING:
     from .results import ModelInfo as ModelInfo
     from .results import SourceStatus as SourceStatus
     from .vision import Frame as Frame
+    from .vision import Scope as Scope
     from .vision import Source as Source
     from .vision import align as align
     from .vision import list_sources as list_sources
@@ -87,7 +88,7 @@ _PUBLIC = {
     ".outputs.serve": ("Calibrate", "Mark", "ServeSink"),
     ".pipeline.turns": ("ResultStream",),
     ".results": ("AUEvent", "AUScore", "FaceResult", "FrameResult", "ModelInfo", "SourceStatus"),
-    ".vision": ("Frame", "Source", "align", "list_sources", "prepare"),
+    ".vision": ("Frame", "Scope", "Source", "align", "list_sources", "prepare"),
 }  # fmt: skip
 _HOMES = {name: home for home, names in _PUBLIC.items() for name in names}
 

@@ -18,7 +18,7 @@ from .pipeline.decide import Naming
 from .pipeline.meshers import Meshers
 from .pipeline.modes import Mode, Opened, Policy, Reading, checked, open_mode
 from .pipeline.neutral import checked_seconds
-from .pipeline.run import Plan, Run, in_turn, together
+from .pipeline.run import Plan, Run, in_turn, scoped, together
 from .pipeline.scoring import Scoring
 from .pipeline.smoothing import OneEuro
 from .pipeline.streams import StreamScoring
@@ -29,6 +29,7 @@ from .runtime.stream.scorer import StreamScorer, check_ring_dtype
 from .runtime.stream.stream_graphs import StreamGraphs
 from .vision import TEMPLATES, FaceMesher, Source, list_sources
 from .vision.faces.engine import check_max_faces
+from .vision.scope import Scope
 from .vision.sources.live.health import checked_patience
 from .vision.sources.source import OnError
 
@@ -173,6 +174,7 @@ class AUDetector:
         calibrate_neutral_s: float | None = None,
         policy: Policy | None = None,
         on_error: OnError = "raise",
+        scope: Scope | None = None,
     ) -> Results | ResultStream:
         """Score every frame of a source.
 
@@ -202,6 +204,9 @@ class AUDetector:
             on_error: what is done when a source cannot be read. 'raise' ends the run with the error; 'skip' logs a
                 warning and goes on with the other sources, also where a path of a batch leads to nothing. Both list
                 it in `errors` of what is returned. A missing path that is not in a batch is an error at once.
+            scope: what of each source is scored: a range of time, every so many frames, a region, one person.
+                None for all, or for the `scope` that a `Source` has. The model takes the frames that are left for
+                consecutive ones: see docs/inputs_outputs.md before you thin them out.
 
         Raises:
             InputError: the detector is closed, at work in another thread, or was made before a fork;
@@ -213,7 +218,7 @@ class AUDetector:
                 frames before come first; without `stream` they are in the error's `results`.
         """
         with self._turns.first():
-            sources = list_sources(source, fps=fps, sequence=sequence, on_error=on_error)
+            sources = scoped(list_sources(source, fps=fps, sequence=sequence, on_error=on_error), scope)
             plan = self._plan(
                 self.mode if mode is None else mode, lookahead, calibrate_neutral_s, images, policy, on_error
             )
@@ -233,6 +238,7 @@ class AUDetector:
         on_error: OnError = "raise",
         reconnect: bool = True,
         give_up_after_s: float | None = None,
+        scope: Scope | None = None,
     ) -> ResultStream:
         """Yield every frame of one or more sources in stream mode, as soon as it is scored.
 
@@ -254,7 +260,8 @@ class AUDetector:
         `predict(source, stream=True, mode="stream")` reads one after the other.
         """
         with self._turns.first():
-            sources = together(list_sources(source, fps=fps, sequence=sequence, on_error=on_error))
+            listed = list_sources(source, fps=fps, sequence=sequence, on_error=on_error)
+            sources = together(scoped(listed, scope))
             plan = self._plan("stream", lookahead, calibrate_neutral_s, images, policy, on_error)
             plan = replace(plan, patience=checked_patience(reconnect, give_up_after_s))
             return self._begin([sources], plan)

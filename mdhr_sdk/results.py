@@ -259,6 +259,7 @@ class FrameResult:
         stream_time_s: of a live stream with a clock of its own, the frame's time by that clock; else None.
         stale: a live source gave the same picture, or nothing, for at least a second. `faces` is empty then, and the
             image is the last one that came.
+        faces_left_out: faces that were found and not asked for: another person, or outside of the region.
     """
 
     source: str
@@ -278,6 +279,7 @@ class FrameResult:
     captured_at: datetime | None = None
     stream_time_s: float | None = None
     stale: bool = False
+    faces_left_out: int = 0
 
     @property
     def status(self) -> str:

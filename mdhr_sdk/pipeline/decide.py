@@ -78,7 +78,7 @@ class Waiting:
         image = frame.image.copy() if self._keep_images else _NO_IMAGE  # its producer may reuse the buffer
         self._newest = frame.index
         faces = {track_id: found.faces[track_id] for track_id in crops}
-        self._waiting.append(Found(replace(frame, image=image), faces, found.seen))
+        self._waiting.append(replace(found, frame=replace(frame, image=image), faces=faces))
 
     def give(self, scores: Iterable[Scored]) -> Iterator[FrameResult]:
         """Take scores; yields the results that are now complete."""
@@ -127,6 +127,7 @@ class Waiting:
             note=frame.note,
             dropped=frame.dropped,
             faces_seen=pending.seen,
+            faces_left_out=pending.left_out,
             fps=self._fps,
             ending=self.ending,
             events=self._events.take(frame, faces),
