@@ -172,6 +172,8 @@ class AUDetector:
         calibrate_neutral_s: float | None = None,
         policy: Policy | None = None,
         on_error: OnError = "raise",
+        measures: bool = False,
+        min_quality: float = 0.0,
     ) -> Results | ResultStream:
         """Score every frame of a source.
 
@@ -201,6 +203,10 @@ class AUDetector:
             on_error: what is done when a source cannot be read. 'raise' ends the run with the error; 'skip' logs a
                 warning and goes on with the other sources, also where a path of a batch leads to nothing. Both list
                 it in `errors` of what is returned. A missing path that is not in a batch is an error at once.
+            measures: measure the head pose, gaze and quality of each face, as `FaceResult.measures`; a face's status
+                then says why it is not to be trusted. Tables get the columns of `FaceMeasures`.
+            min_quality: leave out faces of less quality, 0 to 1, and count them in `FrameResult.untrusted`; from 0.5 on
+                a face is to be trusted. They are measured then.
 
         Raises:
             InputError: the detector is closed, at work in another thread, or was made before a fork;
@@ -216,6 +222,7 @@ class AUDetector:
             plan = self._plan(
                 self.mode if mode is None else mode, lookahead, calibrate_neutral_s, images, policy, on_error
             )
+            plan = plan.with_measures(measures, min_quality)
             frames = self._begin(in_turn(sources), plan)
         return frames if stream else frames.collect(sources, self.codes)
 
@@ -230,6 +237,8 @@ class AUDetector:
         images: bool = False,
         calibrate_neutral_s: float | None = None,
         on_error: OnError = "raise",
+        measures: bool = False,
+        min_quality: float = 0.0,
     ) -> ResultStream:
         """Yield every frame of one or more sources in stream mode, as soon as it is scored.
 
@@ -245,6 +254,7 @@ class AUDetector:
         with self._turns.first():
             sources = together(list_sources(source, fps=fps, sequence=sequence, on_error=on_error))
             plan = self._plan("stream", lookahead, calibrate_neutral_s, images, policy, on_error)
+            plan = plan.with_measures(measures, min_quality)
             return self._begin([sources], plan)
 
     def stream_together(self, sources: object, lookahead: int | None = None, **reading: Any) -> ResultStream:

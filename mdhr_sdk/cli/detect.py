@@ -18,7 +18,7 @@ from ..detector import AUDetector
 from ..errors import ConfigError, MDHRError, OutputError, number_of
 from ..modelfolder.bundled import DEFAULT
 from ..outputs.encoder import check_codec
-from ..outputs.files import Files
+from ..outputs.files import MEASURED, Files
 from ..outputs.naming import OVERLAY, labels, stems
 from ..pipeline.clock import StageClock
 from ..pipeline.modes import Mode, Reading
@@ -108,7 +108,7 @@ def run_detect(
         bases = stems([(source.name, source.kind) for source in sources])
         names = labels([source.name for source in sources])
         writers = {
-            source: SourceWriter(detector.codes, Outcome(source, label), out / stem, files)
+            source: SourceWriter(detector.thresholds, Outcome(source, label), out / stem, files)
             for source, stem, label in zip(sources, bases, names, strict=True)
         }
         for group in in_turn(sources):
@@ -256,6 +256,16 @@ def detect(
         Optional[float],
         typer.Option(help="Smooth the scores: cutoff in Hz of a one-euro filter, as 1; lower is smoother."),
     ] = None,
+    format: Annotated[
+        str,
+        typer.Option(help="Tables to write, separated by commas: native, openface, pyfeat, parquet, jsonl."),
+    ] = "native",
+    measures: Annotated[
+        bool, typer.Option("--measures", help="Measure head pose, gaze and quality too; openface and others do so.")
+    ] = False,
+    min_quality: Annotated[
+        float, typer.Option(help="Leave out faces of less quality, 0 to 1; from 0.5 on a face is to be trusted.")
+    ] = 0.0,
     all_aus: Annotated[bool, typer.Option("--all-aus", help="Report AUs of reliability tier C too.")] = False,
     digest: Annotated[
         Optional[str], typer.Option(help="Take only the model folder of this digest; see mdhr digest.")
@@ -269,6 +279,9 @@ def detect(
     """
     if ring_dtype is not None and mode == "clip":
         raise ConfigError(f"--ring-dtype belongs to --mode stream; got {ring_dtype} in clip mode")
+    formats = tuple(one.strip() for one in format.split(","))
+    measures = measures or min_quality > 0 or not {*MEASURED}.isdisjoint(formats)
+    files = Files(overlay, codec, timeline, formats, measures)
     given = source if len(source) > 1 else source[0]  # a missing one of several does not end the others
     sources = list_sources(given, fps=fps, sequence=sequence, on_error="skip")
     check_out(source, out)
@@ -291,8 +304,9 @@ def detect(
         if model is None:
             say(f"no --model given: taking '{DEFAULT}', which comes with mdhr_sdk")
         failed = run_detect(
-            detector, sources, out, Files(overlay, codec, timeline), lookahead=lookahead, calibrate_neutral_s=neutral_s
-        )
+            detector, sources, out, files, lookahead=lookahead, calibrate_neutral_s=neutral_s, measures=measures,
+            min_quality=min_quality,
+        )  # fmt: skip
     for error in failed:
         complain(error)
     if failed:

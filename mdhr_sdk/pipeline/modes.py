@@ -61,3 +61,5 @@ class Reading(TypedDict, total=False):
     calibrate_neutral_s: float | None
     policy: Policy | None
     on_error: OnError
+    measures: bool
+    min_quality: float

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Generator, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from ..errors import InputError, MDHRError, SourceError, SupersededError, number_of
 from ..results import FrameResult, SourceStatus
@@ -39,6 +39,11 @@ class Plan:
     images: bool = False
     policy: Policy | None = None
     on_error: OnError = "raise"
+
+    def with_measures(self, measures: bool, min_quality: float) -> Plan:
+        """The same, that measures faces, or leaves out those of less quality."""
+        naming = replace(self.naming, measures=measures or min_quality > 0, min_quality=min_quality)
+        return replace(self, naming=naming)
 
     def open_finder(self, source: SourceInfo) -> tuple[CropFinder, Callable[[], None]]:
         """The face finder of a source, and a function that gives it back."""

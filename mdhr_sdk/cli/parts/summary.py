@@ -48,6 +48,8 @@ class Outcome:
     limited: int = 0  # frames with more faces than were scored
     most_seen: int = 0  # faces in one of those
     most_scored: int = 0  # faces, again in one of those
+    untrusted: int = 0  # faces that --min-quality left out
+    doubted: Counter[str] = field(default_factory=Counter)  # why faces are not to be trusted -> faces
     interrupted: bool = False
 
     @property
@@ -66,6 +68,8 @@ class Outcome:
             self.limited += 1
             self.most_seen = max(self.most_seen, result.faces_seen)
             self.most_scored = max(self.most_scored, len(result.faces))
+        self.untrusted += result.untrusted
+        self.doubted.update(face.measures.reason for face in result.faces if face.measures and face.measures.reason)
         for face in result.faces:
             self.tracks.add(face.track_id)
             self.baselines.setdefault(face.baseline, set()).add(face.track_id)
@@ -140,6 +144,11 @@ def _losses(outcome: Outcome) -> Iterator[str]:
     if outcome.dropped:
         captured = outcome.frames + outcome.dropped
         yield f"{name}: captured {captured:,} = scored {outcome.frames:,} + dropped {outcome.dropped:,}"
+    if outcome.untrusted:
+        yield f"{name}: --min-quality left out {number_of(outcome.untrusted, 'face')}, frame by frame"
+    if outcome.doubted:
+        told = ", ".join(f"{reason} {count:,}" for reason, count in outcome.doubted.most_common())
+        yield f"{name}: faces that are not to be trusted, frame by frame: {told}"
     if outcome.limited:
         yield (
             f"{name}: --max-faces {outcome.most_scored} was reached in {number_of(outcome.limited, 'frame')}; up to "

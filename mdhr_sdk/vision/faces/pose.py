@@ -20,19 +20,19 @@ RIGID = (33, 133, 362, 263, 168, 6, 197, 195, 5, 4, 127, 356, 234, 454, 162, 389
 # Made on rendered faces by benchmarks/pose_constants.py.
 MEAN_FACE = np.array(
     (
-        (-0.500, 0.000, 0.000), (-0.200, -0.016, 0.047), (0.200, -0.016, 0.047), (0.500, 0.000, 0.000),
-        (0.000, 0.044, 0.198), (0.000, -0.039, 0.237), (0.000, -0.118, 0.282), (0.000, -0.193, 0.331),
-        (0.000, -0.273, 0.381), (0.000, -0.369, 0.403), (-0.769, -0.053, -0.445), (0.769, -0.053, -0.445),
-        (-0.763, -0.209, -0.486), (0.763, -0.209, -0.486), (-0.756, 0.112, -0.355), (0.756, 0.112, -0.355),
-        (-0.752, -0.368, -0.490), (0.752, -0.368, -0.490),
+        (-0.500, 0.000, 0.000), (-0.202, -0.015, 0.047), (0.202, -0.015, 0.047), (0.500, 0.000, 0.000),
+        (0.000, 0.045, 0.198), (0.000, -0.038, 0.237), (0.000, -0.116, 0.283), (0.000, -0.191, 0.331),
+        (0.000, -0.271, 0.382), (0.000, -0.367, 0.403), (-0.768, -0.052, -0.444), (0.768, -0.052, -0.444),
+        (-0.762, -0.208, -0.485), (0.762, -0.208, -0.485), (-0.755, 0.112, -0.354), (0.755, 0.112, -0.354),
+        (-0.751, -0.366, -0.489), (0.751, -0.366, -0.489),
     )
 )  # fmt: skip
 DEPTH = 0.8  # how much of the depth of the mesh is taken: with all of it pitch is told 14 % too small
 
+UPRIGHT = np.array((1.0, -1.0, -DEPTH))  # from the picture's directions (y down, z away) to ours
 _MIDDLE = MEAN_FACE.mean(axis=0)
 _CENTRED = MEAN_FACE - _MIDDLE
 _SPREAD = float((_CENTRED**2).sum())
-_UPRIGHT = np.array((1.0, -1.0, -DEPTH))  # from the picture's directions (y down, z away) to ours
 
 
 @dataclass(frozen=True, eq=False)
@@ -74,7 +74,7 @@ def head_pose(landmarks_px: ArrayLike, size_px: Sequence[float]) -> HeadPose:
     mesh = np.asarray(landmarks_px, np.float64)
     if mesh.ndim != 2 or mesh.shape[0] < 468 or mesh.shape[1] != 3:
         raise InputError(f"expected landmarks of shape (478, 3); got {mesh.shape}; give a whole mesh")
-    points = mesh.take(RIGID, axis=0) * _UPRIGHT
+    points = mesh.take(RIGID, axis=0) * UPRIGHT
     middle = points.mean(axis=0)
     shared = (points - middle).T @ _CENTRED
     if not np.isfinite(shared).all():
@@ -86,7 +86,7 @@ def head_pose(landmarks_px: ArrayLike, size_px: Sequence[float]) -> HeadPose:
     if scale <= 1e-9:
         raise InputError("expected a mesh with some size; got landmarks in one spot; skip this face")
     pitch, yaw, roll = angles_deg(rotation)
-    centre = (middle - scale * rotation @ _MIDDLE) / _UPRIGHT
+    centre = (middle - scale * rotation @ _MIDDLE) / UPRIGHT
     return HeadPose(pitch, yaw, roll, rotation, scale, centre, max(size_px) / scale)
 
 
