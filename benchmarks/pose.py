@@ -136,8 +136,8 @@ def measure(faces: Iterator[Face]) -> Errors:
                 ours, true = eyes.mean(axis=0) / np.linalg.norm(eyes.mean(axis=0)), face.gaze
                 gazes.append(np.subtract(_direction_deg(ours), _direction_deg(true)))
                 looks.append(np.degrees(np.arccos(np.clip(ours @ true, -1, 1))))
-    found = [np.array(values) for values in (angles, between, gazes, looks, marks)]
-    return Errors(found[0], found[1], found[2], found[3], found[4], missed)
+    told = [np.array(values) for values in (angles, between, gazes, looks, marks)]
+    return Errors(told[0], told[1], told[2], told[3], told[4], missed)
 
 
 def _direction_deg(look: NDArray[np.float64]) -> tuple[float, float]:

@@ -51,6 +51,12 @@ if TYPE_CHECKING:
     from .outputs import annotate as annotate
     from .outputs import as_json as as_json
     from .outputs import draw_timeline as draw_timeline
+    from .outputs.live import LinesSink as LinesSink
+    from .outputs.live import LiveTables as LiveTables
+    from .outputs.live import LslSink as LslSink
+    from .outputs.live import MqttSink as MqttSink
+    from .outputs.live import QueuedSink as QueuedSink
+    from .outputs.live import SegmentSink as SegmentSink
     from .pipeline.turns import ResultStream as ResultStream
     from .results import AUEvent as AUEvent
     from .results import AUScore as AUScore
@@ -79,6 +85,7 @@ _PUBLIC = {
         "CsvSink", "EventsSink", "FileSink", "JsonlSink", "OpenFaceSink", "OverlaySink", "ParquetSink", "PyFeatSink",
         "Results", "Sink", "SinkGroup", "annotate", "as_json", "draw_timeline",
     ),
+    ".outputs.live": ("LinesSink", "LiveTables", "LslSink", "MqttSink", "QueuedSink", "SegmentSink"),
     ".pipeline.turns": ("ResultStream",),
     ".results": ("AUEvent", "AUScore", "FaceResult", "FrameResult", "ModelInfo", "SourceStatus"),
     ".vision": ("Frame", "Source", "align", "list_sources", "prepare"),

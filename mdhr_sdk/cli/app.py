@@ -23,6 +23,7 @@ from .parts.options import BAD_INPUT, command_app, complain, say
 COMMANDS = {
     "detect": "Read videos or images into tables, timelines and overlays.",
     "report": "Make web pages of results: timelines, events, quality, and tables of a study.",
+    "live": "Score cameras and streams for hours, with outputs that are whole at any moment.",
     "init": "Make a model folder, untrained or from a checkpoint.",
     "copy": "Copy a model, for example the bundled one, to export it or build engines.",
     "digest": "Print the digest that pins a model folder, once every file is proved to be the manifest's.",

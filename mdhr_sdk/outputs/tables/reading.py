@@ -67,7 +67,7 @@ def read_events(path: Path) -> tuple[AUEvent, ...]:
     if list(table.columns) != list(EVENT_COLUMNS):
         raise InputError(f"'{path}' is no table of events; give one that mdhr_sdk wrote")
     kinds = {one.name: one.type for one in fields(AUEvent)}
-    make: dict[str, Callable[[Any], object]] = {
+    make: dict[str, Callable[[Any], Any]] = {
         "str": str,
         "int": int,
         "float": float,
