@@ -175,6 +175,8 @@ class AUDetector:
         policy: Policy | None = None,
         on_error: OnError = "raise",
         scope: Scope | None = None,
+        measures: bool = False,
+        min_quality: float = 0.0,
     ) -> Results | ResultStream:
         """Score every frame of a source.
 
@@ -207,6 +209,10 @@ class AUDetector:
             scope: what of each source is scored: a range of time, every so many frames, a region, one person.
                 None for all, or for the `scope` that a `Source` has. The model takes the frames that are left for
                 consecutive ones: see docs/inputs_outputs.md before you thin them out.
+            measures: measure the head pose, gaze and quality of each face, as `FaceResult.measures`; a face's status
+                then says why it is not to be trusted. Tables get the columns of `FaceMeasures`.
+            min_quality: leave out faces of less quality, 0 to 1, and count them in `FrameResult.untrusted`; from 0.5 on
+                a face is to be trusted. They are measured then.
 
         Raises:
             InputError: the detector is closed, at work in another thread, or was made before a fork;
@@ -222,6 +228,7 @@ class AUDetector:
             plan = self._plan(
                 self.mode if mode is None else mode, lookahead, calibrate_neutral_s, images, policy, on_error
             )
+            plan = plan.with_measures(measures, min_quality)
             frames = self._begin(in_turn(sources), plan)
         return frames if stream else frames.collect(sources, self.codes)
 
@@ -236,6 +243,8 @@ class AUDetector:
         images: bool = False,
         calibrate_neutral_s: float | None = None,
         on_error: OnError = "raise",
+        measures: bool = False,
+        min_quality: float = 0.0,
         reconnect: bool = True,
         give_up_after_s: float | None = None,
         scope: Scope | None = None,
@@ -263,6 +272,7 @@ class AUDetector:
             listed = list_sources(source, fps=fps, sequence=sequence, on_error=on_error)
             sources = together(scoped(listed, scope))
             plan = self._plan("stream", lookahead, calibrate_neutral_s, images, policy, on_error)
+            plan = plan.with_measures(measures, min_quality)
             plan = replace(plan, patience=checked_patience(reconnect, give_up_after_s))
             return self._begin([sources], plan)
 
