@@ -119,6 +119,8 @@ class FaceResult:
         baseline: what the neutral reference did to the scores. 'off': none was asked for. 'neutral': the frame belongs
             to the neutral seconds and is as the model scored it. 'applied': the scores are relative. 'missing': this
             face has no reference, for example because it came later.
+        neutral_known: in [0, 1], how far the geometry of the mesh knew this person's face at rest: 0 for a face that is
+            new, about 0.9 after three seconds at rest; always 0 for a model without geometry.
     """
 
     track_id: int
@@ -126,6 +128,7 @@ class FaceResult:
     landmarks_px: NDArray[np.float32] = field(repr=False)
     aus: Mapping[str, AUScore]
     baseline: Baseline = "off"
+    neutral_known: float = 0.0
 
     def __getitem__(self, code: str) -> AUScore:
         if code not in self.aus:

@@ -16,6 +16,7 @@ from ..results import AUScore, Baseline, Ending, FaceResult, FrameResult, ModelI
 from ..vision import Face, SourceInfo
 from .crops import Found
 from .events import EventFinder
+from .geometry import GeometryModel, GeometryRead, OwnNeutral
 from .neutral import NeutralBaseline
 from .scoring import Crop, Scored
 from .smoothing import OneEuro
@@ -33,6 +34,7 @@ class Naming:
         preprocessing: how the model wants its crops.
         places: indices of the reported AUs among the model's N scores; None for all.
         events: how events are found.
+        geometry: what reads the meshes beside the network; None for a model without geometry.
     """
 
     info: ModelInfo
@@ -40,6 +42,7 @@ class Naming:
     preprocessing: Preprocessing
     places: tuple[int, ...] | None = None
     events: EventRule = field(default_factory=EventRule)
+    geometry: GeometryModel | None = None
 
     def check(self, source: SourceInfo) -> None:
         """Raise InputError for a still if neutral seconds are wanted."""
@@ -47,13 +50,18 @@ class Naming:
             raise InputError(f"calibrate_neutral_s needs a video, and '{source.name}' is a still")
 
     def face(
-        self, track_id: int, face: Face, probabilities: NDArray[np.float32], baseline: Baseline = "off"
+        self,
+        track_id: int,
+        face: Face,
+        probabilities: NDArray[np.float32],
+        baseline: Baseline = "off",
+        neutral_known: float = 0.0,
     ) -> FaceResult:
         """Name the probabilities (N,) and decide."""
         kept = probabilities if self.places is None else probabilities[list(self.places)]
         pairs = zip(self.thresholds.items(), kept, strict=True)
         aus = {code: AUScore(code, float(p), bool(p >= threshold)) for (code, threshold), p in pairs}
-        return FaceResult(track_id, face.box_px, face.landmarks_px, aus, baseline)
+        return FaceResult(track_id, face.box_px, face.landmarks_px, aus, baseline, neutral_known)
 
 
 class Waiting:
@@ -65,6 +73,8 @@ class Waiting:
         self._fps = fps
         self._smoother = OneEuro(naming.info.smooth_hz) if naming.info.smooth_hz else None
         self._baseline = NeutralBaseline(naming.info.neutral_s) if naming.info.neutral_s else None
+        self._own_neutral = None if naming.geometry is None else OwnNeutral(naming.geometry)
+        self._geometry: dict[tuple[int, int], GeometryRead] = {}  # (frame index, track id)
         self._events = EventFinder(naming.thresholds, naming.events)
         self._waiting: deque[Found] = deque()  # without pictures, unless they are kept
         self._scores: dict[tuple[int, int], NDArray[np.float32]] = {}  # (frame index, track id) -> (N,)
@@ -77,6 +87,9 @@ class Waiting:
         image = frame.image.copy() if self._keep_images else _NO_IMAGE  # its producer may reuse the buffer
         self._newest = frame.index
         faces = {track_id: found.faces[track_id] for track_id in crops}
+        if self._own_neutral is not None:
+            reads = self._own_neutral.take(frame.timestamp_s, faces)
+            self._geometry.update(((frame.index, track_id), read) for track_id, read in reads.items())
         self._waiting.append(Found(replace(frame, image=image), faces, found.seen))
 
     def give(self, scores: Iterable[Scored]) -> Iterator[FrameResult]:
@@ -104,12 +117,17 @@ class Waiting:
     def _result(self, pending: Found) -> FrameResult:
         frame = pending.frame
         scores = {track_id: self._scores.pop((frame.index, track_id)) for track_id in pending.faces}
+        known = dict.fromkeys(pending.faces, 0.0)
+        if self._own_neutral is not None:
+            reads = {track_id: self._geometry.pop((frame.index, track_id)) for track_id in pending.faces}
+            scores = {i: self._own_neutral.combine(i, reads[i], row) for i, row in scores.items()}
+            known = {i: read.known for i, read in reads.items()}
         if self._smoother is not None:
             scores = self._smoother.smooth(frame.timestamp_s, scores, frame.breaks)
         told: dict[int, tuple[NDArray[np.float32], Baseline]] = {i: (row, "off") for i, row in scores.items()}
         if self._baseline is not None:
             told = self._baseline.correct(frame.timestamp_s, scores)
-        faces = tuple(self._naming.face(i, face, *told[i]) for i, face in pending.faces.items())
+        faces = tuple(self._naming.face(i, face, *told[i], known[i]) for i, face in pending.faces.items())
         return FrameResult(
             frame.source,
             frame.index,

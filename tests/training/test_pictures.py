@@ -16,7 +16,7 @@ from mdhr_sdk.cli.app import app
 from mdhr_sdk.errors import DataError
 from mdhr_sdk.training.evaluate.pictures.judging import Judged, best_f1, stated_rates, summarise, worst
 from mdhr_sdk.training.evaluate.pictures.labels import Case, label_table, read_cases
-from mdhr_sdk.training.evaluate.pictures.thresholds import choose, chosen, cross_validated
+from mdhr_sdk.training.evaluate.pictures.thresholds import Caps, choose, chosen, cross_validated
 
 __all__ = ["command"]
 DEMO = Path(__file__).parents[2] / "mdhr_sdk" / "assets" / "demo.mp4"
@@ -152,6 +152,17 @@ def test_thresholds_follow_many_pictures_and_stay_where_few_speak() -> None:
     assert abs(choose(labels, moved, (0.5,))[0] - cut) <= 0.02, "nor does one picture that is wrong"
 
 
+def test_a_cap_raises_the_threshold_until_calm_pictures_are_below_it() -> None:
+    judged = made_up(people=60)
+    nothing = Caps.of(judged, "no such text", (0.05, 0.05, 0.05))
+    assert chosen(judged, (0.5,) * 3, nothing) == chosen(judged, (0.5,) * 3)
+    caps = Caps.of(judged, "calm", (0.05, 1.0, 1.0))
+    cuts = chosen(judged, (0.5,) * 3, caps)
+    assert cuts[1:] == chosen(judged, (0.5,) * 3)[1:], "the others have none"
+    scores = judged.scores[caps.calm & ~np.isnan(judged.scores[:, 0]), 0]
+    assert cuts[0] > chosen(judged, (0.5,) * 3)[0] and (scores >= cuts[0]).mean() <= 0.06
+
+
 def test_unseen_people_are_judged_by_the_thresholds_of_others() -> None:
     judged = made_up(people=50)
     fair = cross_validated(judged, (0.5,) * 3)
@@ -168,6 +179,8 @@ def test_the_command_refuses_what_it_cannot_use(command: Command, tmp_path: Path
     assert code == 2 and "gone.jpg" in told and len(told.splitlines()) == 1
     code, _, told = command(app, "evaluate", "edge", labels, "--fold", 1)
     assert code == 2 and "give it alone" in told
+    code, _, told = command(app, "thresholds", "edge", labels, "--most", "99=0.1")
+    assert code == 2 and "as in 1=0.06,12=0.08; got '99=0.1'" in told
     code, _, told = command(app, "thresholds", "edge", labels, "--write")
     assert code == 2 and "mdhr copy edge FOLDER" in told
 

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from ....pipeline.geometry import logit
 from ..metrics import mean
 from ..statistics import TAILS, Interval
 from .labels import Case
@@ -16,7 +17,6 @@ from .labels import Case
 HALF = 0.5
 DRAWS = 1000
 GREY = 3.0  # mean difference of the three colours, of 255, below which a picture counts as grey
-EDGE = 1e-3  # a probability of 0 or 1 has no logit
 Floats = NDArray[np.float64]
 
 
@@ -203,7 +203,7 @@ class Mistake:
 def worst(judged: Judged, thresholds: Sequence[float], most: int = 10) -> list[Mistake]:
     """The decisions that are most wrong: one a picture and AU, the worst first."""
     cuts = np.asarray(thresholds, np.float64)
-    by = _logit(judged.scores) - _logit(cuts)
+    by = logit(judged.scores) - logit(cuts)
     by = np.where(judged.labels == 1, -by, np.where(judged.labels == 0, by, np.nan))
     wrong = np.argwhere((by > 0) | ((by == 0) & (judged.labels == 0)))
     found: list[Any] = sorted(wrong.tolist(), key=lambda place: -by[tuple(place)])[:most]
@@ -214,8 +214,3 @@ def worst(judged: Judged, thresholds: Sequence[float], most: int = 10) -> list[M
         )
         for row, au in found
     ]  # fmt: skip
-
-
-def _logit(values: Floats) -> Floats:
-    clipped = np.clip(values, EDGE, 1 - EDGE)
-    return np.asarray(np.log(clipped / (1 - clipped)))
