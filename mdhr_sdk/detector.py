@@ -345,7 +345,7 @@ class AUDetector:
         own = replaced(self.config, self.thresholds)
         info = replace(info, neutral_s=seconds, replaced=own, smooth_hz=self._smooth_hz)
         places, events = self._selection.places, self.config.events
-        return Naming(info, self.thresholds, self.config.preprocessing, places, events, self._geometry)
+        return Naming(info, self.thresholds, self.config.preprocessing, places, events, geometry=self._geometry)
 
     def _begin(self, groups: Sequence[Sequence[Source]], plan: Plan) -> ResultStream:
         """Begin a run, which ends the one before."""
