@@ -72,6 +72,7 @@ if TYPE_CHECKING:
     from .vision import Source as Source
     from .vision import align as align
     from .vision import list_sources as list_sources
+    from .vision import live_source as live_source
     from .vision import prepare as prepare
 
 _PUBLIC = {
@@ -93,7 +94,7 @@ _PUBLIC = {
     ".outputs.serve": ("Calibrate", "Mark", "ServeSink"),
     ".pipeline.turns": ("ResultStream",),
     ".results": ("AUEvent", "AUScore", "FaceResult", "FrameResult", "ModelInfo", "SourceStatus"),
-    ".vision": ("Frame", "Scope", "Source", "align", "list_sources", "prepare"),
+    ".vision": ("Frame", "Scope", "Source", "align", "list_sources", "live_source", "prepare"),
 }  # fmt: skip
 _HOMES = {name: home for home, names in _PUBLIC.items() for name in names}
 

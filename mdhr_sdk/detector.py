@@ -259,13 +259,9 @@ class AUDetector:
         iterator of paths, glob or folder. The faces of all that have a frame go to the model in one batch. Each result
         is as if its source were alone, in order within the source, which its `source` names. Files wait for each other;
         live sources wait for none. If a source breaks off, the others go on; with on_error='raise' its error comes
-        last. The `status` of the returned stream tells how each source is doing, and counts its frames.
-
-        A live source that gives nothing new for a second gives a result of status 'stale' each second. One that breaks
-        off, or cannot be opened, is opened again until it answers; the log says so. `async for` works too.
-
-        Args: as `predict`, and
-            source: also a mapping of names to sources: {"door": "rtsp://..."}.
+        last. A live source is opened again when it breaks off, and gives a result of status 'stale' each second in
+        which nothing new comes. The returned stream's `status` tells how each source is; it works with `async for` too.
+        Args: as `predict`; `source` may also be {"door": "rtsp://...", "yard": 0}.
             reconnect: open a camera or stream again when it breaks off; False makes that its error.
             give_up_after_s: a live source that has given nothing for so long is an error; None for never.
 
@@ -273,11 +269,10 @@ class AUDetector:
         `predict(source, stream=True, mode="stream")` reads one after the other.
         """
         with self._turns.first():
-            listed = list_sources(source, fps=fps, sequence=sequence, on_error=on_error)
-            sources = together(scoped(listed, scope))
+            sources = together(scoped(list_sources(source, fps=fps, sequence=sequence, on_error=on_error), scope))
             plan = self._plan("stream", lookahead, calibrate_neutral_s, images, policy, on_error)
-            plan = plan.with_measures(measures, min_quality)
             plan = replace(plan, patience=checked_patience(reconnect, give_up_after_s))
+            plan = plan.with_measures(measures, min_quality)
             return self._begin([sources], plan)
 
     def stream_together(self, sources: object, lookahead: int | None = None, **reading: Any) -> ResultStream:

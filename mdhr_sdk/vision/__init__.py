@@ -9,6 +9,7 @@ from .faces.engine import Face, FaceMesher
 from .looks import look_at
 from .normalise import prepare
 from .scope import Scope
+from .sources.live.address import live_source
 from .sources.resolve import list_sources
 from .sources.source import Frame, Source, SourceInfo, check_image
 from .tracks import Tracker
@@ -27,6 +28,7 @@ __all__ = [
     "align",
     "check_image",
     "list_sources",
+    "live_source",
     "look_at",
     "prepare",
 ]
