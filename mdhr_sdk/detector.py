@@ -18,7 +18,7 @@ from .pipeline.decide import Naming
 from .pipeline.meshers import Meshers
 from .pipeline.modes import Mode, Opened, Policy, Reading, checked, open_mode
 from .pipeline.neutral import checked_seconds
-from .pipeline.run import Plan, Run, in_turn, together
+from .pipeline.run import Plan, Run, in_turn, scoped, together
 from .pipeline.scoring import Scoring
 from .pipeline.smoothing import OneEuro
 from .pipeline.streams import StreamScoring
@@ -29,6 +29,7 @@ from .runtime.stream.scorer import StreamScorer, check_ring_dtype
 from .runtime.stream.stream_graphs import StreamGraphs
 from .vision import TEMPLATES, FaceMesher, Source, list_sources
 from .vision.faces.engine import check_max_faces
+from .vision.scope import Scope
 from .vision.sources.live.health import checked_patience
 from .vision.sources.source import OnError
 
@@ -173,6 +174,9 @@ class AUDetector:
         calibrate_neutral_s: float | None = None,
         policy: Policy | None = None,
         on_error: OnError = "raise",
+        scope: Scope | None = None,
+        measures: bool = False,
+        min_quality: float = 0.0,
     ) -> Results | ResultStream:
         """Score every frame of a source.
 
@@ -202,6 +206,13 @@ class AUDetector:
             on_error: what is done when a source cannot be read. 'raise' ends the run with the error; 'skip' logs a
                 warning and goes on with the other sources, also where a path of a batch leads to nothing. Both list
                 it in `errors` of what is returned. A missing path that is not in a batch is an error at once.
+            scope: what of each source is scored: a range of time, every so many frames, a region, one person.
+                None for all, or for the `scope` that a `Source` has. The model takes the frames that are left for
+                consecutive ones: see docs/inputs_outputs.md before you thin them out.
+            measures: measure the head pose, gaze and quality of each face, as `FaceResult.measures`; a face's status
+                then says why it is not to be trusted. Tables get the columns of `FaceMeasures`.
+            min_quality: leave out faces of less quality, 0 to 1, and count them in `FrameResult.untrusted`; from 0.5 on
+                a face is to be trusted. They are measured then.
 
         Raises:
             InputError: the detector is closed, at work in another thread, or was made before a fork;
@@ -213,10 +224,11 @@ class AUDetector:
                 frames before come first; without `stream` they are in the error's `results`.
         """
         with self._turns.first():
-            sources = list_sources(source, fps=fps, sequence=sequence, on_error=on_error)
+            sources = scoped(list_sources(source, fps=fps, sequence=sequence, on_error=on_error), scope)
             plan = self._plan(
                 self.mode if mode is None else mode, lookahead, calibrate_neutral_s, images, policy, on_error
             )
+            plan = plan.with_measures(measures, min_quality)
             frames = self._begin(in_turn(sources), plan)
         return frames if stream else frames.collect(sources, self.codes)
 
@@ -231,8 +243,11 @@ class AUDetector:
         images: bool = False,
         calibrate_neutral_s: float | None = None,
         on_error: OnError = "raise",
+        measures: bool = False,
+        min_quality: float = 0.0,
         reconnect: bool = True,
         give_up_after_s: float | None = None,
+        scope: Scope | None = None,
     ) -> ResultStream:
         """Yield every frame of one or more sources in stream mode, as soon as it is scored.
 
@@ -254,8 +269,10 @@ class AUDetector:
         `predict(source, stream=True, mode="stream")` reads one after the other.
         """
         with self._turns.first():
-            sources = together(list_sources(source, fps=fps, sequence=sequence, on_error=on_error))
+            listed = list_sources(source, fps=fps, sequence=sequence, on_error=on_error)
+            sources = together(scoped(listed, scope))
             plan = self._plan("stream", lookahead, calibrate_neutral_s, images, policy, on_error)
+            plan = plan.with_measures(measures, min_quality)
             plan = replace(plan, patience=checked_patience(reconnect, give_up_after_s))
             return self._begin([sources], plan)
 
