@@ -115,7 +115,8 @@ class LiveSession:
             with self._detector.stream(
                 [*self._sources], self._settings.lookahead, self._settings.policy, on_error="skip",
                 images=self._outputs.wants_images, calibrate_neutral_s=self._settings.neutral_s,
-                give_up_after_s=self._settings.give_up_after_s,
+                give_up_after_s=self._settings.give_up_after_s, scope=self._settings.scope,
+                measures=self._settings.measures, min_quality=self._settings.min_quality,
             ) as stream:  # fmt: skip
                 self._stream = stream
                 if self._stop.asked:
