@@ -15,6 +15,7 @@ from .outputs import Results
 from .pipeline.clips import ClipScoring
 from .pipeline.clock import StageClock
 from .pipeline.decide import Naming
+from .pipeline.geometry import GeometryModel, read_geometry
 from .pipeline.meshers import Meshers
 from .pipeline.modes import Mode, Opened, Policy, Reading, checked, open_mode
 from .pipeline.neutral import checked_seconds
@@ -66,6 +67,7 @@ class AUDetector:
         ring_dtype: str = "float32",
         smoothing: float | None = None,
         opener: Callable[[Mode], Opened] | None = None,
+        geometry: GeometryModel | None = None,
     ) -> None:
         if config.preprocessing.template not in TEMPLATES:
             raise ConfigError(
@@ -85,6 +87,7 @@ class AUDetector:
         self.mode: Mode = "stream" if isinstance(model, StreamGraphs) else "clip"
         self._opened: dict[Mode, Opened] = {self.mode: (model, info, choice)}
         self._opener = opener
+        self._geometry = geometry
         self._clock = StageClock()
         self._turns = Turns()
         self._ring_dtype = check_ring_dtype(ring_dtype)
@@ -147,6 +150,7 @@ class AUDetector:
         return cls(
             model_folder.config, model, info, choice=choice, thresholds=thresholds, max_faces=max_faces,
             face_model=face_model, all_aus=all_aus, ring_dtype=ring_dtype, smoothing=smoothing, opener=opener,
+            geometry=read_geometry(model_folder),
         )  # fmt: skip
 
     @property
@@ -340,7 +344,8 @@ class AUDetector:
         seconds = 0.0 if neutral_s is None else checked_seconds(neutral_s)
         own = replaced(self.config, self.thresholds)
         info = replace(info, neutral_s=seconds, replaced=own, smooth_hz=self._smooth_hz)
-        return Naming(info, self.thresholds, self.config.preprocessing, self._selection.places, self.config.events)
+        places, events = self._selection.places, self.config.events
+        return Naming(info, self.thresholds, self.config.preprocessing, places, events, geometry=self._geometry)
 
     def _begin(self, groups: Sequence[Sequence[Source]], plan: Plan) -> ResultStream:
         """Begin a run, which ends the one before."""
