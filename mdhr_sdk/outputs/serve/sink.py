@@ -142,6 +142,8 @@ class ServeSink:
             self._loop.call_soon_threadsafe(self._wake.set)
 
     def __enter__(self) -> Self:
+        if self._thread is not None:
+            raise OutputError("a served page is opened once; make a new ServeSink")
         bound = self._bound()
         self._port = bound.getsockname()[1]
         self._thread = threading.Thread(target=self._run, args=(bound,), name="mdhr-serve", daemon=True)
@@ -215,6 +217,13 @@ class ServeSink:
                 log_config=None, log_level=level, access_log=False,
             )
         )  # fmt: skip
+
+        def cut(address: object) -> None:
+            for connection in [*server.server_state.connections]:
+                if connection.client == address:
+                    connection.transport.abort()
+
+        hub.cut = cut
         self._loop = asyncio.get_running_loop()
         jobs = [asyncio.create_task(self._pump(page)), asyncio.create_task(_tell_states(page))]
         serving = asyncio.create_task(server.serve([bound]))
@@ -223,6 +232,8 @@ class ServeSink:
         server.should_exit = True
         hub.end()
         await serving
+        for connection in [*server.server_state.connections]:  # of who does not answer
+            connection.transport.abort()
         jobs[1].cancel()
         await jobs[0]
 
