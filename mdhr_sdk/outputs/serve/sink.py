@@ -15,7 +15,7 @@ from collections import deque
 from collections.abc import Sequence
 from dataclasses import replace
 from types import TracebackType
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from ...errors import InputError, OutputError, plain, require
 from ...results import FrameResult
@@ -217,9 +217,10 @@ class ServeSink:
                 log_config=None, log_level=level, access_log=False,
             )
         )  # fmt: skip
+        connections: set[Any] = server.server_state.connections
 
         def cut(address: object) -> None:
-            for connection in [*server.server_state.connections]:
+            for connection in [*connections]:
                 if connection.client == address:
                     connection.transport.abort()
 
@@ -232,7 +233,7 @@ class ServeSink:
         server.should_exit = True
         hub.end()
         await serving
-        for connection in [*server.server_state.connections]:  # of who does not answer
+        for connection in [*connections]:  # of who does not answer
             connection.transport.abort()
         jobs[1].cancel()
         await jobs[0]
