@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from .errors import SupersededError as SupersededError
     from .errors import TrainingError as TrainingError
     from .errors import TruncatedSourceError as TruncatedSourceError
+    from .measures import FaceMeasures as FaceMeasures
     from .model import build_mdhr as build_mdhr
     from .model import load_model as load_model
     from .model import save_model as save_model
@@ -40,7 +41,10 @@ if TYPE_CHECKING:
     from .outputs import EventsSink as EventsSink
     from .outputs import FileSink as FileSink
     from .outputs import JsonlSink as JsonlSink
+    from .outputs import OpenFaceSink as OpenFaceSink
     from .outputs import OverlaySink as OverlaySink
+    from .outputs import ParquetSink as ParquetSink
+    from .outputs import PyFeatSink as PyFeatSink
     from .outputs import Results as Results
     from .outputs import Sink as Sink
     from .outputs import SinkGroup as SinkGroup
@@ -64,6 +68,7 @@ if TYPE_CHECKING:
     from .results import ModelInfo as ModelInfo
     from .results import SourceStatus as SourceStatus
     from .vision import Frame as Frame
+    from .vision import Scope as Scope
     from .vision import Source as Source
     from .vision import align as align
     from .vision import list_sources as list_sources
@@ -76,18 +81,19 @@ _PUBLIC = {
         "MissingDependencyError", "ModelFolderError", "NotFiniteError", "OutputError", "SourceError",
         "SupersededError", "TrainingError", "TruncatedSourceError",
     ),
+    ".measures": ("FaceMeasures",),
     ".model": ("build_mdhr", "load_model", "save_model"),
     ".modelfolder": ("EventRule", "FolderConfig", "ModelConfig", "ModelFolder"),
     ".ops": ("fuse_dynamics", "fuse_dynamics_step"),
     ".outputs": (
-        "CsvSink", "EventsSink", "FileSink", "JsonlSink", "OverlaySink", "Results", "Sink", "SinkGroup", "annotate",
-        "as_json", "draw_timeline",
+        "CsvSink", "EventsSink", "FileSink", "JsonlSink", "OpenFaceSink", "OverlaySink", "ParquetSink", "PyFeatSink",
+        "Results", "Sink", "SinkGroup", "annotate", "as_json", "draw_timeline",
     ),
     ".outputs.live": ("LinesSink", "LiveTables", "LslSink", "MqttSink", "QueuedSink", "SegmentSink"),
     ".outputs.serve": ("Calibrate", "Mark", "ServeSink"),
     ".pipeline.turns": ("ResultStream",),
     ".results": ("AUEvent", "AUScore", "FaceResult", "FrameResult", "ModelInfo", "SourceStatus"),
-    ".vision": ("Frame", "Source", "align", "list_sources", "prepare"),
+    ".vision": ("Frame", "Scope", "Source", "align", "list_sources", "prepare"),
 }  # fmt: skip
 _HOMES = {name: home for home, names in _PUBLIC.items() for name in names}
 
