@@ -28,6 +28,7 @@ from .pictures import Pictures
 from .routes import Page
 
 if TYPE_CHECKING:
+    import uvicorn
     from typing_extensions import Self
 
 EXTRA = "live"
@@ -198,25 +199,10 @@ class ServeSink:
             self._ready.set()
 
     async def _serve(self, bound: socket.socket) -> None:
-        import uvicorn
-
         board, hub = Board(), Hub()
         board.status_of = lambda: {} if self.status is None else self.status()
         page = Page(board, hub, self._pictures, Metrics(board, hub, self._pictures), self.commands)
-        guard = Guard(
-            page.application(), hosts=self._names(), any_address=not self._loopback, token=self._token,
-            cookie=f"mdhr_token_{self._port}", refused=hub.refused,
-        )  # fmt: skip
-        theirs = logging.getLogger("uvicorn.error").level != logging.NOTSET  # of a program that runs uvicorn itself
-        level = None if theirs else "critical"  # else it tells of every client
-        server = uvicorn.Server(
-            uvicorn.Config(
-                guard, lifespan="off", loop="asyncio", http="h11", ws="websockets-sansio",
-                ws_max_size=MESSAGE_BYTES, ws_per_message_deflate=False, ws_ping_interval=10, ws_ping_timeout=10,
-                limit_concurrency=CONNECTIONS, timeout_graceful_shutdown=1, proxy_headers=False, server_header=False,
-                log_config=None, log_level=level, access_log=False,
-            )
-        )  # fmt: skip
+        server = self._server(page)
         connections: set[Any] = server.server_state.connections
 
         def cut(address: object) -> None:
@@ -237,6 +223,24 @@ class ServeSink:
             connection.transport.abort()
         jobs[1].cancel()
         await jobs[0]
+
+    def _server(self, page: Page) -> uvicorn.Server:
+        import uvicorn
+
+        guard = Guard(
+            page.application(), hosts=self._names(), any_address=not self._loopback, token=self._token,
+            cookie=f"mdhr_token_{self._port}", refused=page.hub.refused,
+        )  # fmt: skip
+        theirs = logging.getLogger("uvicorn.error").level != logging.NOTSET  # of a program that runs uvicorn itself
+        level = None if theirs else "critical"  # else it tells of every client
+        return uvicorn.Server(
+            uvicorn.Config(
+                guard, lifespan="off", loop="asyncio", http="h11", ws="websockets-sansio",
+                ws_max_size=MESSAGE_BYTES, ws_per_message_deflate=False, ws_ping_interval=10, ws_ping_timeout=10,
+                limit_concurrency=CONNECTIONS, timeout_graceful_shutdown=1, proxy_headers=False, server_header=False,
+                log_config=None, log_level=level, access_log=False,
+            )
+        )  # fmt: skip
 
     async def _pump(self, page: Page) -> None:
         """Take the results that were written, until the sink is closed and all are taken."""
