@@ -15,6 +15,7 @@ from .outputs import Results
 from .pipeline.clips import ClipScoring
 from .pipeline.clock import StageClock
 from .pipeline.decide import Naming
+from .pipeline.geometry import GeometryModel, read_geometry
 from .pipeline.meshers import Meshers
 from .pipeline.modes import Mode, Opened, Policy, Reading, checked, open_mode
 from .pipeline.neutral import checked_seconds
@@ -66,6 +67,7 @@ class AUDetector:
         ring_dtype: str = "float32",
         smoothing: float | None = None,
         opener: Callable[[Mode], Opened] | None = None,
+        geometry: GeometryModel | None = None,
     ) -> None:
         if config.preprocessing.template not in TEMPLATES:
             raise ConfigError(
@@ -85,6 +87,7 @@ class AUDetector:
         self.mode: Mode = "stream" if isinstance(model, StreamGraphs) else "clip"
         self._opened: dict[Mode, Opened] = {self.mode: (model, info, choice)}
         self._opener = opener
+        self._geometry = geometry
         self._clock = StageClock()
         self._turns = Turns()
         self._ring_dtype = check_ring_dtype(ring_dtype)
@@ -147,6 +150,7 @@ class AUDetector:
         return cls(
             model_folder.config, model, info, choice=choice, thresholds=thresholds, max_faces=max_faces,
             face_model=face_model, all_aus=all_aus, ring_dtype=ring_dtype, smoothing=smoothing, opener=opener,
+            geometry=read_geometry(model_folder),
         )  # fmt: skip
 
     @property
@@ -175,6 +179,8 @@ class AUDetector:
         policy: Policy | None = None,
         on_error: OnError = "raise",
         scope: Scope | None = None,
+        measures: bool = False,
+        min_quality: float = 0.0,
     ) -> Results | ResultStream:
         """Score every frame of a source.
 
@@ -207,6 +213,10 @@ class AUDetector:
             scope: what of each source is scored: a range of time, every so many frames, a region, one person.
                 None for all, or for the `scope` that a `Source` has. The model takes the frames that are left for
                 consecutive ones: see docs/inputs_outputs.md before you thin them out.
+            measures: measure the head pose, gaze and quality of each face, as `FaceResult.measures`; a face's status
+                then says why it is not to be trusted. Tables get the columns of `FaceMeasures`.
+            min_quality: leave out faces of less quality, 0 to 1, and count them in `FrameResult.untrusted`; from 0.5 on
+                a face is to be trusted. They are measured then.
 
         Raises:
             InputError: the detector is closed, at work in another thread, or was made before a fork;
@@ -222,6 +232,7 @@ class AUDetector:
             plan = self._plan(
                 self.mode if mode is None else mode, lookahead, calibrate_neutral_s, images, policy, on_error
             )
+            plan = plan.with_measures(measures, min_quality)
             frames = self._begin(in_turn(sources), plan)
         return frames if stream else frames.collect(sources, self.codes)
 
@@ -236,6 +247,8 @@ class AUDetector:
         images: bool = False,
         calibrate_neutral_s: float | None = None,
         on_error: OnError = "raise",
+        measures: bool = False,
+        min_quality: float = 0.0,
         reconnect: bool = True,
         give_up_after_s: float | None = None,
         scope: Scope | None = None,
@@ -263,6 +276,7 @@ class AUDetector:
             listed = list_sources(source, fps=fps, sequence=sequence, on_error=on_error)
             sources = together(scoped(listed, scope))
             plan = self._plan("stream", lookahead, calibrate_neutral_s, images, policy, on_error)
+            plan = plan.with_measures(measures, min_quality)
             plan = replace(plan, patience=checked_patience(reconnect, give_up_after_s))
             return self._begin([sources], plan)
 
@@ -330,7 +344,8 @@ class AUDetector:
         seconds = 0.0 if neutral_s is None else checked_seconds(neutral_s)
         own = replaced(self.config, self.thresholds)
         info = replace(info, neutral_s=seconds, replaced=own, smooth_hz=self._smooth_hz)
-        return Naming(info, self.thresholds, self.config.preprocessing, self._selection.places, self.config.events)
+        places, events = self._selection.places, self.config.events
+        return Naming(info, self.thresholds, self.config.preprocessing, places, events, geometry=self._geometry)
 
     def _begin(self, groups: Sequence[Sequence[Source]], plan: Plan) -> ResultStream:
         """Begin a run, which ends the one before."""

@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .errors import InputError
+from .measures import FaceMeasures
 
 Baseline = Literal["off", "neutral", "applied", "missing"]
 STATUS: dict[Baseline, str] = {"off": "ok", "neutral": "neutral", "applied": "ok", "missing": "no_baseline"}
@@ -121,6 +122,9 @@ class FaceResult:
         baseline: what the neutral reference did to the scores. 'off': none was asked for. 'neutral': the frame belongs
             to the neutral seconds and is as the model scored it. 'applied': the scores are relative. 'missing': this
             face has no reference, for example because it came later.
+        measures: pose, gaze and quality, if `measures=True` asked for them.
+        neutral_known: in [0, 1], how far the geometry of the mesh knew this person's face at rest: 0 for a face that is
+            new, about 0.9 after three seconds at rest; always 0 for a model without geometry.
     """
 
     track_id: int
@@ -128,6 +132,8 @@ class FaceResult:
     landmarks_px: NDArray[np.float32] = field(repr=False)
     aus: Mapping[str, AUScore]
     baseline: Baseline = "off"
+    measures: FaceMeasures | None = None
+    neutral_known: float = 0.0
 
     def __getitem__(self, code: str) -> AUScore:
         if code not in self.aus:
@@ -139,6 +145,12 @@ class FaceResult:
                 "all_aus=True)"
             )
         return self.aus[code]
+
+    @property
+    def status(self) -> str:
+        """What its row says: why it is not to be trusted, if it was measured, or what `baseline` means."""
+        reason = "" if self.measures is None or self.baseline == "neutral" else self.measures.reason
+        return reason or STATUS[self.baseline]
 
     @property
     def active(self) -> tuple[str, ...]:
@@ -251,6 +263,7 @@ class FrameResult:
         note: '' or 'damaged': data was lost before this frame, and the picture may show it.
         dropped: frames of a live source that were dropped between the previous result and this one.
         faces_seen: faces found in the frame, with those beyond `max_faces`.
+        untrusted: faces that were left out because their quality is below `min_quality`.
         fps: frames per second of the source, as declared; 0.0 for stills, and if the device or container does not say.
         ending: whether the source broke off, once that is known; sinks then mark their files as incomplete. It also
             holds the events that were open at the source's end.
@@ -273,6 +286,7 @@ class FrameResult:
     note: str = ""
     dropped: int = 0
     faces_seen: int = 0
+    untrusted: int = 0
     fps: float = 0.0
     ending: Ending = field(default_factory=Ending, repr=False)
     events: tuple[AUEvent, ...] = ()
@@ -283,8 +297,8 @@ class FrameResult:
 
     @property
     def status(self) -> str:
-        """'ok', 'no_face' for a frame without a face, or 'stale'."""
-        return "stale" if self.stale else "ok" if self.faces else "no_face"
+        """'ok', 'no_face' for a frame without a face, 'low_quality' if all were left out for that, or 'stale'."""
+        return "stale" if self.stale else "ok" if self.faces else "low_quality" if self.untrusted else "no_face"
 
     def annotate(self) -> NDArray[np.uint8]:
         """The image with every face's box, track id and scores, and the frame's time, as in overlays.
@@ -305,11 +319,11 @@ class FrameResult:
         return annotate(self.image, self)
 
     def rows(self) -> Iterator[dict[str, object]]:
-        """One flat record per face, or one record with status 'no_face': what CSV files and data frames hold.
+        """One flat record per face, or one for a frame without a face: what CSV files and data frames hold.
 
         With a neutral reference, scores of status 'ok' are relative to it; those of 'neutral' and 'no_baseline' are as
         the model gave them. Frames of live sources also tell `captured_at`, as '2026-11-30T15:24:00.123Z', `delay_ms`
-        and `dropped`.
+        and `dropped`; faces that were measured the values of `FaceMeasures`.
         """
         head = {"source": self.source, "frame": self.index, "timestamp_s": round(self.timestamp_s, 6)}
         if self.captured_at is not None:
@@ -326,4 +340,5 @@ class FrameResult:
                 scores[f"{code}_probability"] = round(score.probability, 6)
                 scores[f"{code}_occurrence"] = int(score.occurrence)
             place = {"track_id": face.track_id, **box}
-            yield {**head, "status": STATUS[face.baseline], **note, **place, **scores, **tail}
+            measured = {} if face.measures is None else face.measures.row()
+            yield {**head, "status": face.status, **note, **place, **scores, **measured, **tail}

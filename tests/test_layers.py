@@ -13,7 +13,7 @@ import mdhr_sdk
 
 ROOT = Path(mdhr_sdk.__file__).parent
 FLOORS = (
-    {"aus", "results", "errors", "atomic"},
+    {"aus", "measures", "results", "summary", "errors", "atomic"},
     {"modelfolder", "ops", "vision", "outputs"},
     {"model"},
     {"runtime"},

@@ -60,11 +60,12 @@ class DetectOptions:
     lookahead: int | None = None
     calibrate_neutral_s: float | None = None
     scope: Scope = field(default_factory=Scope)
+    min_quality: float = 0.0
     files: Files = field(default_factory=Files)
 
     def open(self) -> AUDetector:
         """Open the model; raises as `AUDetector.from_pretrained`."""
-        own = {"lookahead", "calibrate_neutral_s", "scope", "files", "model"}
+        own = {"lookahead", "calibrate_neutral_s", "scope", "min_quality", "files", "model"}
         options: dict[str, Any] = {name: value for name, value in vars(self).items() if name not in own}
         return AUDetector.from_pretrained(self.model, **options)
 
@@ -79,6 +80,8 @@ class DetectOptions:
             "lookahead": self.lookahead,
             "calibrate_neutral_s": self.calibrate_neutral_s,
             "images": self.files.overlay,
+            "measures": self.files.measures,
+            "min_quality": self.min_quality,
         }
 
     def describe(self, detector: AUDetector) -> Described:

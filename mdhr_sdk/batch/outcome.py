@@ -43,6 +43,8 @@ class Outcome:
     most_seen: int = 0  # faces in one of those
     most_scored: int = 0  # faces, again in one of those
     left_out: int = 0  # faces that were found and not asked for
+    untrusted: int = 0  # faces that --min-quality left out
+    doubted: Counter[str] = field(default_factory=Counter)  # why faces are not to be trusted -> faces
     interrupted: bool = False
     skipped: bool = False  # an earlier run had done it
 
@@ -66,7 +68,9 @@ class Outcome:
         self.dropped += result.dropped
         self.damaged += result.note == "damaged"
         self.left_out += result.faces_left_out
-        if result.faces_seen - result.faces_left_out > len(result.faces):
+        self.untrusted += result.untrusted
+        self.doubted.update(face.measures.reason for face in result.faces if face.measures and face.measures.reason)
+        if result.faces_seen - result.faces_left_out - result.untrusted > len(result.faces):
             self.limited += 1
             self.most_seen = max(self.most_seen, result.faces_seen)
             self.most_scored = max(self.most_scored, len(result.faces))

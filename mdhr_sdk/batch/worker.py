@@ -109,7 +109,7 @@ class Worker:
     def _write(self, source: Source, job: Job, outcome: Outcome, clock: StageClock) -> None:
         """Read the source into files in the hidden folder."""
         base = self._staging / Path(job.base).name
-        writer = SourceWriter(self._detector.codes, outcome, base, self._options.files)
+        writer = SourceWriter(self._detector.thresholds, outcome, base, self._options.files)
         try:
             with closing(self._detector.predict(source, stream=True, **self._options.reading)) as results:
                 for result in results:

@@ -19,7 +19,7 @@ from ..detector import AUDetector
 from ..errors import ConfigError, MDHRError
 from ..modelfolder.bundled import DEFAULT
 from ..outputs.encoder import check_codec
-from ..outputs.files import Files
+from ..outputs.files import MEASURED, Files
 from ..outputs.naming import OVERLAY, bases, labels
 from ..pipeline.clock import StageClock
 from ..pipeline.modes import Mode, Reading
@@ -94,7 +94,7 @@ def run_detect(
         stems = bases([(source.name, source.kind) for source in sources], below)
         names = labels([source.name for source in sources])
         writers = {
-            source: SourceWriter(detector.codes, Outcome(source, label), out / stem, files)
+            source: SourceWriter(detector.thresholds, Outcome(source, label), out / stem, files)
             for source, stem, label in zip(sources, stems, names, strict=True)
         }
         for group in in_turn(sources):
@@ -255,6 +255,16 @@ def detect(
         Optional[float],
         typer.Option(help="Smooth the scores: cutoff in Hz of a one-euro filter, as 1; lower is smoother."),
     ] = None,
+    format: Annotated[
+        str,
+        typer.Option(help="Tables to write, separated by commas: native, openface, pyfeat, parquet, jsonl."),
+    ] = "native",
+    measures: Annotated[
+        bool, typer.Option("--measures", help="Measure head pose, gaze and quality too; openface and others do so.")
+    ] = False,
+    min_quality: Annotated[
+        float, typer.Option(help="Leave out faces of less quality, 0 to 1; from 0.5 on a face is to be trusted.")
+    ] = 0.0,
     all_aus: Annotated[bool, typer.Option("--all-aus", help="Report AUs of reliability tier C too.")] = False,
     digest: Annotated[
         Optional[str], typer.Option(help="Take only the model folder of this digest; see mdhr digest.")
@@ -281,6 +291,9 @@ def detect(
     set_log_level(log_level)
     if ring_dtype is not None and mode == "clip":
         raise ConfigError(f"--ring-dtype belongs to --mode stream; got {ring_dtype} in clip mode")
+    formats = tuple(one.strip() for one in format.split(","))
+    measures = measures or min_quality > 0 or not {*MEASURED}.isdisjoint(formats)
+    files = Files(overlay, codec, timeline, formats, measures)
     given = source if len(source) > 1 else source[0]  # a missing one of several does not end the others
     sources = list_sources(given, fps=fps, sequence=sequence, on_error="skip")
     check_out(source, out)
@@ -303,7 +316,8 @@ def detect(
         lookahead=lookahead,
         calibrate_neutral_s=None if calibrate_neutral is None else read_seconds(calibrate_neutral),
         scope=read_scope(start, end, every, sample_fps, region, person),
-        files=Files(overlay, codec, timeline),
+        min_quality=min_quality,
+        files=files,
     )
     failed = read_sources(options, scoped(sources, options.scope), out, roots(source), jobs, resume, quiet, log_level)
     for error in failed:

@@ -7,6 +7,9 @@ from .overlay import annotate
 from .overlay_video import OverlaySink
 from .sinks import FileSink, Sink
 from .table import CsvSink, EventsSink
+from .tables.openface import OpenFaceSink
+from .tables.parquet import ParquetSink
+from .tables.pyfeat import PyFeatSink
 from .timeline import draw_timeline
 
 __all__ = [
@@ -14,7 +17,10 @@ __all__ = [
     "EventsSink",
     "FileSink",
     "JsonlSink",
+    "OpenFaceSink",
     "OverlaySink",
+    "ParquetSink",
+    "PyFeatSink",
     "Results",
     "Sink",
     "SinkGroup",

@@ -20,7 +20,8 @@ def as_json(result: FrameResult) -> Json:
 
     Keys: `source`, `frame`, `timestamp_s`; `captured_at` (ISO 8601, UTC) and `stream_time_s`, None for files;
     `delay_ms`, `dropped`, `status`, `note`, `fps`, `model` (its tag); `faces`, each with `track_id`, `box_px`,
-    `baseline` and `aus`: code -> `probability`, `occurrence`, `tier` (None if the model's AUs were never rated);
+    `baseline` and `aus`: code -> `probability`, `occurrence`, `tier` (None if the model's AUs were never rated), and
+    `measures` if it was measured;
     `events`: those that ended, as `AUEvent.row()`. What is not finite is None: JSON has no NaN.
     """
     return {
@@ -81,7 +82,10 @@ def _face(face: FaceResult, model: ModelInfo) -> Json:
         for code, score in face.aus.items()
     }
     box = [_number(value, 2) for value in face.box_px]
-    return {"track_id": face.track_id, "box_px": box, "baseline": face.baseline, "aus": aus}
+    values = {"track_id": face.track_id, "box_px": box, "baseline": face.baseline, "aus": aus}
+    if face.measures is not None:
+        values["measures"] = {**face.measures.row(), "reason": face.measures.reason}
+    return values
 
 
 def _number(value: float | None, places: int) -> float | None:

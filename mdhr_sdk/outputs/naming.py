@@ -13,6 +13,7 @@ from ..errors import plain
 
 TABLE, EVENTS, TIMELINE = "_aus.csv", "_events.csv", "_timeline.png"
 OVERLAY, STILL = "_overlay.mp4", "_overlay.jpg"
+OPENFACE, PYFEAT, PARQUET, JSONL = "_openface.csv", "_pyfeat.csv", "_aus.parquet", "_aus.jsonl"
 MAX_STEM_BYTES = 200  # file systems take names of 255, and ours add up to 40
 Named = tuple[str, str]  # a source's name, and its kind as in `SourceInfo`
 

@@ -63,3 +63,5 @@ class Reading(TypedDict, total=False):
     policy: Policy | None
     on_error: OnError
     scope: Scope | None
+    measures: bool
+    min_quality: float

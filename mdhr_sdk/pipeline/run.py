@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Generator, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cache
 
 from ..errors import InputError, MDHRError, SourceError, SupersededError, number_of
@@ -46,6 +46,11 @@ class Plan:
     policy: Policy | None = None
     on_error: OnError = "raise"
     patience: Patience = ENDS
+
+    def with_measures(self, measures: bool, min_quality: float) -> Plan:
+        """The same, that measures faces, or leaves out those of less quality."""
+        naming = replace(self.naming, measures=measures or min_quality > 0, min_quality=min_quality)
+        return replace(self, naming=naming)
 
     def open_finder(self, source: Source) -> tuple[CropFinder, Callable[[], None]]:
         """The face finder of an open source, and a function that gives it back."""

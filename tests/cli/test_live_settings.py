@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import configparser
 from pathlib import Path
 
 import pytest
 
-from mdhr_sdk.cli.parts.live.settings import LiveSettings, live_settings, seconds, size_bytes, split_name
+from mdhr_sdk.cli.parts.live.settings import LiveSettings, live_settings, seconds, size_bytes
 from mdhr_sdk.errors import ConfigError
 from mdhr_sdk.outputs.live.recording import Keep
+from processes import ROOT
 
 YAML = """
 sources:
@@ -60,25 +62,12 @@ def test_a_bad_file_is_one_line_that_names_it(tmp_path: Path, content: str, says
     assert says in str(error.value) and "live.yaml" in str(error.value) and "\n" not in str(error.value)
 
 
-@pytest.mark.parametrize(
-    ("text", "pair"),
-    [
-        ("0", ("", "0")),
-        ("door=0", ("door", "0")),
-        ("door=http://a/b?c=d", ("door", "http://a/b?c=d")),
-        ("http://a/b?c=d", ("", "http://a/b?c=d")),
-        ("door=", ("", "door=")),
-        ("/a/b=c.mp4", ("", "/a/b=c.mp4")),
-    ],
-)
-def test_names_stand_before_the_address(text: str, pair: tuple[str, str]) -> None:
-    assert split_name(text) == pair
-
-
-def test_a_file_of_such_a_name_is_the_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.chdir(tmp_path)
-    Path("take=2.mp4").touch()
-    assert split_name("take=2.mp4") == ("", "take=2.mp4")
+def test_a_message_holds_no_password(tmp_path: Path) -> None:
+    path = tmp_path / "live.yaml"
+    path.write_text("sources: {door: ['rtsp://user:secret@camera/1']}")
+    with pytest.raises(ConfigError) as error:
+        live_settings(path, {})
+    assert "secret" not in str(error.value) and "sources.door" in str(error.value)
 
 
 def test_times_and_sizes() -> None:
@@ -98,3 +87,14 @@ def test_times_and_sizes() -> None:
 
 def test_a_token_is_not_shown() -> None:
     assert "secret" not in repr(LiveSettings(token="secret"))
+
+
+def test_the_examples_are_as_they_must_be() -> None:
+    settings = live_settings(ROOT / "examples" / "live.yaml", {})
+    assert [name for name, _ in settings.named_sources] == ["door", "yard"] and settings.record == "picture"
+    unit = configparser.ConfigParser(strict=False, interpolation=None)
+    unit.optionxform = str  # type: ignore[assignment, method-assign]
+    unit.read(ROOT / "examples" / "mdhr-live.service")
+    command = unit["Service"]["ExecStart"].split()
+    assert command[1:3] == ["live", "--config"] and "-HUP" in unit["Service"]["ExecReload"]
+    assert unit["Service"]["RestartPreventExitStatus"] == "2"

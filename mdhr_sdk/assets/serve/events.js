@@ -7,6 +7,7 @@ export class EventList {
   constructor(list, none) {
     this.list = list;
     this.none = none;
+    this.names = {};
   }
 
   replace(events) {
@@ -17,7 +18,7 @@ export class EventList {
 
   add(event) {
     this.none.hidden = true;
-    this.list.prepend(event.type === "mark" ? markItem(event) : eventItem(event));
+    this.list.prepend(event.type === "mark" ? markItem(event) : eventItem(event, this.names));
     while (this.list.children.length > KEPT) this.list.lastChild.remove();
   }
 }
@@ -30,17 +31,19 @@ function markItem(mark) {
   return item;
 }
 
-function eventItem(event) {
+function eventItem(event, names) {
   const item = make("li");
   const lasts = Math.max(0, event.offset_s - event.onset_s);
-  const chip = make("b", "", event.au);
-  item.append(make("span", "muted", `${event.onset_s.toFixed(1)} s`), chip,
-    make("span", "", `${lasts.toFixed(1)} s${event.offset_cut ? "+" : ""}, peak ${event.peak_probability.toFixed(2)}`));
+  item.title = `${event.source}: ${event.au} in face ${event.track_id}, from ${event.onset_s} to ${event.offset_s} s`;
+  const what = make("span", "", ` ${names[event.au] || ""}`);
+  what.prepend(make("b", "", event.au));
+  item.append(make("span", "muted", `${event.onset_s.toFixed(1)} s`), what,
+    make("span", "", `${lasts.toFixed(1)} s${event.offset_cut ? "+" : ""}`));
   const where = make("span", "where", ` face ${event.track_id} · ${event.source}`);
   const dot = make("span", "", "●");
   dot.style.color = colour(event.track_id);
   dot.setAttribute("aria-hidden", "true");
   where.prepend(dot);
-  item.append(where);
+  item.append(where, make("span", "peak", `peak ${event.peak_probability.toFixed(2)}`));
   return item;
 }

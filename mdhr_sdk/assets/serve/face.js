@@ -79,7 +79,7 @@ export class Face {
       const value = row.probability.toFixed(2);
       if (row.value.textContent === value) continue;
       say(row.value, value);
-      row.fill.style.transform = `scaleX(${value})`;
+      row.fill.style.clipPath = `inset(0 ${(100 * (1 - value)).toFixed(0)}% 0 0)`;
       row.element.setAttribute("aria-valuenow", value);
       row.element.setAttribute("aria-valuetext", `${value}${row.on ? ", occurs" : ""}`);
     }

@@ -25,7 +25,7 @@ function show(result) {
   card(result.source).show(result);
   const note = /\((.*)\)/.exec(result.model || "");
   if (at("model").textContent !== result.model) {
-    at("model").textContent = result.model;
+    at("model").textContent = at("model").title = result.model;
     const untrained = note !== null && note[1].startsWith("untrained");
     at("warning").hidden = !untrained;
     at("warning").textContent = untrained ? "▲ Untrained model: its scores mean nothing." : "";
@@ -34,7 +34,7 @@ function show(result) {
 
 const heard = {
   hello(message) {
-    names = message.names;
+    names = events.names = message.names;
     for (const [name, result] of Object.entries(message.newest)) {
       card(name).forget();
       card(name).remember(message.history[name] || []);
@@ -49,6 +49,11 @@ const heard = {
   },
   status(message) {
     for (const [name, status] of Object.entries(message.sources)) card(name).tell(status);
+    for (const [name, one] of cards) {
+      if (name in message.sources || !one.forgotten) continue;
+      one.element.remove();
+      cards.delete(name);
+    }
   },
   mark(message) {
     events.add(message);

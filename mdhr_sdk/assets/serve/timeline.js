@@ -40,7 +40,7 @@ export class Timeline {
     this.marks(context, marks, height, x, ink);
   }
 
-  // Moments without a gap between them, and one a pixel at most.
+  // Moments without a gap between them.
   runs() {
     const runs = [];
     let last = -Infinity;
@@ -62,6 +62,7 @@ export class Timeline {
       context.moveTo(at, 0);
       context.lineTo(at, height - AXIS_PX);
       context.stroke();
+      if (width < 160 && ago % 30) continue; // no room for all
       context.fillStyle = ink("--muted");
       context.textAlign = ago === 30 ? "left" : ago ? "center" : "right";
       context.fillText(ago === 0 ? "now" : ago === 30 ? "−30 s" : `−${ago}`, at, height - 5);

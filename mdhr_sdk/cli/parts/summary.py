@@ -96,6 +96,11 @@ def _losses(outcome: Outcome) -> Iterator[str]:
         yield f"{name}: captured {captured:,} = scored {outcome.frames:,} + dropped {outcome.dropped:,}"
     if outcome.left_out:
         yield f"{name}: {number_of(outcome.left_out, 'face')} left out, not of the person or region that was asked for"
+    if outcome.untrusted:
+        yield f"{name}: --min-quality left out {number_of(outcome.untrusted, 'face')}, frame by frame"
+    if outcome.doubted:
+        told = ", ".join(f"{reason} {count:,}" for reason, count in outcome.doubted.most_common())
+        yield f"{name}: faces that are not to be trusted, frame by frame: {told}"
     if outcome.limited:
         yield (
             f"{name}: --max-faces {outcome.most_scored} was reached in {number_of(outcome.limited, 'frame')}; up to "

@@ -15,7 +15,7 @@ from typing import Any
 from ...atomic import locked, told, write_whole
 from ...errors import OutputError, plain
 from ..jsonl import utc_text
-from .recording import open_segments, rescue
+from .recording import open_segments, plays, rescue
 
 RUN = "mdhr-live.json"
 MOST_BYTES = 1 << 20  # of that file
@@ -68,8 +68,10 @@ def live_folder(folder: Path) -> Iterator[LiveRun]:
             run.found.append(f"the run of {began} in '{folder}' was killed; its tables are whole to the last row")
         with told(folder):
             for path in open_segments(folder):
-                if kept := rescue(path):
-                    run.found.append(f"'{kept}' is a recording that was not closed; it plays up to its last second")
+                kept = rescue(path)
+                how = "plays up to its last second" if kept is not None and plays(kept) else "is too short to play"
+                how = how if kept is not None else "held nothing yet and is removed"
+                run.found.append(f"'{kept or path}' is a recording that was not closed; it {how}")
         yield run
 
 

@@ -52,6 +52,8 @@ def line_reader(address: str) -> LineReader:
 
 def host_and_port(address: str) -> tuple[str, int]:
     """Those of 'tcp://HOST:PORT'; ConfigError if one is missing."""
+    if "@" in address:  # it is not repeated, since it may hold a password
+        raise ConfigError("tcp:// and udp:// know no login; give HOST:PORT alone")
     try:
         parts = urlsplit(address)
         host, port = parts.hostname, parts.port

@@ -159,6 +159,17 @@ def rescue(path: Path) -> Path | None:
     return path.rename(free_name(path.parent, end.name.removesuffix(SUFFIX), SUFFIX))
 
 
+def plays(path: Path) -> bool:
+    """Whether a recording has a picture that can be decoded."""
+    import av
+
+    try:
+        with av.open(str(path)) as file:
+            return next(file.decode(video=0), None) is not None
+    except (av.error.FFmpegError, IndexError):
+        return False
+
+
 def open_segments(folder: Path) -> list[Path]:
     """Segments in a folder that were not closed, in the order of their names."""
     return sorted(path for path in folder.glob(f"*{OPEN}{SUFFIX}") if path.is_file() and not path.is_symlink())

@@ -41,8 +41,12 @@ class LiveTables:
         self._half_done: FrameResult | None = None  # its rows are written, its events are not
 
     def __enter__(self) -> Self:
-        for path, names in zip(self._paths, (self._columns, EVENT_COLUMNS), strict=True):
-            self._files.append(AppendFile(path, _rows(names, [dict(zip(names, names, strict=True))])))
+        try:
+            for path, names in zip(self._paths, (self._columns, EVENT_COLUMNS), strict=True):
+                self._files.append(AppendFile(path, _rows(names, [dict(zip(names, names, strict=True))])))
+        except OutputError:
+            self.__exit__()
+            raise
         return self
 
     def write(self, result: FrameResult) -> None:

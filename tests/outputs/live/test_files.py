@@ -6,6 +6,7 @@ import csv
 import errno
 import json
 import os
+import sys
 from collections.abc import Callable
 from dataclasses import replace
 from datetime import datetime, timezone
@@ -19,6 +20,7 @@ from mdhr_sdk.outputs.live.folder import RUN, live_folder
 from mdhr_sdk.outputs.live.lines import LinesSink
 from mdhr_sdk.outputs.live.tables import LiveTables
 from mdhr_sdk.results import AUEvent, Ending, FrameResult
+from processes import run_python
 
 Made = Callable[..., FrameResult]
 NOON = datetime(2026, 11, 30, 12, 0, 0, 123456, timezone.utc)
@@ -85,6 +87,38 @@ def test_a_full_disk_leaves_whole_lines(tmp_path: Path, monkeypatch: pytest.Monk
     assert (tmp_path / "a.csv").read_bytes() == b"head\none\nthree\n"
 
 
+FULL_DISK = """
+import csv, resource, sys
+from pathlib import Path
+from mdhr_sdk.outputs.live.queued import QueuedSink
+from mdhr_sdk.outputs.live.tables import LiveTables
+from mdhr_sdk.results import FrameResult, ModelInfo
+from processes import until
+
+model = ModelInfo("demo", "bp4d", "resnet18", "torch", "cpu", True)
+soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+resource.setrlimit(resource.RLIMIT_FSIZE, (2000, hard))
+table = Path(sys.argv[1], "door_aus.csv")
+with QueuedSink(LiveTables(table.with_name("door"), ()), "door") as sink:
+    for index in range(100):
+        sink.write(FrameResult("door", index, index / 25, (), model))
+    until(lambda: sink.status.state == "failing", 30)
+    text = table.read_text()
+    assert text.endswith("\\n") and len(text) <= 2000, text
+    resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    until(lambda: sink.status.waiting == 0, 30)
+rows = [int(row["frame"]) for row in csv.DictReader(table.open())]
+assert rows == list(range(100)), rows
+print(sink.status.written, sink.status.dropped)
+"""
+
+
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="needs a limit for a file's size")
+def test_a_real_refusal_of_the_system_loses_no_row(tmp_path: Path) -> None:
+    done = run_python("-c", FULL_DISK, tmp_path)
+    assert done.returncode == 0 and done.stdout.split() == ["100", "0"], done.stderr
+
+
 def test_rows_are_not_doubled_when_only_the_events_fail(
     frame: Made, codes: tuple[str, ...], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -105,10 +139,13 @@ def test_rows_are_not_doubled_when_only_the_events_fail(
     assert len(rows(tmp_path / "door_aus.csv")) == len(rows(tmp_path / "door_events.csv")) == 1
 
 
-@pytest.mark.parametrize("address", ["ftp://a:1", "tcp://", "tcp://a", "udp://a:99999999", "tcp://a:1/x"])
+@pytest.mark.parametrize(
+    "address", ["ftp://a:1", "tcp://", "tcp://a", "udp://a:99999999", "tcp://a:1/x", "tcp://u:secret@a:1"]
+)
 def test_other_addresses_are_refused(address: str) -> None:
-    with pytest.raises(ConfigError, match=r"expected|go to"):
+    with pytest.raises(ConfigError, match=r"expected|go to|no login") as error:
         LinesSink(address)
+    assert "secret" not in str(error.value)
 
 
 def test_a_file_of_lines_ends_with_the_end_of_each_source(frame: Made, tmp_path: Path) -> None:
@@ -135,8 +172,8 @@ def test_the_folder_is_for_one_run_and_tells_of_a_killed_one(tmp_path: Path) -> 
     (out / "door_20261130T120000Z.open.mp4").write_bytes(b"something")
     (out / "empty_20261130T120000Z.open.mp4").write_bytes(b"")
     with live_folder(out) as run:
-        assert len(run.found) == 2 and "was killed" in run.found[0]
-        assert (out / "door_20261130T120000Z.incomplete.mp4").exists() and "incomplete" in run.found[1]
+        assert len(run.found) == 3 and "was killed" in run.found[0] and "held nothing" in run.found[2]
+        assert (out / "door_20261130T120000Z.incomplete.mp4").exists() and "too short to play" in run.found[1]
         assert not list(out.glob("*.open.mp4"))
 
 

@@ -6,11 +6,8 @@ import logging
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import ExitStack, suppress
+from contextlib import ExitStack
 from dataclasses import dataclass
-from typing import Any
-
-from rich.live import Live
 
 from ....detector import AUDetector
 from ....errors import MDHRError
@@ -18,12 +15,12 @@ from ....outputs.live.queued import SinkStatus
 from ....pipeline.turns import ResultStream
 from ....results import SourceStatus
 from ....vision import Source
-from ..options import Console
 from .controls import Controls
+from .logs import Teller
 from .outputs import Outputs
 from .settings import LiveSettings
 from .stopping import Stop
-from .watch import Watch, log_lines, table
+from .watch import Drawn, Watch, log_lines
 from .window import Window
 
 TICK_S = 0.05  # between two looks at signals, keys and commands
@@ -42,12 +39,16 @@ class Ended:
         status: of each source.
         sinks: of each output, closed.
         errors: of sources that broke off, and of the run itself.
+        source_lost: one of them came by itself, and not since the run was stopped.
+        paused: source -> results that were not written, since somebody had paused the run.
         hangs: a source did not let go in time; the process must be left without waiting for it.
     """
 
     status: Mapping[str, SourceStatus]
     sinks: Sequence[SinkStatus]
     errors: Sequence[MDHRError]
+    source_lost: bool
+    paused: Mapping[str, int]
     hangs: bool
 
 
@@ -59,15 +60,15 @@ class LiveSession:
         outputs: open; `run` closes them.
         stop: tells when to end.
         on_hangup: called after HUP; whether the run is to end.
-        console: on standard error.
+        teller: prints on standard error.
     """
 
     def __init__(
         self, detector: AUDetector, sources: Sequence[Source], outputs: Outputs, settings: LiveSettings, stop: Stop,
-        on_hangup: Callable[[], bool], console: Console,
+        on_hangup: Callable[[], bool], teller: Teller,
     ) -> None:  # fmt: skip
         self._detector, self._sources, self._outputs = detector, sources, outputs
-        self._settings, self._stop, self._on_hangup, self._console = settings, stop, on_hangup, console
+        self._settings, self._stop, self._on_hangup, self._teller = settings, stop, on_hangup, teller
         self._names = [source.name for source in sources]
         self._watch = Watch(self._names)
         self._stream: ResultStream | None = None
@@ -75,6 +76,7 @@ class LiveSession:
         self._done = threading.Event()
         self._error: BaseException | None = None
         self._source_errors: list[tuple[str, MDHRError]] = []
+        self._lost_before = False  # a source had been lost before the run was stopped
         self._controls = Controls(self._calibrate, outputs.recorders)
         if outputs.served is not None:
             outputs.served.status = lambda: self.status
@@ -104,17 +106,16 @@ class LiveSession:
         errors = [error for _, error in self._source_errors]
         if isinstance(self._error, MDHRError) and self._error not in errors:
             errors.append(self._error)
-        return Ended(self.status, self._outputs.sinks.status, errors, hangs)
+        lost = bool(errors) if not self._stop.asked else self._lost_before
+        return Ended(self.status, self._outputs.sinks.status, errors, lost, self._watch.paused, hangs)
 
     def _score(self) -> None:
         """Give every result to the watch and the outputs; runs in a thread of its own."""
-        more: dict[str, Any] = {}
-        if (patience_s := self._settings.give_up_after_s) is not None:
-            more["give_up_after_s"] = patience_s
         try:
             with self._detector.stream(
                 [*self._sources], self._settings.lookahead, self._settings.policy, on_error="skip",
-                images=self._outputs.wants_images, calibrate_neutral_s=self._settings.neutral_s, **more,
+                images=self._outputs.wants_images, calibrate_neutral_s=self._settings.neutral_s,
+                give_up_after_s=self._settings.give_up_after_s,
             ) as stream:  # fmt: skip
                 self._stream = stream
                 if self._stop.asked:
@@ -134,11 +135,10 @@ class LiveSession:
 
     def _attend(self, window: Window | None, stack: ExitStack) -> None:
         """Watch signals, keys, commands and the clock until the run is over or is to be stopped."""
-        draw: Callable[[], None] | None = None
-        if self._console.is_terminal:
-            live = stack.enter_context(Live(console=self._console, auto_refresh=False, transient=True))
-            draw = lambda: live.update(table(self._lines, self._outputs.sinks.status), refresh=True)  # noqa: E731
-        every_s = LOG_S if draw is None else DRAW_S
+        drawn = Drawn(self._teller) if self._teller.console.is_terminal else None
+        if drawn is not None:
+            stack.callback(drawn.close)
+        every_s = LOG_S if drawn is None else DRAW_S
         next_s = time.monotonic() + every_s
         while not self._done.wait(TICK_S) and not self._is_to_end():
             self._obey()
@@ -146,18 +146,14 @@ class LiveSession:
                 window.show(self._watch.newest())
             if time.monotonic() >= next_s:
                 next_s += every_s
-                with suppress(OSError):  # the terminal has gone; the run goes on
-                    draw() if draw is not None else log_lines(self._lines, self._outputs.sinks.status)
+                lines, sinks = self._watch.lines(self.status), self._outputs.sinks.status
+                log_lines(lines, sinks) if drawn is None else drawn.draw(lines, sinks)
             self._leave_if_nobody_listens()
 
     def _is_to_end(self) -> bool:
         if self._stop.asked == "hangup" and not self._on_hangup():
             self._stop.renew()
         return bool(self._stop.asked)
-
-    @property
-    def _lines(self) -> Any:
-        return self._watch.lines(self.status)
 
     def _obey(self) -> None:
         """Do what is asked for on the served page."""
@@ -172,7 +168,7 @@ class LiveSession:
 
     def _calibrate(self, source: str | None, track_id: int | None, seconds: float) -> None:
         if self._stream is not None:
-            self._stream.calibrate(source, track_id, seconds)
+            self._stream.calibrate(source, track_id, seconds=seconds)
 
     def _leave_if_nobody_listens(self) -> None:
         sinks = self._outputs.sinks.status
@@ -183,9 +179,12 @@ class LiveSession:
     def _finish(self, thread: threading.Thread) -> None:
         """Let the sources go, then the outputs, each within its time."""
         if self._stream is not None:
+            self._lost_before = bool(self._stream.errors)
             self._stream.finish()
-        if thread.ident is not None:
-            self._done.wait(0.0 if self._stop.hurry else LAST_RESULTS_S)
+        until_s = time.monotonic() + LAST_RESULTS_S
+        while thread.ident is not None and time.monotonic() < until_s and not self._stop.hurry:
+            if self._done.wait(TICK_S):
+                break
         self._outputs.sinks.close(CLOSE_S)
         if thread.ident is not None:
             thread.join(0.2)

@@ -17,6 +17,7 @@ from ....modelfolder.strict import Positive, from_mapping, strict
 from ....outputs.live.recording import Keep, Picture
 from ....pipeline.modes import Policy
 from ....training.fit.yaml_file import read_mapping, with_floats
+from ....vision.sources.live.address import split_name
 
 LogLevel = Literal["debug", "info", "warning", "error"]
 LogFormat = Literal["text", "json"]
@@ -24,7 +25,8 @@ Amount = str | int | float  # '10m', '20GB', or a plain number
 Seconds = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 _SECONDS = {"": 1.0, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
 _BYTES = {"MB": 10**6, "GB": 10**9, "TB": 10**12, "MIB": 2**20, "GIB": 2**30, "TIB": 2**40}
-_NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,63}")
+_LOGIN = re.compile(r"//[^/@\s]*@")  # of an address, which a message may repeat
+_NAME = re.compile(r"\w[\w.-]{0,63}")
 
 
 @strict
@@ -118,17 +120,6 @@ class LiveSettings:
         return (host.strip("[]") or "127.0.0.1", int(port))
 
 
-def split_name(text: str) -> tuple[str, str]:
-    """'door=rtsp://...' -> ('door', 'rtsp://...'); ('', text) where no name stands before '='.
-
-    A file whose name looks like that is taken for the file.
-    """
-    name, separator, address = text.partition("=")
-    if separator and address and _NAME.fullmatch(name) and not Path(text).exists():
-        return name, address
-    return "", text
-
-
 def seconds(what: str, amount: Amount) -> float:
     """'10m', '90', 90, '1.5h', '7d' -> seconds.
 
@@ -163,4 +154,4 @@ def live_settings(path: Path | None, typed: Mapping[str, Any]) -> LiveSettings:
         return from_mapping(LiveSettings, {**content, **typed})
     except MDHRError as error:
         where = "" if path is None else f"'{path}', or the command line: "
-        raise ConfigError(f"{where}{error}") from None
+        raise ConfigError(where + _LOGIN.sub("//...@", str(error))) from None

@@ -18,11 +18,12 @@ class Stop:
     Attributes:
         asked: why; '' while it goes on.
         hurry: it was asked for twice: wait for nothing.
+        armed: a run has begun, and ends when it is asked to; before that a signal interrupts whatever is opened.
     """
 
     def __init__(self) -> None:
         self.asked: Why = ""
-        self.hurry = False
+        self.hurry = self.armed = False
 
     def ask(self, why: Why) -> None:
         """End the run; may be called from any thread and by a signal's handler."""
@@ -35,6 +36,11 @@ class Stop:
         """Another run follows."""
         self.asked, self.hurry = "", False
 
+    def _on_signal(self, why: Why) -> None:
+        self.ask(why)
+        if not self.armed:
+            raise KeyboardInterrupt
+
     @contextmanager
     def on_signals(self) -> Iterator[None]:
         """Within the block signals ask; those that are ignored, as by nohup, stay so."""
@@ -43,7 +49,7 @@ class Stop:
             for name, why in _SIGNALS.items():
                 number = getattr(signal, name, None)
                 if number is not None and signal.getsignal(number) is not signal.SIG_IGN:
-                    before[number] = signal.signal(number, lambda *_, why=why: self.ask(why))
+                    before[number] = signal.signal(number, lambda *_, why=why: self._on_signal(why))
         try:
             yield
         finally:
