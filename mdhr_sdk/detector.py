@@ -28,9 +28,8 @@ from .results import ModelInfo
 from .runtime import Session, SessionOptions
 from .runtime.stream.scorer import StreamScorer, check_ring_dtype
 from .runtime.stream.stream_graphs import StreamGraphs
-from .vision import TEMPLATES, FaceMesher, Source, list_sources
+from .vision import TEMPLATES, FaceMesher, Scope, Source, list_sources
 from .vision.faces.engine import check_max_faces
-from .vision.scope import Scope
 from .vision.sources.live.health import checked_patience
 from .vision.sources.source import OnError
 
@@ -210,9 +209,7 @@ class AUDetector:
             on_error: what is done when a source cannot be read. 'raise' ends the run with the error; 'skip' logs a
                 warning and goes on with the other sources, also where a path of a batch leads to nothing. Both list
                 it in `errors` of what is returned. A missing path that is not in a batch is an error at once.
-            scope: what of each source is scored: a range of time, every so many frames, a region, one person.
-                None for all, or for the `scope` that a `Source` has. The model takes the frames that are left for
-                consecutive ones: see docs/inputs_outputs.md before you thin them out.
+            scope: what of each source is scored; None for all of it, or for the scope that a `Source` was given.
             measures: measure the head pose, gaze and quality of each face, as `FaceResult.measures`; a face's status
                 then says why it is not to be trusted. Tables get the columns of `FaceMeasures`.
             min_quality: leave out faces of less quality, 0 to 1, and count them in `FrameResult.untrusted`; from 0.5 on
@@ -272,8 +269,7 @@ class AUDetector:
             sources = together(scoped(list_sources(source, fps=fps, sequence=sequence, on_error=on_error), scope))
             plan = self._plan("stream", lookahead, calibrate_neutral_s, images, policy, on_error)
             plan = replace(plan, patience=checked_patience(reconnect, give_up_after_s))
-            plan = plan.with_measures(measures, min_quality)
-            return self._begin([sources], plan)
+            return self._begin([sources], plan.with_measures(measures, min_quality))
 
     def stream_together(self, sources: object, lookahead: int | None = None, **reading: Any) -> ResultStream:
         """Deprecated since 0.2: use `stream` with a list."""
