@@ -27,6 +27,7 @@ Image = NDArray[np.uint8]
 Fault = Literal["stall", "eof", "truncate", "corrupt", "size", "freeze", "garbage"]
 FAULTS: tuple[Fault, ...] = ("stall", "eof", "truncate", "corrupt", "size", "freeze", "garbage")
 BLOCK, TIME_BITS, TAKE_BITS = 8, 40, 8
+GAP_S = 1.2  # what lasts longer is a gap for every reader
 HEAD = b"--frame\r\nContent-Type: image/jpeg\r\nContent-Length: %d\r\n\r\n"
 
 
@@ -126,13 +127,13 @@ class LiveServer:
     def _play(self, write: Callable[[bytes], object]) -> None:
         self.connections += 1
         count, next_s, server, take = 0, time.monotonic(), self._server, next(self._takes)
-        size, frozen, thaw_s = 1.0, b"", 0.0
+        size, frozen, thaw_s, thawed = 1.0, b"", 0.0, 0.0
         while self._server is server:
             image = self.picture(count).copy()
             count += 1
             kind, seconds = self._faults.pop(0) if self._faults else (None, 0.0)
             if kind == "stall":
-                take = next(self._takes)
+                take = next(self._takes) if seconds > GAP_S else take
                 time.sleep(seconds)
                 next_s = time.monotonic()
             elif kind == "eof":
@@ -145,11 +146,11 @@ class LiveServer:
             write_stamp(image, int(time.time() * 1000), take)
             data = cv2.imencode(".jpg", image, [cv2.IMWRITE_JPEG_QUALITY, self.quality])[1].tobytes()
             if kind == "freeze":
-                frozen, thaw_s = data, time.monotonic() + seconds
+                frozen, thaw_s, thawed = data, time.monotonic() + seconds, seconds
             if frozen and time.monotonic() < thaw_s:
                 data = frozen
             elif frozen:
-                take, frozen = next(self._takes), b""
+                take, frozen = next(self._takes) if thawed > GAP_S else take, b""
                 continue
             if kind == "garbage":
                 write(random.Random(count).randbytes(5000))

@@ -17,8 +17,7 @@ from contextlib import suppress
 from pathlib import Path
 
 import mdhr_sdk
-from mdhr_sdk import AUDetector, ResultStream
-from mdhr_sdk.outputs.serve import Calibrate, ServeSink
+from mdhr_sdk import AUDetector, Calibrate, ResultStream, ServeSink
 
 CLIP = Path(mdhr_sdk.__file__).parent / "assets" / "demo.mp4"
 
@@ -46,17 +45,18 @@ def obey(sink: ServeSink, stream: ResultStream) -> None:
 
 
 def keep_picture(url: str, path: str, scheme: str) -> None:
-    """The page in a window of 1280 x 720 pixels, as a file."""
+    """The page in a window of 1280 x 690 pixels, as a file."""
     from playwright.sync_api import sync_playwright
 
     chromium = shutil.which("chromium") or shutil.which("google-chrome")
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=chromium)
-        page = browser.new_page(viewport={"width": 1280, "height": 720}, color_scheme=scheme)
+        page = browser.new_page(viewport={"width": 1280, "height": 690}, color_scheme=scheme)
         page.goto(url)
         page.get_by_label("Mark this moment", exact=True).fill("looks at the camera")
         page.keyboard.press("Enter")
-        page.wait_for_timeout(2000)
+        page.locator("h1").click()
+        page.wait_for_timeout(5000)
         page.screenshot(path=path)
         browser.close()
 
@@ -77,7 +77,7 @@ def main() -> None:
         playing.start()
         try:
             if words.picture:
-                time.sleep(max(0.0, words.seconds - 5))
+                time.sleep(max(0.0, words.seconds - 8))
                 keep_picture(sink.url, words.picture, words.scheme)
             playing.join()
         except KeyboardInterrupt:

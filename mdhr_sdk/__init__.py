@@ -57,6 +57,9 @@ if TYPE_CHECKING:
     from .outputs.live import MqttSink as MqttSink
     from .outputs.live import QueuedSink as QueuedSink
     from .outputs.live import SegmentSink as SegmentSink
+    from .outputs.serve import Calibrate as Calibrate
+    from .outputs.serve import Mark as Mark
+    from .outputs.serve import ServeSink as ServeSink
     from .pipeline.turns import ResultStream as ResultStream
     from .results import AUEvent as AUEvent
     from .results import AUScore as AUScore
@@ -65,6 +68,7 @@ if TYPE_CHECKING:
     from .results import ModelInfo as ModelInfo
     from .results import SourceStatus as SourceStatus
     from .vision import Frame as Frame
+    from .vision import Scope as Scope
     from .vision import Source as Source
     from .vision import align as align
     from .vision import list_sources as list_sources
@@ -86,9 +90,10 @@ _PUBLIC = {
         "Results", "Sink", "SinkGroup", "annotate", "as_json", "draw_timeline",
     ),
     ".outputs.live": ("LinesSink", "LiveTables", "LslSink", "MqttSink", "QueuedSink", "SegmentSink"),
+    ".outputs.serve": ("Calibrate", "Mark", "ServeSink"),
     ".pipeline.turns": ("ResultStream",),
     ".results": ("AUEvent", "AUScore", "FaceResult", "FrameResult", "ModelInfo", "SourceStatus"),
-    ".vision": ("Frame", "Source", "align", "list_sources", "prepare"),
+    ".vision": ("Frame", "Scope", "Source", "align", "list_sources", "prepare"),
 }  # fmt: skip
 _HOMES = {name: home for home, names in _PUBLIC.items() for name in names}
 

@@ -15,10 +15,11 @@ from .outputs import Results
 from .pipeline.clips import ClipScoring
 from .pipeline.clock import StageClock
 from .pipeline.decide import Naming
+from .pipeline.geometry import GeometryModel, read_geometry
 from .pipeline.meshers import Meshers
 from .pipeline.modes import Mode, Opened, Policy, Reading, checked, open_mode
 from .pipeline.neutral import checked_seconds
-from .pipeline.run import Plan, Run, in_turn, together
+from .pipeline.run import Plan, Run, in_turn, scoped, together
 from .pipeline.scoring import Scoring
 from .pipeline.smoothing import OneEuro
 from .pipeline.streams import StreamScoring
@@ -29,6 +30,7 @@ from .runtime.stream.scorer import StreamScorer, check_ring_dtype
 from .runtime.stream.stream_graphs import StreamGraphs
 from .vision import TEMPLATES, FaceMesher, Source, list_sources
 from .vision.faces.engine import check_max_faces
+from .vision.scope import Scope
 from .vision.sources.live.health import checked_patience
 from .vision.sources.source import OnError
 
@@ -65,6 +67,7 @@ class AUDetector:
         ring_dtype: str = "float32",
         smoothing: float | None = None,
         opener: Callable[[Mode], Opened] | None = None,
+        geometry: GeometryModel | None = None,
     ) -> None:
         if config.preprocessing.template not in TEMPLATES:
             raise ConfigError(
@@ -84,6 +87,7 @@ class AUDetector:
         self.mode: Mode = "stream" if isinstance(model, StreamGraphs) else "clip"
         self._opened: dict[Mode, Opened] = {self.mode: (model, info, choice)}
         self._opener = opener
+        self._geometry = geometry
         self._clock = StageClock()
         self._turns = Turns()
         self._ring_dtype = check_ring_dtype(ring_dtype)
@@ -146,6 +150,7 @@ class AUDetector:
         return cls(
             model_folder.config, model, info, choice=choice, thresholds=thresholds, max_faces=max_faces,
             face_model=face_model, all_aus=all_aus, ring_dtype=ring_dtype, smoothing=smoothing, opener=opener,
+            geometry=read_geometry(model_folder),
         )  # fmt: skip
 
     @property
@@ -173,6 +178,7 @@ class AUDetector:
         calibrate_neutral_s: float | None = None,
         policy: Policy | None = None,
         on_error: OnError = "raise",
+        scope: Scope | None = None,
         measures: bool = False,
         min_quality: float = 0.0,
     ) -> Results | ResultStream:
@@ -204,6 +210,9 @@ class AUDetector:
             on_error: what is done when a source cannot be read. 'raise' ends the run with the error; 'skip' logs a
                 warning and goes on with the other sources, also where a path of a batch leads to nothing. Both list
                 it in `errors` of what is returned. A missing path that is not in a batch is an error at once.
+            scope: what of each source is scored: a range of time, every so many frames, a region, one person.
+                None for all, or for the `scope` that a `Source` has. The model takes the frames that are left for
+                consecutive ones: see docs/inputs_outputs.md before you thin them out.
             measures: measure the head pose, gaze and quality of each face, as `FaceResult.measures`; a face's status
                 then says why it is not to be trusted. Tables get the columns of `FaceMeasures`.
             min_quality: leave out faces of less quality, 0 to 1, and count them in `FrameResult.untrusted`; from 0.5 on
@@ -219,7 +228,7 @@ class AUDetector:
                 frames before come first; without `stream` they are in the error's `results`.
         """
         with self._turns.first():
-            sources = list_sources(source, fps=fps, sequence=sequence, on_error=on_error)
+            sources = scoped(list_sources(source, fps=fps, sequence=sequence, on_error=on_error), scope)
             plan = self._plan(
                 self.mode if mode is None else mode, lookahead, calibrate_neutral_s, images, policy, on_error
             )
@@ -242,6 +251,7 @@ class AUDetector:
         min_quality: float = 0.0,
         reconnect: bool = True,
         give_up_after_s: float | None = None,
+        scope: Scope | None = None,
     ) -> ResultStream:
         """Yield every frame of one or more sources in stream mode, as soon as it is scored.
 
@@ -263,7 +273,8 @@ class AUDetector:
         `predict(source, stream=True, mode="stream")` reads one after the other.
         """
         with self._turns.first():
-            sources = together(list_sources(source, fps=fps, sequence=sequence, on_error=on_error))
+            listed = list_sources(source, fps=fps, sequence=sequence, on_error=on_error)
+            sources = together(scoped(listed, scope))
             plan = self._plan("stream", lookahead, calibrate_neutral_s, images, policy, on_error)
             plan = plan.with_measures(measures, min_quality)
             plan = replace(plan, patience=checked_patience(reconnect, give_up_after_s))
@@ -333,7 +344,8 @@ class AUDetector:
         seconds = 0.0 if neutral_s is None else checked_seconds(neutral_s)
         own = replaced(self.config, self.thresholds)
         info = replace(info, neutral_s=seconds, replaced=own, smooth_hz=self._smooth_hz)
-        return Naming(info, self.thresholds, self.config.preprocessing, self._selection.places, self.config.events)
+        places, events = self._selection.places, self.config.events
+        return Naming(info, self.thresholds, self.config.preprocessing, places, events, geometry=self._geometry)
 
     def _begin(self, groups: Sequence[Sequence[Source]], plan: Plan) -> ResultStream:
         """Begin a run, which ends the one before."""

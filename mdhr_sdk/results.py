@@ -123,6 +123,8 @@ class FaceResult:
             to the neutral seconds and is as the model scored it. 'applied': the scores are relative. 'missing': this
             face has no reference, for example because it came later.
         measures: pose, gaze and quality, if `measures=True` asked for them.
+        neutral_known: in [0, 1], how far the geometry of the mesh knew this person's face at rest: 0 for a face that is
+            new, about 0.9 after three seconds at rest; always 0 for a model without geometry.
     """
 
     track_id: int
@@ -131,6 +133,7 @@ class FaceResult:
     aus: Mapping[str, AUScore]
     baseline: Baseline = "off"
     measures: FaceMeasures | None = None
+    neutral_known: float = 0.0
 
     def __getitem__(self, code: str) -> AUScore:
         if code not in self.aus:
@@ -269,6 +272,7 @@ class FrameResult:
         stream_time_s: of a live stream with a clock of its own, the frame's time by that clock; else None.
         stale: a live source gave the same picture, or nothing, for at least a second. `faces` is empty then, and the
             image is the last one that came.
+        faces_left_out: faces that were found and not asked for: another person, or outside of the region.
     """
 
     source: str
@@ -289,6 +293,7 @@ class FrameResult:
     captured_at: datetime | None = None
     stream_time_s: float | None = None
     stale: bool = False
+    faces_left_out: int = 0
 
     @property
     def status(self) -> str:

@@ -19,7 +19,7 @@ FLOORS = (
     {"runtime"},
     {"pipeline"},
     {"detector", "deploy", "training"},
-    {"synthetic"},
+    {"synthetic", "batch"},
     {"cli", "__main__"},
 )
 UPWARD = {("results", "outputs")}  # frame.annotate(): what users look for is on the result itself

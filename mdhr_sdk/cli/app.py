@@ -22,6 +22,7 @@ from .parts.options import BAD_INPUT, command_app, complain, say
 # Each is a file of this folder; the text is the first line of its own help.
 COMMANDS = {
     "detect": "Read videos or images into tables, timelines and overlays.",
+    "batch": "Read the files of a list by many workers, here or on a Ray cluster.",
     "report": "Make web pages of results: timelines, events, quality, and tables of a study.",
     "live": "Score cameras and streams for hours, with outputs that are whole at any moment.",
     "init": "Make a model folder, untrained or from a checkpoint.",
@@ -34,6 +35,7 @@ COMMANDS = {
     "doctor": "Show kernels, CUDA devices and backends of this installation, and what can run a model.",
     "train": "Train one model per fold, or resume an interrupted run.",
     "evaluate": "Evaluate a run under four protocols side by side, or a model folder at its thresholds.",
+    "thresholds": "Choose a threshold for each AU on labelled pictures, by a rule that no single picture can move far.",
     "ablate": "Train every row of a table of the paper and print it beside the published figures.",
     "figures": "Draw the paper's figures: label distribution, adaptive weights of each scale, the graph on the face.",
     "synthetic": "Render labelled faces to train on (extra: synthetic).",

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from ..training.evaluate.comparison import Comparison
     from ..training.evaluate.evaluation import Result
 
+PICTURES_WIDTH = 150  # of a table that a narrow terminal would cut
 _NO_FRAMES = "'{}' is a model folder; say what to judge it on: mdhr evaluate {} CONFIG --fold 1{}"
 app = command_app()
 
@@ -67,6 +68,37 @@ def run_evaluate(
     if out is not None:
         _write(out, results, comparison, predictions)
         console.print(f"wrote {out / 'evaluation.json'} and the predictions of each fold beside it", soft_wrap=True)
+
+
+def run_pictures(model: str, labels: Path, out: Path | None) -> None:
+    """Judge a model on labelled pictures; print, and write to `out`.
+
+    Raises:
+        DataError: the labels are not as they should be.
+        OutputError: nothing can be written to `out`.
+    """
+    from ..detector import AUDetector
+    from ..training.evaluate.pictures.judging import stated_rates, summarise, worst
+    from .parts import picture_scoring as pictures
+
+    with AUDetector.from_pretrained(model, all_aus=True) as detector:
+        judged = pictures.scored(detector, labels)
+        thresholds, tiers = list(detector.thresholds.values()), dict(detector.info.tiers)
+    summary, rates = summarise(judged, thresholds), stated_rates(judged, thresholds)
+    mistakes = worst(judged, thresholds)
+    console = Console(markup=False)
+    console.width = max(console.width, PICTURES_WIDTH)
+    faceless = f"; no face in {len(judged.faceless)}: {', '.join(judged.faceless)}" if judged.faceless else ""
+    title = f"{model} on {labels}: percent, {len(judged.cases)} pictures of {summary.people} people{faceless}"
+    console.print(pictures.figures_table(title, summary, tiers))
+    if rates:
+        console.print(pictures.stated_table(rates, judged.codes))
+    console.print(pictures.worst_table(mistakes))
+    if out is not None:
+        figures = defined(pictures.as_json(summary, judged, rates, mistakes))
+        for name, content in (("evaluation.json", figures), ("scores.json", pictures.scores_json(judged))):
+            write_whole(out / name, json.dumps(content, indent=2, allow_nan=False) + "\n")
+        console.print(f"wrote {out / 'evaluation.json'} and scores.json beside it", soft_wrap=True)
 
 
 def result_table(title: str, results: Sequence[Result]) -> Table:
@@ -143,6 +175,14 @@ def _result_json(result: Result) -> dict[str, Any]:
     }
 
 
+def _are_pictures(word: str) -> bool:
+    """Whether a file lists labelled pictures: JSON that begins with a list, as no configuration does."""
+    if not word.lower().endswith(".json") or not Path(word).is_file():
+        return False
+    with Path(word).open("rb") as file:
+        return file.read(1000).lstrip()[:1] == b"["
+
+
 def _is_run(one: str | Path) -> bool:
     from ..training.evaluate.evaluation import SETTINGS
 
@@ -184,7 +224,8 @@ def _percent(value: float) -> str:
 def evaluate(
     folder: Annotated[str, typer.Argument(help=f"Folder of a run. Or: {MODEL}.")],
     words: Annotated[
-        Optional[list[str]], typer.Argument(help="For a model folder: CONFIG, section.key=value ...")
+        Optional[list[str]],
+        typer.Argument(help="For a model folder: CONFIG, section.key=value ... Or: LABELS.json, of pictures."),
     ] = None,
     fold: Annotated[
         Optional[list[int]], typer.Option(help="Folds, as in --fold 1 2 3; a run's own by default.")
@@ -193,4 +234,10 @@ def evaluate(
     out: Annotated[Optional[Path], typer.Option(help="Folder for JSON and predictions.")] = None,
 ) -> None:
     """Evaluate a run under four protocols side by side, or a model folder at its thresholds."""
-    run_evaluate(folder, words or [], fold or [], against, out)
+    if words and _are_pictures(words[0]):
+        if len(words) > 1 or fold or against is not None:
+            raise ConfigError(
+                f"'{words[0]}' holds labels of pictures; give it alone: mdhr evaluate {folder} {words[0]}"
+            )
+        return run_pictures(folder, Path(words[0]), out)
+    return run_evaluate(folder, words or [], fold or [], against, out)

@@ -18,7 +18,7 @@ from ..modelfolder.bundled import DEFAULT
 from ..outputs.live.folder import LiveRun, live_folder
 from ..outputs.naming import stems
 from .parts.live.checking import check_all
-from .parts.live.logs import logs
+from .parts.live.logs import Teller, logs
 from .parts.live.opening import open_detector, open_sources
 from .parts.live.outputs import Outputs, open_outputs
 from .parts.live.session import Ended, LiveSession
@@ -93,21 +93,23 @@ def live(
         raise ConfigError("mdhr live needs a source, as 0 or door=rtsp://...; name one, or give --config live.yaml")
     console = Console(stderr=True, markup=False, emoji=False)
     stop = Stop()
-    with logs(console, settings.log_level, settings.log_format), stop.on_signals():
+    with logs(console, settings.log_level, settings.log_format) as teller, stop.on_signals():
         if check:
             raise typer.Exit(check_all(settings))
         following = _Following(None if sys.stderr.isatty() else config, typed)
         while True:
             try:
-                ended = _run(settings, stop, following.read, console)
+                ended = _run(settings, stop, following.read, teller)
             except KeyboardInterrupt:  # before the run had begun, so there is nothing to finish
                 raise typer.Exit from None
-            if stop.asked != "hangup" or following.settings is None:
+            if stop.asked != "hangup" or following.settings is None or ended.hangs:
                 break
             settings = following.settings
             stop.renew()
             stop.armed = False
-    _leave(ended)
+    if ended.hangs or teller.stuck:  # a thread in native code, or one that prints, would hold the interpreter
+        os._exit(_exit_code(ended))
+    raise typer.Exit(_exit_code(ended))
 
 
 class _Following:
@@ -146,7 +148,7 @@ def _typed(context: typer.Context) -> dict[str, Any]:
     return {name: value for name, value in context.params.items() if name in typed}
 
 
-def _run(settings: LiveSettings, stop: Stop, on_hangup: Callable[[], bool], console: Console) -> Ended:
+def _run(settings: LiveSettings, stop: Stop, on_hangup: Callable[[], bool], teller: Teller) -> Ended:
     """One run, from opening to its last words."""
     if settings.show:
         check_display()
@@ -164,17 +166,17 @@ def _run(settings: LiveSettings, stop: Stop, on_hangup: Callable[[], bool], cons
         outputs = open_outputs(settings, detector.codes, bases)
         if folder is not None:
             folder.begin(names)
-        _greet(detector, settings, outputs, console)
-        ended = LiveSession(detector, sources, outputs, settings, stop, on_hangup, console).run()
+        _greet(detector, settings, outputs, teller)
+        ended = LiveSession(detector, sources, outputs, settings, stop, on_hangup, teller).run()
         _report(ended, stop)
         if folder is not None:
             _note(folder, ended)
         if ended.hangs:
-            _leave(ended)
+            stack.pop_all()  # closing the detector would wait for what hangs; the process ends now
     return ended
 
 
-def _greet(detector: AUDetector, settings: LiveSettings, outputs: Outputs, console: Console) -> None:
+def _greet(detector: AUDetector, settings: LiveSettings, outputs: Outputs, teller: Teller) -> None:
     log.info("model %s: %s; %s", detector.info.name, detector.info.tag, detector.choice)
     if not detector.info.trained:
         log.warning("this model is untrained: its scores mean nothing")
@@ -183,8 +185,8 @@ def _greet(detector: AUDetector, settings: LiveSettings, outputs: Outputs, conso
         log.info("results go to %s", ", ".join(names))
     elif not settings.show:
         log.warning("results are only counted; ask for an output: --csv, --jsonl, --record, --serve or --show")
-    if outputs.served is not None and console.is_terminal:  # it may hold the token, which belongs into no log
-        console.print(f"the page is at {outputs.served.url}", soft_wrap=True, highlight=False)
+    if outputs.served is not None and teller.console.is_terminal:  # it may hold the token, which belongs into no log
+        teller.line(f"the page is at {outputs.served.url}")
 
 
 def _report(ended: Ended, stop: Stop) -> None:
@@ -217,14 +219,7 @@ def _note(folder: LiveRun, ended: Ended) -> None:
         complain(error)
 
 
-def _leave(ended: Ended) -> None:
-    """End the command with its exit code."""
-    lost = any(sink.dropped for sink in ended.sinks)
-    code = SOURCE_LOST if ended.source_lost else OUTPUT_LOST if lost else 0
-    if ended.source_lost and not any(one.scored for one in ended.status.values()):
-        code = BAD_INPUT
-    if ended.hangs:  # a thread in native code would hold the interpreter
-        for stream in (sys.stdout, sys.stderr):
-            stream.flush()
-        os._exit(code)
-    raise typer.Exit(code)
+def _exit_code(ended: Ended) -> int:
+    if ended.source_lost:
+        return SOURCE_LOST if any(one.scored for one in ended.status.values()) else BAD_INPUT
+    return OUTPUT_LOST if any(sink.dropped for sink in ended.sinks) else 0

@@ -1,4 +1,4 @@
-"""`mdhr synthetic pack` and `mdhr synthetic make`: synthetic faces from the command line."""
+"""`mdhr synthetic pack`, `make` and `geometry`: synthetic faces from the command line."""
 
 from __future__ import annotations
 
@@ -69,3 +69,54 @@ def make(
     half = "training" if persons else "test"
     say(f"share of {half} frames: " + ", ".join(f"{au} {100 * rate:.0f} %" for au, rate in made.rates.items()))
     say(f"wrote {out / 'dataset.yaml'}, {out / 'list'}, {out / 'truth.csv'} and {out / 'sheet.jpg'}")
+
+
+@app.command()
+def geometry(
+    facekit: Annotated[Path, typer.Argument(help="Packed face model, of mdhr synthetic pack.")],
+    out: Annotated[Path, typer.Option(help="Folder for the meshes; run again to go on.")],
+    into: Annotated[Path, typer.Option(help="Model folder that is given the geometry.")],
+    shares: Annotated[str, typer.Option(help="Geometry's share of AUs' logits, as in 1=0.7,4=0.3; 0 for others.")],
+    relative: Annotated[
+        str, typer.Option(help="How far the model's scores are made relative to the person's own face, as --shares.")
+    ] = "",
+    persons: Annotated[int, typer.Option(help="People to train on.")] = 300,
+    test_persons: Annotated[int, typer.Option(help="Other people to test on.")] = 80,
+    epochs: Annotated[int, typer.Option(help="Over four copies of all meshes.")] = 9,
+    seed: Annotated[int, typer.Option(help="Which people; no two seeds share one.")] = 0,
+    workers: Annotated[Optional[int], typer.Option(help="Processes; as many as there are cores if not given.")] = None,
+) -> None:
+    """Train what reads the geometry of face meshes beside a model's network, on rendered people.
+
+    The model must have the AUs of the synthetic label set.
+    """
+    from ..errors import check_imaging, require
+
+    check_imaging()
+    for package, extra in (("numba", "synthetic"), ("torch", "train"), ("scipy", "train")):
+        require(package, extra)
+    from ..synthetic.dataset import PERSONS_A_SEED
+    from ..synthetic.geometry.fit import FitOptions, fit
+    from ..synthetic.geometry.judge import judge
+    from ..synthetic.geometry.meshes import load_meshes, render_meshes
+    from ..synthetic.geometry.saving import by_au, check_target, save_geometry, with_rest_logits
+    from .parts.progress import counted, usable_cores
+
+    folder = check_target(into)
+    own, moved_by = by_au(folder, shares), by_au(folder, relative)
+    first = seed * PERSONS_A_SEED
+    train = range(first, first + persons)
+    test = range(first + PERSONS_A_SEED // 2, first + PERSONS_A_SEED // 2 + test_persons)
+    with counted("persons") as moved:
+        render_meshes(facekit, out, [*train, *test], usable_cores() if workers is None else workers, moved)
+    with counted("networks") as moved:
+        meshes = load_meshes(out, train)
+        model = with_rest_logits(fit(meshes, FitOptions(epochs=epochs, seed=seed), moved), folder, meshes, moved_by)
+    told = judge(model, load_meshes(out, test))
+    codes = folder.config.model.label_set.codes
+    say(f"on {test_persons} other rendered people, AUC of geometry alone (face at rest known), and its F1 at 0.5:")
+    for code, row in zip(codes, zip(told.auc_new, told.auc_known, told.f1_known, strict=True), strict=True):
+        say(f"{code}  {row[0]:.3f} ({row[1]:.3f})  F1 {row[2]:.3f}")
+    say(f"rest  {told.rest_auc:.3f}")
+    save_geometry(folder, model, own, f"{persons} rendered people of seed {seed}, {epochs} epochs")
+    say(f"wrote geometry.safetensors into {into}")

@@ -153,6 +153,8 @@ class FolderConfig:
             AUs of tier C are off unless they are asked for.
         trained_on: what the weights learnt from, where every output is to say so, as in 'synthetic faces only'.
         events: how events are found; a folder without it has the defaults.
+        geometry: of each AU's logit the share that the geometry of the mesh gives, one an AU, 0 where it may not speak;
+            empty for a model without geometry. With it the folder holds `geometry.safetensors`.
     """
 
     model: ModelConfig
@@ -165,6 +167,7 @@ class FolderConfig:
     reliability: tuple[Tier, ...] = ()
     trained_on: str = ""
     events: EventRule = field(default_factory=EventRule)
+    geometry: tuple[Share, ...] = ()
     format: int = FORMAT
 
     def __post_init__(self) -> None:
@@ -175,6 +178,8 @@ class FolderConfig:
         _check(self, "thresholds", len(self.thresholds) == len(aus), f"{len(aus)} numbers in [0, 1], one an AU")
         rated = not self.reliability or len(self.reliability) == len(aus)
         _check(self, "reliability", rated, f"empty or {len(aus)} of {', '.join(get_args(Tier))}, one an AU")
+        told = not self.geometry or len(self.geometry) == len(aus)
+        _check(self, "geometry", told, f"empty or {len(aus)} numbers in [0, 1], one an AU")
         pixels = self.clip_length * size * size
         _check(self, "clip_length", pixels <= MOST_PIXELS, f"at most {MOST_PIXELS // size**2} for {size} px")
         for name in ("provenance", "licence"):

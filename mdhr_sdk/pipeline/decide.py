@@ -19,6 +19,7 @@ from ..vision import Face, SourceInfo
 from ..vision.faces.measures import measure
 from .crops import Found
 from .events import EventFinder
+from .geometry import GeometryModel, GeometryRead, OwnNeutral
 from .neutral import Calibration, NeutralBaseline
 from .scoring import Crop, Scored
 from .smoothing import OneEuro
@@ -45,6 +46,7 @@ class Naming:
         events: how events are found.
         measures: measure each face's pose, gaze and quality.
         min_quality: leave out faces of less quality, 0 to 1, which are measured then.
+        geometry: what reads the meshes beside the network; None for a model without geometry.
 
     Raises:
         ConfigError: a quality outside 0 to 1.
@@ -57,6 +59,7 @@ class Naming:
     events: EventRule = field(default_factory=EventRule)
     measures: bool = False
     min_quality: float = 0.0
+    geometry: GeometryModel | None = None
 
     def __post_init__(self) -> None:
         check_quality(self.min_quality)
@@ -73,12 +76,13 @@ class Naming:
         probabilities: NDArray[np.float32],
         baseline: Baseline = "off",
         measures: FaceMeasures | None = None,
+        neutral_known: float = 0.0,
     ) -> FaceResult:
         """Name the probabilities (N,) and decide."""
         kept = probabilities if self.places is None else probabilities[list(self.places)]
         pairs = zip(self.thresholds.items(), kept, strict=True)
         aus = {code: AUScore(code, float(p), bool(p >= threshold)) for (code, threshold), p in pairs}
-        return FaceResult(track_id, face.box_px, face.landmarks_px, aus, baseline, measures)
+        return FaceResult(track_id, face.box_px, face.landmarks_px, aus, baseline, measures, neutral_known)
 
     def measured(self, found: Found, crops: Mapping[int, Crop]) -> dict[int, FaceMeasures]:
         """Track id -> measures of the faces that have crops; none if they are not wanted, or of a broken mesh."""
@@ -101,6 +105,8 @@ class Waiting:
         self._smoother = OneEuro(naming.info.smooth_hz) if naming.info.smooth_hz else None
         self._baseline = NeutralBaseline(naming.info.neutral_s or None)
         self._calibrations: deque[Calibration] = deque()  # that were asked for, from any thread
+        self._own_neutral = None if naming.geometry is None else OwnNeutral(naming.geometry)
+        self._geometry: dict[tuple[int, int], GeometryRead] = {}  # (frame index, track id)
         self._events = EventFinder(naming.thresholds, naming.events)
         self._waiting: deque[Found] = deque()  # without pictures, unless they are kept
         self._scores: dict[tuple[int, int], NDArray[np.float32]] = {}  # (frame index, track id) -> (N,)
@@ -116,7 +122,10 @@ class Waiting:
         if measured := self._naming.measured(found, crops):
             self._measured[frame.index] = measured
         faces = {track_id: found.faces[track_id] for track_id in crops}
-        self._waiting.append(Found(replace(frame, image=image), faces, found.seen))
+        self._waiting.append(replace(found, frame=replace(frame, image=image), faces=faces))
+        if self._own_neutral is not None:
+            reads = self._own_neutral.take(frame.timestamp_s, faces)
+            self._geometry.update(((frame.index, track_id), read) for track_id, read in reads.items())
 
     def give(self, scores: Iterable[Scored]) -> Iterator[FrameResult]:
         """Take scores; yields the results that are now complete."""
@@ -147,6 +156,11 @@ class Waiting:
     def _result(self, pending: Found) -> FrameResult:
         frame = pending.frame
         scores = {track_id: self._scores.pop((frame.index, track_id)) for track_id in pending.faces}
+        known = dict.fromkeys(pending.faces, 0.0)
+        if self._own_neutral is not None:
+            reads = {track_id: self._geometry.pop((frame.index, track_id)) for track_id in pending.faces}
+            scores = {i: self._own_neutral.combine(i, reads[i], row) for i, row in scores.items()}
+            known = {i: read.known for i, read in reads.items()}
         measured = self._measured.pop(frame.index, {})
         if least := self._naming.min_quality:
             scores = {i: row for i, row in scores.items() if i in measured and measured[i].quality >= least}
@@ -156,8 +170,9 @@ class Waiting:
             self._baseline.calibrate(self._calibrations.popleft())
         told = self._baseline.correct(frame.timestamp_s, scores, frame.read_s)
         faces = tuple(
-            self._naming.face(i, pending.faces[i], *told[i], measured.get(i)) for i in pending.faces if i in told
-        )
+            self._naming.face(i, pending.faces[i], *told[i], measured.get(i), known[i])
+            for i in pending.faces if i in told
+        )  # fmt: skip
         return FrameResult(
             frame.source,
             frame.index,
@@ -170,6 +185,7 @@ class Waiting:
             note=frame.note,
             dropped=frame.dropped,
             faces_seen=pending.seen,
+            faces_left_out=pending.left_out,
             untrusted=len(pending.faces) - len(faces),
             fps=self._fps,
             ending=self.ending,

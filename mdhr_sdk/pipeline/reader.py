@@ -7,7 +7,7 @@ import os
 import threading
 import time
 from collections import Counter, deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 
 from ..errors import MDHRError, SourceError
@@ -15,6 +15,7 @@ from ..results import FrameResult, SourceStatus
 from ..vision import Frame, Source, SourceInfo
 from ..vision.sources.live.health import Health, Patience
 from ..vision.sources.live.supervisor import Supervisor
+from ..vision.sources.span import frames_in
 from .clock import StageClock
 from .crops import CropFinder, Found
 from .modes import Policy
@@ -25,7 +26,7 @@ FRAMES_AHEAD = 16  # a clip's length: its scores come all at once
 RATE_S = 2.0  # over which rates are measured
 LIVE = ("camera", "stream")  # kinds that count as live until they are open
 
-OpenFinder = Callable[[SourceInfo], tuple[CropFinder, Callable[[], None]]]
+OpenFinder = Callable[[Source], tuple[CropFinder, Callable[[], None]]]
 
 log = logging.getLogger("mdhr_sdk")
 
@@ -172,7 +173,7 @@ class Reader:
     def finder(self) -> CropFinder:
         """What finds the faces; opened at the first use."""
         if self._finder is None:
-            self._finder, self._give_back = self._open_finder(self.source.info)
+            self._finder, self._give_back = self._open_finder(self.source)
         return self._finder
 
     def prepare(self) -> None:
@@ -215,7 +216,10 @@ class Reader:
             self._in.count()
 
     def _read(self, opened: Source | Supervisor) -> None:
-        frames = iter(opened)
+        frames: Iterator[Frame] = iter(opened)
+        scope = self.source.scope
+        if scope.narrows and opened is not self.source:  # read by another process, which knows of no scope
+            frames = frames_in(scope, frames, self.source.name)
         while self._wanted():
             with self._clock("read"):
                 frame = next(frames, None)

@@ -5,10 +5,12 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Generator, Iterator, Sequence
 from dataclasses import dataclass, field, replace
+from functools import cache
 
 from ..errors import InputError, MDHRError, SourceError, SupersededError, number_of
 from ..results import FrameResult, SourceStatus
-from ..vision import Frame, Source, SourceInfo
+from ..vision import Frame, Source
+from ..vision.scope import Scope
 from ..vision.sources.live.health import ENDS, Patience
 from ..vision.sources.source import OnError
 from .clock import StageClock
@@ -50,11 +52,29 @@ class Plan:
         naming = replace(self.naming, measures=measures or min_quality > 0, min_quality=min_quality)
         return replace(self, naming=naming)
 
-    def open_finder(self, source: SourceInfo) -> tuple[CropFinder, Callable[[], None]]:
-        """The face finder of a source, and a function that gives it back."""
-        mesher = self.meshers.lend(source.still, self.clock)
-        finder = CropFinder(mesher, self.naming.preprocessing, self.clock)
-        return finder, lambda: self.meshers.give_back(mesher, source.still)
+    def open_finder(self, source: Source) -> tuple[CropFinder, Callable[[], None]]:
+        """The face finder of an open source, and a function that gives it back."""
+        still = source.info.still
+        mesher = self.meshers.lend(still, self.clock)
+        finder = CropFinder(mesher, self.naming.preprocessing, self.clock, source.scope)
+        return finder, lambda: self.meshers.give_back(mesher, still)
+
+
+def scoped(sources: Sequence[Source], scope: Scope | None) -> Sequence[Source]:
+    """The part of each source that `scope` asks for; None for the sources as they are."""
+    if scope is None:
+        return sources
+    if scope.thins:
+        _warn_thinned()
+    return [one.scoped(scope) for one in sources]
+
+
+@cache  # once a process is enough
+def _warn_thinned() -> None:
+    log.warning(
+        "frames are left out between those that are scored: the model takes those that are left for consecutive ones, "
+        "so it sees faster motion than it was trained on; decisions and events may change"
+    )
 
 
 def together(sources: Sequence[Source]) -> Sequence[Source]:

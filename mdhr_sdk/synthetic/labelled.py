@@ -21,6 +21,7 @@ from .picture.scene import PIVOT, Grain, Scene, expose
 UNKNOWN = -1
 MOST_FRAMES = 1000  # all of a clip's vertices are kept while it is made, 1 MB per frame
 BROAD_SMILE = 0.5  # of AU12, from which the upper lip rises with it
+RESTING_TURN_DEG = (10, 7, 4)  # standard deviations of yaw, pitch and roll of a head at rest
 BROW_RISE_CM = 0.05  # of the inner brows, from which AU1 can be seen
 
 
@@ -92,6 +93,30 @@ def render_clip(renderer: Renderer, person: Person, clip: int, options: ClipOpti
     return SyntheticClip(
         np.stack(frames), intensities, labels, marks, motion.poses_rad, _facts(person, scene, motion, occluder)
     )
+
+
+def render_at_rest(
+    renderer: Renderer, person: Person, clip: int, options: ClipOptions, count: int
+) -> tuple[NDArray[np.uint8], Floats]:
+    """A person at rest in the scene of clip number `clip`, the head turned at random.
+
+    Returns:
+        (count, S, S, 3) uint8 BGR, and landmarks (count, 68, 2) in pixels.
+    """
+    kit, rng = renderer.kit, np.random.default_rng((person.seed, 4, clip))
+    scene, weights = Scene.draw(np.random.default_rng((person.seed, 2, clip)), renderer.size), person.rest.copy()
+    for side in "LR":
+        lid = kit.shape[f"eyeBlink_{side}"]
+        weights[lid] = np.clip(weights[lid] + person.lid, 0, 1)
+    frames, marks, grain = [], [], Grain(rng, renderer.size)
+    for _ in range(count):
+        pose = (rng.normal(0, 1, 3) * np.deg2rad(RESTING_TURN_DEG)).astype(np.float32)
+        view = renderer.view(person, scene.camera, weights, pose)
+        picture = renderer.picture(person, scene, view, np.zeros((2, len(INDEX)), np.float32), pose)
+        picture = _with_glasses(renderer, person, scene, picture, pose)
+        marks.append(renderer.landmarks(view))
+        frames.append(_seen(picture, scene, marks[-1][None], 0, options, grain))
+    return np.stack(frames), np.stack(marks)
 
 
 def _labels(intensities: Floats, rises_cm: Floats) -> NDArray[np.int8]:

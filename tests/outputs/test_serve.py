@@ -9,7 +9,7 @@ import subprocess
 import sys
 import threading
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import replace
 from http.client import HTTPConnection
 from typing import Any
@@ -21,7 +21,7 @@ from websockets.exceptions import ConnectionClosed, InvalidStatus
 from websockets.sync.client import ClientConnection, connect
 
 from mdhr_sdk.errors import InputError, OutputError
-from mdhr_sdk.outputs.jsonl import as_json
+from mdhr_sdk.outputs.jsonl import as_json, end_as_json
 from mdhr_sdk.outputs.serve import Calibrate, Mark, ServeSink
 from mdhr_sdk.results import AUEvent, SourceStatus
 from processes import until
@@ -167,7 +167,8 @@ def raw_websocket(sink: ServeSink, path: str, headers: dict[str, str]) -> Iterat
         yield client
 
 
-def test_a_token_is_asked_for_everywhere_but_of_probes(rated):
+def test_a_token_is_asked_for_everywhere_but_of_probes(rated, caplog):
+    caplog.set_level("INFO", "uvicorn.error")  # as in a program that runs uvicorn itself
     with ServeSink(port=0, token=TOKEN) as sink:
         for path in ("/", "/page.js", "/events", "/metrics", f"/?token={TOKEN}0", "/metrics?token=%ff"):
             assert ask(sink, path)[0] == 401, path
@@ -179,13 +180,15 @@ def test_a_token_is_asked_for_everywhere_but_of_probes(rated):
         assert ask(sink, "/metrics", Authorization=f"Bearer {TOKEN}")[0] == 200
         status, headers, _ = ask(sink, sink.url[sink.url.index("/?") :])
         assert status == 303 and headers["location"] == "/" and "HttpOnly" in headers["set-cookie"]
-        assert "SameSite=strict" in headers["set-cookie"]
+        assert "SameSite=lax" in headers["set-cookie"]
         cookie = headers["set-cookie"].split(";")[0]
         assert ask(sink, "/", Cookie=cookie)[0] == 200
+        assert ask(sink, f"/page.js?a=1&token={TOKEN}")[0] == 200
         for way in ({"additional_headers": {"Cookie": cookie}}, {"path": f"/ws?token={TOKEN}"}):
             with follow(sink, **way) as client:
                 sink.write(rated(0))
                 assert heard(client)["source"] == "clip.mp4"
+    assert "/ws" in caplog.text and TOKEN not in caplog.text
 
 
 def test_the_network_gets_a_token_and_loopback_need_not():
@@ -272,22 +275,23 @@ def test_a_message_that_is_too_long_ends_its_client_only(served, frame):
 
 
 def test_who_does_not_read_is_dropped_and_nobody_waits(served, frame):
-    """Two clients never read, on WebSocket and on events; a third one gets every result meanwhile."""
+    """A hundred clients never read, half of them on events; another one gets every result meanwhile."""
     big = frame(0, faces=10)
+    upgrade = "Upgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Version: 13\r\n"
+    ws = f"GET /ws HTTP/1.1\r\nSec-WebSocket-Key: MDEyMzQ1Njc4OWFiY2RlZg==\r\n{upgrade}"
     with ExitStack() as stack:
-        for words in ("GET /ws HTTP/1.1\r\nUpgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Version: 13\r\n"
-                      "Sec-WebSocket-Key: MDEyMzQ1Njc4OWFiY2RlZg==\r\n", "GET /events HTTP/1.1\r\n"):  # fmt: skip
+        for words in (ws, "GET /events HTTP/1.1\r\n") * 50:
             mute = stack.enter_context(socket.socket())
             mute.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
             mute.connect(("127.0.0.1", served.port))
             mute.sendall(f"{words}Host: localhost\r\n\r\n".encode())
         good = stack.enter_context(follow(served))
-        until(lambda: counted(served)["mdhr_clients", "ws"] == 2 and counted(served)["mdhr_clients", "sse"] == 1)
+        until(lambda: counted(served)["mdhr_clients", "ws"] == 51 and counted(served)["mdhr_clients", "sse"] == 50)
         for index in range(1, 600):
             served.write(replace(big, index=index))
             assert heard(good)["frame"] == index
         counts = counted(served)
-        assert counts["mdhr_clients_dropped_total", "ws"] == counts["mdhr_clients_dropped_total", "sse"] == 1
+        assert counts["mdhr_clients_dropped_total", "ws"] == counts["mdhr_clients_dropped_total", "sse"] == 50
         assert counts["mdhr_clients", "ws"] == 1 and counts["mdhr_results_late_total",] == 0
 
 
@@ -340,6 +344,46 @@ def test_pictures_are_made_for_watchers_once_for_all(served, frame):
             watchers[2].recv(timeout=0.05)
 
 
+def test_who_asks_for_no_more_pictures_is_dropped(served, frame, monkeypatch):
+    monkeypatch.setattr("mdhr_sdk.outputs.serve.routes.ANSWER_S", 0.05)
+    served.write(replace(frame(0), image=np.zeros((8, 8, 3), np.uint8)))
+    with follow(served, "/frames?source=clip.mp4") as watcher:
+        assert watcher.recv(timeout=30)
+        with pytest.raises(ConnectionClosed):
+            watcher.recv(timeout=30)
+    until(lambda: counted(served)["mdhr_clients_dropped_total", "frames"] == 1)
+    assert counted(served)["mdhr_clients", "frames"] == 0
+
+
+def test_no_more_clients_than_there_may_be(served, monkeypatch):
+    monkeypatch.setattr("mdhr_sdk.outputs.serve.hub.CLIENTS", 1)
+    with follow(served) as client:
+        heard(client, "hello")
+        assert ask(served, "/events")[0] == 503
+        for path in ("/ws", "/frames?source=clip.mp4"):
+            with pytest.raises(InvalidStatus) as answer, follow(served, path):
+                pass
+            assert answer.value.response.status_code == 503
+    assert counted(served)["mdhr_requests_refused_total", "full"] == 3
+
+
+def test_sources_that_are_long_gone_are_forgotten(served, frame):
+    for index in range(70):
+        served.write(frame(index, source=f"{index}.mp4"))
+    until(lambda: ("mdhr_results_total", "69.mp4") in counted(served))
+    names = [key[1] for key in counted(served) if key[0] == "mdhr_results_total"]
+    assert names == [f"{index}.mp4" for index in range(6, 70)]
+
+
+def test_what_is_no_http_harms_nobody(served):
+    rng = np.random.default_rng(3)
+    for size in (1, 20, 400, 70000):
+        for start in (b"", b"GET / HTTP/1.1\r\nHost: localhost\r\n", b"GET /ws HTTP/1.1\r\nUpgrade: websocket\r\n"):
+            with socket.create_connection(("127.0.0.1", served.port)) as line, suppress(OSError):
+                line.sendall(start + rng.bytes(size))
+    assert ask(served, "/healthz")[0] == 200
+
+
 def test_metrics_and_readiness_follow_the_states(served, frame):
     assert ask(served, "/healthz")[0] == 200 and ask(served, "/readyz")[0] == 503
     by = {"newer": 2, "start": 1}
@@ -382,8 +426,11 @@ def test_the_end_reaches_every_client_and_leaves_no_thread(frame):
             mute = stack.enter_context(socket.create_connection(("127.0.0.1", sink.port)))
             mute.sendall(b"GET /events HTTP/1.1\r\nHost: localhost\r\n\r\n")
             heard(client, "hello")
-            sink.write(frame(0))
+            result = frame(0)
+            result.ending.events = (EVENT,)
+            sink.write(result)
         assert heard(client)["frame"] == 0  # also what was written last
+        assert heard(client) == {"type": "frame", **end_as_json("clip.mp4", result.model, result.ending)}
         for one in (client, watcher):
             with pytest.raises(ConnectionClosed) as closed:
                 while True:

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import json
+import re
 import shutil
+import subprocess
+import sys
 import threading
 import time
 from collections.abc import Iterator
@@ -10,12 +14,14 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import pytest
+from websockets.sync.client import connect
 
 from mdhr_sdk import AUDetector
 from mdhr_sdk.outputs.serve import Calibrate, Mark, ServeSink
 from mdhr_sdk.results import FrameResult, SourceStatus
-from processes import until
+from processes import ROOT, finished, started, until
 
 if TYPE_CHECKING:
     from playwright.sync_api import Browser, Page
@@ -144,12 +150,28 @@ def test_states_silence_and_the_end_of_the_program_are_told(opened: Page, feeder
     assert opened.locator(".reason").inner_text() == "the server closed the connection"
     feeder.status = SourceStatus(state="live")
     feeder.going.clear()
-    shows(opened, "document.querySelector('.source .chip').textContent.startsWith('▲ silent for')")
+    shows(opened, "document.querySelector('.source .chip').textContent === '▲ silent'")
+    assert re.fullmatch(r"no result for \d+ s", opened.locator(".reason").inner_text())
     assert opened.locator(".face .told").inner_text() == "away"
     feeder.end()
     sink.close()
     shows(opened, "document.querySelector('#link').textContent === '✕ not connected'")
-    assert chip.inner_text() == "▲ no connection" or "silent" in chip.inner_text()
+    assert chip.inner_text() == "■ ended"
+
+
+def test_a_program_that_is_killed_is_no_live_source(browser: Browser) -> None:
+    """The page stays, says that there is no connection, and goes on by itself when the program is back."""
+    words = (sys.executable, ROOT / "examples" / "serve_demo.py", "--port")
+    page = browser.new_page()
+    with started((*words, 0), stdout=subprocess.PIPE) as process:
+        url = process.stdout.readline().strip()
+        page.goto(url)
+        shows(page, "document.querySelector('.source .chip')?.textContent === '● live'")
+    shows(page, "document.querySelector('.reason').textContent === 'no connection to the program'")
+    assert page.locator(".source .chip").inner_text() == "▲ silent"
+    with started((*words, url.split(":")[2].strip("/")), stdout=subprocess.PIPE):
+        shows(page, "document.querySelector('.source .chip').textContent === '● live'")
+    page.close()
 
 
 def test_buttons_and_keys_are_commands(opened: Page, sink: ServeSink) -> None:
@@ -171,6 +193,22 @@ def test_buttons_and_keys_are_commands(opened: Page, sink: ServeSink) -> None:
         opened.keyboard.press("Tab")
         stops.append(opened.evaluate("document.activeElement.getAttribute('aria-label') || document.activeElement.id"))
     assert {"Calibrate neutral for face 0", "Mark this moment in door", "note"} <= set(stops)
+
+
+def test_the_address_with_the_token_opens_the_page_once_and_for_all(browser: Browser, frame: Any) -> None:
+    """From a link on another site, too; the address that stays has no token."""
+    context = browser.new_context()
+    page = context.new_page()
+    with ServeSink(port=0, token="0123456789abcdef0123") as sink:
+        assert page.goto(f"http://localhost:{sink.port}/").status == 401
+        page.set_content(f'<a href="{sink.url}">the page</a>')
+        page.get_by_text("the page").click()
+        shows(page, "document.querySelector('#link')?.textContent === '● connected'")
+        sink.write(replace(frame(0), image=np.zeros((90, 160, 3), np.uint8)))
+        shows(page, "document.querySelector('.picture canvas')?.hidden === false")
+        assert page.url == f"http://127.0.0.1:{sink.port}/"
+        assert context.new_page().goto(page.url).status == 200
+    context.close()
 
 
 PHONE = {"viewport": {"width": 375, "height": 740}, "device_scale_factor": 2, "color_scheme": "dark", "is_mobile": True}
@@ -207,3 +245,14 @@ def test_a_script_in_a_name_stays_text(browser: Browser, sink: ServeSink, result
     page.get_by_role("article").wait_for()
     assert page.locator(".source h2").inner_text() == name and page.title() == "mdhr live"
     page.close()
+
+
+def test_the_example_serves_the_clip_as_if_it_were_live() -> None:
+    words = (sys.executable, ROOT / "examples" / "serve_demo.py", "--port", 0, "--seconds", 6)
+    with started(words, stdout=subprocess.PIPE) as process:
+        url = process.stdout.readline().strip()
+        with connect(f"ws{url[4:]}ws", proxy=None) as client:
+            messages = (json.loads(client.recv(timeout=60)) for _ in range(10000))
+            frame = next(one for one in messages if one["type"] == "frame")
+        assert frame["source"] == "demo" and frame["captured_at"] and frame["faces"]
+        assert finished(process).returncode == 0

@@ -49,6 +49,11 @@ const heard = {
   },
   status(message) {
     for (const [name, status] of Object.entries(message.sources)) card(name).tell(status);
+    for (const [name, one] of cards) {
+      if (name in message.sources || !one.forgotten) continue;
+      one.element.remove();
+      cards.delete(name);
+    }
   },
   mark(message) {
     events.add(message);

@@ -1,5 +1,5 @@
 // Small helpers that all parts of the page use.
-export const COLOURS = ["#56b4e9", "#e69f00", "#009e73", "#cc79a7", "#f0e442", "#d55e00", "#0072b2"]; // Okabe and Ito
+export const COLOURS = ["#56b4e9", "#e69f00", "#009e73", "#cc79a7", "#f0e442", "#d55e00"]; // Okabe and Ito, as pictures.py
 
 export function colour(trackId) {
   return COLOURS[trackId % COLOURS.length];

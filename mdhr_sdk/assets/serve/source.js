@@ -14,6 +14,7 @@ export class SourceCard {
     this.faces = new Map();
     this.marks = [];
     this.state = "";
+    this.linked = true;
     this.heardS = 0;
     this.element = make("section", "source");
     this.element.setAttribute("aria-label", `source ${name}`);
@@ -39,8 +40,10 @@ export class SourceCard {
 
   show(result) {
     const nowS = performance.now() / 1000;
-    this.heardS = nowS;
     this.ended = result.status === "ended";
+    if (this.ended) return;
+    this.heardS = nowS;
+    this.linked = true;
     for (const face of result.faces) this.face(face.track_id, nowS).show(face, nowS);
     this.stale = result.status === "stale";
   }
@@ -74,9 +77,8 @@ export class SourceCard {
 
   tell(status) {
     this.status = status;
+    this.linked = true;
     if (!this.heardS && status.silent_s !== undefined) this.heardS = performance.now() / 1000 - status.silent_s;
-    this.reason.hidden = !status.reason || status.state === "live";
-    say(this.reason, status.reason || "");
     const ms = (value) => `${Math.round(value)} ms`;
     const facts = [["in", status.fps_in === undefined ? "" : `${status.fps_in.toFixed(1)} fps`],
       ["scored", status.fps_out === undefined ? "" : `${status.fps_out.toFixed(1)} fps`],
@@ -99,15 +101,19 @@ export class SourceCard {
     this.facts.title = by && `dropped: ${by}`;
   }
 
-  unlinked() {
-    this.setState("silent", "no connection");
+  get forgotten() {
+    return performance.now() / 1000 - this.heardS > SPAN_S;
   }
 
-  setState(state, words) {
-    if (this.state === words) return;
-    this.state = words;
+  unlinked() {
+    this.linked = false;
+  }
+
+  setState(state) {
+    if (this.state === state) return;
+    this.state = state;
     this.chip.className = `chip ${state}`;
-    say(this.chip, `${ICONS[state] || "●"} ${words}`);
+    say(this.chip, `${ICONS[state] || "●"} ${state}`);
     this.element.classList.toggle("still", state !== "live");
   }
 
@@ -117,9 +123,13 @@ export class SourceCard {
 
   draw(nowS) {
     const silentS = nowS - this.heardS;
-    let state = this.status?.state || (this.ended ? "ended" : this.stale ? "stale" : "live");
-    if (state === "live" && silentS > 2) state = "silent";
-    this.setState(state, state === "silent" ? `silent for ${Math.floor(silentS)} s` : state);
+    let state = this.ended ? "ended" : this.status?.state || (this.stale ? "stale" : "live");
+    if (state === "live" && (silentS > 2 || !this.linked)) state = "silent";
+    this.setState(state);
+    const told = state !== "live" && this.linked ? this.status?.reason : "";
+    const silent = this.linked ? `no result for ${Math.floor(silentS)} s` : "no connection to the program";
+    say(this.reason, told || (state === "silent" ? silent : ""));
+    this.reason.hidden = !this.reason.textContent;
     this.marks = this.marks.filter((one) => nowS - one < SPAN_S);
     let here = 0;
     for (const [id, face] of this.faces) {

@@ -71,13 +71,14 @@ class QueuedSink:
     Args:
         sink: not entered yet.
         name: as it is told to the user, without credentials.
-        most: results that may wait; fewer if their pictures need more than 64 MB.
+        most: results that may wait.
+        most_bytes: of their pictures.
     """
 
-    def __init__(self, sink: Sink, name: str, most: int = MOST) -> None:
+    def __init__(self, sink: Sink, name: str, most: int = MOST, most_bytes: int = MOST_BYTES) -> None:
         self.name = plain(name)
         self._sink = sink
-        self._most = most
+        self._most, self._most_bytes = most, most_bytes
         self._waits: deque[FrameResult] = deque()
         self._in_hand = False  # one result was taken from the queue and is not written yet
         self._changed = threading.Condition()
@@ -98,7 +99,7 @@ class QueuedSink:
             self._waits.append(result)
             most = self._most
             if result.image is not None:
-                most = min(most, max(2, MOST_BYTES // result.image.nbytes))
+                most = min(most, max(2, self._most_bytes // result.image.nbytes))
             full = len(self._waits) - most
             for _ in range(full):
                 self._waits.popleft()
@@ -243,7 +244,8 @@ class QueuedSink:
         except Exception as error:
             with self._changed:
                 self._reason = plain(error)
-            log.warning("%s cannot be finished: %s", self.name, plain(error))
+            if not isinstance(error, GoneError):
+                log.warning("%s cannot be finished: %s", self.name, plain(error))
         with self._changed:
             if self._state != "gone":
                 self._give_up("closed", "end")
@@ -260,9 +262,14 @@ class QueuedSink:
 
 
 class LiveSinks:
-    """Several queued sinks as one; each gets every result, or those of one source."""
+    """Several queued sinks as one; each gets every result, or those of one source.
 
-    def __init__(self) -> None:
+    Args:
+        most_bytes: of the pictures that may wait for each.
+    """
+
+    def __init__(self, most_bytes: int = MOST_BYTES) -> None:
+        self._most_bytes = most_bytes
         self._all: list[tuple[QueuedSink, str | None, bool]] = []
 
     def add(self, sink: Sink, name: str, source: str | None = None, pictures: bool = False) -> QueuedSink:
@@ -275,7 +282,7 @@ class LiveSinks:
         Raises:
             MDHRError: as its `__enter__`.
         """
-        queued = QueuedSink(sink, name)
+        queued = QueuedSink(sink, name, most_bytes=self._most_bytes)
         queued.__enter__()
         self._all.append((queued, source, pictures))
         return queued

@@ -6,19 +6,20 @@ import json
 import logging
 import time
 from collections import Counter, deque
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timezone
 from typing import Any
 
 from ...aus import ACTION_UNITS, au_code
 from ...results import FrameResult, SourceStatus
-from ..jsonl import Json, as_json, utc_text
+from ..jsonl import Json, as_json, end_as_json, utc_text
 
 HISTORY_S = 30.0
 HISTORY_STEP_S = 0.2  # between two moments that a new page is given
 RECENT_S = 2.0  # frames per second and delays are of so long
 EVENTS_KEPT = 50
+SOURCES_KEPT = 64
 
 log = logging.getLogger("mdhr_sdk")
 StatusOf = Callable[[], Mapping[str, SourceStatus]]
@@ -66,7 +67,7 @@ class Board:
     """All sources. Used in the server's thread only.
 
     Attributes:
-        sources: by name, in order of their first result.
+        sources: by name, in order of their first result; at most 64, and those that gave results last.
         status_of: gives the state of every source; None if nobody tells.
         late: results that were left out, since the server could not keep up.
     """
@@ -80,11 +81,23 @@ class Board:
 
     def add(self, result: FrameResult) -> str:
         """Take a result; returns its message."""
-        seen = self.sources.setdefault(result.source, Seen(result))
-        seen.add(result, time.monotonic())
+        if result.source not in self.sources:
+            self._make_room()
+            self.sources[result.source] = Seen(result)
+        self.sources[result.source].add(result, time.monotonic())
         values = {"type": "frame", **as_json(result)}
         self.events.extend({"type": "event", **event} for event in values["events"])
         return text_of(values)
+
+    def ends(self) -> Iterator[str]:
+        """A last message for each source: its status is 'ended', its events are those that were open."""
+        for name, seen in self.sources.items():
+            yield text_of({"type": "frame", **end_as_json(name, seen.newest.model, seen.newest.ending)})
+
+    def _make_room(self) -> None:
+        """Forget the source that has been silent for longest, if there are too many."""
+        if len(self.sources) >= SOURCES_KEPT:
+            del self.sources[min(self.sources, key=lambda name: self.sources[name].at_s)]
 
     def mark(self, source: str, text: str, at: datetime) -> str:
         """Note a mark; returns its message."""

@@ -79,12 +79,15 @@ class Guard:
 
         headers = _headers(scope)
         reason, status, words = self._verdict(scope, headers)
+        given = "token" in _query(scope)
+        if given:
+            scope["query_string"] = _without_token(scope["query_string"])  # which the server may write to a log
         if reason:
             self._refused[reason] += 1
             response: Any = PlainTextResponse(f"{words}\n", status, {"connection": "close"})
-        elif self._token and scope["type"] == "http" and scope["path"] == "/" and "token" in _query(scope):
+        elif self._token and scope["type"] == "http" and scope["path"] == "/" and given:
             response = RedirectResponse("/", 303)  # the address that stays in the browser's history has no token
-            response.set_cookie(self._cookie, self._token, httponly=True, samesite="strict", path="/")
+            response.set_cookie(self._cookie, self._token, httponly=True, samesite="lax", path="/")
         else:
             response = self._app
         try:
@@ -139,6 +142,10 @@ def _headers(scope: Scope) -> dict[str, str]:
 
 def _query(scope: Scope) -> dict[str, list[str]]:
     return parse_qs(scope["query_string"].decode("latin-1"))
+
+
+def _without_token(query: bytes) -> bytes:
+    return b"&".join(part for part in query.split(b"&") if not part.startswith(b"token="))
 
 
 def _name(host: str) -> str:

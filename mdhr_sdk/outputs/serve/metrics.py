@@ -30,7 +30,7 @@ class Metrics:
             "mdhr_delay_seconds", "From a frame's arrival to its result.", ["source"],
             registry=self._registry, buckets=DELAYS_S,
         )  # fmt: skip
-        self._registry.register(self)  # type: ignore[arg-type]
+        self._registry.register(self)
 
     def add(self, result: FrameResult) -> None:
         """Count a result."""

@@ -15,7 +15,7 @@ from ..drawing import Box, Colour, Image
 
 RATE_HZ = 25.0  # most pictures of a source
 QUALITY = 80
-OKABE_ITO = ("#56b4e9", "#e69f00", "#009e73", "#cc79a7", "#f0e442", "#d55e00", "#0072b2")  # told apart by everybody
+OKABE_ITO = ("#56b4e9", "#e69f00", "#009e73", "#cc79a7", "#f0e442", "#d55e00")  # told apart by everybody, behind ink
 _INK: Colour = (28, 20, 16)
 
 

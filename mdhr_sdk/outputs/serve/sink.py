@@ -15,7 +15,7 @@ from collections import deque
 from collections.abc import Sequence
 from dataclasses import replace
 from types import TracebackType
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from ...errors import InputError, OutputError, plain, require
 from ...results import FrameResult
@@ -179,8 +179,8 @@ class ServeSink:
             bound.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, BUFFER_BYTES)  # its connections have it too
             return bound
         except (OSError, UnicodeError) as error:
-            known = isinstance(error, OSError) and not isinstance(error, socket.gaierror) and error.errno
-            reason = os.strerror(error.errno) if known else getattr(error, "strerror", None) or str(error)
+            number = getattr(error, "errno", None) or 0  # below 0 for names that lead to no address
+            reason = os.strerror(number) if number > 0 else getattr(error, "strerror", None) or str(error)
             raise OutputError(
                 f"the page cannot be served on {where}: {reason.lower()}; choose another port or address, or stop the "
                 "program that has it"
@@ -205,13 +205,14 @@ class ServeSink:
             page.application(), hosts=self._names(), any_address=not self._loopback, token=self._token,
             cookie=f"mdhr_token_{self._port}", refused=hub.refused,
         )  # fmt: skip
-        silent: dict[str, Any] = {"log_config": None, "log_level": "critical", "access_log": False}  # it logs tokens
+        theirs = logging.getLogger("uvicorn.error").level != logging.NOTSET  # of a program that runs uvicorn itself
+        level = None if theirs else "critical"  # else it tells of every client
         server = uvicorn.Server(
             uvicorn.Config(
                 guard, lifespan="off", loop="asyncio", http="h11", ws="websockets-sansio",
                 ws_max_size=MESSAGE_BYTES, ws_per_message_deflate=False, ws_ping_interval=10, ws_ping_timeout=10,
                 limit_concurrency=CONNECTIONS, timeout_graceful_shutdown=1, proxy_headers=False, server_header=False,
-                **silent,
+                log_config=None, log_level=level, access_log=False,
             )
         )  # fmt: skip
         self._loop = asyncio.get_running_loop()
@@ -238,6 +239,8 @@ class ServeSink:
                 page.pictures.tell()
                 await asyncio.sleep(0)  # so that clients take each message before the next one
             if self._ending:
+                for message in page.board.ends():
+                    page.hub.publish(message)
                 return
 
     def _names(self) -> list[str]:

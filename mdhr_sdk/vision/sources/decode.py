@@ -25,6 +25,7 @@ NO_VIDEOS = frozenset(("tty", "bin", "xbin", "adf", "idf"))  # FFmpeg draws text
 HOLE_BYTES = 64  # of a Matroska file between two packets; what stands between those of a sound file is about 25
 STEPPED = frozenset(("matroska", "webm", "flv", "mxf"))  # all tracks are read: a loss shows between their packets
 MOST_THREADS = 16  # of FFmpeg's frame threads
+HELD_BACK = frozenset(("rtsp", "mpegts"))  # whose packet is given once the next one begins: when that before was given
 MOST_REORDERED = 64  # packets of a live stream whose pictures may still come
 TRIES = 100  # reads in a row that give no packet before a damaged file counts as ended
 
@@ -116,9 +117,10 @@ class Decoder:
         self.end_s = 0.0
         self.packets_read = 0
         self._delay: int | None = None  # of an AVI: the first picture comes out so many packets after it was read
-        self._arrived_s = self.waited_s = 0.0
+        self._arrived_s = self._given_s = self.waited_s = 0.0
         self._arrivals: dict[int | None, float] = {}  # of a live source, by stamp
         self._live = live
+        self._held_back = bool(self._names & HELD_BACK) and track.codec_context.name != "mjpeg"
         self._packets_in, self._pictures_out = 0, 0
         track.thread_type = "SLICE" if live else "AUTO"
         if track.codec_context.name in ("hevc", "mjpeg"):  # others tell of damage by themselves, or lose pictures
@@ -163,7 +165,8 @@ class Decoder:
         if packet.pts is not None:
             self.end_s = max(self.end_s, float((packet.pts + (packet.duration or 0)) * (packet.time_base or 0)))
             if self._live:
-                self._arrivals[packet.pts] = self._arrived_s
+                before_s, self._given_s = self._given_s or self._arrived_s, self._arrived_s
+                self._arrivals[packet.pts] = before_s if self._held_back else self._arrived_s
                 while len(self._arrivals) > MOST_REORDERED:
                     del self._arrivals[next(iter(self._arrivals))]
         if self._names & {"matroska", "webm"} and packet.pos is not None and packet.pos >= 0:

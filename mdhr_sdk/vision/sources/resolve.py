@@ -23,7 +23,7 @@ from ...errors import ConfigError, InputError, SourceError, check_imaging, numbe
 from .arrays import array_source, iterator_source
 from .content import Held, held_by
 from .live.address import live_or_none, live_source, unusable
-from .source import OnError, Source
+from .source import Kind, OnError, Source
 
 DEFAULT_FPS = 25.0
 
@@ -77,7 +77,6 @@ def list_sources(
     'camera 0 (2)', then 'camera 0 (3)'. The name of a stream is its URL without login, query and fragment.
 
     Args:
-        source: one of the above.
         fps: frames a second of what carries no time of its own: arrays, iterators, image sequences. Default 25.
         sequence: how to take the images of a folder or glob, see above.
         on_error: what is done with a path of a batch that has nothing usable behind it. 'raise' is an error now; 'skip'
@@ -223,7 +222,7 @@ class _Resolver:
         if images and (_numbered(images) if self._sequence is None else self._sequence):
             from .images import open_sequence
 
-            sources.append(Source(name, "sequence", partial(open_sequence, images, self._fps)))
+            sources.append(Source(name, "sequence", partial(open_sequence, images, self._fps), paths=images))
         else:
             sources.extend(self._file(path, "image") for path in images)
         skipped = [path for path in visible if held[path] is None]
@@ -245,10 +244,11 @@ class _Resolver:
 
         name = str(path)
         if held == "image":
-            return Source(name, "image", partial(open_still, path))
+            return Source(name, "image", partial(open_still, path), paths=[path])
         if held in ("pages", "animation"):
-            return Source(name, "sequence" if held == "pages" else "video", partial(open_pages, path, self._fps))
-        return Source(name, "video", partial(open_video, path))
+            kind: Kind = "sequence" if held == "pages" else "video"
+            return Source(name, kind, partial(open_pages, path, self._fps), paths=[path])
+        return Source(name, "video", partial(open_video, path), paths=[path], seeks=True)
 
 
 def matching(pattern: Path) -> list[Path]:

@@ -4,20 +4,23 @@ from __future__ import annotations
 
 import itertools
 import time
-from collections.abc import Callable, Generator, Iterator
+from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, field
 from datetime import datetime, timezone
+from pathlib import Path
 from typing import Literal, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ...errors import InputError, MDHRError, SourceError
+from ..scope import Scope
 from .live.spec import LiveSpec
 
 Kind = Literal["video", "image", "sequence", "camera", "stream", "array"]
 Image = NDArray[np.uint8]
+WHOLE = Scope()
 OnError = Literal["raise", "skip"]  # a source that cannot be read: end the run, or go on with the others
 
 
@@ -113,6 +116,7 @@ class Opened(NamedTuple):
     images: Iterator[Picture | tuple[Image, float]]
     still: bool = False
     damage: Damage | None = None
+    first_index: int = 0  # number of the first picture in the source
 
 
 class Source:
@@ -128,19 +132,30 @@ class Source:
         name: as in `SourceInfo`.
         kind: as in `SourceInfo`.
         spec: of a camera or stream, how a process of its own opens it; None for what is only read here.
+        paths: the files that it is read from; none of cameras, streams and arrays.
+        scope: what of it is read; see `Scope`.
+
+    Args:
+        opener: opens it. With `seeks` it takes the time in seconds before which no frame is needed.
     """
 
     def __init__(
         self,
         name: str,
         kind: Kind,
-        opener: Callable[[], AbstractContextManager[Opened]],
+        opener: Callable[..., AbstractContextManager[Opened]],
         spec: LiveSpec | None = None,
+        paths: Sequence[Path] = (),
+        seeks: bool = False,
+        scope: Scope = WHOLE,
     ) -> None:
         self.name = name.encode(errors="replace").decode()  # a name that is not UTF-8 cannot be written
         self.kind = kind
         self.spec = spec
+        self.paths = tuple(paths)
+        self.scope = scope
         self._opener = opener
+        self._seeks = seeks
         self._context: AbstractContextManager[Opened] | None = None
         self._info: SourceInfo | None = None
         self._damage: Damage | None = None
@@ -148,6 +163,10 @@ class Source:
 
     def __repr__(self) -> str:
         return f"Source({self.name!r}, kind={self.kind!r})"
+
+    def __getstate__(self) -> dict[str, object]:
+        """A copy for another process is closed."""
+        return {**self.__dict__, "_context": None, "_frames": None}
 
     @property
     def live(self) -> bool:
@@ -169,7 +188,13 @@ class Source:
 
     def renamed(self, name: str) -> Source:
         """The same source under another name, not opened."""
-        return Source(name, self.kind, self._opener, self.spec)
+        return Source(name, self.kind, self._opener, self.spec, self.paths, self._seeks, self.scope)
+
+    def scoped(self, scope: Scope) -> Source:
+        """The part of the same source that a scope asks for, not opened; itself if that is its scope already."""
+        if scope == self.scope:
+            return self
+        return Source(self.name, self.kind, self._opener, self.spec, self.paths, self._seeks, scope)
 
     def told(self, info: SourceInfo, damage: Damage) -> None:
         """Take what is known of the source from another process, which has opened it."""
@@ -194,19 +219,27 @@ class Source:
         """
         if self._context is not None:
             raise SourceError(f"{self.name} is open already; leave its 'with' block before you open it again")
-        context = self._opener()
+        context = self._opener(self.scope.start_s) if self._seeks and self.scope.start_s else self._opener()
         with self._failure_told():
             opened = context.__enter__()
         self._context = context
-        self._info = SourceInfo(self.name, self.kind, opened.fps, opened.frame_count, opened.live, opened.still)
+        info = SourceInfo(self.name, self.kind, opened.fps, opened.frame_count, opened.live, opened.still)
         self._damage = opened.damage
-        self._frames = self._read(opened.images, opened.live)
+        self._frames = self._read(opened.images, opened.live, opened.first_index)
+        if self.scope.narrows and not opened.still:
+            from .span import frames_in, narrowed  # it needs this file
+
+            self._frames = frames_in(self.scope, self._frames, self.name)
+            info = narrowed(info, self.scope)
+        self._info = info
         return self
 
-    def _read(self, images: Iterator[Picture | tuple[Image, float]], live: bool) -> Generator[Frame, None, None]:
+    def _read(
+        self, images: Iterator[Picture | tuple[Image, float]], live: bool, first_index: int
+    ) -> Generator[Frame, None, None]:
         shape: tuple[int, ...] | None = None
         with self._failure_told():
-            for index, picture in enumerate(itertools.starmap(Picture, images)):
+            for index, picture in enumerate(itertools.starmap(Picture, images), first_index):
                 breaks = picture.breaks or shape not in (None, picture.image.shape)
                 shape = picture.image.shape
                 read_s = time.perf_counter() if picture.read_s is None else picture.read_s

@@ -6,6 +6,7 @@ import csv
 import errno
 import json
 import os
+import sys
 from collections.abc import Callable
 from dataclasses import replace
 from datetime import datetime, timezone
@@ -19,6 +20,7 @@ from mdhr_sdk.outputs.live.folder import RUN, live_folder
 from mdhr_sdk.outputs.live.lines import LinesSink
 from mdhr_sdk.outputs.live.tables import LiveTables
 from mdhr_sdk.results import AUEvent, Ending, FrameResult
+from processes import run_python
 
 Made = Callable[..., FrameResult]
 NOON = datetime(2026, 11, 30, 12, 0, 0, 123456, timezone.utc)
@@ -83,6 +85,38 @@ def test_a_full_disk_leaves_whole_lines(tmp_path: Path, monkeypatch: pytest.Monk
     file.add(b"three\n")
     file.close()
     assert (tmp_path / "a.csv").read_bytes() == b"head\none\nthree\n"
+
+
+FULL_DISK = """
+import csv, resource, sys
+from pathlib import Path
+from mdhr_sdk.outputs.live.queued import QueuedSink
+from mdhr_sdk.outputs.live.tables import LiveTables
+from mdhr_sdk.results import FrameResult, ModelInfo
+from processes import until
+
+model = ModelInfo("demo", "bp4d", "resnet18", "torch", "cpu", True)
+soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+resource.setrlimit(resource.RLIMIT_FSIZE, (2000, hard))
+table = Path(sys.argv[1], "door_aus.csv")
+with QueuedSink(LiveTables(table.with_name("door"), ()), "door") as sink:
+    for index in range(100):
+        sink.write(FrameResult("door", index, index / 25, (), model))
+    until(lambda: sink.status.state == "failing", 30)
+    text = table.read_text()
+    assert text.endswith("\\n") and len(text) <= 2000, text
+    resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    until(lambda: sink.status.waiting == 0, 30)
+rows = [int(row["frame"]) for row in csv.DictReader(table.open())]
+assert rows == list(range(100)), rows
+print(sink.status.written, sink.status.dropped)
+"""
+
+
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="needs a limit for a file's size")
+def test_a_real_refusal_of_the_system_loses_no_row(tmp_path: Path) -> None:
+    done = run_python("-c", FULL_DISK, tmp_path)
+    assert done.returncode == 0 and done.stdout.split() == ["100", "0"], done.stderr
 
 
 def test_rows_are_not_doubled_when_only_the_events_fail(

@@ -46,11 +46,11 @@ def test_all_results_come_in_order_and_the_sink_is_closed(frame: Made) -> None:
 
 
 def test_a_slow_sink_loses_the_oldest_and_they_are_counted(frame: Made) -> None:
-    go = threading.Event()
-    sink = Kept(lambda result: go.wait(30))
+    go, taken = threading.Event(), threading.Event()
+    sink = Kept(lambda result: (taken.set(), go.wait(30)))
     with QueuedSink(sink, "slow", most=10) as queue:
         queue.write(frame(0))
-        until(lambda: queue.status.waiting == 1)
+        assert taken.wait(30)
         for index in range(1, 101):
             queue.write(frame(index))
         assert queue.status.waiting <= 11, "one in hand"
@@ -60,11 +60,10 @@ def test_a_slow_sink_loses_the_oldest_and_they_are_counted(frame: Made) -> None:
     assert queue.status.written == len(sink.indices)
 
 
-def test_large_pictures_fill_the_queue_sooner(frame: Made, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(queued, "MOST_BYTES", 3 * 32 * 32 * 3)
+def test_large_pictures_fill_the_queue_sooner(frame: Made) -> None:
     go = threading.Event()
     sink = Kept(lambda result: go.wait(30))
-    with QueuedSink(sink, "pictures") as queue:
+    with QueuedSink(sink, "pictures", most_bytes=3 * 32 * 32 * 3) as queue:
         for index in range(20):
             queue.write(frame(index, size=(32, 32)))
         assert queue.status.waiting <= 4

@@ -9,11 +9,13 @@ from pathlib import Path
 from typing import Any
 
 from ....outputs.live.lines import LinesSink
-from ....outputs.live.queued import LiveSinks
+from ....outputs.live.queued import MOST_BYTES, LiveSinks
 from ....outputs.live.recording import SegmentSink
 from ....outputs.live.tables import LiveTables
 from ....outputs.naming import TABLE
 from .settings import LiveSettings
+
+ALL_BYTES = 512 << 20  # of pictures that wait, of all sources together
 
 
 @dataclass
@@ -48,7 +50,8 @@ def open_outputs(settings: LiveSettings, codes: Sequence[str], bases: Mapping[st
         MDHRError: one cannot work: a file that cannot be written, a port in use, a package that is not installed.
             Those that were opened are closed.
     """
-    outputs = Outputs(wants_images=settings.show or settings.serve is not None or settings.record is not None)
+    images = settings.show or settings.serve is not None or settings.record is not None
+    outputs = Outputs(LiveSinks(min(MOST_BYTES, ALL_BYTES // len(bases))), wants_images=images)
     try:
         _add_all(outputs, settings, codes, bases)
     except BaseException:

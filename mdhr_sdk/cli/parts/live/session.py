@@ -6,11 +6,8 @@ import logging
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import ExitStack, suppress
+from contextlib import ExitStack
 from dataclasses import dataclass
-from typing import Any
-
-from rich.live import Live
 
 from ....detector import AUDetector
 from ....errors import MDHRError
@@ -18,12 +15,12 @@ from ....outputs.live.queued import SinkStatus
 from ....pipeline.turns import ResultStream
 from ....results import SourceStatus
 from ....vision import Source
-from ..options import Console
 from .controls import Controls
+from .logs import Teller
 from .outputs import Outputs
 from .settings import LiveSettings
 from .stopping import Stop
-from .watch import Watch, log_lines, table
+from .watch import Drawn, Watch, log_lines
 from .window import Window
 
 TICK_S = 0.05  # between two looks at signals, keys and commands
@@ -63,15 +60,15 @@ class LiveSession:
         outputs: open; `run` closes them.
         stop: tells when to end.
         on_hangup: called after HUP; whether the run is to end.
-        console: on standard error.
+        teller: prints on standard error.
     """
 
     def __init__(
         self, detector: AUDetector, sources: Sequence[Source], outputs: Outputs, settings: LiveSettings, stop: Stop,
-        on_hangup: Callable[[], bool], console: Console,
+        on_hangup: Callable[[], bool], teller: Teller,
     ) -> None:  # fmt: skip
         self._detector, self._sources, self._outputs = detector, sources, outputs
-        self._settings, self._stop, self._on_hangup, self._console = settings, stop, on_hangup, console
+        self._settings, self._stop, self._on_hangup, self._teller = settings, stop, on_hangup, teller
         self._names = [source.name for source in sources]
         self._watch = Watch(self._names)
         self._stream: ResultStream | None = None
@@ -138,11 +135,10 @@ class LiveSession:
 
     def _attend(self, window: Window | None, stack: ExitStack) -> None:
         """Watch signals, keys, commands and the clock until the run is over or is to be stopped."""
-        draw: Callable[[], None] | None = None
-        if self._console.is_terminal:
-            live = stack.enter_context(Live(console=self._console, auto_refresh=False, transient=True))
-            draw = lambda: live.update(table(self._lines, self._outputs.sinks.status), refresh=True)  # noqa: E731
-        every_s = LOG_S if draw is None else DRAW_S
+        drawn = Drawn(self._teller) if self._teller.console.is_terminal else None
+        if drawn is not None:
+            stack.callback(drawn.close)
+        every_s = LOG_S if drawn is None else DRAW_S
         next_s = time.monotonic() + every_s
         while not self._done.wait(TICK_S) and not self._is_to_end():
             self._obey()
@@ -150,18 +146,14 @@ class LiveSession:
                 window.show(self._watch.newest())
             if time.monotonic() >= next_s:
                 next_s += every_s
-                with suppress(OSError):  # the terminal has gone; the run goes on
-                    draw() if draw is not None else log_lines(self._lines, self._outputs.sinks.status)
+                lines, sinks = self._watch.lines(self.status), self._outputs.sinks.status
+                log_lines(lines, sinks) if drawn is None else drawn.draw(lines, sinks)
             self._leave_if_nobody_listens()
 
     def _is_to_end(self) -> bool:
         if self._stop.asked == "hangup" and not self._on_hangup():
             self._stop.renew()
         return bool(self._stop.asked)
-
-    @property
-    def _lines(self) -> Any:
-        return self._watch.lines(self.status)
 
     def _obey(self) -> None:
         """Do what is asked for on the served page."""
@@ -189,8 +181,10 @@ class LiveSession:
         if self._stream is not None:
             self._lost_before = bool(self._stream.errors)
             self._stream.finish()
-        if thread.ident is not None:
-            self._done.wait(0.0 if self._stop.hurry else LAST_RESULTS_S)
+        until_s = time.monotonic() + LAST_RESULTS_S
+        while thread.ident is not None and time.monotonic() < until_s and not self._stop.hurry:
+            if self._done.wait(TICK_S):
+                break
         self._outputs.sinks.close(CLOSE_S)
         if thread.ident is not None:
             thread.join(0.2)

@@ -10,13 +10,15 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from rich.console import Group
+from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
 from ....errors import number_of, plain
 from ....outputs.live.queued import SinkStatus
 from ....results import FrameResult, SourceStatus
-from .logs import VALUES
+from .logs import VALUES, Teller
 
 RECENT_S = 10.0  # delays, and the AUs that occur, are those of so long
 STYLES = {"live": "green", "stale": "yellow", "lost": "red", "reconnecting": "yellow", "connecting": "cyan"}
@@ -124,9 +126,9 @@ class Watch:
         return lines
 
 
-def table(lines: Sequence[Line], sinks: Sequence[SinkStatus]) -> Table:
+def table(lines: Sequence[Line], sinks: Sequence[SinkStatus]) -> Group:
     """All sources, and under them the outputs."""
-    shown = Table(title="mdhr live", title_justify="left", caption_justify="left", caption=_outputs(sinks))
+    shown = Table(title="mdhr live", title_justify="left")
     for name in ("source", "state"):
         shown.add_column(name, overflow="fold")
     for name in ("in/s", "out/s", "delay ms p50 / p99", "dropped", "faces"):
@@ -134,14 +136,36 @@ def table(lines: Sequence[Line], sinks: Sequence[SinkStatus]) -> Table:
     shown.add_column("action units")
     for line in lines:
         one = line.status
-        state = Text(one.state, style=STYLES.get(one.state, ""))
+        told = f"{one.state}: {plain(one.reason)}" if one.reason and one.state != "live" else one.state
+        state = Text(told, style=STYLES.get(one.state, ""))
         rates = f"{one.fps_in:.1f}", f"{one.fps_out:.1f}", line.delays, f"{one.dropped:,}", str(line.faces)
         shown.add_row(plain(line.name), state, *rates, " ".join(line.active))
-    return shown
+    outputs = [Text(sink_line(one), "" if one.state == "ok" else "yellow") for one in sinks]
+    return Group(shown, *outputs)
 
 
-def _outputs(sinks: Sequence[SinkStatus]) -> str:
-    return "\n".join(sink_line(one) for one in sinks)
+class Drawn:
+    """The table on the terminal, drawn again and again by the thread that prints."""
+
+    def __init__(self, teller: Teller) -> None:
+        self._teller = teller
+        self._live = Live(console=teller.console, auto_refresh=False, transient=True)
+        self._waits = False
+        teller.tell(self._live.start)
+
+    def draw(self, lines: Sequence[Line], sinks: Sequence[SinkStatus]) -> None:
+        """Draw it, unless an earlier one still waits."""
+        if not self._waits:
+            self._waits = True
+            self._teller.tell(lambda: self._draw(table(lines, sinks)))
+
+    def _draw(self, shown: Group) -> None:
+        self._waits = False
+        self._live.update(shown, refresh=True)
+
+    def close(self) -> None:
+        """Take it away."""
+        self._teller.tell(self._live.stop)
 
 
 def sink_line(one: SinkStatus) -> str:

@@ -33,7 +33,9 @@ def open_stream(spec: LiveSpec, name: str) -> Iterator[Opened]:
         options["rtsp_transport"] = spec.transport  # TCP by default, which loses nothing on the way
     with _connected(spec.address, spec, options, failure) as container:
         if container.duration or (container.size > 0 and container.format.name not in ENDLESS):
-            yield finite(container, name, Damage(), failure)
+            opened = finite(container, name, Damage(), failure)
+            assert opened is not None
+            yield opened
         else:
             yield _endless(container, spec, name, failure)
 

@@ -18,6 +18,7 @@ from .health import Health, Patience, Retries
 from .spec import LiveSpec
 
 STALE_S = 1.0  # without a new picture
+START_S = 20.0  # for the other process to load its libraries
 KILL_S = 0.1  # beyond the deadline that libraries in the other process should keep by themselves
 FINAL = {one.__name__: one for one in (ConfigError, InputError, MissingDependencyError)}  # time does not mend them
 
@@ -137,7 +138,11 @@ class Supervisor:
         return None if self._stopped.is_set() else self._capture.wait(wait_s)
 
     def _answered(self, message: Message) -> None:
-        """It opened, or captured a picture."""
+        """It is ready to open the source, has opened it, or has captured a picture."""
+        if message["is"] == "ready" and self._capture is not None:
+            self._news_s = time.perf_counter() if self._began_s is None and not self._warned else self._news_s
+            self._ask(self._capture)
+            return
         self._deadline_s = self._patient_until()
         if message["is"] == "opened":
             if self._began_s is None:
@@ -208,12 +213,17 @@ class Supervisor:
         if self.health.state == "lost":
             self.health = self.health.become("reconnecting", self.health.reason)
         self._damage_before = self._damage.count
+        if self._capture is not None:
+            self._ask(self._capture)
+            return
         try:
-            self._capture = self._capture or Capture(self._stdin)
+            self._capture = Capture(self._stdin)  # it says when it is ready
+            self._deadline_s = time.perf_counter() + START_S
         except SourceError as error:
             self._lost(str(error))
-            return
-        self._capture.open(self._spec, self._source.name)
+
+    def _ask(self, capture: Capture) -> None:
+        capture.open(self._spec, self._source.name)
         self._deadline_s = self._patient_until()
 
     def _patient_until(self) -> float:
@@ -240,16 +250,17 @@ class Supervisor:
         """Pause before the next try, or raise if there is none."""
         name = self._source.name
         told = reason if name in reason else f"{name}: {reason}"
+        short, _, _ = told.partition("; check")  # what the user could do is done here
         finite = self._began_s is not None and not self.info.live
         if final or finite or not self._patience.reconnect:
             raise SourceError(told)
         now_s = time.perf_counter()
         if now_s >= self._given_up_s:
-            raise SourceError(f"{told}; given up after {now_s - self._news_s:.1f} s without a picture")
-        if reason != self._warned:
-            log.warning("%s; it is opened again until it answers", told)
-        self._warned, self._pausing, self._breaks = reason, True, self._last is not None
-        self.health = self.health.become("connecting" if self._last is None else "lost", reason)
+            raise SourceError(f"{short}; given up after {now_s - self._news_s:.1f} s without a picture")
+        if short != self._warned:
+            log.warning("%s; it is opened again until it answers", short)
+        self._warned, self._pausing, self._breaks = short, True, self._last is not None
+        self.health = self.health.become("connecting" if self._last is None else "lost", short)
         self._deadline_s = min(now_s + self._retries.pause_s(), self._given_up_s)
 
     def _end_capture(self, politely: bool = False) -> None:

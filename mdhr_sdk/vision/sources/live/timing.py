@@ -5,8 +5,7 @@ from __future__ import annotations
 import time
 
 LEAST_WAIT_S = 0.005  # a read that took less did not wait for the network
-SHARE = 0.25  # of the time between two pictures that a read must have waited for the next one to be news
-MOST_BACKLOG_S = 1.5  # longer than that nothing is passed over: the machine is too slow, not the source too late
+MOST_BACKLOG_S = 1.0  # longer than that nothing is passed over: the machine is too slow, not the source too late
 STALL_S, STALL_PERIODS = 1.0, 4.0  # a wait that is longer than both is a stall
 JUMP_S = 2.0  # between the steps of two clocks; networks jitter by less
 
@@ -29,8 +28,7 @@ class Backlog:
             self._why, self._since_s = "stall", now_s
             return self._why
         if self._why:
-            least_s = max(LEAST_WAIT_S, SHARE * self._period_s)
-            if waited_s < least_s and now_s - self._since_s < MOST_BACKLOG_S:
+            if waited_s < LEAST_WAIT_S and now_s - self._since_s < MOST_BACKLOG_S:
                 return self._why
             self._why = ""
         return ""

@@ -89,6 +89,7 @@ class Worker:
     def run(self) -> None:
         threading.Thread(target=self._listen, daemon=True).start()
         check_imaging()
+        self.tell("ready")
         while (wanted := self._wanted.get()) is not None:
             self._read(wanted)
 

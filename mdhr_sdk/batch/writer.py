@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from ...outputs.files import Files, SourceFiles
-from ...results import FrameResult
-from .summary import Outcome
+from ..outputs.files import Files, SourceFiles
+from ..results import FrameResult
+from .outcome import Outcome
 
 LIVE_FRAMES = 100_000  # of a camera or live stream, the last ones go into the timeline: about an hour
 

@@ -1,0 +1,94 @@
+"""What `mdhr thresholds` does."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+from rich.table import Table
+
+from ..detector import AUDetector
+from ..errors import ConfigError, ModelFolderError
+from ..modelfolder.folder import ModelFolder
+from .parts import picture_scoring
+from .parts.options import MODEL, Console, command_app
+
+if TYPE_CHECKING:
+    from ..training.evaluate.pictures.judging import Summary
+
+app = command_app()
+
+
+def run_thresholds(model: str, labels: Path, write: bool, calm: str = "", most: str = "") -> None:
+    """Choose thresholds on labelled pictures, print what they give on people not chosen on, and write them if asked.
+
+    Raises:
+        ConfigError: caps that are none, or without calm pictures.
+        DataError: the labels are not as they should be.
+        ModelFolderError: the folder is bundled or cannot be written.
+    """
+    from ..training.evaluate.pictures.judging import summarise
+    from ..training.evaluate.pictures.thresholds import Caps, chosen, cross_validated
+
+    folder = ModelFolder.open(model)
+    if write and folder.bundled:
+        raise ModelFolderError(
+            f"'{model}' comes with mdhr_sdk and stays as it is; mdhr copy {model} FOLDER makes your own"
+        )
+    caps_by_au = _by_au(folder.config.model.label_set.codes, most)
+    with AUDetector.from_pretrained(model, all_aus=True) as detector:
+        before = list(detector.thresholds.values())
+        judged = picture_scoring.scored(detector, labels)
+    caps = Caps.of(judged, calm, caps_by_au)
+    if bool(most) != bool(caps.calm.any()):
+        raise ConfigError(
+            "expected --most and --calm together, and pictures without labels of which the latter is said; "
+            f"'{calm}' is said of {int(caps.calm.sum())}"
+        )
+    cuts = chosen(judged, before, caps)
+    unseen = summarise(cross_validated(judged, before, caps), (0.5,) * len(cuts))
+    console = Console(markup=False)
+    console.print(_table(model, summarise(judged, before), summarise(judged, cuts), unseen, cuts))
+    if write:
+        folder.update(thresholds=dict(zip(judged.codes, cuts, strict=True)))
+        console.print(f"wrote the thresholds into {folder.path / 'config.json'}", soft_wrap=True)
+
+
+def _by_au(codes: Sequence[str], words: str) -> tuple[float, ...]:
+    """The cap of each AU, from a list as '1=0.06,12=0.08'; 1 for none."""
+    found = dict.fromkeys(codes, 1.0)
+    for word in filter(None, words.replace(" ", "").split(",")):
+        parts = re.fullmatch(r"(?:AU)?([0-9]{1,2})=(0[.][0-9]+|1)", word, re.IGNORECASE)
+        code = f"AU{int(parts[1]):02d}" if parts else ""
+        if parts is None or code not in found:
+            raise ConfigError(f"expected AU=SHARE of {', '.join(codes)}, as in 1=0.06,12=0.08; got '{word}'")
+        found[code] = float(parts[2])
+    return tuple(found.values())
+
+
+def _table(model: str, before: Summary, after: Summary, unseen: Summary, cuts: Sequence[float]) -> Table:
+    table = Table(title=f"{model}: F1 in percent; 'unseen' is of people that the threshold was not chosen on")
+    for column in ("", "threshold", "F1", "chosen", "F1", "F1, unseen"):
+        table.add_column(column, no_wrap=True)
+    for one, new, fair, cut in zip(before.by_au, after.by_au, unseen.by_au, cuts, strict=True):
+        f1 = [f"{100 * part.own.f1.value:.1f}" if part.present else "-" for part in (one, new, fair)]
+        table.add_row(one.code, f"{one.own.threshold:.2f}", f1[0], f"{cut:.2f}", f1[1], f1[2])
+    table.add_section()
+    means = [f"{100 * part.f1_own.value:.1f}" for part in (before, after, unseen)]
+    table.add_row("mean", "", means[0], "", means[1], means[2], style="bold")
+    return table
+
+
+@app.command()
+def thresholds(
+    model: Annotated[str, typer.Argument(help=MODEL)],
+    labels: Annotated[Path, typer.Argument(help="LABELS.json, of pictures.")],
+    calm: Annotated[str, typer.Option(help="What is said of pictures without labels that show nothing.")] = "",
+    most: Annotated[str, typer.Option(help="Largest share of them that may show an AU, as in 1=0.06,12=0.08.")] = "",
+    write: Annotated[bool, typer.Option("--write", help="Write them into the model folder.")] = False,
+) -> None:
+    """Choose a threshold for each AU on labelled pictures, by a rule that no single picture can move far."""
+    run_thresholds(model, labels, write, calm, most)

@@ -1,0 +1,191 @@
+"""The small geometry network trained on meshes of rendered people."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Annotated, Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from pydantic import Field
+from torch import nn
+from torch.nn import functional
+
+from ...errors import DataError
+from ...modelfolder.strict import Number, Positive, Share, strict
+from ...pipeline.geometry import LAYERS, GeometryModel
+from ...vision.faces.geometry import MEASURES, POSE, difference, laid_on, mean_face, of_laid, upright
+from .meshes import Meshes
+
+REST_BELOW = 0.12  # intensity of every AU in a frame that counts as at rest
+POSE_SPREAD = (0.1, 0.2, 0.2, 0.05)  # of squared yaw, pitch, size of yaw, squared roll; in radians
+HEAVIEST = 40.0  # of a frame that shows a rare AU
+Floats = NDArray[np.float64]
+
+
+@strict
+class FitOptions:
+    """How the network is trained.
+
+    Attributes:
+        copies: of all meshes; all but the first carry errors of the pose fit, and a share of them the plain mesh.
+        networks: trained from other random weights; their logits are averaged.
+        epochs: over all copies.
+        hidden: width of both hidden layers.
+        noise: of each measure, in its standard deviations.
+        identity: how far measures are moved by how another person's face differs from the mean one.
+        unknown: share of the frames read without the own face at rest.
+        plain: share of the meshes that are the plain one.
+        rarity: power of the weight of frames that show a rare AU; 0 for none.
+    """
+
+    copies: Positive = 4
+    networks: Positive = 6
+    epochs: Positive = 9
+    batch: Positive = 256
+    hidden: Positive = 48
+    rate: Annotated[Number, Field(gt=0)] = 4e-3
+    decay: Annotated[Number, Field(ge=0)] = 2e-2
+    dropout: Share = 0.2
+    noise: Annotated[Number, Field(ge=0)] = 0.12
+    identity: Annotated[Number, Field(ge=0)] = 0.25
+    unknown: Share = 0.35
+    plain: Share = 0.35
+    turn_deg: tuple[Number, Number, Number] = (3.0, 2.0, 1.0)
+    scale: Share = 0.015
+    rarity: Share = 0.5
+    seed: Annotated[int, Field(ge=0)] = 0
+
+
+def fit(
+    meshes: Meshes, options: FitOptions, progress: Callable[[int, int], None] = lambda done, total: None
+) -> GeometryModel:
+    """Train the network; every AU's share is left at a half, and no score is relative.
+
+    Raises:
+        DataError: no person has a frame at rest.
+    """
+    meshes = with_rest(meshes)
+    reference = mean_face(meshes.fine[meshes.rest])
+    rng = np.random.default_rng(options.seed)
+    copies = [_copy(meshes, reference, rng, options, clean=number == 0) for number in range(options.copies)]
+    measured, neutral = copies[0]
+    mean = measured[meshes.rest].mean(axis=0)
+    mean[-POSE:] = 0
+    spreads = [difference(measured, one).std(axis=0) + 1e-4 for one in (neutral, mean)]
+    for spread in spreads:
+        spread[-POSE:] = POSE_SPREAD
+    aus = meshes.labels.shape[1]
+    nothing = np.zeros(aus)
+    frame = GeometryModel(reference, mean, spreads[0], spreads[1], (), (), nothing, nothing, np.full(aus, 0.5))
+    networks = []
+    for number in range(options.networks):
+        networks.append(_train(frame, copies, meshes, options, number))
+        progress(number + 1, options.networks)
+    return _joined(frame, networks)
+
+
+def with_rest(meshes: Meshes) -> Meshes:
+    """The frames of people of whom some frame is at rest."""
+    known = np.isin(meshes.person, meshes.person[meshes.rest])
+    if not known.any():
+        raise DataError("no mesh of anybody at rest was found; render more people")
+    return Meshes(**{name: array[known] for name, array in vars(meshes).items()})
+
+
+def _copy(
+    meshes: Meshes, reference: Floats, rng: np.random.Generator, options: FitOptions, clean: bool
+) -> tuple[Floats, Floats]:
+    """(M, MEASURES) of all frames, and of the same people at rest; with errors, or clean."""
+    plain = (rng.random(len(meshes.rest)) < (0 if clean else options.plain))[:, None, None]
+    laid, rotation = laid_on(upright(np.where(plain, meshes.plain, meshes.fine)), reference)
+    if not clean:
+        laid = _shaken(laid, rng, options)
+    measured = of_laid(laid, rotation)
+    neutral = np.empty_like(measured)
+    for person in np.unique(meshes.person):
+        rows = np.flatnonzero(meshes.rest & (meshes.person == person))
+        some = rng.choice(rows, min(len(rows), int(rng.integers(1, 3))), replace=False)
+        neutral[meshes.person == person] = measured[some].mean(axis=0)
+    return measured, neutral
+
+
+def _shaken(laid: Floats, rng: np.random.Generator, options: FitOptions) -> Floats:
+    """Faces a little turned and scaled, as by a pose that was found wrongly."""
+    count = len(laid)
+    angles = np.deg2rad(rng.normal(0, 1, (count, 3)) * options.turn_deg)
+    turn = np.tile(np.eye(3), (count, 1, 1))
+    for axis, (first, second) in enumerate(((1, 2), (0, 2), (0, 1))):
+        one = np.tile(np.eye(3), (count, 1, 1))
+        one[:, first, first] = one[:, second, second] = np.cos(angles[:, axis])
+        one[:, second, first] = np.sin(angles[:, axis])
+        one[:, first, second] = -one[:, second, first]
+        turn = turn @ one
+    return np.asarray((laid @ turn) * (1 + options.scale * rng.normal(0, 1, (count, 1, 1))))
+
+
+def _train(
+    frame: GeometryModel, copies: list[tuple[Floats, Floats]], meshes: Meshes, options: FitOptions, number: int
+) -> nn.Sequential:
+    torch.manual_seed(options.seed + number)
+    rng = np.random.default_rng((options.seed, number))
+    at_rest = (meshes.intensities.max(axis=1) < REST_BELOW)[:, None]
+    truth = torch.from_numpy(np.concatenate([meshes.labels == 1, at_rest], axis=1).astype(np.float32))
+    known = torch.from_numpy(np.concatenate([meshes.labels >= 0, at_rest >= 0], axis=1).astype(np.float32))
+    share = ((truth * known).sum(0) / known.sum(0)).clamp(1e-3, 1 - 1e-3)
+    heavier = ((1 - share) / share).clamp(1, HEAVIEST) ** options.rarity
+    network = _network(options, truth.shape[1])
+    batch = min(options.batch, len(truth))
+    steps = options.epochs * len(copies) * (len(truth) // batch)
+    optimiser: Any = torch.optim.AdamW(network.parameters(), weight_decay=options.decay)
+    schedule = torch.optim.lr_scheduler.OneCycleLR(optimiser, options.rate, max(steps, 2))
+    for _ in range(options.epochs):
+        for measured, _ in copies:
+            neutral = copies[int(rng.integers(len(copies)))][1]
+            order = rng.permutation(len(truth))
+            for start in range(0, len(truth) - batch + 1, batch):
+                rows = order[start : start + batch]
+                inputs = torch.from_numpy(_inputs(frame, measured[rows], neutral[rows], rng, options))
+                each = functional.binary_cross_entropy_with_logits(
+                    network(inputs), truth[rows], pos_weight=heavier, reduction="none"
+                )
+                optimiser.zero_grad()
+                (each * known[rows]).mean().backward()
+                optimiser.step()
+                schedule.step()
+    return network.eval()
+
+
+def _inputs(
+    frame: GeometryModel, measured: Floats, neutral: Floats, rng: np.random.Generator, options: FitOptions
+) -> NDArray[np.float32]:
+    """What the network reads of a batch: the own face known to a random degree, measures that jitter, other faces."""
+    count = len(measured)
+    known = np.where(rng.random(count) < options.unknown, 0.0, np.sqrt(rng.random(count)))
+    jitter = options.noise * rng.normal(0, 1, measured.shape) * (1 + 0.5 * rng.random((count, 1))) * frame.spread
+    other = options.identity * rng.normal(0, 1, (count, 1)) * (neutral - frame.mean)[rng.permutation(count)]
+    jitter[:, -POSE:] = other[:, -POSE:] = 0
+    return frame.inputs(measured + jitter + other, neutral + other, known).astype(np.float32)
+
+
+def _network(options: FitOptions, outputs: int) -> nn.Sequential:
+    layers: list[nn.Module] = []
+    width = 3 * MEASURES + 1
+    for _ in range(LAYERS - 1):
+        layers += [nn.Linear(width, options.hidden), nn.ReLU(), nn.Dropout(options.dropout)]
+        width = options.hidden
+    return nn.Sequential(*layers, nn.Linear(width, outputs))
+
+
+def _joined(frame: GeometryModel, networks: list[nn.Sequential]) -> GeometryModel:
+    linear = [[layer for layer in network if isinstance(layer, nn.Linear)] for network in networks]
+    weights, biases = (
+        tuple(
+            np.stack([getattr(layers[number], name).detach().numpy().astype(np.float64) for layers in linear])
+            for number in range(LAYERS)
+        )
+        for name in ("weight", "bias")
+    )
+    return replace(frame, weights=weights, biases=biases)

@@ -1,0 +1,153 @@
+"""Rendered people as face meshes: what FaceMesh sees of them, with the true action units. One file a person."""
+
+from __future__ import annotations
+
+import functools
+import zipfile
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from ...atomic import whole
+from ...errors import DataError, require
+from ...training.pool import check_stopped, spread
+from ...vision import Face, align
+from ...vision.faces.engine import import_mediapipe
+from ...vision.faces.solutions import _meshes as meshes_of
+from ..face.person import Person
+from ..kit import FaceKit, Floats
+from ..labelled import ClipOptions, render_at_rest, render_clip
+from ..making import _true_face as true_face
+from ..picture.render import Renderer
+
+FRAMES, SPACING_S, AT_REST = 6, 0.5, 2  # of each person: of a clip, and more at rest in the same scene
+CROP_PX = 128
+POINTS = 468  # of the mesh without irises
+COLUMNS = {"fine": (POINTS, 3), "plain": (POINTS, 3), "labels": (15,), "intensities": (15,), "rest": ()}
+
+
+@dataclass(frozen=True, eq=False)
+class Meshes:
+    """Frames of rendered people.
+
+    Attributes:
+        fine, plain: (M, 468, 3) float32 in pixels: FaceMesh with and without its refinement of eyes and lips.
+        labels: (M, 15) int8 in {0, 1, -1}, and intensities (M, 15) float32, in the order of `AUS`.
+        rest: (M,) whether it is one of the frames at rest.
+        person: (M,) seeds.
+        crops: (M, 128, 128, 3) uint8 BGR, aligned.
+    """
+
+    fine: Floats
+    plain: Floats
+    labels: NDArray[np.int8]
+    intensities: Floats
+    rest: NDArray[np.bool_]
+    person: NDArray[np.int64]
+    crops: NDArray[np.uint8]
+
+
+class MeshMaker:
+    """Renders a person, given by the seed, and writes the meshes; one per process."""
+
+    def __init__(self, facekit: Path, out: Path) -> None:
+        require("numba", "synthetic")
+        self._options, self._out = ClipOptions(FRAMES, SPACING_S), out
+        self._renderer = Renderer(FaceKit.load(facekit), self._options.size_px)
+        mesh: Any = import_mediapipe().solutions.face_mesh.FaceMesh
+        self._engines = [mesh(static_image_mode=True, max_num_faces=1, refine_landmarks=fine) for fine in (True, False)]
+
+    def close(self) -> None:
+        for engine in self._engines:
+            engine.close()
+
+    def __call__(self, seed: int) -> int:
+        """Returns how many of the person's frames have a mesh that lies on the face."""
+        person = Person.draw(self._renderer.kit, seed)
+        clip = render_clip(self._renderer, person, 0, self._options)
+        resting, marks = render_at_rest(self._renderer, person, 0, self._options, AT_REST)
+        frames, landmarks = np.concatenate([clip.frames, resting]), np.concatenate([clip.landmarks_px, marks])
+        labels, intensities = (
+            np.concatenate([rows, np.zeros((AT_REST, rows.shape[1]), rows.dtype)])
+            for rows in (clip.labels, clip.intensities)
+        )
+        kept, fine, plain, crops = [], [], [], []
+        for index, frame in enumerate(frames):
+            check_stopped()
+            both = self._find(frame, landmarks[index])
+            if both is not None:
+                kept.append(index)
+                fine.append(both[0][:POINTS])
+                plain.append(both[1][:POINTS])
+                crops.append(align(frame, both[0], size_px=CROP_PX))
+        arrays = {
+            "fine": np.array(fine, np.float32).reshape(-1, POINTS, 3),
+            "plain": np.array(plain, np.float32).reshape(-1, POINTS, 3),
+            "labels": labels[kept],
+            "intensities": intensities[kept],
+            "rest": np.array([index >= FRAMES for index in kept], bool),
+            "crops": np.array(crops, np.uint8).reshape(-1, CROP_PX, CROP_PX, 3),
+        }
+        with whole(file_of(self._out, seed), settled=False) as part, part.open("wb") as file:
+            np.savez_compressed(file, **arrays)  # type: ignore[arg-type]
+        return len(kept)
+
+    def _find(self, frame: NDArray[np.uint8], marks: Floats) -> tuple[Floats, Floats] | None:
+        rgb = cv2.cvtColor(frame, cv2.COLOR_BGR2RGB)
+        fine, plain = (true_face([Face(mesh) for mesh in meshes_of(engine, rgb)], marks) for engine in self._engines)
+        return None if fine is None or plain is None else (fine.landmarks_px, plain.landmarks_px)
+
+
+def file_of(out: Path, seed: int) -> Path:
+    """Where the meshes of a person are."""
+    return out / f"P{seed:09d}.npz"
+
+
+def render_meshes(
+    facekit: Path,
+    out: Path,
+    seeds: Sequence[int],
+    workers: int,
+    progress: Callable[[int, int], None] = lambda done, total: None,
+) -> None:
+    """Render the people that are missing; run it again after an interruption to go on.
+
+    Raises:
+        DataError: no face model, or nothing can be written.
+    """
+    missing = [seed for seed in seeds if not file_of(out, seed).is_file()]
+    progress(len(seeds) - len(missing), len(seeds))
+    done = len(seeds) - len(missing)
+    for _ in spread(functools.partial(MeshMaker, facekit, out), missing, workers):
+        done += 1
+        progress(done, len(seeds))
+
+
+def load_meshes(out: Path, seeds: Sequence[int]) -> Meshes:
+    """The frames of the people that are there, in the order of `seeds`.
+
+    Raises:
+        DataError: none is there, or a file is damaged.
+    """
+    found = [(seed, _arrays(file_of(out, seed))) for seed in seeds if file_of(out, seed).is_file()]
+    if not found:
+        raise DataError(f"'{out}' holds no meshes of people {seeds[0]} to {seeds[-1]}; render them first")
+    person = np.concatenate([np.full(len(arrays["rest"]), seed, np.int64) for seed, arrays in found])
+    joined = {name: np.concatenate([arrays[name] for _, arrays in found]) for name in (*COLUMNS, "crops")}
+    return Meshes(person=person, **joined)
+
+
+def _arrays(path: Path) -> dict[str, NDArray[Any]]:
+    try:
+        with np.load(path, allow_pickle=False) as file:
+            arrays = {name: file[name] for name in (*COLUMNS, "crops")}
+    except (OSError, ValueError, KeyError, zipfile.BadZipFile) as error:
+        raise DataError(f"'{path}' cannot be read: {error}; remove it and render again") from None
+    if any(arrays[name].shape[1:] != shape for name, shape in COLUMNS.items()):
+        raise DataError(f"'{path}' does not hold meshes; remove it and render again")
+    return arrays

@@ -1,0 +1,85 @@
+"""A trained geometry put into a model folder."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from ...errors import ConfigError
+from ...model import load_model
+from ...modelfolder.folder import ModelFolder
+from ...pipeline.geometry import FILE, GeometryModel, logit
+from ...vision import prepare
+from ..face.muscles import AUS
+from .meshes import CROP_PX, Meshes
+
+BATCH = 64
+
+
+def check_target(path: Path) -> ModelFolder:
+    """A folder that geometry can be put into.
+
+    Raises:
+        ConfigError: the model does not have the AUs that rendered people show, or reads crops of another size.
+        ModelFolderError: the folder cannot be opened, or comes with the package.
+    """
+    folder = ModelFolder.open(path)
+    folder.check_own()
+    if tuple(folder.config.model.label_set.aus) != tuple(AUS):
+        raise ConfigError(
+            f"geometry is trained for AUs {', '.join(map(str, AUS))}; '{path}' scores "
+            f"{', '.join(map(str, folder.config.model.label_set.aus))}; take a model with the former"
+        )
+    if folder.config.preprocessing.size_px != CROP_PX:
+        raise ConfigError(
+            f"meshes come with crops of {CROP_PX} px; '{path}' reads {folder.config.preprocessing.size_px} px; "
+            f"take a model with input_size_px={CROP_PX}"
+        )
+    return folder
+
+
+def by_au(folder: ModelFolder, words: str) -> tuple[float, ...]:
+    """One number in [0, 1] an AU of the model, from a list as '1=0.7,4=0.3'; 0 for an AU that is not in it.
+
+    Raises:
+        ConfigError: a word is not of that kind, or of no AU of the model.
+    """
+    known = folder.config.model.label_set.aus
+    found = dict.fromkeys(known, 0.0)
+    for word in filter(None, words.replace(" ", "").split(",")):
+        parts = re.fullmatch(r"(?:AU)?([0-9]{1,2})=([01](?:[.][0-9]*)?)", word, re.IGNORECASE)
+        if parts is None or int(parts[1]) not in known or not 0 <= float(parts[2]) <= 1:
+            told = ", ".join(map(str, known))
+            raise ConfigError(f"expected AU=NUMBER, AUs of {told}, numbers in [0, 1], as in 1=0.7,4=0.3; got '{word}'")
+        found[int(parts[1])] = float(parts[2])
+    return tuple(found.values())
+
+
+def with_rest_logits(
+    geometry: GeometryModel, folder: ModelFolder, meshes: Meshes, relative: Sequence[float]
+) -> GeometryModel:
+    """The geometry with what the folder's model says of rendered people at rest, each frame by itself."""
+    network, preprocessing = load_model(folder).eval(), folder.config.preprocessing
+    resting = meshes.crops[meshes.rest]
+    said = []
+    with torch.no_grad():
+        for start in range(0, len(resting), BATCH):
+            frames = prepare(resting[start : start + BATCH], preprocessing.mean, preprocessing.std)
+            said.append(logit(network(torch.from_numpy(frames)[:, None]).scores[:, 0].numpy()))
+    return replace(geometry, rest_logits=np.concatenate(said).mean(axis=0), relative=np.array(relative))
+
+
+def save_geometry(folder: ModelFolder, model: GeometryModel, shares: Sequence[float], made_from: str) -> ModelFolder:
+    """Write the network and the shares; returns the folder as it is then.
+
+    Raises:
+        ModelFolderError: it cannot be written.
+    """
+    with folder.writing(FILE, {"tool": "mdhr synthetic geometry", "options": {"made_from": made_from}}) as part:
+        part.write_bytes(model.to_bytes())
+    return folder.update(geometry=tuple(shares))

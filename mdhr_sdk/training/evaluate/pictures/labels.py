@@ -1,0 +1,126 @@
+"""A file of labelled pictures: what it says, and what it may not say."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
+
+from ....errors import DataError
+from ....modelfolder.plain_json import parsed
+
+UNKNOWN = -1
+Number = Annotated[int, Field(ge=1, le=99)]
+
+
+class _Said(BaseModel):
+    """AUs by number. What is in neither list is unknown."""
+
+    model_config = ConfigDict(strict=True, extra="ignore")
+    present: list[Number] = []
+    absent: list[Number] = []
+
+
+class _Entry(_Said):
+    file: str
+    kind: Literal["still", "video"] = "still"
+    person: str = ""
+    stated: str = ""
+    frames: dict[Annotated[str, Field(pattern=r"^[0-9]{1,9}$")], _Said] = {}
+
+
+_ENTRIES = TypeAdapter(list[_Entry])
+
+
+@dataclass(frozen=True)
+class Case:
+    """One picture.
+
+    Attributes:
+        file: as the labels write it; `path` is where it lies.
+        frame: number in a video, from 0; None for a still.
+        person: who is shown; the file where nobody said so.
+        stated: what others say of the picture, as 'neutral'; '' if nothing.
+        present, absent: numbers of AUs.
+    """
+
+    file: str
+    path: Path
+    frame: int | None
+    person: str
+    stated: str
+    present: frozenset[int]
+    absent: frozenset[int]
+
+    @property
+    def name(self) -> str:
+        """'press/001.jpg', or 'clips/001.mp4 frame 22'."""
+        return self.file if self.frame is None else f"{self.file} frame {self.frame}"
+
+    @property
+    def labelled(self) -> bool:
+        return bool(self.present or self.absent)
+
+
+def read_cases(labels: Path) -> tuple[Case, ...]:
+    """The pictures of a file, in its order; files are looked for beside it.
+
+    Raises:
+        DataError: the file is no such JSON, an AU is both present and absent, or a picture is missing.
+    """
+    try:
+        entries = _ENTRIES.validate_python(parsed(labels.read_bytes()))
+    except ValidationError as error:
+        first = error.errors(include_url=False, include_context=False)[0]
+        where = ", ".join(f"entry {part + 1}" if isinstance(part, int) else str(part) for part in first["loc"])
+        raise DataError(f"'{labels}': {where or 'the file'}: {first['msg']}; see docs/real_faces.md") from None
+    except (OSError, ValueError) as error:
+        reason = error.strerror if isinstance(error, OSError) else error
+        raise DataError(f"'{labels}' cannot be read as labels: {reason}; see docs/real_faces.md") from None
+    found = tuple(case for entry in entries for case in _cases(labels, entry))
+    if not found:
+        raise DataError(f"'{labels}' names no picture; see docs/real_faces.md for what it may say")
+    names = [case.name for case in found]
+    if twice := next((name for name in names if names.count(name) > 1), None):
+        raise DataError(f"'{labels}' names '{twice}' twice; keep one of the two")
+    missing = sorted({case.file for case in found if not case.path.is_file()})
+    if missing:
+        raise DataError(f"'{labels}': {len(missing)} of its files are not there, as '{missing[0]}'; put them beside it")
+    return found
+
+
+def _cases(labels: Path, entry: _Entry) -> list[Case]:
+    frames: list[tuple[int | None, _Said]] = [(None, entry)]
+    if entry.kind == "video":
+        frames = [(int(number), said) for number, said in entry.frames.items()]
+        if not frames:
+            raise DataError(f"'{labels}': the video '{entry.file}' has no frames; name some, or leave it out")
+    cases = [
+        Case(
+            entry.file,
+            labels.parent / entry.file,
+            number,
+            entry.person or entry.file,
+            entry.stated,
+            frozenset(said.present),
+            frozenset(said.absent),
+        )
+        for number, said in frames
+    ]
+    for case in cases:
+        if both := sorted(case.present & case.absent):
+            raise DataError(f"'{labels}': '{case.name}' has AU{both[0]} present and absent; keep it in one list")
+    return cases
+
+
+def label_table(cases: Sequence[Case], aus: Sequence[int]) -> NDArray[np.int8]:
+    """(n, N) 1 present, 0 absent, -1 unknown."""
+    rows: list[list[Any]] = [
+        [1 if au in case.present else 0 if au in case.absent else UNKNOWN for au in aus] for case in cases
+    ]
+    return np.array(rows, np.int8).reshape(len(cases), len(aus))
