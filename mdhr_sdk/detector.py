@@ -213,10 +213,8 @@ class AUDetector:
             scope: what of each source is scored: a range of time, every so many frames, a region, one person.
                 None for all, or for the `scope` that a `Source` has. The model takes the frames that are left for
                 consecutive ones: see docs/inputs_outputs.md before you thin them out.
-            measures: measure the head pose, gaze and quality of each face, as `FaceResult.measures`; a face's status
-                then says why it is not to be trusted. Tables get the columns of `FaceMeasures`.
-            min_quality: leave out faces of less quality, 0 to 1, and count them in `FrameResult.untrusted`; from 0.5 on
-                a face is to be trusted. They are measured then.
+            measures: measure each face (`FaceMeasures`): its status then says why it is not to be trusted.
+            min_quality: leave out faces of less quality, 0 to 1, and count them in `FrameResult.untrusted`.
 
         Raises:
             InputError: the detector is closed, at work in another thread, or was made before a fork;
@@ -229,11 +227,9 @@ class AUDetector:
         """
         with self._turns.first():
             sources = scoped(list_sources(source, fps=fps, sequence=sequence, on_error=on_error), scope)
-            plan = self._plan(
-                self.mode if mode is None else mode, lookahead, calibrate_neutral_s, images, policy, on_error
-            )
-            plan = plan.with_measures(measures, min_quality)
-            frames = self._begin(in_turn(sources), plan)
+            wanted = self.mode if mode is None else mode
+            plan = self._plan(wanted, lookahead, calibrate_neutral_s, images, policy, on_error)
+            frames = self._begin(in_turn(sources), plan.with_measures(measures, min_quality))
         return frames if stream else frames.collect(sources, self.codes)
 
     def stream(
@@ -276,9 +272,8 @@ class AUDetector:
             listed = list_sources(source, fps=fps, sequence=sequence, on_error=on_error)
             sources = together(scoped(listed, scope))
             plan = self._plan("stream", lookahead, calibrate_neutral_s, images, policy, on_error)
-            plan = plan.with_measures(measures, min_quality)
             plan = replace(plan, patience=checked_patience(reconnect, give_up_after_s))
-            return self._begin([sources], plan)
+            return self._begin([sources], plan.with_measures(measures, min_quality))
 
     def stream_together(self, sources: object, lookahead: int | None = None, **reading: Any) -> ResultStream:
         """Deprecated since 0.2: use `stream` with a list."""
