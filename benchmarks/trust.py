@@ -14,6 +14,7 @@ from rich.table import Table
 
 from mdhr_sdk import AUDetector
 from mdhr_sdk.cli.app import run_app
+from mdhr_sdk.training.evaluate.metrics import area_under_curve
 from mdhr_sdk.vision.faces.measures import LEAST_EYES_PX, LEAST_SHARPNESS, MOST_TURN_DEG
 from pose import Face, rendered
 from report import Json, console, write_json
@@ -25,15 +26,6 @@ SHRINK = (1.0, 0.5, 0.3, 0.2, 0.14, 0.1, 0.07)
 BLUR_PX = (0.0, 1.0, 2.0, 3.0, 4.0, 6.0, 8.0)  # of pictures of 256 pixels
 TURN_DEG = (0.0, 15.0, 30.0, 40.0, 50.0, 60.0)  # edges of the bins
 app = typer.Typer(add_completion=False, rich_markup_mode=None)
-
-
-def auc(score: NDArray[np.float64], occurs: NDArray[np.bool_]) -> float:
-    """The chance that a face with the AU scores above one without, ties half; NaN without both kinds."""
-    with_it, without = score[occurs], score[~occurs]
-    if not len(with_it) or not len(without):
-        return np.nan
-    higher = with_it[:, None] - without[None]
-    return float(((higher > 0) + 0.5 * (higher == 0)).mean())
 
 
 def level(detector: AUDetector, faces: Sequence[Face], change: Callable[[Image], Image]) -> dict[str, float]:
@@ -50,11 +42,10 @@ def level(detector: AUDetector, faces: Sequence[Face], change: Callable[[Image],
             scores.append([frame.faces[0][code].probability for code in codes])
             truths.append([face.intensities[LABELS.codes.index(code)] for code in codes])
     score, truth = np.array(scores), np.array(truths)
-    known = (truth >= OCCURS) | (truth <= ABSENT)
-    rows = [auc(score[known[:, i], i], truth[known[:, i], i] >= OCCURS) for i in range(len(codes))]
+    labels = np.where(truth >= OCCURS, 1, np.where(truth <= ABSENT, 0, -1)).astype(np.int8)
     names = ("eyes_px", "sharpness", "turn_deg", "quality")
     medians = dict(zip(names, np.median(np.array(measured), axis=0).tolist(), strict=True))
-    return {"auc": float(np.nanmean(rows)), "found": len(scores) / len(faces), **medians}
+    return {"auc": float(np.nanmean(area_under_curve(score, labels))), "found": len(scores) / len(faces), **medians}
 
 
 def shrunk(share: float) -> Callable[[Image], Image]:

@@ -29,7 +29,7 @@ def test_measures_are_off_by_default_and_change_no_score(detector, demo_frames):
 
 
 def test_small_and_blurred_faces_say_so_and_can_be_left_out(detector, demo_frames):
-    small = np.stack([cv2.resize(one, (40, 40), interpolation=cv2.INTER_AREA) for one in demo_frames[:2]])
+    small = np.stack([cv2.resize(one, (32, 32), interpolation=cv2.INTER_AREA) for one in demo_frames[:2]])
     results = detector.predict(small, measures=True)
     assert [face.status for frame in results for face in frame.faces] == ["too_small"] * 2
     soft = np.stack([cv2.GaussianBlur(one, (0, 0), 12) for one in demo_frames[:2]])
