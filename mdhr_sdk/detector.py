@@ -210,10 +210,8 @@ class AUDetector:
                 warning and goes on with the other sources, also where a path of a batch leads to nothing. Both list
                 it in `errors` of what is returned. A missing path that is not in a batch is an error at once.
             scope: what of each source is scored; None for all of it, or for the scope that a `Source` was given.
-            measures: measure the head pose, gaze and quality of each face, as `FaceResult.measures`; a face's status
-                then says why it is not to be trusted. Tables get the columns of `FaceMeasures`.
-            min_quality: leave out faces of less quality, 0 to 1, and count them in `FrameResult.untrusted`; from 0.5 on
-                a face is to be trusted. They are measured then.
+            measures: measure each face (`FaceMeasures`): its status then says why it is not to be trusted.
+            min_quality: leave out faces of less quality, 0 to 1, and count them in `FrameResult.untrusted`.
 
         Raises:
             InputError: the detector is closed, at work in another thread, or was made before a fork;
@@ -226,11 +224,9 @@ class AUDetector:
         """
         with self._turns.first():
             sources = scoped(list_sources(source, fps=fps, sequence=sequence, on_error=on_error), scope)
-            plan = self._plan(
-                self.mode if mode is None else mode, lookahead, calibrate_neutral_s, images, policy, on_error
-            )
-            plan = plan.with_measures(measures, min_quality)
-            frames = self._begin(in_turn(sources), plan)
+            wanted = self.mode if mode is None else mode
+            plan = self._plan(wanted, lookahead, calibrate_neutral_s, images, policy, on_error)
+            frames = self._begin(in_turn(sources), plan.with_measures(measures, min_quality))
         return frames if stream else frames.collect(sources, self.codes)
 
     def stream(

@@ -22,6 +22,7 @@ from ..outputs.encoder import check_codec
 from ..outputs.files import MEASURED, Files
 from ..outputs.naming import OVERLAY, bases, labels
 from ..pipeline.clock import StageClock
+from ..pipeline.decide import check_quality
 from ..pipeline.modes import Mode, Reading
 from ..pipeline.run import in_turn, scoped
 from ..vision import Source, list_sources
@@ -292,7 +293,7 @@ def detect(
     if ring_dtype is not None and mode == "clip":
         raise ConfigError(f"--ring-dtype belongs to --mode stream; got {ring_dtype} in clip mode")
     formats = tuple(one.strip() for one in format.split(","))
-    measures = measures or min_quality > 0 or not {*MEASURED}.isdisjoint(formats)
+    measures = measures or check_quality(min_quality) > 0 or not {*MEASURED}.isdisjoint(formats)
     files = Files(overlay, codec, timeline, formats, measures)
     given = source if len(source) > 1 else source[0]  # a missing one of several does not end the others
     sources = list_sources(given, fps=fps, sequence=sequence, on_error="skip")
