@@ -18,8 +18,8 @@ from .pipeline.decide import Naming
 from .pipeline.geometry import GeometryModel, read_geometry
 from .pipeline.meshers import Meshers
 from .pipeline.modes import Mode, Opened, Policy, Reading, checked, open_mode
-from .pipeline.neutral import NeutralBaseline
-from .pipeline.run import Plan, Run, in_turn, together
+from .pipeline.neutral import checked_seconds
+from .pipeline.run import Plan, Run, in_turn, scoped, together
 from .pipeline.scoring import Scoring
 from .pipeline.smoothing import OneEuro
 from .pipeline.streams import StreamScoring
@@ -30,6 +30,8 @@ from .runtime.stream.scorer import StreamScorer, check_ring_dtype
 from .runtime.stream.stream_graphs import StreamGraphs
 from .vision import TEMPLATES, FaceMesher, Source, list_sources
 from .vision.faces.engine import check_max_faces
+from .vision.scope import Scope
+from .vision.sources.live.health import checked_patience
 from .vision.sources.source import OnError
 
 if TYPE_CHECKING:
@@ -176,6 +178,9 @@ class AUDetector:
         calibrate_neutral_s: float | None = None,
         policy: Policy | None = None,
         on_error: OnError = "raise",
+        scope: Scope | None = None,
+        measures: bool = False,
+        min_quality: float = 0.0,
     ) -> Results | ResultStream:
         """Score every frame of a source.
 
@@ -205,6 +210,13 @@ class AUDetector:
             on_error: what is done when a source cannot be read. 'raise' ends the run with the error; 'skip' logs a
                 warning and goes on with the other sources, also where a path of a batch leads to nothing. Both list
                 it in `errors` of what is returned. A missing path that is not in a batch is an error at once.
+            scope: what of each source is scored: a range of time, every so many frames, a region, one person.
+                None for all, or for the `scope` that a `Source` has. The model takes the frames that are left for
+                consecutive ones: see docs/inputs_outputs.md before you thin them out.
+            measures: measure the head pose, gaze and quality of each face, as `FaceResult.measures`; a face's status
+                then says why it is not to be trusted. Tables get the columns of `FaceMeasures`.
+            min_quality: leave out faces of less quality, 0 to 1, and count them in `FrameResult.untrusted`; from 0.5 on
+                a face is to be trusted. They are measured then.
 
         Raises:
             InputError: the detector is closed, at work in another thread, or was made before a fork;
@@ -216,10 +228,11 @@ class AUDetector:
                 frames before come first; without `stream` they are in the error's `results`.
         """
         with self._turns.first():
-            sources = list_sources(source, fps=fps, sequence=sequence, on_error=on_error)
+            sources = scoped(list_sources(source, fps=fps, sequence=sequence, on_error=on_error), scope)
             plan = self._plan(
                 self.mode if mode is None else mode, lookahead, calibrate_neutral_s, images, policy, on_error
             )
+            plan = plan.with_measures(measures, min_quality)
             frames = self._begin(in_turn(sources), plan)
         return frames if stream else frames.collect(sources, self.codes)
 
@@ -234,6 +247,11 @@ class AUDetector:
         images: bool = False,
         calibrate_neutral_s: float | None = None,
         on_error: OnError = "raise",
+        measures: bool = False,
+        min_quality: float = 0.0,
+        reconnect: bool = True,
+        give_up_after_s: float | None = None,
+        scope: Scope | None = None,
     ) -> ResultStream:
         """Yield every frame of one or more sources in stream mode, as soon as it is scored.
 
@@ -241,14 +259,25 @@ class AUDetector:
         iterator of paths, glob or folder. The faces of all that have a frame go to the model in one batch. Each result
         is as if its source were alone, in order within the source, which its `source` names. Files wait for each other;
         live sources wait for none. If a source breaks off, the others go on; with on_error='raise' its error comes
-        last. The `status` of the returned stream counts the frames of each source.
+        last. The `status` of the returned stream tells how each source is doing, and counts its frames.
 
-        Args, Raises: as `predict`; InputError for more than 64 sources, which
+        A live source that gives nothing new for a second gives a result of status 'stale' each second. One that breaks
+        off, or cannot be opened, is opened again until it answers; the log says so. `async for` works too.
+
+        Args: as `predict`, and
+            source: also a mapping of names to sources: {"door": "rtsp://..."}.
+            reconnect: open a camera or stream again when it breaks off; False makes that its error.
+            give_up_after_s: a live source that has given nothing for so long is an error; None for never.
+
+        Raises: as `predict`; InputError for more than 64 sources, which
         `predict(source, stream=True, mode="stream")` reads one after the other.
         """
         with self._turns.first():
-            sources = together(list_sources(source, fps=fps, sequence=sequence, on_error=on_error))
+            listed = list_sources(source, fps=fps, sequence=sequence, on_error=on_error)
+            sources = together(scoped(listed, scope))
             plan = self._plan("stream", lookahead, calibrate_neutral_s, images, policy, on_error)
+            plan = plan.with_measures(measures, min_quality)
+            plan = replace(plan, patience=checked_patience(reconnect, give_up_after_s))
             return self._begin([sources], plan)
 
     def stream_together(self, sources: object, lookahead: int | None = None, **reading: Any) -> ResultStream:
@@ -312,11 +341,11 @@ class AUDetector:
         return model, replace(info, off=self._selection.off)
 
     def _naming(self, info: ModelInfo, neutral_s: float | None) -> Naming:
-        seconds = 0.0 if neutral_s is None else NeutralBaseline(neutral_s).seconds
+        seconds = 0.0 if neutral_s is None else checked_seconds(neutral_s)
         own = replaced(self.config, self.thresholds)
         info = replace(info, neutral_s=seconds, replaced=own, smooth_hz=self._smooth_hz)
         places, events = self._selection.places, self.config.events
-        return Naming(info, self.thresholds, self.config.preprocessing, places, events, self._geometry)
+        return Naming(info, self.thresholds, self.config.preprocessing, places, events, geometry=self._geometry)
 
     def _begin(self, groups: Sequence[Sequence[Source]], plan: Plan) -> ResultStream:
         """Begin a run, which ends the one before."""

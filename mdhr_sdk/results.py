@@ -6,15 +6,18 @@ import dataclasses
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
+from datetime import datetime, timezone
 from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
 from .errors import InputError
+from .measures import FaceMeasures
 
 Baseline = Literal["off", "neutral", "applied", "missing"]
 STATUS: dict[Baseline, str] = {"off": "ok", "neutral": "neutral", "applied": "ok", "missing": "no_baseline"}
+SourceState = Literal["connecting", "live", "stale", "lost", "reconnecting", "ended"]
 
 
 @dataclass(frozen=True)
@@ -119,6 +122,7 @@ class FaceResult:
         baseline: what the neutral reference did to the scores. 'off': none was asked for. 'neutral': the frame belongs
             to the neutral seconds and is as the model scored it. 'applied': the scores are relative. 'missing': this
             face has no reference, for example because it came later.
+        measures: pose, gaze and quality, if `measures=True` asked for them.
         neutral_known: in [0, 1], how far the geometry of the mesh knew this person's face at rest: 0 for a face that is
             new, about 0.9 after three seconds at rest; always 0 for a model without geometry.
     """
@@ -128,6 +132,7 @@ class FaceResult:
     landmarks_px: NDArray[np.float32] = field(repr=False)
     aus: Mapping[str, AUScore]
     baseline: Baseline = "off"
+    measures: FaceMeasures | None = None
     neutral_known: float = 0.0
 
     def __getitem__(self, code: str) -> AUScore:
@@ -140,6 +145,12 @@ class FaceResult:
                 "all_aus=True)"
             )
         return self.aus[code]
+
+    @property
+    def status(self) -> str:
+        """What its row says: why it is not to be trusted, if it was measured, or what `baseline` means."""
+        reason = "" if self.measures is None or self.baseline == "neutral" else self.measures.reason
+        return reason or STATUS[self.baseline]
 
     @property
     def active(self) -> tuple[str, ...]:
@@ -185,6 +196,43 @@ class AUEvent:
         return {name: round(value, 6) if isinstance(value, float) else value for name, value in values.items()} | cut
 
 
+@dataclass(frozen=True)
+class SourceStatus:
+    """How a source is doing, and how far it is read.
+
+    Attributes:
+        captured: frames that were read. At the end `scored + dropped`; before that, some still wait.
+        scored: frames whose result was given.
+        dropped: frames that gave no result, the sum of `dropped_by`.
+        ended: it came to its end or broke off; False if the run was left before.
+        error: why it broke off; None if it did not.
+        name: as `FrameResult.source`.
+        state: 'connecting' until its first frame. Then 'live'; 'stale' while nothing new comes, for at least a second;
+            'lost' when it broke off and is not asked again yet; 'reconnecting'; 'ended'. A file that is read is 'live'.
+        reason: why it is in this state, in one line; '' if there is nothing to tell.
+        since: UTC of the last change of state.
+        reconnects: how often it came back after it was lost.
+        dropped_by: reason -> frames. 'newer': a newer frame came before it was scored. 'start', 'stall': it had waited
+            somewhere before the source was open, or while nothing came. 'left': it waited when the run was left.
+        fps_in: frames captured a second, over the last two seconds.
+        fps_out: results a second, over the last two seconds.
+    """
+
+    captured: int = 0
+    scored: int = 0
+    dropped: int = 0
+    ended: bool = False
+    error: BaseException | None = None
+    name: str = ""
+    state: SourceState = "connecting"
+    reason: str = ""
+    since: datetime = field(default_factory=lambda: datetime.now(timezone.utc))
+    reconnects: int = 0
+    dropped_by: Mapping[str, int] = field(default_factory=dict, hash=False)
+    fps_in: float = 0.0
+    fps_out: float = 0.0
+
+
 @dataclass(eq=False)
 class Ending:
     """How a source ended, as far as is known; shared by all its results.
@@ -215,10 +263,16 @@ class FrameResult:
         note: '' or 'damaged': data was lost before this frame, and the picture may show it.
         dropped: frames of a live source that were dropped between the previous result and this one.
         faces_seen: faces found in the frame, with those beyond `max_faces`.
+        untrusted: faces that were left out because their quality is below `min_quality`.
         fps: frames per second of the source, as declared; 0.0 for stills, and if the device or container does not say.
         ending: whether the source broke off, once that is known; sinks then mark their files as incomplete. It also
             holds the events that were open at the source's end.
         events: those that ended, which is known some frames after their offset.
+        captured_at: of a live source, when the frame arrived at this machine, UTC; None for files.
+        stream_time_s: of a live stream with a clock of its own, the frame's time by that clock; else None.
+        stale: a live source gave the same picture, or nothing, for at least a second. `faces` is empty then, and the
+            image is the last one that came.
+        faces_left_out: faces that were found and not asked for: another person, or outside of the region.
     """
 
     source: str
@@ -232,14 +286,19 @@ class FrameResult:
     note: str = ""
     dropped: int = 0
     faces_seen: int = 0
+    untrusted: int = 0
     fps: float = 0.0
     ending: Ending = field(default_factory=Ending, repr=False)
     events: tuple[AUEvent, ...] = ()
+    captured_at: datetime | None = None
+    stream_time_s: float | None = None
+    stale: bool = False
+    faces_left_out: int = 0
 
     @property
     def status(self) -> str:
-        """'ok', or 'no_face' for a frame without a face."""
-        return "ok" if self.faces else "no_face"
+        """'ok', 'no_face' for a frame without a face, 'low_quality' if all were left out for that, or 'stale'."""
+        return "stale" if self.stale else "ok" if self.faces else "low_quality" if self.untrusted else "no_face"
 
     def annotate(self) -> NDArray[np.uint8]:
         """The image with every face's box, track id and scores, and the frame's time, as in overlays.
@@ -260,12 +319,17 @@ class FrameResult:
         return annotate(self.image, self)
 
     def rows(self) -> Iterator[dict[str, object]]:
-        """One flat record per face, or one record with status 'no_face': what CSV files and data frames hold.
+        """One flat record per face, or one for a frame without a face: what CSV files and data frames hold.
 
         With a neutral reference, scores of status 'ok' are relative to it; those of 'neutral' and 'no_baseline' are as
-        the model gave them.
+        the model gave them. Frames of live sources also tell `captured_at`, as '2026-11-30T15:24:00.123Z', `delay_ms`
+        and `dropped`; faces that were measured the values of `FaceMeasures`.
         """
         head = {"source": self.source, "frame": self.index, "timestamp_s": round(self.timestamp_s, 6)}
+        if self.captured_at is not None:
+            at = self.captured_at.astimezone(timezone.utc).isoformat(timespec="milliseconds")
+            head |= {"captured_at": at.replace("+00:00", "Z")}
+            head |= {"delay_ms": round(self.delay_ms, 3), "dropped": self.dropped}
         note, tail = {"note": self.note}, {"model": self.model.details}
         if not self.faces:
             yield {**head, "status": self.status, **note, **tail}
@@ -276,4 +340,5 @@ class FrameResult:
                 scores[f"{code}_probability"] = round(score.probability, 6)
                 scores[f"{code}_occurrence"] = int(score.occurrence)
             place = {"track_id": face.track_id, **box}
-            yield {**head, "status": STATUS[face.baseline], **note, **place, **scores, **tail}
+            measured = {} if face.measures is None else face.measures.row()
+            yield {**head, "status": face.status, **note, **place, **scores, **measured, **tail}

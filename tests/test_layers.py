@@ -13,13 +13,13 @@ import mdhr_sdk
 
 ROOT = Path(mdhr_sdk.__file__).parent
 FLOORS = (
-    {"aus", "results", "errors", "atomic"},
+    {"aus", "measures", "results", "summary", "errors", "atomic"},
     {"modelfolder", "ops", "vision", "outputs"},
     {"model"},
     {"runtime"},
     {"pipeline"},
     {"detector", "deploy", "training"},
-    {"synthetic"},
+    {"synthetic", "batch"},
     {"cli", "__main__"},
 )
 UPWARD = {("results", "outputs")}  # frame.annotate(): what users look for is on the result itself

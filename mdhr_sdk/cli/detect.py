@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import glob
-import itertools
-import os
 import re
 import sys
 from collections.abc import Iterator, Mapping, Sequence
@@ -14,22 +11,28 @@ from typing import TYPE_CHECKING, Annotated, Optional
 
 import typer
 
+from ..batch.listing import jobs_of
+from ..batch.options import DetectOptions
+from ..batch.outcome import Outcome
+from ..batch.writer import SourceWriter
 from ..detector import AUDetector
-from ..errors import ConfigError, MDHRError, OutputError, number_of
+from ..errors import ConfigError, MDHRError
 from ..modelfolder.bundled import DEFAULT
 from ..outputs.encoder import check_codec
-from ..outputs.files import Files
-from ..outputs.naming import OVERLAY, labels, stems
+from ..outputs.files import MEASURED, Files
+from ..outputs.naming import OVERLAY, bases, labels
 from ..pipeline.clock import StageClock
 from ..pipeline.modes import Mode, Reading
-from ..pipeline.run import in_turn
+from ..pipeline.run import in_turn, scoped
 from ..vision import Source, list_sources
-from ..vision.sources.resolve import matching
 from .parts.interrupt import Interrupt
+from .parts.logs import LogLevel, set_log_level
+from .parts.many import RESUME, run_many, threads_each, worker_count
 from .parts.options import BAD_INPUT, MODEL, TRUST, Console, command_app, complain, say, trust
+from .parts.out import check_out, roots
 from .parts.progress import progress_bar, usable_cores
-from .parts.summary import Outcome, report
-from .parts.writer import SourceWriter
+from .parts.scope import END, EVERY, PERSON, REGION, SAMPLE_FPS, START, read_scope
+from .parts.summary import report
 
 if TYPE_CHECKING:
     from rich.progress import Progress, TaskID
@@ -51,33 +54,6 @@ def read_seconds(text: str) -> float:
     return float(found[1])
 
 
-def check_out(given: Sequence[str], out: Path) -> None:
-    """Keep results out of the folders and globs that are read: the next run would take them for sources.
-
-    Args:
-        given: sources as typed. Files named one by one may lie anywhere.
-
-    Raises:
-        OutputError: `out` is a file, or results in it would be read the next time.
-    """
-    if out.exists() and not out.is_dir():
-        raise OutputError(f"the results go into a folder, and '{out}' is a file; choose another --out")
-    target = Path(os.path.realpath(out))
-    for text in given:
-        path = Path(text).expanduser()
-        folders = {path} if path.is_dir() else set()
-        if not path.exists() and glob.has_magic(text):
-            folders = {match.parent for match in matching(path)}
-            if "**" in text:
-                fixed = itertools.takewhile(lambda part: not glob.has_magic(part), path.parts)
-                folders.update({target} if target.is_relative_to(os.path.realpath(Path(*fixed))) else ())
-        if any(target == Path(os.path.realpath(folder)) for folder in folders):
-            raise OutputError(
-                f"the results would lie among the sources in '{out}', and the next run would read them as sources; "
-                "choose another folder with --out"
-            )
-
-
 def model_threads(sources: Sequence[Source], bundled: bool) -> int | None:
     """CPU threads of the model if none were asked for; None for the backend's choice.
 
@@ -88,12 +64,22 @@ def model_threads(sources: Sequence[Source], bundled: bool) -> int | None:
 
 
 def run_detect(
-    detector: AUDetector, sources: Sequence[Source], out: Path, files: Files, **reading: Unpack[Reading]
+    detector: AUDetector,
+    sources: Sequence[Source],
+    out: Path,
+    files: Files,
+    below: Sequence[Path] = (),
+    quiet: bool = False,
+    **reading: Unpack[Reading],
 ) -> list[MDHRError]:
     """Read files one after the other and live sources at once, as `AUDetector.predict`; returns the errors.
 
     A source or an output that fails does not end the others. The timeline of a camera or live stream shows its last
     100,000 frames; the tables and the overlay have all.
+
+    Args:
+        below: folders whose sources keep their subfolders in `out`.
+        quiet: neither progress nor a summary.
 
     Raises:
         OutputError: overlays cannot be encoded here.
@@ -103,23 +89,43 @@ def run_detect(
         check_codec(Path(OVERLAY), files.codec)
     reading["images"] = files.overlay
     console, outcomes = Console(markup=False, emoji=False), list[Outcome]()
-    progress, interrupt = progress_bar(), Interrupt()
+    progress, interrupt = progress_bar(quiet), Interrupt()
     with progress, _short_turns(), interrupt.held():
-        bases = stems([(source.name, source.kind) for source in sources])
+        stems = bases([(source.name, source.kind) for source in sources], below)
         names = labels([source.name for source in sources])
         writers = {
-            source: SourceWriter(detector.codes, Outcome(source, label), out / stem, files)
-            for source, stem, label in zip(sources, bases, names, strict=True)
+            source: SourceWriter(detector.thresholds, Outcome(source, label), out / stem, files)
+            for source, stem, label in zip(sources, stems, names, strict=True)
         }
         for group in in_turn(sources):
             outcomes += _process(detector, [writers.pop(source) for source in group], reading, progress, interrupt)
             if interrupt.asked or outcomes[-1].interrupted:
                 break
-    if any(outcome.frames for outcome in outcomes):
+    if any(outcome.frames for outcome in outcomes) and not quiet:
         report(console, detector, outcomes)
     if (interrupt.asked and writers) or not all(outcome.complete or outcome.error for outcome in outcomes):
         raise KeyboardInterrupt
     return [error for outcome in outcomes for error in (outcome.error, *outcome.failures) if error is not None]
+
+
+def read_sources(
+    options: DetectOptions,
+    sources: Sequence[Source],
+    out: Path,
+    below: Sequence[Path],
+    jobs: int | None,
+    resume: bool,
+    quiet: bool,
+    level: LogLevel | None,
+) -> list[MDHRError]:
+    """Read all sources, by worker processes if there are many files; returns the errors. Raises as `run_detect`."""
+    workers = worker_count(jobs, resume, sources, options.device)
+    if workers:
+        alone = model_threads(sources, options.model == DEFAULT)
+        each = options.with_threads(alone if workers == 1 else threads_each(workers))
+        return run_many(jobs_of(sources, below), each, str(out), workers, resume, quiet, level)
+    with options.with_threads(model_threads(sources, options.model == DEFAULT)).open() as detector:
+        return run_detect(detector, sources, out, options.files, below, quiet, **options.reading)
 
 
 @contextmanager
@@ -168,7 +174,7 @@ def _process(
         outcome.total_s = spent["total"]
         outcome.timings_s = {stage: share * seconds for stage, seconds in spent.items() if stage != "total"}
         progress.remove_task(tasks[outcome.source.name])
-        _announce_partial(outcome)
+        outcome.tell_kept()
     return outcomes
 
 
@@ -206,13 +212,6 @@ def _read(
         if not alone:
             for name, error in results.errors:
                 named[name].outcome.error = error.with_traceback(None)
-
-
-def _announce_partial(outcome: Outcome) -> None:
-    if outcome.error is None or not outcome.frames:
-        return
-    names = ", ".join(str(path) for path in outcome.files) or "nothing of them could be written"
-    outcome.error = MDHRError(f"{outcome.error}; kept the {number_of(outcome.frames, 'frame')} before it: {names}")
 
 
 @app.command()
@@ -256,29 +255,56 @@ def detect(
         Optional[float],
         typer.Option(help="Smooth the scores: cutoff in Hz of a one-euro filter, as 1; lower is smoother."),
     ] = None,
+    format: Annotated[
+        str,
+        typer.Option(help="Tables to write, separated by commas: native, openface, pyfeat, parquet, jsonl."),
+    ] = "native",
+    measures: Annotated[
+        bool, typer.Option("--measures", help="Measure head pose, gaze and quality too; openface and others do so.")
+    ] = False,
+    min_quality: Annotated[
+        float, typer.Option(help="Leave out faces of less quality, 0 to 1; from 0.5 on a face is to be trusted.")
+    ] = 0.0,
     all_aus: Annotated[bool, typer.Option("--all-aus", help="Report AUs of reliability tier C too.")] = False,
     digest: Annotated[
         Optional[str], typer.Option(help="Take only the model folder of this digest; see mdhr digest.")
     ] = None,
     trust_code: Annotated[bool, typer.Option("--trust-code", help=TRUST)] = False,
+    start: Annotated[Optional[str], typer.Option(help=START)] = None,
+    end: Annotated[Optional[str], typer.Option(help=END)] = None,
+    every: Annotated[Optional[int], typer.Option(help=EVERY)] = None,
+    sample_fps: Annotated[Optional[float], typer.Option(help=SAMPLE_FPS)] = None,
+    region: Annotated[Optional[str], typer.Option(help=REGION)] = None,
+    person: Annotated[Optional[str], typer.Option(help=PERSON)] = None,
+    jobs: Annotated[
+        Optional[int], typer.Option(min=1, help="Worker processes; from 8 files on as many as cores, if not given.")
+    ] = None,
+    resume: Annotated[bool, typer.Option("--resume", help=RESUME)] = False,
+    quiet: Annotated[bool, typer.Option("--quiet", help="Say nothing but warnings and errors.")] = False,
+    log_level: Annotated[Optional[LogLevel], typer.Option(help="Show the log from this level on, with times.")] = None,
 ) -> None:
     """Read videos or images into tables, timelines and overlays.
 
     Clip mode scores windows of T frames, as in the paper. Stream mode scores each frame in the window that ends
     LOOKAHEAD frames after it: less delay for cameras, and no frame at a window's edge.
     """
+    set_log_level(log_level)
     if ring_dtype is not None and mode == "clip":
         raise ConfigError(f"--ring-dtype belongs to --mode stream; got {ring_dtype} in clip mode")
+    formats = tuple(one.strip() for one in format.split(","))
+    measures = measures or min_quality > 0 or not {*MEASURED}.isdisjoint(formats)
+    files = Files(overlay, codec, timeline, formats, measures)
     given = source if len(source) > 1 else source[0]  # a missing one of several does not end the others
     sources = list_sources(given, fps=fps, sequence=sequence, on_error="skip")
     check_out(source, out)
-    neutral_s = None if calibrate_neutral is None else read_seconds(calibrate_neutral)
-    with AUDetector.from_pretrained(
-        model or DEFAULT,
-        backend,
-        device,
+    if model is None and not quiet:
+        say(f"no --model given: taking '{DEFAULT}', which comes with mdhr_sdk")
+    options = DetectOptions(
+        model=model or DEFAULT,
+        backend=backend,
+        device=device,
         precision=precision,
-        threads=model_threads(sources, model in (None, DEFAULT)) if threads is None else threads,
+        threads=threads,
         mode=mode,
         max_faces=max_faces,
         face_model=face_model,
@@ -287,12 +313,13 @@ def detect(
         digest=digest,
         trust=trust(trust_code),
         smoothing=smooth,
-    ) as detector:
-        if model is None:
-            say(f"no --model given: taking '{DEFAULT}', which comes with mdhr_sdk")
-        failed = run_detect(
-            detector, sources, out, Files(overlay, codec, timeline), lookahead=lookahead, calibrate_neutral_s=neutral_s
-        )
+        lookahead=lookahead,
+        calibrate_neutral_s=None if calibrate_neutral is None else read_seconds(calibrate_neutral),
+        scope=read_scope(start, end, every, sample_fps, region, person),
+        min_quality=min_quality,
+        files=files,
+    )
+    failed = read_sources(options, scoped(sources, options.scope), out, roots(source), jobs, resume, quiet, log_level)
     for error in failed:
         complain(error)
     if failed:

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, overload
 
 from ..errors import InputError, MDHRError, OutputError, number_of
+from ..measures import MEASURES
 from ..results import AUEvent, FrameResult, ModelInfo
 from .encoder import check_codec
 from .files import Files, SourceFiles
@@ -130,13 +131,30 @@ class Results(Sequence[FrameResult]):
         """
         import pandas as pd
 
-        names = columns(self.codes)
-        floats = ["timestamp_s", *BOX, *(f"{code}_probability" for code in self.codes)]
+        names = columns(self.codes, self._live, self._measured)
+        measures = MEASURES if self._measured else ()
+        floats = ["timestamp_s", *BOX, *(f"{code}_probability" for code in self.codes), *measures]
         integers = ["track_id", *(f"{code}_occurrence" for code in self.codes)]
         types = {"frame": "int64", **dict.fromkeys(floats, "float64"), **dict.fromkeys(integers, "Int64")}
         table = pd.DataFrame.from_records(list(records(self.frames, self.codes)), columns=names).astype(types)
         table.attrs |= {"model": self.model.tag, "reliability": {c: self.model.tiers.get(c, "") for c in self.codes}}
         return table
+
+    @classmethod
+    def from_file(cls, path: str | os.PathLike[str]) -> Results:
+        """Read back a table that mdhr_sdk wrote: `*_aus.csv`, `*.parquet` or `*.jsonl`.
+
+        A CSV file brings the events of the `*_events.csv` beside it; Parquet has none. JSON Lines tell less of the
+        model. Meshes come back only from a Parquet file that has them, pictures never.
+
+        Raises:
+            InputError: no such file, or none of ours.
+            MissingDependencyError: it is Parquet, and pyarrow is not installed.
+        """
+        from .tables.reading import read_results
+
+        read = read_results(Path(path))
+        return cls(read.frames, read.model, fps=read.frames[0].fps, codes=read.codes)
 
     def to_csv(self, path: str | os.PathLike[str]) -> Path:
         """Write the table as CSV (see `CsvSink`) and return where it is.
@@ -145,7 +163,7 @@ class Results(Sequence[FrameResult]):
             InputError: there is no frame, or a face carries other AUs than `codes`.
             OutputError: the file cannot be written.
         """
-        return self._written(CsvSink(path, self.codes))
+        return self._written(CsvSink(path, self.codes, self._live, measures=self._measured))
 
     def events_to_csv(self, path: str | os.PathLike[str]) -> Path:
         """Write the events as CSV (see `EventsSink`) and return where it is.
@@ -155,6 +173,14 @@ class Results(Sequence[FrameResult]):
             OutputError: the file cannot be written.
         """
         return self._written(EventsSink(path))
+
+    @property
+    def _live(self) -> bool:
+        return any(frame.captured_at is not None for frame in self.frames)
+
+    @property
+    def _measured(self) -> bool:
+        return any(face.measures is not None for frame in self.frames for face in frame.faces)
 
     def _written(self, sink: FileSink) -> Path:
         if not self.frames:
@@ -181,6 +207,7 @@ class Results(Sequence[FrameResult]):
         overlay: bool | None = None,
         codec: str = "h264",
         timeline: bool = True,
+        formats: Sequence[str] = ("native",),
     ) -> list[Path]:
         """Write what `mdhr detect` writes, under the same names: two tables, an overlay and a timeline of each source.
 
@@ -192,6 +219,7 @@ class Results(Sequence[FrameResult]):
             overlay: write the annotated video or still; None to do so if every frame of the source holds its image.
             codec: of that video: 'h264', 'vp9' or 'av1'.
             timeline: draw the figure.
+            formats: of the tables: 'native', 'openface', 'pyfeat', 'parquet', 'jsonl', any several.
 
         Returns:
             The files, source by source.
@@ -219,7 +247,7 @@ class Results(Sequence[FrameResult]):
         failures: list[MDHRError] = []
         bases = self._bases(Path(folder))
         for name, own in frames.items():
-            saved = self._saved(bases[name], own, Files(drawn[name], codec, timeline))
+            saved = self._saved(bases[name], own, Files(drawn[name], codec, timeline, tuple(formats), self._measured))
             files += saved.paths
             failures += saved.failures
         if len(failures) == 1:

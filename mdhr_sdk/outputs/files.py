@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -12,29 +12,52 @@ from pathlib import Path
 import numpy as np
 
 from ..atomic import incomplete
-from ..errors import MDHRError, OutputError
+from ..errors import ConfigError, MDHRError, OutputError
 from ..results import FrameResult
 from .group import SinkGroup
-from .naming import EVENTS, OVERLAY, STILL, TABLE, TIMELINE
+from .jsonl import JsonlSink
+from .naming import EVENTS, JSONL, OPENFACE, OVERLAY, PARQUET, PYFEAT, STILL, TABLE, TIMELINE
 from .overlay_video import OverlaySink
 from .sinks import FileSink
 from .table import CsvSink, EventsSink
+from .tables.openface import OpenFaceSink
+from .tables.parquet import ParquetSink, import_pyarrow
+from .tables.pyfeat import PyFeatSink
 from .timeline import save_timeline
+
+FORMATS = ("native", "openface", "pyfeat", "parquet", "jsonl")
+MEASURED = ("openface", "pyfeat", "parquet")  # formats that have columns for what is measured of a face
 
 
 @dataclass(frozen=True)
 class Files:
-    """What is written for each source, besides its tables.
+    """What is written for each source.
 
     Attributes:
         overlay: the annotated video or still.
         codec: of the video, a key of `CODECS`.
         timeline: the figure.
+        formats: of the tables, some of `FORMATS`.
+        measures: whether the faces were measured, so that tables have columns for it.
+
+    Raises:
+        ConfigError: an unknown format, or none.
+        MissingDependencyError: what writes a format is not installed.
     """
 
     overlay: bool = True
     codec: str = "h264"
     timeline: bool = True
+    formats: tuple[str, ...] = ("native",)
+    measures: bool = False
+
+    def __post_init__(self) -> None:
+        if unknown := [one for one in self.formats if one not in FORMATS]:
+            raise ConfigError(f"a format is one of {', '.join(FORMATS)}; got '{unknown[0]}'")
+        if not self.formats:
+            raise ConfigError(f"results need a format, one or more of {', '.join(FORMATS)}; got none")
+        if "parquet" in self.formats:
+            import_pyarrow()
 
 
 class SourceFiles:
@@ -48,14 +71,20 @@ class SourceFiles:
 
     Args:
         base: folder of the files, and what their names begin with.
-        codes: the AU codes of the table.
+        codes: the AU codes of the table; or code -> threshold, which Parquet files tell.
         fps: frames per second of the overlay.
         still: whether the source is a single picture.
         last: the timeline shows so many last frames; None for all.
     """
 
     def __init__(
-        self, base: Path, codes: Sequence[str], files: Files, fps: float, still: bool, last: int | None = None
+        self,
+        base: Path,
+        codes: Sequence[str] | Mapping[str, float],
+        files: Files,
+        fps: float,
+        still: bool,
+        last: int | None = None,
     ) -> None:
         self.given_up = False
         self.failures: list[MDHRError] = []
@@ -64,8 +93,8 @@ class SourceFiles:
         self._base = base
         self._timeline = files.timeline
         self._kept: deque[FrameResult] = deque(maxlen=last if files.timeline else 0)
-        table, overlay = self._named(TABLE), self._named(STILL if still else OVERLAY)
-        makers: list[Callable[[], FileSink]] = [lambda: CsvSink(table, codes)]
+        overlay = self._named(STILL if still else OVERLAY)
+        makers = self._tables(codes, files)
         if not still:
             makers.append(lambda: EventsSink(self._named(EVENTS)))
         if files.overlay:
@@ -73,9 +102,21 @@ class SourceFiles:
         self._group = SinkGroup()
         self._sinks = [sink for make in makers if (sink := self._group.add(make)) is not None]
 
+    def _tables(self, codes: Sequence[str] | Mapping[str, float], files: Files) -> list[Callable[[], FileSink]]:
+        """What makes the table of each format that is wanted."""
+        named, measures = self._named, files.measures
+        makers: dict[str, Callable[[], FileSink]] = {
+            "native": lambda: CsvSink(named(TABLE), tuple(codes), measures=measures),
+            "openface": lambda: OpenFaceSink(named(OPENFACE)),
+            "pyfeat": lambda: PyFeatSink(named(PYFEAT), tuple(codes)),
+            "parquet": lambda: ParquetSink(named(PARQUET), codes, measures=measures, landmarks="68"),
+            "jsonl": lambda: JsonlSink(named(JSONL)),
+        }
+        return [makers[one] for one in FORMATS if one in files.formats]
+
     def write(self, result: FrameResult) -> None:
         """Add a frame to each file that has not failed."""
-        self._kept.append(_slim(result))
+        self._kept.append(slim(result))
         if not self.given_up:
             try:
                 self._group.write(result)
@@ -113,7 +154,7 @@ class SourceFiles:
         return self._base.with_name(f"{self._base.name}{end}")
 
 
-def _slim(result: FrameResult) -> FrameResult:
+def slim(result: FrameResult) -> FrameResult:
     """Without image and mesh, so that an hour of video fits into memory."""
     none = np.empty((0, 3), np.float32)
     return replace(result, image=None, faces=tuple(replace(face, landmarks_px=none) for face in result.faces))

@@ -13,6 +13,7 @@ from ..errors import plain
 
 TABLE, EVENTS, TIMELINE = "_aus.csv", "_events.csv", "_timeline.png"
 OVERLAY, STILL = "_overlay.mp4", "_overlay.jpg"
+OPENFACE, PYFEAT, PARQUET, JSONL = "_openface.csv", "_pyfeat.csv", "_aus.parquet", "_aus.jsonl"
 MAX_STEM_BYTES = 200  # file systems take names of 255, and ours add up to 40
 Named = tuple[str, str]  # a source's name, and its kind as in `SourceInfo`
 
@@ -33,6 +34,32 @@ def stems(sources: Sequence[Named]) -> list[str]:
         found.append(next(name for name in names if name.casefold() not in used))
         used.add(found[-1].casefold())
     return found
+
+
+def bases(sources: Sequence[Named], roots: Sequence[str | Path] = ()) -> list[str]:
+    """As `stems`; but sources below one of the folders `roots` keep the folders between: 'P01/video'."""
+    below = [_folders_below(name, roots) for name, _ in sources]
+    plain_stems = iter(stems([source for source, folders in zip(sources, below, strict=True) if folders is None]))
+    used: set[str] = set()
+    found: list[str] = []
+    for source, folders in zip(sources, below, strict=True):
+        if folders is None:
+            base = next(plain_stems)
+        else:
+            base = "/".join(_file_stem([part]) for part in (*folders, _path_parts(*source)[-1]))
+        names = itertools.chain((base,), (f"{base}-{count}" for count in itertools.count(2)))
+        found.append(next(name for name in names if name.casefold() not in used))
+        used.add(found[-1].casefold())
+    return found
+
+
+def _folders_below(name: str, roots: Sequence[str | Path]) -> tuple[str, ...] | None:
+    """The folders between the first root that holds a file, and the file; None if none does."""
+    folder = Path(name).parent
+    for root in roots:
+        if folder.is_relative_to(root):
+            return folder.relative_to(root).parts
+    return None
 
 
 def _told_apart(names: Sequence[Sequence[str]], join: Callable[[Sequence[str]], str]) -> list[str]:

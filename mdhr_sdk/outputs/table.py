@@ -10,18 +10,25 @@ from pathlib import Path
 from typing import IO
 
 from ..errors import InputError
+from ..measures import MEASURES
 from ..results import AUEvent, Ending, FrameResult
 from .sinks import FileSink, Item
 
 BOX = ("x0_px", "y0_px", "x1_px", "y1_px")
+LIVE = ("captured_at", "delay_ms", "dropped")  # columns that only live sources have
 EVENT_COLUMNS = (*(field.name for field in fields(AUEvent)), "model")
 Row = Mapping[str, object]
 
 
-def columns(codes: Sequence[str]) -> list[str]:
-    """The columns, in order: where, when and how, track and box, probability and occurrence of each AU, model."""
+def columns(codes: Sequence[str], live: bool = False, measures: bool = False) -> list[str]:
+    """The columns, in order: where, when and how, track and box, probability and occurrence of each AU, model.
+
+    Tables of live sources have `LIVE` too, those of measured faces `MEASURES`.
+    """
     scores = [f"{code}_{kind}" for code in codes for kind in ("probability", "occurrence")]
-    return ["source", "frame", "timestamp_s", "status", "note", "track_id", *BOX, *scores, "model"]
+    times = ["timestamp_s", *LIVE] if live else ["timestamp_s"]
+    measured = MEASURES if measures else ()
+    return ["source", "frame", *times, "status", "note", "track_id", *BOX, *scores, *measured, "model"]
 
 
 def records(results: Iterable[FrameResult], codes: Sequence[str]) -> Iterator[dict[str, object]]:
@@ -48,7 +55,7 @@ def events_of(frames: Iterable[FrameResult]) -> tuple[AUEvent, ...]:
     return tuple(told + rest)
 
 
-class _RowsSink(FileSink[Item]):
+class RowsSink(FileSink[Item]):
     """Writes rows as comma-separated values in UTF-8, with a header."""
 
     def _begin(self, part: Path, names: Sequence[str]) -> None:
@@ -65,7 +72,7 @@ class _RowsSink(FileSink[Item]):
         self._file.close()
 
 
-class CsvSink(_RowsSink[list[dict[str, object]]]):
+class CsvSink(RowsSink[list[dict[str, object]]]):
     """Writes results as comma-separated values in UTF-8, with a header; see `FileSink` for when the file appears.
 
     A frame without a face is a row whose face columns are empty. Boxes are in pixels, timestamps in seconds,
@@ -74,23 +81,35 @@ class CsvSink(_RowsSink[list[dict[str, object]]]):
     Args:
         path: the file.
         codes: the AU codes of the model, in its order.
+        live: with the columns of live sources; None for those of the first frame.
+        measures: with the columns of pose, gaze and quality; they are empty for faces that were not measured.
     """
 
-    def __init__(self, path: str | os.PathLike[str], codes: Sequence[str]) -> None:
+    def __init__(
+        self,
+        path: str | os.PathLike[str],
+        codes: Sequence[str],
+        live: bool | None = None,
+        *,
+        measures: bool = False,
+    ) -> None:
         super().__init__(path)
         self.codes = tuple(codes)
+        self._live, self._measures = live, measures
 
     def _render(self, result: FrameResult) -> list[dict[str, object]]:
         return list(records((result,), self.codes))
 
     def _open(self, part: Path, first: list[dict[str, object]]) -> None:
-        self._begin(part, columns(self.codes))
+        self._live = LIVE[0] in first[0] if self._live is None else self._live
+        self._begin(part, columns(self.codes, self._live, self._measures))
 
     def _put(self, item: list[dict[str, object]]) -> None:
-        self._add(item)
+        unwanted = {*(() if self._live else LIVE), *(() if self._measures else MEASURES)}  # by who opened the table
+        self._add([{name: value for name, value in row.items() if name not in unwanted} for row in item])
 
 
-class EventsSink(_RowsSink[FrameResult]):
+class EventsSink(RowsSink[FrameResult]):
     """Writes the events of results as comma-separated values in UTF-8, with a header; see `FileSink`.
 
     A row is an event, with the fields of `AUEvent` and the model, as in the table. Events that are open when their

@@ -11,7 +11,9 @@ from ..errors import InputError
 from ..modelfolder import Preprocessing
 from ..vision import CutDetector, Face, Frame, Tracker, align, look_at
 from ..vision.boxes import area
-from ..vision.sources.source import Image
+from ..vision.people import Chooser
+from ..vision.scope import Scope
+from ..vision.sources.source import WHOLE, Image
 from .clock import StageClock
 from .scoring import Crop
 
@@ -33,11 +35,13 @@ class Found:
     Attributes:
         faces: track id -> face, at most `max_faces`.
         seen: how many faces were found, with those beyond `max_faces`.
+        left_out: how many of them the scope does not ask for.
     """
 
     frame: Frame
     faces: dict[int, Face]
     seen: int = 0
+    left_out: int = 0
 
 
 class CropFinder:
@@ -50,14 +54,22 @@ class CropFinder:
         mesher: finds the faces; the caller resets it before and closes it after.
         preprocessing: how the model wants its crops.
         clock: adds up the seconds spent in 'faces' and 'align'; None to count nothing.
+        scope: which faces are scored.
     """
 
-    def __init__(self, mesher: Mesher, preprocessing: Preprocessing, clock: StageClock | None = None) -> None:
+    def __init__(
+        self,
+        mesher: Mesher,
+        preprocessing: Preprocessing,
+        clock: StageClock | None = None,
+        scope: Scope = WHOLE,
+    ) -> None:
         self._mesher = mesher
         self._preprocessing = preprocessing
         self._clock = clock
         self._tracker: Tracker[Face] = Tracker()
         self._cuts = CutDetector()
+        self._chooser = Chooser(scope)
 
     def find(self, frame: Frame) -> Found:
         """Take the next frame. May run in another thread than `crops`."""
@@ -69,9 +81,14 @@ class CropFinder:
                 self._tracker.cut()
             if frame.breaks or is_cut:
                 self._mesher.reset()
+                self._chooser.forget()
             found = self._mesher.find(frame.image)
-            ids = self._tracker.update(found, frame.timestamp_s, lambda face: look_at(frame.image, face.landmarks_px))
-        return Found(frame, dict(sorted(zip(ids, found, strict=True))), max(len(found), self._mesher.seen))
+            inside = self._chooser.inside(found)
+            ids = self._tracker.update(inside, frame.timestamp_s, lambda face: look_at(frame.image, face.landmarks_px))
+            tracked = dict(sorted(zip(ids, inside, strict=True)))
+            height, width = frame.image.shape[:2]
+            faces = self._chooser.person(tracked, frame.timestamp_s, (width, height))
+        return Found(frame, faces, max(len(found), self._mesher.seen), len(found) - len(faces))
 
     def crops(self, found: Found) -> dict[int, Crop]:
         """Track id -> aligned crop (S, S, 3) uint8 BGR; a face whose mesh is too degenerate to align is left out."""

@@ -5,19 +5,22 @@ from __future__ import annotations
 import time
 from collections import deque
 from collections.abc import Iterable, Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 
 import numpy as np
 from numpy.typing import NDArray
 
-from ..errors import InputError
+from ..errors import ConfigError, InputError
+from ..measures import FaceMeasures
 from ..modelfolder.config import EventRule, Preprocessing
 from ..results import AUScore, Baseline, Ending, FaceResult, FrameResult, ModelInfo
 from ..vision import Face, SourceInfo
+from ..vision.faces.measures import measure
 from .crops import Found
 from .events import EventFinder
 from .geometry import GeometryModel, GeometryRead, OwnNeutral
-from .neutral import NeutralBaseline
+from .neutral import Calibration, NeutralBaseline
 from .scoring import Crop, Scored
 from .smoothing import OneEuro
 
@@ -34,7 +37,12 @@ class Naming:
         preprocessing: how the model wants its crops.
         places: indices of the reported AUs among the model's N scores; None for all.
         events: how events are found.
+        measures: measure each face's pose, gaze and quality.
+        min_quality: leave out faces of less quality, 0 to 1, which are measured then.
         geometry: what reads the meshes beside the network; None for a model without geometry.
+
+    Raises:
+        ConfigError: a quality outside 0 to 1.
     """
 
     info: ModelInfo
@@ -42,7 +50,13 @@ class Naming:
     preprocessing: Preprocessing
     places: tuple[int, ...] | None = None
     events: EventRule = field(default_factory=EventRule)
+    measures: bool = False
+    min_quality: float = 0.0
     geometry: GeometryModel | None = None
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.min_quality <= 1:
+            raise ConfigError(f"min_quality must be in [0, 1]; got {self.min_quality!r}")
 
     def check(self, source: SourceInfo) -> None:
         """Raise InputError for a still if neutral seconds are wanted."""
@@ -55,13 +69,24 @@ class Naming:
         face: Face,
         probabilities: NDArray[np.float32],
         baseline: Baseline = "off",
+        measures: FaceMeasures | None = None,
         neutral_known: float = 0.0,
     ) -> FaceResult:
         """Name the probabilities (N,) and decide."""
         kept = probabilities if self.places is None else probabilities[list(self.places)]
         pairs = zip(self.thresholds.items(), kept, strict=True)
         aus = {code: AUScore(code, float(p), bool(p >= threshold)) for (code, threshold), p in pairs}
-        return FaceResult(track_id, face.box_px, face.landmarks_px, aus, baseline, neutral_known)
+        return FaceResult(track_id, face.box_px, face.landmarks_px, aus, baseline, measures, neutral_known)
+
+    def measured(self, found: Found, crops: Mapping[int, Crop]) -> dict[int, FaceMeasures]:
+        """Track id -> measures of the faces that have crops; none if they are not wanted, or of a broken mesh."""
+        if not (self.measures or self.min_quality):
+            return {}
+        size_px, measured = found.frame.image.shape[1::-1], {}
+        for track_id, crop in crops.items():
+            with suppress(InputError):
+                measured[track_id] = measure(found.faces[track_id].landmarks_px, crop, size_px)
+        return measured
 
 
 class Waiting:
@@ -72,12 +97,14 @@ class Waiting:
         self._keep_images = keep_images
         self._fps = fps
         self._smoother = OneEuro(naming.info.smooth_hz) if naming.info.smooth_hz else None
-        self._baseline = NeutralBaseline(naming.info.neutral_s) if naming.info.neutral_s else None
+        self._baseline = NeutralBaseline(naming.info.neutral_s or None)
+        self._calibrations: deque[Calibration] = deque()  # that were asked for, from any thread
         self._own_neutral = None if naming.geometry is None else OwnNeutral(naming.geometry)
         self._geometry: dict[tuple[int, int], GeometryRead] = {}  # (frame index, track id)
         self._events = EventFinder(naming.thresholds, naming.events)
         self._waiting: deque[Found] = deque()  # without pictures, unless they are kept
         self._scores: dict[tuple[int, int], NDArray[np.float32]] = {}  # (frame index, track id) -> (N,)
+        self._measured: dict[int, dict[int, FaceMeasures]] = {}  # frame index -> track id -> of the face
         self._newest = 0
         self.ending = Ending()
 
@@ -86,11 +113,13 @@ class Waiting:
         frame = found.frame
         image = frame.image.copy() if self._keep_images else _NO_IMAGE  # its producer may reuse the buffer
         self._newest = frame.index
+        if measured := self._naming.measured(found, crops):
+            self._measured[frame.index] = measured
         faces = {track_id: found.faces[track_id] for track_id in crops}
+        self._waiting.append(replace(found, frame=replace(frame, image=image), faces=faces))
         if self._own_neutral is not None:
             reads = self._own_neutral.take(frame.timestamp_s, faces)
             self._geometry.update(((frame.index, track_id), read) for track_id, read in reads.items())
-        self._waiting.append(Found(replace(frame, image=image), faces, found.seen))
 
     def give(self, scores: Iterable[Scored]) -> Iterator[FrameResult]:
         """Take scores; yields the results that are now complete."""
@@ -110,6 +139,10 @@ class Waiting:
         finally:
             self.leave()
 
+    def calibrate(self, calibration: Calibration) -> None:
+        """Take the neutral seconds of a face, or of all, from the next frame on; from any thread."""
+        self._calibrations.append(calibration)
+
     def leave(self) -> None:
         """No result follows: events that are open end with the last one."""
         self.ending.events = self._events.end()
@@ -122,12 +155,18 @@ class Waiting:
             reads = {track_id: self._geometry.pop((frame.index, track_id)) for track_id in pending.faces}
             scores = {i: self._own_neutral.combine(i, reads[i], row) for i, row in scores.items()}
             known = {i: read.known for i, read in reads.items()}
+        measured = self._measured.pop(frame.index, {})
+        if least := self._naming.min_quality:
+            scores = {i: row for i, row in scores.items() if i in measured and measured[i].quality >= least}
         if self._smoother is not None:
             scores = self._smoother.smooth(frame.timestamp_s, scores, frame.breaks)
-        told: dict[int, tuple[NDArray[np.float32], Baseline]] = {i: (row, "off") for i, row in scores.items()}
-        if self._baseline is not None:
-            told = self._baseline.correct(frame.timestamp_s, scores)
-        faces = tuple(self._naming.face(i, face, *told[i], known[i]) for i, face in pending.faces.items())
+        while self._calibrations:
+            self._baseline.calibrate(self._calibrations.popleft())
+        told = self._baseline.correct(frame.timestamp_s, scores, frame.read_s)
+        faces = tuple(
+            self._naming.face(i, pending.faces[i], *told[i], measured.get(i), known[i])
+            for i in pending.faces if i in told
+        )  # fmt: skip
         return FrameResult(
             frame.source,
             frame.index,
@@ -140,7 +179,12 @@ class Waiting:
             note=frame.note,
             dropped=frame.dropped,
             faces_seen=pending.seen,
+            faces_left_out=pending.left_out,
+            untrusted=len(pending.faces) - len(faces),
             fps=self._fps,
             ending=self.ending,
             events=self._events.take(frame, faces),
+            captured_at=frame.captured_at,
+            stream_time_s=frame.stream_time_s,
+            stale=frame.stale,
         )

@@ -9,6 +9,7 @@ from ..modelfolder.folder import ModelFolder
 from ..results import ModelInfo
 from ..runtime import Session, SessionOptions, open_session
 from ..runtime.stream.stream_graphs import StreamGraphs
+from ..vision.scope import Scope
 from ..vision.sources.source import OnError
 
 Choice = TypeVar("Choice")
@@ -61,3 +62,6 @@ class Reading(TypedDict, total=False):
     calibrate_neutral_s: float | None
     policy: Policy | None
     on_error: OnError
+    scope: Scope | None
+    measures: bool
+    min_quality: float

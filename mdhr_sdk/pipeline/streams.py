@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Callable, Iterable, Mapping
 from typing import cast
 
@@ -27,7 +28,8 @@ class StreamScoring:
         self._scorer = scorer
         self._config = config
         self._clock = clock
-        self._began: dict[Face, int] = {}  # frame number, in the source, of a stream's first frame
+        # Numbers, in the source, of a stream's frames that have no score yet: a scope may leave frames out.
+        self._numbers: dict[Face, deque[int]] = {}
         self._held: dict[int, list[Scored]] = {}  # scores that were not given out, by source
         scorer.discard()  # streams that an earlier, abandoned run left
 
@@ -37,9 +39,9 @@ class StreamScoring:
         with self._clock("align"):
             stacked = prepare(np.stack(list(faces.values())), preprocessing.mean, preprocessing.std) if faces else ()
         with self._clock("model"):
-            left = [face for face in self._began if face[0] in frames and face not in faces]
+            left = [face for face in self._numbers if face[0] in frames and face not in faces]
             for face in faces:
-                self._began.setdefault(face, frames[face[0]][0])
+                self._numbers.setdefault(face, deque()).append(frames[face[0]][0])
             self._keep(lambda: self._scorer.push(dict(zip(faces, stacked, strict=True))))
             self._end(left)
         return {number: self._held.pop(number, []) for number in frames}
@@ -48,13 +50,13 @@ class StreamScoring:
         with self._clock("model"):
             # A step that failed has ended its streams already.
             self._end([cast(Face, key) for key in self._scorer.keys if cast(Face, key)[0] == source])
-        self._began = {face: index for face, index in self._began.items() if face[0] != source}
+        self._numbers = {face: numbers for face, numbers in self._numbers.items() if face[0] != source}
         return self._held.pop(source, [])
 
     def _end(self, faces: list[Face]) -> None:
         self._keep(lambda: self._scorer.finish(faces))
         for face in faces:
-            del self._began[face]
+            del self._numbers[face]
 
     def _keep(self, step: Callable[[], Iterable[StreamScore]]) -> None:
         """Keep the scores of a step, also of one whose answers for some faces were not finite."""
@@ -67,5 +69,5 @@ class StreamScoring:
     def _hold(self, scores: Iterable[StreamScore]) -> None:
         for score in scores:
             source, track = cast(Face, score.key)
-            scored = Scored(self._began[source, track] + score.frame, track, score.scores)
+            scored = Scored(self._numbers[source, track].popleft(), track, score.scores)  # they come in order
             self._held.setdefault(source, []).append(scored)

@@ -8,6 +8,7 @@ from .cuts import CutDetector
 from .faces.engine import Face, FaceMesher
 from .looks import look_at
 from .normalise import prepare
+from .scope import Scope
 from .sources.resolve import list_sources
 from .sources.source import Frame, Source, SourceInfo, check_image
 from .tracks import Tracker
@@ -19,6 +20,7 @@ __all__ = [
     "Face",
     "FaceMesher",
     "Frame",
+    "Scope",
     "Source",
     "SourceInfo",
     "Tracker",

@@ -24,8 +24,9 @@ from rich.console import Console
 from fake_streams import camera
 from fakes import CONFIG, INFO, FakeMesher, FakeSession, picture, video, write_film
 from mdhr_sdk import AUDetector
+from mdhr_sdk.batch.outcome import Outcome
 from mdhr_sdk.cli import detect
-from mdhr_sdk.cli.parts.summary import Outcome, report
+from mdhr_sdk.cli.parts.summary import report
 from mdhr_sdk.errors import OutputError
 from mdhr_sdk.outputs import naming
 from mdhr_sdk.outputs.encoder import Encoder
@@ -169,7 +170,7 @@ def breaking_off(frames: int) -> Iterator[object]:
 def test_a_camera_keeps_the_last_frames_for_the_timeline_and_counts_all(
     run: Run, drawn: list[list[int]], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("mdhr_sdk.cli.parts.writer.LIVE_FRAMES", 5)
+    monkeypatch.setattr("mdhr_sdk.batch.writer.LIVE_FRAMES", 5)
     monkeypatch.setenv("COLUMNS", "200")
     errors, said = run([camera(video([{0, 1}, set()] * 10), "camera 0")], policy="complete")
     assert errors == [] and drawn == [[15, 16, 17, 18, 19]]

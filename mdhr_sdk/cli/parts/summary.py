@@ -2,82 +2,36 @@
 
 from __future__ import annotations
 
-import math
-from collections import Counter
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
-from pathlib import Path
+from typing import Protocol
 
 from rich.table import Table
 
-from ...detector import AUDetector
-from ...errors import MDHRError, number_of, plain
+from ...batch.outcome import Outcome
+from ...errors import number_of, plain
 from ...pipeline.neutral import NEUTRAL
-from ...results import Baseline, FrameResult
-from ...vision import Source
+from ...results import ModelInfo
 from .options import Console
 
 ONCE = ("start", "timeline")  # stages that do not grow with the frames
 TOLD = 10  # sources whose action units are listed
 
 
-@dataclass
-class Outcome:
-    """One source, done or broken off. Holds counts, no frames, so that memory does not grow with the sources."""
-
-    source: Source
-    label: str  # of `labels`
-    frames: int = 0
-    later: int = 0  # frames after the neutral seconds
-    began_s: float = math.inf
-    with_face: int = 0
-    tracks: set[int] = field(default_factory=set)
-    scored: int = 0  # faces, each frame's counted, without those of the neutral seconds
-    occurrences: Counter[str] = field(default_factory=Counter)  # AU -> faces that show it
-    baselines: dict[Baseline, set[int]] = field(default_factory=dict)  # what was done to which tracks
-    neutral: dict[int, Counter[str]] = field(default_factory=dict)  # track id -> neutral frames, and those with an AU
-    files: list[Path] = field(default_factory=list)
-    replaced: set[Path] = field(default_factory=set)  # of the files, those that were there before
-    timings_s: dict[str, float] = field(default_factory=dict)
-    total_s: float = 0.0
-    error: MDHRError | None = None  # of its reading, which ended it
-    failures: list[MDHRError] = field(default_factory=list)  # of outputs; the others are complete
-    read: bool = False  # to its end, or a live source until it was stopped
-    dropped: int = 0  # frames of a live source that were never scored
-    damaged: int = 0  # frames with that note
-    limited: int = 0  # frames with more faces than were scored
-    most_seen: int = 0  # faces in one of those
-    most_scored: int = 0  # faces, again in one of those
-    interrupted: bool = False
+class Used(Protocol):
+    """A model that was used: a detector, or what worker processes say of theirs."""
 
     @property
-    def complete(self) -> bool:
-        """Whether the results are all there is; Ctrl-C is how a camera ends."""
-        return self.error is None and not (self.interrupted and not self.source.live)
-
-    def count(self, result: FrameResult) -> None:
-        self.frames += 1
-        self.began_s = min(self.began_s, result.timestamp_s)
-        self.later += result.timestamp_s - self.began_s >= result.model.neutral_s - 1e-6
-        self.with_face += bool(result.faces)
-        self.dropped += result.dropped
-        self.damaged += result.note == "damaged"
-        if result.faces_seen > len(result.faces):
-            self.limited += 1
-            self.most_seen = max(self.most_seen, result.faces_seen)
-            self.most_scored = max(self.most_scored, len(result.faces))
-        for face in result.faces:
-            self.tracks.add(face.track_id)
-            self.baselines.setdefault(face.baseline, set()).add(face.track_id)
-            if face.baseline == "neutral":
-                self.neutral.setdefault(face.track_id, Counter()).update(("frames", *face.active))
-            else:
-                self.scored += 1
-                self.occurrences.update(face.active)
+    def info(self) -> ModelInfo: ...
+    @property
+    def choice(self) -> str: ...
 
 
-def report(console: Console, detector: AUDetector, outcomes: Sequence[Outcome]) -> None:
-    """Print the table of the sources, what occurred, what must be known of the scores, and what was written."""
+def report(console: Console, detector: Used, outcomes: Sequence[Outcome], files: bool = True) -> None:
+    """Print the table of the sources, what occurred, what must be known of the scores, and what was written.
+
+    Args:
+        files: name each file that was written.
+    """
     console.print(_table(outcomes))
     losses = (line for outcome in outcomes for line in _losses(outcome))
     for line in (*_sequences(outcomes), *losses, *_occurrences(outcomes)):
@@ -92,7 +46,7 @@ def report(console: Console, detector: AUDetector, outcomes: Sequence[Outcome]) 
         console.print(f"{detector.info.reliability}{remedy}", soft_wrap=True, highlight=False)
     for line in (line for outcome in outcomes for line in _baselines(outcome)):
         console.print(line, soft_wrap=True, highlight=False)
-    for outcome in outcomes:
+    for outcome in outcomes if files else ():
         for path in outcome.files:
             instead = ", in place of an earlier one" if path in outcome.replaced else ""
             console.print(f"wrote {plain(path)}{instead}", soft_wrap=True, highlight=False)
@@ -140,6 +94,13 @@ def _losses(outcome: Outcome) -> Iterator[str]:
     if outcome.dropped:
         captured = outcome.frames + outcome.dropped
         yield f"{name}: captured {captured:,} = scored {outcome.frames:,} + dropped {outcome.dropped:,}"
+    if outcome.left_out:
+        yield f"{name}: {number_of(outcome.left_out, 'face')} left out, not of the person or region that was asked for"
+    if outcome.untrusted:
+        yield f"{name}: --min-quality left out {number_of(outcome.untrusted, 'face')}, frame by frame"
+    if outcome.doubted:
+        told = ", ".join(f"{reason} {count:,}" for reason, count in outcome.doubted.most_common())
+        yield f"{name}: faces that are not to be trusted, frame by frame: {told}"
     if outcome.limited:
         yield (
             f"{name}: --max-faces {outcome.most_scored} was reached in {number_of(outcome.limited, 'frame')}; up to "

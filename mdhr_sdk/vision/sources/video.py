@@ -16,6 +16,7 @@ from av.video.stream import VideoStream
 from ...errors import SourceError, TruncatedSourceError, number_of
 from .content import looks_like
 from .decode import DEFAULT_FPS, NO_VIDEOS, Decoded, Decoder, known, picture_track, rate_of, restarts
+from .seeking import WORTH_S, KeyPicture, key_before
 from .source import Damage, Opened, Picture
 
 JUMP_S = 10.0  # a step that no broadcast makes unless its clock was set anew, as FFmpeg has it
@@ -24,19 +25,43 @@ RESTART_PERIODS = 5  # a step back of so many is a clock that starts again; a sh
 
 
 @contextmanager
-def open_video(path: Path) -> Iterator[Opened]:
-    """Open a video file; see `Source` for what goes wrong."""
-    damage = Damage()
+def open_video(path: Path, start_s: float = 0.0) -> Iterator[Opened]:
+    """Open a video file; see `Source` for what goes wrong.
+
+    Args:
+        start_s: pictures before this time are not needed. They are left out where that is safe, and quicker.
+    """
     with ExitStack() as stack:
-        try:
-            container = stack.enter_context(open_file(path, stack))
-        except OSError as error:
-            raise SourceError(
-                f"cannot read {path}: {error.strerror or error}; check the file and its permissions"
-            ) from None
-        except (av.error.FFmpegError, ValueError):
-            raise SourceError(_failure(path)) from None
-        yield finite(container, str(path), damage, _failure(path))
+        container = stack.enter_context(_container(path, stack))
+        key = _key_before(path, start_s) if start_s > WORTH_S else None
+        if key is not None:
+            container.seek(key.pts, stream=picture_track(container))
+        opened = finite(container, str(path), Damage(), _failure(path), key)
+        if opened is None:  # the container led elsewhere
+            opened = finite(stack.enter_context(_container(path, stack)), str(path), Damage(), _failure(path))
+        assert opened is not None
+        yield opened
+
+
+def _container(path: Path, stack: ExitStack) -> InputContainer:
+    try:
+        return open_file(path, stack)
+    except OSError as error:
+        raise SourceError(
+            f"cannot read {path}: {error.strerror or error}; check the file and its permissions"
+        ) from None
+    except (av.error.FFmpegError, ValueError):
+        raise SourceError(_failure(path)) from None
+
+
+def _key_before(path: Path, start_s: float) -> KeyPicture | None:
+    """Where to begin for the pictures from `start_s` seconds after the file's start on; None for its beginning."""
+    with ExitStack() as stack:
+        container = stack.enter_context(_container(path, stack))
+        track = picture_track(container)
+        if track is None or track.codec_context is None or container.start_time is None:
+            return None
+        return key_before(container, track, _start_s(container, track) + start_s)
 
 
 def open_file(path: Path, stack: ExitStack) -> InputContainer:
@@ -59,10 +84,18 @@ def _failure(path: Path) -> str:
     return f"cannot decode {path} as a video: it is damaged, cut off or of another format; re-encode it as H.264 mp4"
 
 
-def finite(container: InputContainer, name: str, damage: Damage, failure: str) -> Opened:
+def finite(
+    container: InputContainer, name: str, damage: Damage, failure: str, key: KeyPicture | None = None
+) -> Opened | None:
     """What has an end: a file, here or on a web server.
 
     Decodes a picture at once, or raises SourceError: many files only say they have one.
+
+    Args:
+        key: the picture that the container was set to; None where it is at its beginning.
+
+    Returns:
+        None where the first picture is not that of `key`.
     """
     track = picture_track(container)
     if container.format.name in NO_VIDEOS:
@@ -73,6 +106,10 @@ def finite(container: InputContainer, name: str, damage: Damage, failure: str) -
     decoder = Decoder(container, known(track, name), damage)
     decoded = iter(decoder)
     first = next(decoded, None)
+    if key is not None:
+        decoder.packets_read += key.packets
+        if first is None or first.time_s != float(key.pts * (track.time_base or 0)):
+            return None
     if first is None:
         raise SourceError(failure)
     fps = rate_of(track)
@@ -83,7 +120,9 @@ def finite(container: InputContainer, name: str, damage: Damage, failure: str) -
     pictures: Iterator[Decoded] = itertools.chain([first], decoded)
     if not restarts(container):
         pictures = _tidied(pictures, clock.period_s)
-    return Opened(fps, declared, False, _timed(pictures, clock, decoder, container, track, name), damage=damage)
+    before = 0 if key is None else key.index
+    timed = _timed(pictures, clock, decoder, container, track, name, before)
+    return Opened(fps, declared, False, timed, damage=damage, first_index=before)
 
 
 def _tidied(pictures: Iterator[Decoded], period_s: float) -> Iterator[Decoded]:
@@ -106,8 +145,9 @@ def _timed(
     container: InputContainer,
     track: VideoStream,
     name: str,
+    before: int,
 ) -> Iterator[Picture]:
-    count, end_s = 0, 0.0
+    count, end_s = before, 0.0
     for picture in pictures:
         timestamp_s, restarted = clock.tell(picture.time_s)
         end_s = max(end_s, timestamp_s + max(clock.period_s, picture.duration_s))

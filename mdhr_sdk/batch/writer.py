@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from ...outputs.files import Files, SourceFiles
-from ...results import FrameResult
-from .summary import Outcome
+from ..outputs.files import Files, SourceFiles
+from ..results import FrameResult
+from .outcome import Outcome
 
 LIVE_FRAMES = 100_000  # of a camera or live stream, the last ones go into the timeline: about an hour
 
@@ -19,11 +19,11 @@ class SourceWriter:
         outcome: what there is to tell of the source; its `error` and `interrupted` decide whether the files are whole.
 
     Args:
-        codes: the AU codes of the table.
+        codes: the AU codes of the table; or code -> threshold, which Parquet files tell.
         base: folder of the files, and what their names begin with.
     """
 
-    def __init__(self, codes: Sequence[str], outcome: Outcome, base: Path, wanted: Files) -> None:
+    def __init__(self, codes: Sequence[str] | Mapping[str, float], outcome: Outcome, base: Path, wanted: Files) -> None:
         self.outcome = outcome
         self._codes, self._base, self._wanted = codes, base, wanted
         self._files: SourceFiles | None = None  # made with the first frame

@@ -1,0 +1,126 @@
+"""What a live run leaves: `mdhr live` on a loopback camera, killed at random moments or ended beside a mute camera."""
+
+from __future__ import annotations
+
+import csv
+import random
+import re
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.table import Table
+
+from live_server import LiveServer, demo
+from mdhr_sdk.cli.app import run_app
+from report import console
+
+FPS = 25.0
+START_S = 60.0  # the longest that a run may take to its first row
+app = typer.Typer(add_completion=False, rich_markup_mode=None)
+
+
+@dataclass(frozen=True)
+class Left:
+    """What one killed run left.
+
+    Attributes:
+        rows: of its table.
+        whole: the table ends with a whole row, and every row has all columns.
+        unplayable: closed segments that do not play.
+        lost_s: seconds of pictures whose row is in the table and that no recording shows.
+    """
+
+    rows: int
+    whole: bool
+    unplayable: int
+    lost_s: float
+
+
+def start(folder: Path, *sources: str) -> subprocess.Popen[str]:
+    """A run that writes a table and a recording of each source; returns when the first has rows."""
+    command = [sys.executable, "-m", "mdhr_sdk", "live", *sources, "--csv", "--record", "picture", "--segment", "3s"]
+    process = subprocess.Popen([*command, "--out", str(folder)], stderr=subprocess.DEVNULL, text=True)
+    table, until_s = folder / "door_aus.csv", time.monotonic() + START_S
+    while not table.exists() or table.read_bytes().count(b"\n") < 2:
+        if time.monotonic() > until_s or process.poll() is not None:
+            process.kill()
+            raise SystemExit(f"no row came within {START_S:g} s")
+        time.sleep(0.02)
+    return process
+
+
+def pictures(path: Path) -> int:
+    """How many pictures of a recording play."""
+    import av
+
+    try:
+        with av.open(str(path)) as file:
+            return sum(1 for _ in file.decode(video=0))
+    except (av.error.FFmpegError, IndexError):
+        return 0
+
+
+def left_by_kill(url: str, folder: Path, after_s: float) -> Left:
+    """Start a run, kill it, and look at its files."""
+    process = start(folder, f"door={url}")
+    time.sleep(after_s)
+    process.kill()
+    process.wait()
+    text = (folder / "door_aus.csv").read_text(encoding="utf-8")
+    rows = list(csv.DictReader(text.splitlines()))
+    whole = text.endswith("\n") and all(None not in row and None not in row.values() for row in rows)
+    shown = {path: pictures(path) for path in folder.glob("door_2*.mp4")}
+    unplayable = sum(not count for path, count in shown.items() if re.fullmatch(r"\w+Z(-\d+)?\.mp4", path.name))
+    wanted = len({row["frame"] for row in rows if row["status"] != "stale"})
+    return Left(len(rows), whole, unplayable, max(0.0, (wanted - sum(shown.values())) / FPS))
+
+
+def ends_within(url: str, folder: Path) -> float:
+    """Seconds from TERM to the end of a run, one of whose cameras accepts and says nothing."""
+    with socket.create_server(("127.0.0.1", 0)) as mute:
+        process = start(folder, f"door={url}", f"mute=http://127.0.0.1:{mute.getsockname()[1]}/")
+        began_s = time.monotonic()
+        process.send_signal(signal.SIGTERM)
+        code = process.wait(60)
+        if code:
+            raise SystemExit(f"the run ended with exit code {code} after TERM")
+        return time.monotonic() - began_s
+
+
+@app.command()
+def main(
+    kills: Annotated[int, typer.Option(help="How often it is killed.")] = 20,
+    ends: Annotated[int, typer.Option(help="How often it is ended by TERM.")] = 5,
+    seed: Annotated[int, typer.Option(help="Random seed of the moments.")] = 0,
+) -> None:
+    """Kill and end `mdhr live`, and print what is left."""
+    moments = random.Random(seed)
+    with LiveServer(demo(), FPS) as server, tempfile.TemporaryDirectory() as folder:
+        left = [
+            left_by_kill(server.url, Path(folder) / f"kill{number}", moments.uniform(0.0, 8.0))
+            for number in range(kills)
+        ]
+        took_s = [ends_within(server.url, Path(folder) / f"end{number}") for number in range(ends)]
+    table = Table(title=f"mdhr live at {FPS:g} frames/s: {kills} kills, {ends} ends by TERM", title_justify="left")
+    for name in ("what", "result"):
+        table.add_column(name)
+    if left:
+        table.add_row("tables whole to their last row", f"{sum(one.whole for one in left)} of {kills}")
+        table.add_row("rows in them", f"{min(one.rows for one in left)} to {max(one.rows for one in left)}")
+        table.add_row("closed recordings that do not play", str(sum(one.unplayable for one in left)))
+        table.add_row("most that no recording shows", f"{max(one.lost_s for one in left):.2f} s")
+    if took_s:
+        table.add_row("longest end after TERM", f"{max(took_s):.2f} s")
+    console.print(table)
+
+
+if __name__ == "__main__":
+    run_app(app)

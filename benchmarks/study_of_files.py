@@ -1,0 +1,201 @@
+"""A study of many short files by `mdhr detect --jobs`: killed and resumed, and how much faster workers are."""
+
+from __future__ import annotations
+
+import json
+import os
+import random
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import asdict
+from pathlib import Path
+from typing import Annotated, Any, Optional
+
+import av
+import numpy as np
+import typer
+
+from machine import describe_machine
+from mdhr_sdk.cli.app import run_app
+from mdhr_sdk.errors import MDHRError
+from mdhr_sdk.vision import list_sources
+from report import Json, console, write_json
+
+DEMO = Path(__file__).resolve().parents[1] / "mdhr_sdk" / "assets" / "demo.mp4"
+BROKEN_EVERY = 20  # one file of so many
+
+app = typer.Typer(add_completion=False, rich_markup_mode=None)
+
+
+def make_study(folder: Path, files: int, frames: int, broken: bool = True) -> int:
+    """Short files of the bundled clip, each from another frame on, in ten folders; returns how many are broken."""
+    with list_sources(DEMO)[0] as source:
+        images = [frame.image for frame in source]
+    bad = 0
+    for number in range(files):
+        path = folder / f"P{number % 10:02d}" / f"session{number:04d}.mp4"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        start = number * 7 % (len(images) - frames)
+        write_clip(path, images[start : start + frames])
+        if broken and number % BROKEN_EVERY == 3:
+            path.write_bytes(path.read_bytes()[: 2000 + number])
+            bad += 1
+    return bad
+
+
+def write_clip(path: Path, images: Sequence[np.ndarray]) -> None:
+    with av.open(str(path), "w") as container:
+        track = container.add_stream("libx264", rate=25, options={"preset": "ultrafast"})
+        track.height, track.width = images[0].shape[:2]
+        track.pix_fmt = "yuv420p"
+        for image in images:
+            container.mux(track.encode(av.VideoFrame.from_ndarray(image, format="bgr24")))
+        container.mux(track.encode())
+
+
+def command(study: Path, out: Path, *words: object) -> list[str]:
+    call = [sys.executable, "-m", "mdhr_sdk", "detect", f"{study}/**/*.mp4", "--out", out, "--quiet", *words]
+    return list(map(str, call))
+
+
+@contextmanager
+def started(call: Sequence[str]) -> Iterator[subprocess.Popen[bytes]]:
+    """A process in a session of its own, all of which is killed at the end."""
+    process = subprocess.Popen(call, start_new_session=True, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
+    try:
+        yield process
+    finally:
+        with suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL)
+        process.wait()
+
+
+def timed(call: Sequence[str]) -> tuple[float, int]:
+    """Seconds and exit code."""
+    began_s = time.perf_counter()
+    done = subprocess.run(call, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, check=False)
+    return time.perf_counter() - began_s, done.returncode
+
+
+def records(out: Path) -> int:
+    return len(list(out.glob("P*/*_run.json")))
+
+
+def killed_after(call: Sequence[str], out: Path, count: int) -> int:
+    """Run until so many files are done, then kill the first process of all; returns how many are done."""
+    with started(call) as process:
+        while records(out) < count and process.poll() is None:
+            time.sleep(0.05)
+        os.kill(process.pid, signal.SIGKILL)  # its workers end by themselves
+        process.wait()
+        time.sleep(1.0)
+    return records(out)
+
+
+def with_a_killed_worker(call: Sequence[str], rng: random.Random) -> tuple[float, int, str]:
+    """Run to the end, and kill one worker on the way; returns seconds, exit code and what was said of it."""
+    began_s = time.perf_counter()
+    with started(call) as process:
+        time.sleep(6.0)
+        if workers := children(process.pid):
+            os.kill(rng.choice(workers), signal.SIGKILL)
+        _, error = process.communicate()
+        told = next((line for line in error.decode().splitlines() if "it is done again" in line), "")
+        return time.perf_counter() - began_s, process.returncode, told
+
+
+def children(pid: int) -> list[int]:
+    """The worker processes: children that multiprocessing spawned."""
+    found = []
+    for path in Path("/proc").glob("[0-9]*"):
+        try:
+            parent = int((path / "stat").read_text().rsplit(")", 1)[1].split()[1])
+            spawned = b"spawn_main" in (path / "cmdline").read_bytes()
+        except (OSError, ValueError, IndexError):
+            continue
+        if parent == pid and spawned:
+            found.append(int(path.name))
+    return found
+
+
+def tables(out: Path) -> dict[str, bytes]:
+    return {str(path.relative_to(out)): path.read_bytes() for path in sorted(out.rglob("*.csv"))}
+
+
+def leftovers(out: Path) -> list[str]:
+    return [str(path) for path in out.rglob("*") if path.name.startswith(".") or ".incomplete" in path.name]
+
+
+def study(folder: Path, files: int, frames: int, jobs: int, seed: int) -> dict[str, Any]:
+    """Make the study, kill it twice, resume it, and compare its tables with those of a run that nobody disturbed."""
+    rng = random.Random(seed)
+    bad = make_study(folder / "study", files, frames)
+    out, calm = folder / "out", folder / "calm"
+    call = command(folder / "study", out, "--jobs", jobs, "--resume")
+    done = [killed_after(call, out, round(files * share)) for share in (0.2, 0.5)]
+    seconds, code, told = with_a_killed_worker(call, rng)
+    summary = json.loads((out / "summary.json").read_text())
+    again_s, again_code = timed(call)
+    again = json.loads((out / "summary.json").read_text())
+    calm_s, _ = timed(command(folder / "study", calm, "--jobs", jobs))
+    return {
+        "files": files, "broken": bad, "frames_each": frames, "jobs": jobs, "done_when_killed": done,
+        "exit_code": code, "seconds_after": round(seconds, 1), "worker_killed": told,
+        "counts": {name: summary[name] for name in ("done", "skipped", "failed", "not_read")},
+        "again": {"seconds": round(again_s, 1), "exit_code": again_code, "skipped": again["skipped"]},
+        "undisturbed_s": round(calm_s, 1), "tables_equal": tables(out) == tables(calm), "leftovers": leftovers(out),
+    }  # fmt: skip
+
+
+def speed(folder: Path, files: int, frames: int, jobs: int, rounds: int) -> dict[str, Any]:
+    """Seconds for the same files one after the other and by workers, in turns, start of Python and model included."""
+    make_study(folder / "few", files, frames, broken=False)
+    one, several = list[float](), list[float]()
+    for number in range(rounds):
+        for seconds, count in ((one, 1), (several, jobs)):
+            out = folder / f"speed{count}-{number}"
+            spent, code = timed(command(folder / "few", out, "--jobs", count))
+            if code or len(tables(out)) != 2 * files:
+                raise MDHRError(f"a run of {files} files ended with code {code} and {len(tables(out))} tables")
+            seconds.append(round(spent, 2))
+            shutil.rmtree(out)
+    ratio = float(np.median(one) / np.median(several))
+    return {"files": files, "one_after_the_other_s": one, f"jobs_{jobs}_s": several, "times": round(ratio, 2)}
+
+
+@app.command()
+def main(
+    files: Annotated[int, typer.Option(help="Files of the study; 0 to leave it out.")] = 200,
+    frames: Annotated[int, typer.Option(help="Frames of each file.")] = 40,
+    few: Annotated[int, typer.Option(help="Files of the comparison of speed; 0 to leave it out.")] = 40,
+    jobs: Annotated[int, typer.Option(help="Workers.")] = 2,
+    rounds: Annotated[int, typer.Option(help="Runs of each, for the speed.")] = 1,
+    seed: Annotated[int, typer.Option(help="Random seed of what is killed.")] = 0,
+    folder: Annotated[Optional[Path], typer.Option(help="Work there and keep everything.")] = None,
+    json: Json = None,
+) -> None:
+    """Make a study, disturb it, and print what came of it."""
+    machine = describe_machine()
+    console.print(machine.header())
+    found: dict[str, Any] = {"machine": asdict(machine)}
+    with tempfile.TemporaryDirectory() as scratch:
+        place = folder or Path(scratch)
+        if few:
+            found["speed"] = speed(place, few, frames, jobs, rounds)
+            console.print("speed:", found["speed"])
+        if files:
+            found["study"] = study(place, files, frames, jobs, seed)
+            for name, value in found["study"].items():
+                console.print(f"  {name}: {value}")
+    found["load_after"] = os.getloadavg()[0]
+    write_json(json, found)
+
+
+if __name__ == "__main__":
+    run_app(app)

@@ -1,0 +1,92 @@
+"""From a list of files to jobs."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from contextlib import AbstractContextManager
+from pathlib import Path
+
+from ..errors import ConfigError, SourceError
+from ..outputs.naming import bases, labels
+from ..vision import Scope, Source, list_sources
+from ..vision.sources.source import Opened
+from .places import is_remote, opened, public_url
+from .worker import Job
+
+LIVE_SCHEMES = ("rtsp", "rtsps", "rtmp", "rtmps", "udp", "tcp", "srt")
+
+
+def read_list(path: str) -> list[str]:
+    """The lines of a list, a path or URL each, without blank ones, comments ('# ...') and repetitions.
+
+    Raises:
+        SourceError: it cannot be read, is no text, or names nothing.
+    """
+    with opened(path) as file:
+        try:
+            text = file.read().decode("utf-8-sig")
+        except UnicodeDecodeError:
+            raise SourceError(f"expected a text with a path or URL on each line in {path}; it is no UTF-8") from None
+    lines = [line.strip() for line in text.splitlines()]
+    named = [line for line in lines if line and not line.startswith("#")]
+    if not named:
+        raise SourceError(f"expected a path or URL on each line of {path}; it has none")
+    return list(dict.fromkeys(named))
+
+
+def jobs_of_list(named: Sequence[str], scope: Scope) -> list[Job]:
+    """A job for each file that is named; results keep the folders below the one that holds them all.
+
+    A path that leads to nothing is a job that fails, so that it is listed with the others.
+
+    Raises:
+        ConfigError: an address that is live.
+    """
+    schemes = tuple(f"{scheme}://" for scheme in LIVE_SCHEMES)
+    if live := next((text for text in named if text.lower().startswith(schemes)), ""):
+        raise ConfigError(f"a batch reads files, and '{public_url(live)}' is live; give it to mdhr detect")
+    urls = {public_url(text): text for text in named if is_remote(text)}
+    paths = [text for text in named if not is_remote(text)]
+    sources: list[Source] = list(list_sources(paths, on_error="skip")) if paths else []
+    roots = _roots([source.name for source in sources]) + _roots(list(urls))
+    sources += [Source(url, "video", _not_fetched) for url in urls]
+    return jobs_of([source.scoped(scope) for source in sources], roots, urls)
+
+
+def jobs_of(
+    sources: Sequence[Source], below: Sequence[str | Path] = (), urls: dict[str, str] | None = None
+) -> list[Job]:
+    """What is to be done with each source; those in the folders `below` keep their subfolders.
+
+    Args:
+        urls: name -> address of the sources that fsspec fetches.
+    """
+    stems = bases([(source.name, source.kind) for source in sources], below)
+    names = labels([source.name for source in sources])
+    return [
+        Job(number, source, label, stem, _bytes_of(source.paths), (urls or {}).get(source.name, ""))
+        for number, (source, label, stem) in enumerate(zip(sources, names, stems, strict=True))
+    ]
+
+
+def _roots(names: Sequence[str]) -> list[Path]:
+    """The folder that holds all of these files."""
+    folders = [os.path.dirname(name) for name in names]  # noqa: PTH120 (a path or the name of a URL)
+    if not folders or len({folder.startswith("/") for folder in folders}) > 1:
+        return []
+    return [Path(os.path.commonpath(folders))]
+
+
+def _not_fetched() -> AbstractContextManager[Opened]:
+    raise SourceError("a remote file is fetched before it is opened")
+
+
+def _bytes_of(paths: Sequence[Path]) -> int:
+    total = 0
+    for path in paths:
+        try:
+            total += path.stat().st_size
+        except OSError:  # the worker says what is wrong with it
+            continue
+    return total

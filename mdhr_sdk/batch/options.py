@@ -1,0 +1,100 @@
+"""What decides about the results of a file: the model, how the file is read, and what is written."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from dataclasses import asdict, dataclass, field, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from ..detector import AUDetector
+from ..modelfolder.bundled import DEFAULT
+from ..modelfolder.folder import ModelFolder, Trust
+from ..outputs.files import Files
+from ..pipeline.modes import Mode, Reading
+from ..results import ModelInfo
+from ..vision import Scope
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+# What changes the speed only.
+SPEED = ("threads",)
+
+
+@dataclass(frozen=True)
+class Described:
+    """The model that workers use.
+
+    Attributes:
+        info: as of a detector.
+        choice: which backend, and why.
+        codes: the AUs that are reported.
+        key: of the options and the model's files; results of another key are other results.
+    """
+
+    info: ModelInfo
+    choice: str
+    codes: tuple[str, ...]
+    key: str
+
+
+@dataclass(frozen=True)
+class DetectOptions:
+    """The options of `mdhr detect` that results depend on, as worker processes get them; see `AUDetector`."""
+
+    model: str | Path = DEFAULT
+    backend: str = "auto"
+    device: str = "auto"
+    precision: str = "auto"
+    threads: int | None = None
+    mode: Mode = "clip"
+    max_faces: int = 10
+    face_model: Path | None = None
+    all_aus: bool = False
+    ring_dtype: str = "float32"
+    digest: str | None = None
+    trust: Trust | None = None
+    smoothing: float | None = None
+    lookahead: int | None = None
+    calibrate_neutral_s: float | None = None
+    scope: Scope = field(default_factory=Scope)
+    min_quality: float = 0.0
+    files: Files = field(default_factory=Files)
+
+    def open(self) -> AUDetector:
+        """Open the model; raises as `AUDetector.from_pretrained`."""
+        own = {"lookahead", "calibrate_neutral_s", "scope", "min_quality", "files", "model"}
+        options: dict[str, Any] = {name: value for name, value in vars(self).items() if name not in own}
+        return AUDetector.from_pretrained(self.model, **options)
+
+    def with_threads(self, threads: int | None) -> DetectOptions:
+        """The same options, with so many threads if no number was given."""
+        return self if self.threads is not None else replace(self, threads=threads)
+
+    @property
+    def reading(self) -> Reading:
+        """How files are read; their scope is in their sources."""
+        return {
+            "lookahead": self.lookahead,
+            "calibrate_neutral_s": self.calibrate_neutral_s,
+            "images": self.files.overlay,
+            "measures": self.files.measures,
+            "min_quality": self.min_quality,
+        }
+
+    def describe(self, detector: AUDetector) -> Described:
+        """What workers say of their model."""
+        return Described(detector.info, detector.choice, detector.codes, self.key(ModelFolder.open(self.model).digest))
+
+    def key(self, model_digest: str) -> str:
+        """SHA-256 of these options, the model's files and this version: whoever has another one has other results."""
+        from .. import __version__
+
+        told = {name: value for name, value in asdict(self).items() if name not in (*SPEED, "model")}
+        return _digest({**told, "model": model_digest, "version": __version__})
+
+
+def _digest(content: Mapping[str, Any]) -> str:
+    return hashlib.sha256(json.dumps(content, sort_keys=True, default=str).encode()).hexdigest()

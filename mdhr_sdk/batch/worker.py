@@ -1,0 +1,155 @@
+"""What a worker does: it opens the model once, then reads one file after the other."""
+
+from __future__ import annotations
+
+import shutil
+import time
+from contextlib import ExitStack, closing
+from dataclasses import dataclass
+from pathlib import Path
+
+from ..atomic import LOCK
+from ..errors import MDHRError
+from ..pipeline.clock import StageClock
+from ..vision import Source, list_sources
+from .fingerprint import fingerprint
+from .options import DetectOptions
+from .outcome import Outcome
+from .places import destination, fetched
+from .record import RECORD, Record, is_done
+from .writer import SourceWriter
+
+
+@dataclass(frozen=True)
+class Job:
+    """One source and where its results go.
+
+    Attributes:
+        number: in the order in which they were given.
+        source: as it is opened; of a `url` only its name, kind and scope count.
+        label: how it is called.
+        base: what the names of its files begin with, below the destination: 'P01/video'.
+        size_bytes: of its files; 0 if it is not known.
+        url: of a file that fsspec fetches; '' for files of this machine.
+    """
+
+    number: int
+    source: Source
+    label: str
+    base: str
+    size_bytes: int = 0
+    url: str = ""
+
+
+class Worker:
+    """Reads files into results, whole or not at all.
+
+    Files are made in a hidden folder and moved to their names when all are complete; the record comes last.
+
+    Args:
+        out: path or URL of the destination.
+        resume: pass over what has a record of the same source and options.
+    """
+
+    def __init__(self, options: DetectOptions, out: str, resume: bool = False) -> None:
+        self._options = options
+        self._resume = resume
+        with ExitStack() as stack:
+            self._detector = stack.enter_context(closing(options.open()))
+            self._place = destination(out)
+            self._staging = stack.enter_context(self._place.staging())
+            self.described = options.describe(self._detector)
+            self._open = stack.pop_all()
+
+    def run(self, job: Job) -> Outcome:
+        """Read one file. Its errors are in what is returned; results of a file that broke off are marked incomplete."""
+        outcome = Outcome(job.source, job.label)
+        clock = StageClock()
+        with clock("total"):
+            try:
+                self._read(job, outcome, clock)
+            except MDHRError as error:
+                outcome.error = outcome.error or error.with_traceback(None)
+            finally:
+                self._clear()
+        spent = {**self._detector.timings_s, **clock.seconds}
+        outcome.total_s = spent.pop("total")
+        outcome.timings_s = {} if outcome.skipped else spent
+        outcome.tell_kept()
+        return outcome
+
+    def close(self) -> None:
+        """Free the model and the hidden folder."""
+        self._open.close()
+
+    def _read(self, job: Job, outcome: Outcome, clock: StageClock) -> None:
+        with ExitStack() as stack:
+            began_s, source = time.perf_counter(), job.source.scoped(self._options.scope)
+            files = [job.url] if job.url else source.paths
+            mark = fingerprint(files) if files else ""
+            if self._done(job, outcome, mark):
+                return
+            if job.url:
+                source = _named(stack.enter_context(fetched(job.url, self._staging)), source)
+            outcome.source = source
+            self._write(source, job, outcome, clock)
+            made = self._publish(job, outcome)
+            if mark and outcome.complete and not outcome.failures:
+                seconds, key = round(time.perf_counter() - began_s, 3), self.described.key
+                record = Record(source.name, mark, key, made, outcome.frames, outcome.with_face, seconds)
+                self._place.write(f"{job.base}{RECORD}", record.text())
+
+    def _done(self, job: Job, outcome: Outcome, mark: str) -> bool:
+        record = is_done(self._place, job.base, mark, self.described.key) if self._resume and mark else None
+        if record is not None:
+            outcome.skipped = outcome.read = True
+            outcome.frames, outcome.with_face = record.frames, record.with_face
+        return record is not None
+
+    def _write(self, source: Source, job: Job, outcome: Outcome, clock: StageClock) -> None:
+        """Read the source into files in the hidden folder."""
+        base = self._staging / Path(job.base).name
+        writer = SourceWriter(self._detector.thresholds, outcome, base, self._options.files)
+        try:
+            with closing(self._detector.predict(source, stream=True, **self._options.reading)) as results:
+                for result in results:
+                    with clock("write"):
+                        writer.write(result)
+                    if writer.given_up:
+                        break
+            outcome.read = not writer.given_up
+        except MDHRError as error:
+            outcome.error = error.with_traceback(None)  # a traceback would keep the frames in memory
+        finally:
+            writer.close()
+        with clock("timeline"):
+            writer.draw()
+
+    def _publish(self, job: Job, outcome: Outcome) -> dict[str, int]:
+        """Move the files to their names; returns name -> bytes."""
+        folder, made = job.base.rpartition("/")[0], dict[str, int]()
+        files, replaced = outcome.files, set[Path]()
+        outcome.files = []
+        for file in files:
+            name = f"{folder}/{file.name}" if folder else file.name
+            size, before = file.stat().st_size, self._place.size(name)
+            path = Path(self._place.put(file, name))
+            outcome.files.append(path)
+            replaced |= set() if before is None else {path}
+            made[file.name] = size
+        outcome.replaced = replaced
+        return made
+
+    def _clear(self) -> None:
+        """Leave nothing of this file in the hidden folder."""
+        for path in self._staging.iterdir():
+            if path.is_dir():
+                shutil.rmtree(path, ignore_errors=True)
+            elif path.name != LOCK:
+                path.unlink(missing_ok=True)
+
+
+def _named(copy: Path, source: Source) -> Source:
+    """The copy of a remote file under its own name."""
+    (found,) = list_sources(copy)
+    return found.renamed(source.name).scoped(source.scope)

@@ -1,0 +1,140 @@
+"""Many files at once: progress, the summary and its file. `mdhr detect --jobs` and `mdhr batch` share it."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import closing, contextmanager
+from functools import partial
+from pathlib import Path
+
+from ...batch.crew import Crew
+from ...batch.options import DetectOptions
+from ...batch.outcome import Outcome
+from ...batch.places import Place, destination, public_url
+from ...batch.processes import Processes
+from ...batch.study import run_study
+from ...batch.totals import SUMMARY, Totals, duration
+from ...batch.worker import Job, Worker
+from ...errors import ConfigError, MDHRError, number_of
+from ...outputs.encoder import check_codec
+from ...outputs.naming import OVERLAY
+from ...pipeline.reader import LIVE
+from ...runtime.cuda.devices import cuda_device_count
+from ...vision import Source
+from .logs import LogLevel, set_log_level
+from .options import Console
+from .progress import progress_bar, usable_cores
+from .summary import report
+
+RESUME = "Pass over files whose results are there, of the same content, model and options."
+MANY = 8  # files from which on workers are worth their start
+MOST_JOBS = 8  # if nobody says: each takes half a gigabyte of memory
+LINE_S = 10.0  # between two lines of progress, where no bar can be drawn
+
+
+def worker_count(asked: int | None, resume: bool, sources: Sequence[Source], device: str) -> int:
+    """How many worker processes read the files; 0 for none, and one source after the other in this process.
+
+    Raises:
+        ConfigError: workers were asked for, and a source is live.
+    """
+    live = next((source for source in sources if source.kind in LIVE), None)
+    if asked is not None or resume:
+        if live is not None:
+            raise ConfigError(f"--jobs and --resume are for files, and '{live.name}' is live; leave them out")
+        return min(asked or automatic_jobs(len(sources)), len(sources))
+    on_gpu = device.startswith("cuda") or (device == "auto" and cuda_device_count() > 0)  # which they would share
+    return 0 if live is not None or on_gpu or len(sources) < MANY else automatic_jobs(len(sources))
+
+
+def automatic_jobs(files: int) -> int:
+    """As many workers as cores, but not more than eight, and each with some files to read."""
+    return max(1, min(usable_cores(), MOST_JOBS, files // 2))
+
+
+def threads_each(jobs: int) -> int:
+    """CPU threads of the model in each of so many workers of this machine."""
+    return max(1, usable_cores() // jobs)
+
+
+def run_many(
+    jobs: Sequence[Job],
+    options: DetectOptions,
+    out: str,
+    workers: int,
+    resume: bool = False,
+    quiet: bool = False,
+    level: LogLevel | None = None,
+) -> list[MDHRError]:
+    """Share the jobs out among processes of this machine; returns the errors of those that failed.
+
+    Raises:
+        KeyboardInterrupt: the user stopped it. What is done stays done.
+        MDHRError: workers cannot begin.
+    """
+    make = partial(Worker, options, out, resume)
+    return run_crew(jobs, lambda: Processes(make, workers, partial(set_log_level, level)), options, out, quiet)
+
+
+def run_crew(
+    jobs: Sequence[Job], open_crew: Callable[[], Crew], options: DetectOptions, out: str, quiet: bool = False
+) -> list[MDHRError]:
+    """As `run_many`, by any crew."""
+    if options.files.overlay:
+        check_codec(Path(OVERLAY), options.files.codec)
+    place, totals = destination(out), Totals(len(jobs), sum(job.size_bytes for job in jobs))
+    place.write(SUMMARY, totals.text(None))  # before hours of work: whether it can be written
+    with closing(open_crew()) as crew:
+        try:
+            with _progress(totals, quiet) as tick:
+
+                def tell(job: Job, outcome: Outcome) -> None:
+                    totals.add(job, outcome)
+                    tick()
+
+                run_study(jobs, crew, tell, tick)
+        finally:
+            crew.close()
+            _conclude(place, public_url(out), totals, crew, quiet)
+    errors = [error for one in totals.shown for error in (one.error, *one.failures) if error is not None]
+    unsaid = totals.states["failed"] - sum(one.state == "failed" for one in totals.shown)
+    if unsaid:
+        errors.append(MDHRError(f"and {number_of(unsaid, 'file')} more failed; {SUMMARY} has their reasons"))
+    return errors
+
+
+def _conclude(place: Place, out: str, totals: Totals, crew: Crew, quiet: bool) -> None:
+    """Write `summary.json`, and say what there is to say."""
+    place.tidy()
+    place.write(SUMMARY, totals.text(crew.described))
+    if quiet:
+        return
+    console = Console(markup=False, emoji=False)
+    if totals.shown and crew.described is not None:
+        shown = sorted(totals.shown, key=lambda outcome: outcome.source.name)
+        report(console, crew.described, shown, files=False)
+    rest = totals.told - totals.states["skipped"] - len(totals.shown)
+    lines = [f"and {number_of(rest, 'file')} more"] if rest else []
+    lines += [f"{totals.line}, in {duration(totals.seconds)}", f"results are in {out}; {SUMMARY} there lists all files"]
+    if totals.told < totals.jobs:
+        lines.append(f"stopped: {number_of(totals.jobs - totals.told, 'file')} not read; go on with --resume")
+    for line in lines:
+        console.print(line, soft_wrap=True, highlight=False)
+
+
+@contextmanager
+def _progress(totals: Totals, quiet: bool) -> Iterator[Callable[[], None]]:
+    """What is called now and then: it moves a bar, or says a line every ten seconds where there is no terminal."""
+    console, bar = Console(stderr=True, markup=False, emoji=False), progress_bar(quiet)
+    last_s = [time.monotonic()]
+    with bar:
+        task = bar.add_task("files", total=totals.jobs)
+
+        def tick() -> None:
+            bar.update(task, completed=totals.told, description=totals.line)
+            if bar.disable and not quiet and time.monotonic() - last_s[0] >= LINE_S:
+                last_s[0] = time.monotonic()
+                console.print(totals.line, soft_wrap=True, highlight=False)
+
+        yield tick

@@ -1,0 +1,1 @@
+"""Results in the tables of other tools, and read back from our own."""

@@ -1,0 +1,234 @@
+"""Our tables read back: the native CSV, Parquet and JSON Lines."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, fields
+from datetime import datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal, cast
+
+import numpy as np
+
+from ...errors import InputError
+from ...measures import MEASURES, FaceMeasures
+from ...results import AUEvent, AUScore, Baseline, Ending, FaceResult, FrameResult, ModelInfo
+from ..naming import EVENTS, TABLE
+from ..table import BOX, EVENT_COLUMNS
+from .modelinfo import model_of_text, model_of_values
+from .parquet import KEY, import_pyarrow
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+BASELINES: dict[str, Baseline] = {"neutral": "neutral", "no_baseline": "missing"}
+WITHOUT_FACE = ("no_face", "low_quality", "stale")
+NEEDED = ("source", "frame", "timestamp_s", "status", "track_id", *BOX)
+Kind = Literal["csv", "parquet", "jsonl"]
+
+
+@dataclass(frozen=True, eq=False)
+class Read:
+    """What a file holds, as `Results` takes it."""
+
+    frames: tuple[FrameResult, ...]
+    model: ModelInfo
+    codes: tuple[str, ...]
+
+
+def read_results(path: Path) -> Read:
+    """Read a table of ours; see `Results.from_file`."""
+    kind = _kind_of(path)
+    if kind == "jsonl":
+        return _of_lines(path)
+    table, model = _parquet(path) if kind == "parquet" else _csv(path)
+    missing = [name for name in NEEDED if name not in table.columns]
+    if missing or not len(table):
+        told = f"it lacks {', '.join(missing)}" if missing else "it has no row"
+        raise InputError(f"'{path}' is no table of results: {told}; give a file that mdhr_sdk wrote")
+    codes = tuple(name.removesuffix("_occurrence") for name in table.columns if name.endswith("_occurrence"))
+    events = read_events(path.with_name(path.name.removesuffix(TABLE) + EVENTS)) if path.name.endswith(TABLE) else ()
+    return Read(tuple(_frames(table, codes, model, events)), model, codes)
+
+
+def read_events(path: Path) -> tuple[AUEvent, ...]:
+    """The events of a table of `EventsSink`; none if there is no such file.
+
+    Raises:
+        InputError: it is no such table.
+    """
+    if not path.is_file():
+        return ()
+    import pandas as pd
+
+    table = pd.read_csv(path, dtype={"source": str, "au": str, "model": str}, keep_default_na=False)
+    if list(table.columns) != list(EVENT_COLUMNS):
+        raise InputError(f"'{path}' is no table of events; give one that mdhr_sdk wrote")
+    kinds = {one.name: one.type for one in fields(AUEvent)}
+    make: dict[str, Callable[[Any], Any]] = {
+        "str": str,
+        "int": int,
+        "float": float,
+        "bool": lambda value: bool(int(value)),
+    }
+    rows = table.drop(columns="model").to_dict("records")
+    return tuple(AUEvent(**{name: make[str(kinds[name])](value) for name, value in row.items()}) for row in rows)
+
+
+def _kind_of(path: Path) -> Kind:
+    if not path.is_file():
+        raise InputError(f"there is no file '{path}'; give a table of results: .csv, .parquet or .jsonl")
+    with path.open("rb") as file:
+        begin = file.read(4)
+    return "parquet" if begin == b"PAR1" else "jsonl" if begin[:1] == b"{" else "csv"
+
+
+def _csv(path: Path) -> tuple[pd.DataFrame, ModelInfo]:
+    import pandas as pd
+
+    texts = ("source", "status", "note", "model", "captured_at")
+    try:
+        table = pd.read_csv(path, dtype=dict.fromkeys(texts, str), keep_default_na=False, na_values=[""])
+    except (ValueError, UnicodeDecodeError) as error:
+        raise InputError(
+            f"'{path}' is no table of results: {str(error).strip()}; give one that mdhr_sdk wrote"
+        ) from None
+    if "model" not in table.columns or not len(table):
+        raise InputError(f"'{path}' is no table of results: no model is told; give one that mdhr_sdk wrote")
+    return table, model_of_text(str(table["model"].iloc[0]))
+
+
+def _parquet(path: Path) -> tuple[pd.DataFrame, ModelInfo]:
+    pa, parquet = import_pyarrow(), import_pyarrow("pyarrow.parquet")
+    try:
+        table = parquet.read_table(path)
+    except pa.ArrowInvalid as error:
+        reason = str(error).partition("\n")[0]
+        raise InputError(f"'{path}' cannot be read: {reason}; it may have been cut off; run its source again") from None
+    about = (table.schema.metadata or {}).get(KEY)
+    if about is None:
+        raise InputError(f"'{path}' is no table of results: no model is told; give one that mdhr_sdk wrote")
+    return table.to_pandas(), model_of_values(json.loads(about)["model"])
+
+
+def _frames(
+    table: pd.DataFrame, codes: Sequence[str], model: ModelInfo, events: Sequence[AUEvent]
+) -> Iterator[FrameResult]:
+    endings: dict[str, Ending] = {}
+    rows: list[dict[str, Any]] = []
+    for row in cast("list[dict[str, Any]]", table.to_dict("records")):
+        if rows and (row["source"], row["frame"]) != (rows[-1]["source"], rows[-1]["frame"]):
+            yield _frame(rows, codes, model, events, endings)
+            rows = []
+        rows.append(row)
+    yield _frame(rows, codes, model, events, endings)
+
+
+def _frame(
+    rows: Sequence[Mapping[str, Any]],
+    codes: Sequence[str],
+    model: ModelInfo,
+    events: Sequence[AUEvent],
+    endings: dict[str, Ending],
+) -> FrameResult:
+    first = rows[0]
+    source = str(first["source"])
+    if source not in endings:
+        endings[source] = Ending(events=tuple(event for event in events if event.source == source))
+    faces = tuple(_face(row, codes, model) for row in rows if row["track_id"] == row["track_id"])  # not NaN
+    at, live = str(first.get("captured_at")), isinstance(first.get("captured_at"), str)
+    return FrameResult(
+        source, int(first["frame"]), float(first["timestamp_s"]), faces, model,
+        note=_text(first.get("note")), untrusted=int(first["status"] == "low_quality"),
+        delay_ms=float(first["delay_ms"]) if live else 0.0, dropped=int(first["dropped"]) if live else 0,
+        captured_at=datetime.fromisoformat(at.replace("Z", "+00:00")) if live else None,
+        stale=first["status"] == "stale", faces_seen=len(faces), ending=endings[source],
+    )  # fmt: skip
+
+
+def _face(row: Mapping[str, Any], codes: Sequence[str], model: ModelInfo) -> FaceResult:
+    scores = ((code, float(row[f"{code}_probability"]), bool(row[f"{code}_occurrence"])) for code in codes)
+    aus = {code: AUScore(code, probability, occurrence) for code, probability, occurrence in scores}
+    status = str(row["status"])
+    baseline = BASELINES.get(status, "applied" if model.neutral_s else "off")
+    x0, y0, x1, y1 = (float(row[name]) for name in BOX)
+    measures = None
+    if _known(row.get("quality")):
+        values: dict[str, Any] = {name: float(row[name]) if _known(row.get(name)) else math.nan for name in MEASURES}
+        reason = "" if status == "ok" or status in BASELINES else status
+        measures = FaceMeasures(**values, reason=reason)
+    mesh = row.get("landmarks_px")
+    points = np.empty((0, 3), np.float32)
+    if mesh is not None and np.size(mesh) == 3 * 478:  # the 68 of iBUG are not a mesh
+        points = np.asarray(mesh, np.float32).reshape(-1, 3)
+    return FaceResult(int(row["track_id"]), (x0, y0, x1, y1), points, aus, baseline, measures)
+
+
+def _known(value: object) -> bool:
+    return isinstance(value, float | int) and value == value
+
+
+def _text(value: object) -> str:
+    return value if isinstance(value, str) else ""
+
+
+def _of_lines(path: Path) -> Read:
+    """JSON Lines tell no more of the model than its tag."""
+    frames: list[FrameResult] = []
+    endings: dict[str, Ending] = {}
+    models: dict[str, ModelInfo] = {}
+    with path.open(encoding="utf-8") as file:
+        for number, line in enumerate(file, 1):
+            try:
+                values = json.loads(line)
+                model = models.setdefault(values["model"], model_of_text(values["model"]))
+                ending = endings.setdefault(values["source"], Ending())
+                events = tuple(_event(event) for event in values["events"])
+                if values["status"] == "ended":
+                    ending.events, ending.broken_off = events, values["note"] == "broken off"
+                else:
+                    frames.append(_of_line(values, model, ending, events))
+            except (ValueError, KeyError, TypeError) as error:
+                raise InputError(
+                    f"line {number} of '{path}' is no result: {error!r}; give a file that mdhr_sdk wrote"
+                ) from None
+    if not frames:
+        raise InputError(f"'{path}' has no frame; check that its source was read")
+    codes = next((tuple(face.aus) for frame in frames for face in frame.faces), ())
+    return Read(tuple(frames), frames[0].model, codes)
+
+
+def _of_line(values: Mapping[str, Any], model: ModelInfo, ending: Ending, events: tuple[AUEvent, ...]) -> FrameResult:
+    faces = tuple(
+        FaceResult(
+            one["track_id"],
+            tuple(one["box_px"]),
+            np.empty((0, 3), np.float32),
+            {code: AUScore(code, s["probability"], s["occurrence"]) for code, s in one["aus"].items()},
+            one["baseline"],
+            _measures_of(one.get("measures")),
+        )
+        for one in values["faces"]
+    )
+    at = values["captured_at"]
+    return FrameResult(
+        values["source"], values["frame"], values["timestamp_s"], faces, model, note=values["note"],
+        delay_ms=values["delay_ms"], dropped=values["dropped"], fps=values["fps"] or 0.0, ending=ending, events=events,
+        captured_at=None if at is None else datetime.fromisoformat(at.replace("Z", "+00:00")),
+        stream_time_s=values["stream_time_s"], stale=values["status"] == "stale", faces_seen=len(faces),
+        untrusted=int(values["status"] == "low_quality"),
+    )  # fmt: skip
+
+
+def _measures_of(values: Mapping[str, Any] | None) -> FaceMeasures | None:
+    if values is None:
+        return None
+    numbers: dict[str, Any] = {name: math.nan if values.get(name) is None else float(values[name]) for name in MEASURES}
+    return FaceMeasures(**numbers, reason=values.get("reason", ""))
+
+
+def _event(values: Mapping[str, Any]) -> AUEvent:
+    cuts = {name: bool(values[name]) for name in ("onset_cut", "offset_cut")}
+    return AUEvent(**{**values, **cuts})

@@ -1,0 +1,194 @@
+"""Statistics that studies begin with, from the tables of results: how often, how strong, what together, who with whom.
+
+Every function takes a pandas DataFrame as `Results.to_dataframe()` gives it, or `pandas.read_csv` of a `*_aus.csv`;
+onsets are those of `*_events.csv`. A row counts if it shows a face and its scores say something: frames without a face
+and the neutral seconds do not. `trusted=True` counts only the rows whose status is 'ok'.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from .errors import InputError
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+FACE = ("source", "track_id")
+SILENT = ("no_face", "low_quality", "stale", "neutral")  # statuses of rows whose scores do not count
+SHIFTS = 199  # of one face's onsets, around the recording, that tell how many meet by chance
+GOLDEN = 0.6180339887498949  # steps of this share of the recording are even, and in time with nothing
+Measure = Literal["jaccard", "phi", "share"]
+
+
+def occurrence_rate(table: pd.DataFrame, by: Sequence[str] = FACE, trusted: bool = False) -> pd.DataFrame:
+    """Share of frames in which each AU occurs, 0 to 1.
+
+    Args:
+        table: of results.
+        by: columns that make a group, by default each face of each source. Your own columns do too, as 'condition'.
+        trusted: count only rows of status 'ok'.
+
+    Returns:
+        A row a group, with `frames`, the number of rows that count, and a column an AU.
+
+    Raises:
+        InputError: columns are missing.
+    """
+    return _means(table, "_occurrence", by, trusted)
+
+
+def mean_probability(table: pd.DataFrame, by: Sequence[str] = FACE, trusted: bool = False) -> pd.DataFrame:
+    """Mean probability of each AU, 0 to 1; arguments and result as `occurrence_rate`."""
+    return _means(table, "_probability", by, trusted)
+
+
+def mean_intensity(table: pd.DataFrame, by: Sequence[str] = FACE, trusted: bool = False) -> pd.DataFrame:
+    """Mean intensity of each AU that has one, 0 to 5; arguments and result as `occurrence_rate`.
+
+    Raises:
+        InputError: the table has no intensities: not every model gives them.
+    """
+    return _means(table, "_intensity", by, trusted)
+
+
+def co_occurrence(table: pd.DataFrame, measure: Measure = "jaccard", trusted: bool = False) -> pd.DataFrame:
+    """How often two AUs occur in the same frame of the same face, over all rows that count.
+
+    Args:
+        table: of results.
+        measure: 'jaccard', frames with both over frames with either, NaN if there are none; 'phi', the correlation of
+            the two decisions, NaN where one never changes; 'share', frames with both over all.
+        trusted: count only rows of status 'ok'.
+
+    Returns:
+        (N, N) with the AUs as rows and columns.
+
+    Raises:
+        InputError: columns are missing, or another measure.
+    """
+    import pandas as pd
+
+    rows = _counted(table, trusted)
+    names = _columns(rows, "_occurrence")
+    occurs = rows[list(names)].to_numpy(np.float64)
+    both, count = occurs.T @ occurs, len(occurs)
+    own = np.diag(both)
+    with np.errstate(invalid="ignore", divide="ignore"):
+        if measure == "jaccard":
+            values = both / (own[:, None] + own[None] - both)
+        elif measure == "phi":
+            spread = np.sqrt(own * (count - own))
+            values = (count * both - np.outer(own, own)) / np.outer(spread, spread)
+        elif measure == "share":
+            values = both / count
+        else:
+            raise InputError(f"measure must be jaccard, phi or share; got {measure!r}")
+    return pd.DataFrame(values, index=list(names.values()), columns=list(names.values()))
+
+
+def onset_synchrony(
+    events: pd.DataFrame,
+    first: tuple[str, int],
+    second: tuple[str, int],
+    window_s: float = 0.5,
+    duration_s: float | None = None,
+) -> pd.DataFrame:
+    """Whether two faces begin the same AU at the same time, and who begins.
+
+    Each onset of the one goes with at most one of the other, the nearest pairs first. Events that are cut at the
+    recording's beginning have no known onset and do not count.
+
+    Args:
+        events: of `*_events.csv`.
+        first, second: (source, track id) of the two faces. Two sources must share their clock.
+        window_s: longest time between two onsets that belong together.
+        duration_s: of the recording, from 0; None to leave `by_chance` empty.
+
+    Returns:
+        A row an AU that either shows: `first` and `second`, their onsets; `together`; `share`, twice that over both;
+        `lag_s`, the mean of second less first, positive where the second face follows; `by_chance`, the mean share
+        when the second face's onsets are moved around the recording, 199 times.
+
+    Raises:
+        InputError: columns are missing, or the window or duration is not above 0.
+    """
+    import pandas as pd
+
+    needed = ("source", "track_id", "au", "onset_s", "onset_cut")
+    if missing := [name for name in needed if name not in events.columns]:
+        raise InputError(f"events need the columns {', '.join(needed)}; got none called {missing[0]}")
+    if not (window_s > 0 and (duration_s is None or duration_s > 0)):
+        raise InputError(f"window_s and duration_s must be above 0; got {window_s!r} and {duration_s!r}")
+    whole = events[~events["onset_cut"].astype(bool)]
+    rows = {}
+    for au in sorted(whole["au"].unique()):
+        one, other = (_onsets(whole, face, au) for face in (first, second))
+        if not len(one) + len(other):
+            continue
+        lags = _paired(one, other, window_s)
+        share = 2 * len(lags) / (len(one) + len(other))
+        rows[au] = {"first": len(one), "second": len(other), "together": len(lags), "share": share}
+        rows[au]["lag_s"] = float(np.mean(lags)) if len(lags) else np.nan
+        rows[au]["by_chance"] = np.nan if duration_s is None else _chance(one, other, window_s, duration_s)
+    names = ["first", "second", "together", "share", "lag_s", "by_chance"]
+    return pd.DataFrame.from_dict(rows, orient="index", columns=names)
+
+
+def _counted(table: pd.DataFrame, trusted: bool) -> pd.DataFrame:
+    for name in ("status", "track_id"):
+        if name not in table.columns:
+            raise InputError(f"expected a table of results; got one without the column {name}; read a *_aus.csv")
+    counts = table["status"].eq("ok") if trusted else ~table["status"].isin(SILENT)
+    return table[counts & table["track_id"].notna()]
+
+
+def _columns(table: pd.DataFrame, end: str) -> dict[str, str]:
+    """Column -> AU."""
+    found = {name: name.removesuffix(end) for name in table.columns if name.startswith("AU") and name.endswith(end)}
+    if not found:
+        raise InputError(f"expected columns as AU12{end}; got none; not every table has them")
+    return found
+
+
+def _means(table: pd.DataFrame, end: str, by: Sequence[str], trusted: bool) -> pd.DataFrame:
+    rows = _counted(table, trusted)
+    names = _columns(rows, end)
+    if missing := [name for name in by if name not in rows.columns]:
+        raise InputError(f"expected the column {missing[0]} to group by; got {', '.join(table.columns[:8])}, ...")
+    if not by:
+        raise InputError("expected one or more columns to group by; got none; ['source'] is one group a source")
+    groups = rows.groupby(list(by), sort=True)
+    means = groups[list(names)].mean().rename(columns=names)
+    means.insert(0, "frames", groups.size())
+    return means.astype(dict.fromkeys(names.values(), "float64"))
+
+
+def _onsets(events: pd.DataFrame, face: tuple[str, int], au: str) -> NDArray[np.float64]:
+    own = events[(events["source"] == face[0]) & (events["track_id"] == face[1]) & (events["au"] == au)]
+    return np.sort(own["onset_s"].to_numpy(np.float64))
+
+
+def _paired(one: NDArray[np.float64], other: NDArray[np.float64], window_s: float) -> NDArray[np.float64]:
+    """Lags of the pairs, the nearest first, each onset once."""
+    lags = other[None] - one[:, None]
+    near = np.argwhere(np.abs(lags) <= window_s)
+    order = np.argsort(np.abs(lags[near[:, 0], near[:, 1]]), kind="stable")
+    taken: tuple[set[int], set[int]] = (set(), set())
+    found = []
+    for i, j in near[order].tolist():
+        if i not in taken[0] and j not in taken[1]:
+            taken[0].add(i)
+            taken[1].add(j)
+            found.append(lags[i, j])
+    return np.array(found)
+
+
+def _chance(one: NDArray[np.float64], other: NDArray[np.float64], window_s: float, duration_s: float) -> float:
+    steps = np.arange(1, SHIFTS + 1) * GOLDEN % 1 * duration_s
+    counts = [len(_paired(one, np.sort((other + step) % duration_s), window_s)) for step in steps]
+    return float(2 * np.mean(counts) / (len(one) + len(other)))

@@ -1,0 +1,45 @@
+"""From a list of files to jobs, and where their results go."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+import pytest
+
+from mdhr_sdk import Scope
+from mdhr_sdk.batch.listing import jobs_of_list, read_list
+from mdhr_sdk.errors import ConfigError, SourceError
+from mdhr_sdk.outputs.naming import bases
+
+
+def test_a_list_is_read_line_by_line(tmp_path: Path) -> None:
+    path = tmp_path / "list.txt"
+    path.write_bytes("\ufeff# films\na b.mp4\r\n\n  s3://bucket/b.mp4  \na b.mp4\n".encode())
+    assert read_list(str(path)) == ["a b.mp4", "s3://bucket/b.mp4"]
+    for content, told in ((b"# nothing\n", "it has none"), (b"\xff\xfe\x00", "no UTF-8")):
+        path.write_bytes(content)
+        with pytest.raises(SourceError, match=told):
+            read_list(str(path))
+    with pytest.raises(SourceError, match="cannot read"):
+        read_list(str(tmp_path / "none.txt"))
+
+
+def test_results_keep_the_folders_of_the_sources(tmp_path: Path, demo_path: Path) -> None:
+    for name in ("study/P01/a.mp4", "study/P02/a.mp4", "study/P02/x/b.mp4"):
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy(demo_path, tmp_path / name)
+    names = [str(tmp_path / name) for name in ("study/P01/a.mp4", "study/P02/a.mp4", "study/P02/x/b.mp4")]
+    jobs = jobs_of_list([*names, str(tmp_path / "study" / "gone.mp4"), "memory://films/P03/a.mp4"], Scope(every=2))
+    assert [job.base for job in jobs] == ["P01/a", "P02/a", "P02/x/b", "gone", "a"]
+    assert [job.url for job in jobs] == ["", "", "", "", "memory://films/P03/a.mp4"]
+    assert [job.size_bytes for job in jobs] == [demo_path.stat().st_size] * 3 + [0, 0]
+    assert {job.source.scope for job in jobs} == {Scope(every=2)}
+    with pytest.raises(ConfigError, match="'rtsp://host/a' is live"):
+        jobs_of_list(["rtsp://me:x@host/a"], Scope())
+
+
+def test_names_below_a_root_are_unique_too() -> None:
+    names = ["a/P01/v.mp4", "a/P01/v.mov", "b/P01/V.mp4", "c/v.mp4", "a/..x/v w.mp4"]
+    sources = [(name, "video") for name in names]
+    assert bases(sources, ["a", "b"]) == ["P01/v", "P01/v-2", "P01/V-3", "v", "x/v_w"]

@@ -1,0 +1,98 @@
+"""A worker with the bundled model: results whole or not at all, and the same as those of `mdhr detect`."""
+
+from __future__ import annotations
+
+import json
+import pickle
+from collections.abc import Iterator
+from contextlib import closing
+from dataclasses import replace
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+from fakes import write_film
+from mdhr_sdk import Scope
+from mdhr_sdk.batch.listing import jobs_of_list
+from mdhr_sdk.batch.options import DetectOptions
+from mdhr_sdk.batch.worker import Worker
+from mdhr_sdk.modelfolder.bundled import bundled_models
+from mdhr_sdk.outputs.files import Files
+
+pytestmark = pytest.mark.skipif("edge" not in bundled_models(), reason="this copy has no bundled weights")
+OPTIONS = DetectOptions(threads=1, max_faces=1, files=Files(overlay=False, timeline=False))
+
+
+@pytest.fixture(scope="module")
+def film(tmp_path_factory: pytest.TempPathFactory, demo_frames) -> Path:
+    return write_film(tmp_path_factory.mktemp("film") / "clip.mp4", list(demo_frames[:10]))
+
+
+@pytest.fixture(scope="module")
+def out(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("out")
+
+
+@pytest.fixture(scope="module")
+def worker(out: Path) -> Iterator[Worker]:
+    with closing(Worker(OPTIONS, str(out), resume=True)) as worker:
+        yield worker
+
+
+def test_a_file_is_read_once_and_again_when_it_changed(worker: Worker, film: Path, out: Path, tmp_path: Path) -> None:
+    (job,) = jobs_of_list([str(film)], Scope())
+    outcome = pickle.loads(pickle.dumps(worker.run(job)))
+    assert (outcome.state, outcome.frames, outcome.with_face) == ("done", 10, 10)
+    table = out / "clip_aus.csv"
+    assert len(pd.read_csv(table)) == 10 and sorted(map(str, outcome.files)) == [
+        str(table),
+        str(out / "clip_events.csv"),
+    ]
+    record = json.loads((out / "clip_run.json").read_text())
+    assert record["files"]["clip_aus.csv"] == table.stat().st_size and record["seconds"] > 0
+    assert worker.run(job).state == "skipped"
+    table.write_text("spoilt")
+    again = worker.run(job)
+    assert again.state == "done" and again.replaced == {table, out / "clip_events.csv"}
+    thinned = worker.run(replace(job, source=job.source.scoped(Scope(every=2))))
+    assert thinned.state == "skipped", "the options are the worker's"
+    hidden = [path for path in out.iterdir() if path.name.startswith(".")]
+    assert len(hidden) == 1 and [path.name for path in hidden[0].iterdir()] == [".lock"]
+
+
+def test_what_breaks_off_is_told_and_kept_as_incomplete(worker: Worker, film: Path, out: Path, tmp_path: Path) -> None:
+    broken, none = tmp_path / "broken.mp4", tmp_path / "none.mp4"
+    broken.write_bytes(b"\0\0\0\x18ftypmp42" + bytes(500))
+    for job in jobs_of_list([str(broken), str(none)], Scope()):
+        outcome = worker.run(job)
+        assert outcome.state == "failed" and outcome.files == []
+    assert not list(out.glob("broken*")) and not list(out.glob("none*"))
+
+
+def test_a_change_of_option_or_model_is_another_key(worker: Worker) -> None:
+    key = worker.described.key
+    assert OPTIONS.key("model") == replace(OPTIONS, threads=2).key("model")
+    for other in (
+        replace(OPTIONS, smoothing=1.0),
+        replace(OPTIONS, scope=Scope(every=2)),
+        replace(OPTIONS, files=Files()),
+    ):
+        assert other.key("model") != OPTIONS.key("model")
+    assert OPTIONS.key("another") != OPTIONS.key("model") != key
+
+
+def test_sources_and_results_in_another_file_system(film: Path, out: Path, worker: Worker) -> None:
+    fsspec = pytest.importorskip("fsspec")
+    memory = fsspec.filesystem("memory")
+    memory.pipe("/films/P01/clip.mp4", film.read_bytes())
+    (job,) = jobs_of_list(["memory://films/P01/clip.mp4"], Scope())
+    worker.run(*jobs_of_list([str(film)], Scope()))
+    with closing(Worker(OPTIONS, "memory://results")) as remote:
+        outcome = remote.run(job)
+    assert (outcome.state, outcome.frames) == ("done", 10)
+    assert sorted(memory.ls("/results", detail=False)) == [
+        "/results/clip_aus.csv", "/results/clip_events.csv", "/results/clip_run.json",
+    ]  # fmt: skip
+    ours = memory.cat_file("/results/clip_aus.csv").replace(b"memory://films/P01/clip.mp4", str(film).encode())
+    assert ours == (out / "clip_aus.csv").read_bytes()

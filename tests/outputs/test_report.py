@@ -1,0 +1,166 @@
+"""The report: pages that hold all that they show, and an index of people and conditions."""
+
+from __future__ import annotations
+
+import re
+import sys
+from dataclasses import replace
+from html.parser import HTMLParser
+from pathlib import Path
+
+import pytest
+
+from mdhr_sdk.errors import InputError, MissingDependencyError
+from mdhr_sdk.measures import FaceMeasures
+from mdhr_sdk.outputs import Results
+from mdhr_sdk.outputs.report.study import find_tables, read_about, write_report
+from mdhr_sdk.outputs.report.thumbnails import apexes
+from mdhr_sdk.results import AUEvent, Ending
+
+pytest.importorskip("jinja2")
+
+
+class Page(HTMLParser):
+    """Its tags, what they refer to, and its text."""
+
+    def __init__(self, path: Path) -> None:
+        super().__init__()
+        self.tags: list[str] = []
+        self.links: list[str] = []
+        self.text = ""
+        self.feed(path.read_text(encoding="utf-8"))
+
+    def handle_starttag(self, tag, attrs):
+        self.tags.append(tag)
+        self.links += [value for name, value in attrs if name in ("src", "href")]
+
+    def handle_data(self, data):
+        self.text += data
+
+
+def event(au: str, apex_s: float, peak: float, track: int = 0) -> AUEvent:
+    frame = round(25 * apex_s)
+    return AUEvent("clip.mp4", track, au, frame - 2, frame, frame + 2, apex_s - 0.08, apex_s, apex_s + 0.08, peak)
+
+
+@pytest.fixture
+def saved(tmp_path, frame, rated, codes):
+    """Writes results of 50 frames as `mdhr detect` does, with an overlay."""
+
+    def save(source: str = "clip.mp4", folder: str = "results", overlay: bool = False) -> Path:
+        ending = Ending(events=(event("AU12", 0.4, 0.9), event("AU01", 1.2, 0.7)))
+        size = (64, 96) if overlay else None
+        frames = [
+            replace(rated(i, source=source, size=size, faces=int(i not in (20, 21))), ending=ending) for i in range(50)
+        ]
+        results = Results(tuple(frames), frames[0].model, fps=25.0, codes=codes, kinds={source: "video"})
+        results.save(tmp_path / folder, timeline=False)
+        return tmp_path / folder
+
+    return save
+
+
+def test_a_page_tells_curves_events_faces_and_what_can_be_trusted(tmp_path, saved, codes):
+    files, errors = write_report(find_tables([saved()]), tmp_path / "report")
+    assert not errors and [path.name for path in files] == ["clip.html", "index.html"]
+    page = Page(files[0])
+    assert page.tags.count("svg") == len(codes)
+    assert "50 frames, 2.0 s; a face in 48 frames" in page.text and "ok 48, no_face 2" in page.text
+    assert "A" in page.text and "reliable" in page.text and "trained on synthetic faces only" in page.text
+    rows = re.findall(r"<td>(AU\d\d) .*?</td><td>0</td>\s*<td>([\d.]+)", files[0].read_text())
+    assert rows == [("AU12", "0.32"), ("AU01", "1.12")]
+    assert "were not measured" in page.text
+
+
+def test_pages_are_whole_without_a_network(tmp_path, saved):
+    files, _ = write_report(find_tables([saved(overlay=True)]), tmp_path / "report")
+    for path in files:
+        page = Page(path)
+        assert all(
+            link.startswith("data:image/jpeg;base64,") or link in ("index.html", "clip.html") for link in page.links
+        )
+        assert "http" not in re.sub(r"http-equiv|http://www.w3.org/2000/svg", "", path.read_text())
+    assert Page(files[0]).tags.count("img") == 2, "a picture at each apex"
+
+
+def test_hostile_names_stay_text(tmp_path, saved):
+    name = '<script>alert("x")</script>&.mp4'
+    files, _ = write_report(find_tables([saved(source=name)]), tmp_path / "report")
+    assert name in Page(files[0]).text and Page(files[0]).tags.count("script") == 0
+    assert Page(files[-1]).tags.count("script") == 1, "its own"
+
+
+def test_the_index_has_people_and_conditions(tmp_path, saved, codes):
+    for number in (1, 2, 3):
+        saved(source=f"p{number}.mp4")
+    (tmp_path / "about.csv").write_text("source,person,condition\np1,Ann,calm\np2,Ann,stress\np3,Ben,calm\n")
+    files, _ = write_report(
+        find_tables([tmp_path / "results"]), tmp_path / "report", read_about(tmp_path / "about.csv")
+    )
+    text = files[-1].read_text()
+    bodies = re.findall(r"<tbody>(.*?)</tbody>", text, re.S)
+    assert [re.findall(r"<tr><td>(\w+)</td><td>(\d)</td><td>(\d+)</td>", body) for body in bodies[:2]] == [
+        [("Ann", "2", "96"), ("Ben", "1", "48")], [("calm", "2", "96"), ("stress", "1", "48")],
+    ]  # fmt: skip
+    own = Results.from_file(tmp_path / "results/p3_aus.csv").to_dataframe()
+    share = re.findall(r'data-share="([\d.]+)" data-per_minute="([\d.]*)"', bodies[0].split("Ben")[1])
+    place = codes.index("AU12")
+    assert float(share[place][0]) == pytest.approx(own["AU12_occurrence"].mean())
+
+
+def test_measured_faces_have_a_curve_of_quality(tmp_path, rated, codes):
+    def measured(index):
+        one = FaceMeasures(0.0, 50.0, 0.0, 5.0, 0.0, 0.0, 80.0, 0.3, 1.0, 0.4, "turned_away")
+        frame = rated(index)
+        return replace(frame, faces=tuple(replace(face, measures=one) for face in frame.faces))
+
+    results = Results(tuple(map(measured, range(10))), rated(0).model, fps=25.0, codes=codes)
+    results.save(tmp_path / "results", timeline=False)
+    files, _ = write_report(find_tables([tmp_path / "results"]), tmp_path / "report")
+    assert "0 % of the faces can be trusted" in Page(files[0]).text and "turned_away 10" in Page(files[0]).text
+
+
+def test_a_table_that_cannot_be_read_is_told_and_the_others_are_there(tmp_path, saved):
+    folder = saved()
+    (folder / "broken_aus.csv").write_text("nothing\n")
+    (folder / "late_aus.incomplete.csv").write_bytes((folder / "clip_aus.csv").read_bytes())
+    files, errors = write_report(find_tables([folder]), tmp_path / "report")
+    assert len(errors) == 1 and "broken_aus.csv" in str(errors[0])
+    assert (
+        "left out: " in Page(files[-1]).text and "was not read to its end" in Page(tmp_path / "report/late.html").text
+    )
+
+
+def test_the_best_table_of_each_source_is_taken(tmp_path, saved):
+    folder = saved()
+    for name in ("clip_aus.jsonl", "clip_aus.incomplete.csv", "clip_openface.csv"):
+        (folder / name).write_text("")
+    assert [table.path.name for table in find_tables([folder])] == ["clip_aus.csv"]
+    (empty := tmp_path / "none").mkdir()
+    with pytest.raises(InputError, match="there is no table in"):
+        find_tables([empty])
+    with pytest.raises(InputError, match="there is no '"):
+        find_tables([tmp_path / "missing"])
+
+
+@pytest.mark.parametrize(
+    ("content", "words"),
+    [("person\nAnn\n", "needs the columns source"), ("source,person\na,1\na,2\n", "tells of 'a' twice")],
+)
+def test_what_is_told_of_sources_is_checked(tmp_path, content, words):
+    (tmp_path / "about.csv").write_text(content)
+    with pytest.raises(InputError, match=words):
+        read_about(tmp_path / "about.csv")
+
+
+def test_apexes_are_the_strongest_of_each_face_and_unit():
+    events = [event("AU12", 1, 0.6), event("AU12", 2, 0.9), event("AU12", 3, 0.8, track=1), event("AU01", 4, 0.3)]
+    assert [one.apex_s for one in apexes(events)] == [2, 3, 4]
+    assert [one.apex_s for one in apexes(events, most=2)] == [2, 3]
+
+
+def test_without_jinja_the_extra_is_named(tmp_path, saved, monkeypatch):
+    tables = find_tables([saved()])
+    monkeypatch.setitem(sys.modules, "jinja2", None)
+    with pytest.raises(MissingDependencyError, match=r"\[report\]"):
+        write_report(tables, tmp_path / "report")

@@ -1,0 +1,219 @@
+"""Faults at random in real live sources, read by real processes; the model is a fake whose every number is known.
+
+    python tests/support/live_faults.py --faults 1000 --seed 1
+
+Servers stall, end, freeze, change size, send rubbish and cut pictures, or are killed and started again; the processes
+that read them are killed; the model fails; the loop over the results is slow, or raises. Each picture carries the
+number of its take, which changes with every gap. Asserted: nothing hangs; each track holds pictures of one take and
+person, and scores like these pictures alone; captured = scored + dropped for every source.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import random
+import signal
+import sys
+import time
+from collections import Counter
+from contextlib import ExitStack
+from dataclasses import dataclass, field
+from pathlib import Path
+
+if __name__ == "__main__":
+    ROOT = Path(__file__).resolve().parents[2]
+    sys.path[:0] = [str(ROOT), str(ROOT / "tests"), str(ROOT / "tests/support"), str(ROOT / "benchmarks")]
+
+import numpy as np
+
+from fake_streams import streaming
+from fakes import CODES, FakeMesher, picture
+from live_server import FAULTS, GAP_S, LiveServer, read_stamp
+from mdhr_sdk import AUDetector
+from mdhr_sdk.errors import BackendError
+from mdhr_sdk.results import FrameResult, SourceStatus
+from mdhr_sdk.vision.sources.live.address import live_source
+
+OURS = ("restart", "worker", "model", "sink", "slow")
+TIMEOUT_S = 1.0  # of the sources
+HANG_S = 20.0  # a wait that is no longer a busy machine
+LOOKAHEAD = 3
+
+
+class SinkError(Exception):
+    """What a sink may raise in the loop over results."""
+
+
+@dataclass
+class Report:
+    """What happened.
+
+    Attributes:
+        faults: by kind.
+        worst_s: the longest wait for a result.
+        tracks: that were compared with what their pictures give alone.
+    """
+
+    faults: Counter[str] = field(default_factory=Counter)
+    results: int = 0
+    stale: int = 0
+    captured: int = 0
+    scored: int = 0
+    dropped: Counter[str] = field(default_factory=Counter)
+    reconnects: int = 0
+    worst_s: float = 0.0
+    tracks: int = 0
+
+    def __str__(self) -> str:
+        told = ", ".join(f"{count} {kind}" for kind, count in self.faults.most_common())
+        lost = ", ".join(f"{count} {kind}" for kind, count in self.dropped.most_common())
+        return (
+            f"{self.faults.total()} faults ({told})\n{self.results} results, {self.stale} of them stale; captured "
+            f"{self.captured} = scored {self.scored} + dropped {self.dropped.total()} ({lost})\n{self.reconnects} "
+            f"reconnects; longest wait for a result {self.worst_s:.2f} s; {self.tracks} tracks compared"
+        )
+
+
+class Harness:
+    """Two cameras with a person each, and one detector."""
+
+    def __init__(self, seed: int, fps: float = 100.0) -> None:
+        self.random = random.Random(seed)
+        self.report = Report()
+        self.servers = [
+            LiveServer(lambda i: picture(i % 25, {0}), fps, quality=100),
+            LiveServer(lambda i: picture(i % 25, {1}), fps, quality=100),
+        ]
+        self.detector = streaming()
+        self.kept: dict[tuple[str, int], list[FrameResult]] = {}
+        self._broken = ""  # what the run at hand is ended by
+
+    def run(self, faults: int) -> Report:
+        with ExitStack() as stack:
+            for server in self.servers:
+                stack.enter_context(server)
+            while self.report.faults.total() < faults:
+                self._stream(faults)
+        return self.report
+
+    def _stream(self, faults: int) -> None:
+        """One run of the detector, until the faults are done or one of them ends it."""
+        sources = [
+            live_source(server.url, name=f"camera {number}", timeout_s=TIMEOUT_S)
+            for number, server in enumerate(self.servers)
+        ]
+        self.kept.clear()
+        self._broken = ""
+        given: Counter[str] = Counter()
+        stream = self.detector.stream(sources, LOOKAHEAD, images=True)
+        try:
+            with stream:
+                while self.report.faults.total() < faults:
+                    began_s = time.monotonic()
+                    result = next(stream)
+                    self.report.worst_s = max(self.report.worst_s, time.monotonic() - began_s)
+                    assert time.monotonic() - began_s < HANG_S, "it hung"
+                    given[result.source] += self._take(result)
+                    if self.random.random() < 0.1:
+                        self._fail(stream._run._readers)
+        except (SinkError, BackendError) as error:
+            assert self._broken == type(error).__name__, "an error that nobody asked for"
+        graph = _encoder(self.detector)
+        graph.fails = False
+        self._check(dict(stream.status), given)
+        self._compare()
+
+    def _take(self, result: FrameResult) -> int:
+        self.report.results += 1
+        self.report.stale += result.stale
+        if result.stale:
+            assert result.faces == () and result.status == "stale"
+            return 0
+        assert result.image is not None and result.captured_at is not None
+        for face in result.faces:
+            self.kept.setdefault((result.source, face.track_id), []).append(result)
+        return 1
+
+    def _fail(self, readers: object) -> None:
+        """Let one thing go wrong."""
+        kind = self.random.choice(FAULTS + OURS)
+        self.report.faults[kind] += 1
+        server = self.random.choice(self.servers)
+        if kind in FAULTS:
+            lasts_s = GAP_S + 0.2 if self.random.random() < 0.1 else self.random.uniform(0.0, 0.3)
+            server.fault(kind, lasts_s)  # type: ignore[arg-type]
+        elif kind == "restart":
+            server.stop()
+            server.start()
+        elif kind == "slow":
+            time.sleep(self.random.uniform(0.0, 0.1))
+        elif kind == "worker":
+            for reader in readers.all[:1]:  # type: ignore[attr-defined]
+                if (capture := reader._supervisor._capture) is not None:
+                    os.kill(capture.pid, signal.SIGKILL)
+        elif kind == "model":
+            self._broken = BackendError.__name__
+            _encoder(self.detector).fails = True
+        else:
+            self._broken = SinkError.__name__
+            raise SinkError
+
+    def _check(self, status: dict[str, SourceStatus], given: Counter[str]) -> None:
+        """Every frame that was captured is accounted for."""
+        for name, one in status.items():
+            assert one.captured == one.scored + one.dropped, (name, one)
+            assert one.dropped == sum(one.dropped_by.values()), (name, one)
+            assert one.scored >= given[name] if self._broken else one.scored == given[name], (name, one, given)
+            self.report.captured += one.captured
+            self.report.scored += one.scored
+            self.report.dropped.update(one.dropped_by)
+            self.report.reconnects += one.reconnects
+
+    def _compare(self) -> None:
+        """Each track is of one take, and scores as its pictures do when they are all there is."""
+        for (_, track), results in self.kept.items():
+            takes = {read_stamp(one.image)[1] for one in results if one.image is not None}
+            indices = [one.index for one in results]
+            assert len(takes) == 1, (takes, indices)
+            if indices != list(range(indices[0], indices[-1] + 1)):
+                continue  # a damaged picture hid the face
+            alone = list(streaming().stream(np.stack([one.image for one in results]), LOOKAHEAD))
+            last = len(results) - LOOKAHEAD if self._broken else len(results)  # later frames count for the others
+            assert _scores(alone[:last], 0) == _scores(results[:last], track)
+            self.report.tracks += 1
+
+
+def _scores(results: list[FrameResult], track: int) -> list[list[float]]:
+    faces = [next(face for face in one.faces if face.track_id == track) for one in results]
+    return [[face[code].probability for code in CODES] for face in faces]
+
+
+def _encoder(detector: AUDetector) -> object:
+    model, _, _ = detector._opened["stream"]
+    return model.encoder  # type: ignore[union-attr]
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--faults", type=int, default=1000)
+    parser.add_argument("--seed", type=int, default=0)
+    given = parser.parse_args()
+    import logging
+
+    import mdhr_sdk.detector
+    import mdhr_sdk.vision.cuts
+
+    logging.getLogger("mdhr_sdk").setLevel(logging.ERROR)
+    mdhr_sdk.detector.FaceMesher = FakeMesher  # type: ignore[misc,assignment]
+    mdhr_sdk.vision.cuts.THRESHOLD = 256.0
+    harness = Harness(given.seed)
+    try:
+        print(harness.run(given.faults))
+    except BaseException:
+        print(f"seed {given.seed}, so far: {harness.report}", file=sys.stderr)
+        raise
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,116 @@
+"""Statistics of tables, worked out again by pandas and SciPy."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+import pytest
+from scipy.optimize import linear_sum_assignment
+from scipy.spatial.distance import jaccard
+from scipy.stats import pearsonr
+
+from mdhr_sdk import summary
+from mdhr_sdk.errors import InputError
+
+
+@pytest.fixture
+def table() -> pd.DataFrame:
+    """Two sources, two faces in the first, with frames that do not count."""
+    rng = np.random.default_rng(1)
+    rows = []
+    for source, track in (("a.mp4", 0), ("a.mp4", 1), ("b.mp4", 0)):
+        for frame in range(40):
+            one = {"source": source, "frame": frame, "status": "ok", "track_id": track}
+            for code, rate in (("AU01", 0.2), ("AU12", 0.6)):
+                p = rng.uniform()
+                one |= {f"{code}_probability": p, f"{code}_occurrence": int(p < rate)}
+            rows.append(one)
+    table = pd.DataFrame(rows)
+    table.loc[:4, "status"] = "neutral"
+    table.loc[5:6, "status"] = "turned_away"
+    table.loc[50, ["status", "track_id", "AU01_probability", "AU01_occurrence"]] = ["no_face", np.nan, np.nan, np.nan]
+    return table
+
+
+def test_rates_and_means_of_each_face(table):
+    counted = table[table.status.isin(("ok", "turned_away")) & table.track_id.notna()]
+    rates = summary.occurrence_rate(table)
+    for (source, track), own in counted.groupby(["source", "track_id"]):
+        assert rates.loc[(source, track), "frames"] == len(own)
+        assert rates.loc[(source, track), "AU12"] == pytest.approx(own.AU12_occurrence.sum() / len(own))
+    means = summary.mean_probability(table, by=["source"])
+    assert means.loc["b.mp4", "AU01"] == pytest.approx(table[table.source == "b.mp4"].AU01_probability.mean())
+    assert summary.occurrence_rate(table, trusted=True).loc[("a.mp4", 0), "frames"] == 33
+
+
+def test_your_own_columns_make_groups_and_intensity_counts_where_there_is_one(table):
+    table["condition"] = np.where(table.source == "a.mp4", "calm", "stress")
+    assert list(summary.occurrence_rate(table, by=["condition"]).index) == ["calm", "stress"]
+    with pytest.raises(InputError, match="AU12_intensity; got none"):
+        summary.mean_intensity(table)
+    table["AU12_intensity"] = 5 * table.AU12_probability
+    found = summary.mean_intensity(table, by=["source"])
+    assert list(found) == ["frames", "AU12"]
+    assert found.loc["b.mp4", "AU12"] == pytest.approx(5 * table[table.source == "b.mp4"].AU12_probability.mean())
+
+
+def test_co_occurrence_is_that_of_scipy(table):
+    counted = table[~table.status.isin(summary.SILENT) & table.track_id.notna()]
+    one, two = (counted[f"{code}_occurrence"].to_numpy(float) for code in ("AU01", "AU12"))
+    assert summary.co_occurrence(table).loc["AU01", "AU12"] == pytest.approx(1 - jaccard(one > 0, two > 0))
+    assert summary.co_occurrence(table, "phi").loc["AU12", "AU01"] == pytest.approx(pearsonr(one, two)[0])
+    share = summary.co_occurrence(table, "share")
+    assert share.loc["AU01", "AU12"] == pytest.approx((one * two).mean()) and share.loc["AU12", "AU12"] == two.mean()
+    table["AU01_occurrence"] = 0
+    assert np.isnan(summary.co_occurrence(table, "phi").loc["AU01", "AU12"])
+    with pytest.raises(InputError, match="jaccard, phi or share"):
+        summary.co_occurrence(table, "cosine")
+
+
+def events_of(**onsets: list[float]) -> pd.DataFrame:
+    rows = [
+        {"source": "a.mp4", "track_id": int(name[1]), "au": "AU12", "onset_s": onset, "onset_cut": 0}
+        for name, times in onsets.items()
+        for onset in times
+    ]
+    return pd.DataFrame(rows)
+
+
+def test_synchrony_worked_out_by_hand():
+    events = events_of(f0=[1.0, 5.0, 9.0], f1=[1.2, 5.4, 20.0, 30.0])
+    found = summary.onset_synchrony(events, ("a.mp4", 0), ("a.mp4", 1)).loc["AU12"]
+    assert (found["first"], found["second"], found["together"]) == (3, 4, 2)
+    assert found["share"] == pytest.approx(4 / 7) and found["lag_s"] == pytest.approx(0.3)
+    assert np.isnan(found["by_chance"])
+    events.loc[0, "onset_cut"] = 1
+    assert summary.onset_synchrony(events, ("a.mp4", 0), ("a.mp4", 1)).loc["AU12", "first"] == 2
+
+
+def test_pairs_are_as_many_as_an_assignment_finds_where_onsets_are_apart():
+    rng = np.random.default_rng(3)
+    one = np.sort(rng.uniform(0, 300, 40))
+    one = one[np.concatenate(([True], np.diff(one) > 1.2))]
+    other = np.sort(one + rng.normal(0, 0.4, len(one)))
+    found = summary.onset_synchrony(events_of(f0=one, f1=other), ("a.mp4", 0), ("a.mp4", 1), 0.5, 300.0).loc["AU12"]
+    cost = np.where(np.abs(other[None] - one[:, None]) <= 0.5, np.abs(other[None] - one[:, None]), 1e3)
+    rows, columns = linear_sum_assignment(cost)
+    assert found["together"] == (cost[rows, columns] < 1e3).sum()
+    assert found["by_chance"] < 0.35 < found["share"]
+
+
+def test_the_share_by_chance_of_evenly_spread_onsets():
+    """Onsets every 10 s, a window of 1 s either way: a fifth of all shifts bring them together."""
+    every = list(np.arange(5.0, 200, 10))
+    found = summary.onset_synchrony(events_of(f0=every, f1=every), ("a.mp4", 0), ("a.mp4", 1), 1.0, 200.0).loc["AU12"]
+    assert found["share"] == 1 and found["by_chance"] == pytest.approx(0.2, abs=0.02)
+
+
+def test_tables_of_another_kind_are_refused_in_one_line(table):
+    with pytest.raises(InputError, match="without the column status"):
+        summary.occurrence_rate(table.drop(columns="status"))
+    with pytest.raises(InputError, match="expected the column person"):
+        summary.occurrence_rate(table, by=["person"])
+    with pytest.raises(InputError, match="none called onset_cut"):
+        summary.onset_synchrony(events_of(f0=[1.0]).drop(columns="onset_cut"), ("a", 0), ("a", 1))
+    with pytest.raises(InputError, match="above 0"):
+        summary.onset_synchrony(events_of(f0=[1.0]), ("a", 0), ("a", 1), window_s=0)
