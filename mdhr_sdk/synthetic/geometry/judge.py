@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from ...modelfolder.folder import ModelFolder
 from ...pipeline.geometry import GeometryModel
-from ...training.evaluate.metrics import area_under_curve, count
+from ...training.evaluate.metrics import area_under_curve
 from ...vision.faces.geometry import measures
 from .fit import REST_BELOW, with_rest
 from .meshes import Meshes
@@ -24,14 +24,12 @@ class Told:
 
     Attributes:
         auc_new, auc_known: with the person's face at rest unknown, and known.
-        f1_known: at 0.5.
         combined_new, combined_known: AUC of geometry and the model's network together.
         rest_auc: how well faces at rest are told from others.
     """
 
     auc_new: Floats
     auc_known: Floats
-    f1_known: Floats
     combined_new: Floats
     combined_known: Floats
     rest_auc: float
@@ -49,7 +47,6 @@ def judge(model: GeometryModel, meshes: Meshes, folder: ModelFolder) -> Told:
     return Told(
         area_under_curve(new[:, :-1], meshes.labels),
         area_under_curve(known[:, :-1], meshes.labels),
-        count(known[:, :-1] >= 0, meshes.labels).f1,
         area_under_curve((1 - model.shares) * said + model.shares * new[:, :-1], meshes.labels),
         area_under_curve((1 - model.shares) * relative + model.shares * known[:, :-1], meshes.labels),
         float(area_under_curve(new[:, -1:], at_rest.astype(np.int8))[0]),
