@@ -29,6 +29,7 @@ COMMANDS = {
     "prepare": "Turn a data set into aligned crops and the lists of its folds.",
     "export": "Write graphs into a model folder.",
     "verify": "Compare a folder's exported graphs with its weights, in every backend that runs them here.",
+    "fetch": "Fetch a file that mdhr_sdk uses and does not bring, once: faces.",
     "doctor": "Show kernels, CUDA devices and backends of this installation, and what can run a model.",
     "train": "Train one model per fold, or resume an interrupted run.",
     "evaluate": "Evaluate a run under four protocols side by side, or a model folder at its thresholds.",

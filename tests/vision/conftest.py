@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import zipfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -12,6 +13,8 @@ import pytest
 
 from made_videos import numbered
 from mdhr_sdk.vision import FaceMesher
+from mdhr_sdk.vision.faces.engine import installed_mediapipe
+from mdhr_sdk.vision.faces.fetch import FACE_LANDMARKER, cached
 
 
 @pytest.fixture(scope="module")
@@ -46,6 +49,33 @@ def task_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
         archive.write(models / "face_detection" / "face_detection_short_range.tflite", "face_detector.tflite")
         archive.write(models / "face_landmark" / "face_landmark.tflite", "face_landmarks_detector.tflite")
     return path
+
+
+def official_task() -> Path | None:
+    """MediaPipe's own task file: that of MDHR_FACE_LANDMARKER, the cache's, or one beside the checkout."""
+    beside = Path(__file__).parents[3] / "shared" / "face_landmarker" / FACE_LANDMARKER.name
+    given = os.environ.get("MDHR_FACE_LANDMARKER")
+    return next(
+        (one for one in (Path(given) if given else None, cached(FACE_LANDMARKER), beside) if one and one.is_file()),
+        None,
+    )
+
+
+@pytest.fixture(scope="session")
+def engines() -> dict[str, dict[str, str]]:
+    """Every engine that can run here -> what `FaceMesher` is given for it."""
+    found = {"solutions": {"faces": "solutions"}} if installed_mediapipe()[1] else {}
+    if task := official_task():
+        found["tasks"] = {"faces": "tasks", "model_file": str(task)}
+    return found
+
+
+@pytest.fixture(params=("solutions", "tasks"))
+def engine(request: pytest.FixtureRequest, engines: dict[str, dict[str, str]]) -> dict[str, str]:
+    """One of them."""
+    if request.param not in engines:
+        pytest.skip(f"{request.param} cannot run here: its MediaPipe or its task file is missing")
+    return engines[request.param]
 
 
 @pytest.fixture
