@@ -204,8 +204,8 @@ def require(module: str, extra: str) -> ModuleType:
 
 
 _IMAGING = {
-    "cv2": ("OpenCV", "opencv-contrib-python>=4.8"),
-    "av": ("PyAV", "av"),
+    "cv2": ("OpenCV", "opencv-contrib-python>=4.8,<5"),
+    "av": ("PyAV", "av>=17.1,<19"),
     "PIL.Image": ("Pillow", "pillow"),
 }
 
