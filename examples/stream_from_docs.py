@@ -297,6 +297,10 @@ def compare(golden: Path, folder: Path) -> dict[str, float]:
                 for frame in frames:
                     scores += ring.push(frame)
                 note(f"ring, L = {lookahead}", np.stack(scores + ring.finish()), read(name))
+        for name in (name for name in arrays if name.startswith(f"{one}/short_")):
+            _, length, _, lookahead = name.rpartition("/")[2].split("_")
+            scores = in_windows(graphs, frames[: int(length)], p, int(lookahead))
+            note("streams shorter than a clip", scores, read(name))
     return most
 
 

@@ -40,19 +40,27 @@ if TYPE_CHECKING:
     from .outputs import CsvSink as CsvSink
     from .outputs import EventsSink as EventsSink
     from .outputs import FileSink as FileSink
+    from .outputs import JsonlSink as JsonlSink
     from .outputs import OverlaySink as OverlaySink
     from .outputs import Results as Results
     from .outputs import Sink as Sink
     from .outputs import SinkGroup as SinkGroup
     from .outputs import annotate as annotate
+    from .outputs import as_json as as_json
     from .outputs import draw_timeline as draw_timeline
-    from .pipeline.reader import SourceStatus as SourceStatus
+    from .outputs.live import LinesSink as LinesSink
+    from .outputs.live import LiveTables as LiveTables
+    from .outputs.live import LslSink as LslSink
+    from .outputs.live import MqttSink as MqttSink
+    from .outputs.live import QueuedSink as QueuedSink
+    from .outputs.live import SegmentSink as SegmentSink
     from .pipeline.turns import ResultStream as ResultStream
     from .results import AUEvent as AUEvent
     from .results import AUScore as AUScore
     from .results import FaceResult as FaceResult
     from .results import FrameResult as FrameResult
     from .results import ModelInfo as ModelInfo
+    from .results import SourceStatus as SourceStatus
     from .vision import Frame as Frame
     from .vision import Source as Source
     from .vision import align as align
@@ -70,12 +78,12 @@ _PUBLIC = {
     ".modelfolder": ("EventRule", "FolderConfig", "ModelConfig", "ModelFolder"),
     ".ops": ("fuse_dynamics", "fuse_dynamics_step"),
     ".outputs": (
-        "CsvSink", "EventsSink", "FileSink", "OverlaySink", "Results", "Sink", "SinkGroup", "annotate",
-        "draw_timeline",
+        "CsvSink", "EventsSink", "FileSink", "JsonlSink", "OverlaySink", "Results", "Sink", "SinkGroup", "annotate",
+        "as_json", "draw_timeline",
     ),
-    ".pipeline.reader": ("SourceStatus",),
+    ".outputs.live": ("LinesSink", "LiveTables", "LslSink", "MqttSink", "QueuedSink", "SegmentSink"),
     ".pipeline.turns": ("ResultStream",),
-    ".results": ("AUEvent", "AUScore", "FaceResult", "FrameResult", "ModelInfo"),
+    ".results": ("AUEvent", "AUScore", "FaceResult", "FrameResult", "ModelInfo", "SourceStatus"),
     ".vision": ("Frame", "Source", "align", "list_sources", "prepare"),
 }  # fmt: skip
 _HOMES = {name: home for home, names in _PUBLIC.items() for name in names}

@@ -17,7 +17,7 @@ from .pipeline.clock import StageClock
 from .pipeline.decide import Naming
 from .pipeline.meshers import Meshers
 from .pipeline.modes import Mode, Opened, Policy, Reading, checked, open_mode
-from .pipeline.neutral import NeutralBaseline
+from .pipeline.neutral import checked_seconds
 from .pipeline.run import Plan, Run, in_turn, together
 from .pipeline.scoring import Scoring
 from .pipeline.smoothing import OneEuro
@@ -30,6 +30,7 @@ from .runtime.stream.stream_graphs import StreamGraphs
 from .vision import TEMPLATES, FaceMesher, Source, list_sources
 from .vision.faces.engine import choose_engine
 from .vision.faces.mesher import check_max_faces
+from .vision.sources.live.health import checked_patience
 from .vision.sources.source import OnError
 
 if TYPE_CHECKING:
@@ -241,6 +242,8 @@ class AUDetector:
         images: bool = False,
         calibrate_neutral_s: float | None = None,
         on_error: OnError = "raise",
+        reconnect: bool = True,
+        give_up_after_s: float | None = None,
     ) -> ResultStream:
         """Yield every frame of one or more sources in stream mode, as soon as it is scored.
 
@@ -248,14 +251,23 @@ class AUDetector:
         iterator of paths, glob or folder. The faces of all that have a frame go to the model in one batch. Each result
         is as if its source were alone, in order within the source, which its `source` names. Files wait for each other;
         live sources wait for none. If a source breaks off, the others go on; with on_error='raise' its error comes
-        last. The `status` of the returned stream counts the frames of each source.
+        last. The `status` of the returned stream tells how each source is doing, and counts its frames.
 
-        Args, Raises: as `predict`; InputError for more than 64 sources, which
+        A live source that gives nothing new for a second gives a result of status 'stale' each second. One that breaks
+        off, or cannot be opened, is opened again until it answers; the log says so. `async for` works too.
+
+        Args: as `predict`, and
+            source: also a mapping of names to sources: {"door": "rtsp://..."}.
+            reconnect: open a camera or stream again when it breaks off; False makes that its error.
+            give_up_after_s: a live source that has given nothing for so long is an error; None for never.
+
+        Raises: as `predict`; InputError for more than 64 sources, which
         `predict(source, stream=True, mode="stream")` reads one after the other.
         """
         with self._turns.first():
             sources = together(list_sources(source, fps=fps, sequence=sequence, on_error=on_error))
             plan = self._plan("stream", lookahead, calibrate_neutral_s, images, policy, on_error)
+            plan = replace(plan, patience=checked_patience(reconnect, give_up_after_s))
             return self._begin([sources], plan)
 
     def stream_together(self, sources: object, lookahead: int | None = None, **reading: Any) -> ResultStream:
@@ -319,7 +331,7 @@ class AUDetector:
         return model, replace(info, off=self._selection.off, faces=self.face_choice.name)
 
     def _naming(self, info: ModelInfo, neutral_s: float | None) -> Naming:
-        seconds = 0.0 if neutral_s is None else NeutralBaseline(neutral_s).seconds
+        seconds = 0.0 if neutral_s is None else checked_seconds(neutral_s)
         own = replaced(self.config, self.thresholds)
         info = replace(info, neutral_s=seconds, replaced=own, smooth_hz=self._smooth_hz)
         return Naming(info, self.thresholds, self.config.preprocessing, self._selection.places, self.config.events)

@@ -6,6 +6,7 @@ import dataclasses
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
+from datetime import datetime, timezone
 from typing import Literal
 
 import numpy as np
@@ -15,6 +16,7 @@ from .errors import InputError
 
 Baseline = Literal["off", "neutral", "applied", "missing"]
 STATUS: dict[Baseline, str] = {"off": "ok", "neutral": "neutral", "applied": "ok", "missing": "no_baseline"}
+SourceState = Literal["connecting", "live", "stale", "lost", "reconnecting", "ended"]
 
 
 @dataclass(frozen=True)
@@ -184,6 +186,43 @@ class AUEvent:
         return {name: round(value, 6) if isinstance(value, float) else value for name, value in values.items()} | cut
 
 
+@dataclass(frozen=True)
+class SourceStatus:
+    """How a source is doing, and how far it is read.
+
+    Attributes:
+        captured: frames that were read. At the end `scored + dropped`; before that, some still wait.
+        scored: frames whose result was given.
+        dropped: frames that gave no result, the sum of `dropped_by`.
+        ended: it came to its end or broke off; False if the run was left before.
+        error: why it broke off; None if it did not.
+        name: as `FrameResult.source`.
+        state: 'connecting' until its first frame. Then 'live'; 'stale' while nothing new comes, for at least a second;
+            'lost' when it broke off and is not asked again yet; 'reconnecting'; 'ended'. A file that is read is 'live'.
+        reason: why it is in this state, in one line; '' if there is nothing to tell.
+        since: UTC of the last change of state.
+        reconnects: how often it came back after it was lost.
+        dropped_by: reason -> frames. 'newer': a newer frame came before it was scored. 'start', 'stall': it had waited
+            somewhere before the source was open, or while nothing came. 'left': it waited when the run was left.
+        fps_in: frames captured a second, over the last two seconds.
+        fps_out: results a second, over the last two seconds.
+    """
+
+    captured: int = 0
+    scored: int = 0
+    dropped: int = 0
+    ended: bool = False
+    error: BaseException | None = None
+    name: str = ""
+    state: SourceState = "connecting"
+    reason: str = ""
+    since: datetime = field(default_factory=lambda: datetime.now(timezone.utc))
+    reconnects: int = 0
+    dropped_by: Mapping[str, int] = field(default_factory=dict, hash=False)
+    fps_in: float = 0.0
+    fps_out: float = 0.0
+
+
 @dataclass(eq=False)
 class Ending:
     """How a source ended, as far as is known; shared by all its results.
@@ -218,6 +257,10 @@ class FrameResult:
         ending: whether the source broke off, once that is known; sinks then mark their files as incomplete. It also
             holds the events that were open at the source's end.
         events: those that ended, which is known some frames after their offset.
+        captured_at: of a live source, when the frame arrived at this machine, UTC; None for files.
+        stream_time_s: of a live stream with a clock of its own, the frame's time by that clock; else None.
+        stale: a live source gave the same picture, or nothing, for at least a second. `faces` is empty then, and the
+            image is the last one that came.
     """
 
     source: str
@@ -234,11 +277,14 @@ class FrameResult:
     fps: float = 0.0
     ending: Ending = field(default_factory=Ending, repr=False)
     events: tuple[AUEvent, ...] = ()
+    captured_at: datetime | None = None
+    stream_time_s: float | None = None
+    stale: bool = False
 
     @property
     def status(self) -> str:
-        """'ok', or 'no_face' for a frame without a face."""
-        return "ok" if self.faces else "no_face"
+        """'ok', 'no_face' for a frame without a face, or 'stale'."""
+        return "stale" if self.stale else "ok" if self.faces else "no_face"
 
     def annotate(self) -> NDArray[np.uint8]:
         """The image with every face's box, track id and scores, and the frame's time, as in overlays.
@@ -262,9 +308,14 @@ class FrameResult:
         """One flat record per face, or one record with status 'no_face': what CSV files and data frames hold.
 
         With a neutral reference, scores of status 'ok' are relative to it; those of 'neutral' and 'no_baseline' are as
-        the model gave them.
+        the model gave them. Frames of live sources also tell `captured_at`, as '2026-11-30T15:24:00.123Z', `delay_ms`
+        and `dropped`.
         """
         head = {"source": self.source, "frame": self.index, "timestamp_s": round(self.timestamp_s, 6)}
+        if self.captured_at is not None:
+            at = self.captured_at.astimezone(timezone.utc).isoformat(timespec="milliseconds")
+            head |= {"captured_at": at.replace("+00:00", "Z")}
+            head |= {"delay_ms": round(self.delay_ms, 3), "dropped": self.dropped}
         note, tail = {"note": self.note}, {"model": self.model.details}
         if not self.faces:
             yield {**head, "status": self.status, **note, **tail}

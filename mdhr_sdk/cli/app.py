@@ -22,6 +22,7 @@ from .parts.options import BAD_INPUT, command_app, complain, say
 # Each is a file of this folder; the text is the first line of its own help.
 COMMANDS = {
     "detect": "Read videos or images into tables, timelines and overlays.",
+    "live": "Score cameras and streams for hours, with outputs that are whole at any moment.",
     "init": "Make a model folder, untrained or from a checkpoint.",
     "copy": "Copy a model, for example the bundled one, to export it or build engines.",
     "digest": "Print the digest that pins a model folder, once every file is proved to be the manifest's.",

@@ -2,6 +2,7 @@
 
 from .collection import Results
 from .group import SinkGroup
+from .jsonl import JsonlSink, as_json
 from .overlay import annotate
 from .overlay_video import OverlaySink
 from .sinks import FileSink, Sink
@@ -12,10 +13,12 @@ __all__ = [
     "CsvSink",
     "EventsSink",
     "FileSink",
+    "JsonlSink",
     "OverlaySink",
     "Results",
     "Sink",
     "SinkGroup",
     "annotate",
+    "as_json",
     "draw_timeline",
 ]

@@ -130,7 +130,7 @@ class Results(Sequence[FrameResult]):
         """
         import pandas as pd
 
-        names = columns(self.codes)
+        names = columns(self.codes, self._live)
         floats = ["timestamp_s", *BOX, *(f"{code}_probability" for code in self.codes)]
         integers = ["track_id", *(f"{code}_occurrence" for code in self.codes)]
         types = {"frame": "int64", **dict.fromkeys(floats, "float64"), **dict.fromkeys(integers, "Int64")}
@@ -145,7 +145,7 @@ class Results(Sequence[FrameResult]):
             InputError: there is no frame, or a face carries other AUs than `codes`.
             OutputError: the file cannot be written.
         """
-        return self._written(CsvSink(path, self.codes))
+        return self._written(CsvSink(path, self.codes, self._live))
 
     def events_to_csv(self, path: str | os.PathLike[str]) -> Path:
         """Write the events as CSV (see `EventsSink`) and return where it is.
@@ -155,6 +155,10 @@ class Results(Sequence[FrameResult]):
             OutputError: the file cannot be written.
         """
         return self._written(EventsSink(path))
+
+    @property
+    def _live(self) -> bool:
+        return any(frame.captured_at is not None for frame in self.frames)
 
     def _written(self, sink: FileSink) -> Path:
         if not self.frames:

@@ -142,7 +142,8 @@ class Encoder:
         stream.pix_fmt = "yuv420p"
         stream.time_base = context.time_base = Fraction(1, self._rate)
         context.gop_size = max(1, min(250, round(self._fps * KEY_S)))
-        context.thread_count = 2  # so that the caller does not wait for the encoder
+        # One of its own lets the caller go on; where reading and scoring fill all cores, it costs more than it gives.
+        context.thread_count = 2 if (os.cpu_count() or 1) > 2 else 1
         context.colorspace = context.color_primaries = context.color_trc = BT601
         context.color_range = VIDEO_RANGE
         return stream

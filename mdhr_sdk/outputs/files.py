@@ -75,7 +75,7 @@ class SourceFiles:
 
     def write(self, result: FrameResult) -> None:
         """Add a frame to each file that has not failed."""
-        self._kept.append(_slim(result))
+        self._kept.append(slim(result))
         if not self.given_up:
             try:
                 self._group.write(result)
@@ -113,7 +113,7 @@ class SourceFiles:
         return self._base.with_name(f"{self._base.name}{end}")
 
 
-def _slim(result: FrameResult) -> FrameResult:
+def slim(result: FrameResult) -> FrameResult:
     """Without image and mesh, so that an hour of video fits into memory."""
     none = np.empty((0, 3), np.float32)
     return replace(result, image=None, faces=tuple(replace(face, landmarks_px=none) for face in result.faces))

@@ -79,7 +79,7 @@ class OverlaySink(FileSink[Drawn]):
                 raise OutputError(f"'{self.path.name}' cannot hold a side of {longest} pixels; scale the image down")
             self._still.write_bytes(data.tobytes())
         else:
-            self._video.write(_fitted(item.image, self._size), item.time_s, anew=item.source != self._source)
+            self._video.write(fitted(item.image, self._size), item.time_s, anew=item.source != self._source)
             self._source = item.source
 
     def _finish(self) -> None:
@@ -87,7 +87,7 @@ class OverlaySink(FileSink[Drawn]):
             self._video.close()
 
 
-def _fitted(image: Image, size: tuple[int, int]) -> NDArray[np.uint8]:
+def fitted(image: Image, size: tuple[int, int]) -> NDArray[np.uint8]:
     """The image at `size` (width, height): without one odd row or column, else scaled between margins."""
     import cv2
 

@@ -14,14 +14,19 @@ from ..results import AUEvent, Ending, FrameResult
 from .sinks import FileSink, Item
 
 BOX = ("x0_px", "y0_px", "x1_px", "y1_px")
+LIVE = ("captured_at", "delay_ms", "dropped")  # columns that only live sources have
 EVENT_COLUMNS = (*(field.name for field in fields(AUEvent)), "model")
 Row = Mapping[str, object]
 
 
-def columns(codes: Sequence[str]) -> list[str]:
-    """The columns, in order: where, when and how, track and box, probability and occurrence of each AU, model."""
+def columns(codes: Sequence[str], live: bool = False) -> list[str]:
+    """The columns, in order: where, when and how, track and box, probability and occurrence of each AU, model.
+
+    Tables of live sources have `LIVE` too.
+    """
     scores = [f"{code}_{kind}" for code in codes for kind in ("probability", "occurrence")]
-    return ["source", "frame", "timestamp_s", "status", "note", "track_id", *BOX, *scores, "model"]
+    times = ["timestamp_s", *LIVE] if live else ["timestamp_s"]
+    return ["source", "frame", *times, "status", "note", "track_id", *BOX, *scores, "model"]
 
 
 def records(results: Iterable[FrameResult], codes: Sequence[str]) -> Iterator[dict[str, object]]:
@@ -74,19 +79,24 @@ class CsvSink(_RowsSink[list[dict[str, object]]]):
     Args:
         path: the file.
         codes: the AU codes of the model, in its order.
+        live: with the columns of live sources; None for those of the first frame.
     """
 
-    def __init__(self, path: str | os.PathLike[str], codes: Sequence[str]) -> None:
+    def __init__(self, path: str | os.PathLike[str], codes: Sequence[str], live: bool | None = None) -> None:
         super().__init__(path)
         self.codes = tuple(codes)
+        self._live = live
 
     def _render(self, result: FrameResult) -> list[dict[str, object]]:
         return list(records((result,), self.codes))
 
     def _open(self, part: Path, first: list[dict[str, object]]) -> None:
-        self._begin(part, columns(self.codes))
+        self._live = LIVE[0] in first[0] if self._live is None else self._live
+        self._begin(part, columns(self.codes, self._live))
 
     def _put(self, item: list[dict[str, object]]) -> None:
+        if not self._live:  # a live source after a file, in one table
+            item = [{name: value for name, value in row.items() if name not in LIVE} for row in item]
         self._add(item)
 
 

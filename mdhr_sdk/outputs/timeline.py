@@ -13,7 +13,7 @@ from ..atomic import whole
 from ..errors import InputError, OutputError
 from ..results import FrameResult, ModelInfo
 from .heatmap import draw_heatmap, heatmap_height
-from .series import Series, absence, codes_of, reduced, spread, spread_flags, spread_time, track_series
+from .series import Series, Values, absence, codes_of, reduced, spread, spread_flags, spread_time, track_series
 from .style import FAINT, GAP, HEAD_IN, INK, LEFT, MARGIN, MUTED, RIGHT, WIDTH_IN, au_name, draw_title, track_colour
 
 if TYPE_CHECKING:
@@ -24,6 +24,8 @@ FIGURES = (".png", ".pdf", ".svg")
 ROW_IN, FOOT_IN = 0.46, 0.65
 COLUMNS = 1500  # points along the time axis that the page can show
 MAX_SOURCES, MAX_LEGEND = 12, 8
+TOP, PITCH = 1.04, 1.27  # where a row ends above its 0, and where the next one begins
+LINES: dict[str, Any] = {"color": FAINT, "linewidth": 0.8, "zorder": 0.5}
 NEUTRAL: dict[str, Any] = {"color": "#e2e8f0", "linewidth": 0}
 
 
@@ -39,8 +41,8 @@ def draw_timeline(results: Sequence[FrameResult]) -> Figure:
         results: frames; those of one source in order of time.
 
     Returns:
-        A figure that pyplot does not know; `figure.savefig(path)` writes it. Its vertical lines do not follow a change
-        of limits.
+        A figure that pyplot does not know; `figure.savefig(path)` writes it. A video has one pair of axes, in which
+        each row is `PITCH` above the next. Its vertical lines do not follow a change of limits.
 
     Raises:
         InputError: there is no frame, faces carry different AUs, or there are too many videos or faces for one figure.
@@ -90,61 +92,70 @@ def _blocks(results: Sequence[FrameResult]) -> list[tuple[bool, list[FrameResult
 
 
 def _draw_video(panel: SubFigure, height_in: float, frames: list[FrameResult], codes: Sequence[str]) -> None:
+    """One pair of axes for all rows, since each pair of its own takes as long as all curves."""
     tracks = track_series(frames, codes)
     per_bin = -(-2 * len(frames) // COLUMNS)
-    curves = {track: reduced(series, per_bin) for track, series in tracks.items()}
     absent = reduced(absence(frames), per_bin)
-    rows = max(1, len(codes))
-    grid = panel.add_gridspec(
-        rows, 1, left=LEFT, right=RIGHT, top=1 - HEAD_IN / height_in, bottom=FOOT_IN / height_in, hspace=0.22
-    )
-    axes: list[Axes] = []
-    neutral_s = [frame.timestamp_s for frame in frames if any(face.baseline == "neutral" for face in frame.faces)]
-    for row in range(rows):
-        axes.append(panel.add_subplot(grid[row], sharex=axes[0] if axes else None))
-        _draw_row(axes[row], codes[row] if codes else "", frames[0].model, row == rows - 1)
-        if absent.occurrence.any():  # frames without any face
-            axes[row].fill_between(spread_time(absent.time_s), spread(absent.probability[:, 0]), zorder=1.5, **GAP)
-        if neutral_s:
-            axes[row].axvspan(neutral_s[0], neutral_s[-1], zorder=1, **NEUTRAL)
-        if codes:
-            for track, series in curves.items():
-                _draw_curve(axes[row], series, row, track, alone=len(curves) == 1)
+    bases = PITCH * np.arange(max(1, len(codes)))[::-1]  # where each row's 0 is
+    bottom, top = FOOT_IN / height_in, 1 - HEAD_IN / height_in
+    axes = panel.add_axes((LEFT, bottom, RIGHT - LEFT, top - bottom))
     times = np.array([frame.timestamp_s for frame in frames])
-    axes[0].set_xlim(times.min(), max(times.max(), times.min() + 1e-3))
-    for one in axes:  # lines where the last row has its ticks: ticks of their own would take most of the drawing's time
-        one.vlines(axes[-1].get_xticks(), 0, 1.04, color=FAINT, linewidth=0.8, zorder=0.5)
+    axes.set(xlim=(times.min(), max(times.max(), times.min() + 1e-3)), ylim=(0, bases[0] + TOP))
+    _draw_rows(axes, bases, codes, frames[0].model)
+    if absent.occurrence.any():  # frames without any face
+        time_s, value = spread_time(absent.time_s), spread(absent.probability[:, 0])
+        axes.fill_between(*_stacked(bases, time_s, [value] * len(bases)), zorder=1.5, **GAP)
+    neutral_s = [frame.timestamp_s for frame in frames if any(face.baseline == "neutral" for face in frame.faces)]
+    if neutral_s:
+        length_s = neutral_s[-1] - neutral_s[0]
+        axes.barh(bases, length_s, TOP, neutral_s[0], align="edge", zorder=1, **NEUTRAL)
+    if codes:
+        for track, series in tracks.items():
+            _draw_curves(axes, bases, reduced(series, per_bin), track, alone=len(tracks) == 1)
     draw_title(panel, height_in, frames[0].source, frames[0].model)
     _draw_legend(panel, height_in, list(tracks), bool(absent.occurrence.any()), bool(neutral_s))
 
 
-def _draw_row(axes: Axes, code: str, model: ModelInfo, last: bool) -> None:
-    axes.set_ylim(0, 1.04)
+def _draw_rows(axes: Axes, bases: Values, codes: Sequence[str], model: ModelInfo) -> None:
+    """Each row's ground, its names and its scale, and the axis of time below the last one."""
+    for side in axes.spines.values():
+        side.set_visible(False)
+    axes.set_facecolor("none")
     axes.yaxis.set_visible(False)
-    axes.xaxis.set_visible(last)
-    axes.set_facecolor("#f8fafc")
-    for side in ("top", "left", "right"):
-        axes.spines[side].set_visible(False)
-    axes.spines["bottom"].set_color("#cbd5e1")
     axes.tick_params(axis="x", length=0, labelsize=9, labelcolor=MUTED, pad=6)
-    beside: dict[str, Any] = {"transform": axes.transAxes, "va": "center"}
-    axes.text(-0.012, 0.42, au_name(code), ha="right", color=MUTED, fontsize=9, **beside)
-    axes.text(
-        (MARGIN - LEFT) / (RIGHT - LEFT), 0.42, model.label(code), color=INK, fontsize=10, weight="bold", **beside
-    )
-    for level, align in ((0, "bottom"), (1, "top")):
-        axes.text(1.006, level, str(level), transform=axes.transAxes, va=align, color="#94a3b8", fontsize=6.5)
-    if last:
-        axes.set_xlabel("time (s)", fontsize=9.5, color=MUTED, labelpad=6)
+    axes.set_xlabel("time (s)", fontsize=9.5, color=MUTED, labelpad=6)
+    ticks = np.asarray(axes.get_xticks())
+    across: dict[str, Any] = {"transform": axes.get_yaxis_transform()}  # x from 0 to 1, y as the curves
+    axes.barh(bases, 1, TOP, align="edge", color="#f8fafc", zorder=0, **across)
+    axes.vlines(np.tile(ticks, len(bases)), bases.repeat(len(ticks)), bases.repeat(len(ticks)) + TOP, **LINES)
+    axes.hlines(bases, 0, 1, color="#cbd5e1", linewidth=0.8, clip_on=False, **across)
+    for base, code in zip(bases, codes, strict=False):
+        beside: dict[str, Any] = {"y": base + 0.42 * TOP, "va": "center", **across}
+        axes.text(-0.012, s=au_name(code), ha="right", color=MUTED, fontsize=9, **beside)
+        axes.text(
+            (MARGIN - LEFT) / (RIGHT - LEFT), s=model.label(code), color=INK, fontsize=10, weight="bold", **beside
+        )
+        for level, align in ((0, "bottom"), (1, "top")):
+            place = base + level * TOP
+            axes.text(1.006, place, str(level), va=align, color="#94a3b8", fontsize=6.5, **across)
 
 
-def _draw_curve(axes: Axes, series: Series, row: int, track: int, alone: bool) -> None:
-    colour = track_colour(track)
-    time_s, value = spread_time(series.time_s), spread(series.probability[:, row])
-    occurs = spread_flags(series.occurrence[:, row])
-    axes.fill_between(time_s, value, color=colour, alpha=0.16, linewidth=0, zorder=2)
-    axes.fill_between(time_s, value, where=occurs, color=colour, alpha=0.85 if alone else 0.6, linewidth=0, zorder=2.5)
+def _draw_curves(axes: Axes, bases: Values, series: Series, track: int, alone: bool) -> None:
+    """A track's curve in every row."""
+    colour, columns = track_colour(track), range(series.probability.shape[1])
+    curves = [spread(series.probability[:, row]) for row in columns]
+    occurs = np.concatenate([np.append(spread_flags(series.occurrence[:, row]), False) for row in columns])
+    time_s, base, value = _stacked(bases, spread_time(series.time_s), curves)
+    axes.fill_between(time_s, base, value, color=colour, alpha=0.16, linewidth=0, zorder=2)
+    solid = 0.85 if alone else 0.6
+    axes.fill_between(time_s, base, value, where=occurs, color=colour, alpha=solid, linewidth=0, zorder=2.5)
     axes.plot(time_s, value, color=colour, linewidth=1.2, solid_joinstyle="round", zorder=3)
+
+
+def _stacked(bases: Values, time_s: Values, curves: Sequence[Values]) -> tuple[Values, Values, Values]:
+    """Curves of (T,) values, one a row, as one with gaps between: times, each row's base, and the values above it."""
+    ends = [np.append(base + curve, np.nan) for base, curve in zip(bases, curves, strict=True)]
+    return np.tile(np.append(time_s, time_s[-1]), len(curves)), bases.repeat(len(time_s) + 1), np.concatenate(ends)
 
 
 def _draw_legend(panel: SubFigure, height_in: float, tracks: list[int], gaps: bool, neutral: bool) -> None:

@@ -16,7 +16,7 @@ from ..results import AUScore, Baseline, Ending, FaceResult, FrameResult, ModelI
 from ..vision import Face, SourceInfo
 from .crops import Found
 from .events import EventFinder
-from .neutral import NeutralBaseline
+from .neutral import Calibration, NeutralBaseline
 from .scoring import Crop, Scored
 from .smoothing import OneEuro
 
@@ -64,7 +64,8 @@ class Waiting:
         self._keep_images = keep_images
         self._fps = fps
         self._smoother = OneEuro(naming.info.smooth_hz) if naming.info.smooth_hz else None
-        self._baseline = NeutralBaseline(naming.info.neutral_s) if naming.info.neutral_s else None
+        self._baseline = NeutralBaseline(naming.info.neutral_s or None)
+        self._calibrations: deque[Calibration] = deque()  # that were asked for, from any thread
         self._events = EventFinder(naming.thresholds, naming.events)
         self._waiting: deque[Found] = deque()  # without pictures, unless they are kept
         self._scores: dict[tuple[int, int], NDArray[np.float32]] = {}  # (frame index, track id) -> (N,)
@@ -97,6 +98,10 @@ class Waiting:
         finally:
             self.leave()
 
+    def calibrate(self, calibration: Calibration) -> None:
+        """Take the neutral seconds of a face, or of all, from the next frame on; from any thread."""
+        self._calibrations.append(calibration)
+
     def leave(self) -> None:
         """No result follows: events that are open end with the last one."""
         self.ending.events = self._events.end()
@@ -106,9 +111,9 @@ class Waiting:
         scores = {track_id: self._scores.pop((frame.index, track_id)) for track_id in pending.faces}
         if self._smoother is not None:
             scores = self._smoother.smooth(frame.timestamp_s, scores, frame.breaks)
-        told: dict[int, tuple[NDArray[np.float32], Baseline]] = {i: (row, "off") for i, row in scores.items()}
-        if self._baseline is not None:
-            told = self._baseline.correct(frame.timestamp_s, scores)
+        while self._calibrations:
+            self._baseline.calibrate(self._calibrations.popleft())
+        told = self._baseline.correct(frame.timestamp_s, scores, frame.read_s)
         faces = tuple(self._naming.face(i, face, *told[i]) for i, face in pending.faces.items())
         return FrameResult(
             frame.source,
@@ -125,4 +130,7 @@ class Waiting:
             fps=self._fps,
             ending=self.ending,
             events=self._events.take(frame, faces),
+            captured_at=frame.captured_at,
+            stream_time_s=frame.stream_time_s,
+            stale=frame.stale,
         )

@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import logging
+import os
 import threading
 import time
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 from ..errors import MDHRError, SourceError
+from ..results import FrameResult, SourceStatus
 from ..vision import Frame, Source, SourceInfo
+from ..vision.sources.live.health import Health, Patience
+from ..vision.sources.live.supervisor import Supervisor
 from .clock import StageClock
 from .crops import CropFinder, Found
 from .modes import Policy
@@ -18,6 +22,7 @@ from .scoring import Crop
 
 PAUSE_S = 1e-4  # between frames that are dropped
 FRAMES_AHEAD = 16  # a clip's length: its scores come all at once
+RATE_S = 2.0  # over which rates are measured
 LIVE = ("camera", "stream")  # kinds that count as live until they are open
 
 OpenFinder = Callable[[SourceInfo], tuple[CropFinder, Callable[[], None]]]
@@ -25,24 +30,19 @@ OpenFinder = Callable[[SourceInfo], tuple[CropFinder, Callable[[], None]]]
 log = logging.getLogger("mdhr_sdk")
 
 
-@dataclass(frozen=True)
-class SourceStatus:
-    """How far a source is read.
+class Rate:
+    """Counts what happens a second. May be asked from another thread."""
 
-    Attributes:
-        captured: frames that were read. At the end `scored + dropped`; before that, some still wait.
-        scored: frames whose result was given.
-        dropped: frames that gave no result: those of a live source that came too fast, and those that still waited
-            when a run was left.
-        ended: it came to its end or broke off; False if the run was left before.
-        error: why it broke off; None if it did not.
-    """
+    def __init__(self) -> None:
+        self._times_s: deque[float] = deque(maxlen=512)
 
-    captured: int = 0
-    scored: int = 0
-    dropped: int = 0
-    ended: bool = False
-    error: BaseException | None = None
+    def count(self) -> None:
+        self._times_s.append(time.perf_counter())
+
+    @property
+    def per_s(self) -> float:
+        since_s = time.perf_counter() - RATE_S
+        return sum(one >= since_s for one in self._times_s.copy()) / RATE_S
 
 
 class Reader:
@@ -51,11 +51,12 @@ class Reader:
     With 'complete' it also finds the faces of a file. A video file is read some frames ahead; any other file is asked
     for its next frame once the last one was used, whose memory it may overwrite. A live source is read without a pause,
     so that each frame's arrival is known: with 'newest' only the newest frame is kept, with 'complete' as many as fit
-    into `bytes_ahead`.
+    into `bytes_ahead`. Cameras and streams are read by a process, and opened again as `patience` says.
 
     Args:
         check, open_finder: as of `Readers`.
         policy: None for 'newest' if the source is live, else 'complete'.
+        patience: with live sources.
         shown: shared by all readers; notified when a frame is ready or a source has ended.
         used: of the same lock; notified when frames were taken or used.
         bytes_ahead: most bytes of pictures that wait.
@@ -68,6 +69,7 @@ class Reader:
         open_finder: OpenFinder,
         clock: StageClock,
         policy: Policy | None,
+        patience: Patience,
         shown: threading.Condition,
         used: threading.Condition,
         bytes_ahead: int,
@@ -86,24 +88,32 @@ class Reader:
         self._used = used
         self._bytes_ahead = bytes_ahead
         self._newest = self._finds = self._told = False
+        self._health = Health()
+        self._supervisor: Supervisor | None = None
+        if source.spec is not None and os.name == "posix":  # elsewhere it is read here, and not opened again
+            spec = replace(source.spec, complete=policy == "complete")
+            self._supervisor = Supervisor(source, spec, patience, self._passed)
         self._ready: deque[Frame | Found] = deque()
         self._room = 1  # frames that may be ready or in use
         self._in_use = 0
-        self._captured = self._taken = self._scored = self._dropped = 0
+        self._captured = self._taken = self._scored = 0
+        self._dropped: Counter[str] = Counter()
+        self._in, self._out = Rate(), Rate()
 
     def run(self) -> None:
         """Read the source to its end, or until `stopped`."""
         try:
-            with self.source as opened:
+            with self._supervisor or self.source as opened:
                 self._check(opened.info)
                 with self._shown:
                     self.live = opened.info.live
                     self._newest = self._policy == "newest" or (self._policy is None and self.live)
                     self._finds = not self._newest and not self.live
                     self.opened = True
+                    self._health = self._health.become("live")
                 self._read(opened)
         except MDHRError as error:
-            self.error = error
+            self.error = None if self.unanswered else error
         except Exception as error:  # for example of the caller's own iterator
             self.error = SourceError(f"{self.source.name} cannot be read on: {type(error).__name__}: {error}")
             self.error.__cause__ = error
@@ -112,6 +122,7 @@ class Reader:
         finally:
             with self._shown:
                 self.ended = True
+                self._health = self._health.become("ended")
                 self._shown.notify_all()
 
     @property
@@ -121,10 +132,22 @@ class Reader:
 
     @property
     def status(self) -> SourceStatus:
-        """How far it is."""
+        """How it is doing, and how far it is."""
         with self._shown:
             ended = self.ended and not self.stopped and not self._ready
-            return SourceStatus(self._captured, self._scored, self._dropped, ended, self.error if ended else None)
+            health = self._supervisor.health if self._supervisor is not None else self._health
+            if self.ended:
+                health = health.become("ended", "" if self.error is None else str(self.error))
+            return SourceStatus(
+                self._captured, self._scored, self._dropped.total(), ended, self.error if ended else None,
+                self.source.name, health.state, health.reason, health.since, health.reconnects, dict(self._dropped),
+                self._in.per_s, self._out.per_s,
+            )  # fmt: skip
+
+    @property
+    def unanswered(self) -> bool:
+        """The run was left before the source was open."""
+        return self.stopped and not self.opened
 
     def take(self) -> Frame | Found | None:
         """The frame that is due, None if the source has ended; the lock is held."""
@@ -139,9 +162,11 @@ class Reader:
         """The frame that was taken is no longer needed, and its producer may reuse the memory; the lock is held."""
         self._in_use = 0
 
-    def given(self) -> None:
-        """A result was given."""
-        self._scored += 1
+    def given(self, result: FrameResult) -> None:
+        """A result was given; one that only says that nothing new came is of no frame."""
+        if not result.stale:
+            self._scored += 1
+            self._out.count()
 
     @property
     def finder(self) -> CropFinder:
@@ -157,6 +182,8 @@ class Reader:
 
     def cut(self, item: Frame | Found) -> tuple[Found, dict[int, Crop]]:
         """The faces of a frame, found now if they were not before, and their crops."""
+        if isinstance(item, Frame) and item.stale:
+            return Found(item, {}), {}
         found = self.finder.find(item) if isinstance(item, Frame) else item
         return found, self.finder.crops(found)
 
@@ -172,12 +199,22 @@ class Reader:
         """Drop the frames that are ready, and read no more; the lock is held."""
         self.stopped = self.stopped or not self.ended or bool(self._ready)
         self._ready.clear()
+        if self._supervisor is not None:
+            self._supervisor.stop()
 
     def settle(self) -> None:
         """Count the frames without a result as dropped: none follows."""
-        self._dropped = self._captured - self._scored
+        if left := self._captured - self._scored - self._dropped.total():
+            self._dropped["left"] += left
 
-    def _read(self, opened: Source) -> None:
+    def _passed(self, why: str) -> None:
+        """A frame was captured, and dropped where it was captured."""
+        with self._shown:
+            self._captured += 1
+            self._dropped[why] += 1
+            self._in.count()
+
+    def _read(self, opened: Source | Supervisor) -> None:
         frames = iter(opened)
         while self._wanted():
             with self._clock("read"):
@@ -214,10 +251,9 @@ class Reader:
             time.sleep(PAUSE_S)
         frame = item if isinstance(item, Frame) else item.frame
         with self._shown:
-            self._captured += 1 + frame.dropped
-            self._dropped += frame.dropped
+            self._count(frame)
             if self._newest and self._ready:
-                item = self._in_place_of(self._ready.pop(), frame)
+                item = self._one_of(self._ready.pop(), frame)
             if self.live or self.source.kind == "video":
                 fit = max(1, self._bytes_ahead // frame.image.nbytes)
                 self._room = 1 + (fit if self.live else min(FRAMES_AHEAD, fit))
@@ -226,13 +262,23 @@ class Reader:
                 self.discard()
             self._shown.notify_all()
 
-    def _in_place_of(self, passed: Frame | Found, frame: Frame) -> Frame:
-        """The newer frame, with note, break and dropped count of the one that it replaces."""
-        assert isinstance(passed, Frame)
-        self._dropped += 1
+    def _count(self, frame: Frame) -> None:
+        if not frame.stale:
+            self._captured += 1
+            self._in.count()
+        if self._supervisor is None and frame.dropped:  # a supervisor has told of them
+            self._captured += frame.dropped
+            self._dropped["newer"] += frame.dropped
+
+    def _one_of(self, waits: Frame | Found, newer: Frame) -> Frame:
+        """The newer frame, with note, break and dropped count of the one that it replaces; no news replace nothing."""
+        assert isinstance(waits, Frame)
+        if newer.stale:
+            return replace(waits, dropped=waits.dropped + newer.dropped)
+        self._dropped["newer"] += not waits.stale
         return replace(
-            frame,
-            dropped=passed.dropped + 1 + frame.dropped,
-            breaks=passed.breaks or frame.breaks,
-            note=frame.note or passed.note,
+            newer,
+            dropped=waits.dropped + (not waits.stale) + newer.dropped,
+            breaks=waits.breaks or newer.breaks,
+            note=newer.note or waits.note,
         )

@@ -8,11 +8,13 @@ import threading
 import time
 from collections.abc import Callable, Sequence
 
+from ..results import SourceStatus
 from ..vision import Frame, Source, SourceInfo
+from ..vision.sources.live.health import ENDS, Patience
 from .clock import StageClock
 from .crops import Found
 from .modes import Policy
-from .reader import OpenFinder, Reader, SourceStatus, log
+from .reader import OpenFinder, Reader, log
 
 CLOSE_S = 5.0  # how long the threads of an ended run are waited for
 OPENING_S = 0.5  # the same for a source that is not open yet, and perhaps never will be
@@ -28,6 +30,7 @@ class Readers:
         check: raises if an open source is unfit.
         open_finder: makes the face finder of a source, and a function that gives it back. Called in any thread.
         policy: None for the one that fits each source.
+        patience: with live sources.
     """
 
     def __init__(
@@ -37,11 +40,14 @@ class Readers:
         open_finder: OpenFinder,
         clock: StageClock,
         policy: Policy | None = None,
+        patience: Patience = ENDS,
     ) -> None:
         lock = threading.RLock()  # may be closed by garbage collection, anywhere
         self._shown, self._used = threading.Condition(lock), threading.Condition(lock)
         share = BYTES_AHEAD // len(sources)
-        self.all = [Reader(one, check, open_finder, clock, policy, self._shown, self._used, share) for one in sources]
+        self.all = [
+            Reader(one, check, open_finder, clock, policy, patience, self._shown, self._used, share) for one in sources
+        ]
         self.finishing = False  # set this to read no more; a signal's handler may
         self._open = dict(enumerate(self.all))
         self._pid = os.getpid()

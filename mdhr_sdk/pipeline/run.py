@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Generator, Iterator, Sequence
 from dataclasses import dataclass, field
 
 from ..errors import InputError, MDHRError, SourceError, SupersededError, number_of
-from ..results import FrameResult
+from ..results import FrameResult, SourceStatus
 from ..vision import Frame, Source, SourceInfo
+from ..vision.sources.live.health import ENDS, Patience
 from ..vision.sources.source import OnError
 from .clock import StageClock
 from .crops import CropFinder, Found
 from .decide import Naming, Waiting
 from .meshers import Meshers
 from .modes import Policy
-from .reader import LIVE, Reader, SourceStatus, log
+from .neutral import Calibration
+from .reader import LIVE, Reader, log
 from .readers import Readers
 from .scoring import Crop, Scoring
 
@@ -30,6 +33,7 @@ class Plan:
         meshers: lends each source what finds its faces.
         images: keep each frame's image in its result.
         policy: None for the one that fits each source.
+        patience: with live sources that break off.
     """
 
     begin: Callable[[], Scoring]
@@ -39,6 +43,7 @@ class Plan:
     images: bool = False
     policy: Policy | None = None
     on_error: OnError = "raise"
+    patience: Patience = ENDS
 
     def open_finder(self, source: SourceInfo) -> tuple[CropFinder, Callable[[], None]]:
         """The face finder of a source, and a function that gives it back."""
@@ -87,6 +92,7 @@ class Run:
         self.plan = plan
         self._readers: Readers | None = None
         self._ended: dict[str, SourceStatus] = {}
+        self._group_now: _Group | None = None
         self._stopped = self._finishing = False
 
     def results(self) -> Generator[FrameResult, None, None]:
@@ -121,19 +127,33 @@ class Run:
         if (readers := self._readers) is not None:
             readers.finishing = True
 
+    def calibrate(self, source: str | None, track_id: int | None, seconds: float) -> None:
+        """Take neutral seconds from now on; see `ResultStream.calibrate`."""
+        group = self._group_now
+        begun = {} if group is None else {reader.source.name: one for reader, one in group.waiting.copy().items()}
+        chosen = list(begun) if source is None else [source]
+        if not chosen or any(name not in begun for name in chosen):
+            what = "a source" if source is None else repr(source)
+            known = ", ".join(map(repr, begun)) or "none"
+            raise InputError(f"expected {what} that has given frames; those that have: {known}")
+        for name in chosen:
+            begun[name].calibrate(Calibration(seconds, track_id, time.perf_counter()))
+
     @property
     def status(self) -> dict[str, SourceStatus]:
-        """How far each source is, by its name."""
+        """How each source is doing, and how far it is, by its name."""
         now = {} if self._readers is None else self._readers.status
-        waiting = {one.name: SourceStatus() for group in self._groups for one in group}
+        waiting = {one.name: SourceStatus(name=one.name) for group in self._groups for one in group}
         return {**waiting, **self._ended, **now}
 
     def _group(self, sources: Sequence[Source]) -> Iterator[FrameResult]:
         plan = self.plan
         scoring = plan.begin()
-        self._readers = readers = Readers(sources, plan.naming.check, plan.open_finder, plan.clock, plan.policy)
+        self._readers = readers = Readers(
+            sources, plan.naming.check, plan.open_finder, plan.clock, plan.policy, plan.patience
+        )
         readers.finishing = self._finishing  # asked for meanwhile
-        group = _Group(readers, scoring, plan, self.finished)
+        self._group_now = group = _Group(readers, scoring, plan, self.finished)
         try:
             yield from self._scored(group)
         finally:
@@ -141,7 +161,7 @@ class Run:
                 waiting.leave()
             readers.close()
             self._ended |= readers.status
-            self._readers = None
+            self._readers = self._group_now = None
 
     def _scored(self, group: _Group) -> Iterator[FrameResult]:
         """The results of a group. An error that ends it is raised after the results of the frames before."""
@@ -172,7 +192,8 @@ class Run:
 
     def _unanswered(self, readers: Readers) -> MDHRError | None:
         """Report the cameras and streams that had not opened by the end; returns the first such error."""
-        late = [one for one in readers.all if one.source.kind in LIVE and not one.opened and not one.ended]
+        unopened = [one for one in readers.all if one.source.kind in LIVE and not one.opened]
+        late = [one for one in unopened if not one.ended or one.unanswered]
         others = len(readers.all) > 1
         told = [self._told(one, SourceError(f"{one.source.name} never answered"), others) for one in late]
         return next(iter(told), None)
@@ -244,5 +265,5 @@ class _Group:
 def _given(reader: Reader, results: Iterator[FrameResult]) -> Iterator[FrameResult]:
     """The results, counted."""
     for result in results:
-        reader.given()
+        reader.given(result)
         yield result

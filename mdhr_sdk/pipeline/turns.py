@@ -6,15 +6,15 @@ import inspect
 import os
 import threading
 import weakref
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from ..errors import InputError, MDHRError, SourceError, SupersededError
 from ..outputs import Results
-from ..results import FrameResult
+from ..results import FrameResult, SourceStatus
 from ..vision import Source
-from .reader import SourceStatus
+from .awaited import Awaited
 from .run import Run
 
 if TYPE_CHECKING:
@@ -90,6 +90,8 @@ class ResultStream(Iterator[FrameResult]):
         with detector.stream(0) as stream:
             for frame in stream:
                 ...
+
+    In a coroutine, `async for frame in stream` waits without blocking the others.
     """
 
     def __init__(self, run: Run, turns: Turns) -> None:
@@ -112,6 +114,9 @@ class ResultStream(Iterator[FrameResult]):
                 raise
             return next(self._frames)
 
+    def __aiter__(self) -> AsyncIterator[FrameResult]:
+        return Awaited(self)
+
     @property
     def errors(self) -> tuple[tuple[str, MDHRError], ...]:
         """(name, error) of each source so far that could not be read, or not to its end."""
@@ -119,8 +124,25 @@ class ResultStream(Iterator[FrameResult]):
 
     @property
     def status(self) -> Mapping[str, SourceStatus]:
-        """How far each source is, by its name: frames captured, scored and dropped; whether it ended, and why."""
+        """How each source is doing, by its name: its state, and its frames by what became of them; from any thread."""
         return self._run.status
+
+    def calibrate(self, source: str | None = None, track_id: int | None = None, *, seconds: float = 2.0) -> None:
+        """Take the frames of the next seconds as neutral, for people who came late or moved; from any thread.
+
+        Their results have `baseline` 'neutral', those after it are relative to them ('applied'). Faces without a
+        reference are 'missing' from now on.
+
+        Args:
+            source: its name; None for all that have given frames.
+            track_id: of one face; None for all faces that are seen in these seconds.
+            seconds: how long.
+
+        Raises:
+            InputError: the source has given no frame yet, or is over.
+            ConfigError: seconds that are not above 0.
+        """
+        self._run.calibrate(source, track_id, seconds)
 
     def finish(self) -> None:
         """Read no more: frames that wait for their scores still come, then the stream ends.

@@ -108,7 +108,8 @@ def test_plot_is_saved_whole(tmp_path, results, suffix, magic):
     figure = results.plot(path)
     assert path.read_bytes().startswith(magic)
     assert [file.name for file in path.parent.iterdir()] == [path.name]
-    assert len(figure.axes) == 12
+    (axes,) = figure.axes
+    assert len(axes.containers[0]) == 12
 
 
 def test_plot_that_cannot_be_saved(tmp_path, results):

@@ -15,12 +15,14 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from fakes import INFO
 from mdhr_sdk.errors import SourceError
 from mdhr_sdk.pipeline import readers as reading
 from mdhr_sdk.pipeline.clock import StageClock
 from mdhr_sdk.pipeline.crops import Found
 from mdhr_sdk.pipeline.modes import Policy
 from mdhr_sdk.pipeline.readers import Readers
+from mdhr_sdk.results import FrameResult
 from mdhr_sdk.vision import Frame, Source, SourceInfo, list_sources
 from mdhr_sdk.vision.sources.source import Kind, Opened
 from processes import until
@@ -55,8 +57,9 @@ class Reading:
         while due := self.readers.due():
             for number, item in due.items():
                 if item is not None:
-                    self.readers.all[number].given()
-                    yield number, item if isinstance(item, Frame) else item.frame
+                    frame = item if isinstance(item, Frame) else item.frame
+                    self.readers.all[number].given(FrameResult(frame.source, frame.index, frame.timestamp_s, (), INFO))
+                    yield number, frame
 
     def __enter__(self) -> Reading:
         return self

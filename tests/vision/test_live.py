@@ -15,7 +15,7 @@ import pytest
 from made_videos import index_of, noisy, numbered, read, write_video
 from mdhr_sdk.errors import SourceError, TruncatedSourceError
 from mdhr_sdk.vision import SourceInfo, list_sources
-from mdhr_sdk.vision.sources import live
+from mdhr_sdk.vision.sources.live import cameras
 
 SECRET = "me:SECRET@"
 
@@ -47,7 +47,7 @@ class FakeCamera:
 def camera(monkeypatch):
     def install(images, **options):
         made = FakeCamera(images, **options)
-        monkeypatch.setattr(live.cv2, "VideoCapture", lambda *_: made)
+        monkeypatch.setattr(cameras.cv2, "VideoCapture", lambda *_: made)
         return made
 
     return install
@@ -178,23 +178,21 @@ def test_a_stream_that_changes_its_size_shows_the_new_pictures(serve):
     assert [frame.index for frame in frames if frame.breaks] == [8]
 
 
-def test_a_stream_that_does_not_answer_fails_in_bounded_time(monkeypatch, capfd):
-    monkeypatch.setattr(live, "TIMEOUT_S", 0.5)
+def test_a_stream_that_does_not_answer_fails_in_bounded_time(capfd):
     with socket.create_server(("127.0.0.1", 0)) as server:
         port = server.getsockname()[1]
         started = time.monotonic()
         with pytest.raises(SourceError, match=rf"cannot open stream rtsp://127\.0\.0\.1:{port}/live;") as caught:
-            list_sources(f"rtsp://me:pa@SECRET@127.0.0.1:{port}/live?token=SECRET")[0].__enter__()
+            list_sources(f"rtsp://me:pa@SECRET@127.0.0.1:{port}/live?token=SECRET#timeout=0.5")[0].__enter__()
     assert time.monotonic() - started < 30
     assert "SECRET" not in str(caught.value)
     with pytest.raises(SourceError, match="cannot open stream") as caught:
-        list_sources(f"http://me:SECRET@127.0.0.1:{port}/gone.mp4?token=SECRET")[0].__enter__()
+        list_sources(f"http://me:SECRET@127.0.0.1:{port}/gone.mp4?token=SECRET#timeout=0.5")[0].__enter__()
     assert "SECRET" not in str(caught.value)
     assert capfd.readouterr() == ("", "")
 
 
-def test_a_stream_that_falls_silent_ends_in_bounded_time(serve, monkeypatch):
-    monkeypatch.setattr(live, "TIMEOUT_S", 1.0)
+def test_a_stream_that_falls_silent_ends_in_bounded_time(serve):
     over = threading.Event()
 
     def pieces():
@@ -203,7 +201,7 @@ def test_a_stream_that_falls_silent_ends_in_bounded_time(serve, monkeypatch):
 
     host = serve(pieces(), MULTIPART)
     try:
-        with list_sources(f"http://{host}/cam")[0] as source, pytest.raises(SourceError, match="stopped after"):
+        with list_sources(f"http://{host}/cam#timeout=1")[0] as source, pytest.raises(SourceError, match="stopped"):
             assert len(list(source)) <= 10
     finally:
         over.set()

@@ -151,9 +151,15 @@ def _of_streams(streams: StreamGraphs, inputs: Array) -> Iterator[tuple[str, Arr
     around = np.stack([nodes[t : t + 2 * model.temporal_reach + 1] for t in range(len(inputs))])
     yield from _answers("temporal", streams.temporal, {"nodes": around})
     for lookahead in sorted({0, default_lookahead(streams.config), length - 1}):
-        scorer = StreamScorer(streams, lookahead)
-        scores = [score for frame in inputs for score in scorer.push({"face": frame})] + scorer.finish()
-        yield f"stream_scores_{lookahead}", np.stack([score.scores for score in scores])
+        yield f"stream_scores_{lookahead}", _streamed(streams, lookahead, inputs)
+        for short in sorted({1, max(1, model.k), max(1, length - 4)}):
+            yield f"short_{short}_scores_{lookahead}", _streamed(streams, lookahead, inputs[:short])
+
+
+def _streamed(streams: StreamGraphs, lookahead: int, inputs: Array) -> Array:
+    scorer = StreamScorer(streams, lookahead)
+    scores = [score for frame in inputs for score in scorer.push({"face": frame})] + scorer.finish()
+    return np.stack([score.scores for score in scores])
 
 
 def _answers(graph: str, session: Session, inputs: dict[str, Array]) -> Iterator[tuple[str, Array]]:

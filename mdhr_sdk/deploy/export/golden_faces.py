@@ -13,9 +13,15 @@ from ...errors import SourceError, import_cv2
 from ...vision import FaceMesher, list_sources
 
 # What a warp must get right: a face four times as large as its crop and cut by the picture's edge, one that is a
-# third of it and turned, and one that shrinks by less than two. Scale, degrees, and where the face's middle goes (x, y)
-# in a picture (width, height), all in pixels.
-VIEWS = ((2.6, -8, (150, 190), (480, 400)), (0.35, 30, (64, 60), (120, 110)), (0.8, 5, (140, 130), (300, 260)))
+# third of it and turned, one that shrinks by less than two, one half outside, and one that shrinks by a whole number
+# other than two. Scale, degrees, and where the face's middle goes (x, y) in a picture (width, height), in pixels.
+VIEWS = (
+    (2.6, -8, (150, 190), (480, 400)),
+    (0.35, 30, (64, 60), (120, 110)),
+    (0.8, 5, (140, 130), (300, 260)),
+    (1.0, -20, (10, 150), (300, 260)),
+    (2.2, 0, (120, 120), (240, 240)),
+)
 
 
 class Seen(NamedTuple):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -12,9 +13,16 @@ from ...errors import ConfigError, require
 FLOAT = re.compile(r"[-+]?(\d+\.?\d*|\.\d+)[eE][-+]?\d+")  # 1e-4, which YAML 1.1 takes for a text
 
 
-def read_mapping(path: Path) -> dict[str, Any]:
-    """A YAML file, or by its name a JSON one, that holds keys with values; {} for an empty one."""
-    kind, parse = ("JSON", json.loads) if path.suffix.lower() == ".json" else ("YAML", _parsed)
+def read_mapping(path: Path, extra: str = "train") -> dict[str, Any]:
+    """A YAML file, or by its name a JSON one, that holds keys with values; {} for an empty one.
+
+    Args:
+        extra: the pip extra that brings PyYAML.
+    """
+    if path.suffix.lower() == ".json":
+        kind, parse = "JSON", json.loads
+    else:
+        kind, parse = "YAML", partial(_parsed, extra=extra)
     try:
         content = parse(path.read_text(encoding="utf-8"))
     except (OSError, UnicodeDecodeError) as error:
@@ -45,8 +53,8 @@ def with_floats(value: Any) -> Any:
     return float(value) if isinstance(value, str) and FLOAT.fullmatch(value) else value
 
 
-def _parsed(text: str) -> Any:
-    yaml = require("yaml", "train")
+def _parsed(text: str, extra: str = "train") -> Any:
+    yaml = require("yaml", extra)
     try:
         return yaml.safe_load(text)
     except yaml.YAMLError as error:

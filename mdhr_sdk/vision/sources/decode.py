@@ -25,6 +25,7 @@ NO_VIDEOS = frozenset(("tty", "bin", "xbin", "adf", "idf"))  # FFmpeg draws text
 HOLE_BYTES = 64  # of a Matroska file between two packets; what stands between those of a sound file is about 25
 STEPPED = frozenset(("matroska", "webm", "flv", "mxf"))  # all tracks are read: a loss shows between their packets
 MOST_THREADS = 16  # of FFmpeg's frame threads
+MOST_REORDERED = 64  # packets of a live stream whose pictures may still come
 TRIES = 100  # reads in a row that give no packet before a damaged file counts as ended
 
 
@@ -35,7 +36,7 @@ class Decoded(NamedTuple):
         image: (H, W, 3) uint8 BGR, upright, with square pixels.
         time_s: its presentation time as the file has it; None where the file has none.
         duration_s: how long it is shown; 0 where the file does not say.
-        arrived_s: by `time.perf_counter`, when the packet that brought it out had been read.
+        arrived_s: by `time.perf_counter`, when its packet had been read, or the one that brought it out.
         breaks, note: as in `Frame`.
     """
 
@@ -89,6 +90,7 @@ class Decoder:
     Attributes:
         end_s: in the file's time, where the last of the packets read so far ends, of all tracks if those are read.
         packets_read: so many of the track, those included that are only there for others to be decoded.
+        waited_s: how long the last packet was waited for.
     """
 
     def __init__(self, container: InputContainer, track: VideoStream, damage: Damage, live: bool = False) -> None:
@@ -114,7 +116,9 @@ class Decoder:
         self.end_s = 0.0
         self.packets_read = 0
         self._delay: int | None = None  # of an AVI: the first picture comes out so many packets after it was read
-        self._arrived_s = 0.0
+        self._arrived_s = self.waited_s = 0.0
+        self._arrivals: dict[int | None, float] = {}  # of a live source, by stamp
+        self._live = live
         self._packets_in, self._pictures_out = 0, 0
         track.thread_type = "SLICE" if live else "AUTO"
         if track.codec_context.name in ("hevc", "mjpeg"):  # others tell of damage by themselves, or lose pictures
@@ -135,13 +139,16 @@ class Decoder:
         failed = 0
         while failed < self._tries:
             try:
+                asked_s = time.perf_counter()
                 for packet in self._container.demux(*tracks):
                     self._arrived_s = time.perf_counter()
+                    self.waited_s = self._arrived_s - asked_s
                     failed = 0
                     if packet.size:
                         self._place(packet)
                         if packet.stream_index == self._track.index:
                             yield packet
+                    asked_s = time.perf_counter()
                 break
             except av.error.EOFError:
                 break
@@ -155,6 +162,10 @@ class Decoder:
         """Matroska is read on from the next cluster after damage, without an error: a hole in the file tells of it."""
         if packet.pts is not None:
             self.end_s = max(self.end_s, float((packet.pts + (packet.duration or 0)) * (packet.time_base or 0)))
+            if self._live:
+                self._arrivals[packet.pts] = self._arrived_s
+                while len(self._arrivals) > MOST_REORDERED:
+                    del self._arrivals[next(iter(self._arrivals))]
         if self._names & {"matroska", "webm"} and packet.pos is not None and packet.pos >= 0:
             self._hole |= self._packet_end is not None and packet.pos - self._packet_end > HOLE_BYTES
             beside = packet.has_sidedata("matroska_block_additional")  # as transparency, of unknown size in the file
@@ -252,7 +263,7 @@ class Decoder:
             to_bgr(frame, turn, aspect),
             None if stamp is None else float(stamp * base),
             float((frame.duration or 0) * base),
-            self._arrived_s,
+            self._arrivals.pop(frame.pts, self._arrived_s),
             not first and (changed or lost),
             note,
         )

@@ -11,29 +11,24 @@ import os
 import re
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence, Set
-from contextlib import AbstractContextManager
 from functools import partial
 from itertools import count, pairwise, repeat
 from pathlib import Path
 from types import GeneratorType
 from typing import get_args
-from urllib.parse import urlsplit, urlunsplit
 
 import numpy as np
 
 from ...errors import ConfigError, InputError, SourceError, check_imaging, number_of
 from .arrays import array_source, iterator_source
 from .content import Held, held_by
-from .source import OnError, Opened, Source
+from .live.address import live_or_none, live_source, unusable
+from .source import OnError, Source
 
 DEFAULT_FPS = 25.0
 
 log = logging.getLogger("mdhr_sdk")
 
-_SCHEMES = ("rtsp", "rtsps", "rtmp", "rtmps", "http", "https", "udp", "tcp", "srt")
-_URL = re.compile(r"([a-z][a-z0-9+.-]+)://", re.IGNORECASE)
-_HOST = re.compile(r"(\[[^\]]*\]|[^:]*)(:[0-9]*)?")
-_CAMERA = re.compile(r"(?:/dev/video)?([0-9]{1,4})")
 _ACCEPTED = (
     "a path, folder, glob, URL or camera number, a BGR uint8 array (height, width, 3) or (frames, height, width, 3), "
     "an iterator of such images, or a list, Series, array or iterator of these"
@@ -58,7 +53,8 @@ def list_sources(
 ) -> Sources:
     """Turn what was given into sources, not opened yet.
 
-    - int, str of one to four digits ('0') that names no file or folder, or the str '/dev/video0': a camera.
+    - int, str of one to four digits ('0') that names no file or folder, or the str '/dev/video0': a camera. Options
+      follow '#', as in '0#size=1280x720&fps=30&pixels=MJPG'; see `live_source`.
     - path of a video or an image; which of the two is told by the file's content. A file of several images is a source
       of its own: an animated GIF, WebP, PNG or AVIF is a video with its own times, a TIFF of several pages a sequence.
     - folder (not its subfolders) or glob (`**` for subfolders): every video in it is a source. The images in it are
@@ -67,7 +63,9 @@ def list_sources(
       fewer than ten by the same step mostly; otherwise each is a still. Frames go in natural order, 2 before 10.
       Hidden files are passed over. Files that are neither image nor video are skipped, with one warning in the log
       'mdhr_sdk' that names them, and listed in `skipped`.
-    - 'rtsp://', 'http://', 'https://' ...: a stream.
+    - 'rtsp://', 'http://', 'https://' ...: a stream; '-': what comes through standard input; 'gst:...': a GStreamer
+      pipeline; 'clip.mp4#realtime': a video that is played as if it were live.
+    - mapping {name: one of these}: sources with names of their own.
     - array (H, W, 3) uint8 BGR: a still; (T, H, W, 3): the frames of one clip.
     - iterator of (H, W, 3) uint8 BGR arrays: the frames of one clip. Nothing is taken from a generator function before
       it is read; of other iterators the first item is, to see whether they give images or paths.
@@ -147,19 +145,21 @@ class _Resolver:
         if isinstance(source, list | tuple):
             return self._each(source, label)
         if isinstance(source, int | np.integer) and not isinstance(source, bool) and source >= 0:
-            return [_camera(int(source))]
-        if isinstance(source, str) and (stream := _URL.match(source.strip())):
-            return [_stream(source.strip(), stream[1].lower())]
+            return [live_source(int(source))]
+        if isinstance(source, str) and (live := live_or_none(source)) is not None:
+            return [live]
         if isinstance(source, str | os.PathLike):
-            return self._from_text(os.fsdecode(source), isinstance(source, str))
+            return self._from_text(os.fsdecode(source))
         if isinstance(source, Iterator):
             return self._from_iterator(source, label)
+        if isinstance(source, Mapping) and source:
+            return [one.renamed(str(name)) for name, item in source.items() for one in self._member(item, str(name))]
         if getattr(source, "ndim", 1) != 1 or type(source).__module__.partition(".")[0] == "torch":
             raise InputError(
                 f"expected {_ACCEPTED}; got a {type(source).__name__}; "
                 "give a tensor's .numpy(), or one column of a table"
             )
-        if isinstance(source, Iterable) and not isinstance(source, Mapping | Set | bytes | bytearray | memoryview):
+        if isinstance(source, Iterable) and not isinstance(source, Set | bytes | bytearray | memoryview):
             return self._each(list(source), label)  # a Series, a deque, the values of a dictionary
         hint = "; a set has no order: give sorted(...)" if isinstance(source, Set) else ""
         raise InputError(f"expected {_ACCEPTED}; got {source!r:.80} of type {type(source).__name__}{hint}")
@@ -175,7 +175,7 @@ class _Resolver:
         except SourceError as error:
             if self._on_error == "raise":
                 raise
-            return [_unusable(item, error)]
+            return [unusable(item, error)]
 
     def _from_iterator(self, items: Iterator[object], label: str) -> list[Source]:
         """Images that are made one by one, or a list of paths; the first item tells."""
@@ -191,11 +191,8 @@ class _Resolver:
             return self._each([*first, *items], label)
         return [iterator_source(itertools.chain(first, items), label, self._fps)]
 
-    def _from_text(self, text: str, may_be_camera: bool) -> list[Source]:
-        camera = _CAMERA.fullmatch(text) if may_be_camera else None
+    def _from_text(self, text: str) -> list[Source]:
         try:
-            if camera and (text.startswith("/dev/") or not Path(text).exists()):
-                return [_camera(int(camera[1]))]
             return self._from_path(text)
         except (OSError, ValueError, RuntimeError) as error:
             raise SourceError(f"cannot look at {text!r}: {error}; check the path and its permissions") from None
@@ -306,45 +303,3 @@ def _numbered(images: Sequence[Path]) -> bool:
     (numbers,) = (sorted(values) for values in varying if len(values) > 1)
     ((_, alike),) = Counter(b - a for a, b in pairwise(numbers)).most_common(1)
     return len(images) >= MANY or 2 * alike > len(images) - 1
-
-
-# The openers' modules need OpenCV, so they are imported at the first use and not with the package.
-
-
-def _camera(number: int) -> Source:
-    from .live import open_camera
-
-    name = f"camera {number}"
-    return Source(name, "camera", partial(open_camera, number, name))
-
-
-def _unusable(item: object, error: SourceError) -> Source:
-    """A source that cannot be opened, in place of a path or URL that leads to nothing."""
-
-    def fails() -> AbstractContextManager[Opened]:
-        raise error
-
-    text = os.fsdecode(item) if isinstance(item, str | os.PathLike) else str(item)
-    url = _URL.match(text.strip())
-    return Source(_public(text.strip(), url[1].lower()) if url else text, "video", fails)
-
-
-def _stream(url: str, scheme: str) -> Source:
-    if scheme not in _SCHEMES:
-        raise SourceError(f"cannot open {scheme}:// addresses; give one of {', '.join(_SCHEMES)}, or a path")
-    from .live import open_stream
-
-    name = _public(url, scheme)
-    return Source(name, "stream", partial(open_stream, url, name))
-
-
-def _public(url: str, scheme: str) -> str:
-    """A URL's scheme, host, port and path: results and messages carry it, so no login, query or fragment."""
-    unknown = f"{scheme}://..."
-    try:
-        parts = urlsplit(url)
-    except ValueError:
-        return unknown
-    host = parts.netloc.rpartition("@")[2]
-    # What looks like a host with a strange port is the start of a login with a bare / ? or # in its password.
-    return urlunsplit((scheme, host, parts.path, "", "")) if _HOST.fullmatch(host) else unknown

@@ -7,12 +7,14 @@ import time
 from collections.abc import Callable, Generator, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, field
+from datetime import datetime, timezone
 from typing import Literal, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ...errors import InputError, MDHRError, SourceError
+from .live.spec import LiveSpec
 
 Kind = Literal["video", "image", "sequence", "camera", "stream", "array"]
 Image = NDArray[np.uint8]
@@ -36,6 +38,10 @@ class Frame:
             again, or pictures were lost. Tracks, clips and streams end before such a frame.
         note: '' or 'damaged': data was lost before this frame, and the picture may show it.
         dropped: frames of a live source that were passed over between the frame before and this one.
+        captured_at: of a live source, when it arrived at this machine, UTC; None for files.
+        stream_time_s: its time by the clock of a live stream that has one; else None.
+        stale: not a new picture, but the last one again: nothing new has come for a second.
+        late: as in `Picture`.
     """
 
     image: Image
@@ -46,6 +52,15 @@ class Frame:
     breaks: bool = False
     note: str = ""
     dropped: int = 0
+    captured_at: datetime | None = None
+    stream_time_s: float | None = None
+    stale: bool = False
+    late: str = ""
+
+
+def utc_of(perf_s: float) -> datetime:
+    """The UTC of a time of `time.perf_counter`."""
+    return datetime.fromtimestamp(time.time() - (time.perf_counter() - perf_s), timezone.utc)
 
 
 @dataclass(frozen=True)
@@ -78,6 +93,8 @@ class Picture(NamedTuple):
     read_s: float | None = None  # None for the time at which it is taken
     breaks: bool = False
     note: str = ""
+    stream_time_s: float | None = None
+    late: str = ""  # why it is no news, for example 'start': it had waited before it was read; '' if it did not
 
 
 @dataclass
@@ -110,11 +127,19 @@ class Source:
     Attributes:
         name: as in `SourceInfo`.
         kind: as in `SourceInfo`.
+        spec: of a camera or stream, how a process of its own opens it; None for what is only read here.
     """
 
-    def __init__(self, name: str, kind: Kind, opener: Callable[[], AbstractContextManager[Opened]]) -> None:
+    def __init__(
+        self,
+        name: str,
+        kind: Kind,
+        opener: Callable[[], AbstractContextManager[Opened]],
+        spec: LiveSpec | None = None,
+    ) -> None:
         self.name = name.encode(errors="replace").decode()  # a name that is not UTF-8 cannot be written
         self.kind = kind
+        self.spec = spec
         self._opener = opener
         self._context: AbstractContextManager[Opened] | None = None
         self._info: SourceInfo | None = None
@@ -144,7 +169,11 @@ class Source:
 
     def renamed(self, name: str) -> Source:
         """The same source under another name, not opened."""
-        return Source(name, self.kind, self._opener)
+        return Source(name, self.kind, self._opener, self.spec)
+
+    def told(self, info: SourceInfo, damage: Damage) -> None:
+        """Take what is known of the source from another process, which has opened it."""
+        self._info, self._damage = info, damage
 
     @property
     def info(self) -> SourceInfo:
@@ -171,17 +200,21 @@ class Source:
         self._context = context
         self._info = SourceInfo(self.name, self.kind, opened.fps, opened.frame_count, opened.live, opened.still)
         self._damage = opened.damage
-        self._frames = self._read(opened.images)
+        self._frames = self._read(opened.images, opened.live)
         return self
 
-    def _read(self, images: Iterator[Picture | tuple[Image, float]]) -> Generator[Frame, None, None]:
+    def _read(self, images: Iterator[Picture | tuple[Image, float]], live: bool) -> Generator[Frame, None, None]:
         shape: tuple[int, ...] | None = None
         with self._failure_told():
             for index, picture in enumerate(itertools.starmap(Picture, images)):
                 breaks = picture.breaks or shape not in (None, picture.image.shape)
                 shape = picture.image.shape
                 read_s = time.perf_counter() if picture.read_s is None else picture.read_s
-                yield Frame(picture.image, index, picture.timestamp_s, self.name, read_s, breaks, picture.note)
+                yield Frame(
+                    picture.image, index, picture.timestamp_s, self.name, read_s, breaks, picture.note,
+                    captured_at=utc_of(read_s) if live else None, stream_time_s=picture.stream_time_s,
+                    late=picture.late,
+                )  # fmt: skip
 
     @contextmanager
     def _failure_told(self) -> Iterator[None]:

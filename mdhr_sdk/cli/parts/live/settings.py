@@ -1,0 +1,157 @@
+"""All settings of `mdhr live`: what `live.yaml` holds, and what the command line says; the command line wins."""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Mapping
+from dataclasses import field
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import Field
+
+from ....errors import ConfigError, MDHRError
+from ....modelfolder.bundled import DEFAULT
+from ....modelfolder.strict import Positive, from_mapping, strict
+from ....outputs.live.recording import Keep, Picture
+from ....pipeline.modes import Policy
+from ....training.fit.yaml_file import read_mapping, with_floats
+from ....vision.sources.live.address import split_name
+
+LogLevel = Literal["debug", "info", "warning", "error"]
+LogFormat = Literal["text", "json"]
+Amount = str | int | float  # '10m', '20GB', or a plain number
+Seconds = Annotated[float, Field(gt=0, allow_inf_nan=False)]
+_SECONDS = {"": 1.0, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
+_BYTES = {"MB": 10**6, "GB": 10**9, "TB": 10**12, "MIB": 2**20, "GIB": 2**30, "TIB": 2**40}
+_LOGIN = re.compile(r"//[^/@\s]*@")  # of an address, which a message may repeat
+_NAME = re.compile(r"\w[\w.-]{0,63}")
+
+
+@strict
+class LiveSettings:
+    """What `mdhr live` reads, how it scores, and where the results go. Each is an option of the command too.
+
+    Attributes:
+        sources: name -> address; a list of addresses, or of NAME=ADDRESS, does too.
+    """
+
+    sources: dict[str, str | int] | tuple[str | int, ...] = ()
+    model: str = DEFAULT
+    backend: str = "auto"
+    device: str = "auto"
+    precision: str = "auto"
+    threads: Positive | None = None
+    max_faces: Positive = 10
+    face_model: str | None = None
+    all_aus: bool = False
+    digest: str | None = None
+    trust_code: bool = False
+    smooth: Seconds | None = None
+    lookahead: Annotated[int, Field(ge=0)] | None = None
+    policy: Policy | None = None
+    calibrate_neutral: Amount | None = None
+    give_up_after: Amount | None = None
+    out: str = "mdhr-output"
+    csv: bool = False
+    jsonl: tuple[str, ...] = ()
+    record: Picture | None = None
+    segment: Amount = "10m"
+    keep: tuple[Amount, ...] = ()
+    mqtt: str | None = None
+    lsl: bool = False
+    serve: str | int | None = None
+    token: str | None = field(default=None, repr=False)
+    show: bool = False
+    log_level: LogLevel = "info"
+    log_format: LogFormat = "text"
+
+    def __post_init__(self) -> None:
+        _ = self.named_sources, self.segment_s, self.kept, self.give_up_after_s, self.neutral_s, self.served_at
+
+    @property
+    def named_sources(self) -> list[tuple[str, str]]:
+        """(name, address) of each source; '' for a name that was not given."""
+        if isinstance(self.sources, Mapping):
+            pairs = [(name, str(address)) for name, address in self.sources.items()]
+        else:
+            pairs = [split_name(str(text)) for text in self.sources]
+        names = [name.casefold() for name, _ in pairs if name]
+        if twice := next((name for name in names if names.count(name) > 1), None):
+            raise ConfigError(f"every source has a name of its own; '{twice}' comes twice")
+        for name, _ in pairs:
+            if name and not _NAME.fullmatch(name):
+                raise ConfigError(f"a source's name is of letters, digits, '_', '-' and '.'; got '{name}'")
+        return pairs
+
+    @property
+    def segment_s(self) -> float:
+        return seconds("segment", self.segment)
+
+    @property
+    def give_up_after_s(self) -> float | None:
+        return None if self.give_up_after is None else seconds("give_up_after", self.give_up_after)
+
+    @property
+    def neutral_s(self) -> float | None:
+        return None if self.calibrate_neutral is None else seconds("calibrate_neutral", self.calibrate_neutral)
+
+    @property
+    def kept(self) -> Keep:
+        """`keep` holds an age ('7d'), a size ('20GB'), or both."""
+        age, size = None, None
+        for amount in self.keep:
+            number = size_bytes(amount)
+            if number is None:
+                age = seconds("keep", amount)
+            else:
+                size = number
+        return Keep(age, size)
+
+    @property
+    def served_at(self) -> tuple[str, int] | None:
+        """(host, port) of `serve`: 'PORT', or 'HOST:PORT'."""
+        if self.serve is None:
+            return None
+        host, separator, port = str(self.serve).rpartition(":")
+        if not port.isdecimal() or not 0 <= int(port) <= 65_535 or (separator and not host):
+            raise ConfigError(f"serve expects PORT or HOST:PORT, as 8000 or 127.0.0.1:8000; got '{self.serve}'")
+        return (host.strip("[]") or "127.0.0.1", int(port))
+
+
+def seconds(what: str, amount: Amount) -> float:
+    """'10m', '90', 90, '1.5h', '7d' -> seconds.
+
+    Raises:
+        ConfigError: another text, or not above 0.
+    """
+    found = re.fullmatch(r"([0-9]+(?:\.[0-9]*)?|\.[0-9]+)\s*([smhd]?)", str(amount).strip().lower())
+    value = float(found[1]) * _SECONDS[found[2]] if found else 0.0
+    if not 0 < value < math.inf:
+        raise ConfigError(f"{what.replace('_', '-')} expects a time, as 30s, 10m, 2h or 7d; got '{amount}'")
+    return value
+
+
+def size_bytes(amount: Amount) -> int | None:
+    """'20GB' -> bytes; None where no size's unit is named."""
+    found = re.fullmatch(r"([0-9]+(?:\.[0-9]*)?)\s*([kmgt]i?b)", str(amount).strip().lower())
+    return int(float(found[1]) * _BYTES[found[2].upper()]) if found and found[2].upper() in _BYTES else None
+
+
+def live_settings(path: Path | None, typed: Mapping[str, Any]) -> LiveSettings:
+    """The settings of a file, those of the command line over them, and defaults for the rest.
+
+    Raises:
+        ConfigError: the file cannot be read; an unknown setting, or a bad value, of the one or the other.
+    """
+    content = {} if path is None else with_floats(read_mapping(path, extra="live"))
+    content = {str(name).replace("-", "_"): value for name, value in content.items()}
+    for name in ("jsonl", "keep"):
+        if name in content and not isinstance(content[name], list):
+            content[name] = [content[name]]
+    try:
+        return from_mapping(LiveSettings, {**content, **typed})
+    except MDHRError as error:
+        where = "" if path is None else f"'{path}', or the command line: "
+        raise ConfigError(where + _LOGIN.sub("//...@", str(error))) from None

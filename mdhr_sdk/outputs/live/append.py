@@ -1,0 +1,131 @@
+"""A file that only grows, line by line, and is whole to its last line whenever its process ends."""
+
+from __future__ import annotations
+
+import itertools
+import logging
+import os
+import time
+from contextlib import suppress
+from dataclasses import dataclass
+from datetime import datetime, timezone
+from pathlib import Path
+
+from ...atomic import told
+from ...errors import OutputError
+
+SETTLE_S = 1.0  # a loss of power takes at most about so much
+STAMP = "%Y%m%dT%H%M%SZ"
+_NEW = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_APPEND | getattr(os, "O_CLOEXEC", 0) | getattr(os, "O_BINARY", 0)
+log = logging.getLogger("mdhr_sdk")
+
+
+@dataclass(frozen=True)
+class Found:
+    """A file of an earlier run.
+
+    Attributes:
+        path: where it is now.
+        size_bytes: how long it is.
+        whole: it ends with a whole line.
+    """
+
+    path: Path
+    size_bytes: int
+    whole: bool
+
+    def __str__(self) -> str:
+        end = "whole to its last line" if self.whole else "its last line is cut off"
+        return f"{self.size_bytes:,} bytes, {end}; it is now '{self.path.name}'"
+
+
+def stamp(time: datetime) -> str:
+    """A time as it stands in file names: '20261130T152400Z', in UTC."""
+    return time.astimezone(timezone.utc).strftime(STAMP)
+
+
+def free_name(folder: Path, stem: str, suffix: str) -> Path:
+    """The first of STEM.SUFFIX, STEM-2.SUFFIX, ... that does not exist."""
+    names = itertools.chain((stem,), (f"{stem}-{count}" for count in itertools.count(2)))
+    return next(path for path in (folder / f"{name}{suffix}" for name in names) if not os.path.lexists(path))
+
+
+def set_aside(path: Path) -> Found | None:
+    """Give a file of an earlier run the time of its last change as part of its name, so that two runs never mix.
+
+    Returns:
+        What it is; None if there was none.
+
+    Raises:
+        OutputError: something that is no file has this name, or it cannot be renamed.
+    """
+    if not os.path.lexists(path):
+        return None
+    if not path.is_file() and not path.is_symlink():
+        raise OutputError(f"results go into a file, and '{path}' is none; choose another name")
+    with told(path):
+        state = path.lstat()
+        whole = True
+        if path.is_file() and state.st_size and not path.is_symlink():
+            with path.open("rb") as file:
+                file.seek(-1, os.SEEK_END)
+                whole = file.read() == b"\n"
+        changed = stamp(datetime.fromtimestamp(state.st_mtime, timezone.utc))
+        aside = free_name(path.parent, f"{path.stem}.{changed}", path.suffix)
+        path.rename(aside)
+    return Found(aside, state.st_size, whole)
+
+
+class AppendFile:
+    """A new file, to which whole lines are added. What is written stays, also if the process is killed.
+
+    A file of an earlier run is set aside and named in the log. Every `add` is one write; if the disk is full, what was
+    written of it is cut off again, so that the file ends with a whole line. About once a second the file is put onto
+    the disk itself, for a loss of power.
+
+    Args:
+        path: the file; its folder is made.
+        header: lines that come first, b'' for none.
+
+    Raises:
+        OutputError: it cannot be made or, on `add`, written.
+    """
+
+    def __init__(self, path: Path, header: bytes = b"") -> None:
+        self.path = path
+        with told(path):
+            path.absolute().parent.mkdir(parents=True, exist_ok=True)
+            if found := set_aside(path):
+                log.warning("found '%s' of an earlier run: %s", path, found)
+            self._file = os.open(path, _NEW, 0o644)
+        self._size = 0
+        self._settled_s = time.monotonic()
+        if header:
+            self.add(header)
+
+    def add(self, lines: bytes) -> None:
+        """Append whole lines."""
+        with told(self.path):
+            try:
+                done = os.write(self._file, lines)
+                while done < len(lines):
+                    done += os.write(self._file, lines[done:])
+            except OSError:
+                with suppress(OSError):
+                    os.ftruncate(self._file, self._size)
+                raise
+            self._size += len(lines)
+            now = time.monotonic()
+            if now >= self._settled_s + SETTLE_S:
+                self._settled_s = now
+                os.fsync(self._file)
+
+    def close(self) -> None:
+        """Put it onto the disk and close it; may be called twice."""
+        file, self._file = self._file, -1
+        if file >= 0:
+            try:
+                with told(self.path):
+                    os.fsync(file)
+            finally:
+                os.close(file)

@@ -1,0 +1,104 @@
+"""The folder of a live run: one run at a time, and what the run before left in it."""
+
+from __future__ import annotations
+
+import errno
+import json
+import os
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from datetime import datetime, timezone
+from pathlib import Path
+from typing import Any
+
+from ...atomic import locked, told, write_whole
+from ...errors import OutputError, plain
+from ..jsonl import utc_text
+from .recording import open_segments, plays, rescue
+
+RUN = "mdhr-live.json"
+MOST_BYTES = 1 << 20  # of that file
+
+
+@dataclass
+class LiveRun:
+    """What is known of this run, and what the one before left.
+
+    Attributes:
+        found: lines for the user on what the run before left; none if it ended well, or there was none.
+    """
+
+    folder: Path
+    found: list[str] = field(default_factory=list)
+    _values: dict[str, Any] = field(default_factory=dict)
+
+    def begin(self, sources: Sequence[str]) -> None:
+        """Note that the run has begun."""
+        began = utc_text(datetime.now(timezone.utc))
+        self._values = {"began": began, "ended": None, "process": os.getpid(), "sources": [*map(plain, sources)]}
+        self._note()
+
+    def end(self, counts: dict[str, Any]) -> None:
+        """Note that it has ended, and with which counts."""
+        self._values |= {"ended": utc_text(datetime.now(timezone.utc)), **counts}
+        self._note()
+
+    def _note(self) -> None:
+        write_whole(self.folder / RUN, json.dumps(self._values, indent=1) + "\n", settled=True)
+
+
+@contextmanager
+def live_folder(folder: Path) -> Iterator[LiveRun]:
+    """Make the folder, be the only live run in it, and look at what the run before left.
+
+    `mdhr-live.json` tells when a run began and ended. If it did not end, it was killed: its open recordings are named
+    as incomplete. Tables and lines of earlier runs are set aside when files of their names are made.
+
+    Raises:
+        OutputError: the folder cannot be written, or another run writes into it.
+    """
+    with told(folder):
+        folder.mkdir(parents=True, exist_ok=True)
+    with _alone(folder):
+        run = LiveRun(folder)
+        before = _before(folder / RUN)
+        if before is not None and not before.get("ended"):
+            began = plain(before.get("began") or "an unknown time")
+            run.found.append(f"the run of {began} in '{folder}' was killed; its tables are whole to the last row")
+        with told(folder):
+            for path in open_segments(folder):
+                kept = rescue(path)
+                how = "plays up to its last second" if kept is not None and plays(kept) else "is too short to play"
+                how = how if kept is not None else "held nothing yet and is removed"
+                run.found.append(f"'{kept or path}' is a recording that was not closed; it {how}")
+        yield run
+
+
+@contextmanager
+def _alone(folder: Path) -> Iterator[None]:
+    lock = locked(folder, wait_s=0.0)
+    try:
+        lock.__enter__()
+    except OSError as error:
+        if error.errno == errno.EAGAIN:
+            raise OutputError(
+                f"another mdhr live writes into '{folder}', or a file of it is just renamed; choose another --out"
+            ) from None
+        raise OutputError(f"'{folder}' cannot be written: {error.strerror}; choose another --out") from None
+    try:
+        yield
+    finally:
+        lock.__exit__(None, None, None)
+
+
+def _before(path: Path) -> dict[str, Any] | None:
+    """What the run before noted; {} if that cannot be read, None if there was none."""
+    if not path.is_file():
+        return None
+    try:
+        with path.open("rb") as file:
+            values = json.loads(file.read(MOST_BYTES))
+    except (OSError, ValueError, RecursionError):
+        return {}
+    return values if isinstance(values, dict) else {}

@@ -1,0 +1,194 @@
+"""A source's pictures as a row of short videos, each of which plays by itself."""
+
+from __future__ import annotations
+
+import logging
+import re
+import time
+from contextlib import suppress
+from dataclasses import dataclass
+from datetime import datetime, timezone
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ...atomic import incomplete, settle, told
+from ...errors import MDHRError, number_of
+from ...results import FrameResult
+from ..encoder import Encoder, check_codec, encoded_size
+from ..overlay_video import fitted
+from .append import free_name, stamp
+
+if TYPE_CHECKING:
+    from typing_extensions import Self
+
+GAP_S = 5.0  # after so long without a picture a new segment begins
+OPEN, SUFFIX = ".open", ".mp4"
+SEGMENT_S = 600.0
+Picture = Literal["picture", "overlay"]
+log = logging.getLogger("mdhr_sdk")
+
+
+@dataclass(frozen=True)
+class Keep:
+    """Which recordings of a source stay; the oldest go first. None for no limit.
+
+    Attributes:
+        age_s: seconds since a segment was closed.
+        size_bytes: of all segments together.
+    """
+
+    age_s: float | None = None
+    size_bytes: int | None = None
+
+
+class SegmentSink:
+    """Records the pictures of one source: `NAME_20261130T152400Z.mp4`, by the UTC time of its first picture.
+
+    While it is written a segment is called `.open.mp4`. It is a fragmented mp4: if the process is killed it plays up to
+    about its last second. A new segment begins after `segment_s`, after a gap of five seconds, when the picture's size
+    changes, and after an error. Frames without a new picture (status 'stale') are not recorded.
+
+    Attributes:
+        on: set it to False to close the segment and record no more, and to True to go on; from any thread.
+        segments: how many were closed.
+
+    Args:
+        base: folder of the files, and what their names begin with.
+        segment_s: seconds of a segment.
+        keep: which of the source's segments stay; looked at whenever one is closed.
+        what: 'picture' as it came, or 'overlay' with the scores drawn on it.
+
+    Raises:
+        OutputError: h264 cannot be encoded here; on writing, the file cannot be written.
+    """
+
+    def __init__(
+        self, base: Path, segment_s: float = SEGMENT_S, keep: Keep | None = None, what: Picture = "picture"
+    ) -> None:
+        self.on = True
+        self.segments = 0
+        self._base = base
+        self._segment_s = segment_s
+        self._keep = keep or Keep()
+        self._overlay = what == "overlay"
+        self._video: Encoder | None = None
+        self._path = base
+        self._size = (0, 0)
+        self._shape: tuple[int, ...] = ()
+        self._began_s = self._last_s = 0.0
+
+    def __enter__(self) -> Self:
+        check_codec(self._base.with_name(self._base.name + SUFFIX), "h264")
+        with told(self._base):
+            self._base.absolute().parent.mkdir(parents=True, exist_ok=True)
+        return self
+
+    def write(self, result: FrameResult) -> None:
+        """Add one picture."""
+        if not self.on:
+            self._close()
+            return
+        if result.image is None or result.stale:
+            return
+        image = result.annotate() if self._overlay else result.image
+        if self._video is not None and self._over(result.timestamp_s, image):
+            self._close()
+        try:
+            with told(self._path):
+                if self._video is None:
+                    self._video = self._opened(result, image)
+                self._video.write(fitted(image, self._size), result.timestamp_s)
+        except MDHRError:
+            self._broken_off()
+            raise
+        self._last_s = result.timestamp_s
+
+    def __exit__(self, *_: object) -> None:
+        self._close()
+
+    def _over(self, time_s: float, image: NDArray[np.uint8]) -> bool:
+        apart = not 0 <= time_s - self._last_s <= GAP_S
+        return apart or time_s - self._began_s >= self._segment_s or image.shape != self._shape
+
+    def _opened(self, result: FrameResult, image: NDArray[np.uint8]) -> Encoder:
+        at = result.captured_at or datetime.now(timezone.utc)
+        height, width = image.shape[:2]
+        self._path = free_name(self._base.parent, f"{self._base.name}_{stamp(at)}", OPEN + SUFFIX)
+        self._size = encoded_size(width, height, "h264")
+        self._shape, self._began_s = image.shape, result.timestamp_s
+        return Encoder(self._path, self._size, result.fps, "h264")
+
+    def _close(self) -> None:
+        """Finish the segment, give it its name, and remove those that are too old or too many."""
+        video, self._video = self._video, None
+        if video is None:
+            return
+        with told(self._path):
+            video.close()
+            settle(self._path)
+            self._path.rename(_closed_name(self._path))
+        self.segments += 1
+        tidy(self._base, self._keep)
+
+    def _broken_off(self) -> None:
+        """Keep what an error left of the segment; the next picture begins a new one."""
+        video, self._video = self._video, None
+        if video is not None:
+            with suppress(MDHRError, OSError):
+                video.close()
+        with suppress(MDHRError, OSError):
+            rescue(self._path)
+
+
+def _closed_name(path: Path) -> Path:
+    """'door_20261130T152400Z.open.mp4' -> 'door_20261130T152400Z.mp4', or the next that is free."""
+    return free_name(path.parent, path.name.removesuffix(OPEN + SUFFIX), SUFFIX)
+
+
+def rescue(path: Path) -> Path | None:
+    """Name an open segment that nobody writes any more as incomplete; an empty one is removed, and None returned."""
+    if not path.is_file():
+        return None
+    if not path.stat().st_size:
+        path.unlink()
+        return None
+    end = incomplete(path.with_name(path.name.removesuffix(OPEN + SUFFIX) + SUFFIX))
+    return path.rename(free_name(path.parent, end.name.removesuffix(SUFFIX), SUFFIX))
+
+
+def plays(path: Path) -> bool:
+    """Whether a recording has a picture that can be decoded."""
+    import av
+
+    try:
+        with av.open(str(path)) as file:
+            return next(file.decode(video=0), None) is not None
+    except (av.error.FFmpegError, IndexError):
+        return False
+
+
+def open_segments(folder: Path) -> list[Path]:
+    """Segments in a folder that were not closed, in the order of their names."""
+    return sorted(path for path in folder.glob(f"*{OPEN}{SUFFIX}") if path.is_file() and not path.is_symlink())
+
+
+def tidy(base: Path, keep: Keep) -> None:
+    """Remove the oldest segments of a source until the others are within the limits; says how many."""
+    named = re.compile(rf"{re.escape(base.name)}_\d{{8}}T\d{{6}}Z(-\d+)?(\.incomplete(-\d+)?)?{re.escape(SUFFIX)}")
+    with told(base):
+        names = sorted(path for path in base.parent.iterdir() if named.fullmatch(path.name))
+        kept = [(path, path.lstat()) for path in names if path.is_file() and not path.is_symlink()]
+    size, now, gone = sum(state.st_size for _, state in kept), time.time(), 0
+    for path, state in kept:
+        old = keep.age_s is not None and now - state.st_mtime > keep.age_s
+        if not old and (keep.size_bytes is None or size <= keep.size_bytes):
+            continue
+        with told(path):
+            path.unlink()
+        size -= state.st_size
+        gone += 1
+    if gone:
+        log.info("%s: removed %s, as --keep says", base.name, number_of(gone, "old recording"))

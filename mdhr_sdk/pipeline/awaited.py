@@ -1,0 +1,68 @@
+"""`async for` over results: a thread waits for the next one, so that the event loop does not."""
+
+from __future__ import annotations
+
+import asyncio
+import atexit
+import contextlib
+import threading
+import weakref
+from collections.abc import AsyncIterator, Callable, Iterator
+
+from ..results import FrameResult
+
+END_S = 5.0  # for a step of the model that is under way when the interpreter ends
+_threads: weakref.WeakSet[threading.Thread] = weakref.WeakSet()
+
+
+class Awaited(AsyncIterator[FrameResult]):
+    """The results of a stream for a coroutine. One that comes after its `await` was cancelled is the next one's."""
+
+    def __init__(self, results: Iterator[FrameResult]) -> None:
+        self._results = results
+        self._coming: asyncio.Future[FrameResult | None] | None = None
+
+    async def __anext__(self) -> FrameResult:
+        if self._coming is None:
+            self._coming = _in_thread(lambda: next(self._results, None))
+        coming = self._coming
+        try:
+            result = await asyncio.shield(coming)
+        finally:
+            if coming.done():
+                self._coming = None
+        if result is None:
+            raise StopAsyncIteration
+        return result
+
+
+def _in_thread(job: Callable[[], FrameResult | None]) -> asyncio.Future[FrameResult | None]:
+    """What a job returns. Its thread does not keep the interpreter from ending, as those of an executor would."""
+    loop = asyncio.get_running_loop()
+    future: asyncio.Future[FrameResult | None] = loop.create_future()
+
+    def work() -> None:
+        try:
+            result = job()
+        except BaseException as error:
+            _tell(future.set_exception, error)
+        else:
+            _tell(future.set_result, result)
+
+    def _tell(setter: Callable[..., None], value: object) -> None:
+        with contextlib.suppress(RuntimeError):  # the loop is closed, and nobody waits
+            loop.call_soon_threadsafe(setter, value)
+
+    thread = threading.Thread(target=work, name="mdhr awaits a result", daemon=True)
+    _threads.add(thread)
+    thread.start()
+    return future
+
+
+def _join() -> None:
+    """Threads in native code must end before the interpreter; what they wait for has ended by now."""
+    for thread in list(_threads):
+        thread.join(END_S)
+
+
+atexit.register(_join)

@@ -1,0 +1,1 @@
+"""Cameras, streams, pipes and pipelines: read in a process of their own, and opened again when they break off."""

@@ -1,0 +1,75 @@
+"""How a live source is doing, and for how long one waits for it."""
+
+from __future__ import annotations
+
+import math
+import random
+import time
+from dataclasses import dataclass, field, replace
+from datetime import datetime, timezone
+
+from ....errors import ConfigError
+from ....results import SourceState
+
+FIRST_RETRY_S, LAST_RETRY_S = 0.1, 1.0
+SETTLED_S = 2.0  # after so long as live, the next loss begins with the first pause again
+
+
+@dataclass(frozen=True)
+class Patience:
+    """What is done when a live source breaks off.
+
+    Attributes:
+        reconnect: open it again; otherwise its error ends it.
+        give_up_after_s: end it when it has given nothing for so long; None for never.
+    """
+
+    reconnect: bool = True
+    give_up_after_s: float | None = None
+
+
+def checked_patience(reconnect: bool, give_up_after_s: float | None) -> Patience:
+    """The two as given, or ConfigError."""
+    if give_up_after_s is not None and not 0 < give_up_after_s < math.inf:
+        raise ConfigError(f"give_up_after_s must be seconds above 0, or None for never; got {give_up_after_s!r}")
+    return Patience(bool(reconnect), give_up_after_s)
+
+
+ENDS = Patience(reconnect=False)
+
+
+@dataclass(frozen=True)
+class Health:
+    """State of a live source; as in `SourceStatus`."""
+
+    state: SourceState = "connecting"
+    reason: str = ""
+    since: datetime = field(default_factory=lambda: datetime.now(timezone.utc))
+    reconnects: int = 0
+
+    def become(self, state: SourceState, reason: str = "") -> Health:
+        """The next state; coming back from a loss counts as a reconnect."""
+        back = state == "live" and self.state in ("lost", "reconnecting")
+        since = self.since if state == self.state else datetime.now(timezone.utc)
+        return replace(self, state=state, reason=reason, since=since, reconnects=self.reconnects + back)
+
+
+class Retries:
+    """The pauses between tries to open a source: longer and longer, up to a second, and never quite the same."""
+
+    def __init__(self) -> None:
+        self._tries = 0
+        self._live_s: float | None = None
+
+    def live(self) -> None:
+        """It gives pictures from now on."""
+        self._live_s = time.perf_counter()
+
+    def pause_s(self) -> float:
+        """How long to wait before the next try."""
+        if self._live_s is not None and time.perf_counter() - self._live_s > SETTLED_S:
+            self._tries = 0
+        self._live_s = None
+        pause_s = min(LAST_RETRY_S, FIRST_RETRY_S * 2.0 ** min(self._tries, 10))
+        self._tries += 1
+        return pause_s * random.uniform(0.5, 1.0)

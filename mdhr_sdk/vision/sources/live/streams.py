@@ -1,0 +1,135 @@
+"""Network streams, pipes, and files that are played as if live, through PyAV."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+
+import av
+from av.container import InputContainer
+
+from ....errors import SourceError, number_of
+from ..decode import Decoder, known, picture_track, rate_of
+from ..source import Damage, Opened, Picture
+from ..video import finite, open_video
+from .spec import LiveSpec
+from .timing import Backlog, OwnClock, Pace
+
+NETWORK = "rtsp,rtp,rtmp,rtmps,http,https,udp,tcp,tls,srt,crypto,data,hls,httpproxy"
+PLAYLISTS = frozenset(("hls", "dash"))  # whose pictures come in bursts, a segment at a time
+ENDLESS = PLAYLISTS | {"mpjpeg"}  # whose size is that of a list of what follows, or made up
+CLOCKLESS = frozenset(("mpjpeg", "mjpeg", "image2pipe", "rawvideo"))  # whose times and rate FFmpeg makes up
+PERIOD_S = 0.04  # of pictures, until it is known better
+
+
+@contextmanager
+def open_stream(spec: LiveSpec, name: str) -> Iterator[Opened]:
+    """Open a network stream. One with a length or size (a file on a web server) is read like a video."""
+    failure = f"cannot open stream {name}; check the address, the network and the login (waits {spec.timeout_s:g} s)"
+    options = {"protocol_whitelist": NETWORK}
+    if spec.address.lower().startswith("rtsp"):
+        options["rtsp_transport"] = spec.transport  # TCP by default, which loses nothing on the way
+    with _connected(spec.address, spec, options, failure) as container:
+        if container.duration or (container.size > 0 and container.format.name not in ENDLESS):
+            yield finite(container, name, Damage(), failure)
+        else:
+            yield _endless(container, spec, name, failure)
+
+
+@contextmanager
+def open_pipe(spec: LiveSpec, name: str) -> Iterator[Opened]:
+    """Open what another program writes into a pipe. Its end is the end."""
+    failure = (
+        f"cannot read pictures from {name}; name their format, as '-#format=mpegts', or for raw ones "
+        "'-#format=rawvideo&size=640x480&pixels=bgr24&fps=25'"
+    )
+    options = {"protocol_whitelist": "pipe,crypto,data"}
+    if spec.format == "rawvideo":
+        width, height = spec.size_px or (0, 0)
+        options |= {"video_size": f"{width}x{height}", "pixel_format": spec.pixels or ""}
+        options |= {"framerate": f"{spec.fps:g}"} if spec.fps else {}
+    with _connected(f"pipe:{spec.address}", spec, options, failure) as container:
+        yield _endless(container, spec, name, failure, ends=True)
+
+
+@contextmanager
+def open_file(spec: LiveSpec, name: str) -> Iterator[Opened]:
+    """Play a video file at its own speed. Its end is the end."""
+    with open_video(Path(spec.address)) as opened:
+        yield opened._replace(live=True, frame_count=None, images=_paced(opened))
+
+
+@contextmanager
+def _connected(url: str, spec: LiveSpec, options: dict[str, str], failure: str) -> Iterator[InputContainer]:
+    """An open container. No address may lead into local files."""
+    options = {"fpsprobesize": "0", "live_start_index": "-1", **options}  # begin at once, and with the newest
+    with ExitStack() as stack:
+        try:
+            timeout = None if spec.way == "pipe" else (spec.timeout_s, spec.timeout_s)
+            opened = av.open(url, format=spec.format, options=options, timeout=timeout, metadata_errors="ignore")
+            container = stack.enter_context(opened)
+        except (av.error.FFmpegError, OSError, ValueError):
+            raise SourceError(failure) from None
+        yield container
+
+
+def _endless(container: InputContainer, spec: LiveSpec, name: str, failure: str, ends: bool = False) -> Opened:
+    track = picture_track(container)
+    if track is None:
+        raise SourceError(failure)
+    damage = Damage()
+    decoder = Decoder(container, known(track, name), damage, live=True)
+    formats = set(container.format.name.split(","))
+    fps = (spec.fps or 0.0) if formats & CLOCKLESS else rate_of(track)
+    pictures = _arriving(decoder, formats, fps, spec, name, failure, ends)
+    first = next(pictures, None)  # many only say that they have a picture
+    if first is None:
+        raise SourceError(failure)
+    return Opened(fps, None, True, _with(first, pictures), damage=damage)
+
+
+def _with(first: Picture, rest: Iterator[Picture]) -> Iterator[Picture]:
+    yield first
+    yield from rest
+
+
+def _arriving(
+    decoder: Decoder, formats: set[str], fps: float, spec: LiveSpec, name: str, failure: str, ends: bool
+) -> Iterator[Picture]:
+    """The pictures of a stream as they arrive, those included that are no news."""
+    opened_s = time.perf_counter()
+    clockless, paced = bool(formats & CLOCKLESS), bool(formats & PLAYLISTS)
+    backlog = None if paced or spec.complete or ends else Backlog(1 / fps if fps else PERIOD_S)
+    clock, pace, count = OwnClock(), Pace(), 0
+    for picture in decoder:
+        arrived_s, stream_s = picture.arrived_s, None if clockless else picture.time_s
+        late = "" if backlog is None else backlog.late(decoder.waited_s, arrived_s)
+        if backlog is not None and not late:
+            backlog.seen(decoder.waited_s)
+        if paced:
+            pace.wait(stream_s)
+            arrived_s = time.perf_counter()
+        breaks = picture.breaks or clock.jumped(stream_s, arrived_s)
+        yield Picture(picture.image, arrived_s - opened_s, arrived_s, breaks, picture.note, stream_s, late)
+        count += 1
+    if count == 0:
+        raise SourceError(failure)
+    if not ends:
+        raise stopped(name, count)
+
+
+def _paced(opened: Opened) -> Iterator[Picture]:
+    pace = Pace()
+    for one in opened.images:
+        picture = Picture(*one)
+        pace.wait(picture.timestamp_s)
+        now_s = time.perf_counter()
+        yield picture._replace(read_s=now_s, stream_time_s=picture.timestamp_s)
+
+
+def stopped(name: str, count: int) -> SourceError:
+    """The error of a source that gives no more."""
+    after = f"stopped after {number_of(count, 'frame')}"
+    return SourceError(f"{name} {after}; check its cable, power or network and open it again")

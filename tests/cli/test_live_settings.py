@@ -1,0 +1,100 @@
+"""The settings of `mdhr live`: from a file, from the command line, and what is refused."""
+
+from __future__ import annotations
+
+import configparser
+from pathlib import Path
+
+import pytest
+
+from mdhr_sdk.cli.parts.live.settings import LiveSettings, live_settings, seconds, size_bytes
+from mdhr_sdk.errors import ConfigError
+from mdhr_sdk.outputs.live.recording import Keep
+from processes import ROOT
+
+YAML = """
+sources:
+  door: rtsp://user:secret@camera/1
+  yard: 0
+jsonl: tcp://127.0.0.1:9000
+record: picture
+segment: 30s
+keep: [7d, 20GB]
+serve: 127.0.0.1:8000
+give-up-after: 5m
+"""
+
+
+def test_the_command_line_wins_over_the_file(tmp_path: Path) -> None:
+    path = tmp_path / "live.yaml"
+    path.write_text(YAML)
+    settings = live_settings(path, {"segment": "2h", "csv": True})
+    assert settings.named_sources == [("door", "rtsp://user:secret@camera/1"), ("yard", "0")]
+    assert settings.jsonl == ("tcp://127.0.0.1:9000",) and settings.csv and settings.record == "picture"
+    assert settings.segment_s == 7200.0 and settings.kept == Keep(7 * 86400.0, 20 * 10**9)
+    assert settings.served_at == ("127.0.0.1", 8000) and settings.give_up_after_s == 300.0
+    assert settings.lookahead is None and settings.neutral_s is None
+
+
+@pytest.mark.parametrize(
+    ("content", "says"),
+    [
+        ("sorces: [0]", "unknown setting 'sorces'; did you mean 'sources'"),
+        ("segment: soon", "segment expects a time"),
+        ("segment: 0s", "segment expects a time"),
+        ("keep: [7 days]", "keep expects a time"),
+        ("serve: 127.0.0.1", "PORT or HOST:PORT"),
+        ("lookahead: -1", "lookahead"),
+        ("record: video", "record must be one of"),
+        ("sources: {a/b: 0}", "a source's name"),
+        ("sources: [door=0, Door=1]", "'door' comes twice"),
+        ("sources: {door: [0]}", "sources.door"),
+        ("log_level: loud", "log_level"),
+        ("- a", "must hold keys with values"),
+        ("a: [", "is not YAML"),
+    ],
+)
+def test_a_bad_file_is_one_line_that_names_it(tmp_path: Path, content: str, says: str) -> None:
+    path = tmp_path / "live.yaml"
+    path.write_text(content)
+    with pytest.raises(ConfigError) as error:
+        live_settings(path, {})
+    assert says in str(error.value) and "live.yaml" in str(error.value) and "\n" not in str(error.value)
+
+
+def test_a_message_holds_no_password(tmp_path: Path) -> None:
+    path = tmp_path / "live.yaml"
+    path.write_text("sources: {door: ['rtsp://user:secret@camera/1']}")
+    with pytest.raises(ConfigError) as error:
+        live_settings(path, {})
+    assert "secret" not in str(error.value) and "sources.door" in str(error.value)
+
+
+def test_times_and_sizes() -> None:
+    times = ("90", 90, 1.5, "1.5h", "10m", "7d")
+    assert [seconds("x", one) for one in times] == [90.0, 90.0, 1.5, 5400.0, 600.0, 604800.0]
+    assert [size_bytes(one) for one in ("20GB", "1.5 GiB", "500mb", "7d", 7)] == [
+        2 * 10**10,
+        1610612736,
+        5 * 10**8,
+        None,
+        None,
+    ]
+    for bad in ("", "-1s", "1 year", "nan", "1e400", "1e3s"):
+        with pytest.raises(ConfigError):
+            seconds("x", bad)
+
+
+def test_a_token_is_not_shown() -> None:
+    assert "secret" not in repr(LiveSettings(token="secret"))
+
+
+def test_the_examples_are_as_they_must_be() -> None:
+    settings = live_settings(ROOT / "examples" / "live.yaml", {})
+    assert [name for name, _ in settings.named_sources] == ["door", "yard"] and settings.record == "picture"
+    unit = configparser.ConfigParser(strict=False, interpolation=None)
+    unit.optionxform = str  # type: ignore[assignment, method-assign]
+    unit.read(ROOT / "examples" / "mdhr-live.service")
+    command = unit["Service"]["ExecStart"].split()
+    assert command[1:3] == ["live", "--config"] and "-HUP" in unit["Service"]["ExecReload"]
+    assert unit["Service"]["RestartPreventExitStatus"] == "2"

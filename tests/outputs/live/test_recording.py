@@ -1,0 +1,113 @@
+"""Recordings in segments: each plays, with the pictures of its time, and old ones go."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from dataclasses import replace
+from datetime import datetime, timedelta, timezone
+from pathlib import Path
+
+import av
+import pytest
+
+from mdhr_sdk.errors import OutputError
+from mdhr_sdk.outputs.live.recording import Keep, SegmentSink, tidy
+from mdhr_sdk.results import FrameResult
+
+Made = Callable[..., FrameResult]
+NOON = datetime(2026, 11, 30, 12, 0, 0, tzinfo=timezone.utc)
+
+
+@pytest.fixture
+def at(frame: Made) -> Made:
+    """A frame with a picture, at a time of the source."""
+
+    def make(index: int, fps: float = 10.0, size: tuple[int, int] = (64, 64), since_s: float = 0.0) -> FrameResult:
+        time_s = since_s + index / fps
+        return replace(
+            frame(index, size=size), timestamp_s=time_s, captured_at=NOON + timedelta(seconds=time_s), fps=fps
+        )
+
+    return make
+
+
+def times(path: Path) -> list[float]:
+    with av.open(str(path)) as file:
+        return [round(float(one.time or 0), 2) for one in file.decode(video=0)]
+
+
+def test_segments_are_named_by_their_first_picture_and_play(at: Made, tmp_path: Path) -> None:
+    with SegmentSink(tmp_path / "door", segment_s=2.0) as sink:
+        for index in range(45):
+            sink.write(at(index))
+        assert [path.name for path in tmp_path.glob("*.open.mp4")] == ["door_20261130T120004Z.open.mp4"]
+    names = sorted(path.name for path in tmp_path.iterdir())
+    assert names == [f"door_20261130T12000{second}Z.mp4" for second in (0, 2, 4)] and sink.segments == 3
+    assert [len(times(tmp_path / name)) for name in names] == [20, 20, 5]
+
+
+def test_an_open_segment_plays_to_its_last_two_seconds(at: Made, tmp_path: Path) -> None:
+    sink = SegmentSink(tmp_path / "door").__enter__()
+    for index in range(60):
+        sink.write(at(index))
+    (path,) = tmp_path.glob("*.open.mp4")
+    copy = tmp_path / "copy.mp4"
+    copy.write_bytes(path.read_bytes())  # what a killed process leaves
+    assert times(copy)[-1] >= 6.0 - 2.0
+    sink.__exit__(None, None, None)
+
+
+def test_gaps_sizes_and_the_switch_begin_a_new_segment(at: Made, tmp_path: Path) -> None:
+    with SegmentSink(tmp_path / "door") as sink:
+        sink.write(at(0))
+        sink.write(at(1, since_s=60.0))  # a gap
+        sink.write(at(2, since_s=60.0, size=(32, 96)))
+        sink.write(replace(at(3, since_s=60.0), stale=True))
+        sink.on = False
+        sink.write(at(4, since_s=60.0))
+        sink.on = True
+        sink.write(at(5, since_s=60.0))
+    assert sink.segments == 4
+    assert sum(len(times(path)) for path in tmp_path.glob("*.mp4")) == 4, "not the stale one, nor while it was off"
+
+
+def test_an_error_keeps_what_was_recorded(at: Made, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from mdhr_sdk.outputs.encoder import Encoder
+
+    write, left = Encoder.write, [15]
+
+    def failing(self: Encoder, *arguments: object) -> None:
+        left[0] -= 1
+        if left[0] == 0:
+            raise OSError(28, "No space left on device")
+        write(self, *arguments)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(Encoder, "write", failing)
+    with SegmentSink(tmp_path / "door") as sink:
+        for index in range(14):
+            sink.write(at(index))
+        with pytest.raises(OutputError, match="No space"):
+            sink.write(at(14))
+        sink.write(at(14))
+    assert len(times(tmp_path / "door_20261130T120000Z.incomplete.mp4")) == 14
+    assert len(times(tmp_path / "door_20261130T120001Z.mp4")) == 1
+
+
+def test_old_and_too_many_recordings_go(tmp_path: Path) -> None:
+    base, now = tmp_path / "door", datetime.now().timestamp()
+    for day in range(1, 6):
+        path = tmp_path / f"door_2026110{day}T000000Z.mp4"
+        path.write_bytes(bytes(100))
+        os.utime(path, (now - 86400 * (6 - day), now - 86400 * (6 - day)))
+    others = ["door_notes.mp4", "door_20261101T000000Z.open.mp4", "doors_20261101T000000Z.mp4", "door_aus.csv"]
+    for name in others:
+        (tmp_path / name).write_bytes(bytes(100))
+    tidy(base, Keep())
+    tidy(base, Keep(age_s=4.5 * 86400))
+    assert sorted(path.name[:13] for path in tmp_path.glob("door_2*Z.mp4")) == [
+        f"door_2026110{d}" for d in (2, 3, 4, 5)
+    ]
+    tidy(base, Keep(size_bytes=250))
+    assert sorted(path.name[:13] for path in tmp_path.glob("door_2*Z.mp4")) == ["door_20261104", "door_20261105"]
+    assert all((tmp_path / name).exists() for name in others)
