@@ -50,7 +50,7 @@ class ModelInfo:
     lookahead: int | None = None
     replaced: Mapping[str, float] = field(default_factory=dict, hash=False)
     smooth_hz: float = 0.0
-    faces: str = ""
+    faces: str = field(default="", compare=False)  # another engine is no other model
 
     @property
     def tag(self) -> str:

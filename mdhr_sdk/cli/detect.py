@@ -233,7 +233,9 @@ def detect(
     ] = None,
     max_faces: Annotated[int, typer.Option(help="Most faces per frame.")] = 10,
     face_model: Annotated[Optional[Path], typer.Option(help="A MediaPipe face_landmarker.task file.")] = None,
-    faces: Annotated[str, typer.Option(help="What finds faces: auto, solutions or tasks; see docs/faces.md.")] = "auto",
+    faces: Annotated[
+        str, typer.Option(help="What finds faces: auto, solutions, tasks or onnx; see docs/faces.md.")
+    ] = "auto",
     mode: Annotated[Mode, typer.Option(help="Windows of T frames as in the paper, or frame by frame.")] = "clip",
     lookahead: Annotated[
         Optional[int], typer.Option(help="Stream mode: score a frame this many frames later, 0 to T - 1; for edge 7.")

@@ -17,7 +17,7 @@ from ...errors import ConfigError, MissingDependencyError
 from ..boxes import Box, box_around
 from .fetch import FACE_LANDMARKER, cached, fetch
 
-EngineName = Literal["auto", "solutions", "tasks"]
+EngineName = Literal["auto", "solutions", "tasks", "onnx"]
 INSTALL_SOLUTIONS = "pip install 'mediapipe>=0.10.14,<0.10.30'"  # Python 3.10 to 3.12
 log = logging.getLogger("mdhr_sdk")
 
@@ -60,7 +60,7 @@ class EngineChoice:
     """Which engine finds the faces.
 
     Attributes:
-        name: 'solutions' or 'tasks'.
+        name: 'solutions', 'tasks' or 'onnx'.
         why: why it was taken, and with which models.
         model_file: the task file that was given; None for the models in the wheel, or the cache's task file.
     """
@@ -93,14 +93,20 @@ def choose_engine(faces: str = "auto", model_file: str | Path | None = None) -> 
     Nothing is loaded or fetched for that.
 
     Args:
-        faces: 'auto', 'solutions' or 'tasks'.
+        faces: 'auto', 'solutions', 'tasks' or 'onnx'. 'auto' never takes 'onnx'.
         model_file: a `face_landmarker.task`, which 'tasks' reads.
 
     Raises:
         ConfigError: as `check_engine`.
         MissingDependencyError: MediaPipe is not installed, or its wheel lacks the models that 'solutions' needs.
+        SourceError: 'onnx' has no graphs that may be used.
     """
     check_engine(faces, model_file)
+    if faces == "onnx":
+        from .onnx.record import usable_record
+        from .onnx.session import runtime_name
+
+        return EngineChoice("onnx", f"{runtime_name()} runs graphs {usable_record()}")
     version, in_wheel = installed_mediapipe()
     named = f"MediaPipe {version}".strip()
     if model_file is not None:
@@ -139,10 +145,15 @@ def open_engine(choice: EngineChoice, max_faces: int, still: bool) -> FaceEngine
     """Load the engine's models; a task file that was neither given nor fetched before is fetched.
 
     Raises:
-        SourceError: the model file cannot be read or is none.
+        SourceError: a model cannot be read, or is none.
         FetchError: the task file cannot be fetched.
         MissingDependencyError: MediaPipe cannot be loaded.
     """
+    if choice.name == "onnx":
+        from .onnx.engine import OnnxEngine
+        from .onnx.record import graphs_folder, usable_record
+
+        return OnnxEngine(graphs_folder(), usable_record().size_px, max_faces, still)
     from .mediapipe_package import import_mediapipe
 
     if choice.name == "solutions":

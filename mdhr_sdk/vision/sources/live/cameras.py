@@ -41,7 +41,8 @@ def open_camera(spec: LiveSpec, name: str) -> Iterator[Opened]:
 
 def _camera(spec: LiveSpec) -> cv2.VideoCapture:
     """The log level is the caller's; OpenCV's warnings about a camera that is not there say less than our error."""
-    levels: Any = cv2 if hasattr(cv2, "getLogLevel") else cv2.utils.logging  # where OpenCV 4.14 has it
+    opencv: Any = cv2
+    levels = opencv if hasattr(cv2, "getLogLevel") else opencv.utils.logging  # where OpenCV 4.14 has it
     level = levels.getLogLevel()
     levels.setLogLevel(0)
     try:
