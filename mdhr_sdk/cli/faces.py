@@ -39,7 +39,7 @@ def export(
     """Convert the face detector and the mesh into the cache, and compare them with MediaPipe frame by frame.
 
     `--faces onnx` uses them then, in OpenVINO if it is installed, else in ONNX Runtime. Graphs that do not come near
-    enough stay unused. They are made for this machine: the networks are MediaPipe's, under the Apache License 2.0.
+    enough are not kept. They are made for this machine: the networks are MediaPipe's, under the Apache License 2.0.
     """
     check_imaging()
     from ..vision.faces.onnx.export import export_graphs, find_networks
@@ -51,7 +51,7 @@ def export(
         sources = [source for one in on or [str(demo)] for source in list_sources(one)]
         record = export_graphs(networks, (_frames(source, frames) for source in sources), max_faces)
     if not record.passed:
-        raise ExportError(f"the graphs in '{graphs_folder()}' stay unused, they are not near enough: {record}")
+        raise ExportError(f"the graphs are not near enough to MediaPipe, and are not kept: {record}")
     say(f"{graphs_folder()}: {record}")
     say("use them with: mdhr detect --faces onnx")
 

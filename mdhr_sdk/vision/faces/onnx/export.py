@@ -5,23 +5,24 @@ The networks are read from the wheel or from a task file; neither they nor the g
 
 from __future__ import annotations
 
+import hashlib
 import importlib.util
 import zipfile
 from collections.abc import Iterable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
-from ....atomic import write_whole
+from ....atomic import scratch, told, write_whole
 from ....errors import SourceError, import_cv2
 from ...boxes import box_around, iou
 from ..engine import EngineChoice, choose_engine, installed_mediapipe, open_engine
 from ..fetch import FACE_LANDMARKER, fetch
 from .convert import detector_graph, mesh_graph
 from .engine import OnnxEngine
-from .record import DETECTOR, MESH, MOST_MEAN, RECORD, Record, graphs_folder, sha256, to_json
+from .record import DETECTOR, MESH, MOST_MEAN, RECORD, Record, graphs_folder, to_json
 from .regions import EYE_CORNERS
 
 MEMBERS = ("face_detector.tflite", "face_landmarks_detector.tflite")  # of a task file
@@ -63,13 +64,13 @@ def find_networks(model_file: Path | None = None) -> Networks:
 
 
 def export_graphs(networks: Networks, videos: Iterable[Iterable[NDArray[np.uint8]]], max_faces: int = 1) -> Record:
-    """Convert, compare, and put the graphs and their record into the cache, also when they are not near enough.
+    """Convert, compare, and put graphs that are near enough into the cache, with their record.
 
     Args:
         videos: frames (H, W, 3) uint8 BGR of videos that show faces; both engines follow the faces of each.
 
     Returns:
-        what came out; `passed` says whether the graphs may be used.
+        what came out; `passed` says whether the graphs are in the cache now. If not, it is as it was.
 
     Raises:
         SourceError: a network that cannot be converted, or videos without a face.
@@ -79,22 +80,26 @@ def export_graphs(networks: Networks, videos: Iterable[Iterable[NDArray[np.uint8
     folder, name = graphs_folder(), networks.source.name
     graphs = {DETECTOR: detector_graph(networks.contents[0], name), MESH: mesh_graph(networks.contents[1], name)}
     size = graphs[MESH].graph.input[0].type.tensor_type.shape.dim[1].dim_value
-    record = Record(name, sha256(networks.source), size, reference=str(networks.reference).partition(":")[0])
-    write_whole(folder / RECORD, to_json(record))  # until they are compared, the graphs may not be used
-    for file, graph in graphs.items():
-        write_whole(folder / file, graph.SerializeToString())
-    far: list[float] = []
-    missed = 0
-    for video in videos:
-        distances, absent = compared(networks.reference, folder, size, video, max_faces)
-        far += distances
-        missed += absent
+    contents = {file: graph.SerializeToString() for file, graph in graphs.items()}
+    with told(folder):
+        folder.mkdir(parents=True, exist_ok=True)
+        with scratch(folder) as own:
+            for file, content in contents.items():
+                (own / file).write_bytes(content)
+            found = [compared(networks.reference, own, size, video, max_faces) for video in videos]
+    far, missed = [one for distances, _ in found for one in distances], sum(absent for _, absent in found)
     if not far:
         raise SourceError("the videos to compare on show no face that both find; give others with --on")
-    sums = {file: sha256(folder / file) for file in graphs}
-    near = sum(one <= MOST_MEAN for one in far) / (len(far) + missed)
-    record = replace(record, faces=len(far) + missed, missed=missed, mean=float(np.mean(far)), near=near, sha256=sums)
-    write_whole(folder / RECORD, to_json(record))
+    record = Record(
+        name, hashlib.sha256(networks.source.read_bytes()).hexdigest(), size, networks.reference.name,
+        faces=len(far) + missed, missed=missed, mean=float(np.mean(far)),
+        near=sum(one <= MOST_MEAN for one in far) / (len(far) + missed),
+        sha256={file: hashlib.sha256(content).hexdigest() for file, content in contents.items()},
+    )  # fmt: skip
+    if record.passed:
+        for file, content in contents.items():
+            write_whole(folder / file, content)
+        write_whole(folder / RECORD, to_json(record))  # last: until then the sums of the one before do not fit
     return record
 
 
