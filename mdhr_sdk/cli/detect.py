@@ -233,6 +233,9 @@ def detect(
     ] = None,
     max_faces: Annotated[int, typer.Option(help="Most faces per frame.")] = 10,
     face_model: Annotated[Optional[Path], typer.Option(help="A MediaPipe face_landmarker.task file.")] = None,
+    faces: Annotated[
+        str, typer.Option(help="What finds faces: auto, solutions, tasks or onnx; see docs/faces.md.")
+    ] = "auto",
     mode: Annotated[Mode, typer.Option(help="Windows of T frames as in the paper, or frame by frame.")] = "clip",
     lookahead: Annotated[
         Optional[int], typer.Option(help="Stream mode: score a frame this many frames later, 0 to T - 1; for edge 7.")
@@ -309,6 +312,7 @@ def detect(
         mode=mode,
         max_faces=max_faces,
         face_model=face_model,
+        faces=faces,
         all_aus=all_aus,
         ring_dtype=ring_dtype or "float32",
         digest=digest,
