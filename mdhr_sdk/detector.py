@@ -86,14 +86,12 @@ class AUDetector:
         if face_model is not None and not Path(face_model).is_file():
             raise SourceError(f"face model '{face_model}' does not exist; give a MediaPipe face_landmarker.task")
         self.face_choice = choose_engine(faces, face_model)
-        info = replace(info, off=self._selection.off, faces=self.face_choice.name)
-        self.info = info
+        self.info = info = replace(info, off=self._selection.off, faces=self.face_choice.name)
         self.mode: Mode = "stream" if isinstance(model, StreamGraphs) else "clip"
         self._opened: dict[Mode, Opened] = {self.mode: (model, info, choice)}
         self._opener = opener
         self._geometry = geometry
-        self._clock = StageClock()
-        self._turns = Turns()
+        self._clock, self._turns = StageClock(), Turns()
         self._ring_dtype = check_ring_dtype(ring_dtype)
         self._meshers = Meshers(lambda still: FaceMesher(max_faces, still, face_model, faces))
 
