@@ -224,8 +224,7 @@ class AUDetector:
         Raises:
             InputError: the detector is closed, at work in another thread, or was made before a fork;
                 `SupersededError` when a stream is resumed after another `predict`.
-            ConfigError: an unknown mode, policy or on_error, a lookahead out of range or in clip mode, or seconds that
-                are not above 0.
+            ConfigError: an unknown mode, policy or on_error, a lookahead out of range or in clip mode, no seconds.
             BackendError: the folder has no graphs for this mode that can run here.
             SourceError, InputError: the source cannot be read, or a still was to be calibrated. The results of all
                 frames before come first; without `stream` they are in the error's `results`.
