@@ -91,8 +91,7 @@ class AUDetector:
         self._opened: dict[Mode, Opened] = {self.mode: (model, info, choice)}
         self._opener = opener
         self._geometry = geometry
-        self._clock = StageClock()
-        self._turns = Turns()
+        self._clock, self._turns = StageClock(), Turns()
         self._ring_dtype = check_ring_dtype(ring_dtype)
         self._meshers = Meshers(lambda still: FaceMesher(max_faces, still, face_model, faces))
 
