@@ -136,11 +136,13 @@ class _Following:
         if self._config is None:
             return True
         try:
-            self.settings = live_settings(self._config, self._typed)
+            settings = live_settings(self._config, self._typed)
+            open_sources(settings)
         except MDHRError as error:
             log.error("%s; going on with the settings from before", error)
             return False
         log.info("read '%s' again", self._config)
+        self.settings = settings
         return True
 
 
