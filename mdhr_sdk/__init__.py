@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from .errors import ConfigError as ConfigError
     from .errors import DataError as DataError
     from .errors import ExportError as ExportError
+    from .errors import FetchError as FetchError
     from .errors import InputError as InputError
     from .errors import MDHRError as MDHRError
     from .errors import MissingDependencyError as MissingDependencyError
@@ -72,13 +73,14 @@ if TYPE_CHECKING:
     from .vision import Source as Source
     from .vision import align as align
     from .vision import list_sources as list_sources
+    from .vision import live_source as live_source
     from .vision import prepare as prepare
 
 _PUBLIC = {
     ".detector": ("AUDetector",),
     ".errors": (
-        "BackendError", "CheckpointError", "ConfigError", "DataError", "ExportError", "InputError", "MDHRError",
-        "MissingDependencyError", "ModelFolderError", "NotFiniteError", "OutputError", "SourceError",
+        "BackendError", "CheckpointError", "ConfigError", "DataError", "ExportError", "FetchError", "InputError",
+        "MDHRError", "MissingDependencyError", "ModelFolderError", "NotFiniteError", "OutputError", "SourceError",
         "SupersededError", "TrainingError", "TruncatedSourceError",
     ),
     ".measures": ("FaceMeasures",),
@@ -93,7 +95,7 @@ _PUBLIC = {
     ".outputs.serve": ("Calibrate", "Mark", "ServeSink"),
     ".pipeline.turns": ("ResultStream",),
     ".results": ("AUEvent", "AUScore", "FaceResult", "FrameResult", "ModelInfo", "SourceStatus"),
-    ".vision": ("Frame", "Scope", "Source", "align", "list_sources", "prepare"),
+    ".vision": ("Frame", "Scope", "Source", "align", "list_sources", "live_source", "prepare"),
 }  # fmt: skip
 _HOMES = {name: home for home, names in _PUBLIC.items() for name in names}
 

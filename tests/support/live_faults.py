@@ -87,6 +87,7 @@ class Harness:
         ]
         self.detector = streaming()
         self.kept: dict[tuple[str, int], list[FrameResult]] = {}
+        self.latest: dict[str, int] = {}
         self._broken = ""  # what the run at hand is ended by
 
     def run(self, faults: int) -> Report:
@@ -127,6 +128,7 @@ class Harness:
     def _take(self, result: FrameResult) -> int:
         self.report.results += 1
         self.report.stale += result.stale
+        self.latest[result.source] = result.index
         if result.stale:
             assert result.faces == () and result.status == "stale"
             return 0
@@ -172,16 +174,28 @@ class Harness:
 
     def _compare(self) -> None:
         """Each track is of one take, and scores as its pictures do when they are all there is."""
-        for (_, track), results in self.kept.items():
-            takes = {read_stamp(one.image)[1] for one in results if one.image is not None}
+        for (source, track), results in self.kept.items():
+            takes = set(filter(None, map(_take_of, results)))
             indices = [one.index for one in results]
-            assert len(takes) == 1, (takes, indices)
+            assert len(takes) < 2, (takes, indices)
             if indices != list(range(indices[0], indices[-1] + 1)):
                 continue  # a damaged picture hid the face
             alone = list(streaming().stream(np.stack([one.image for one in results]), LOOKAHEAD))
-            last = len(results) - LOOKAHEAD if self._broken else len(results)  # later frames count for the others
-            assert _scores(alone[:last], 0) == _scores(results[:last], track)
+            cut_off = results[-1].index == self.latest[source]  # later frames count for the last scores
+            last = max(0, len(results) - LOOKAHEAD) if cut_off else len(results)
+            own, wanted = _scores(results[:last], track), _scores(alone[:last], 0)
+            different = [i for i, pair in enumerate(zip(own, wanted, strict=True)) if pair[0] != pair[1]]
+            faces = [sorted(one.image[32, 32::64, 0].tolist()) for one in results if one.image is not None]
+            assert not different, (different, len(results), self._broken, faces, [one.note for one in results])
             self.report.tracks += 1
+
+
+def _take_of(result: FrameResult) -> int | None:
+    """The take that a picture shows; None where damage has spoilt the stamp, and so its time."""
+    assert result.image is not None and result.captured_at is not None
+    stamp_ms, take = read_stamp(result.image)
+    off_ms = (result.captured_at.timestamp() * 1000 - stamp_ms) % (1 << 40)
+    return take + 1 if off_ms < 60_000 else None
 
 
 def _scores(results: list[FrameResult], track: int) -> list[list[float]]:

@@ -14,10 +14,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ...atomic import whole
-from ...errors import DataError, require
+from ...errors import DataError, MissingDependencyError, install_hint, require
 from ...training.pool import check_stopped, spread
 from ...vision import Face, align
-from ...vision.faces.engine import import_mediapipe
+from ...vision.faces.mediapipe_package import import_mediapipe
 from ...vision.faces.solutions import _meshes as meshes_of
 from ..face.person import Person
 from ..kit import FaceKit, Floats
@@ -59,7 +59,12 @@ class MeshMaker:
         require("numba", "synthetic")
         self._options, self._out = ClipOptions(FRAMES, SPACING_S), out
         self._renderer = Renderer(FaceKit.load(facekit), self._options.size_px)
-        mesh: Any = import_mediapipe().solutions.face_mesh.FaceMesh
+        mediapipe = import_mediapipe()
+        if not hasattr(mediapipe, "solutions"):  # its Tasks API has no plain mesh
+            raise MissingDependencyError(
+                f"meshes of rendered faces need an older MediaPipe; {install_hint('solutions')}"
+            )
+        mesh: Any = mediapipe.solutions.face_mesh.FaceMesh
         self._engines = [mesh(static_image_mode=True, max_num_faces=1, refine_landmarks=fine) for fine in (True, False)]
 
     def close(self) -> None:
@@ -94,11 +99,11 @@ class MeshMaker:
             "crops": np.array(crops, np.uint8).reshape(-1, CROP_PX, CROP_PX, 3),
         }
         with whole(file_of(self._out, seed), settled=False) as part, part.open("wb") as file:
-            np.savez_compressed(file, **arrays)  # type: ignore[arg-type]
+            np.savez_compressed(file, **arrays)
         return len(kept)
 
     def _find(self, frame: NDArray[np.uint8], marks: Floats) -> tuple[Floats, Floats] | None:
-        rgb = cv2.cvtColor(frame, cv2.COLOR_BGR2RGB)
+        rgb = np.asarray(cv2.cvtColor(frame, cv2.COLOR_BGR2RGB), np.uint8)
         fine, plain = (true_face([Face(mesh) for mesh in meshes_of(engine, rgb)], marks) for engine in self._engines)
         return None if fine is None or plain is None else (fine.landmarks_px, plain.landmarks_px)
 

@@ -9,9 +9,10 @@ from pathlib import Path
 
 import av
 from av.container import InputContainer
+from av.video.stream import VideoStream
 
-from ....errors import SourceError, number_of
-from ..decode import Decoder, known, picture_track, rate_of
+from ....errors import MissingDependencyError, SourceError, number_of
+from ..decode import Decoder, known, picture_track
 from ..source import Damage, Opened, Picture
 from ..video import finite, open_video
 from .spec import LiveSpec
@@ -72,6 +73,12 @@ def _connected(url: str, spec: LiveSpec, options: dict[str, str], failure: str) 
             timeout = None if spec.way == "pipe" else (spec.timeout_s, spec.timeout_s)
             opened = av.open(url, format=spec.format, options=options, timeout=timeout, metadata_errors="ignore")
             container = stack.enter_context(opened)
+        except av.error.ProtocolNotFoundError:
+            scheme = url.partition(":")[0]
+            raise MissingDependencyError(
+                f"PyAV's FFmpeg here cannot read {scheme}:// addresses; let another program receive it, as in "
+                f"'ffmpeg -i {scheme}://... -c copy -f mpegts - | mdhr live -#format=mpegts'"
+            ) from None
         except (av.error.FFmpegError, OSError, ValueError):
             raise SourceError(failure) from None
         yield container
@@ -84,7 +91,7 @@ def _endless(container: InputContainer, spec: LiveSpec, name: str, failure: str,
     damage = Damage()
     decoder = Decoder(container, known(track, name), damage, live=True)
     formats = set(container.format.name.split(","))
-    fps = (spec.fps or 0.0) if formats & CLOCKLESS else rate_of(track)
+    fps = (spec.fps or 0.0) if formats & CLOCKLESS else _declared(track)
     pictures = _arriving(decoder, formats, fps, spec, name, failure, ends)
     first = next(pictures, None)  # many only say that they have a picture
     if first is None:
@@ -120,6 +127,12 @@ def _arriving(
         raise SourceError(failure)
     if not ends:
         raise stopped(name, count)
+
+
+def _declared(track: VideoStream) -> float:
+    """Frames a second; 0 if nothing says so. FFmpeg's guess before a picture was read is often twice as much."""
+    rates = (track.average_rate, track.codec_context.framerate)
+    return next((float(rate) for rate in rates if rate and 0 < rate < 1000), 0.0)
 
 
 def _paced(opened: Opened) -> Iterator[Picture]:
