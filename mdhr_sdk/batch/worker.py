@@ -74,7 +74,7 @@ class Worker:
                 self._clear()
         spent = {**self._detector.timings_s, **clock.seconds}
         outcome.total_s = spent.pop("total")
-        outcome.timings_s = {} if outcome.skipped else spent
+        outcome.timings_s = spent if outcome.frames and not outcome.skipped else {}  # or they are another file's
         outcome.tell_kept()
         return outcome
 

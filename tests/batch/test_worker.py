@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 import pytest
@@ -17,6 +18,7 @@ from mdhr_sdk import Scope
 from mdhr_sdk.batch.listing import jobs_of_list
 from mdhr_sdk.batch.options import DetectOptions
 from mdhr_sdk.batch.worker import Worker
+from mdhr_sdk.errors import ConfigError
 from mdhr_sdk.modelfolder.bundled import bundled_models
 from mdhr_sdk.outputs.files import Files
 
@@ -66,7 +68,7 @@ def test_what_breaks_off_is_told_and_kept_as_incomplete(worker: Worker, film: Pa
     broken.write_bytes(b"\0\0\0\x18ftypmp42" + bytes(500))
     for job in jobs_of_list([str(broken), str(none)], Scope()):
         outcome = worker.run(job)
-        assert outcome.state == "failed" and outcome.files == []
+        assert outcome.state == "failed" and outcome.files == [] and outcome.timings_s == {}
     assert not list(out.glob("broken*")) and not list(out.glob("none*"))
 
 
@@ -76,10 +78,17 @@ def test_a_change_of_option_or_model_is_another_key(worker: Worker) -> None:
     for other in (
         replace(OPTIONS, smoothing=1.0),
         replace(OPTIONS, scope=Scope(every=2)),
+        replace(OPTIONS, fps=50.0),
         replace(OPTIONS, files=Files()),
     ):
         assert other.key("model") != OPTIONS.key("model")
     assert OPTIONS.key("another") != OPTIONS.key("model") != key
+
+
+@pytest.mark.parametrize("wrong", [{"lookahead": 3}, {"mode": "stream", "lookahead": 99}, {"min_quality": 2.0}])
+def test_options_that_no_file_can_be_read_with_end_it_at_once(wrong: dict[str, Any], out: Path) -> None:
+    with pytest.raises(ConfigError):
+        Worker(replace(OPTIONS, **wrong), str(out))
 
 
 def test_sources_and_results_in_another_file_system(film: Path, out: Path, worker: Worker) -> None:

@@ -14,6 +14,7 @@ import pytest
 from mdhr_sdk.errors import InputError, MissingDependencyError
 from mdhr_sdk.measures import FaceMeasures
 from mdhr_sdk.outputs import Results
+from mdhr_sdk.outputs.report.page import summarise
 from mdhr_sdk.outputs.report.study import find_tables, read_about, write_report
 from mdhr_sdk.outputs.report.thumbnails import apexes
 from mdhr_sdk.results import AUEvent, Ending
@@ -194,3 +195,18 @@ def test_the_index_is_filtered_and_sorted_in_a_browser(tmp_path, saved):
         assert page.locator("table.groups tbody tr td:first-child").all_inner_texts() == down[::-1] and len(down) == 3
         browser.close()
     assert not troubles
+
+
+def test_no_page_takes_the_name_of_the_index(saved, tmp_path):
+    (page, index), errors = write_report(find_tables([saved("index.mp4")]), tmp_path / "report")
+    assert not errors and index.name == "index.html" and page.name in Page(index).links and page != index
+
+
+def test_events_a_minute_of_parquet_tables_are_those_beside_it(saved, tmp_path, codes):
+    pytest.importorskip("pyarrow")
+    table = saved() / "clip_aus.csv"
+    own = Results.from_file(table)
+    own.save(tmp_path / "other", timeline=False, formats=("parquet",))
+    (found,) = find_tables([tmp_path / "other"])
+    rates = [summarise(Results.from_file(path), "", False, True).faces[0].per_minute for path in (table, found.path)]
+    assert rates[0] == rates[1] and rates[0]["AU12"] == pytest.approx(30) and found.has_events
