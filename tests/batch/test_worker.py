@@ -105,3 +105,18 @@ def test_sources_and_results_in_another_file_system(film: Path, out: Path, worke
     ]  # fmt: skip
     ours = memory.cat_file("/results/clip_aus.csv").replace(b"memory://films/P01/clip.mp4", str(film).encode())
     assert ours == (out / "clip_aus.csv").read_bytes()
+
+
+def test_a_full_disk_is_told_by_the_names_that_files_were_to_get(film: Path, tmp_path: Path) -> None:
+    resource = pytest.importorskip("resource")
+    (job,) = jobs_of_list([str(film)], Scope())
+    with closing(Worker(OPTIONS, str(tmp_path / "full"))) as worker:
+        _, hard = before = resource.getrlimit(resource.RLIMIT_FSIZE)
+        resource.setrlimit(resource.RLIMIT_FSIZE, (200, hard))
+        try:
+            outcome = worker.run(job)
+        finally:
+            resource.setrlimit(resource.RLIMIT_FSIZE, before)
+    told = [str(error) for error in (outcome.error, *outcome.failures) if error is not None]
+    assert outcome.state == "failed" and f"'{tmp_path / 'full' / 'clip_aus.csv'}' cannot be written" in told[0]
+    assert not any(".mdhr-" in text for text in told) and not (tmp_path / "full" / "clip_run.json").exists()
