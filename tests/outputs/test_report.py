@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import re
 import shutil
 import sys
@@ -9,14 +10,17 @@ from dataclasses import replace
 from html.parser import HTMLParser
 from pathlib import Path
 
+import cv2
+import numpy as np
 import pytest
 
 from mdhr_sdk.errors import InputError, MissingDependencyError
 from mdhr_sdk.measures import FaceMeasures
 from mdhr_sdk.outputs import Results
+from mdhr_sdk.outputs.encoder import Encoder
 from mdhr_sdk.outputs.report.page import summarise
 from mdhr_sdk.outputs.report.study import find_tables, read_about, write_report
-from mdhr_sdk.outputs.report.thumbnails import apexes
+from mdhr_sdk.outputs.report.thumbnails import apexes, pictures
 from mdhr_sdk.results import AUEvent, Ending
 
 pytest.importorskip("jinja2")
@@ -159,6 +163,17 @@ def test_apexes_are_the_strongest_of_each_face_and_unit():
     events = [event("AU12", 1, 0.6), event("AU12", 2, 0.9), event("AU12", 3, 0.8, track=1), event("AU01", 4, 0.3)]
     assert [one.apex_s for one in apexes(events)] == [2, 3, 4]
     assert [one.apex_s for one in apexes(events, most=2)] == [2, 3]
+
+
+def test_apexes_are_shown_at_their_times_where_a_video_begins_late(tmp_path):
+    video = Encoder(tmp_path / "overlay.mp4", (64, 64), 25.0, "h264")
+    for number in range(60):
+        video.write(np.full((64, 64, 3), 20 + 3 * number, np.uint8), 6 + number / 25)
+    video.close()
+    for apex_s, grey in ((6.0, 20), (6.4, 50), (7.2, 110)):
+        (image,) = pictures(tmp_path / "overlay.mp4", [event("AU12", apex_s, 0.9)]).values()
+        coded = np.frombuffer(base64.b64decode(image.partition(",")[2]), np.uint8)
+        assert cv2.imdecode(coded, cv2.IMREAD_COLOR).mean() == pytest.approx(grey, abs=2.5)
 
 
 def test_without_jinja_the_extra_is_named(tmp_path, saved, monkeypatch):
