@@ -18,6 +18,7 @@ from ..outputs.files import Files
 from ..pipeline.modes import Mode, Reading
 from ..results import ModelInfo
 from ..vision import Scope
+from .fingerprint import fingerprint
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -102,6 +103,8 @@ class DetectOptions:
     def describe(self, detector: AUDetector) -> Described:
         """What workers say of their model."""
         used = f"{ModelFolder.open(self.model).digest}, faces by {detector.info.faces}"
+        if self.face_model is not None:
+            used += f" of {fingerprint([self.face_model])}"
         return Described(detector.info, detector.choice, detector.codes, self.key(used))
 
     def key(self, used: str) -> str:

@@ -72,7 +72,7 @@ def test_what_breaks_off_is_told_and_kept_as_incomplete(worker: Worker, film: Pa
     assert not list(out.glob("broken*")) and not list(out.glob("none*"))
 
 
-def test_a_change_of_option_or_model_is_another_key(worker: Worker) -> None:
+def test_a_change_of_option_or_model_is_another_key(worker: Worker, tmp_path: Path) -> None:
     key = worker.described.key
     assert OPTIONS.key("model") == replace(OPTIONS, threads=2).key("model")
     for other in (
@@ -83,6 +83,11 @@ def test_a_change_of_option_or_model_is_another_key(worker: Worker) -> None:
     ):
         assert other.key("model") != OPTIONS.key("model")
     assert OPTIONS.key("another") != OPTIONS.key("model") != key
+    own, keys = replace(OPTIONS, face_model=tmp_path / "own.task"), []
+    for content in (b"one", b"two", b"two"):
+        (tmp_path / "own.task").write_bytes(content)
+        keys.append(own.describe(worker._detector).key)
+    assert keys[0] != keys[1] == keys[2], "the content of a face model counts"
 
 
 @pytest.mark.parametrize("wrong", [{"lookahead": 3}, {"mode": "stream", "lookahead": 99}, {"min_quality": 2.0}])
