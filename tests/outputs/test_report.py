@@ -99,11 +99,14 @@ def test_hostile_names_stay_text(tmp_path, saved):
 def test_the_index_has_people_and_conditions(tmp_path, saved, codes):
     for number in (1, 2, 3):
         saved(source=f"p{number}.mp4")
-    (tmp_path / "about.csv").write_text("source,person,condition\np1,Ann,calm\np2,Ann,stress\np3,Ben,calm\n")
+    (tmp_path / "about.csv").write_text(
+        "source,person,condition\np1,Ann,calm\np2,Ann,stress\np3,Ben,calm\np4,Cy,calm\n"
+    )
     files, _ = write_report(
         find_tables([tmp_path / "results"]), tmp_path / "report", read_about(tmp_path / "about.csv")
     )
     text = files[-1].read_text()
+    assert "no result is of: p4</p>" in text and "are not told of" not in text
     bodies = re.findall(r"<tbody>(.*?)</tbody>", text, re.S)
     assert [re.findall(r"<tr><td>(\w+)</td><td>(\d)</td><td>(\d+)</td>", body) for body in bodies[:2]] == [
         [("Ann", "2", "96"), ("Ben", "1", "48")], [("calm", "2", "96"), ("stress", "1", "48")],

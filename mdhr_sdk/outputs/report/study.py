@@ -173,9 +173,11 @@ def _render_index(
     )
     conditions = list(_grouped(faces, codes, lambda face, row: (row.get("condition", ""), ""))) if known else []
     unknown = sorted({one.name for one, base in sources if known and not _known_of(one, base, known)})
+    taken = [_known_of(one, base, known).get("source") for one, base in sources]
     return str(template("report_index.html").render(
         sources=[one for one, _ in sources], people=people, conditions=conditions, codes=codes,
         names={code: au_name(code) for code in codes}, errors=[str(error) for error in errors], unknown=unknown,
+        unused=sorted(known.keys() - set(taken)),
         untrained=UNTRAINED if any(not one.model.trained for one, _ in sources) else "",
         models=sorted({one.model.details for one, _ in sources}),
     ))  # fmt: skip
