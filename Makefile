@@ -1,6 +1,6 @@
-# One virtual environment serves all commands. PYTHON chooses its interpreter: the first here that is 3.10 to 3.12.
-FITS = import sys; sys.exit(not (3, 10) <= sys.version_info[:2] <= (3, 12))
-PYTHON ?= $(shell for one in python3 python3.12 python3.11 python3.10; do \
+# One virtual environment serves all commands. PYTHON chooses its interpreter: the first here that is 3.10 to 3.14.
+FITS = import sys; sys.exit(not (3, 10) <= sys.version_info[:2] <= (3, 14))
+PYTHON ?= $(shell for one in python3 python3.12 python3.11 python3.10 python3.13 python3.14; do \
 	$$one -c '$(FITS)' 2>/dev/null && echo $$one && break; done)
 VENV ?= .venv
 BIN = $(VENV)/bin
@@ -10,9 +10,9 @@ JOBS ?= 2
 # A process that dies is told, and the tests go on in a new one.
 PYTEST = $(BIN)/python -m pytest -n $(JOBS) --dist worksteal --max-worker-restart 4 --durations 15
 
-.PHONY: demo test test-slow test-all lint kernels sanitize clean
+.PHONY: demo test test-slow test-all lint sizes kernels sanitize clean
 
-# The light runtime alone: no PyTorch.
+# The light runtime alone: no PyTorch. Up to Python 3.12 with face models in MediaPipe's wheel; later ones are fetched.
 demo: $(VENV)/installed-light
 	$(BIN)/mdhr detect mdhr_sdk/assets/demo.mp4 --out demo-output
 
@@ -30,6 +30,10 @@ lint: $(VENV)/installed-dev
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+
+# What the runtime weighs, package by package.
+sizes:
+	$(BIN)/python benchmarks/sizes.py --extra solutions
 
 # The compiled kernels in place, after a change to csrc/.
 kernels: $(VENV)/installed-dev
@@ -51,9 +55,9 @@ clean:
 
 $(VENV)/installed-%: pyproject.toml setup.py $(wildcard csrc/*)
 	@echo "Setting up $(VENV): some minutes, $(if $(filter light,$*),1.3 GB,several GB with PyTorch)"
-	@test -x $(BIN)/python || test -n "$(PYTHON)" || { echo "no Python 3.10 to 3.12 here; name one: make PYTHON=..."; exit 1; }
+	@test -x $(BIN)/python || test -n "$(PYTHON)" || { echo "no Python 3.10 to 3.14 here; name one: make PYTHON=..."; exit 1; }
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --upgrade pip
-	$(BIN)/python -m pip install -e '.$(if $(filter-out light,$*),[$*])'
+	$(BIN)/python -m pip install -e '.[$(if $(filter light,$*),solutions,$*)]'
 	$(BIN)/python -m pip check
 	@touch $@

@@ -39,6 +39,7 @@ class Face:
         gaze: (3,) unit vector along which both eyes look, in the camera's directions.
         landmarks_px: (68, 2).
         open: how far the lids are open, 0 to 1.
+        intensities: (15,) of the AUs, in the order of the synthetic label set.
     """
 
     image: NDArray[np.uint8]
@@ -46,6 +47,7 @@ class Face:
     gaze: NDArray[np.float64]
     landmarks_px: NDArray[np.float32]
     open: float
+    intensities: NDArray[np.float32]
 
 
 def rendered(
@@ -67,7 +69,7 @@ def rendered(
         person, rng = Person.draw(kit, number), np.random.default_rng((number, 21))
         scene, grain = Scene.draw(rng, size_px), Grain(rng, size_px)
         motion = clip_motion(kit, rng, 0.5 * np.arange(poses), person.rest, person.lid)
-        for weights, halves in zip(motion.weights, motion.halves, strict=True):
+        for weights, halves, shown in zip(motion.weights, motion.halves, motion.intensities, strict=True):
             turn = np.deg2rad(rng.uniform(-1, 1, 3) * limits_deg).astype(np.float32)
             yaw_deg, pitch_deg = rng.uniform(-1, 1, 2) * GAZE_DEG
             _follow(kit, weights, yaw_deg, pitch_deg)
@@ -79,7 +81,7 @@ def rendered(
             picture = renderer.picture(person, scene, view, halves, turn)
             blink = max(weights[kit.shape[f"eyeBlink_{side}"]] for side in "LR")
             image = expose(picture, scene.sensor, (0.0, 0.0), grain.next())
-            yield Face(image, head, head @ eye[:, 2], renderer.landmarks(view), 1 - float(blink))
+            yield Face(image, head, head @ eye[:, 2], renderer.landmarks(view), 1 - float(blink), shown)
 
 
 def _follow(kit: FaceKit, weights: Floats, yaw_deg: float, pitch_deg: float) -> None:

@@ -30,25 +30,29 @@ app = typer.Typer(add_completion=False, rich_markup_mode=None)
 
 @dataclass(frozen=True)
 class Sample:
-    """The command and the processes that it started, at one moment."""
+    """The command and the processes that it started, at one moment.
+
+    Attributes:
+        own_mb: memory that is theirs alone: what they share is not counted for each.
+    """
 
     time_s: float
-    rss_mb: float
+    own_mb: float
     threads: int
     files: int
 
 
 def sampled(process: int, began_s: float) -> Sample:
     """Look at a process and its children."""
-    rss_kb, threads, files = 0, 0, 0
+    own_kb, threads, files = 0, 0, 0
     for one in (process, *children(process)):
         with suppress(OSError):  # it ended meanwhile
             status = Path(f"/proc/{one}/status").read_text(encoding="utf-8")
-            numbers = dict(re.findall(r"^(VmRSS|Threads):\s+(\d+)", status, re.MULTILINE))
-            rss_kb += int(numbers.get("VmRSS", 0))
+            numbers = dict(re.findall(r"^(RssAnon|Threads):\s+(\d+)", status, re.MULTILINE))
+            own_kb += int(numbers.get("RssAnon", 0))
             threads += int(numbers.get("Threads", 0))
             files += len(list(Path(f"/proc/{one}/fd").iterdir()))
-    return Sample(time.monotonic() - began_s, rss_kb / 1024, threads, files)
+    return Sample(time.monotonic() - began_s, own_kb / 1024, threads, files)
 
 
 def children(process: int) -> list[int]:
@@ -63,7 +67,7 @@ def children(process: int) -> list[int]:
 def slope_mb_per_hour(samples: list[Sample]) -> float:
     """Of the memory, by least squares, after the warm-up."""
     late = [one for one in samples if one.time_s >= WARM_UP * samples[-1].time_s]
-    return float(np.polyfit([one.time_s / 3600 for one in late], [one.rss_mb for one in late], 1)[0])
+    return float(np.polyfit([one.time_s / 3600 for one in late], [one.own_mb for one in late], 1)[0])
 
 
 def coming_and_going(shift: int) -> Callable[[int], NDArray[np.uint8]]:
@@ -80,7 +84,7 @@ def draw(samples: list[Sample], path: Path) -> None:
     figure = Figure(figsize=(8, 5), layout="constrained")
     axes = figure.subplots(2, 1, sharex=True)
     minutes = [one.time_s / 60 for one in samples]
-    axes[0].plot(minutes, [one.rss_mb for one in samples])
+    axes[0].plot(minutes, [one.own_mb for one in samples])
     axes[0].set_ylabel("memory (MB)")
     axes[1].plot(minutes, [one.threads for one in samples], label="threads")
     axes[1].plot(minutes, [one.files for one in samples], "--", label="open files")
@@ -130,7 +134,7 @@ def tell(samples: list[Sample], rows: int, sources: int, fps: float) -> None:
     table = Table(title=title, title_justify="left")
     for name in ("what", "after warm-up", "at the end"):
         table.add_column(name)
-    table.add_row("memory, MB", f"{late[0].rss_mb:.0f}", f"{late[-1].rss_mb:.0f}")
+    table.add_row("memory, MB", f"{late[0].own_mb:.0f}", f"{late[-1].own_mb:.0f}")
     for name in ("threads", "files"):
         values = [getattr(one, name) for one in late]
         table.add_row(name, f"{min(values)} to {max(values)}", str(values[-1]))

@@ -22,6 +22,10 @@ import numpy as np
 import typer
 
 from machine import describe_machine
+from mdhr_sdk import Scope
+from mdhr_sdk.batch.listing import jobs_of_list
+from mdhr_sdk.batch.outcome import Outcome
+from mdhr_sdk.batch.totals import Totals
 from mdhr_sdk.cli.app import run_app
 from mdhr_sdk.errors import MDHRError
 from mdhr_sdk.vision import list_sources
@@ -169,6 +173,35 @@ def speed(folder: Path, files: int, frames: int, jobs: int, rounds: int) -> dict
     return {"files": files, "one_after_the_other_s": one, f"jobs_{jobs}_s": several, "times": round(ratio, 2)}
 
 
+def listed(folder: Path, files: int) -> dict[str, Any]:
+    """Memory and time for what is kept of so many files: their jobs, and then the counts of their outcomes."""
+    make_study(folder / "one", 1, 25, broken=False)
+    (film,), names = (folder / "one").rglob("*.mp4"), list[str]()
+    for number in range(files):
+        link = folder / "links" / f"P{number % 100:02d}" / f"{number:05d}.mp4"
+        link.parent.mkdir(parents=True, exist_ok=True)
+        link.hardlink_to(film)
+        names.append(str(link))
+    jobs_of_list(names[:1], Scope())
+    memory, began_s = [rss_mib()], time.perf_counter()
+    jobs = jobs_of_list(names, Scope())
+    spent_s = time.perf_counter() - began_s
+    memory.append(rss_mib())
+    totals = Totals(len(jobs))
+    for job in jobs:
+        totals.add(job, Outcome(job.source, job.label, read=True))
+    memory.append(rss_mib())
+    return {
+        "files": files, "mib_before": round(memory[0]), "mib_more_for_jobs": round(memory[1] - memory[0], 1),
+        "mib_more_for_outcomes": round(memory[2] - memory[1], 1), "seconds_to_list": round(spent_s, 1),
+    }  # fmt: skip
+
+
+def rss_mib() -> float:
+    """Memory of this process."""
+    return int(Path("/proc/self/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE") / 2**20
+
+
 @app.command()
 def main(
     files: Annotated[int, typer.Option(help="Files of the study; 0 to leave it out.")] = 200,
@@ -176,6 +209,7 @@ def main(
     few: Annotated[int, typer.Option(help="Files of the comparison of speed; 0 to leave it out.")] = 40,
     jobs: Annotated[int, typer.Option(help="Workers.")] = 2,
     rounds: Annotated[int, typer.Option(help="Runs of each, for the speed.")] = 1,
+    many: Annotated[int, typer.Option(help="Files that are only listed; 0 to leave it out.")] = 10_000,
     seed: Annotated[int, typer.Option(help="Random seed of what is killed.")] = 0,
     folder: Annotated[Optional[Path], typer.Option(help="Work there and keep everything.")] = None,
     json: Json = None,
@@ -189,6 +223,9 @@ def main(
         if few:
             found["speed"] = speed(place, few, frames, jobs, rounds)
             console.print("speed:", found["speed"])
+        if many:
+            found["listed"] = listed(place, many)
+            console.print("listed:", found["listed"])
         if files:
             found["study"] = study(place, files, frames, jobs, seed)
             for name, value in found["study"].items():

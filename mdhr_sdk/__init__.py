@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from .errors import ConfigError as ConfigError
     from .errors import DataError as DataError
     from .errors import ExportError as ExportError
+    from .errors import FetchError as FetchError
     from .errors import InputError as InputError
     from .errors import MDHRError as MDHRError
     from .errors import MissingDependencyError as MissingDependencyError
@@ -78,8 +79,8 @@ if TYPE_CHECKING:
 _PUBLIC = {
     ".detector": ("AUDetector",),
     ".errors": (
-        "BackendError", "CheckpointError", "ConfigError", "DataError", "ExportError", "InputError", "MDHRError",
-        "MissingDependencyError", "ModelFolderError", "NotFiniteError", "OutputError", "SourceError",
+        "BackendError", "CheckpointError", "ConfigError", "DataError", "ExportError", "FetchError", "InputError",
+        "MDHRError", "MissingDependencyError", "ModelFolderError", "NotFiniteError", "OutputError", "SourceError",
         "SupersededError", "TrainingError", "TruncatedSourceError",
     ),
     ".measures": ("FaceMeasures",),

@@ -28,9 +28,9 @@ from .results import ModelInfo
 from .runtime import Session, SessionOptions
 from .runtime.stream.scorer import StreamScorer, check_ring_dtype
 from .runtime.stream.stream_graphs import StreamGraphs
-from .vision import TEMPLATES, FaceMesher, Source, list_sources
-from .vision.faces.engine import check_max_faces
-from .vision.scope import Scope
+from .vision import TEMPLATES, FaceMesher, Scope, Source, list_sources
+from .vision.faces.engine import choose_engine
+from .vision.faces.mesher import check_max_faces
 from .vision.sources.live.health import checked_patience
 from .vision.sources.source import OnError
 
@@ -51,6 +51,7 @@ class AUDetector:
         codes: the reported AUs, ('AU01', 'AU02', ...) in the model's order.
         thresholds: code -> probability from which the AU occurs.
         choice: one line that says which backend was chosen and why.
+        face_choice: which engine finds the faces, and why; `str` of it is one line.
     """
 
     def __init__(
@@ -63,6 +64,7 @@ class AUDetector:
         thresholds: Mapping[str, float] | None = None,
         max_faces: int = 10,
         face_model: str | Path | None = None,
+        faces: str = "auto",
         all_aus: bool = False,
         ring_dtype: str = "float32",
         smoothing: float | None = None,
@@ -80,10 +82,12 @@ class AUDetector:
         self.thresholds = dict(self._selection.thresholds)
         self.codes = tuple(self.thresholds)
         self._smooth_hz = 0.0 if smoothing is None else OneEuro(smoothing).cutoff_hz
-        self.info = info = replace(info, off=self._selection.off)
         check_max_faces(max_faces)
         if face_model is not None and not Path(face_model).is_file():
             raise SourceError(f"face model '{face_model}' does not exist; give a MediaPipe face_landmarker.task")
+        self.face_choice = choose_engine(faces, face_model)
+        info = replace(info, off=self._selection.off, faces=self.face_choice.name)
+        self.info = info
         self.mode: Mode = "stream" if isinstance(model, StreamGraphs) else "clip"
         self._opened: dict[Mode, Opened] = {self.mode: (model, info, choice)}
         self._opener = opener
@@ -91,7 +95,7 @@ class AUDetector:
         self._clock = StageClock()
         self._turns = Turns()
         self._ring_dtype = check_ring_dtype(ring_dtype)
-        self._meshers = Meshers(lambda still: FaceMesher(max_faces, still, face_model))
+        self._meshers = Meshers(lambda still: FaceMesher(max_faces, still, face_model, faces))
 
     @classmethod
     def from_pretrained(
@@ -106,6 +110,7 @@ class AUDetector:
         thresholds: Mapping[str, float] | None = None,
         max_faces: int = 10,
         face_model: str | Path | None = None,
+        faces: str = "auto",
         all_aus: bool = False,
         ring_dtype: str = "float32",
         digest: str | None = None,
@@ -125,7 +130,10 @@ class AUDetector:
             mode: the default of `predict`; the other mode is opened when it is first used.
             thresholds: code -> threshold in [0, 1], in place of the folder's.
             max_faces: most faces per frame; with 1 MediaPipe is faster, since it stops looking for others.
-            face_model: a MediaPipe `face_landmarker.task`, in place of the models in MediaPipe's wheel.
+            face_model: a MediaPipe `face_landmarker.task` for the engine 'tasks'.
+            faces: what finds faces: 'solutions' (the models in the wheel of MediaPipe 0.10.14 to 0.10.21), 'tasks' (any
+                MediaPipe from 0.10.14 on with a `face_landmarker.task`: `face_model`, the cache's, or fetched once),
+                'auto' (solutions where it can be, else tasks); `detector.face_choice` says which, and why.
             all_aus: report AUs of reliability tier C too. A model whose AUs were never rated reports all.
             ring_dtype: how stream mode keeps a face's last frames: 'float32', or 'float16' or 'bfloat16', half as big.
             digest: 'sha256:...' as `mdhr digest` prints it: only a folder of these very files is opened.
@@ -137,8 +145,9 @@ class AUDetector:
         Raises:
             ModelFolderError: the folder is missing, incomplete, not what its manifest says, or not that of `digest`.
             BackendError: the backend or device cannot run here.
-            ConfigError: an unknown mode, code or ring_dtype, a threshold outside [0, 1] or of an AU that is off, or a
-                cutoff that is not above 0.
+            MissingDependencyError: MediaPipe is not installed, or cannot be the engine that was asked for.
+            ConfigError: an unknown mode, code, engine or ring_dtype, a threshold outside [0, 1] or of an AU that is
+                off, or a cutoff that is not above 0.
         """
         model_folder = ModelFolder.open(folder, digest, trust)
         options = SessionOptions(device, threads, precision)
@@ -149,8 +158,8 @@ class AUDetector:
         model, info, choice = opener(checked("mode", mode, Mode))
         return cls(
             model_folder.config, model, info, choice=choice, thresholds=thresholds, max_faces=max_faces,
-            face_model=face_model, all_aus=all_aus, ring_dtype=ring_dtype, smoothing=smoothing, opener=opener,
-            geometry=read_geometry(model_folder),
+            face_model=face_model, faces=faces, all_aus=all_aus, ring_dtype=ring_dtype, smoothing=smoothing,
+            opener=opener, geometry=read_geometry(model_folder),
         )  # fmt: skip
 
     @property
@@ -210,13 +219,9 @@ class AUDetector:
             on_error: what is done when a source cannot be read. 'raise' ends the run with the error; 'skip' logs a
                 warning and goes on with the other sources, also where a path of a batch leads to nothing. Both list
                 it in `errors` of what is returned. A missing path that is not in a batch is an error at once.
-            scope: what of each source is scored: a range of time, every so many frames, a region, one person.
-                None for all, or for the `scope` that a `Source` has. The model takes the frames that are left for
-                consecutive ones: see docs/inputs_outputs.md before you thin them out.
-            measures: measure the head pose, gaze and quality of each face, as `FaceResult.measures`; a face's status
-                then says why it is not to be trusted. Tables get the columns of `FaceMeasures`.
-            min_quality: leave out faces of less quality, 0 to 1, and count them in `FrameResult.untrusted`; from 0.5 on
-                a face is to be trusted. They are measured then.
+            scope: what of each source is scored; None for all of it, or for the scope that a `Source` was given.
+            measures: measure each face (`FaceMeasures`): its status then says why it is not to be trusted.
+            min_quality: leave out faces of less quality, 0 to 1, and count them in `FrameResult.untrusted`.
 
         Raises:
             InputError: the detector is closed, at work in another thread, or was made before a fork;
@@ -229,11 +234,9 @@ class AUDetector:
         """
         with self._turns.first():
             sources = scoped(list_sources(source, fps=fps, sequence=sequence, on_error=on_error), scope)
-            plan = self._plan(
-                self.mode if mode is None else mode, lookahead, calibrate_neutral_s, images, policy, on_error
-            )
-            plan = plan.with_measures(measures, min_quality)
-            frames = self._begin(in_turn(sources), plan)
+            wanted = self.mode if mode is None else mode
+            plan = self._plan(wanted, lookahead, calibrate_neutral_s, images, policy, on_error)
+            frames = self._begin(in_turn(sources), plan.with_measures(measures, min_quality))
         return frames if stream else frames.collect(sources, self.codes)
 
     def stream(
@@ -272,8 +275,7 @@ class AUDetector:
             sources = together(scoped(list_sources(source, fps=fps, sequence=sequence, on_error=on_error), scope))
             plan = self._plan("stream", lookahead, calibrate_neutral_s, images, policy, on_error)
             plan = replace(plan, patience=checked_patience(reconnect, give_up_after_s))
-            plan = plan.with_measures(measures, min_quality)
-            return self._begin([sources], plan)
+            return self._begin([sources], plan.with_measures(measures, min_quality))
 
     def stream_together(self, sources: object, lookahead: int | None = None, **reading: Any) -> ResultStream:
         """Deprecated since 0.2: use `stream` with a list."""
@@ -333,7 +335,7 @@ class AUDetector:
                 raise ConfigError(f"this detector was made for {self.mode} mode; use AUDetector.from_pretrained")
             self._opened[mode] = self._opener(mode)
         model, info, _ = self._opened[mode]
-        return model, replace(info, off=self._selection.off)
+        return model, replace(info, off=self._selection.off, faces=self.face_choice.name)
 
     def _naming(self, info: ModelInfo, neutral_s: float | None) -> Naming:
         seconds = 0.0 if neutral_s is None else checked_seconds(neutral_s)

@@ -91,6 +91,10 @@ class OutputError(MDHRError):
     """A result file that cannot be written."""
 
 
+class FetchError(MDHRError):
+    """A file of others that cannot be fetched from its address, or is not what it must be."""
+
+
 class ModelFolderError(MDHRError):
     """A model folder that is missing, incomplete, or not what its manifest says."""
 
@@ -200,8 +204,8 @@ def require(module: str, extra: str) -> ModuleType:
 
 
 _IMAGING = {
-    "cv2": ("OpenCV", "opencv-contrib-python>=4.8,<4.12"),
-    "av": ("PyAV", "av"),
+    "cv2": ("OpenCV", "opencv-contrib-python>=4.8,<5"),
+    "av": ("PyAV", "av>=17.1,<19"),
     "PIL.Image": ("Pillow", "pillow"),
 }
 

@@ -33,6 +33,7 @@ class ModelInfo:
         lookahead: how many frames later a frame was scored in stream mode; None for clip mode.
         replaced: code -> threshold, for those that replace the model's own.
         smooth_hz: cutoff in Hz of the filter that smoothed its scores; 0 for none.
+        faces: the engine that found the faces, as 'solutions'; empty if that is not known.
     """
 
     name: str
@@ -50,6 +51,7 @@ class ModelInfo:
     lookahead: int | None = None
     replaced: Mapping[str, float] = field(default_factory=dict, hash=False)
     smooth_hz: float = 0.0
+    faces: str = field(default="", compare=False)  # another engine is no other model
 
     @property
     def tag(self) -> str:

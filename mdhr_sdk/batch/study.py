@@ -23,8 +23,8 @@ def run_study(
 ) -> None:
     """Do all jobs; returns when each has an outcome.
 
-    A job whose worker ends is done again by another one, once; a second time it counts as failed. Neither ends the
-    others.
+    A job whose worker ends is done again by another one, once and after the others; a second time it counts as failed.
+    Neither ends the others.
 
     Args:
         jobs: taken when a worker is free.
@@ -40,7 +40,7 @@ def run_study(
     more = True
     while True:
         while crew.free and (again or more):
-            job = again.popleft() if again else next(waiting, None)
+            job = next(waiting, None) if more else again.popleft()
             if job is None:
                 more = False
                 continue

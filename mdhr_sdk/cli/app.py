@@ -32,6 +32,8 @@ COMMANDS = {
     "prepare": "Turn a data set into aligned crops and the lists of its folds.",
     "export": "Write graphs into a model folder.",
     "verify": "Compare a folder's exported graphs with its weights, in every backend that runs them here.",
+    "faces": "Convert MediaPipe's networks to graphs for other runtimes.",
+    "fetch": "Fetch a file that mdhr_sdk uses and does not bring, once, into the cache (MDHR_CACHE).",
     "doctor": "Show kernels, CUDA devices and backends of this installation, and what can run a model.",
     "train": "Train one model per fold, or resume an interrupted run.",
     "evaluate": "Evaluate a run under four protocols side by side, or a model folder at its thresholds.",

@@ -15,7 +15,7 @@ from ..batch.processes import Processes
 from ..batch.worker import Worker
 from ..errors import ConfigError
 from ..modelfolder.bundled import DEFAULT
-from ..outputs.files import Files
+from ..outputs.files import FORMATS, MEASURED, Files
 from ..pipeline.modes import Mode
 from .parts.logs import LogLevel, set_log_level
 from .parts.many import RESUME, automatic_jobs, run_crew, threads_each
@@ -46,6 +46,11 @@ def batch(
     overlay: Annotated[bool, typer.Option(help="Write the annotated video or image.")] = True,
     codec: Annotated[str, typer.Option(help="Codec of the annotated video: h264, vp9 or av1.")] = "h264",
     timeline: Annotated[bool, typer.Option(help="Draw the scores over time.")] = True,
+    format: Annotated[
+        str, typer.Option(help=f"Tables to write, separated by commas: {', '.join(FORMATS)}.")
+    ] = "native",
+    measures: Annotated[bool, typer.Option("--measures", help="Measure head pose, gaze and quality too.")] = False,
+    min_quality: Annotated[float, typer.Option(help="Leave out faces of less quality, 0 to 1.")] = 0.0,
     smooth: Annotated[Optional[float], typer.Option(help="Smooth the scores: cutoff in Hz.")] = None,
     all_aus: Annotated[bool, typer.Option("--all-aus", help="Report AUs of reliability tier C too.")] = False,
     digest: Annotated[Optional[str], typer.Option(help="Take only the model folder of this digest.")] = None,
@@ -67,6 +72,8 @@ def batch(
     set_log_level(log_level)
     if ray is None and (cores != 1 or gpus):
         raise ConfigError("--cores and --gpus belong to --ray; without it give --jobs")
+    formats = tuple(one.strip() for one in format.split(","))
+    measures = measures or min_quality > 0 or not {*MEASURED}.isdisjoint(formats)
     options = DetectOptions(
         model=model if model == DEFAULT else str(Path(model).absolute()),
         backend=backend,
@@ -80,7 +87,8 @@ def batch(
         trust=trust(trust_code),
         smoothing=smooth,
         scope=read_scope(start, end, every, sample_fps, region, person),
-        files=Files(overlay, codec, timeline),
+        min_quality=min_quality,
+        files=Files(overlay, codec, timeline, formats, measures),
     )
     todo = jobs_of_list(read_list(files), options.scope)
     if ray is not None:

@@ -22,6 +22,7 @@ from ..outputs.encoder import check_codec
 from ..outputs.files import MEASURED, Files
 from ..outputs.naming import OVERLAY, bases, labels
 from ..pipeline.clock import StageClock
+from ..pipeline.decide import check_quality
 from ..pipeline.modes import Mode, Reading
 from ..pipeline.run import in_turn, scoped
 from ..vision import Source, list_sources
@@ -232,6 +233,9 @@ def detect(
     ] = None,
     max_faces: Annotated[int, typer.Option(help="Most faces per frame.")] = 10,
     face_model: Annotated[Optional[Path], typer.Option(help="A MediaPipe face_landmarker.task file.")] = None,
+    faces: Annotated[
+        str, typer.Option(help="What finds faces: auto, solutions, tasks or onnx; see docs/faces.md.")
+    ] = "auto",
     mode: Annotated[Mode, typer.Option(help="Windows of T frames as in the paper, or frame by frame.")] = "clip",
     lookahead: Annotated[
         Optional[int], typer.Option(help="Stream mode: score a frame this many frames later, 0 to T - 1; for edge 7.")
@@ -292,7 +296,7 @@ def detect(
     if ring_dtype is not None and mode == "clip":
         raise ConfigError(f"--ring-dtype belongs to --mode stream; got {ring_dtype} in clip mode")
     formats = tuple(one.strip() for one in format.split(","))
-    measures = measures or min_quality > 0 or not {*MEASURED}.isdisjoint(formats)
+    measures = measures or check_quality(min_quality) > 0 or not {*MEASURED}.isdisjoint(formats)
     files = Files(overlay, codec, timeline, formats, measures)
     given = source if len(source) > 1 else source[0]  # a missing one of several does not end the others
     sources = list_sources(given, fps=fps, sequence=sequence, on_error="skip")
@@ -308,6 +312,7 @@ def detect(
         mode=mode,
         max_faces=max_faces,
         face_model=face_model,
+        faces=faces,
         all_aus=all_aus,
         ring_dtype=ring_dtype or "float32",
         digest=digest,

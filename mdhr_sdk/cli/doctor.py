@@ -18,6 +18,7 @@ from ..ops import extension_status
 from ..runtime import BACKENDS, open_session
 from ..runtime.cuda.devices import cuda_device, cuda_device_count
 from ..runtime.stream.stream_graphs import StreamGraphs
+from ..vision.faces.engine import choose_engine
 from .parts.options import MODEL, TRUST, Console, command_app, trust
 
 PACKAGES = {  # distributions -> purpose; the first that is installed counts
@@ -45,11 +46,16 @@ def _installation() -> Iterator[tuple[str, str]]:
     for names_of, purpose in PACKAGES.items():
         found = next((f"{name} {version}" for name in names_of if (version := _version(name))), "not installed")
         yield purpose, found
+    try:
+        yield "faces by auto", str(choose_engine())
+    except MDHRError as error:
+        yield "faces by auto", str(error)
 
 
 def _runs(folder: ModelFolder) -> Table:
     """Whether each backend opens the graphs of each mode here."""
     title = f"{folder.path}: {folder.config.model.label_set.name} {folder.config.model.backbone}"
+    title += f", thresholds set with faces by {folder.config.faces}" if folder.config.faces else ""
     table = Table("mode", "backend", "state", title=title, title_justify="left")
     for mode in ("clip", "stream"):
         for backend in ("auto", *BACKENDS):

@@ -88,9 +88,10 @@ def run_pictures(model: str, labels: Path, out: Path | None) -> None:
     mistakes = worst(judged, thresholds)
     console = Console(markup=False)
     console.width = max(console.width, PICTURES_WIDTH)
-    faceless = f"; no face in {len(judged.faceless)}: {', '.join(judged.faceless)}" if judged.faceless else ""
-    title = f"{model} on {labels}: percent, {len(judged.cases)} pictures of {summary.people} people{faceless}"
+    title = f"{model} on {labels}: percent, {len(judged.cases)} pictures of {summary.people} people"
     console.print(pictures.figures_table(title, summary, tiers))
+    if judged.faceless:
+        console.print(f"no face in {len(judged.faceless)}: {', '.join(judged.faceless)}", soft_wrap=True)
     if rates:
         console.print(pictures.stated_table(rates, judged.codes))
     console.print(pictures.worst_table(mistakes))

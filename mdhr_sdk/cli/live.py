@@ -27,6 +27,7 @@ from .parts.live.stopping import Stop
 from .parts.live.watch import dropped, sink_line
 from .parts.live.window import check_display
 from .parts.options import BAD_INPUT, MODEL, TRUST, Console, command_app, complain
+from .parts.scope import PERSON, REGION
 
 SOURCE_LOST, OUTPUT_LOST = 3, 4  # exit codes
 app = command_app()
@@ -65,6 +66,10 @@ def live(
     give_up_after: Annotated[
         Optional[str], typer.Option(help="End a source that is lost for so long, as 5m; without it, never.")
     ] = None,
+    region: Annotated[Optional[str], typer.Option(help=REGION)] = None,
+    person: Annotated[Optional[str], typer.Option(help=PERSON)] = None,
+    measures: Annotated[bool, typer.Option("--measures", help="Measure head pose, gaze and quality too.")] = False,
+    min_quality: Annotated[Optional[float], typer.Option(help="Leave out faces of less quality, 0 to 1.")] = None,
     calibrate_neutral: Annotated[
         Optional[str], typer.Option(help="Seconds at the beginning that show neutral faces, as 2s.")
     ] = None,

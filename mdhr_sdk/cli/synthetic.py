@@ -6,6 +6,7 @@ import time
 from pathlib import Path
 from typing import Annotated, Optional
 
+import numpy as np
 import typer
 
 from .parts.options import command_app, say
@@ -111,12 +112,16 @@ def geometry(
         render_meshes(facekit, out, [*train, *test], usable_cores() if workers is None else workers, moved)
     with counted("networks") as moved:
         meshes = load_meshes(out, train)
-        model = with_rest_logits(fit(meshes, FitOptions(epochs=epochs, seed=seed), moved), folder, meshes, moved_by)
-    told = judge(model, load_meshes(out, test))
+        fitted = fit(meshes, FitOptions(epochs=epochs, seed=seed), moved)
+    model = with_rest_logits(fitted, folder, meshes, moved_by, own)
+    told = judge(model, load_meshes(out, test), folder)
     codes = folder.config.model.label_set.codes
-    say(f"on {test_persons} other rendered people, AUC of geometry alone (face at rest known), and its F1 at 0.5:")
-    for code, row in zip(codes, zip(told.auc_new, told.auc_known, told.f1_known, strict=True), strict=True):
-        say(f"{code}  {row[0]:.3f} ({row[1]:.3f})  F1 {row[2]:.3f}")
-    say(f"rest  {told.rest_auc:.3f}")
-    save_geometry(folder, model, own, f"{persons} rendered people of seed {seed}, {epochs} epochs")
+    say(f"AUC on frames of {test_persons} other rendered people; in brackets with the person's face at rest known")
+    say("      geometry alone  with the network")
+    columns = [told.auc_new, told.auc_known, told.combined_new, told.combined_known]
+    rows = [*zip(codes, zip(*columns, strict=True), strict=True), ("mean", [np.nanmean(column) for column in columns])]
+    for code, row in rows:
+        say(f"{code:4s}  {row[0]:.3f} ({row[1]:.3f})   {row[2]:.3f} ({row[3]:.3f})")
+    say(f"faces at rest are told from others with an AUC of {told.rest_auc:.3f}")
+    save_geometry(folder, model, f"{persons} rendered people of seed {seed}, {epochs} epochs")
     say(f"wrote geometry.safetensors into {into}")

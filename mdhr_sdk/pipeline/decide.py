@@ -27,6 +27,13 @@ from .smoothing import OneEuro
 _NO_IMAGE = np.empty((0, 0, 3), np.uint8)
 
 
+def check_quality(least: float) -> float:
+    """`least`, or ConfigError if it is no quality."""
+    if not 0 <= least <= 1:
+        raise ConfigError(f"min_quality must be in [0, 1]; got {least!r}")
+    return least
+
+
 @dataclass(frozen=True)
 class Naming:
     """From probabilities to named action units.
@@ -55,8 +62,7 @@ class Naming:
     geometry: GeometryModel | None = None
 
     def __post_init__(self) -> None:
-        if not 0 <= self.min_quality <= 1:
-            raise ConfigError(f"min_quality must be in [0, 1]; got {self.min_quality!r}")
+        check_quality(self.min_quality)
 
     def check(self, source: SourceInfo) -> None:
         """Raise InputError for a still if neutral seconds are wanted."""

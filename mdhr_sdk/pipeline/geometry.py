@@ -87,8 +87,8 @@ class GeometryModel:
         weights = tuple(arrays[f"weight{layer}"] for layer in range(LAYERS))
         biases = tuple(arrays[f"bias{layer}"] for layer in range(LAYERS))
         _check_layers(weights, biases, len(shares) + 1)
-        faces, aus = ([arrays[name] for name in names] for names in (SHAPES, OF_AUS))
-        return cls(*faces, weights, biases, *aus, np.asarray(shares, np.float64))
+        plain = {name: arrays[name] for name in (*SHAPES, *OF_AUS)}
+        return cls(**plain, weights=weights, biases=biases, shares=np.asarray(shares, np.float64))
 
     def to_bytes(self) -> bytes:
         """The arrays as a safetensors file, float32; `shares` stand in `config.json`."""

@@ -5,7 +5,8 @@ Importing this loads neither OpenCV nor MediaPipe; both come with the first use.
 
 from .align import DEFAULT_TEMPLATE, TEMPLATES, align
 from .cuts import CutDetector
-from .faces.engine import Face, FaceMesher
+from .faces.engine import Face
+from .faces.mesher import FaceMesher
 from .looks import look_at
 from .normalise import prepare
 from .scope import Scope

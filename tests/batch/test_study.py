@@ -44,6 +44,7 @@ def test_a_killed_worker_and_a_bad_file_end_no_other(tmp_path: Path, caplog: pyt
     assert sum("it is done again" in text for text in caplog.messages) == 3
 
 
+@pytest.mark.slow
 def test_nothing_to_do_and_workers_that_cannot_begin(tmp_path: Path) -> None:
     assert outcomes([], partial(Counting, tmp_path / "log"), 1) == {}
     with pytest.raises(BackendError, match="the model cannot be opened here"):

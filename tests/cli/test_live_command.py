@@ -13,6 +13,7 @@ import subprocess
 import sys
 import termios
 import time
+import urllib.request
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
@@ -110,7 +111,7 @@ def test_it_ends_in_time_though_a_source_hangs(url: str, tmp_path: Path, how: st
             os.close(theirs)
             until(lambda: has_rows(table, 10))
             began_s = time.monotonic()
-            process.send_signal(signal.SIGTERM) if how == "term" else os.close(ours)
+            os.killpg(process.pid, signal.SIGTERM) if how == "term" else os.close(ours)  # all processes, as systemd
             done = finished(process)
             took_s = time.monotonic() - began_s
     assert took_s < ENDS_S + SLACK_S and done.returncode == 0, done.stderr
@@ -164,15 +165,24 @@ def test_check_says_what_works(url: str, tmp_path: Path) -> None:
     assert "FAILS JSON Lines to tcp://127.0.0.1:1" in done.stdout and not (tmp_path / "out" / "mdhr-live.json").exists()
 
 
-def test_hup_reads_the_settings_again(url: str, tmp_path: Path) -> None:
+def test_hup_reads_the_settings_again_and_the_page_controls_the_run(url: str, tmp_path: Path) -> None:
     config = tmp_path / "live.yaml"
-    config.write_text(f"sources: {{door: '{url}'}}\nout: '{tmp_path}'\ncsv: true\n")
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port = free.getsockname()[1]
+    page, rest = f"http://127.0.0.1:{port}", f"out: '{tmp_path}'\ncsv: true\nserve: {port}\n"
+    config.write_text(f"sources: {{door: '{url}'}}\n{rest}")
     with ExitStack() as stack:
         process = started_live(stack, "--config", config)
         until(lambda: has_rows(tmp_path / "door_aus.csv", 5))
-        config.write_text(f"sources: {{gate: '{url}'}}\nout: '{tmp_path}'\ncsv: true\n")
+        asked = {"source": "door", "text": "a smile"}
+        post = urllib.request.Request(f"{page}/mark", json.dumps(asked).encode(), {"Content-Type": "application/json"})
+        urllib.request.urlopen(post, timeout=30).close()
+        until(lambda: any(one["note"] == "mark: a smile" for one in rows(tmp_path / "door_aus.csv")))
+        config.write_text(f"sources: {{gate: '{url}'}}\n{rest}")
         process.send_signal(signal.SIGHUP)
         until(lambda: has_rows(tmp_path / "gate_aus.csv", 5))
+        with urllib.request.urlopen(f"{page}/metrics", timeout=30) as metrics:
+            assert b'source="gate"' in metrics.read()
         config.write_text("sources: 5")
         process.send_signal(signal.SIGHUP)
         until(lambda: has_rows(tmp_path / "gate_aus.csv", 25))

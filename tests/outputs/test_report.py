@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import shutil
 import sys
 from dataclasses import replace
 from html.parser import HTMLParser
@@ -164,3 +165,32 @@ def test_without_jinja_the_extra_is_named(tmp_path, saved, monkeypatch):
     monkeypatch.setitem(sys.modules, "jinja2", None)
     with pytest.raises(MissingDependencyError, match=r"\[report\]"):
         write_report(tables, tmp_path / "report")
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(shutil.which("chromium") is None, reason="no chromium")
+def test_the_index_is_filtered_and_sorted_in_a_browser(tmp_path, saved):
+    playwright = pytest.importorskip("playwright.sync_api")
+    for number in (1, 2, 3):
+        saved(source=f"p{number}.mp4")
+    files, _ = write_report(find_tables([tmp_path / "results"]), tmp_path / "report")
+    with playwright.sync_playwright() as tool:
+        browser = tool.chromium.launch(executable_path=shutil.which("chromium"), args=["--no-sandbox"])
+        page = browser.new_page()
+        troubles: list[str] = []
+        page.on("console", lambda told: troubles.append(told.text))
+        page.on("pageerror", lambda told: troubles.append(str(told)))
+        page.goto(files[-1].as_uri())
+        cell = page.locator("table.groups td[data-mean]").first
+        assert cell.inner_text().endswith(" %")
+        page.select_option("#kind", "mean")
+        assert 0 <= float(cell.inner_text()) <= 1
+        page.fill("#words", "p2")
+        assert page.locator("table.groups tbody tr:visible").count() == 1
+        page.fill("#words", "")
+        page.locator("table.groups th").first.click()
+        down = page.locator("table.groups tbody tr td:first-child").all_inner_texts()
+        page.locator("table.groups th").first.click()
+        assert page.locator("table.groups tbody tr td:first-child").all_inner_texts() == down[::-1] and len(down) == 3
+        browser.close()
+    assert not troubles

@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import replace
 from http.client import HTTPConnection
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -34,6 +35,7 @@ EVENT = AUEvent("clip.mp4", 0, "AU12", 3, 5, 9, 0.12, 0.2, 0.36, 0.9)
 def served() -> Iterator[ServeSink]:
     with ServeSink(port=0) as sink:
         yield sink
+    assert not sink._thread.is_alive()
 
 
 @pytest.fixture(scope="module")
@@ -76,8 +78,8 @@ def counted(sink: ServeSink) -> dict[tuple[str, ...], float]:
     }
 
 
-def test_the_page_is_its_own_and_asks_nobody_else(served):
-    status, headers, text = ask(served, "/")
+def test_the_page_is_its_own_and_asks_nobody_else(shared):
+    status, headers, text = ask(shared, "/")
     assert status == 200 and headers["content-type"].startswith("text/html")
     assert "default-src 'none'; script-src 'self'" in headers["content-security-policy"]
     assert headers["x-content-type-options"] == "nosniff" and headers["cache-control"] == "no-store"
@@ -85,11 +87,11 @@ def test_the_page_is_its_own_and_asks_nobody_else(served):
     while todo:
         name = todo.pop()
         names.add(name)
-        status, _, text = ask(served, name)
+        status, _, text = ask(shared, name)
         assert status == 200 and not re.search(r"https?://(?!www\.w3\.org/2000/svg)|eval\(|innerHTML", text), name
         todo |= {f"/{one}" for one in re.findall(r'from "\./([^"]+)"', text)} - names
     assert {"/page.js", "/page.css", "/timeline.js", "/icon.svg"} <= names
-    assert [ask(served, path)[0] for path in ("/none", "/../sink.py", "/%2e%2e/sink.py", "/page.js/..")] == [404] * 4
+    assert [ask(shared, path)[0] for path in ("/none", "/../sink.py", "/%2e%2e/sink.py", "/page.js/..")] == [404] * 4
 
 
 def test_results_are_the_same_json_on_both_ways(served, rated):
@@ -212,9 +214,9 @@ def test_settings_that_cannot_be(settings, words):
         ServeSink(**settings)
 
 
-def test_an_address_that_cannot_be_had_is_one_line(served, frame):
-    with pytest.raises(OutputError, match=rf"127.0.0.1:{served.port}: address already in use; choose another port"):
-        ServeSink(port=served.port).__enter__()
+def test_an_address_that_cannot_be_had_is_one_line(shared, frame):
+    with pytest.raises(OutputError, match=rf"127.0.0.1:{shared.port}: address already in use; choose another port"):
+        ServeSink(port=shared.port).__enter__()
     with pytest.raises(OutputError, match=r"^the page cannot be served on no\.such\.host\.invalid:8000: [^\n]+$"):
         ServeSink("no.such.host.invalid").__enter__()
     with pytest.raises(OutputError, match="inside its 'with' block"):
@@ -262,21 +264,21 @@ def test_commands_that_nobody_takes_do_not_pile_up(served):
     assert ask(served, "/mark")[0] == 405
 
 
-def test_a_message_that_is_too_long_ends_its_client_only(served, frame):
-    with follow(served) as good, follow(served) as bad:
+def test_a_message_that_is_too_long_ends_its_client_only(shared, frame):
+    with follow(shared) as good, follow(shared) as bad:
         heard(bad, "hello")
         bad.send("x" * 5000)
         with pytest.raises(ConnectionClosed) as closed:
             while True:
                 bad.recv(timeout=30)
         assert closed.value.rcvd.code == 1009
-        served.write(frame(0))
+        shared.write(frame(0))
         assert heard(good)["frame"] == 0
 
 
 def test_who_does_not_read_is_dropped_and_nobody_waits(served, frame):
     """A hundred clients never read, half of them on events; another one gets every result meanwhile."""
-    big = frame(0, faces=10)
+    big, begin = frame(0, faces=10), descriptors()
     upgrade = "Upgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Version: 13\r\n"
     ws = f"GET /ws HTTP/1.1\r\nSec-WebSocket-Key: MDEyMzQ1Njc4OWFiY2RlZg==\r\n{upgrade}"
     with ExitStack() as stack:
@@ -290,9 +292,14 @@ def test_who_does_not_read_is_dropped_and_nobody_waits(served, frame):
         for index in range(1, 600):
             served.write(replace(big, index=index))
             assert heard(good)["frame"] == index
+        until(lambda: descriptors() < begin + 120)  # the server keeps none of their connections
         counts = counted(served)
         assert counts["mdhr_clients_dropped_total", "ws"] == counts["mdhr_clients_dropped_total", "sse"] == 50
         assert counts["mdhr_clients", "ws"] == 1 and counts["mdhr_results_late_total",] == 0
+
+
+def descriptors() -> int:
+    return len([*Path("/proc/self/fd").iterdir()])
 
 
 def test_a_hundred_clients_get_every_result(served, frame):
@@ -375,13 +382,13 @@ def test_sources_that_are_long_gone_are_forgotten(served, frame):
     assert names == [f"{index}.mp4" for index in range(6, 70)]
 
 
-def test_what_is_no_http_harms_nobody(served):
+def test_what_is_no_http_harms_nobody(shared):
     rng = np.random.default_rng(3)
     for size in (1, 20, 400, 70000):
         for start in (b"", b"GET / HTTP/1.1\r\nHost: localhost\r\n", b"GET /ws HTTP/1.1\r\nUpgrade: websocket\r\n"):
-            with socket.create_connection(("127.0.0.1", served.port)) as line, suppress(OSError):
+            with socket.create_connection(("127.0.0.1", shared.port)) as line, suppress(OSError):
                 line.sendall(start + rng.bytes(size))
-    assert ask(served, "/healthz")[0] == 200
+    assert ask(shared, "/healthz")[0] == 200
 
 
 def test_metrics_and_readiness_follow_the_states(served, frame):
@@ -440,6 +447,8 @@ def test_the_end_reaches_every_client_and_leaves_no_thread(frame):
         assert not sink._thread.is_alive()
         with pytest.raises(OutputError, match="open a new sink"):
             sink.write(frame(1))
+        with pytest.raises(OutputError, match="make a new ServeSink"):
+            sink.__enter__()
         sink.close()
         with pytest.raises(OSError):
             socket.create_connection(("127.0.0.1", sink.port))

@@ -70,7 +70,9 @@ class FakeMesher:
     _looked: ClassVar[threading.Condition] = threading.Condition()
     _last: ClassVar[list[weakref.ref[np.ndarray]]] = []  # pictures that were looked at
 
-    def __init__(self, max_faces: int = 10, still: bool = False, model_file: str | Path | None = None) -> None:
+    def __init__(
+        self, max_faces: int = 10, still: bool = False, model_file: str | Path | None = None, faces: str = "auto"
+    ) -> None:
         self.given = (max_faces, still, model_file)
         self.resets = self.found = 0
         self.closed = False

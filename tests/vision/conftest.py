@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import zipfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -12,6 +13,9 @@ import pytest
 
 from made_videos import numbered
 from mdhr_sdk.vision import FaceMesher
+from mdhr_sdk.vision.faces.engine import installed_mediapipe
+from mdhr_sdk.vision.faces.fetch import FACE_LANDMARKER, cached
+from mdhr_sdk.vision.faces.onnx.export import export_graphs, find_networks
 
 
 @pytest.fixture(scope="module")
@@ -37,15 +41,60 @@ def group(demo_frames: np.ndarray) -> np.ndarray:
 
 @pytest.fixture(scope="module")
 def task_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A model for the Tasks API, made of the wheel's models; without irises."""
+    """A model for the Tasks API, made of the wheel's models; without irises. Where it has none, MediaPipe's own."""
     import mediapipe
 
+    if not installed_mediapipe()[1]:
+        return official_task() or pytest.skip("there is no face_landmarker.task here")
     models = Path(mediapipe.__path__[0]) / "modules"
     path = tmp_path_factory.mktemp("task") / "face_landmarker.task"
     with zipfile.ZipFile(path, "w") as archive:
         archive.write(models / "face_detection" / "face_detection_short_range.tflite", "face_detector.tflite")
         archive.write(models / "face_landmark" / "face_landmark.tflite", "face_landmarks_detector.tflite")
     return path
+
+
+def official_task() -> Path | None:
+    """MediaPipe's own task file: that of MDHR_FACE_LANDMARKER, the cache's, or one beside the checkout."""
+    beside = Path(__file__).parents[3] / "shared" / "face_landmarker" / FACE_LANDMARKER.name
+    given = os.environ.get("MDHR_FACE_LANDMARKER")
+    return next(
+        (one for one in (Path(given) if given else None, cached(FACE_LANDMARKER), beside) if one and one.is_file()),
+        None,
+    )
+
+
+@pytest.fixture(scope="session")
+def converted_faces(tmp_path_factory: pytest.TempPathFactory, demo_frames: np.ndarray) -> Path | None:
+    """A cache with graphs converted from what MediaPipe has here; None where it has nothing."""
+    if not (installed_mediapipe()[1] or official_task()):
+        return None
+    networks = find_networks(None if installed_mediapipe()[1] else official_task())
+    cache = tmp_path_factory.mktemp("cache")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("MDHR_CACHE", str(cache))
+        assert export_graphs(networks, [demo_frames[:30]]).passed
+    return cache
+
+
+@pytest.fixture
+def engines(converted_faces: Path | None, monkeypatch: pytest.MonkeyPatch) -> dict[str, dict[str, str]]:
+    """Every engine that can run here -> what `FaceMesher` is given for it."""
+    found = {"solutions": {"faces": "solutions"}} if installed_mediapipe()[1] else {}
+    if task := official_task():
+        found["tasks"] = {"faces": "tasks", "model_file": str(task)}
+    if converted_faces:
+        monkeypatch.setenv("MDHR_CACHE", str(converted_faces))
+        found["onnx"] = {"faces": "onnx"}
+    return found
+
+
+@pytest.fixture(params=("solutions", *(pytest.param(name, marks=pytest.mark.slow) for name in ("tasks", "onnx"))))
+def engine(request: pytest.FixtureRequest, engines: dict[str, dict[str, str]]) -> dict[str, str]:
+    """One of them."""
+    if request.param not in engines:
+        pytest.skip(f"{request.param} cannot run here: its MediaPipe or its task file is missing")
+    return engines[request.param]
 
 
 @pytest.fixture

@@ -12,6 +12,9 @@ import pytest
 from mdhr_sdk.vision import FaceMesher
 from mdhr_sdk.vision.boxes import iou
 from mdhr_sdk.vision.faces import small, solutions
+from mdhr_sdk.vision.faces.engine import installed_mediapipe
+
+pytestmark = pytest.mark.skipif(not installed_mediapipe()[1], reason="this MediaPipe has no models in its wheel")
 
 
 def test_a_close_up_lands_where_the_whole_frame_does(still_mesher, demo_frames):

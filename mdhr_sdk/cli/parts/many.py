@@ -84,16 +84,20 @@ def run_crew(
     if options.files.overlay:
         check_codec(Path(OVERLAY), options.files.codec)
     place, totals = destination(out), Totals(len(jobs), sum(job.size_bytes for job in jobs))
-    place.write(SUMMARY, totals.text(None))  # before hours of work: whether it can be written
     with closing(open_crew()) as crew:
         try:
             with _progress(totals, quiet) as tick:
 
                 def tell(job: Job, outcome: Outcome) -> None:
+                    if not totals.told:  # before hours of work: whether it can be written
+                        place.write(SUMMARY, totals.text(crew.described))
                     totals.add(job, outcome)
                     tick()
 
                 run_study(jobs, crew, tell, tick)
+        except MDHRError:  # no worker could begin, or nothing can be written: the error says it all
+            quiet = True
+            raise
         finally:
             crew.close()
             _conclude(place, public_url(out), totals, crew, quiet)
@@ -107,7 +111,8 @@ def run_crew(
 def _conclude(place: Place, out: str, totals: Totals, crew: Crew, quiet: bool) -> None:
     """Write `summary.json`, and say what there is to say."""
     place.tidy()
-    place.write(SUMMARY, totals.text(crew.described))
+    if totals.told or crew.described is not None:
+        place.write(SUMMARY, totals.text(crew.described))
     if quiet:
         return
     console = Console(markup=False, emoji=False)

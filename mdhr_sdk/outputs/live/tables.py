@@ -27,15 +27,16 @@ class LiveTables:
     Args:
         base: folder of the files, and what their names begin with.
         codes: the AU codes of the model, in its order.
+        measures: with the columns of pose, gaze and quality.
 
     Raises:
         OutputError: a file cannot be written.
     """
 
-    def __init__(self, base: Path, codes: Sequence[str]) -> None:
+    def __init__(self, base: Path, codes: Sequence[str], measures: bool = False) -> None:
         self._paths = [base.with_name(base.name + end) for end in (TABLE, EVENTS)]
         self._codes = tuple(codes)
-        self._columns = columns(codes, live=True)
+        self._columns = columns(codes, live=True, measures=measures)
         self._endings: dict[Ending, str] = {}
         self._files: list[AppendFile] = []
         self._half_done: FrameResult | None = None  # its rows are written, its events are not

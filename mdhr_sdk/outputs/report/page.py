@@ -21,9 +21,7 @@ from .thumbnails import apexes, pictures
 
 ASSETS = Path(__file__).parents[2] / "assets"
 MOST_EVENTS = 500  # in the table of a page
-TIERS = {
-    "A": "reliable", "B": "fairly reliable", "C": "weak: read it as a hint",
-}  # fmt: skip
+TIERS = {"A": "most reliable", "B": "less reliable", "C": "least reliable"}
 
 
 @dataclass(frozen=True)

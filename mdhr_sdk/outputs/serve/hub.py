@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
-from collections.abc import Awaitable, Iterator
+from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
 
 WAITING = 256  # messages that may wait for a client; they are shared by all clients
@@ -16,12 +16,14 @@ class Client:
 
     Attributes:
         kind: 'ws', 'sse' or 'frames'.
+        address: of its end of the connection.
         waiting: its messages; None is the end.
         slow: set when it fell behind.
     """
 
-    def __init__(self, kind: str) -> None:
+    def __init__(self, kind: str, address: object) -> None:
         self.kind = kind
+        self.address = address
         self.waiting: asyncio.Queue[str | None] = asyncio.Queue(WAITING)
         self.slow = asyncio.Event()
 
@@ -32,6 +34,7 @@ class Hub:
     Attributes:
         dropped: kind -> clients that were dropped since they were too slow.
         refused: reason -> requests that were refused.
+        cut: closes the connection with an address at once, unsent bytes and all.
     """
 
     def __init__(self) -> None:
@@ -39,6 +42,7 @@ class Hub:
         self.dropped: Counter[str] = Counter()
         self.refused: Counter[str] = Counter()
         self.ended = asyncio.Event()
+        self.cut: Callable[[object], None] = lambda address: None
 
     @property
     def full(self) -> bool:
@@ -50,9 +54,9 @@ class Hub:
         return sum(client.kind == kind for client in self.clients)
 
     @contextmanager
-    def client(self, kind: str) -> Iterator[Client]:
+    def client(self, kind: str, address: object) -> Iterator[Client]:
         """A client that gets the messages that are published in this block."""
-        client = Client(kind)
+        client = Client(kind, address)
         self.clients.add(client)
         try:
             yield client
@@ -73,6 +77,7 @@ class Hub:
             client.slow.set()
             self.dropped[client.kind] += 1
             self.clients.discard(client)
+            self.cut(client.address)
 
     def end(self) -> None:
         """Tell all clients that nothing follows."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 import time
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -12,6 +13,7 @@ import numpy as np
 from ...results import FrameResult
 from .. import drawing
 from ..drawing import Box, Colour, Image
+from .board import SOURCES_KEPT
 
 RATE_HZ = 25.0  # most pictures of a source
 QUALITY = 80
@@ -21,7 +23,7 @@ _INK: Colour = (28, 20, 16)
 
 @dataclass(frozen=True, eq=False)
 class Picture:
-    """A JPEG file, and the number of its result within the source."""
+    """A JPEG file, and the number of its result, which is greater than those of results before."""
 
     number: int
     jpeg: bytes
@@ -37,6 +39,7 @@ class Pictures:
     def __init__(self, width_px: int) -> None:
         self.made = 0
         self._width_px = width_px
+        self._numbers = itertools.count(1)
         self._newest: dict[str, tuple[int, FrameResult]] = {}
         self._making: dict[str, tuple[int, asyncio.Task[Picture]]] = {}
         self._next_s: dict[str, float] = {}
@@ -45,11 +48,16 @@ class Pictures:
 
     def show(self, result: FrameResult) -> None:
         """Keep a result with its image; may be called from any thread."""
-        number, _ = self._newest.get(result.source, (0, result))
-        self._newest[result.source] = number + 1, result
+        self._newest.pop(result.source, None)
+        self._newest[result.source] = next(self._numbers), result
+        if len(self._newest) > SOURCES_KEPT:
+            del self._newest[next(iter(self._newest))]
 
     def tell(self) -> None:
         """Wake those who wait for a picture."""
+        for source in [*self._making] if len(self._making) > SOURCES_KEPT else ():
+            if source not in self._newest:
+                del self._making[source], self._next_s[source]
         self._changed.set()
         self._changed = asyncio.Event()
 

@@ -71,10 +71,11 @@ class Page:
         if await self._full(socket):
             return
         await socket.accept()
-        with self.hub.client("ws") as client, suppress(WebSocketDisconnect):
+        with self.hub.client("ws", socket.scope["client"]) as client, suppress(WebSocketDisconnect):
+            hello = self.board.hello()  # now, so that nothing in it is published to this client again
 
             async def send() -> None:
-                await socket.send_text(self.board.hello())
+                await socket.send_text(hello)
                 while (message := await client.waiting.get()) is not None:
                     await socket.send_text(message)
                 await socket.close(1001)
@@ -90,7 +91,7 @@ class Page:
         await socket.accept()
         wanted = asyncio.Event()
         wanted.set()
-        with self.hub.client("frames") as client, suppress(WebSocketDisconnect):
+        with self.hub.client("frames", socket.scope["client"]) as client, suppress(WebSocketDisconnect):
             sending, leaving = self._send_pictures(socket, client, wanted), _until_left(socket, wanted.set)
             await first_of(sending, leaving, self.hub.ended.wait())
             if self.hub.ended.is_set():
@@ -125,10 +126,11 @@ class Page:
             while (await receive())["type"] != "http.disconnect":
                 pass
 
-        with self.hub.client("sse") as client:
+        with self.hub.client("sse", scope["client"]) as client:
+            hello = self.board.hello()
 
             async def stream() -> None:
-                await put(f"retry: 1000\ndata: {self.board.hello()}\n\n")
+                await put(f"retry: 1000\ndata: {hello}\n\n")
                 while (message := await client.waiting.get()) is not None:
                     await put(f"data: {message}\n\n")
                 await put("", more=False)

@@ -15,7 +15,7 @@ from collections import deque
 from collections.abc import Sequence
 from dataclasses import replace
 from types import TracebackType
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from ...errors import InputError, OutputError, plain, require
 from ...results import FrameResult
@@ -28,6 +28,7 @@ from .pictures import Pictures
 from .routes import Page
 
 if TYPE_CHECKING:
+    import uvicorn
     from typing_extensions import Self
 
 EXTRA = "live"
@@ -142,6 +143,8 @@ class ServeSink:
             self._loop.call_soon_threadsafe(self._wake.set)
 
     def __enter__(self) -> Self:
+        if self._thread is not None:
+            raise OutputError("a served page is opened once; make a new ServeSink")
         bound = self._bound()
         self._port = bound.getsockname()[1]
         self._thread = threading.Thread(target=self._run, args=(bound,), name="mdhr-serve", daemon=True)
@@ -196,25 +199,18 @@ class ServeSink:
             self._ready.set()
 
     async def _serve(self, bound: socket.socket) -> None:
-        import uvicorn
-
         board, hub = Board(), Hub()
         board.status_of = lambda: {} if self.status is None else self.status()
         page = Page(board, hub, self._pictures, Metrics(board, hub, self._pictures), self.commands)
-        guard = Guard(
-            page.application(), hosts=self._names(), any_address=not self._loopback, token=self._token,
-            cookie=f"mdhr_token_{self._port}", refused=hub.refused,
-        )  # fmt: skip
-        theirs = logging.getLogger("uvicorn.error").level != logging.NOTSET  # of a program that runs uvicorn itself
-        level = None if theirs else "critical"  # else it tells of every client
-        server = uvicorn.Server(
-            uvicorn.Config(
-                guard, lifespan="off", loop="asyncio", http="h11", ws="websockets-sansio",
-                ws_max_size=MESSAGE_BYTES, ws_per_message_deflate=False, ws_ping_interval=10, ws_ping_timeout=10,
-                limit_concurrency=CONNECTIONS, timeout_graceful_shutdown=1, proxy_headers=False, server_header=False,
-                log_config=None, log_level=level, access_log=False,
-            )
-        )  # fmt: skip
+        server = self._server(page)
+        connections: set[Any] = server.server_state.connections
+
+        def cut(address: object) -> None:
+            for connection in [*connections]:
+                if connection.client == address:
+                    connection.transport.abort()
+
+        hub.cut = cut
         self._loop = asyncio.get_running_loop()
         jobs = [asyncio.create_task(self._pump(page)), asyncio.create_task(_tell_states(page))]
         serving = asyncio.create_task(server.serve([bound]))
@@ -223,8 +219,28 @@ class ServeSink:
         server.should_exit = True
         hub.end()
         await serving
+        for connection in [*connections]:  # of who does not answer
+            connection.transport.abort()
         jobs[1].cancel()
         await jobs[0]
+
+    def _server(self, page: Page) -> uvicorn.Server:
+        import uvicorn
+
+        guard = Guard(
+            page.application(), hosts=self._names(), any_address=not self._loopback, token=self._token,
+            cookie=f"mdhr_token_{self._port}", refused=page.hub.refused,
+        )  # fmt: skip
+        theirs = logging.getLogger("uvicorn.error").level != logging.NOTSET  # of a program that runs uvicorn itself
+        level = None if theirs else "critical"  # else it tells of every client
+        return uvicorn.Server(
+            uvicorn.Config(
+                guard, lifespan="off", loop="asyncio", http="h11", ws="websockets-sansio",
+                ws_max_size=MESSAGE_BYTES, ws_per_message_deflate=False, ws_ping_interval=10, ws_ping_timeout=10,
+                limit_concurrency=CONNECTIONS, timeout_graceful_shutdown=1, proxy_headers=False, server_header=False,
+                log_config=None, log_level=level, access_log=False,
+            )
+        )  # fmt: skip
 
     async def _pump(self, page: Page) -> None:
         """Take the results that were written, until the sink is closed and all are taken."""

@@ -7,11 +7,13 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from ...modelfolder.folder import ModelFolder
 from ...pipeline.geometry import GeometryModel
-from ...training.evaluate.metrics import area_under_curve, count
+from ...training.evaluate.metrics import area_under_curve
 from ...vision.faces.geometry import measures
 from .fit import REST_BELOW, with_rest
 from .meshes import Meshes
+from .saving import network_logits
 
 Floats = NDArray[np.float64]
 
@@ -22,33 +24,37 @@ class Told:
 
     Attributes:
         auc_new, auc_known: with the person's face at rest unknown, and known.
-        f1_known: at 0.5.
+        combined_new, combined_known: AUC of geometry and the model's network together.
         rest_auc: how well faces at rest are told from others.
     """
 
     auc_new: Floats
     auc_known: Floats
-    f1_known: Floats
+    combined_new: Floats
+    combined_known: Floats
     rest_auc: float
 
 
-def judge(model: GeometryModel, meshes: Meshes) -> Told:
-    """Judge on meshes of other people; who has no frame at rest is left out."""
+def judge(model: GeometryModel, meshes: Meshes, folder: ModelFolder) -> Told:
+    """Judge on meshes of other people, each frame by itself; who has no frame at rest is left out."""
     meshes = with_rest(meshes)
+    said = network_logits(folder, meshes.crops)
+    relative = said - model.relative * (own_neutral(meshes, said) - model.rest_logits)
     measured = measures(meshes.fine, model.reference)
     neutral = own_neutral(meshes, measured)
     new, known = (model.logits(measured, neutral, np.full(len(measured), alpha)) for alpha in (0.0, 1.0))
-    at_rest = (meshes.intensities.max(axis=1) < REST_BELOW).astype(np.int8)[:, None]
+    at_rest = (meshes.intensities.max(axis=1) < REST_BELOW)[:, None]
     return Told(
         area_under_curve(new[:, :-1], meshes.labels),
         area_under_curve(known[:, :-1], meshes.labels),
-        count(known[:, :-1] >= 0, meshes.labels).f1,
-        float(area_under_curve(new[:, -1:], at_rest)[0]),
+        area_under_curve((1 - model.shares) * said + model.shares * new[:, :-1], meshes.labels),
+        area_under_curve((1 - model.shares) * relative + model.shares * known[:, :-1], meshes.labels),
+        float(area_under_curve(new[:, -1:], at_rest.astype(np.int8))[0]),
     )
 
 
 def own_neutral(meshes: Meshes, measured: Floats) -> Floats:
-    """(M, MEASURES) for each frame the mean of its person's frames at rest."""
+    """(M, ...) for each frame the mean of what was measured in its person's frames at rest."""
     neutral = np.empty_like(measured)
     for person in np.unique(meshes.person):
         mine = meshes.person == person

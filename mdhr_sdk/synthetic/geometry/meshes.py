@@ -94,11 +94,11 @@ class MeshMaker:
             "crops": np.array(crops, np.uint8).reshape(-1, CROP_PX, CROP_PX, 3),
         }
         with whole(file_of(self._out, seed), settled=False) as part, part.open("wb") as file:
-            np.savez_compressed(file, **arrays)  # type: ignore[arg-type]
+            np.savez_compressed(file, **arrays)
         return len(kept)
 
     def _find(self, frame: NDArray[np.uint8], marks: Floats) -> tuple[Floats, Floats] | None:
-        rgb = cv2.cvtColor(frame, cv2.COLOR_BGR2RGB)
+        rgb = np.asarray(cv2.cvtColor(frame, cv2.COLOR_BGR2RGB), np.uint8)
         fine, plain = (true_face([Face(mesh) for mesh in meshes_of(engine, rgb)], marks) for engine in self._engines)
         return None if fine is None or plain is None else (fine.landmarks_px, plain.landmarks_px)
 

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 
 from ...errors import ConfigError
 from ...model import load_model
@@ -61,25 +62,30 @@ def by_au(folder: ModelFolder, words: str) -> tuple[float, ...]:
 
 
 def with_rest_logits(
-    geometry: GeometryModel, folder: ModelFolder, meshes: Meshes, relative: Sequence[float]
+    geometry: GeometryModel, folder: ModelFolder, meshes: Meshes, relative: Sequence[float], shares: Sequence[float]
 ) -> GeometryModel:
-    """The geometry with what the folder's model says of rendered people at rest, each frame by itself."""
+    """The geometry with its shares, and with what the folder's network says of rendered people at rest."""
+    said = network_logits(folder, meshes.crops[meshes.rest]).mean(axis=0)
+    return replace(geometry, rest_logits=said, relative=np.array(relative), shares=np.array(shares))
+
+
+def network_logits(folder: ModelFolder, crops: NDArray[np.uint8]) -> NDArray[np.float64]:
+    """(M, N) what the folder's network says of crops (M, S, S, 3), each frame by itself."""
     network, preprocessing = load_model(folder).eval(), folder.config.preprocessing
-    resting = meshes.crops[meshes.rest]
     said = []
     with torch.no_grad():
-        for start in range(0, len(resting), BATCH):
-            frames = prepare(resting[start : start + BATCH], preprocessing.mean, preprocessing.std)
+        for start in range(0, len(crops), BATCH):
+            frames = prepare(crops[start : start + BATCH], preprocessing.mean, preprocessing.std)
             said.append(logit(network(torch.from_numpy(frames)[:, None]).scores[:, 0].numpy()))
-    return replace(geometry, rest_logits=np.concatenate(said).mean(axis=0), relative=np.array(relative))
+    return np.concatenate(said)
 
 
-def save_geometry(folder: ModelFolder, model: GeometryModel, shares: Sequence[float], made_from: str) -> ModelFolder:
-    """Write the network and the shares; returns the folder as it is then.
+def save_geometry(folder: ModelFolder, model: GeometryModel, made_from: str) -> ModelFolder:
+    """Write the geometry and its shares; returns the folder as it is then.
 
     Raises:
         ModelFolderError: it cannot be written.
     """
     with folder.writing(FILE, {"tool": "mdhr synthetic geometry", "options": {"made_from": made_from}}) as part:
         part.write_bytes(model.to_bytes())
-    return folder.update(geometry=tuple(shares))
+    return folder.update(geometry=tuple(model.shares.tolist()))

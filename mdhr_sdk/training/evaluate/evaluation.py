@@ -38,6 +38,7 @@ NESTED = Protocol("epoch chosen on held-out training subjects, threshold 0.5")
 TUNED = Protocol("epoch and thresholds chosen on held-out training subjects")
 BEST = Protocol("best epoch on the test fold, threshold 0.5 (optimistic)", optimistic=True)
 GIVEN = Protocol("as the model folder says")
+NETWORK = Protocol("the network without the folder's geometry, threshold 0.5")
 
 
 @dataclass(frozen=True)

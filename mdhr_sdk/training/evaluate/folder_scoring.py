@@ -17,7 +17,7 @@ from ..data.folds import tested_half
 from ..data.subjects import check_subjects
 from ..fit.fit import score
 from ..fit.settings import read_settings
-from .evaluation import GIVEN, FoldResult, Result, judge
+from .evaluation import GIVEN, HALF, NETWORK, FoldResult, Result, judge
 from .predictions import Predictions
 
 
@@ -25,6 +25,8 @@ def score_folder(
     folder: ModelFolder, config: Path | None, changes: Sequence[str], folds: Sequence[int]
 ) -> tuple[list[Result], dict[int, Predictions]]:
     """Score a model on the test frames of each fold and judge it at its own thresholds.
+
+    Crops have no mesh, so a model with geometry is judged by its network alone, at 0.5: its thresholds are for both.
 
     The model decides its size, T and normalisation, and scores in 32 bits; the configuration says which frames, how
     many workers and how large a batch.
@@ -44,6 +46,8 @@ def score_folder(
     model = load_model(folder).to(device)
     results: list[FoldResult] = []
     found: dict[int, Predictions] = {}
+    geometry = bool(folder.config.geometry)
+    thresholds = (HALF,) * len(folder.config.thresholds) if geometry else folder.config.thresholds
     for fold in folds:
         data = tested_half(settings, fold, folder.config.preprocessing)
         ours, theirs = folder.config.model.label_set.aus, data.label_set.aus
@@ -51,8 +55,8 @@ def score_folder(
             raise ConfigError(f"'{folder.path}' scores AUs {ours}, the data set has {theirs}; take another of the two")
         check_subjects(folder, data.label_set.name, fold, data.frames.subjects)
         found[fold] = Predictions(data.frames, score(model, data, settings, device))
-        results.append(judge(found[fold], folder.config.thresholds, fold))
-    return [Result(GIVEN, found[folds[0]].frames.codes, tuple(results))], found
+        results.append(judge(found[fold], thresholds, fold))
+    return [Result(NETWORK if geometry else GIVEN, found[folds[0]].frames.codes, tuple(results))], found
 
 
 def _device(accelerator: str) -> torch.device:

@@ -1,1 +1,1 @@
-"""Face meshes from MediaPipe: one file an engine behind `FaceMesher`."""
+"""Face meshes: one file an engine, behind `FaceMesher`."""

@@ -59,10 +59,7 @@ class SolutionsEngine:
         self._forget()
 
     def find(self, rgb: NDArray[np.uint8]) -> tuple[list[Mesh], int]:
-        """Meshes (478, 3) of the faces in an (H, W, 3) RGB image, in its pixels, and how many faces were seen.
-
-        A still gives all its faces, a video at most `max_faces`.
-        """
+        """As `FaceEngine`."""
         found = self._find(rgb)
         self._frames += 1
         return found

@@ -17,7 +17,7 @@ from .settings import LogFormat, LogLevel
 
 VALUES = "live"  # attribute of a log record: a mapping that JSON logs hold too
 MOST = 1000  # lines that wait
-LAST_S = 0.5  # how long the last ones may take
+LAST_S = 0.3  # how long the last ones may take
 log = logging.getLogger("mdhr_sdk")
 
 
@@ -48,7 +48,7 @@ class Teller:
         self.tell(lambda: self.console.print(text, markup=False, emoji=False, highlight=False, soft_wrap=True))
 
     def close(self) -> None:
-        """Print what waits, for half a second at most."""
+        """Print what waits, for a short time."""
         with suppress(queue.Full):
             self._acts.put(None, timeout=LAST_S)
         self._thread.join(LAST_S)

@@ -66,7 +66,7 @@ def _add_all(outputs: Outputs, settings: LiveSettings, codes: Sequence[str], bas
         sinks.add(LinesSink(address), address if address != "-" else "standard output")
     for source, base in bases.items():
         if settings.csv:
-            sinks.add(LiveTables(base, codes), f"{base.name}{TABLE}", source)
+            sinks.add(LiveTables(base, codes, settings.measures), f"{base.name}{TABLE}", source)
         if settings.record is not None or settings.show:
             recorder = SegmentSink(base, settings.segment_s, settings.kept, settings.record or "picture")
             recorder.on = settings.record is not None

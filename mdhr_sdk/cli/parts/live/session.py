@@ -26,8 +26,8 @@ from .window import Window
 TICK_S = 0.05  # between two looks at signals, keys and commands
 DRAW_S = 0.25  # between two tables
 LOG_S = 10.0  # between two lines a source, where there is no terminal
-LAST_RESULTS_S = 1.2  # after a stop, how long sources may take to let go
-CLOSE_S = 1.2  # then, how long outputs may take to finish
+LAST_RESULTS_S = 1.0  # after a stop, how long sources may take to let go
+CLOSE_S = 1.0  # then, how long outputs may take to finish
 log = logging.getLogger("mdhr_sdk")
 
 
@@ -115,7 +115,8 @@ class LiveSession:
             with self._detector.stream(
                 [*self._sources], self._settings.lookahead, self._settings.policy, on_error="skip",
                 images=self._outputs.wants_images, calibrate_neutral_s=self._settings.neutral_s,
-                give_up_after_s=self._settings.give_up_after_s,
+                give_up_after_s=self._settings.give_up_after_s, scope=self._settings.scope,
+                measures=self._settings.measures, min_quality=self._settings.min_quality,
             ) as stream:  # fmt: skip
                 self._stream = stream
                 if self._stop.asked:

@@ -13,11 +13,13 @@ from pydantic import Field
 
 from ....errors import ConfigError, MDHRError
 from ....modelfolder.bundled import DEFAULT
-from ....modelfolder.strict import Positive, from_mapping, strict
+from ....modelfolder.strict import Positive, Share, from_mapping, strict
 from ....outputs.live.recording import Keep, Picture
 from ....pipeline.modes import Policy
 from ....training.fit.yaml_file import read_mapping, with_floats
+from ....vision import Scope
 from ....vision.sources.live.address import split_name
+from ..scope import read_scope
 
 LogLevel = Literal["debug", "info", "warning", "error"]
 LogFormat = Literal["text", "json"]
@@ -51,6 +53,10 @@ class LiveSettings:
     smooth: Seconds | None = None
     lookahead: Annotated[int, Field(ge=0)] | None = None
     policy: Policy | None = None
+    region: str | None = None
+    person: str | int | None = None
+    measures: bool = False
+    min_quality: Share = 0.0
     calibrate_neutral: Amount | None = None
     give_up_after: Amount | None = None
     out: str = "mdhr-output"
@@ -69,6 +75,7 @@ class LiveSettings:
 
     def __post_init__(self) -> None:
         _ = self.named_sources, self.segment_s, self.kept, self.give_up_after_s, self.neutral_s, self.served_at
+        _ = self.scope
 
     @property
     def named_sources(self) -> list[tuple[str, str]]:
@@ -96,6 +103,13 @@ class LiveSettings:
     @property
     def neutral_s(self) -> float | None:
         return None if self.calibrate_neutral is None else seconds("calibrate_neutral", self.calibrate_neutral)
+
+    @property
+    def scope(self) -> Scope | None:
+        """Whose faces are scored, of every source; None for all."""
+        if self.region is None and self.person is None:
+            return None
+        return read_scope(None, None, None, None, self.region, None if self.person is None else str(self.person))
 
     @property
     def kept(self) -> Keep:

@@ -6,6 +6,7 @@ import logging
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Any
 
 import cv2
 import numpy as np
@@ -40,8 +41,10 @@ def open_camera(spec: LiveSpec, name: str) -> Iterator[Opened]:
 
 def _camera(spec: LiveSpec) -> cv2.VideoCapture:
     """The log level is the caller's; OpenCV's warnings about a camera that is not there say less than our error."""
-    level = cv2.getLogLevel()
-    cv2.setLogLevel(0)
+    opencv: Any = cv2
+    levels = opencv if hasattr(cv2, "getLogLevel") else opencv.utils.logging  # where OpenCV 4.14 has it
+    level = levels.getLogLevel()
+    levels.setLogLevel(0)
     try:
         capture = cv2.VideoCapture(int(spec.address))
         if spec.pixels is not None:  # first: a size may exist in one format only
@@ -53,7 +56,7 @@ def _camera(spec: LiveSpec) -> cv2.VideoCapture:
             capture.set(cv2.CAP_PROP_FPS, spec.fps)
         capture.set(cv2.CAP_PROP_BUFFERSIZE, 1)
     finally:
-        cv2.setLogLevel(level)
+        levels.setLogLevel(level)
     return capture
 
 

@@ -7,9 +7,8 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
-from mdhr_sdk.errors import MissingDependencyError, SourceError
+from mdhr_sdk.errors import SourceError
 from mdhr_sdk.vision import FaceMesher
-from mdhr_sdk.vision.faces import engine as faces
 
 
 def test_a_video_is_followed_and_forgotten_at_reset(task_file, demo_frames):
@@ -39,10 +38,3 @@ def test_model_files_that_are_none_are_named_in_one_quiet_line(tmp_path, capfd):
             FaceMesher(model_file=tmp_path / name)
         assert "\n" not in str(caught.value)
     assert capfd.readouterr().err == ""
-
-
-def test_a_mediapipe_without_models_asks_for_a_model_file(monkeypatch):
-    """As from 0.10.30 on."""
-    monkeypatch.setattr(faces, "import_mediapipe", lambda: SimpleNamespace(__version__="0.10.31"))
-    with pytest.raises(MissingDependencyError, match=r"0\.10\.31.*model_file.*<0\.10\.30"):
-        FaceMesher()

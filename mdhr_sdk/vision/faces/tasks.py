@@ -20,7 +20,7 @@ COUNTED = 64  # most faces that are counted in a still or a tile
 _BLANK = np.zeros((64, 64, 3), np.uint8)
 
 
-class LandmarkerEngine:
+class TasksEngine:
     """Wraps `FaceLandmarker` in image mode for stills and in video mode for the rest.
 
     Its detector is for near faces. What it misses in large pictures is found in tiles, by a landmarker in image mode.
@@ -43,10 +43,7 @@ class LandmarkerEngine:
         self._parts = self._main if still else self._open(True, COUNTED)
 
     def find(self, rgb: NDArray[np.uint8]) -> tuple[list[Mesh], int]:
-        """Meshes (478, 3) of the faces in an (H, W, 3) RGB image, in its pixels, and how many faces were seen.
-
-        A still gives all its faces, a video at most `max_faces`.
-        """
+        """As `FaceEngine`."""
         self._clock_ms += FRAME_STEP_MS
         meshes = self._ask(self._main, self._still, rgb)
         searches = self._still or self._frames % SEARCH_PERIOD == 0
