@@ -86,8 +86,7 @@ class AUDetector:
         if face_model is not None and not Path(face_model).is_file():
             raise SourceError(f"face model '{face_model}' does not exist; give a MediaPipe face_landmarker.task")
         self.face_choice = choose_engine(faces, face_model)
-        info = replace(info, off=self._selection.off, faces=self.face_choice.name)
-        self.info = info
+        self.info = info = replace(info, off=self._selection.off, faces=self.face_choice.name)
         self.mode: Mode = "stream" if isinstance(model, StreamGraphs) else "clip"
         self._opened: dict[Mode, Opened] = {self.mode: (model, info, choice)}
         self._opener = opener
@@ -131,9 +130,8 @@ class AUDetector:
             thresholds: code -> threshold in [0, 1], in place of the folder's.
             max_faces: most faces per frame; with 1 MediaPipe is faster, since it stops looking for others.
             face_model: a MediaPipe `face_landmarker.task` for the engine 'tasks'.
-            faces: what finds faces: 'solutions' (the models in the wheel of MediaPipe 0.10.14 to 0.10.21), 'tasks' (any
-                MediaPipe from 0.10.14 on with a `face_landmarker.task`: `face_model`, the cache's, or fetched once),
-                'auto' (solutions where it can be, else tasks); `detector.face_choice` says which, and why.
+            faces: what finds faces: 'solutions', 'tasks', 'onnx' (see docs/faces.md), or 'auto': the models in MediaPipe's
+                wheel, else a `face_landmarker.task`. `detector.face_choice` says which, and why.
             all_aus: report AUs of reliability tier C too. A model whose AUs were never rated reports all.
             ring_dtype: how stream mode keeps a face's last frames: 'float32', or 'float16' or 'bfloat16', half as big.
             digest: 'sha256:...' as `mdhr digest` prints it: only a folder of these very files is opened.
