@@ -52,6 +52,7 @@ class DetectOptions:
     mode: Mode = "clip"
     max_faces: int = 10
     face_model: Path | None = None
+    faces: str = "auto"
     all_aus: bool = False
     ring_dtype: str = "float32"
     digest: str | None = None

@@ -17,7 +17,7 @@ from ...atomic import whole
 from ...errors import DataError, require
 from ...training.pool import check_stopped, spread
 from ...vision import Face, align
-from ...vision.faces.engine import import_mediapipe
+from ...vision.faces.mediapipe_package import import_mediapipe
 from ...vision.faces.solutions import _meshes as meshes_of
 from ..face.person import Person
 from ..kit import FaceKit, Floats

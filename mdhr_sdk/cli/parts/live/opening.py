@@ -41,6 +41,7 @@ def open_detector(settings: LiveSettings, sources: Sequence[Source]) -> AUDetect
         mode="stream",
         max_faces=settings.max_faces,
         face_model=settings.face_model,
+        faces=settings.faces,
         all_aus=settings.all_aus,
         digest=settings.digest,
         trust=trust(settings.trust_code),

@@ -47,6 +47,7 @@ class LiveSettings:
     threads: Positive | None = None
     max_faces: Positive = 10
     face_model: str | None = None
+    faces: str = "auto"
     all_aus: bool = False
     digest: str | None = None
     trust_code: bool = False
