@@ -77,7 +77,9 @@ def main(
     stills = [case for case in read_cases(labels) if case.frame is None and "neutral" in case.stated]
     with AUDetector.from_pretrained(model, all_aus=True, max_faces=1) as detector:
         images = (cv2.imread(str(case.path)) for case in stills[:people])
-        all_scores = [found for image in images if image is not None and (found := scores(detector, image))]
+        all_scores = [
+            found for image in images if image is not None and (found := scores(detector, np.asarray(image, np.uint8)))
+        ]
     print(f"{len(all_scores)} faces, each after {AT_REST / FPS:g} s at rest")
     for code, rise in CASES.items():
         part = 1 if rise > 0 else 2

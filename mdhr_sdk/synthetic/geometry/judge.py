@@ -39,7 +39,7 @@ def judge(model: GeometryModel, meshes: Meshes, folder: ModelFolder) -> Told:
     """Judge on meshes of other people, each frame by itself; who has no frame at rest is left out."""
     meshes = with_rest(meshes)
     said = network_logits(folder, meshes.crops)
-    relative = said - model.relative * (own_neutral(meshes, said) - model.rest_logits)
+    relative = np.asarray(said - model.relative * (own_neutral(meshes, said) - model.rest_logits), np.float64)
     measured = measures(meshes.fine, model.reference)
     neutral = own_neutral(meshes, measured)
     new, known = (model.logits(measured, neutral, np.full(len(measured), alpha)) for alpha in (0.0, 1.0))

@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ...atomic import whole
-from ...errors import DataError, require
+from ...errors import DataError, MissingDependencyError, install_hint, require
 from ...training.pool import check_stopped, spread
 from ...vision import Face, align
 from ...vision.faces.mediapipe_package import import_mediapipe
@@ -59,7 +59,12 @@ class MeshMaker:
         require("numba", "synthetic")
         self._options, self._out = ClipOptions(FRAMES, SPACING_S), out
         self._renderer = Renderer(FaceKit.load(facekit), self._options.size_px)
-        mesh: Any = import_mediapipe().solutions.face_mesh.FaceMesh
+        mediapipe = import_mediapipe()
+        if not hasattr(mediapipe, "solutions"):  # its Tasks API has no plain mesh
+            raise MissingDependencyError(
+                f"meshes of rendered faces need an older MediaPipe; {install_hint('solutions')}"
+            )
+        mesh: Any = mediapipe.solutions.face_mesh.FaceMesh
         self._engines = [mesh(static_image_mode=True, max_num_faces=1, refine_landmarks=fine) for fine in (True, False)]
 
     def close(self) -> None:
