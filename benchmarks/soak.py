@@ -24,7 +24,7 @@ from mdhr_sdk.cli.app import run_app
 from report import Json, console, write_json
 
 AWAY, ROUND = 60, 200  # pictures without a face in a round of so many
-WARM_UP = 0.25  # share of the time that the slope leaves out
+WARM_UP, MOST_WARM_UP_S = 0.6, 600.0  # share of the time, and seconds, that the slope leaves out at most
 app = typer.Typer(add_completion=False, rich_markup_mode=None)
 
 
@@ -64,9 +64,15 @@ def children(process: int) -> list[int]:
     return own + [below for one in own for below in children(one)]
 
 
+def warm(samples: list[Sample]) -> list[Sample]:
+    """Those after the warm-up."""
+    since_s = min(MOST_WARM_UP_S, WARM_UP * samples[-1].time_s)
+    return [one for one in samples if one.time_s >= since_s]
+
+
 def slope_mb_per_hour(samples: list[Sample]) -> float:
     """Of the memory, by least squares, after the warm-up."""
-    late = [one for one in samples if one.time_s >= WARM_UP * samples[-1].time_s]
+    late = warm(samples)
     return float(np.polyfit([one.time_s / 3600 for one in late], [one.own_mb for one in late], 1)[0])
 
 
@@ -129,7 +135,7 @@ def main(
 
 def tell(samples: list[Sample], rows: int, sources: int, fps: float) -> None:
     """Print the table."""
-    late = [one for one in samples if one.time_s >= WARM_UP * samples[-1].time_s]
+    late = warm(samples)
     title = f"mdhr live, {sources} cameras at {fps:g} frames/s, {samples[-1].time_s / 60:.1f} minutes, {rows:,} rows"
     table = Table(title=title, title_justify="left")
     for name in ("what", "after warm-up", "at the end"):

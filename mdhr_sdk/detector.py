@@ -91,8 +91,7 @@ class AUDetector:
         self._opened: dict[Mode, Opened] = {self.mode: (model, info, choice)}
         self._opener = opener
         self._geometry = geometry
-        self._clock = StageClock()
-        self._turns = Turns()
+        self._clock, self._turns = StageClock(), Turns()
         self._ring_dtype = check_ring_dtype(ring_dtype)
         self._meshers = Meshers(lambda still: FaceMesher(max_faces, still, face_model, faces))
 
@@ -224,8 +223,7 @@ class AUDetector:
         Raises:
             InputError: the detector is closed, at work in another thread, or was made before a fork;
                 `SupersededError` when a stream is resumed after another `predict`.
-            ConfigError: an unknown mode, policy or on_error, a lookahead out of range or in clip mode, or seconds that
-                are not above 0.
+            ConfigError: an unknown mode, policy or on_error, a lookahead out of range or in clip mode, no seconds.
             BackendError: the folder has no graphs for this mode that can run here.
             SourceError, InputError: the source cannot be read, or a still was to be calibrated. The results of all
                 frames before come first; without `stream` they are in the error's `results`.

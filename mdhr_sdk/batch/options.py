@@ -87,14 +87,15 @@ class DetectOptions:
 
     def describe(self, detector: AUDetector) -> Described:
         """What workers say of their model."""
-        return Described(detector.info, detector.choice, detector.codes, self.key(ModelFolder.open(self.model).digest))
+        used = f"{ModelFolder.open(self.model).digest}, faces by {detector.info.faces}"
+        return Described(detector.info, detector.choice, detector.codes, self.key(used))
 
-    def key(self, model_digest: str) -> str:
-        """SHA-256 of these options, the model's files and this version: whoever has another one has other results."""
+    def key(self, used: str) -> str:
+        """SHA-256 of these options, the models that are used and this version; another one has other results."""
         from .. import __version__
 
         told = {name: value for name, value in asdict(self).items() if name not in (*SPEED, "model")}
-        return _digest({**told, "model": model_digest, "version": __version__})
+        return _digest({**told, "model": used, "version": __version__})
 
 
 def _digest(content: Mapping[str, Any]) -> str:

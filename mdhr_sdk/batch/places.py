@@ -168,7 +168,9 @@ def opened(path: str | Path) -> Iterator[IO[bytes]]:
         with Path(path).open("rb") as file:
             yield file
     except OSError as error:
-        raise SourceError(f"cannot read {path}: {error.strerror or error}; check the file's permissions") from None
+        raise SourceError(
+            f"cannot read {path}: {error.strerror or error}; check the path and its permissions"
+        ) from None
 
 
 def public_url(url: str) -> str:

@@ -301,8 +301,6 @@ def detect(
     given = source if len(source) > 1 else source[0]  # a missing one of several does not end the others
     sources = list_sources(given, fps=fps, sequence=sequence, on_error="skip")
     check_out(source, out)
-    if model is None and not quiet:
-        say(f"no --model given: taking '{DEFAULT}', which comes with mdhr_sdk")
     options = DetectOptions(
         model=model or DEFAULT,
         backend=backend,
@@ -324,6 +322,8 @@ def detect(
         min_quality=min_quality,
         files=files,
     )
+    if model is None and not quiet:
+        say(f"no --model given: taking '{DEFAULT}', which comes with mdhr_sdk")
     failed = read_sources(options, scoped(sources, options.scope), out, roots(source), jobs, resume, quiet, log_level)
     for error in failed:
         complain(error)

@@ -81,7 +81,7 @@ def live(
     threads: Annotated[Optional[int], typer.Option(help="CPU threads of the model; chosen if not given.")] = None,
     max_faces: Annotated[Optional[int], typer.Option(help="Most faces per frame; 10.")] = None,
     face_model: Annotated[Optional[str], typer.Option(help="A MediaPipe face_landmarker.task file.")] = None,
-    faces: Annotated[Optional[str], typer.Option(help="auto, solutions, tasks or onnx; see docs/faces.md.")] = None,
+    faces: Annotated[Optional[str], typer.Option(help="What finds faces: auto, solutions, tasks or onnx.")] = None,
     all_aus: Annotated[bool, typer.Option("--all-aus", help="Report AUs of reliability tier C too.")] = False,
     digest: Annotated[Optional[str], typer.Option(help="Take only the model folder of this digest.")] = None,
     trust_code: Annotated[bool, typer.Option("--trust-code", help=TRUST)] = False,
@@ -137,11 +137,13 @@ class _Following:
         if self._config is None:
             return True
         try:
-            self.settings = live_settings(self._config, self._typed)
+            settings = live_settings(self._config, self._typed)
+            open_sources(settings)
         except MDHRError as error:
             log.error("%s; going on with the settings from before", error)
             return False
         log.info("read '%s' again", self._config)
+        self.settings = settings
         return True
 
 

@@ -70,11 +70,11 @@ def pictures(path: Path) -> int:
 
 def test_killed_at_any_moment_it_leaves_whole_files_and_the_next_run_says_so(url: str, tmp_path: Path) -> None:
     table = tmp_path / "door_aus.csv"
-    words = [f"door={url}", "--out", tmp_path, "--csv", "--record", "picture", "--segment", "2s",
+    words = [f"door={url}", "--out", tmp_path, "--csv", "--record", "picture", "--segment", "1s",
              "--jsonl", tmp_path / "all.jsonl"]  # fmt: skip
     with ExitStack() as stack:
         process = started_live(stack, *words)
-        until(lambda: has_rows(table, 45))
+        until(lambda: has_rows(table, 35))
         os.kill(process.pid, signal.SIGKILL)
         process.wait(30)
     text = table.read_text()

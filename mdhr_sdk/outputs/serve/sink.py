@@ -34,6 +34,7 @@ if TYPE_CHECKING:
 EXTRA = "live"
 TOKEN_LENGTH = 16
 INBOX = 256  # results that may wait for the server's thread
+LOOK_S, AWAKE_S = 0.008, 1.0  # between two looks for results; without any for so long, it sleeps
 STATUS_S = 0.5  # between two messages about states
 MESSAGE_BYTES = 4096  # of a client
 CONNECTIONS = 600
@@ -106,6 +107,7 @@ class ServeSink:
         self._thread: threading.Thread | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
         self._wake = asyncio.Event()
+        self._asleep = False
         self._ready = threading.Event()
         self._ending = False
         self._error: BaseException | None = None
@@ -139,8 +141,8 @@ class ServeSink:
             self._late += 1
             return
         self._inbox.append(result)
-        with contextlib.suppress(RuntimeError):  # the loop ended just now
-            self._loop.call_soon_threadsafe(self._wake.set)
+        if self._asleep:
+            self._awaken()
 
     def __enter__(self) -> Self:
         if self._thread is not None:
@@ -162,14 +164,17 @@ class ServeSink:
     def close(self) -> None:
         """Say goodbye to all clients and end the server, within two seconds; may be called twice."""
         self._ending = True
-        if self._loop is not None:
-            with contextlib.suppress(RuntimeError):
-                self._loop.call_soon_threadsafe(self._wake.set)
+        self._awaken()
         if self._thread is not None:
             self._thread.join(CLOSE_S)
             if self._thread.is_alive():
                 log.warning("the served page did not end within %g s; its thread is left behind", CLOSE_S)
         self._pictures.close()
+
+    def _awaken(self) -> None:
+        if self._loop is not None:
+            with contextlib.suppress(RuntimeError):  # the loop has ended
+                self._loop.call_soon_threadsafe(self._wake.set)
 
     def _bound(self) -> socket.socket:
         """A socket that listens."""
@@ -243,21 +248,32 @@ class ServeSink:
         )  # fmt: skip
 
     async def _pump(self, page: Page) -> None:
-        """Take the results that were written, until the sink is closed and all are taken."""
-        while True:
-            await self._wake.wait()
-            self._wake.clear()
+        """Take the results that were written, until the sink is closed and all are taken.
+
+        It looks for them again and again while they come: a writer that had to wake it each time would hand over the
+        interpreter just then, and wait to get it back.
+        """
+        looks = 0
+        while not self._ending or self._inbox:
+            looks += 1
             while self._inbox:
                 result = self._inbox.popleft()
                 page.metrics.add(result)
                 page.hub.publish(page.board.add(result))
                 page.board.late = self._late
                 page.pictures.tell()
+                looks = 0
                 await asyncio.sleep(0)  # so that clients take each message before the next one
-            if self._ending:
-                for message in page.board.ends():
-                    page.hub.publish(message)
-                return
+            if looks * LOOK_S < AWAKE_S:
+                await asyncio.sleep(LOOK_S)
+                continue
+            self._asleep = True
+            if not self._inbox and not self._ending:
+                await self._wake.wait()
+            self._wake.clear()
+            self._asleep, looks = False, 0
+        for message in page.board.ends():
+            page.hub.publish(message)
 
     def _names(self) -> list[str]:
         """The names by which this machine is asked for, as far as they are known."""
