@@ -81,7 +81,7 @@ def live(
     threads: Annotated[Optional[int], typer.Option(help="CPU threads of the model; chosen if not given.")] = None,
     max_faces: Annotated[Optional[int], typer.Option(help="Most faces per frame; 10.")] = None,
     face_model: Annotated[Optional[str], typer.Option(help="A MediaPipe face_landmarker.task file.")] = None,
-    faces: Annotated[Optional[str], typer.Option(help="auto, solutions, tasks or onnx; see docs/faces.md.")] = None,
+    faces: Annotated[Optional[str], typer.Option(help="What finds faces: auto, solutions, tasks or onnx.")] = None,
     all_aus: Annotated[bool, typer.Option("--all-aus", help="Report AUs of reliability tier C too.")] = False,
     digest: Annotated[Optional[str], typer.Option(help="Take only the model folder of this digest.")] = None,
     trust_code: Annotated[bool, typer.Option("--trust-code", help=TRUST)] = False,
