@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from attacks_on_content import entry, raw_weights, reads_checkpoint, weights
+from attacks_on_content import config, entry, raw_weights, reads_checkpoint, weights
 from attacks_on_content import loads_in_torch as in_torch
 from attacks_on_graphs import engine, reads_code
 from attacks_on_paths import Attack, copies, folder_class, is_sparse, opens, rewrites, streams, updates, vouch
@@ -366,6 +366,7 @@ def pinned(arena: Path) -> str:
     return str(copied.config.clip_length)
 
 
+SMALL: dict[str, Any] = {"model__input_size_px": 160, "preprocessing": {"size_px": 160}}
 ATTACKS = (
     Attack("a signature of other letters", with_key(entry("clip.onnx", signature="\u00e9" * 64)), opens, refused=False),
     Attack(
@@ -392,6 +393,11 @@ ATTACKS = (
     Attack("32 MB of lists in the manifest", many_lists(MANIFEST), opens),
     Attack("32 MB of lists in the note of subjects", many_lists("trained_on.json"), reads_note, torch=True),
     Attack("a difference of 10**400", entry("clip.onnx", parity={"max_score": 10**400}), opens, refused=False),
+    Attack(
+        "rings of 3 GB for each face",
+        config(clip_length=1024, model__k=500, model__projection_width=8192, **SMALL),
+        streams,
+    ),
     Attack("60 GB of copies by links", many_links, copies),
     Attack("60 GB of links; digest", many_links, digests),
     Attack("1.7 TB of holes; digest", many_holes, digests),
