@@ -22,7 +22,8 @@ from .mdhr import MDHR
 # All that a state dict of tensors calls. PyTorch allows more: a bytearray has as many bytes as one number says.
 CALLED = re.compile(
     r"collections (OrderedDict|defaultdict|Counter)|torch (\w+Storage|Size|device|\w*(float|int|bool)\w*)"
-    r"|torch\.storage \w+Storage|torch\._utils _rebuild_(tensor|tensor_v2|tensor_v3|sparse_tensor|parameter)"
+    r"|torch\.storage \w+Storage|torch\.serialization _get_layout"
+    r"|torch\._utils _rebuild_(tensor|tensor_v2|tensor_v3|sparse_tensor|parameter)"
 )
 OLD_PICKLES = 5  # one after the other, before PyTorch 1.6
 MAX_BYTES = 4 << 30  # the largest released model is 0.43 GB; a file past this is something else
