@@ -184,7 +184,7 @@ def _varint(message: memoryview, at: int) -> tuple[int, int]:
 
 
 def _packed(values: memoryview) -> list[int]:
-    found, at = [], 0
+    found, at = list[int](), 0
     while at < len(values) and len(found) <= MOST_AXES:
         value, at = _varint(values, at)
         found.append(value)

@@ -74,7 +74,7 @@ def _loader() -> tuple[Any, Any]:
     """
     yaml = require("yaml", "train")
 
-    class Loader(yaml.SafeLoader):  # type: ignore[misc, name-defined]
+    class Loader(yaml.SafeLoader):  # type: ignore[name-defined]
         def compose_node(self, parent: Any, index: Any) -> Any:
             if self.check_event(yaml.AliasEvent):
                 name, mark = self.peek_event().anchor, self.peek_event().start_mark
