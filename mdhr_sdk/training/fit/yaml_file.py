@@ -60,7 +60,7 @@ def with_floats(value: Any) -> Any:
     return float(value) if isinstance(value, str) and FLOAT.fullmatch(value) else value
 
 
-def _parsed(content: bytes, extra: str) -> Any:
+def _parsed(content: bytes, extra: str = "train") -> Any:
     yaml, loader = _loader(extra)
     try:
         return yaml.load(content.decode("utf-8"), loader)
