@@ -7,8 +7,10 @@ import math
 import zipfile
 from pathlib import Path
 
+import flatbuffers
 import numpy as np
 import pytest
+from flatbuffers import flexbuffers
 
 from commands import command
 from mdhr_sdk import AUDetector
@@ -17,6 +19,8 @@ from mdhr_sdk.errors import ConfigError, SourceError
 from mdhr_sdk.vision import FaceMesher
 from mdhr_sdk.vision.faces.engine import choose_engine, installed_mediapipe
 from mdhr_sdk.vision.faces.onnx import session
+from mdhr_sdk.vision.faces.onnx.attention import options_of
+from mdhr_sdk.vision.faces.onnx.convert import detector_graph
 from mdhr_sdk.vision.faces.onnx.detector import anchors, suppressed
 from mdhr_sdk.vision.faces.onnx.engine import FaceMesh
 from mdhr_sdk.vision.faces.onnx.export import MEMBERS, find_networks
@@ -123,6 +127,36 @@ def test_a_cut_network_is_refused(tmp_path: Path) -> None:
         archive.writestr(MEMBERS[1], b"")
     with pytest.raises(SourceError, match="too large"):
         find_networks(tmp_path / "large.task")
+
+
+def test_a_network_that_says_the_same_part_for_ever_is_refused() -> None:
+    builder = flatbuffers.Builder()
+    builder.StartObject(1)
+    code = builder.EndObject()
+    builder.StartVector(4, 5000, 4)
+    for _ in range(5000):
+        builder.PrependUOffsetTRelative(code)
+    codes = builder.EndVector()
+    builder.StartObject(5)
+    builder.PrependUOffsetTRelativeSlot(1, codes, 0)
+    builder.Finish(builder.EndObject(), file_identifier=b"TFL3")
+    with pytest.raises(SourceError, match="a list of 5,000 is longer than any"):
+        read_network(bytes(builder.Output()), "a.task")
+
+
+def test_options_are_read_without_following_lists_in_lists() -> None:
+    said = {"left": 3, "points": [1, 2, 300], "scale": 1.5}
+    assert options_of(memoryview(bytes(flexbuffers.Dumps(said)))) == said
+    assert options_of(memoryview(bytes(flexbuffers.Dumps({"points": [[7, 8, 9], 4]})))) == {"points": [3, 4]}
+    with pytest.raises(ValueError, match="5,"):
+        options_of(memoryview(bytes(flexbuffers.Dumps({"name": "a" * 5000}))))
+
+
+@needs_wheel
+def test_a_network_that_contradicts_itself_is_refused_in_a_line() -> None:
+    """The mesh has other outputs than a detector."""
+    with pytest.raises(SourceError, match=r"^the network in mesh.tflite cannot be converted [^\n]+$"):
+        detector_graph(find_networks().contents[1], "mesh.tflite")
 
 
 def test_anchors_lie_in_the_middles_of_two_grids() -> None:

@@ -45,15 +45,15 @@ class FaceMesher:
         still: True for unrelated images, False for the frames of a video.
         model_file: a MediaPipe `face_landmarker.task`, which the engine 'tasks' reads; None for its own models.
         faces: which engine finds them. 'solutions': the models in MediaPipe's wheel (0.10.14 to 0.10.21). 'tasks':
-            `face_landmarker.task`, from the cache or fetched once, by any MediaPipe from 0.10.14 on. 'auto': solutions
-            where the wheel has models, else tasks.
+            `face_landmarker.task`, from the cache or fetched once, by any MediaPipe from 0.10.14 on. 'onnx': the graphs
+            that `mdhr faces export` made. 'auto': solutions where the wheel has models, else tasks.
 
     Attributes:
         choice: which engine was taken, and why.
 
     Raises:
         ConfigError: max_faces below 1, an unknown engine, or a model_file for one that reads none.
-        SourceError: model_file cannot be read or is no such model.
+        SourceError: model_file cannot be read or is no such model, or 'onnx' has no graphs that may be used.
         FetchError: the engine's models are to be fetched, and cannot.
         MissingDependencyError: MediaPipe is not installed, or has no models in its wheel and faces is 'solutions'.
     """

@@ -48,6 +48,8 @@ def transfer(url: str, part: Path, size_bytes: int) -> None:
 
 def _attempt(url: str, part: Path, size_bytes: int) -> None:
     """Ask for what `part` lacks, and write what comes; returns when it has all."""
+    if part.is_symlink():  # no part of ours: what it points to stays as it is
+        part.unlink()
     have = part.stat().st_size if part.exists() else 0
     if have >= size_bytes:
         part.unlink()

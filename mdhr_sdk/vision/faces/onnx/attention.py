@@ -15,6 +15,7 @@ from .writer import Writer
 
 OUTPUTS = ("mesh", "lips", "left_eye", "right_eye", "left_iris", "right_iris", "presence")
 MESH, IRIS = 468, 5  # landmarks
+MOST_OPTIONS = 4096  # bytes of a custom operator's options; MediaPipe's have some hundreds
 CONTOUR = 16  # of an eye's landmarks, the first are those of its edge
 
 
@@ -60,10 +61,18 @@ def _depth(writer: Writer, points: str) -> str:
     return writer.add("Slice", points, writer.ints(2), writer.ints(3), writer.ints(2))
 
 
-def options_of(content: bytes) -> dict[str, Any]:
-    """The options of a custom operator, written as FlexBuffers."""
-    flexbuffers = require("flatbuffers.flexbuffers", "export")
-    return dict(flexbuffers.Loads(content))
+def options_of(content: memoryview) -> dict[str, Any]:
+    """The options of a custom operator, written as FlexBuffers: numbers, texts and lists of whole numbers.
+
+    Lists in lists are not followed: a few bytes can say more of them than could ever be read.
+    """
+    if len(content) > MOST_OPTIONS:
+        raise ValueError(f"an operator has {len(content):,} bytes of options")
+    options = require("flatbuffers.flexbuffers", "export").GetRoot(bytes(content)).AsMap
+    return {
+        name.AsKey: [one.AsInt for one in value.AsVector] if value.IsVector else value.Value
+        for name, value in zip(options.Keys, options.Values, strict=False)
+    }
 
 
 def landmarks_to_matrix(writer: Writer, landmarks: str, options: dict[str, Any]) -> str:

@@ -6,13 +6,14 @@ is the number of faces or pictures. The graph takes uint8 pixels and scales them
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from ....errors import SourceError, require
+from ....errors import MDHRError, SourceError, require
 from . import attention
 from .tflite import Network, Operator, read_network
 from .writer import Writer
@@ -185,8 +186,10 @@ def detector_graph(content: bytes, name: str) -> Any:
     Raises:
         SourceError, MissingDependencyError: as `_finished`.
     """
-    converter = Converter(read_network(content, name), scale=(2 / 255, -1.0))
-    return _finished(converter, dict(zip(("boxes", "scores"), converter.outputs(), strict=True)))
+    network = read_network(content, name)
+    with _refusing(name):
+        converter = Converter(network, scale=(2 / 255, -1.0))
+        return _finished(converter, dict(zip(("boxes", "scores"), converter.outputs(), strict=True)))
 
 
 def mesh_graph(content: bytes, name: str) -> Any:
@@ -198,13 +201,26 @@ def mesh_graph(content: bytes, name: str) -> Any:
         SourceError, MissingDependencyError: as `_finished`.
     """
     network = read_network(content, name)
-    converter = Converter(network, scale=(1 / 255, 0.0))
-    outputs = converter.outputs()
-    if len(outputs) != len(attention.OUTPUTS):
-        return _finished(converter, {"landmarks": outputs[0], "presence": outputs[1]})
-    parts = dict(zip(attention.OUTPUTS, outputs, strict=True))
-    landmarks = attention.joined(converter.writer, parts, attention.places(network))
-    return _finished(converter, {"landmarks": landmarks, "presence": parts["presence"]})
+    with _refusing(name):
+        converter = Converter(network, scale=(1 / 255, 0.0))
+        outputs = converter.outputs()
+        if len(outputs) != len(attention.OUTPUTS):
+            return _finished(converter, {"landmarks": outputs[0], "presence": outputs[1]})
+        parts = dict(zip(attention.OUTPUTS, outputs, strict=True))
+        landmarks = attention.joined(converter.writer, parts, attention.places(network))
+        return _finished(converter, {"landmarks": landmarks, "presence": parts["presence"]})
+
+
+@contextmanager
+def _refusing(name: str) -> Iterator[None]:
+    """A file that says one thing here and another there fails anywhere, in this code or in a library."""
+    try:
+        yield
+    except MDHRError:
+        raise
+    except Exception as error:
+        reason = " ".join(str(error).split())[:200] or type(error).__name__
+        raise SourceError(f"the network in {name} cannot be converted ({reason}); take MediaPipe's own") from None
 
 
 def _finished(converter: Converter, outputs: dict[str, str]) -> Any:

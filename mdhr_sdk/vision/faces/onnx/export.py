@@ -8,6 +8,7 @@ from __future__ import annotations
 import hashlib
 import importlib.util
 import zipfile
+import zlib
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
@@ -58,7 +59,7 @@ def find_networks(model_file: Path | None = None) -> Networks:
             if any(archive.getinfo(name).file_size > MOST_BYTES for name in MEMBERS):
                 raise SourceError(f"the networks in '{file}' are too large; give MediaPipe's own face_landmarker.task")
             detector, mesh = (archive.read(name) for name in MEMBERS)
-    except (OSError, KeyError, zipfile.BadZipFile) as error:
+    except (OSError, EOFError, KeyError, RuntimeError, zipfile.BadZipFile, zlib.error) as error:
         raise SourceError(f"expected a MediaPipe face_landmarker.task in '{file}'; {error}") from None
     return Networks(file, (detector, mesh), choose_engine("tasks", file))
 

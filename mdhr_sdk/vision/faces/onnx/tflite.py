@@ -17,6 +17,8 @@ KINDS = {
     0: "ADD", 2: "CONCATENATION", 3: "CONV_2D", 4: "DEPTHWISE_CONV_2D", 6: "DEQUANTIZE", 14: "LOGISTIC",
     17: "MAX_POOL_2D", 18: "MUL", 19: "RELU", 22: "RESHAPE", 32: "CUSTOM", 34: "PAD", 45: "STRIDED_SLICE", 54: "PRELU",
 }  # fmt: skip
+# A file can say the same part of itself again and again; MediaPipe's have some hundreds of tables, and lists of ten.
+MOST_TABLES, MOST_NUMBERS = 4096, 256
 DTYPES: dict[int, np.dtype[Any]] = {0: np.dtype("<f4"), 1: np.dtype("<f2"), 2: np.dtype("<i4"), 3: np.dtype("u1")}
 
 
@@ -43,7 +45,7 @@ class Operator:
     inputs: tuple[int, ...]
     outputs: tuple[int, ...]
     options: Table | None
-    custom: bytes
+    custom: memoryview
 
 
 @dataclass(frozen=True)
@@ -82,21 +84,26 @@ class Table:
     def tables(self, field: int) -> Iterator[Table]:
         if at := self._at(field):
             begin = self._table.Vector(at)
-            for index in range(self._table.VectorLen(at)):
+            for index in range(self._length(at, MOST_TABLES)):
                 yield Table(self._table.Bytes, self._table.Indirect(begin + 4 * index))
 
     def numbers(self, field: int) -> tuple[int, ...]:
         at = self._at(field)
         return (
-            struct.unpack_from(f"<{self._table.VectorLen(at)}i", self._table.Bytes, self._table.Vector(at))
+            struct.unpack_from(f"<{self._length(at, MOST_NUMBERS)}i", self._table.Bytes, self._table.Vector(at))
             if at
             else ()
         )
 
-    def content(self, field: int) -> bytes:
+    def content(self, field: int) -> memoryview:
         at = self._at(field)
         begin = self._table.Vector(at) if at else 0
-        return bytes(self._table.Bytes[begin : begin + self._table.VectorLen(at)]) if at else b""
+        return memoryview(self._table.Bytes)[begin : begin + (self._table.VectorLen(at) if at else 0)]
+
+    def _length(self, at: int, most: int) -> int:
+        if (length := int(self._table.VectorLen(at))) > most:
+            raise ValueError(f"a list of {length:,} is longer than any of such a network ({most:,})")
+        return length
 
 
 def read_network(content: bytes, name: str) -> Network:
