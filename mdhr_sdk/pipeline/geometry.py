@@ -28,6 +28,8 @@ HALFWAY = 6.0  # frames at rest after which the own face counts as much as the m
 MOST = 750.0  # frames at rest that are remembered: half a minute
 FORGOTTEN = 1000  # frames after which a face that is not seen is forgotten: its track is over
 SPREAD, ABSOLUTE_SPREAD = 6.0, 5.0  # standard deviations beyond which a measure is cut off
+LARGEST = 1e6  # of a number in the file: what is computed with such stays finite
+SURE = 50.0  # a logit beyond which nothing changes
 EDGE = 1e-3  # scores of 0 and 1 have no logit
 SHAPES = {"reference": (468, 3), "mean": (MEASURES,), "spread": (MEASURES,), "absolute_spread": (MEASURES,)}
 OF_AUS = ("rest_logits", "relative")
@@ -79,8 +81,9 @@ class GeometryModel:
             raise ModelFolderError(f"{FILE} cannot be read: {' '.join(str(error).split())[:200]}") from None
         shapes = {**SHAPES, **dict.fromkeys(OF_AUS, (len(shares),))}
         names = [*shapes, *(f"{kind}{layer}" for layer in range(LAYERS) for kind in ("weight", "bias"))]
-        right = sorted(arrays) == sorted(names) and all(np.isfinite(array).all() for array in arrays.values())
-        if not right or any(arrays[name].shape != shape for name, shape in shapes.items()):
+        right = sorted(arrays) == sorted(names) and all((abs(array) <= LARGEST).all() for array in arrays.values())
+        right = right and all(arrays[name].shape == shape for name, shape in shapes.items())
+        if not right or not all((arrays[name] >= 1 / LARGEST).all() for name in ("spread", "absolute_spread")):
             raise ModelFolderError(
                 f"{FILE} does not hold the arrays of a geometry; make it again: mdhr synthetic geometry"
             )
@@ -122,7 +125,7 @@ class GeometryModel:
         for layer in range(LAYERS):
             values = values @ self.weights[layer].transpose(0, 2, 1) + self.biases[layer][:, None]
             values = np.maximum(values, 0) if layer < LAYERS - 1 else values
-        return np.asarray(values.mean(axis=0))
+        return np.asarray(np.clip(values.mean(axis=0), -SURE, SURE))
 
     def combined(self, scores: Scores, logits: Floats, moved: Floats | float = 0.0) -> Scores:
         """Scores (N,) averaged with geometry's logits (N,), as logits; where an AU's share is 0 its score stays.
@@ -130,7 +133,7 @@ class GeometryModel:
         Args:
             moved: (N,) what is taken from the scores' logits before.
         """
-        mixed = (1 - self.shares) * (logit(scores) - moved) + self.shares * logits
+        mixed = np.clip((1 - self.shares) * (logit(scores) - moved) + self.shares * logits, -SURE, SURE)
         return np.where(self.shares > 0, 1 / (1 + np.exp(-mixed)), scores).astype(np.float32)
 
 

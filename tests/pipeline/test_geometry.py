@@ -157,6 +157,8 @@ def test_scores_are_averaged_as_logits_by_the_shares() -> None:
         (lambda m: b"no safetensors", "cannot be read"),
         (lambda m: replace(m, mean=np.full(MEASURES, np.nan)).to_bytes(), "does not hold the arrays"),
         (lambda m: replace(m, reference=np.zeros((4, 3))).to_bytes(), "does not hold the arrays"),
+        (lambda m: replace(m, spread=np.zeros(MEASURES)).to_bytes(), "does not hold the arrays"),
+        (lambda m: replace(m, reference=np.full((468, 3), 1e30)).to_bytes(), "does not hold the arrays"),
         (
             lambda m: replace(m, weights=(m.weights[0], m.weights[1][:, :, :2], m.weights[2])).to_bytes(),
             "do not follow",
