@@ -32,3 +32,5 @@ def average(
 ) -> None:
     """Take the mean of two models' weights."""
     say(f"{run_average(first, second, out, share, half).path}: {1 - share:.2g} of {first}, {share:.2g} of {second}")
+    if any(any(ModelFolder.open(one).config.geometry) for one in (first, second)):
+        say("without geometry, whose thresholds fell back to 0.5: choose new ones by mdhr thresholds")

@@ -40,7 +40,7 @@ def run_thresholds(model: str, labels: Path, write: bool, calm: str = "", most: 
         )
     caps_by_au = _by_au(folder.config.model.label_set.codes, most)
     with AUDetector.from_pretrained(model, all_aus=True) as detector:
-        before = list(detector.thresholds.values())
+        before, engine = list(detector.thresholds.values()), detector.face_choice.name
         judged = picture_scoring.scored(detector, labels)
     caps = Caps.of(judged, calm, caps_by_au)
     if bool(most) != bool(caps.calm.any()):
@@ -53,7 +53,7 @@ def run_thresholds(model: str, labels: Path, write: bool, calm: str = "", most: 
     console = Console(markup=False)
     console.print(_table(model, summarise(judged, before), summarise(judged, cuts), unseen, cuts))
     if write:
-        folder.update(thresholds=dict(zip(judged.codes, cuts, strict=True)))
+        folder.update(thresholds=dict(zip(judged.codes, cuts, strict=True)), faces=engine)
         console.print(f"wrote the thresholds into {folder.path / 'config.json'}", soft_wrap=True)
 
 

@@ -81,6 +81,16 @@ def test_a_note_stands_once_and_its_fold_is_advised_where_there_is_one(
         check_subjects(mean, "disfa", 2, ["SN001"])  # folds 1 and 3 are in it
 
 
+def test_geometry_is_left_out_and_its_thresholds_with_it(two: tuple[ModelFolder, ModelFolder], tmp_path: Path) -> None:
+    first, second = two
+    aus = len(first.config.thresholds)
+    both = first.copy(tmp_path / "both").update(geometry=(0.5,) * aus, thresholds=(0.7,) * aus)
+    result = CliRunner().invoke(app, ["average", str(both.path), str(second.path), "--out", str(tmp_path / "mean")])
+    assert result.exit_code == 0 and "without geometry" in result.output, result.output
+    mean = ModelFolder.open(tmp_path / "mean").config
+    assert mean.geometry == () and mean.thresholds == (0.5,) * aus == second.config.thresholds
+
+
 def test_models_without_a_mean_are_refused(two: tuple[ModelFolder, ModelFolder], tmp_path: Path) -> None:
     first, second = two
     with pytest.raises(ConfigError, match="au_width is 16 there and 8 here"):

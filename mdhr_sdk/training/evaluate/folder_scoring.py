@@ -46,7 +46,7 @@ def score_folder(
     model = load_model(folder).to(device)
     results: list[FoldResult] = []
     found: dict[int, Predictions] = {}
-    geometry = bool(folder.config.geometry)
+    geometry = any(folder.config.geometry)
     thresholds = (HALF,) * len(folder.config.thresholds) if geometry else folder.config.thresholds
     for fold in folds:
         data = tested_half(settings, fold, folder.config.preprocessing)

@@ -10,14 +10,16 @@ from ...model import load_model, save_model
 from ...modelfolder.config import FolderConfig
 from ...modelfolder.folder import ModelFolder
 from ..data.subjects import note_together
+from ..evaluate.evaluation import HALF
 
-SAME = ("model", "clip_length", "preprocessing", "thresholds")
+SAME = ("model", "clip_length", "preprocessing")
 
 
 def average(first: ModelFolder, second: ModelFolder, out: Path, share: float = 0.5, half: bool = False) -> ModelFolder:
     """Write a model with the weighted mean of two models' weights.
 
-    Reliability tiers are dropped, since they were measured with other weights; training subjects of both are kept.
+    Reliability tiers and geometry are dropped, since they were made with other weights; training subjects of both are
+    kept. Thresholds that were chosen with geometry become 0.5.
 
     Args:
         share: of the second in the mean, 0 to 1.
@@ -30,7 +32,9 @@ def average(first: ModelFolder, second: ModelFolder, out: Path, share: float = 0
     if not 0 <= share <= 1:
         raise ConfigError(f"the second model's share is expected in [0, 1]; got {share}")
     ours, theirs = first.config, second.config
-    if other := [name for name in SAME if getattr(ours, name) != getattr(theirs, name)]:
+    thresholds, others = _of_network(ours), _of_network(theirs)
+    other = [name for name in SAME if getattr(ours, name) != getattr(theirs, name)]
+    if other := other + ["thresholds"] * (thresholds != others):
         raise ConfigError(
             f"weights of '{first.path}' and '{second.path}' have no mean: {_differences(ours, theirs, other[0])}; take "
             "models of one architecture, one trained on from the other"
@@ -47,7 +51,7 @@ def average(first: ModelFolder, second: ModelFolder, out: Path, share: float = 0
         model,
         out,
         clip_length=ours.clip_length,
-        thresholds=ours.thresholds,
+        thresholds=thresholds,
         trained=True,
         provenance=f"mean, {1 - share:.2g} to {share:.2g}, of: {ours.provenance}; and of: {theirs.provenance}",
         licence="; and ".join(dict.fromkeys((ours.licence, theirs.licence))),
@@ -57,6 +61,11 @@ def average(first: ModelFolder, second: ModelFolder, out: Path, share: float = 0
     made = made.update(preprocessing=ours.preprocessing, trained_on=learnt)
     note_together(made, first, second)
     return made
+
+
+def _of_network(config: FolderConfig) -> tuple[float, ...]:
+    """Thresholds of the network alone; those of a model with geometry are for both together."""
+    return (HALF,) * len(config.thresholds) if any(config.geometry) else config.thresholds
 
 
 def _differences(ours: FolderConfig, theirs: FolderConfig, name: str) -> str:

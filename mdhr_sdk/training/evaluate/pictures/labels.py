@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -85,8 +86,8 @@ def read_cases(labels: Path) -> tuple[Case, ...]:
     found = tuple(case for entry in entries for case in _cases(labels, entry))
     if not found:
         raise DataError(f"'{labels}' names no picture; see docs/real_faces.md for what it may say")
-    names = [case.name for case in found]
-    if twice := next((name for name in names if names.count(name) > 1), None):
+    names = Counter(case.name for case in found)
+    if twice := next((name for name, times in names.items() if times > 1), None):
         raise DataError(f"'{labels}' names '{twice}' twice; keep one of the two")
     missing = sorted({case.file for case in found if not case.path.is_file()})
     if missing:
