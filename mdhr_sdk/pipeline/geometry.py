@@ -150,7 +150,14 @@ def read_geometry(folder: ModelFolder) -> GeometryModel | None:
         ModelFolderError: `geometry.safetensors` is missing or not what the manifest says.
     """
     shares = np.array(folder.config.geometry, np.float64)
-    return GeometryModel.from_bytes(folder.read(FILE), shares) if shares.any() else None
+    if not shares.any():
+        return None
+    if not folder.has(FILE):
+        raise ModelFolderError(
+            f"'{folder.path}' has no {FILE}, which its config.json asks for; copy it from the folder that this one was "
+            "made from, or make it: mdhr synthetic geometry"
+        )
+    return GeometryModel.from_bytes(folder.read(FILE), shares)
 
 
 def _check_layers(weights: tuple[Floats, ...], biases: tuple[Floats, ...], outputs: int) -> None:

@@ -4,17 +4,19 @@ from __future__ import annotations
 
 import itertools
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
 
 from fakes import CODES, CONFIG, INFO, FakeMesher, FakeSession, picture, score
 from mdhr_sdk.errors import ModelFolderError
+from mdhr_sdk.modelfolder.folder import ModelFolder
 from mdhr_sdk.pipeline.clips import ClipScoring
 from mdhr_sdk.pipeline.clock import StageClock
 from mdhr_sdk.pipeline.crops import CropFinder
 from mdhr_sdk.pipeline.decide import Naming, Waiting
-from mdhr_sdk.pipeline.geometry import FILE, FORGOTTEN, HALFWAY, INPUTS, GeometryModel, OwnNeutral, logit
+from mdhr_sdk.pipeline.geometry import FILE, FORGOTTEN, HALFWAY, INPUTS, GeometryModel, OwnNeutral, logit, read_geometry
 from mdhr_sdk.vision import Face, Frame
 from mdhr_sdk.vision.faces.geometry import (
     MEASURES,
@@ -176,6 +178,14 @@ def test_a_damaged_file_is_refused(change, told: str) -> None:  # type: ignore[n
     with pytest.raises(ModelFolderError, match=told) as error:
         GeometryModel.from_bytes(content, shares)
     assert FILE in str(error.value)
+
+
+def test_a_folder_without_the_file_says_what_to_do(tmp_path: Path) -> None:
+    folder = ModelFolder.open("edge").copy(tmp_path / "edge")
+    assert read_geometry(folder) is not None, "a copy holds it"
+    (folder.path / FILE).unlink()
+    with pytest.raises(ModelFolderError, match=r"has no geometry.safetensors, .*mdhr synthetic geometry"):
+        read_geometry(ModelFolder.open(folder.path))
 
 
 def at_rest(model: GeometryModel, logit: float) -> GeometryModel:

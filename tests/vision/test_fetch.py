@@ -161,3 +161,12 @@ def test_the_command_refuses_another_file_and_tells_what_to_do_offline(cache, tm
     said = done.stderr.splitlines()
     assert "fetching face_landmarker.task (3.8 MB, once) from https://storage.googleapis.com/" in said[0]
     assert said[1].startswith("error: face_landmarker.task cannot be fetched") and len(said) == 2
+
+
+def test_a_link_in_the_place_of_a_part_is_not_followed(server, cache, tmp_path):
+    one = asset(server, "good")
+    cache.mkdir()
+    (tmp_path / "mine.txt").write_text("mine")
+    (cache / f".{SUM[:16]}.part").symlink_to(tmp_path / "mine.txt")
+    assert fetch(one).read_bytes() == CONTENT
+    assert (tmp_path / "mine.txt").read_text() == "mine"

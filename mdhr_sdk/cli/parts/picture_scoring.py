@@ -57,9 +57,9 @@ def scored(detector: AUDetector, labels: Path) -> Judged:
 
 
 def _by_file(cases: Sequence[Case]) -> list[list[int]]:
-    rows: dict[str, list[int]] = {}
+    rows: dict[tuple[str, bool], list[int]] = {}  # a file may be listed as a still and as a video
     for row, case in enumerate(cases):
-        rows.setdefault(case.file, []).append(row)
+        rows.setdefault((case.file, case.frame is None), []).append(row)
     return list(rows.values())
 
 
