@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import struct
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -19,6 +20,7 @@ KINDS = {
 }  # fmt: skip
 # A file can say the same part of itself again and again; MediaPipe's have some hundreds of tables, and lists of ten.
 MOST_TABLES, MOST_NUMBERS = 4096, 256
+MOST_VALUES = 1 << 24  # of a tensor
 DTYPES: dict[int, np.dtype[Any]] = {0: np.dtype("<f4"), 1: np.dtype("<f2"), 2: np.dtype("<i4"), 3: np.dtype("u1")}
 
 
@@ -115,7 +117,7 @@ def read_network(content: bytes, name: str) -> Network:
     """
     try:
         return _read(content)
-    except (struct.error, IndexError, ValueError, KeyError, TypeError) as error:
+    except (struct.error, LookupError, ValueError, TypeError, ArithmeticError) as error:
         raise SourceError(
             f"expected a network of MediaPipe in TFLite in {name}; {error or type(error).__name__}"
         ) from None
@@ -131,7 +133,7 @@ def _read(content: bytes) -> Network:
         raise ValueError(f"operators {unknown} are not known")
     kinds = [own if KINDS[number] == "CUSTOM" else KINDS[number] for number, own in codes]
     buffers = list(root.tables(4))
-    graph = next(root.tables(2))
+    graph, *_ = root.tables(2)
     tensors = tuple(_tensor(one, buffers) for one in graph.tables(0))
     operators = tuple(
         Operator(kinds[one.number(0)], one.numbers(1), one.numbers(2), one.table(4), one.content(5))
@@ -142,6 +144,8 @@ def _read(content: bytes) -> Network:
 
 def _tensor(table: Table, buffers: list[Table]) -> Tensor:
     shape, data = table.numbers(0), buffers[table.number(2)].content(0)
+    if min(shape, default=0) < 0 or math.prod(shape) > MOST_VALUES:
+        raise ValueError(f"a tensor of shape {shape[:8]} is none of such a network")
     if not data:
         return Tensor(shape, None)
     return Tensor(shape, np.frombuffer(data, DTYPES[table.number(1, byte=True)]).reshape(shape))
