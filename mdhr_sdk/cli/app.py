@@ -24,7 +24,7 @@ COMMANDS = {
     "detect": "Read videos or images into tables, timelines and overlays.",
     "batch": "Read the files of a list by many workers, here or on a Ray cluster.",
     "report": "Make web pages of results: timelines, events, quality, and tables of a study.",
-    "live": "Score cameras and streams for hours, with outputs that are whole at any moment.",
+    "live": "Score cameras and streams as they come, for hours, with outputs that are whole at any moment.",
     "init": "Make a model folder, untrained or from a checkpoint.",
     "copy": "Copy a model, for example the bundled one, to export it or build engines.",
     "digest": "Print the digest that pins a model folder, once every file is proved to be the manifest's.",
