@@ -183,10 +183,13 @@ def test_hup_reads_the_settings_again_and_the_page_controls_the_run(url: str, tm
         until(lambda: has_rows(tmp_path / "gate_aus.csv", 5))
         with urllib.request.urlopen(f"{page}/metrics", timeout=30) as metrics:
             assert b'source="gate"' in metrics.read()
-        config.write_text("sources: 5")
+        config.write_text("sources: true")
         process.send_signal(signal.SIGHUP)
         until(lambda: has_rows(tmp_path / "gate_aus.csv", 25))
+        assert len(list(tmp_path.glob("gate_aus*.csv"))) == 1
+        config.write_text(f"sources: {{gate: '{url}'}}\nmodel: gone\n{rest}")  # found out once the run has ended
+        process.send_signal(signal.SIGHUP)
+        until(lambda: len(list(tmp_path.glob("gate_aus*.csv"))) == 2 and has_rows(tmp_path / "gate_aus.csv", 5))
         process.send_signal(signal.SIGINT)
         done = finished(process)
-    assert done.returncode == 0 and "going on with the settings from before" in done.stderr, done.stderr
-    assert len(list(tmp_path.glob("gate_aus*.csv"))) == 1
+    assert done.returncode == 0 and done.stderr.count("going on with the settings from before") == 2, done.stderr
