@@ -7,10 +7,12 @@ from pathlib import Path
 
 import pytest
 
+from mdhr_sdk.cli.parts.live.controls import Controls
 from mdhr_sdk.cli.parts.live.settings import LiveSettings, live_settings, seconds, size_bytes
 from mdhr_sdk.cli.parts.live.stopping import Stop
 from mdhr_sdk.errors import ConfigError
 from mdhr_sdk.outputs.live.recording import Keep
+from mdhr_sdk.results import FrameResult, ModelInfo
 from processes import ROOT
 
 YAML = """
@@ -125,3 +127,14 @@ def test_the_examples_are_as_they_must_be() -> None:
     command = unit["Service"]["ExecStart"].split()
     assert command[1:3] == ["live", "--config"] and "-HUP" in unit["Service"]["ExecReload"]
     assert unit["Service"]["RestartPreventExitStatus"] == "2"
+
+
+def test_marks_that_wait_for_the_same_result_are_all_in_its_note() -> None:
+    controls = Controls(lambda *_: None, ())
+    for source, text in (("door", "a"), ("door", "b"), (None, "all"), ("yard", "c")):
+        controls.mark(source, text)
+    model = ModelInfo("demo", "bp4d", "resnet18", "torch", "cpu", True)
+    notes = [
+        controls.marked(FrameResult(one, 0, 0.0, (), model), ("door", "yard")).note for one in ("door", "yard") * 2
+    ]
+    assert notes == ["mark: a; mark: b; mark: all", "mark: c; mark: all", "", ""]
