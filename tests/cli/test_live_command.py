@@ -162,7 +162,7 @@ def test_check_says_what_works(url: str, tmp_path: Path) -> None:
     assert [line[:5] for line in done.stdout.splitlines()] == ["ok   "] * 3 and "320x320" in done.stdout
     done = run_python(*words, "--jsonl", "tcp://127.0.0.1:1", "gone=/nowhere/clip.mp4")
     assert done.returncode == 3 and "FAILS source gone" in done.stdout
-    assert "FAILS JSON Lines to tcp://127.0.0.1:1" in done.stdout and not (tmp_path / "out" / "mdhr-live.json").exists()
+    assert "FAILS JSON Lines to tcp://127.0.0.1:1" in done.stdout and not (tmp_path / "out").exists()
 
 
 def test_hup_reads_the_settings_again_and_the_page_controls_the_run(url: str, tmp_path: Path) -> None:

@@ -122,14 +122,17 @@ def _lines(address: str) -> str:
     path = Path(address)
     if path.is_dir():
         raise OutputError(f"'{path}' is a folder; add a name")
+    if path.exists() and not path.is_file():
+        raise OutputError(f"results go into a file, and '{path}' is none; choose another name")
     return _writable(path.absolute().parent)
 
 
 def _writable(folder: Path) -> str:
-    with told(folder):
-        folder.mkdir(parents=True, exist_ok=True)
-        with scratch(folder, sweeps=False):
-            return "can be written"
+    near = folder.absolute()  # the check makes no folder, so it tries the one in which it would be made
+    while not near.exists():
+        near = near.parent
+    with told(folder), scratch(near, sweeps=False):
+        return "can be written"
 
 
 def _mqtt(sink: Any) -> str:

@@ -141,8 +141,8 @@ def table(lines: Sequence[Line], sinks: Sequence[SinkStatus]) -> Table:
         shown.add_row(plain(line.name), state, *rates, " ".join(line.active))
     whole = Table.grid()
     whole.add_row(shown)
-    for one in sinks:
-        whole.add_row(Text(sink_line(one), "" if one.state == "ok" else "yellow"))
+    for sink in sinks:
+        whole.add_row(Text(sink_line(sink), "" if sink.state == "ok" else "yellow"))
     return whole
 
 
