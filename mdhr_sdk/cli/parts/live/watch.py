@@ -130,7 +130,7 @@ def table(lines: Sequence[Line], sinks: Sequence[SinkStatus]) -> Table:
     shown = Table(title="mdhr live", title_justify="left")
     for name in ("source", "state"):
         shown.add_column(name, overflow="fold")
-    for name in ("in/s", "out/s", "delay ms p50 / p99", "dropped", "faces"):
+    for name in ("in/s", "out/s", "delay ms\np50 / p99", "dropped", "faces"):
         shown.add_column(name, justify="right", no_wrap=True)
     shown.add_column("action units")
     for line in lines:
