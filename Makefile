@@ -54,7 +54,7 @@ clean:
 	rm -rf $(VENV) demo-output models build *.egg-info
 
 $(VENV)/installed-%: pyproject.toml setup.py $(wildcard csrc/*)
-	@echo "Setting up $(VENV): some minutes, $(if $(filter light,$*),1.3 GB,several GB with PyTorch)"
+	@echo "Setting up $(VENV): some minutes, $(if $(filter light,$*),0.9 GB (1.3 GB up to Python 3.12),several GB with PyTorch)"
 	@test -x $(BIN)/python || test -n "$(PYTHON)" || { echo "no Python 3.10 to 3.14 here; name one: make PYTHON=..."; exit 1; }
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --upgrade pip

@@ -129,9 +129,8 @@ class AUDetector:
             thresholds: code -> threshold in [0, 1], in place of the folder's.
             max_faces: most faces per frame; with 1 MediaPipe is faster, since it stops looking for others.
             face_model: a MediaPipe `face_landmarker.task` for the engine 'tasks'.
-            faces: what finds faces: 'solutions' (the models in the wheel of MediaPipe 0.10.14 to 0.10.21), 'tasks' (any
-                MediaPipe from 0.10.14 on with a `face_landmarker.task`: `face_model`, the cache's, or fetched once),
-                'auto' (solutions where it can be, else tasks); `detector.face_choice` says which, and why.
+            faces: what finds faces: 'solutions', 'tasks' or 'onnx' (see docs/faces.md), or 'auto': the models in
+                MediaPipe's wheel, else a `face_landmarker.task`. `detector.face_choice` says which, and why.
             all_aus: report AUs of reliability tier C too. A model whose AUs were never rated reports all.
             ring_dtype: how stream mode keeps a face's last frames: 'float32', or 'float16' or 'bfloat16', half as big.
             digest: 'sha256:...' as `mdhr digest` prints it: only a folder of these very files is opened.

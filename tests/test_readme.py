@@ -14,6 +14,7 @@ import typer
 
 from documents import PAGES, ROOT, RUN, Block, blocks, checkout, commands
 from mdhr_sdk.cli.app import app
+from mdhr_sdk.vision.faces.engine import installed_mediapipe
 from processes import environment, run
 
 FAST = [page for page in PAGES if any(b.language in RUN and not b.slow and not b.not_run for b in blocks(page))]
@@ -29,9 +30,11 @@ def names(items: list[Path]) -> list[str]:
 def run_blocks(chosen: list[Block], folder: Path) -> None:
     checkout(folder)
     path = os.pathsep.join([str(folder / ".venv" / "bin"), os.environ["PATH"]])
+    # What a page converts is not for the user's cache; where MediaPipe has no models, its task file is there.
+    more = {"MDHR_CACHE": folder / "cache"} if installed_mediapipe()[1] else {}
     for block in chosen:
         call = ["bash", "-eu", "-c"] if block.language == "bash" else [sys.executable, "-c"]
-        done = run([*call, block.text], 300, cwd=folder, env=environment(PATH=path))
+        done = run([*call, block.text], 300, cwd=folder, env=environment(PATH=path, **more))
         assert done.returncode == 0, f"{block.name}\n{done.stdout}\n{done.stderr}"
 
 

@@ -11,7 +11,7 @@ from ..errors import ConfigError, SourceError
 from ..outputs.naming import bases, labels
 from ..vision import Scope, Source, list_sources
 from ..vision.sources.source import Opened
-from .places import is_remote, opened, public_url
+from .places import is_remote, local_path, opened, public_url
 from .worker import Job
 
 LIVE_SCHEMES = ("rtsp", "rtsps", "rtmp", "rtmps", "udp", "tcp", "srt")
@@ -47,7 +47,7 @@ def jobs_of_list(named: Sequence[str], scope: Scope) -> list[Job]:
     if live := next((text for text in named if text.lower().startswith(schemes)), ""):
         raise ConfigError(f"a batch reads files, and '{public_url(live)}' is live; give it to mdhr detect")
     urls = {public_url(text): text for text in named if is_remote(text)}
-    paths = [text for text in named if not is_remote(text)]
+    paths = [local_path(text) if "://" in text else text for text in named if not is_remote(text)]
     sources: list[Source] = list(list_sources(paths, on_error="skip")) if paths else []
     roots = _roots([source.name for source in sources]) + _roots(list(urls))
     sources += [Source(url, "video", _not_fetched) for url in urls]

@@ -8,19 +8,24 @@ from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from ..detector import AUDetector
+from ..errors import MDHRError
 from ..modelfolder.bundled import DEFAULT
 from ..modelfolder.folder import ModelFolder, Trust
 from ..outputs.files import Files
 from ..pipeline.modes import Mode, Reading
 from ..results import ModelInfo
 from ..vision import Scope
+from .fingerprint import fingerprint
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
 # What changes the speed only.
 SPEED = ("threads",)
+BLANK = np.zeros((1, 1, 3), np.uint8)
 
 
 @dataclass(frozen=True)
@@ -42,7 +47,10 @@ class Described:
 
 @dataclass(frozen=True)
 class DetectOptions:
-    """The options of `mdhr detect` that results depend on, as worker processes get them; see `AUDetector`."""
+    """The options of `mdhr detect` that results depend on, as worker processes get them; see `AUDetector`.
+
+    Sources know `fps` and their scope themselves: here it makes results of another rate other results.
+    """
 
     model: str | Path = DEFAULT
     backend: str = "auto"
@@ -60,15 +68,22 @@ class DetectOptions:
     smoothing: float | None = None
     lookahead: int | None = None
     calibrate_neutral_s: float | None = None
+    fps: float | None = None
     scope: Scope = field(default_factory=Scope)
     min_quality: float = 0.0
     files: Files = field(default_factory=Files)
 
     def open(self) -> AUDetector:
-        """Open the model; raises as `AUDetector.from_pretrained`."""
-        own = {"lookahead", "calibrate_neutral_s", "scope", "min_quality", "files", "model"}
+        """Open the model; raises as `AUDetector.from_pretrained`, and for options that no file could be read with."""
+        own = {"lookahead", "calibrate_neutral_s", "fps", "scope", "min_quality", "files", "model"}
         options: dict[str, Any] = {name: value for name, value in vars(self).items() if name not in own}
-        return AUDetector.from_pretrained(self.model, **options)
+        detector = AUDetector.from_pretrained(self.model, **options)
+        try:
+            detector.predict(BLANK, stream=True, **self.reading).close()
+        except MDHRError:
+            detector.close()
+            raise
+        return detector
 
     def with_threads(self, threads: int | None) -> DetectOptions:
         """The same options, with so many threads if no number was given."""
@@ -88,6 +103,8 @@ class DetectOptions:
     def describe(self, detector: AUDetector) -> Described:
         """What workers say of their model."""
         used = f"{ModelFolder.open(self.model).digest}, faces by {detector.info.faces}"
+        if self.face_model is not None:
+            used += f" of {fingerprint([self.face_model])}"
         return Described(detector.info, detector.choice, detector.codes, self.key(used))
 
     def key(self, used: str) -> str:

@@ -130,7 +130,7 @@ def destination(text: str | Path) -> Place:
     """
     if is_remote(text):
         return Remote(str(text))
-    return Folder(Path(_local(str(text))))
+    return Folder(Path(local_path(str(text))))
 
 
 def is_remote(text: str | Path) -> bool:
@@ -211,6 +211,7 @@ def _reason(error: Exception) -> str:
     return " ".join(f"{type(error).__name__}: {error}".split())[:300]
 
 
-def _local(text: str) -> str:
+def local_path(text: str) -> str:
+    """'file:///a/b' or '~/b' -> the path that it means."""
     found = _URL.match(text)
     return os.path.expanduser(text[found.end() :] if found else text)  # noqa: PTH111 (a text)

@@ -34,7 +34,7 @@ class Totals:
     frames: int = 0
     with_face: int = 0
     done_bytes: int = 0  # of the jobs that took time
-    skipped_bytes: int = 0
+    skipped_bytes: int = 0  # of the others: done before, or failed before a frame
     shown: list[Outcome] = field(default_factory=list)
     rows: list[dict[str, object]] = field(default_factory=list)
     began_s: float = field(default_factory=time.monotonic)
@@ -43,7 +43,7 @@ class Totals:
         """Count an outcome."""
         state = outcome.state
         self.states[state] += 1
-        if state == "skipped":
+        if state == "skipped" or not outcome.frames:
             self.skipped_bytes += job.size_bytes
         else:
             self.done_bytes += job.size_bytes

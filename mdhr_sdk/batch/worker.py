@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import time
 from contextlib import ExitStack, closing
@@ -9,13 +10,13 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ..atomic import LOCK
-from ..errors import MDHRError
+from ..errors import MDHRError, OutputError
 from ..pipeline.clock import StageClock
 from ..vision import Source, list_sources
 from .fingerprint import fingerprint
 from .options import DetectOptions
 from .outcome import Outcome
-from .places import destination, fetched
+from .places import Folder, destination, fetched
 from .record import RECORD, Record, is_done
 from .writer import SourceWriter
 
@@ -74,7 +75,7 @@ class Worker:
                 self._clear()
         spent = {**self._detector.timings_s, **clock.seconds}
         outcome.total_s = spent.pop("total")
-        outcome.timings_s = {} if outcome.skipped else spent
+        outcome.timings_s = spent if outcome.frames and not outcome.skipped else {}  # or they are another file's
         outcome.tell_kept()
         return outcome
 
@@ -93,6 +94,8 @@ class Worker:
                 source = _named(stack.enter_context(fetched(job.url, self._staging)), source)
             outcome.source = source
             self._write(source, job, outcome, clock)
+            outcome.failures = [self._renamed(error, job) for error in outcome.failures]
+            outcome.error = outcome.error and self._renamed(outcome.error, job)
             made = self._publish(job, outcome)
             if mark and outcome.complete and not outcome.failures:
                 seconds, key = round(time.perf_counter() - began_s, 3), self.described.key
@@ -124,6 +127,13 @@ class Worker:
             writer.close()
         with clock("timeline"):
             writer.draw()
+
+    def _renamed(self, error: MDHRError, job: Job) -> MDHRError:
+        """The error with the name that a file was to get: nobody finds the hidden one. The disk is the same."""
+        hidden = f"{self._staging}{os.sep}"
+        if not isinstance(self._place, Folder) or hidden not in str(error):
+            return error
+        return OutputError(str(error).replace(hidden, f"{(self._place.root / job.base).parent}{os.sep}"))
 
     def _publish(self, job: Job, outcome: Outcome) -> dict[str, int]:
         """Move the files to their names; returns name -> bytes."""

@@ -16,6 +16,7 @@ from ..batch.worker import Worker
 from ..errors import ConfigError
 from ..modelfolder.bundled import DEFAULT
 from ..outputs.files import FORMATS, MEASURED, Files
+from ..pipeline.decide import check_quality
 from ..pipeline.modes import Mode
 from .parts.logs import LogLevel, set_log_level
 from .parts.many import RESUME, automatic_jobs, run_crew, threads_each
@@ -74,7 +75,7 @@ def batch(
     if ray is None and (cores != 1 or gpus):
         raise ConfigError("--cores and --gpus belong to --ray; without it give --jobs")
     formats = tuple(one.strip() for one in format.split(","))
-    measures = measures or min_quality > 0 or not {*MEASURED}.isdisjoint(formats)
+    measures = measures or check_quality(min_quality) > 0 or not {*MEASURED}.isdisjoint(formats)
     options = DetectOptions(
         model=model if model == DEFAULT else str(Path(model).absolute()),
         backend=backend,

@@ -318,6 +318,7 @@ def detect(
         smoothing=smooth,
         lookahead=lookahead,
         calibrate_neutral_s=None if calibrate_neutral is None else read_seconds(calibrate_neutral),
+        fps=fps,
         scope=read_scope(start, end, every, sample_fps, region, person),
         min_quality=min_quality,
         files=files,

@@ -9,6 +9,7 @@ import typer
 from ..errors import ModelFolderError
 from ..modelfolder import inside
 from ..modelfolder.folder import ModelFolder
+from ..modelfolder.manifest import folder_digest
 from .parts.options import MODEL, command_app, say
 
 app = command_app()
@@ -21,11 +22,12 @@ def run_digest(model: str) -> str:
         ModelFolderError: a file is missing, or has other bytes.
     """
     folder = ModelFolder.open(model)
-    for name, entry in folder.manifest.items():
-        if not folder.has(name) or inside.digest(folder.path, name) != entry.get("sha256"):
+    files = folder.manifest  # read once: what is proved is what the digest is of
+    for name, entry in files.items():
+        if not folder.has(name) or inside.digest(folder.path, name, entry.get("bytes", 0)) != entry.get("sha256"):
             what = "has other bytes than the manifest says" if folder.has(name) else "is missing"
             raise ModelFolderError(f"'{folder.path / name}' {what}; take the folder anew, or make the file again")
-    return folder.digest
+    return folder_digest(files)
 
 
 @app.command()

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
+import pickletools
 import re
 import zipfile
 from collections.abc import Mapping
 from pathlib import Path
-from typing import NamedTuple
+from typing import IO, NamedTuple
 
 import torch
 from torch import Tensor
@@ -17,6 +19,13 @@ from ..modelfolder.config import ModelConfig
 from .keys import check_fit
 from .mdhr import MDHR
 
+# All that a state dict of tensors calls. PyTorch allows more: a bytearray has as many bytes as one number says.
+CALLED = re.compile(
+    r"collections (OrderedDict|defaultdict|Counter)|torch (\w+Storage|Size|device|\w*(float|int|bool)\w*)"
+    r"|torch\.storage \w+Storage|torch\.serialization _get_layout"
+    r"|torch\._utils _rebuild_(tensor|tensor_v2|tensor_v3|sparse_tensor|parameter)"
+)
+OLD_PICKLES = 5  # one after the other, before PyTorch 1.6
 MAX_BYTES = 4 << 30  # the largest released model is 0.43 GB; a file past this is something else
 # Buffers that a model derives itself, and the tensor of the same module that tells where they belong.
 SIBLINGS = {
@@ -85,15 +94,14 @@ def read_checkpoint(path: str | Path) -> dict[str, Tensor]:
     """
     path = Path(path)
     check_archive(path)
+    if foreign := _foreign(path):
+        raise _not_plain(path, f"it holds {foreign}")
     try:
         content = torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:  # torch raises many kinds for foreign bytes
         named = re.search(r"GLOBAL ([\w.]+)", str(error))
         holds = f"it holds {named[1]}" if named else "its bytes are something else"
-        raise CheckpointError(
-            f"'{path}' must be a checkpoint of plain tensors, as torch.save writes a state dict; {holds}; "
-            "save only the state dict, as tensors"
-        ) from None
+        raise _not_plain(path, holds) from None
     if isinstance(content, Mapping) and isinstance(content.get("state_dict"), Mapping):
         content = content["state_dict"]
     if not isinstance(content, Mapping) or not content or not all(isinstance(v, Tensor) for v in content.values()):
@@ -102,6 +110,39 @@ def read_checkpoint(path: str | Path) -> dict[str, Tensor]:
     if len(tensors) < len(content):
         raise CheckpointError(f"'{path}' has keys both with and without the prefix 'module.'; keep one set")
     return tensors
+
+
+def _not_plain(path: Path, holds: str) -> CheckpointError:
+    return CheckpointError(
+        f"'{path}' must be a checkpoint of plain tensors, as torch.save writes a state dict; {holds}; "
+        "save only the state dict, as tensors"
+    )
+
+
+def _foreign(path: Path) -> str | None:
+    """What a checkpoint would call besides that which makes tensors; None if nothing, or if it is no pickle at all."""
+    found: str | None = None
+    with contextlib.suppress(ValueError, OSError, RuntimeError, zipfile.BadZipFile):  # PyTorch says what is wrong
+        if not zipfile.is_zipfile(path):
+            with path.open("rb") as file:
+                for _ in range(OLD_PICKLES):
+                    found = found or _called(file)
+        else:
+            with zipfile.ZipFile(path) as archive:
+                for name in archive.namelist():
+                    if name.endswith("data.pkl"):
+                        with archive.open(name) as part:
+                            found = found or _called(part)
+    return found
+
+
+def _called(pickled: IO[bytes]) -> str | None:
+    for operation, argument, _ in pickletools.genops(pickled):
+        if operation.name == "GLOBAL" and not CALLED.fullmatch(str(argument)):
+            return str(argument).replace(" ", ".")
+        if operation.name in ("STACK_GLOBAL", "INST", "EXT1", "EXT2", "EXT4"):
+            return "names that are put together"
+    return None
 
 
 def check_archive(path: Path) -> None:

@@ -95,8 +95,8 @@ def load_with_digest(source: ModelFolder) -> tuple[MDHR, str]:
     path, content = source.path / WEIGHTS, source.read(WEIGHTS)
     try:
         tensors = load(content)
-    except SafetensorError as error:
-        raise ModelFolderError(f"'{path}' is not a safetensors file: {error}") from None
+    except (SafetensorError, KeyError, TypeError, ValueError, RuntimeError) as error:  # also kinds that PyTorch lacks
+        raise ModelFolderError(f"'{path}' is not a safetensors file of floats: {error}") from None
     config = source.config.model
     shapes = _shapes_of(config)
     needed = {key: tensor.shape for key, tensor in shapes.state_dict().items()}
@@ -117,8 +117,10 @@ def _shapes_of(config: ModelConfig) -> MDHR:
 
 
 def _check_numbers(path: Path, tensors: Mapping[str, torch.Tensor], model: MDHR) -> None:
-    """Weights are real numbers, and only counters are whole ones."""
+    """Weights are real and finite numbers, and only counters are whole ones."""
     for key, own in model.state_dict().items():
         if own.is_floating_point() != tensors[key].is_floating_point() or tensors[key].is_complex():
             kind = str(tensors[key].dtype).removeprefix("torch.")
             raise ModelFolderError(f"'{path}' does not fit its config.json: {key} holds {kind}, and must hold floats")
+        if not tensors[key].float().isfinite().all():  # kinds of 8 bits have no such check
+            raise ModelFolderError(f"'{path}' cannot be used: {key} holds NaN or infinity; take other weights")

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import shlex
+
 from .entries import failed_on
 from .folder import ModelFolder
 
@@ -40,9 +42,9 @@ def no_artefact(folder: ModelFolder, name: str, remedy: str, entry: str = "parit
 
 
 def _again(folder: ModelFolder, name: str, kept: str) -> str:
-    """What lifts a failure that the manifest keeps."""
+    """What lifts a failure that the manifest keeps; people type it, and the footage is what the manifest says."""
     on = failed_on(folder.manifest[name][kept])
-    return f"take another, or compare again: mdhr verify {folder.path}{f' --on {on}' if on else ''}"
+    return f"take another, or compare again: mdhr verify {folder.path}{f' --on {shlex.quote(on)}' if on else ''}"
 
 
 def stream_entry(backend: str, precision: str) -> str:

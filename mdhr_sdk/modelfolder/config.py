@@ -29,6 +29,7 @@ TRAINED_ON_LENGTH = 60  # it stands in a corner of pictures
 MOST_AUS = 64
 MOST_IN_A_GROUP = 16  # a region head tells apart 2 ** 16 combinations then
 MOST_PIXELS = 1 << 25  # of a clip: 400 MB of float32
+MOST_RING = 1 << 26  # values of the maps of T frames, which a stream keeps of each face: 268 MB of float32
 MOST_LETTERS, MOST_NAME = 10_000, 64
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._+-]{0,127}")  # neither a path nor an address
 
@@ -184,6 +185,8 @@ class FolderConfig:
         _check(self, "geometry", told, f"empty or {len(aus)} numbers in [0, 1], one an AU")
         pixels = self.clip_length * size * size
         _check(self, "clip_length", pixels <= MOST_PIXELS, f"at most {MOST_PIXELS // size**2} for {size} px")
+        ring = self.clip_length * len(self.model.scales) * (self.model.projection_width or 0) * (size // 32) ** 2
+        _check(self, "clip_length", ring <= MOST_RING, "shorter for maps of so many channels, scales and pixels")
         for name in ("provenance", "licence"):
             _check(self, name, len(getattr(self, name)) <= MOST_LETTERS, f"at most {MOST_LETTERS:,} characters")
         line = len(self.trained_on) <= TRAINED_ON_LENGTH and self.trained_on.isprintable()

@@ -21,9 +21,12 @@ from .bundled import is_bundled
 
 MIB = 1 << 20
 MOST_BYTES = {"config.json": MIB, ".json": 32 * MIB, ".md": 16 * MIB}
-UNSEEN = 64 * MIB  # what is smaller is read whatever its size should be
+UNSEEN = MIB  # what is smaller is read whatever its size should be
 MOST_OTHER = 2 << 30  # of weights and graphs; no ONNX file can be larger
-PLAIN = re.compile(r"[A-Za-z0-9_](?:[A-Za-z0-9._+-]{0,126}[A-Za-z0-9_+-])?")
+# Also for Windows, where CON and NUL are devices in every folder, whatever follows their first point.
+PLAIN = re.compile(
+    r"(?!(?i:con|prn|aux|nul|com[0-9]|lpt[0-9])(?:\.|$))[A-Za-z0-9_](?:[A-Za-z0-9._+-]{0,126}[A-Za-z0-9_+-])?"
+)
 
 _READ = os.O_RDONLY | getattr(os, "O_BINARY", 0) | getattr(os, "O_CLOEXEC", 0)
 _FILE = _READ | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_NOCTTY", 0)
@@ -67,22 +70,28 @@ def read(folder: Path, name: str, size: int | None = None) -> bytes:
         ModelFolderError: it is missing, cannot be read, is no regular file of the folder, or is too large.
     """
     with opened(folder, name) as file:
-        length = os.fstat(file.fileno()).st_size
-        if size is not None and length != size and length > UNSEEN:
-            raise ModelFolderError(
-                f"'{folder / name}' has other bytes than manifest.json says ({length:,}, not {size:,}, so another "
-                "SHA-256): damaged or replaced; take the folder anew, or make the file again"
-            )
+        length = _checked_size(file, folder / name, size)
         content = file.read(length + 1)
     if len(content) != length:
         raise ModelFolderError(f"'{folder / name}' was changed while it was read; try again")
     return content
 
 
-def digest(folder: Path, name: str) -> str:
-    """Hex SHA-256 of a file of the folder; raises as `read`."""
+def digest(folder: Path, name: str, size: int | None = None) -> str:
+    """Hex SHA-256 of a file of the folder; arguments and errors as of `read`."""
     with opened(folder, name) as file:
+        _checked_size(file, folder / name, size)
         return _sha256(file)
+
+
+def _checked_size(file: BinaryIO, path: Path, size: int | None) -> int:
+    length = os.fstat(file.fileno()).st_size
+    if size is not None and length != size and length > UNSEEN:
+        raise ModelFolderError(
+            f"'{path}' has other bytes than manifest.json says ({length:,}, not {size:,}, so another SHA-256): damaged "
+            "or replaced; take the folder anew, or make the file again"
+        )
+    return length
 
 
 def sha256(path: Path) -> str:

@@ -20,6 +20,7 @@ MANIFEST = "manifest.json"
 NEXT = ".manifest.json.part"  # written elsewhere and moved here whole, by whoever holds the folder's lock
 AGAIN_S = 0.1
 MOST_FILES = 1000
+MOST_BYTES = 16 << 30  # of all files: who copies a folder or proves its digest reads that much
 Files = dict[str, dict[str, Any]]
 
 
@@ -101,7 +102,7 @@ def verified(folder: Path, name: str, files: Mapping[str, Mapping[str, Any]]) ->
     expected = entry.get("sha256")
     if expected is None:
         raise ModelFolderError(f"{MANIFEST} of '{folder}' does not vouch for {name}; make it again with mdhr")
-    content = inside.read(folder, name, entry.get("bytes"))
+    content = inside.read(folder, name, entry.get("bytes", 0))
     if hashlib.sha256(content).hexdigest() != expected:
         raise ModelFolderError(
             f"'{folder / name}' has other bytes than {MANIFEST} says (SHA-256): damaged or replaced; "
@@ -127,7 +128,7 @@ def _finish(folder: Path) -> None:
         files, before = _parsed(folder, NEXT), read_manifest(folder)
         digests = {name: entry.get("sha256") for name, entry in files.items()}
         changed = [name for name in files if digests[name] != before.get(name, {}).get("sha256")]
-        moved = (inside.digest(folder, name) == digests[name] for name in changed)
+        moved = (inside.digest(folder, name, files[name].get("bytes", 0)) == digests[name] for name in changed)
         if before.keys() <= files.keys() and all(moved):
             place(folder / NEXT, folder / MANIFEST)
 
@@ -141,12 +142,16 @@ def _parsed(folder: Path, name: str) -> Files:
     if not isinstance(files, dict) or not all(isinstance(entry, dict) for entry in files.values()):
         raise ModelFolderError(f"'{path}' must hold an object of files and does not; make the folder again")
     _check_names(path, files)
+    total = 0
     for one, entry in files.items():
         if what := next(wrong(entry), None):
             raise ModelFolderError(
                 f"'{path}' is damaged: of {one} it says {what}; take that entry out of it and make the file again, "
                 "or take the folder from where it came"
             )
+        total += int(entry.get("bytes", 0))
+    if total > MOST_BYTES:
+        raise ModelFolderError(f"'{path}' names files of {total:,} bytes together, and at most {MOST_BYTES:,} are read")
     return files
 
 

@@ -25,7 +25,7 @@ OPERATORS = frozenset(
 )
 SHAPED = {"Reshape": 1, "Expand": 1, "Pad": 1, "Slice": 1}  # the input from which on values decide about sizes
 MOST_NODES = 50_000
-MOST_FIELDS = 3_000_000  # of all messages; the largest released model has 60,000
+MOST_FIELDS = 600_000  # of all messages; the largest released model has 60,000
 MOST_AXES = 16
 ORT_FORMAT = b"ORTM"  # of ONNX Runtime's own files, which it would take for one by these bytes
 VARINT, FIXED64, BYTES, FIXED32 = 0, 1, 2, 5
@@ -68,16 +68,20 @@ class Walk:
                 raise _RefusedError("it holds what it was trained with")
 
     def check_graph(self, graph: memoryview) -> None:
-        nodes, constants = [], set()
+        nodes, constants, given = [], set(), set()
         for number, kind, value in self.fields(graph):
             if number == 1:
                 nodes.append(self.node(_message(kind, value)))
             elif number == 5:
                 constants.add(self.check_tensor(_message(kind, value)))
+            elif number == 11:
+                given |= {_text(name) for name in self.messages(_message(kind, value), 1)}
             elif number == 15:
                 raise _RefusedError("it holds sparse tensors")
         if not nodes or len(nodes) > MOST_NODES:
             raise _RefusedError(f"it has {len(nodes):,} operators, and 1 to {MOST_NODES:,} are taken")
+        if both := sorted(constants & given):  # so it is no constant, and its values say nothing about sizes
+            raise _RefusedError(f"'{both[0][:60]}' is both an input and a tensor of the file")
         constants.update(*(outputs for operator, _, outputs in nodes if operator == "Constant"))
         for operator, inputs, _ in nodes:
             decide = inputs[SHAPED[operator] :] if operator in SHAPED else ()
@@ -119,13 +123,15 @@ class Walk:
         for number, kind, value in self.fields(tensor):
             if number == 1:
                 dims += _packed(value) if isinstance(value, memoryview) else [value]
+                if len(dims) > MOST_AXES:
+                    raise _RefusedError(f"a tensor has more than {MOST_AXES} axes")
             elif number == 8:
                 name = _text(_message(kind, value))
             elif number == 13 or (number == 14 and value != 0):
                 raise _RefusedError("a tensor's bytes lie in another file (external data)")
             elif number in (4, 5, 6, 7, 9, 10, 11):
                 size += len(value) if isinstance(value, memoryview) else 8
-        if len(dims) > MOST_AXES or math.prod(dims) > 2 * size:  # two of the smallest kind share a byte
+        if math.prod(dims) > 2 * size:  # two of the smallest kind share a byte
             raise _RefusedError(f"the tensor '{name[:60]}' claims more values than its {size:,} bytes hold")
         return name
 
@@ -142,6 +148,8 @@ class Walk:
         at, end = 0, len(message)
         while at < end:
             tag, at = _varint(message, at)
+            if tag >> 32:  # protobuf would drop what is above, and read another field
+                raise _RefusedError("it is no ONNX file")
             number, kind = tag >> 3, tag & 7
             value: int | memoryview
             if kind == VARINT:
@@ -176,8 +184,8 @@ def _varint(message: memoryview, at: int) -> tuple[int, int]:
 
 
 def _packed(values: memoryview) -> list[int]:
-    found, at = [], 0
-    while at < len(values):
+    found, at = list[int](), 0
+    while at < len(values) and len(found) <= MOST_AXES:
         value, at = _varint(values, at)
         found.append(value)
     return found

@@ -7,14 +7,18 @@ import math
 from typing import Any
 
 MOST_DEEP = 64
+MOST_BYTES = 2 << 20  # a text of empty lists takes 20 times its size in memory
 
 
 def parsed(content: bytes) -> Any:
     """What a text says.
 
     Raises:
-        ValueError: it is no such JSON, or nested more than 64 deep; one line that says what is wrong.
+        ValueError: it is no such JSON, larger than 2 MiB, or nested more than 64 deep; one line that says what is
+            wrong.
     """
+    if len(content) > MOST_BYTES:
+        raise ValueError(f"it has {len(content):,} bytes, and at most {MOST_BYTES:,} are read as JSON")
     try:
         found = json.loads(
             content.decode("utf-8"), object_pairs_hook=_once, parse_constant=_no_number, parse_float=_finite

@@ -78,7 +78,8 @@ def unsigned(name: str, entry: Mapping[str, Any]) -> str | None:
         key = _key()
     except ModelFolderError as error:
         return str(error)
-    if key is None or not hmac.compare_digest(str(entry.get("signature", "")), _signature(key, name, entry)):
+    given = str(entry.get("signature", "")).encode(errors="surrogatepass")  # as texts only ASCII is compared
+    if key is None or not hmac.compare_digest(given, _signature(key, name, entry).encode()):
         return "no signature of this machine's key says that it was made here"
     return None
 

@@ -144,8 +144,8 @@ class Results(Sequence[FrameResult]):
     def from_file(cls, path: str | os.PathLike[str]) -> Results:
         """Read back a table that mdhr_sdk wrote: `*_aus.csv`, `*.parquet` or `*.jsonl`.
 
-        A CSV file brings the events of the `*_events.csv` beside it; Parquet has none. JSON Lines tell less of the
-        model. Meshes come back only from a Parquet file that has them, pictures never.
+        CSV and Parquet files bring the events of the `*_events.csv` beside them. JSON Lines tell less of the model.
+        Meshes come back only from a Parquet file that has them, pictures never.
 
         Raises:
             InputError: no such file, or none of ours.

@@ -64,7 +64,7 @@ def scoped(sources: Sequence[Source], scope: Scope | None) -> Sequence[Source]:
     """The part of each source that `scope` asks for; None for the sources as they are."""
     if scope is None:
         return sources
-    if scope.thins:
+    if scope.thins and any(one.kind != "image" for one in sources):
         _warn_thinned()
     return [one.scoped(scope) for one in sources]
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from ..errors import BackendError, InputError, NotFiniteError
+from ..errors import BackendError, InputError, ModelFolderError, NotFiniteError
 from ..modelfolder.config import FolderConfig
 from ..ops import DeviceArray
 from .forks import survive_forks
@@ -143,6 +143,17 @@ def graph_specs(
     if base == "encoder":
         return (TensorSpec("frames", picture[0], (None, *picture[1])),), features
     return features, scores
+
+
+def check_specs(file: str, kind: str, specs: Sequence[TensorSpec], found: Sequence[TensorSpec]) -> None:
+    """Refuse a graph whose 'inputs' or 'outputs' are not those of its kind: what reads them relies on every axis.
+
+    Raises:
+        ModelFolderError: another name, dtype or shape.
+    """
+    wanted, has = ({one.name: (one.dtype, one.shape) for one in some} for some in (specs, found))
+    if wanted != has:
+        raise ModelFolderError(f"{file} must have the {kind} {wanted}; it has {has!s:.1000}; export it again")
 
 
 def joined(parts: Sequence[Arrays]) -> dict[str, NDArray[Any]]:

@@ -35,6 +35,8 @@ def test_results_keep_the_folders_of_the_sources(tmp_path: Path, demo_path: Path
     assert [job.url for job in jobs] == ["", "", "", "", "memory://films/P03/a.mp4"]
     assert [job.size_bytes for job in jobs] == [demo_path.stat().st_size] * 3 + [0, 0]
     assert {job.source.scope for job in jobs} == {Scope(every=2)}
+    (job,) = jobs_of_list([f"file://{names[0]}"], Scope())
+    assert job.source.paths == (Path(names[0]),) and (job.base, job.url) == ("a", "")
     with pytest.raises(ConfigError, match="'rtsp://host/a' is live"):
         jobs_of_list(["rtsp://me:x@host/a"], Scope())
 

@@ -64,4 +64,8 @@ def test_totals_say_how_far_it_is_and_keep_few_outcomes() -> None:
     assert totals.line.startswith("500 of 1,000 files, 100 skipped, 1 failed, ") and totals.line.endswith(" left")
     assert len(totals.shown) == 11 and totals.frames == 4000
     assert totals.left_s == pytest.approx(totals.seconds * 5 / 4, rel=0.1)
+    totals = Totals(10, 10_000)
+    one = job(0, "broken")
+    totals.add(one, Outcome(one.source, one.label, error=MDHRError("no video")))
+    assert totals.left_s == pytest.approx(totals.seconds * 9, rel=0.5), "its few bytes say nothing of the others"
     assert [duration(seconds) for seconds in (5, 300, 11_100)] == ["5 s", "5 min", "3 h 05 min"]

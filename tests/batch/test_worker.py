@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 import pytest
@@ -17,6 +18,7 @@ from mdhr_sdk import Scope
 from mdhr_sdk.batch.listing import jobs_of_list
 from mdhr_sdk.batch.options import DetectOptions
 from mdhr_sdk.batch.worker import Worker
+from mdhr_sdk.errors import ConfigError
 from mdhr_sdk.modelfolder.bundled import bundled_models
 from mdhr_sdk.outputs.files import Files
 
@@ -66,20 +68,32 @@ def test_what_breaks_off_is_told_and_kept_as_incomplete(worker: Worker, film: Pa
     broken.write_bytes(b"\0\0\0\x18ftypmp42" + bytes(500))
     for job in jobs_of_list([str(broken), str(none)], Scope()):
         outcome = worker.run(job)
-        assert outcome.state == "failed" and outcome.files == []
+        assert outcome.state == "failed" and outcome.files == [] and outcome.timings_s == {}
     assert not list(out.glob("broken*")) and not list(out.glob("none*"))
 
 
-def test_a_change_of_option_or_model_is_another_key(worker: Worker) -> None:
+def test_a_change_of_option_or_model_is_another_key(worker: Worker, tmp_path: Path) -> None:
     key = worker.described.key
     assert OPTIONS.key("model") == replace(OPTIONS, threads=2).key("model")
     for other in (
         replace(OPTIONS, smoothing=1.0),
         replace(OPTIONS, scope=Scope(every=2)),
+        replace(OPTIONS, fps=50.0),
         replace(OPTIONS, files=Files()),
     ):
         assert other.key("model") != OPTIONS.key("model")
     assert OPTIONS.key("another") != OPTIONS.key("model") != key
+    own, keys = replace(OPTIONS, face_model=tmp_path / "own.task"), []
+    for content in (b"one", b"two", b"two"):
+        (tmp_path / "own.task").write_bytes(content)
+        keys.append(own.describe(worker._detector).key)
+    assert keys[0] != keys[1] == keys[2], "the content of a face model counts"
+
+
+@pytest.mark.parametrize("wrong", [{"lookahead": 3}, {"mode": "stream", "lookahead": 99}, {"min_quality": 2.0}])
+def test_options_that_no_file_can_be_read_with_end_it_at_once(wrong: dict[str, Any], out: Path) -> None:
+    with pytest.raises(ConfigError):
+        Worker(replace(OPTIONS, **wrong), str(out))
 
 
 def test_sources_and_results_in_another_file_system(film: Path, out: Path, worker: Worker) -> None:
@@ -96,3 +110,18 @@ def test_sources_and_results_in_another_file_system(film: Path, out: Path, worke
     ]  # fmt: skip
     ours = memory.cat_file("/results/clip_aus.csv").replace(b"memory://films/P01/clip.mp4", str(film).encode())
     assert ours == (out / "clip_aus.csv").read_bytes()
+
+
+def test_a_full_disk_is_told_by_the_names_that_files_were_to_get(film: Path, tmp_path: Path) -> None:
+    resource = pytest.importorskip("resource")
+    (job,) = jobs_of_list([str(film)], Scope())
+    with closing(Worker(OPTIONS, str(tmp_path / "full"))) as worker:
+        _, hard = before = resource.getrlimit(resource.RLIMIT_FSIZE)
+        resource.setrlimit(resource.RLIMIT_FSIZE, (200, hard))
+        try:
+            outcome = worker.run(job)
+        finally:
+            resource.setrlimit(resource.RLIMIT_FSIZE, before)
+    told = [str(error) for error in (outcome.error, *outcome.failures) if error is not None]
+    assert outcome.state == "failed" and f"'{tmp_path / 'full' / 'clip_aus.csv'}' cannot be written" in told[0]
+    assert not any(".mdhr-" in text for text in told) and not (tmp_path / "full" / "clip_run.json").exists()

@@ -1,4 +1,4 @@
-"""Try every attack of `attacks_on_paths`, `_content` and `_graphs`: a line of JSON each, of `watching.told`.
+"""Try every attack of the files `attacks_on_*.py`: a line of JSON each, of `watching.told`.
 
 python tests/hostile/run_attacks.py MODEL_FOLDER [--torch] [--given] [NAME ...]
 """
@@ -14,10 +14,16 @@ sys.path.insert(0, str(Path(__file__).parent))
 
 import attacks_on_content
 import attacks_on_graphs
+import attacks_on_loading
 import attacks_on_paths
+import attacks_on_runtimes
+import attacks_on_trust
 from watching import Seen, told, warm, watched
 
-ATTACKS = (*attacks_on_paths.ATTACKS, *attacks_on_content.ATTACKS, *attacks_on_graphs.ATTACKS)
+ATTACKS = (
+    *(*attacks_on_paths.ATTACKS, *attacks_on_content.ATTACKS, *attacks_on_graphs.ATTACKS),
+    *(*attacks_on_runtimes.ATTACKS, *attacks_on_trust.ATTACKS, *attacks_on_loading.ATTACKS),
+)
 
 
 def tried(attack: attacks_on_paths.Attack, sound: Path) -> Seen:

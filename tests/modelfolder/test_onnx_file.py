@@ -103,7 +103,7 @@ def test_what_export_writes_is_taken() -> None:
         (operator("\x1b[2J"), r"the operator '\x1b[2J'"),
         (computed_shape, "the sizes that a Reshape makes are computed"),
         (claims, "claims more values than its 16 bytes hold"),
-        (many_axes, "claims more values"),
+        (many_axes, "more than 16 axes"),
         (lambda made: made.graph.ClearField("node"), "it has 0 operators"),
         (lambda made: made.ClearField("graph"), "no ONNX file"),
     ],

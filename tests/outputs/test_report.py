@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import re
 import shutil
 import sys
@@ -9,13 +10,17 @@ from dataclasses import replace
 from html.parser import HTMLParser
 from pathlib import Path
 
+import cv2
+import numpy as np
 import pytest
 
 from mdhr_sdk.errors import InputError, MissingDependencyError
 from mdhr_sdk.measures import FaceMeasures
 from mdhr_sdk.outputs import Results
+from mdhr_sdk.outputs.encoder import Encoder
+from mdhr_sdk.outputs.report.page import summarise
 from mdhr_sdk.outputs.report.study import find_tables, read_about, write_report
-from mdhr_sdk.outputs.report.thumbnails import apexes
+from mdhr_sdk.outputs.report.thumbnails import apexes, pictures
 from mdhr_sdk.results import AUEvent, Ending
 
 pytest.importorskip("jinja2")
@@ -94,11 +99,14 @@ def test_hostile_names_stay_text(tmp_path, saved):
 def test_the_index_has_people_and_conditions(tmp_path, saved, codes):
     for number in (1, 2, 3):
         saved(source=f"p{number}.mp4")
-    (tmp_path / "about.csv").write_text("source,person,condition\np1,Ann,calm\np2,Ann,stress\np3,Ben,calm\n")
+    (tmp_path / "about.csv").write_text(
+        "source,person,condition\np1,Ann,calm\np2,Ann,stress\np3,Ben,calm\np4,Cy,calm\n"
+    )
     files, _ = write_report(
         find_tables([tmp_path / "results"]), tmp_path / "report", read_about(tmp_path / "about.csv")
     )
     text = files[-1].read_text()
+    assert "no result is of: p4</p>" in text and "are not told of" not in text
     bodies = re.findall(r"<tbody>(.*?)</tbody>", text, re.S)
     assert [re.findall(r"<tr><td>(\w+)</td><td>(\d)</td><td>(\d+)</td>", body) for body in bodies[:2]] == [
         [("Ann", "2", "96"), ("Ben", "1", "48")], [("calm", "2", "96"), ("stress", "1", "48")],
@@ -160,6 +168,17 @@ def test_apexes_are_the_strongest_of_each_face_and_unit():
     assert [one.apex_s for one in apexes(events, most=2)] == [2, 3]
 
 
+def test_apexes_are_shown_at_their_times_where_a_video_begins_late(tmp_path):
+    video = Encoder(tmp_path / "overlay.mp4", (64, 64), 25.0, "h264")
+    for number in range(60):
+        video.write(np.full((64, 64, 3), 20 + 3 * number, np.uint8), 6 + number / 25)
+    video.close()
+    for apex_s, grey in ((6.0, 20), (6.4, 50), (7.2, 110)):
+        (image,) = pictures(tmp_path / "overlay.mp4", [event("AU12", apex_s, 0.9)]).values()
+        coded = np.frombuffer(base64.b64decode(image.partition(",")[2]), np.uint8)
+        assert cv2.imdecode(coded, cv2.IMREAD_COLOR).mean() == pytest.approx(grey, abs=2.5)
+
+
 def test_without_jinja_the_extra_is_named(tmp_path, saved, monkeypatch):
     tables = find_tables([saved()])
     monkeypatch.setitem(sys.modules, "jinja2", None)
@@ -194,3 +213,18 @@ def test_the_index_is_filtered_and_sorted_in_a_browser(tmp_path, saved):
         assert page.locator("table.groups tbody tr td:first-child").all_inner_texts() == down[::-1] and len(down) == 3
         browser.close()
     assert not troubles
+
+
+def test_no_page_takes_the_name_of_the_index(saved, tmp_path):
+    (page, index), errors = write_report(find_tables([saved("index.mp4")]), tmp_path / "report")
+    assert not errors and index.name == "index.html" and page.name in Page(index).links and page != index
+
+
+def test_events_a_minute_of_parquet_tables_are_those_beside_it(saved, tmp_path, codes):
+    pytest.importorskip("pyarrow")
+    table = saved() / "clip_aus.csv"
+    own = Results.from_file(table)
+    own.save(tmp_path / "other", timeline=False, formats=("parquet",))
+    (found,) = find_tables([tmp_path / "other"])
+    rates = [summarise(Results.from_file(path), "", False, True).faces[0].per_minute for path in (table, found.path)]
+    assert rates[0] == rates[1] and rates[0]["AU12"] == pytest.approx(30) and found.has_events

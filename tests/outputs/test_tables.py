@@ -215,12 +215,30 @@ def test_json_lines_come_back_with_events_and_measures(tmp_path, measured):
     )
 
 
+def test_what_was_read_back_without_meshes_is_saved_again(tmp_path, measured, codes):
+    pytest.importorskip("pyarrow")
+    own = Results((measured(0),), measured(0).model, fps=25.0, codes=codes)
+    (table, *_) = own.save(tmp_path / "a", timeline=False)
+    files = Results.from_file(table).save(tmp_path / "b", timeline=False, formats=("parquet", "openface", "pyfeat"))
+    back = Results.from_file(next(path for path in files if path.suffix == ".parquet"))
+    pd.testing.assert_frame_equal(back.to_dataframe(), Results.from_file(table).to_dataframe())
+
+
 def test_events_beside_a_table_come_with_it(tmp_path, frames, codes):
     event = AUEvent("clip.mp4", 0, "AU12", 3, 4, 8, 0.12, 0.16, 0.32, 0.91, onset_cut=True)
     told = [replace(frames[0], events=(event,)), *frames[1:]]
     write(CsvSink(tmp_path / "clip_aus.csv", codes), *told)
     write(EventsSink(tmp_path / "clip_events.csv"), *told)
     assert Results.from_file(tmp_path / "clip_aus.csv").events == (event,)
+    (tmp_path / "clip_aus.csv").rename(tmp_path / "clip_aus.incomplete.csv")
+    assert Results.from_file(tmp_path / "clip_aus.incomplete.csv").events == (), "those of another run"
+    (tmp_path / "clip_events.csv").rename(tmp_path / "clip_events.incomplete.csv")
+    assert Results.from_file(tmp_path / "clip_aus.incomplete.csv").events == (event,)
+    pytest.importorskip("pyarrow")
+    write(ParquetSink(tmp_path / "clip_aus.parquet", codes), *told)
+    assert Results.from_file(tmp_path / "clip_aus.parquet").events == ()
+    write(EventsSink(tmp_path / "clip_events.csv"), *told)
+    assert Results.from_file(tmp_path / "clip_aus.parquet").events == (event,)
 
 
 @pytest.mark.parametrize(

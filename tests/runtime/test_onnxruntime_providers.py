@@ -46,7 +46,10 @@ class FakeOrt(ModuleType):
             raise self.error
         names = [one if isinstance(one, str) else one[0] for one in providers]
         assert names[-1] == CPU and enable_fallback == 0
-        inputs, outputs = graph_specs(CONFIG, "clip", CONFIG.clip_length)
+        inputs, outputs = (
+            [SimpleNamespace(name=one.name, shape=one.shape, type="tensor(float)") for one in specs]
+            for specs in graph_specs(CONFIG, "clip", CONFIG.clip_length)
+        )
         session = SimpleNamespace(
             given={one[0]: one[1] for one in providers if not isinstance(one, str)},
             get_providers=lambda: [name for name in names if name in self.starting],

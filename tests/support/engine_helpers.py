@@ -52,7 +52,8 @@ def entries(folder: Path) -> Iterator[dict[str, Any]]:
 def vouch(folder: Path, name: str, **entry: Any) -> None:
     """Let the manifest say that the file is what was made, here."""
     with entries(folder) as files:
-        files[name] = signed(name, {**files.get(name, {}), **entry, "sha256": sha256(folder / name)})
+        size = (folder / name).stat().st_size
+        files[name] = signed(name, {**files.get(name, {}), **entry, "bytes": size, "sha256": sha256(folder / name)})
 
 
 def shift_scores(folder: Path, name: str) -> None:

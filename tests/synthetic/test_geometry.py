@@ -81,11 +81,11 @@ def test_shares_are_read_strictly(words: str, target: ModelFolder) -> None:
         by_au(target, words)
 
 
-def test_only_fitting_folders_are_changed(tiny_onnx_folder: Path) -> None:
+def test_only_fitting_folders_are_changed(tiny_folder: Path) -> None:
     with pytest.raises(ModelFolderError, match="comes with mdhr_sdk"):
         check_target(Path(ModelFolder.open("edge").path))
     with pytest.raises(ConfigError, match="geometry is trained for AUs"):
-        check_target(tiny_onnx_folder)
+        check_target(tiny_folder)
 
 
 def test_meshes_that_are_missing_or_damaged_are_told(tmp_path: Path) -> None:

@@ -164,6 +164,7 @@ def test_a_forked_process_gets_an_error_and_does_not_hang(engine: dict[str, str]
     assert ended.returncode == 0, ended.stderr
 
 
+@pytest.mark.slow
 def test_landmarks_agree_with_those_of_the_other_engines(engines: dict[str, dict[str, str]], demo_frames) -> None:
     meshes = {}
     for name, engine in engines.items():

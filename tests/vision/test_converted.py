@@ -41,6 +41,7 @@ def folder(converted_faces: Path | None, tmp_path: Path, monkeypatch: pytest.Mon
     return tmp_path / "faces"
 
 
+@pytest.mark.slow
 @needs_wheel
 def test_a_still_has_the_mesh_of_mediapipe(folder: Path, demo_frames: np.ndarray) -> None:
     meshes = []
@@ -52,6 +53,7 @@ def test_a_still_has_the_mesh_of_mediapipe(folder: Path, demo_frames: np.ndarray
     assert np.linalg.norm(theirs - ours, axis=1).max() < 0.002 * eyes, "depth and irises too"
 
 
+@pytest.mark.slow
 def test_runtimes_agree_and_so_do_batches(folder: Path, demo_frames: np.ndarray) -> None:
     rgb = np.ascontiguousarray(demo_frames[0][:, :, ::-1])
     regions = [Region(160, 170, 300), Region(150, 165, 280, 0.1)]
@@ -65,6 +67,7 @@ def test_runtimes_agree_and_so_do_batches(folder: Path, demo_frames: np.ndarray)
     np.testing.assert_allclose(answers[0], answers[-1], atol=0.05)
 
 
+@pytest.mark.slow
 def test_where_the_graphs_came_from_and_how_near_they_are_is_told(folder: Path) -> None:
     with AUDetector.from_pretrained("edge", faces="onnx") as detector:
         assert detector.info.faces == "onnx"
@@ -72,6 +75,7 @@ def test_where_the_graphs_came_from_and_how_near_they_are_is_told(folder: Path) 
         assert "of 30 faces 100.0 % within 1 % of the outer eye distance" in str(detector.face_choice)
 
 
+@pytest.mark.slow
 def test_graphs_that_were_changed_or_are_not_near_enough_are_refused(folder: Path) -> None:
     whole = json.loads((folder / "faces.json").read_text())
     (folder / "faces.json").write_text(json.dumps(whole | {"near": 0.98}))

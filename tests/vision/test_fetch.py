@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import socket
 import subprocess
 import sys
 import threading
@@ -122,9 +123,10 @@ def test_the_environments_proxy_is_asked(server, cache, monkeypatch):
     assert server.asked == [("http://models.invalid/good", None)]
 
 
-def test_without_a_network_the_error_says_what_to_do(server, cache, monkeypatch):
-    closed = asset(server, "good")
-    server.server_close()
+def test_without_a_network_the_error_says_what_to_do(cache):
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port = free.getsockname()[1]
+    closed = Asset("model.task", f"http://127.0.0.1:{port}/good", len(CONTENT), SUM, "nobody's")
     with pytest.raises(FetchError, match=r"Connection refused.*try again when the network is there, or download it"):
         fetch(closed)
 

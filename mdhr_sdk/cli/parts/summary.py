@@ -114,7 +114,7 @@ def _occurrences(outcomes: Sequence[Outcome]) -> Iterator[str]:
     for outcome in seen[:TOLD]:
         ranked = sorted(outcome.occurrences.items(), key=lambda item: (-item[1], item[0]))
         if not outcome.with_face:
-            yield f"{outcome.label}: no face found"
+            yield f"{outcome.label}: no face {'is left' if outcome.left_out or outcome.untrusted else 'found'}"
         elif outcome.frames == outcome.scored == 1:
             yield f"{outcome.label}: {', '.join(code for code, _ in ranked) or 'its face shows no action unit'}"
         else:

@@ -12,8 +12,9 @@ import numpy as np
 from ...atomic import write_whole
 from ...errors import InputError, MDHRError
 from ..collection import Results
-from ..naming import EVENTS, JSONL, OVERLAY, PARQUET, STILL, TABLE, stems
+from ..naming import JSONL, OVERLAY, PARQUET, STILL, TABLE, stems
 from ..style import UNTRAINED, au_name
+from ..tables.reading import events_beside
 from .page import FaceSummary, SourceSummary, render_page, summarise, template
 
 if TYPE_CHECKING:
@@ -39,7 +40,7 @@ class Table:
     @property
     def has_events(self) -> bool:
         """Whether the events of its source are known, even if there was none."""
-        return self.path.suffix == ".jsonl" or self.path.with_name(self.base + EVENTS).is_file()
+        return self.path.suffix == ".jsonl" or events_beside(self.path) is not None
 
 
 def find_tables(places: Iterable[Path]) -> list[Table]:
@@ -107,7 +108,8 @@ def write_report(
     files: list[Path] = []
     errors: list[MDHRError] = []
     sources: list[tuple[SourceSummary, str]] = []
-    names = stems([(str(table.path.parent / table.base), "array") for table in tables])
+    index = (Path(INDEX).stem, "array")  # whose name no page may take
+    names = stems([index, *((str(table.path.parent / table.base), "array") for table in tables)])[1:]
     for done, (table, stem) in enumerate(zip(tables, names, strict=True)):
         progress(done, len(tables))
         try:
@@ -171,9 +173,11 @@ def _render_index(
     )
     conditions = list(_grouped(faces, codes, lambda face, row: (row.get("condition", ""), ""))) if known else []
     unknown = sorted({one.name for one, base in sources if known and not _known_of(one, base, known)})
+    taken = [_known_of(one, base, known).get("source") for one, base in sources]
     return str(template("report_index.html").render(
         sources=[one for one, _ in sources], people=people, conditions=conditions, codes=codes,
         names={code: au_name(code) for code in codes}, errors=[str(error) for error in errors], unknown=unknown,
+        unused=sorted(known.keys() - set(taken)),
         untrained=UNTRAINED if any(not one.model.trained for one, _ in sources) else "",
         models=sorted({one.model.details for one, _ in sources}),
     ))  # fmt: skip

@@ -46,11 +46,10 @@ def pictures(overlay: Path, events: Sequence[AUEvent]) -> dict[float, str]:
 
 
 def _frame_at(container: Any, time_s: float) -> str | None:
-    """The last frame that begins by a time."""
+    """The last frame that begins by a time; an overlay has the times of its source, from `--start` on."""
     cv2 = import_cv2()
     stream = container.streams.video[0]
-    begin = stream.start_time or 0
-    container.seek(begin + int(time_s / stream.time_base), stream=stream)
+    container.seek(int(time_s / stream.time_base), stream=stream)
     nearest = None
     for frame in container.decode(stream):
         if frame.time is not None and frame.time > time_s + 1e-3 and nearest is not None:

@@ -94,8 +94,9 @@ class ParquetSink(FileSink[list[dict[str, object]]]):
         rows = list(records((result,), self.codes))
         if self._landmarks != "none":
             for row, face in zip(rows, result.faces, strict=False):
-                mesh = ibug_landmarks(face.landmarks_px) if self._landmarks == "68" else face.landmarks_px
-                row["landmarks_px"] = mesh.astype(np.float32).ravel() if len(mesh) else None
+                if len(mesh := face.landmarks_px):  # none of a table that was read back
+                    mesh = ibug_landmarks(mesh) if self._landmarks == "68" else mesh
+                    row["landmarks_px"] = mesh.astype(np.float32).ravel()
         return rows
 
     def _open(self, part: Path, first: list[dict[str, object]]) -> None:

@@ -12,10 +12,11 @@ from typing import TYPE_CHECKING, Any, Literal, cast
 
 import numpy as np
 
+from ...atomic import incomplete
 from ...errors import InputError
 from ...measures import MEASURES, FaceMeasures
 from ...results import AUEvent, AUScore, Baseline, Ending, FaceResult, FrameResult, ModelInfo
-from ..naming import EVENTS, TABLE
+from ..naming import EVENTS, PARQUET, TABLE
 from ..table import BOX, EVENT_COLUMNS
 from .modelinfo import model_of_text, model_of_values
 from .parquet import KEY, import_pyarrow
@@ -49,18 +50,27 @@ def read_results(path: Path) -> Read:
         told = f"it lacks {', '.join(missing)}" if missing else "it has no row"
         raise InputError(f"'{path}' is no table of results: {told}; give a file that mdhr_sdk wrote")
     codes = tuple(name.removesuffix("_occurrence") for name in table.columns if name.endswith("_occurrence"))
-    events = read_events(path.with_name(path.name.removesuffix(TABLE) + EVENTS)) if path.name.endswith(TABLE) else ()
+    beside = events_beside(path)
+    events = () if beside is None else read_events(beside)
     return Read(tuple(_frames(table, codes, model, events)), model, codes)
 
 
+def events_beside(path: Path) -> Path | None:
+    """The table of events beside a table of results, incomplete as that one is; None if there is none."""
+    for end in (TABLE, PARQUET):
+        for ending, events in ((end, EVENTS), (incomplete(Path(end)).name, incomplete(Path(EVENTS)).name)):
+            if path.name.endswith(ending):
+                found = path.with_name(path.name.removesuffix(ending) + events)
+                return found if found.is_file() else None
+    return None
+
+
 def read_events(path: Path) -> tuple[AUEvent, ...]:
-    """The events of a table of `EventsSink`; none if there is no such file.
+    """The events of a table of `EventsSink`.
 
     Raises:
         InputError: it is no such table.
     """
-    if not path.is_file():
-        return ()
     import pandas as pd
 
     table = pd.read_csv(path, dtype={"source": str, "au": str, "model": str}, keep_default_na=False)

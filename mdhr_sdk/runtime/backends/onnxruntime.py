@@ -20,7 +20,7 @@ from ...ops import DeviceArray
 from ...ops.views import CPU
 from ..cuda.devices import device_number, no_device
 from ..cuda.toolchains import ARM
-from ..session import Arrays, Part, Session, SessionOptions, check_kept, graph_specs
+from ..session import Arrays, Part, Session, SessionOptions, TensorSpec, check_kept, check_specs, graph_specs
 from .backend import Backend
 
 SUFFIX = "onnx"
@@ -131,7 +131,7 @@ class OnnxRuntimeSession(Session):
         try:  # without ONNX Runtime's own fallback, which would go on elsewhere and print that
             self._session: Any = ort.InferenceSession(content, settings, providers=wanted, enable_fallback=0)
         except Exception as error:  # onnxruntime's own exception types share no base
-            reason = str(error).splitlines()[0]
+            reason = told_by(error)
             if len(wanted) > 1 and type(error).__name__ not in ("InvalidProtobuf", "InvalidGraph"):
                 raise BackendError(f"onnxruntime could not start {provider} on '{self.device}': {reason}") from None
             raise ModelFolderError(f"onnxruntime cannot load '{folder.path / file}': {reason}") from None
@@ -175,7 +175,7 @@ class OnnxRuntimeSession(Session):
         try:
             yield
         except Exception as error:  # onnxruntime's own exception types share no base
-            reason = str(error).splitlines()[0]
+            reason = told_by(error)
             raise BackendError(f"onnxruntime failed on {self.device}: {reason}; try a smaller batch") from None
 
     def close(self) -> None:
@@ -186,10 +186,18 @@ class OnnxRuntimeSession(Session):
             ("inputs", self.inputs, self._session.get_inputs()),
             ("outputs", self.outputs, self._session.get_outputs()),
         ):
-            wanted = {spec.name: spec.shape for spec in specs}
-            has = {tensor.name: tuple(n if isinstance(n, int) else None for n in tensor.shape) for tensor in found}
-            if wanted != has:
-                raise ModelFolderError(f"{file} must have the {kind} {wanted}; it has {has}; export it again")
+            check_specs(file, kind, specs, [_spec(tensor) for tensor in found])
+
+
+def _spec(tensor: Any) -> TensorSpec:
+    dtype = tensor.type.removeprefix("tensor(").removesuffix(")")
+    shape = tuple(n if isinstance(n, int) else None for n in tensor.shape)
+    return TensorSpec(tensor.name, "float32" if dtype == "float" else dtype, shape)
+
+
+def told_by(error: Exception) -> str:
+    """The first line of what ONNX Runtime says; it repeats names of a graph, however long."""
+    return str(error)[:1000].partition("\n")[0][:300]
 
 
 def providers(options: SessionOptions, provider: str) -> list[Any]:

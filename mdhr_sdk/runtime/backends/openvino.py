@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import importlib.util
 import sys
+from collections.abc import Sequence
 from functools import cache
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 from numpy.typing import NDArray
 
 from ...errors import BackendError, ModelFolderError, install_hint, require
 from ...modelfolder.artefacts import artefact
 from ...modelfolder.folder import ModelFolder
-from ..session import Arrays, Session, SessionOptions, graph_specs
+from ..session import Arrays, Session, SessionOptions, TensorSpec, check_specs, graph_specs
 from .onnxruntime import SUFFIX, OnnxFileBackend
 
 HINTS = {"fp32": "f32", "bf16": "bf16", "int8": "f32"}  # of what a graph leaves open: int8 stands in the graph itself
@@ -61,10 +63,8 @@ class OpenVINOSession(Session):
         except RuntimeError as error:
             reason = " ".join(str(error).split())[:200]
             raise ModelFolderError(f"openvino cannot load '{folder.path / name}': {reason}") from None
-        names = {name for port in (*self._model.inputs, *self._model.outputs) for name in port.get_names()}
-        missing = [spec.name for spec in (*self.inputs, *self.outputs) if spec.name not in names]
-        if missing:
-            raise ModelFolderError(f"{name} lacks {', '.join(missing)}; export it again")
+        check_specs(name, "inputs", self.inputs, _specs(self.inputs, self._model.inputs))
+        check_specs(name, "outputs", self.outputs, _specs(self.outputs, self._model.outputs))
         precision = self._model.get_property("INFERENCE_PRECISION_HINT").to_string()
         if precision != HINTS[options.precision]:
             raise BackendError(f"openvino was asked for {HINTS[options.precision]} and chose {precision} on this CPU")
@@ -80,6 +80,17 @@ class OpenVINOSession(Session):
 
     def close(self) -> None:
         self._model = None
+
+
+def _specs(wanted: Sequence[TensorSpec], ports: Any) -> list[TensorSpec]:
+    """What a compiled model has, under the wanted one of each port's names."""
+    found, names = [], {spec.name for spec in wanted}
+    for port in ports:
+        own = sorted(port.get_names())
+        shape = tuple(axis.get_length() if axis.is_static else None for axis in port.get_partial_shape())
+        dtype = np.dtype(port.get_element_type().to_dtype()).name
+        found += [TensorSpec(name, dtype, shape) for name in names.intersection(own) or own[:1]]
+    return found
 
 
 def _load() -> Any:
