@@ -103,14 +103,21 @@ def live(
         if check:
             raise typer.Exit(check_all(settings))
         following = _Following(None if sys.stderr.isatty() else config, typed)
+        before: LiveSettings | None = None
         while True:
             try:
                 ended = _run(settings, stop, following.read, teller)
             except KeyboardInterrupt:  # before the run had begun, so there is nothing to finish
                 raise typer.Exit from None
+            except MDHRError as error:
+                if before is None:
+                    raise
+                log.error("%s; going on with the settings from before", error)
+                settings, before, stop.armed = before, None, False
+                continue
             if stop.asked != "hangup" or following.settings is None or ended.hangs:
                 break
-            settings = following.settings
+            before, settings = settings, following.settings
             stop.renew()
             stop.armed = False
     if ended.hangs or teller.stuck:  # a thread in native code, or one that prints, would hold the interpreter
@@ -168,7 +175,7 @@ def _run(settings: LiveSettings, stop: Stop, on_hangup: Callable[[], bool], tell
         folder = stack.enter_context(live_folder(out)) if files else None
         for line in folder.found if folder is not None else ():
             log.warning("%s", line)
-        detector = stack.enter_context(open_detector(settings, sources))
+        detector = stack.enter_context(open_detector(settings))
         bases = dict(zip(names, (out / stem for stem in stems([(s.name, s.kind) for s in sources])), strict=True))
         stop.armed = True
         outputs = open_outputs(settings, detector.codes, bases)
@@ -195,6 +202,8 @@ def _greet(detector: AUDetector, settings: LiveSettings, outputs: Outputs, telle
         log.warning("results are only counted; ask for an output: --csv, --jsonl, --record, --serve or --show")
     if outputs.served is not None and teller.console.is_terminal:  # it may hold the token, which belongs into no log
         teller.line(f"the page is at {outputs.served.url}")
+    elif outputs.served is not None and "?" in outputs.served.url and settings.token is None:
+        log.warning("the page asks for a new token that is shown on a terminal only; give your own in MDHR_TOKEN")
 
 
 def _report(ended: Ended, stop: Stop) -> None:

@@ -40,6 +40,7 @@ def _in_thread(job: Callable[[], FrameResult | None]) -> asyncio.Future[FrameRes
     """What a job returns. Its thread does not keep the interpreter from ending, as those of an executor would."""
     loop = asyncio.get_running_loop()
     future: asyncio.Future[FrameResult | None] = loop.create_future()
+    future.add_done_callback(lambda done: done.cancelled() or done.exception())  # else asyncio prints one nobody awaits
 
     def work() -> None:
         try:

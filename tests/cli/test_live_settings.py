@@ -7,9 +7,12 @@ from pathlib import Path
 
 import pytest
 
+from mdhr_sdk.cli.parts.live.controls import Controls
 from mdhr_sdk.cli.parts.live.settings import LiveSettings, live_settings, seconds, size_bytes
+from mdhr_sdk.cli.parts.live.stopping import Stop
 from mdhr_sdk.errors import ConfigError
 from mdhr_sdk.outputs.live.recording import Keep
+from mdhr_sdk.results import FrameResult, ModelInfo
 from processes import ROOT
 
 YAML = """
@@ -43,6 +46,10 @@ def test_the_command_line_wins_over_the_file(tmp_path: Path) -> None:
         ("segment: soon", "segment expects a time"),
         ("segment: 0s", "segment expects a time"),
         ("keep: [7 days]", "keep expects a time"),
+        ("keep: 7", "an age with its unit"),
+        ("keep: 0GB", "an age with its unit"),
+        ("keep: [7d, 8d]", "got '7d, 8d'"),
+        ("segment: 0.01s", "at least 1s"),
         ("serve: 127.0.0.1", "PORT or HOST:PORT"),
         ("lookahead: -1", "lookahead"),
         ("record: video", "record must be one of"),
@@ -63,6 +70,25 @@ def test_a_bad_file_is_one_line_that_names_it(tmp_path: Path, content: str, says
     with pytest.raises(ConfigError) as error:
         live_settings(path, {})
     assert says in str(error.value) and "live.yaml" in str(error.value) and "\n" not in str(error.value)
+
+
+def test_one_source_needs_no_list(tmp_path: Path) -> None:
+    path = tmp_path / "live.yaml"
+    path.write_text("sources: door=rtsp://camera/1")
+    assert live_settings(path, {}).named_sources == [("door", "rtsp://camera/1")]
+
+
+def test_a_signal_that_comes_twice_at_once_hurries_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As of `timeout`, which signals a process and its group: the last results would be lost."""
+    now = 100.0
+    monkeypatch.setattr("mdhr_sdk.cli.parts.live.stopping.time.monotonic", lambda: now)
+    stop = Stop()
+    stop.ask("terminate")
+    stop.ask("terminate")
+    assert stop.asked == "terminate" and not stop.hurry
+    now += 1.0
+    stop.ask("interrupt")
+    assert stop.asked == "terminate" and stop.hurry
 
 
 def test_a_message_holds_no_password(tmp_path: Path) -> None:
@@ -101,3 +127,14 @@ def test_the_examples_are_as_they_must_be() -> None:
     command = unit["Service"]["ExecStart"].split()
     assert command[1:3] == ["live", "--config"] and "-HUP" in unit["Service"]["ExecReload"]
     assert unit["Service"]["RestartPreventExitStatus"] == "2"
+
+
+def test_marks_that_wait_for_the_same_result_are_all_in_its_note() -> None:
+    controls = Controls(lambda *_: None, ())
+    for source, text in (("door", "a"), ("door", "b"), (None, "all"), ("yard", "c")):
+        controls.mark(source, text)
+    model = ModelInfo("demo", "bp4d", "resnet18", "torch", "cpu", True)
+    notes = [
+        controls.marked(FrameResult(one, 0, 0.0, (), model), ("door", "yard")).note for one in ("door", "yard") * 2
+    ]
+    assert notes == ["mark: a; mark: b; mark: all", "mark: c; mark: all", "", ""]

@@ -67,8 +67,9 @@ def test_what_does_not_come_back_is_an_error_when_that_is_asked_for(detector: AU
                 list(stream)
             assert stream.status[server.url].state == "ended" and stream.status[server.url].reason
             server.start()
-    with pytest.raises(ConfigError, match="give_up_after_s must be seconds above 0"):
-        detector.stream(server.url, give_up_after_s=0)
+    for wrong in (0, "5"):
+        with pytest.raises(ConfigError, match="give_up_after_s must be seconds above 0"):
+            detector.stream(server.url, give_up_after_s=wrong)  # type: ignore[arg-type]
 
 
 def test_one_who_comes_late_is_calibrated(detector: AUDetector) -> None:

@@ -43,6 +43,13 @@ def mutated(rng: random.Random, arena: Path) -> list[str]:
     return done
 
 
+def content_of(path: Path) -> bytes:
+    """What a file holds; an earlier change may have put a pipe there, which would be waited for without end."""
+    if not path.is_file():
+        raise FileNotFoundError(f"no file at {path}")
+    return path.read_bytes()
+
+
 def replace(path: Path, content: bytes) -> None:
     path.unlink(missing_ok=True)
     path.write_bytes(content)
@@ -52,7 +59,7 @@ def in_json(rng: random.Random, arena: Path) -> str:
     """A value, a key or a type of a text that is JSON."""
     name = rng.choice((CONFIG, MANIFEST))
     path = arena / "model" / name
-    content = json.loads(path.read_text())
+    content = json.loads(content_of(path))
     said = _change_value(rng, content)
     text = json.dumps(content)
     if rng.random() < 0.1:
@@ -91,13 +98,13 @@ def _replace_text(path: Path, name: str, text: str) -> None:
 
 def _vouch(folder: Path, name: str) -> None:
     manifest = folder / MANIFEST
-    content = manifest.read_bytes()
+    content = content_of(manifest)
     replace(manifest, content)
     vouch(folder, name)
 
 
 def _forget_config(folder: Path) -> None:
-    files = json.loads((folder / MANIFEST).read_text())["files"]
+    files = json.loads(content_of(folder / MANIFEST))["files"]
     for entry in files.values():
         entry.pop("config_sha256", None)
     (folder / MANIFEST).write_text(json.dumps({"files": files}))
@@ -106,7 +113,7 @@ def _forget_config(folder: Path) -> None:
 def bytes_of(rng: random.Random, arena: Path) -> str:
     """Some bytes of a file, its end, or a piece of it twice; the manifest vouches for what comes out."""
     folder, name = arena / "model", rng.choice((CONFIG, MANIFEST, WEIGHTS, *GRAPHS, *GRAPHS, *GRAPHS))
-    content = bytearray((folder / name).read_bytes())
+    content = bytearray(content_of(folder / name))
     near = min(len(content), rng.choice((64, 4096, 1 << 16, len(content))))
     start = rng.choice((0, len(content) - near))  # the structure lies at the ends
     kind = rng.choice(("flip", "flip", "flip", "cut", "twice", "without"))
@@ -121,7 +128,7 @@ def bytes_of(rng: random.Random, arena: Path) -> str:
         content[at : at + length] = content[at : at + length] * (2 if kind == "twice" else 0)
     replace(folder / name, bytes(content))
     if name == WEIGHTS:
-        replace(folder / MANIFEST, (folder / MANIFEST).read_bytes())
+        replace(folder / MANIFEST, content_of(folder / MANIFEST))
         _reseal_weights(folder)
     elif name != MANIFEST:
         _vouch(folder, name)
@@ -133,7 +140,7 @@ def numbers_in_graph(rng: random.Random, arena: Path) -> str:
     import onnx
 
     folder, name = arena / "model", rng.choice(GRAPHS)
-    model = onnx.load(folder / name)
+    model = onnx.load_from_string(content_of(folder / name))
     said = _change_graph(rng, onnx, model.graph)
     replace(folder / name, model.SerializeToString())
     _vouch(folder, name)
@@ -173,14 +180,14 @@ def _change_graph(rng: random.Random, onnx: Any, graph: Any) -> str:
 def header_of_weights(rng: random.Random, arena: Path) -> str:
     """What the header of a safetensors file says, or how long it claims to be."""
     folder = arena / "model"
-    content = (folder / WEIGHTS).read_bytes()
+    content = content_of(folder / WEIGHTS)
     (size,) = struct.unpack("<Q", content[:8])
     header = json.loads(content[8 : 8 + size])
     said = _change_value(rng, header)
     text = json.dumps(header).encode(errors="surrogatepass")
     claimed = len(text) if rng.random() < 0.9 else rng.choice((0, 1, 1 << 20, 1 << 40, (1 << 63) + 1))
     replace(folder / WEIGHTS, struct.pack("<Q", claimed) + text + content[8 + size :])
-    replace(folder / MANIFEST, (folder / MANIFEST).read_bytes())
+    replace(folder / MANIFEST, content_of(folder / MANIFEST))
     _reseal_weights(folder)
     return said
 
@@ -192,7 +199,7 @@ def beside(rng: random.Random, arena: Path) -> str:
     replace(folder / name, content)
     _vouch(folder, name)
     manifest = folder / MANIFEST
-    files = json.loads(manifest.read_text())["files"]
+    files = json.loads(content_of(manifest))["files"]
     entry = files[name]
     entry |= {"options": {"graph": "clip", "precision": "fp32"}, "parity": {"max_score": 0.0}, "build_s": 1.0}
     entry |= {"target": {"toolchain": "tensorrt", "compute_capabilities": ["8.7"]}, "signature": "0" * 64}

@@ -1,14 +1,15 @@
-"""Made-up results: smooth scores, holes, several faces."""
+"""Made-up results: smooth scores, holes, several faces; and pages that are served."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 
 import numpy as np
 import pytest
 
 from mdhr_sdk.aus import label_set
+from mdhr_sdk.outputs.serve import ServeSink
 from mdhr_sdk.results import AUScore, FaceResult, FrameResult, ModelInfo
 
 CODES = label_set("bp4d").codes
@@ -65,3 +66,17 @@ def codes() -> tuple[str, ...]:
 @pytest.fixture
 def face() -> Callable[..., FaceResult]:
     return make_face
+
+
+@pytest.fixture
+def served() -> Iterator[ServeSink]:
+    with ServeSink(port=0) as sink:
+        yield sink
+    assert not sink._thread.is_alive()
+
+
+@pytest.fixture(scope="module")
+def shared() -> Iterator[ServeSink]:
+    """For requests that change nothing: each server takes 0.2 s to end."""
+    with ServeSink(port=0) as sink:
+        yield sink

@@ -1,15 +1,12 @@
-"""The served page over real HTTP and WebSockets: what it gives, whom it refuses, and that it waits for nobody."""
+"""The served page over real HTTP and WebSockets: what it gives, and that it waits for nobody."""
 
 from __future__ import annotations
 
 import json
 import re
 import socket
-import subprocess
-import sys
 import threading
-from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager, suppress
+from contextlib import ExitStack
 from dataclasses import replace
 from http.client import HTTPConnection
 from pathlib import Path
@@ -17,65 +14,16 @@ from typing import Any
 
 import numpy as np
 import pytest
-from prometheus_client.parser import text_string_to_metric_families
-from websockets.exceptions import ConnectionClosed, InvalidStatus
-from websockets.sync.client import ClientConnection, connect
+from websockets.exceptions import ConnectionClosed
 
-from mdhr_sdk.errors import InputError, OutputError
+from mdhr_sdk.errors import OutputError
 from mdhr_sdk.outputs.jsonl import as_json, end_as_json
 from mdhr_sdk.outputs.serve import Calibrate, Mark, ServeSink
 from mdhr_sdk.results import AUEvent, SourceStatus
 from processes import until
+from serving import ask, counted, follow, heard
 
-TOKEN = "0123456789abcdef0123"
 EVENT = AUEvent("clip.mp4", 0, "AU12", 3, 5, 9, 0.12, 0.2, 0.36, 0.9)
-
-
-@pytest.fixture
-def served() -> Iterator[ServeSink]:
-    with ServeSink(port=0) as sink:
-        yield sink
-    assert not sink._thread.is_alive()
-
-
-@pytest.fixture(scope="module")
-def shared() -> Iterator[ServeSink]:
-    """For requests that change nothing: each server takes 0.2 s to end."""
-    with ServeSink(port=0) as sink:
-        yield sink
-
-
-def ask(sink: ServeSink, path: str, method: str = "GET", body: Any = None, **headers: str) -> tuple[int, Any, str]:
-    """Status, headers and text of an answer."""
-    connection = HTTPConnection("127.0.0.1", sink.port, timeout=30)
-    sent = None if body is None else body if isinstance(body, bytes) else json.dumps(body).encode()
-    given = {"Content-Type": "application/json"} if body is not None else {}
-    connection.request(method, path, sent, given | {key.replace("_", "-"): value for key, value in headers.items()})
-    answer = connection.getresponse()
-    text = answer.read().decode()
-    connection.close()
-    return answer.status, answer.headers, text
-
-
-def follow(sink: ServeSink, path: str = "/ws", **more: Any) -> ClientConnection:
-    return connect(f"ws://127.0.0.1:{sink.port}{path}", proxy=None, compression=None, **more)
-
-
-def heard(client: ClientConnection, kind: str = "frame") -> dict[str, Any]:
-    """The next message of a kind."""
-    while (message := json.loads(client.recv(timeout=30)))["type"] != kind:
-        pass
-    return message
-
-
-def counted(sink: ServeSink) -> dict[tuple[str, ...], float]:
-    """(name, label values by the labels' names) -> value, as Prometheus' own parser reads the page."""
-    families = text_string_to_metric_families(ask(sink, "/metrics")[2])
-    return {
-        (one.name, *(value for _, value in sorted(one.labels.items()))): one.value
-        for family in families
-        for one in family.samples
-    }
 
 
 def test_the_page_is_its_own_and_asks_nobody_else(shared):
@@ -119,110 +67,6 @@ def test_results_are_the_same_json_on_both_ways(served, rated):
     stream.close()
 
 
-@pytest.mark.parametrize(
-    ("headers", "status"),
-    [
-        ({}, 200),
-        ({"Host": "localhost:9"}, 200),
-        ({"Host": "[::1]:80"}, 200),
-        ({"Host": "evil.example"}, 421),
-        ({"Host": "127.0.0.1.evil.example"}, 421),
-        ({"Host": "192.168.0.7"}, 421),
-        ({"Host": ""}, 421),
-        ({"Host": "[::1"}, 421),
-        ({"Origin": "http://evil.example"}, 403),
-        ({"Origin": "null"}, 403),
-        ({"Origin": "http://127.0.0.1:1"}, 403),
-        ({"Host": "localhost", "Origin": "http://localhost"}, 200),
-        ({"Sec-Fetch-Site": "cross-site", "Sec-Fetch-Mode": "no-cors"}, 403),
-        ({"Sec-Fetch-Site": "cross-site", "Sec-Fetch-Mode": "navigate"}, 200),
-    ],
-)
-def test_other_names_and_other_sites_are_refused(shared, headers, status):
-    """DNS rebinding has the wrong Host, a foreign page the wrong Origin; WebSockets and buttons are refused alike."""
-    before = refused(shared)
-    assert ask(shared, "/", **headers)[0] == status
-    command = ask(shared, "/mark", "POST", {}, **headers)
-    assert command[0] == (202 if status == 200 else status)
-    assert status != 200 or isinstance(shared.commands.get(), Mark)
-    assert shared.commands.empty()
-    if status != 200 and headers.get("Host", "x") not in ("", "[::1"):
-        for path in ("/ws", "/frames?source=clip.mp4"):
-            with pytest.raises(InvalidStatus) as answer, raw_websocket(shared, path, headers):
-                pass
-            assert answer.value.response.status_code == status
-        assert refused(shared) == before + 4
-
-
-def refused(sink: ServeSink) -> float:
-    return sum(value for key, value in counted(sink).items() if key[0] == "mdhr_requests_refused_total")
-
-
-@contextmanager
-def raw_websocket(sink: ServeSink, path: str, headers: dict[str, str]) -> Iterator[ClientConnection]:
-    """With a Host of one's own, which the library takes from the address."""
-    host, rest = headers.get("Host", f"127.0.0.1:{sink.port}"), {k: v for k, v in headers.items() if k != "Host"}
-    with (
-        socket.create_connection(("127.0.0.1", sink.port)) as line,
-        connect(f"ws://{host}{path}", sock=line, additional_headers=rest, proxy=None) as client,
-    ):
-        yield client
-
-
-def test_a_token_is_asked_for_everywhere_but_of_probes(rated, caplog):
-    caplog.set_level("INFO", "uvicorn.error")  # as in a program that runs uvicorn itself
-    with ServeSink(port=0, token=TOKEN) as sink:
-        for path in ("/", "/page.js", "/events", "/metrics", f"/?token={TOKEN}0", "/metrics?token=%ff"):
-            assert ask(sink, path)[0] == 401, path
-        assert ask(sink, "/metrics", Cookie="mdhr_token_1=x; =; bad[")[0] == 401
-        assert ask(sink, "/mark", "POST", {})[0] == 401 and sink.commands.empty()
-        assert ask(sink, "/healthz")[0] == 200 and ask(sink, "/readyz")[0] == 503
-        with pytest.raises(InvalidStatus), follow(sink):
-            pass
-        assert ask(sink, "/metrics", Authorization=f"Bearer {TOKEN}")[0] == 200
-        status, headers, _ = ask(sink, sink.url[sink.url.index("/?") :])
-        assert status == 303 and headers["location"] == "/" and "HttpOnly" in headers["set-cookie"]
-        assert "SameSite=lax" in headers["set-cookie"]
-        cookie = headers["set-cookie"].split(";")[0]
-        assert ask(sink, "/", Cookie=cookie)[0] == 200
-        assert ask(sink, f"/page.js?a=1&token={TOKEN}")[0] == 200
-        for way in ({"additional_headers": {"Cookie": cookie}}, {"path": f"/ws?token={TOKEN}"}):
-            with follow(sink, **way) as client:
-                sink.write(rated(0))
-                assert heard(client)["source"] == "clip.mp4"
-    assert "/ws" in caplog.text and TOKEN not in caplog.text
-
-
-def test_the_network_gets_a_token_and_loopback_need_not():
-    assert "token" not in ServeSink().url and "token" not in ServeSink("::1").url
-    urls = [ServeSink("0.0.0.0").url for _ in range(2)]
-    tokens = [re.fullmatch(r"http://[^/]+:8000/\?token=([0-9a-f]{32})", url)[1] for url in urls]
-    assert tokens[0] != tokens[1]
-
-
-@pytest.mark.parametrize(
-    ("settings", "words"),
-    [
-        ({"port": 70000}, "from 0 to 65535"),
-        ({"token": "short"}, "at least 16 letters"),
-        ({"token": "x" * 20 + "; Path"}, "nothing else"),
-        ({"width_px": 0}, "from 16 to 3840"),
-    ],
-)
-def test_settings_that_cannot_be(settings, words):
-    with pytest.raises(InputError, match=words):
-        ServeSink(**settings)
-
-
-def test_an_address_that_cannot_be_had_is_one_line(shared, frame):
-    with pytest.raises(OutputError, match=rf"127.0.0.1:{shared.port}: address already in use; choose another port"):
-        ServeSink(port=shared.port).__enter__()
-    with pytest.raises(OutputError, match=r"^the page cannot be served on no\.such\.host\.invalid:8000: [^\n]+$"):
-        ServeSink("no.such.host.invalid").__enter__()
-    with pytest.raises(OutputError, match="inside its 'with' block"):
-        ServeSink().write(frame(0))
-
-
 def test_buttons_are_commands(served, frame):
     served.write(frame(0, faces=2))
     until(lambda: "clip.mp4" in ask(served, "/metrics")[2])
@@ -235,45 +79,6 @@ def test_buttons_are_commands(served, frame):
     told = served.commands.get()
     assert isinstance(told, Mark) and told.text == mark["text"] == "laughs \\x1b[2J" and told.source == "clip.mp4"
     assert mark["at"].endswith("Z") and served.commands.empty()
-
-
-@pytest.mark.parametrize(
-    ("path", "body", "status"),
-    [
-        ("/calibrate", b"{", 400),
-        ("/calibrate", b"[" * 4000, 400),
-        ("/calibrate", b"\xff\xfe", 400),
-        ("/calibrate", [], 422),
-        ("/calibrate", {"track_id": True}, 422),
-        ("/calibrate", {"track_id": -1}, 422),
-        ("/calibrate", {"source": "other"}, 422),
-        ("/calibrate", {"source": {}, "more": 1}, 422),
-        ("/mark", {"text": "x" * 201}, 422),
-        ("/mark", {"text": 5}, 422),
-        ("/mark", b"x" * 5000, 413),
-    ],
-)
-def test_a_request_that_makes_no_sense_is_no_command(shared, path, body, status):
-    assert ask(shared, path, "POST", body)[0] == status and shared.commands.empty()
-
-
-def test_commands_that_nobody_takes_do_not_pile_up(served):
-    answers = [ask(served, "/mark", "POST", {})[0] for _ in range(70)]
-    assert answers == [202] * 64 + [503] * 6
-    assert ask(served, "/mark", "POST", b"{}", Content_Type="text/plain")[0] == 415
-    assert ask(served, "/mark")[0] == 405
-
-
-def test_a_message_that_is_too_long_ends_its_client_only(shared, frame):
-    with follow(shared) as good, follow(shared) as bad:
-        heard(bad, "hello")
-        bad.send("x" * 5000)
-        with pytest.raises(ConnectionClosed) as closed:
-            while True:
-                bad.recv(timeout=30)
-        assert closed.value.rcvd.code == 1009
-        shared.write(frame(0))
-        assert heard(good)["frame"] == 0
 
 
 def test_who_does_not_read_is_dropped_and_nobody_waits(served, frame):
@@ -362,33 +167,12 @@ def test_who_asks_for_no_more_pictures_is_dropped(served, frame, monkeypatch):
     assert counted(served)["mdhr_clients", "frames"] == 0
 
 
-def test_no_more_clients_than_there_may_be(served, monkeypatch):
-    monkeypatch.setattr("mdhr_sdk.outputs.serve.hub.CLIENTS", 1)
-    with follow(served) as client:
-        heard(client, "hello")
-        assert ask(served, "/events")[0] == 503
-        for path in ("/ws", "/frames?source=clip.mp4"):
-            with pytest.raises(InvalidStatus) as answer, follow(served, path):
-                pass
-            assert answer.value.response.status_code == 503
-    assert counted(served)["mdhr_requests_refused_total", "full"] == 3
-
-
 def test_sources_that_are_long_gone_are_forgotten(served, frame):
     for index in range(70):
         served.write(frame(index, source=f"{index}.mp4"))
     until(lambda: ("mdhr_results_total", "69.mp4") in counted(served))
     names = [key[1] for key in counted(served) if key[0] == "mdhr_results_total"]
     assert names == [f"{index}.mp4" for index in range(6, 70)]
-
-
-def test_what_is_no_http_harms_nobody(shared):
-    rng = np.random.default_rng(3)
-    for size in (1, 20, 400, 70000):
-        for start in (b"", b"GET / HTTP/1.1\r\nHost: localhost\r\n", b"GET /ws HTTP/1.1\r\nUpgrade: websocket\r\n"):
-            with socket.create_connection(("127.0.0.1", shared.port)) as line, suppress(OSError):
-                line.sendall(start + rng.bytes(size))
-    assert ask(shared, "/healthz")[0] == 200
 
 
 def test_metrics_and_readiness_follow_the_states(served, frame):
@@ -460,9 +244,3 @@ def test_a_server_that_fails_is_told_by_the_next_result(frame):
         until(lambda: not sink._thread.is_alive())
         with pytest.raises(OutputError, match="the served page has ended: TypeError"):
             sink.write(frame(1))
-
-
-def test_what_is_missing_is_named_with_its_extra():
-    code = "import sys; sys.modules['uvicorn'] = None\nfrom mdhr_sdk.outputs.serve import ServeSink\nServeSink()"
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
-    assert "MissingDependencyError: this needs the package 'uvicorn'" in done.stderr and "'.[live]'" in done.stderr

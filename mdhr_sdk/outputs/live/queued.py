@@ -23,7 +23,7 @@ MOST = 2000  # results that wait: more than a minute of 25 frames a second
 MOST_BYTES = 64 << 20  # of pictures that wait
 FIRST_RETRY_S, LAST_RETRY_S = 0.2, 5.0
 CLOSE_S = 1.0  # how long a sink may take for what still waits, once the run has ended
-REMIND_S = 10.0  # between two warnings about the same sink
+REMIND_S = 10.0  # between two warnings of a kind about the same sink
 
 SinkState = Literal["ok", "failing", "gone", "closed"]
 Why = Literal["full", "failed", "gone", "end"]
@@ -32,6 +32,18 @@ log = logging.getLogger("mdhr_sdk")
 
 class GoneError(OutputError):
     """A reader that left and cannot come back, as that of a pipe."""
+
+
+class LostError(OutputError):
+    """A sink failed, and results that it had taken before are lost with it.
+
+    Attributes:
+        count: of those results.
+    """
+
+    def __init__(self, message: str, count: int) -> None:
+        super().__init__(message)
+        self.count = count
 
 
 @dataclass(frozen=True)
@@ -45,7 +57,8 @@ class SinkStatus:
         written: results that it took.
         waiting: results that it has not taken yet.
         dropped_by: results that it never got: 'full' too many waited and the oldest went, 'failed' it could not take
-            this one, 'gone' its reader left for good, 'end' they still waited when the run was over.
+            this one, or lost it when it failed, 'gone' its reader left for good, 'end' they still waited when the run
+            was over.
     """
 
     name: str
@@ -87,7 +100,8 @@ class QueuedSink:
         self._reason = ""
         self._written = 0
         self._dropped: Counter[Why] = Counter()
-        self._told_at = -math.inf
+        self._told_at = self._failed_at = -math.inf  # when it was told last that it does not keep up, or fails
+        self._failure_told = False
         self._thread = threading.Thread(target=self._run, name=f"mdhr writes {self.name}", daemon=True)
 
     def write(self, result: FrameResult) -> None:
@@ -210,13 +224,16 @@ class QueuedSink:
             recovered = why is None and self._state == "failing"
             if recovered:
                 self._state, self._reason = "ok", ""
-        if recovered:
+        if recovered and self._failure_told:
+            self._failure_told = False
             log.warning("%s works again; %s", self.name, self._lost)
 
     def _fail(self, error: Exception, state: Literal["failing", "gone"]) -> None:
         with self._changed:
-            new = self._state == "ok"
+            now = time.monotonic()
+            new = self._state == "ok" and now >= self._failed_at + REMIND_S
             self._reason = plain(error)
+            self._count_lost(error)
             if state == "gone":
                 self._give_up("gone", "gone")
             elif self._state == "ok":
@@ -224,7 +241,14 @@ class QueuedSink:
         if state == "gone":
             log.warning("%s gets nothing more: %s", self.name, self._reason)
         elif new:
+            self._failed_at, self._failure_told = now, True
             log.warning("%s does not work now and is tried again: %s", self.name, self._reason)
+
+    def _count_lost(self, error: Exception) -> None:
+        """Results that count as written and are lost; the lock is held."""
+        if isinstance(error, LostError):
+            self._written -= error.count
+            self._dropped["failed"] += error.count
 
     def _give_up(self, state: SinkState, why: Why) -> None:
         """Write nothing more; the lock is held."""
@@ -244,6 +268,7 @@ class QueuedSink:
         except Exception as error:
             with self._changed:
                 self._reason = plain(error)
+                self._count_lost(error)
             if not isinstance(error, GoneError):
                 log.warning("%s cannot be finished: %s", self.name, plain(error))
         with self._changed:

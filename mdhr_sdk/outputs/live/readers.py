@@ -77,7 +77,10 @@ class StdoutReader:
     def send(self, line: bytes) -> None:
         try:
             while line:
-                line = line[os.write(STDOUT, line) :]
+                try:
+                    line = line[os.write(STDOUT, line) :]
+                except BlockingIOError:  # another program made it so; a line begun anew would be no JSON
+                    select.select([], [STDOUT], [])
         except OSError as error:
             if error.errno in (errno.EPIPE, errno.EBADF, errno.EIO):
                 raise GoneError("the reader of standard output has left") from None

@@ -20,6 +20,7 @@ from ...results import FrameResult
 from ..encoder import Encoder, check_codec, encoded_size
 from ..overlay_video import fitted
 from .append import free_name, stamp
+from .queued import LostError
 
 if TYPE_CHECKING:
     from typing_extensions import Self
@@ -62,7 +63,8 @@ class SegmentSink:
         what: 'picture' as it came, or 'overlay' with the scores drawn on it.
 
     Raises:
-        OutputError: h264 cannot be encoded here; on writing, the file cannot be written.
+        OutputError: h264 cannot be encoded here.
+        LostError: on writing and leaving, the file cannot be written; of its last second pictures may be lost.
     """
 
     def __init__(
@@ -79,6 +81,7 @@ class SegmentSink:
         self._size = (0, 0)
         self._shape: tuple[int, ...] = ()
         self._began_s = self._last_s = 0.0
+        self._taken = 0  # pictures of the open segment
 
     def __enter__(self) -> Self:
         check_codec(self._base.with_name(self._base.name + SUFFIX), "h264")
@@ -101,10 +104,10 @@ class SegmentSink:
                 if self._video is None:
                     self._video = self._opened(result, image)
                 self._video.write(fitted(image, self._size), result.timestamp_s)
-        except MDHRError:
-            self._broken_off()
-            raise
+        except MDHRError as error:
+            raise LostError(str(error), self._broken_off()) from error
         self._last_s = result.timestamp_s
+        self._taken += 1
 
     def __exit__(self, *_: object) -> None:
         self._close()
@@ -118,7 +121,7 @@ class SegmentSink:
         height, width = image.shape[:2]
         self._path = free_name(self._base.parent, f"{self._base.name}_{stamp(at)}", OPEN + SUFFIX)
         self._size = encoded_size(width, height, "h264")
-        self._shape, self._began_s = image.shape, result.timestamp_s
+        self._shape, self._began_s, self._taken = image.shape, result.timestamp_s, 0
         return Encoder(self._path, self._size, result.fps, "h264")
 
     def _close(self) -> None:
@@ -126,21 +129,27 @@ class SegmentSink:
         video, self._video = self._video, None
         if video is None:
             return
-        with told(self._path):
-            video.close()
-            settle(self._path)
-            self._path.rename(_closed_name(self._path))
+        try:
+            with told(self._path):
+                video.close()
+                settle(self._path)
+                self._path.rename(_closed_name(self._path))
+        except MDHRError as error:
+            raise LostError(str(error), self._broken_off()) from error
         self.segments += 1
         tidy(self._base, self._keep)
 
-    def _broken_off(self) -> None:
-        """Keep what an error left of the segment; the next picture begins a new one."""
+    def _broken_off(self) -> int:
+        """Keep what an error left of the segment; the next picture begins a new one. Returns how many are lost."""
         video, self._video = self._video, None
+        taken, self._taken = self._taken, 0
+        kept: Path | None = None
         if video is not None:
             with suppress(MDHRError, OSError):
                 video.close()
         with suppress(MDHRError, OSError):
-            rescue(self._path)
+            kept = rescue(self._path)
+        return taken if kept is None else max(0, taken - pictures(kept))
 
 
 def _closed_name(path: Path) -> Path:
@@ -168,6 +177,20 @@ def plays(path: Path) -> bool:
             return next(file.decode(video=0), None) is not None
     except (av.error.FFmpegError, IndexError):
         return False
+
+
+def pictures(path: Path) -> int:
+    """How many pictures a recording holds, which may be cut off anywhere."""
+    import av
+
+    count = 0
+    try:
+        with av.open(str(path)) as file:
+            for packet in file.demux(video=0):
+                count += packet.size > 0
+    except (av.error.FFmpegError, IndexError):
+        pass
+    return count
 
 
 def open_segments(folder: Path) -> list[Path]:

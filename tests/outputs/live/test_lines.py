@@ -123,3 +123,24 @@ print(queue.status.reason, dict(queue.status.dropped_by), file=sys.stderr)
 """
     done = run_python("-c", code)
     assert done.returncode == 0 and "has left {'gone': 1}" in done.stderr, done.stderr
+
+
+def test_lines_are_whole_in_a_pipe_that_another_program_made_non_blocking() -> None:
+    code = """
+import json, os, sys, threading, time
+from mdhr_sdk.outputs.live.readers import StdoutReader
+read, write = os.pipe()
+os.set_blocking(write, False)
+os.dup2(write, 1); os.close(write)
+line = json.dumps("x" * 50_000).encode() + b"\\n"
+def send():
+    for _ in range(20):
+        StdoutReader().send(line)
+    os.close(1)
+threading.Thread(target=send).start()
+time.sleep(0.2)  # it is full now
+with open(read, "rb") as reader:
+    print([*reader] == [line] * 20, file=sys.stderr)
+"""
+    done = run_python("-c", code)
+    assert done.returncode == 0 and done.stderr.strip() == "True", done.stderr

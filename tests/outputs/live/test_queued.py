@@ -9,7 +9,7 @@ import pytest
 
 from mdhr_sdk.errors import OutputError
 from mdhr_sdk.outputs.live import queued
-from mdhr_sdk.outputs.live.queued import GoneError, LiveSinks, QueuedSink
+from mdhr_sdk.outputs.live.queued import GoneError, LiveSinks, LostError, QueuedSink
 from mdhr_sdk.results import FrameResult
 from processes import until
 
@@ -103,6 +103,24 @@ def test_one_bad_result_is_counted_and_the_others_come(frame: Made, caplog: pyte
             queue.write(frame(index))
     assert sink.indices == [0, 2, 3] and queue.status.dropped_by == {"failed": 1}
     assert "ZeroDivisionError" in caplog.text
+
+
+def test_what_a_failing_sink_lost_counts_no_longer_as_written(
+    frame: Made, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(queued, "FIRST_RETRY_S", 0.01)
+    left = [LostError("full", 1), LostError("full", 2)]
+
+    def full(result: FrameResult) -> None:
+        if result.index in (2, 5) and len(left) == 2 - result.index // 5:
+            raise left.pop(0)
+
+    with QueuedSink(Kept(full), "a") as queue:
+        for index in range(8):
+            queue.write(frame(index))
+        until(lambda: not queue.status.waiting)
+    assert queue.status.written == 5 and queue.status.dropped_by == {"failed": 3}
+    assert sum("does not work now" in one.getMessage() for one in caplog.records) == 1, "not again within ten seconds"
 
 
 def test_a_reader_that_left_gets_nothing_more(frame: Made) -> None:

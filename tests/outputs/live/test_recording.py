@@ -11,8 +11,8 @@ from pathlib import Path
 import av
 import pytest
 
-from mdhr_sdk.errors import OutputError
-from mdhr_sdk.outputs.live.recording import Keep, SegmentSink, tidy
+from mdhr_sdk.outputs.live.queued import LostError
+from mdhr_sdk.outputs.live.recording import Keep, SegmentSink, pictures, tidy
 from mdhr_sdk.results import FrameResult
 
 Made = Callable[..., FrameResult]
@@ -87,11 +87,29 @@ def test_an_error_keeps_what_was_recorded(at: Made, tmp_path: Path, monkeypatch:
     with SegmentSink(tmp_path / "door") as sink:
         for index in range(14):
             sink.write(at(index))
-        with pytest.raises(OutputError, match="No space"):
+        with pytest.raises(LostError, match="No space") as error:
             sink.write(at(14))
         sink.write(at(14))
+    assert error.value.count == 0, "nothing that was recorded is lost"
     assert len(times(tmp_path / "door_20261130T120000Z.incomplete.mp4")) == 14
     assert len(times(tmp_path / "door_20261130T120001Z.mp4")) == 1
+
+
+def test_pictures_of_a_segment_that_cannot_be_finished_count_as_lost(at: Made, tmp_path: Path) -> None:
+    """A full disk takes what was not written yet of a segment; the count says how many pictures."""
+    sink = SegmentSink(tmp_path / "door").__enter__()
+    for index in range(35):
+        sink.write(at(index))
+    (path,) = tmp_path.glob("*.open.mp4")
+    os.truncate(path, path.stat().st_size // 2)
+    left = pictures(path)
+    path.rename(tmp_path / "door_20261130T120000Z.incomplete.mp4")  # what `rescue` leaves
+    path.touch()
+    assert 0 < left < 35 and pictures(tmp_path / "nothing.mp4") == 0
+    sink._video.close = lambda: (_ for _ in ()).throw(OSError(28, "No space left on device"))  # type: ignore
+    with pytest.raises(LostError) as error:
+        sink.__exit__(None, None, None)
+    assert error.value.count == 35 and not path.exists()
 
 
 def test_old_and_too_many_recordings_go(tmp_path: Path) -> None:

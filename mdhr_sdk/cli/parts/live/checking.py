@@ -11,13 +11,12 @@ from pathlib import Path
 from typing import Any
 
 from ....atomic import scratch, told
-from ....detector import AUDetector
 from ....errors import MDHRError, OutputError
 from ....outputs.encoder import check_codec
 from ....outputs.live.readers import CONNECT_S, host_and_port, line_reader
 from ....vision import Source
-from ..options import say, trust
-from .opening import open_sources
+from ..options import say
+from .opening import open_detector, open_sources
 from .settings import LiveSettings
 from .window import check_display
 
@@ -47,10 +46,7 @@ def _told(name: str, test: Callable[[], str]) -> bool:
 
 
 def _model(settings: LiveSettings) -> str:
-    with AUDetector.from_pretrained(
-        settings.model, settings.backend, settings.device, precision=settings.precision, mode="stream",
-        digest=settings.digest, trust=trust(settings.trust_code),
-    ) as detector:  # fmt: skip
+    with open_detector(settings) as detector:
         return detector.info.where
 
 
@@ -126,14 +122,17 @@ def _lines(address: str) -> str:
     path = Path(address)
     if path.is_dir():
         raise OutputError(f"'{path}' is a folder; add a name")
+    if path.exists() and not path.is_file():
+        raise OutputError(f"results go into a file, and '{path}' is none; choose another name")
     return _writable(path.absolute().parent)
 
 
 def _writable(folder: Path) -> str:
-    with told(folder):
-        folder.mkdir(parents=True, exist_ok=True)
-        with scratch(folder, sweeps=False):
-            return "can be written"
+    near = folder.absolute()  # the check makes no folder, so it tries the one in which it would be made
+    while not near.exists():
+        near = near.parent
+    with told(folder), scratch(near, sweeps=False):
+        return "can be written"
 
 
 def _mqtt(sink: Any) -> str:

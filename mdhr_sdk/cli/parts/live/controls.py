@@ -34,14 +34,13 @@ class Controls:
         self._calibrate = calibrate
         self._recorders = recorders
         self._marks: dict[str, str] = {}
-        self._all = ""  # a mark for every source
         self._lock = threading.Lock()
 
     def mark(self, source: str | None = None, text: str = "") -> None:
         """Give the next result of a source, or of all, the note 'mark', or 'mark: TEXT'."""
         note = f"{MARK}: {plain(text)}" if text else MARK
         with self._lock:
-            self._marks[source or ""] = note
+            self._add(source or "", note)
         log.info("%s: %s", source or "all sources", note)
 
     def marked(self, result: FrameResult, names: Sequence[str]) -> FrameResult:
@@ -50,9 +49,14 @@ class Controls:
             return result
         with self._lock:
             if (note := self._marks.pop("", None)) is not None:
-                self._marks = {**dict.fromkeys(names, note), **self._marks}
+                for name in names:
+                    self._add(name, note)
             note = self._marks.pop(result.source, None)
         return result if note is None else replace(result, note="; ".join(filter(None, (result.note, note))))
+
+    def _add(self, source: str, note: str) -> None:
+        """Let a note wait beside those that do; the lock is held."""
+        self._marks[source] = "; ".join(filter(None, (self._marks.get(source), note)))
 
     def calibrate(self, source: str | None = None, track_id: int | None = None) -> None:
         """Take the faces of the next two seconds as neutral."""

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 from ....detector import AUDetector
 from ....errors import ConfigError
 from ....modelfolder.bundled import DEFAULT
@@ -30,14 +28,19 @@ def open_sources(settings: LiveSettings, on_error: OnError = "raise") -> list[So
     return list_sources(sources)
 
 
-def open_detector(settings: LiveSettings, sources: Sequence[Source]) -> AUDetector:
-    """The detector of a run, in stream mode; raises as `AUDetector.from_pretrained`."""
-    return AUDetector.from_pretrained(
+def open_detector(settings: LiveSettings) -> AUDetector:
+    """The detector of a run, in stream mode.
+
+    Raises:
+        ConfigError: the model allows no such lookahead.
+        MDHRError: as `AUDetector.from_pretrained`.
+    """
+    detector = AUDetector.from_pretrained(
         settings.model,
         settings.backend,
         settings.device,
         precision=settings.precision,
-        threads=_threads(settings, sources),
+        threads=_threads(settings),
         mode="stream",
         max_faces=settings.max_faces,
         face_model=settings.face_model,
@@ -47,9 +50,14 @@ def open_detector(settings: LiveSettings, sources: Sequence[Source]) -> AUDetect
         trust=trust(settings.trust_code),
         smoothing=settings.smooth,
     )
+    most = detector.config.clip_length - 1
+    if settings.lookahead is not None and settings.lookahead > most:
+        detector.close()
+        raise ConfigError(f"lookahead must be an integer from 0 to {most}; got {settings.lookahead}")
+    return detector
 
 
-def _threads(settings: LiveSettings, sources: Sequence[Source]) -> int | None:
+def _threads(settings: LiveSettings) -> int | None:
     """CPU threads of the model if none were asked for: one of two cores is for decoding and faces."""
     if settings.threads is not None:
         return settings.threads

@@ -95,7 +95,10 @@ class LiveSettings:
 
     @property
     def segment_s(self) -> float:
-        return seconds("segment", self.segment)
+        length_s = seconds("segment", self.segment)
+        if length_s < 1:
+            raise ConfigError(f"segment expects at least 1s; got '{self.segment}'")
+        return length_s
 
     @property
     def give_up_after_s(self) -> float | None:
@@ -115,14 +118,14 @@ class LiveSettings:
     @property
     def kept(self) -> Keep:
         """`keep` holds an age ('7d'), a size ('20GB'), or both."""
-        age, size = None, None
-        for amount in self.keep:
-            number = size_bytes(amount)
-            if number is None:
-                age = seconds("keep", amount)
-            else:
-                size = number
-        return Keep(age, size)
+        sizes = [size for amount in self.keep if (size := size_bytes(amount)) is not None]
+        ages = [seconds("keep", amount) for amount in self.keep if size_bytes(amount) is None]
+        with_units = all(str(amount).strip()[-1:].isalpha() for amount in self.keep)
+        # It removes files, so nothing is guessed: neither a unit nor which of two is meant.
+        if len(ages) > 1 or len(sizes) > 1 or 0 in sizes or not with_units:
+            given = ", ".join(map(str, self.keep))
+            raise ConfigError(f"keep expects an age with its unit, as 7d, a size, as 20GB, or both; got '{given}'")
+        return Keep(ages[0] if ages else None, sizes[0] if sizes else None)
 
     @property
     def served_at(self) -> tuple[str, int] | None:
@@ -162,8 +165,8 @@ def live_settings(path: Path | None, typed: Mapping[str, Any]) -> LiveSettings:
     """
     content = {} if path is None else with_floats(read_mapping(path, extra="live"))
     content = {str(name).replace("-", "_"): value for name, value in content.items()}
-    for name in ("jsonl", "keep"):
-        if name in content and not isinstance(content[name], list):
+    for name in ("sources", "jsonl", "keep"):
+        if isinstance(content.get(name), str | int | float):
             content[name] = [content[name]]
     try:
         return from_mapping(LiveSettings, {**content, **typed})

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import signal
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Literal
 
 Why = Literal["", "interrupt", "terminate", "hangup", "user", "outputs"]
+SAME_S = 0.5  # a signal to a process and to its group, as of `timeout` or a terminal, comes twice and is one request
 _SIGNALS: dict[str, Why] = {"SIGINT": "interrupt", "SIGTERM": "terminate", "SIGHUP": "hangup", "SIGBREAK": "terminate"}
 
 
@@ -17,20 +19,21 @@ class Stop:
 
     Attributes:
         asked: why; '' while it goes on.
-        hurry: it was asked for twice: wait for nothing.
+        hurry: it was asked for again, some time later: wait for nothing.
         armed: a run has begun, and ends when it is asked to; before that a signal interrupts whatever is opened.
     """
 
     def __init__(self) -> None:
         self.asked: Why = ""
         self.hurry = self.armed = False
+        self._asked_s = 0.0
 
     def ask(self, why: Why) -> None:
         """End the run; may be called from any thread and by a signal's handler."""
-        if self.asked and self.asked != "hangup":
-            self.hurry = True
         if self.asked in ("", "hangup"):
-            self.asked = why
+            self.asked, self._asked_s = why, time.monotonic()
+        elif time.monotonic() >= self._asked_s + SAME_S:
+            self.hurry = True
 
     def renew(self) -> None:
         """Another run follows."""

@@ -10,7 +10,6 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from rich.console import Group
 from rich.live import Live
 from rich.table import Table
 from rich.text import Text
@@ -126,12 +125,12 @@ class Watch:
         return lines
 
 
-def table(lines: Sequence[Line], sinks: Sequence[SinkStatus]) -> Group:
+def table(lines: Sequence[Line], sinks: Sequence[SinkStatus]) -> Table:
     """All sources, and under them the outputs."""
     shown = Table(title="mdhr live", title_justify="left")
     for name in ("source", "state"):
         shown.add_column(name, overflow="fold")
-    for name in ("in/s", "out/s", "delay ms p50 / p99", "dropped", "faces"):
+    for name in ("in/s", "out/s", "delay ms\np50 / p99", "dropped", "faces"):
         shown.add_column(name, justify="right", no_wrap=True)
     shown.add_column("action units")
     for line in lines:
@@ -140,8 +139,11 @@ def table(lines: Sequence[Line], sinks: Sequence[SinkStatus]) -> Group:
         state = Text(told, style=STYLES.get(one.state, ""))
         rates = f"{one.fps_in:.1f}", f"{one.fps_out:.1f}", line.delays, f"{one.dropped:,}", str(line.faces)
         shown.add_row(plain(line.name), state, *rates, " ".join(line.active))
-    outputs = [Text(sink_line(one), "" if one.state == "ok" else "yellow") for one in sinks]
-    return Group(shown, *outputs)
+    whole = Table.grid()
+    whole.add_row(shown)
+    for sink in sinks:
+        whole.add_row(Text(sink_line(sink), "" if sink.state == "ok" else "yellow"))
+    return whole
 
 
 class Drawn:
@@ -159,7 +161,7 @@ class Drawn:
             self._waits = True
             self._teller.tell(lambda: self._draw(table(lines, sinks)))
 
-    def _draw(self, shown: Group) -> None:
+    def _draw(self, shown: Table) -> None:
         self._waits = False
         self._live.update(shown, refresh=True)
 

@@ -7,6 +7,7 @@ import random
 import time
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timezone
+from numbers import Real
 
 from ....errors import ConfigError
 from ....results import SourceState
@@ -30,7 +31,8 @@ class Patience:
 
 def checked_patience(reconnect: bool, give_up_after_s: float | None) -> Patience:
     """The two as given, or ConfigError."""
-    if give_up_after_s is not None and not 0 < give_up_after_s < math.inf:
+    number = isinstance(give_up_after_s, Real) and not isinstance(give_up_after_s, bool)
+    if give_up_after_s is not None and not (number and 0 < give_up_after_s < math.inf):
         raise ConfigError(f"give_up_after_s must be seconds above 0, or None for never; got {give_up_after_s!r}")
     return Patience(bool(reconnect), give_up_after_s)
 
