@@ -94,6 +94,10 @@ class Naming:
                 measured[track_id] = measure(found.faces[track_id].landmarks_px, crop, size_px)
         return measured
 
+    def trusts(self, measures: FaceMeasures | None) -> bool:
+        """Whether a face is good enough to be scored, and to teach what the person looks like at rest."""
+        return not self.min_quality or (measures is not None and measures.quality >= self.min_quality)
+
 
 class Waiting:
     """The frames of one source that wait for scores; they come out in order, once all their faces are scored."""
@@ -119,12 +123,14 @@ class Waiting:
         frame = found.frame
         image = frame.image.copy() if self._keep_images else _NO_IMAGE  # its producer may reuse the buffer
         self._newest = frame.index
-        if measured := self._naming.measured(found, crops):
+        measured = self._naming.measured(found, crops)
+        if measured:
             self._measured[frame.index] = measured
         faces = {track_id: found.faces[track_id] for track_id in crops}
         self._waiting.append(replace(found, frame=replace(frame, image=image), faces=faces))
         if self._own_neutral is not None:
-            reads = self._own_neutral.take(frame.timestamp_s, faces)
+            trusted = {i: face for i, face in faces.items() if self._naming.trusts(measured.get(i))}
+            reads = self._own_neutral.take(frame.timestamp_s, trusted)
             self._geometry.update(((frame.index, track_id), read) for track_id, read in reads.items())
 
     def give(self, scores: Iterable[Scored]) -> Iterator[FrameResult]:
@@ -156,14 +162,13 @@ class Waiting:
     def _result(self, pending: Found) -> FrameResult:
         frame = pending.frame
         scores = {track_id: self._scores.pop((frame.index, track_id)) for track_id in pending.faces}
-        known = dict.fromkeys(pending.faces, 0.0)
+        measured = self._measured.pop(frame.index, {})
+        scores = {i: row for i, row in scores.items() if self._naming.trusts(measured.get(i))}
+        known = dict.fromkeys(scores, 0.0)
         if self._own_neutral is not None:
-            reads = {track_id: self._geometry.pop((frame.index, track_id)) for track_id in pending.faces}
+            reads = {track_id: self._geometry.pop((frame.index, track_id)) for track_id in scores}
             scores = {i: self._own_neutral.combine(i, reads[i], row) for i, row in scores.items()}
             known = {i: read.known for i, read in reads.items()}
-        measured = self._measured.pop(frame.index, {})
-        if least := self._naming.min_quality:
-            scores = {i: row for i, row in scores.items() if i in measured and measured[i].quality >= least}
         if self._smoother is not None:
             scores = self._smoother.smooth(frame.timestamp_s, scores, frame.breaks)
         while self._calibrations:

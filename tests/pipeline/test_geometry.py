@@ -270,3 +270,18 @@ def test_results_carry_what_geometry_adds_whenever_scores_come() -> None:
             wanted = own.combine(face.track_id, read, score(1 + 25 * slot + index, index % 4))
             np.testing.assert_allclose([face[code].probability for code in CODES], wanted, atol=1e-6)
             assert face.neutral_known == read.known and (index == 0) == (read.known == 0)
+
+
+@pytest.mark.usefixtures("no_cuts")
+def test_faces_that_are_left_out_for_their_quality_teach_nothing() -> None:
+    naming = Naming(
+        INFO, dict.fromkeys(CODES, 0.5), CONFIG.preprocessing, min_quality=1.0, geometry=network(aus=len(CODES))
+    )
+    finder, session = CropFinder(FakeMesher(), CONFIG.preprocessing), FakeSession()  # type: ignore[arg-type]
+    scoring, waiting = ClipScoring(session, CONFIG, StageClock()), Waiting(naming, False)  # type: ignore[arg-type]
+    found = finder.find(Frame(picture(0, {0, 2}), 0, 0.0, "made up"))
+    crops = finder.crops(found)
+    waiting.take(found, crops)
+    results = [*waiting.give(scoring.push({0: (0, crops)})[0]), *waiting.end(scoring.flush(0), False)]
+    assert [(result.faces, result.untrusted) for result in results] == [((), 2)]
+    assert waiting._own_neutral is not None and not waiting._own_neutral._own
