@@ -121,11 +121,11 @@ class GeometryModel:
 
     def logits(self, measured: Floats, neutral: Floats, known: Floats) -> Floats:
         """(M, N + 1) logits of the AUs, and of being at rest last; arguments as of `inputs`."""
-        values = self.inputs(measured, neutral, known)[None]
-        for layer in range(LAYERS):
-            values = values @ self.weights[layer].transpose(0, 2, 1) + self.biases[layer][:, None]
-            values = np.maximum(values, 0) if layer < LAYERS - 1 else values
-        return np.asarray(np.clip(values.mean(axis=0), -SURE, SURE))
+        # Not by BLAS, whose threads would spin beside those that find faces and run the network.
+        values = np.einsum("mi,soi->mso", self.inputs(measured, neutral, known), self.weights[0]) + self.biases[0]
+        for weights, biases in zip(self.weights[1:], self.biases[1:], strict=True):
+            values = np.einsum("msi,soi->mso", np.maximum(values, 0), weights) + biases
+        return np.asarray(np.clip(values.mean(axis=1), -SURE, SURE))
 
     def combined(self, scores: Scores, logits: Floats, moved: Floats | float = 0.0) -> Scores:
         """Scores (N,) averaged with geometry's logits (N,), as logits; where an AU's share is 0 its score stays.

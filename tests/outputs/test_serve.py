@@ -21,7 +21,7 @@ from mdhr_sdk.outputs.jsonl import as_json, end_as_json
 from mdhr_sdk.outputs.serve import Calibrate, Mark, ServeSink
 from mdhr_sdk.results import AUEvent, SourceStatus
 from processes import until
-from serving import ask, counted, follow, heard
+from served import ask, counted, follow, heard
 
 EVENT = AUEvent("clip.mp4", 0, "AU12", 3, 5, 9, 0.12, 0.2, 0.36, 0.9)
 

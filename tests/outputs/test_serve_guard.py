@@ -16,7 +16,7 @@ from websockets.sync.client import ClientConnection, connect
 
 from mdhr_sdk.errors import InputError, OutputError
 from mdhr_sdk.outputs.serve import Mark, ServeSink
-from serving import ask, counted, follow, heard
+from served import ask, counted, follow, heard
 
 TOKEN = "0123456789abcdef0123"
 
