@@ -99,6 +99,7 @@ def test_a_graph_that_answers_otherwise_is_not_kept(
     assert {path.name: path.read_bytes() for path in folder.iterdir()} == before
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("error", "kept"),
     [(ExportError("of another shape"), ["temporal.onnx", "head.onnx"]), (KeyboardInterrupt(), ["temporal.onnx"])],

@@ -55,6 +55,7 @@ def test_other_backends_are_compared_with_the_proven_graphs(folder: Path, gone: 
         assert len(streams) >= 4 and not any(report.failure for report in streams if isinstance(report, ParityReport))
 
 
+@pytest.mark.slow
 def test_what_differs_from_the_proven_graphs_is_used_no_more(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     pytest.importorskip("openvino")
     monkeypatch.setitem(LIMITS, "fp32", replace(LIMITS["fp32"], max_score=-1.0))

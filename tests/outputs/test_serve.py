@@ -81,6 +81,7 @@ def test_buttons_are_commands(served, frame):
     assert mark["at"].endswith("Z") and served.commands.empty()
 
 
+@pytest.mark.slow
 def test_who_does_not_read_is_dropped_and_nobody_waits(served, frame):
     """A hundred clients never read, half of them on events; another one gets every result meanwhile."""
     big, begin = frame(0, faces=10), descriptors()
