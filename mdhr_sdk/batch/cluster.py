@@ -59,10 +59,11 @@ class Ray:
 
     @property
     def free(self) -> int:
-        return sum(one.job is None for one in self._all)
+        """Those that have begun: one that ends with a job was ready, also if Ray never told so."""
+        return sum(one.ready and one.job is None for one in self._all)
 
     def give(self, job: Job) -> None:
-        one = next(one for one in self._all if one.job is None)
+        one = next(one for one in self._all if one.ready and one.job is None)
         one.job, one.answer = job, one.handle.run.remote(job)
 
     def wait(self, timeout_s: float) -> list[Answer]:

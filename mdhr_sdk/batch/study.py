@@ -46,7 +46,7 @@ def run_study(
                 continue
             crew.give(job)
             given += 1
-        if not given:
+        if not (given or again or more):
             return
         for answer in crew.wait(POLL_S):
             given -= 1

