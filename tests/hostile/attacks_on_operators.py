@@ -1,0 +1,89 @@
+"""Attacks by single operators: whole numbers that a processor cannot divide, and attributes that do not fit."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from attacks_on_graphs import bomb
+from attacks_on_paths import Attack
+from attacks_on_runtimes import constant, scores, scores_in_openvino, summed
+
+
+def whole(operator: str, one: int, other: int, constants: bool = True) -> Callable[[Any], list[Any]]:
+    """Whole numbers that a processor cannot divide."""
+
+    def made(onnx: Any) -> list[Any]:
+        make = onnx.helper.make_node
+        nodes = [constant(onnx, "one", 7, [1], [one]), constant(onnx, "other", 7, [1], [other])]
+        if not constants:
+            nodes += [
+                summed(onnx, "clip", "sum"), make("Cast", ["sum"], ["whole"], to=7),
+                make("Sub", ["whole", "whole"], ["nought"]), make("Add", ["other", "nought"], ["changing"]),
+            ]  # fmt: skip
+        return [
+            *nodes, make(operator, ["one", "other" if constants else "changing"], ["odd"]),
+            make("Cast", ["odd"], ["real"], to=1), summed(onnx, "real", "sums"),
+            make("Sub", ["sums", "sums"], ["zero"]),
+        ]  # fmt: skip
+
+    return made
+
+
+def chain(length: int) -> Callable[[Any], list[Any]]:
+    def made(onnx: Any) -> list[Any]:
+        make = onnx.helper.make_node
+        nodes = [summed(onnx, "clip", "v0")]
+        nodes += [make("Sigmoid" if i % 2 else "Neg", [f"v{i}"], [f"v{i + 1}"]) for i in range(length)]
+        return [*nodes, make("Sub", [f"v{length}", f"v{length}"], ["zero"])]
+
+    return made
+
+
+def attribute(operator: str, inputs: dict[str, tuple[int, ...]], **facts: Any) -> Callable[[Any], list[Any]]:
+    """One operator with an odd attribute, on constants."""
+
+    def made(onnx: Any) -> list[Any]:
+        make = onnx.helper.make_node
+        nodes = [constant(onnx, name, 1, list(shape), [1.0] * int(np.prod(shape))) for name, shape in inputs.items()]
+        return [
+            *nodes, make(operator, list(inputs), ["odd"], **facts), summed(onnx, "odd", "sum"),
+            make("Sub", ["sum", "sum"], ["zero"]),
+        ]  # fmt: skip
+
+    return made
+
+
+IMAGE, KERNEL = {"x": (1, 1, 4, 4)}, {"x": (1, 1, 4, 4), "w": (1, 1, 2, 2)}
+ATTACKS = (
+    *(
+        Attack(f"whole numbers: {op} of {one} by {by}{told}", bomb(whole(op, one, by, told == "")), act)
+        for op, one, by in (("Div", 1, 0), ("Mod", 1, 0), ("Div", -(2**63), -1))
+        for told, act in (("", scores), (", as it runs", scores))
+    ),
+    Attack("whole numbers: Div by 0; OpenVINO", bomb(whole("Div", 1, 0)), scores_in_openvino),
+    Attack("whole numbers: Mod by 0; OpenVINO", bomb(whole("Mod", 1, 0, False)), scores_in_openvino, refused=False),
+    Attack("whole numbers: Mod of the least by -1", bomb(whole("Mod", -(2**63), -1)), scores, refused=False),
+    Attack(
+        "whole numbers: Mod of the least by -1; OpenVINO", bomb(whole("Mod", -(2**63), -1, False)), scores_in_openvino,
+        refused=False,
+    ),
+    Attack("40,000 operators in a row", bomb(chain(40_000)), scores, refused=False),
+    Attack("strides of 0", bomb(attribute("Conv", KERNEL, strides=[0, 0])), scores),
+    Attack("group of 0", bomb(attribute("Conv", KERNEL, group=0)), scores),
+    Attack("dilations of 0", bomb(attribute("Conv", KERNEL, dilations=[0, 0])), scores),
+    Attack("pads of 2**40", bomb(attribute("Conv", KERNEL, pads=[0, 0, 1 << 40, 1 << 40])), scores),
+    Attack("a pool with strides of 0", bomb(attribute("MaxPool", IMAGE, kernel_shape=[2, 2], strides=[0, 0])), scores),
+    Attack("a pool with kernels of 0", bomb(attribute("AveragePool", IMAGE, kernel_shape=[0, 0])), scores),
+    Attack("a Split into 0", bomb(attribute("Split", IMAGE, num_outputs=0)), scores),
+    Attack("a Softmax over axis 99", bomb(attribute("Softmax", IMAGE, axis=99)), scores),
+    Attack("a Concat at axis -99", bomb(attribute("Concat", IMAGE, axis=-99)), scores),
+    Attack("a Transpose of one axis twice", bomb(attribute("Transpose", IMAGE, perm=[0, 0, 1, 1])), scores),
+    Attack(
+        "a LayerNormalization with too few scales",
+        bomb(attribute("LayerNormalization", {"x": (1, 1, 4, 4), "s": (2,)})), scores,
+    ),
+    Attack("a Gemm of axes that do not fit", bomb(attribute("Gemm", {"a": (2, 3), "b": (4, 5)})), scores),
+)  # fmt: skip
