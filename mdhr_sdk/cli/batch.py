@@ -16,8 +16,8 @@ from ..batch.worker import Worker
 from ..errors import ConfigError
 from ..modelfolder.bundled import DEFAULT
 from ..outputs.files import FORMATS, MEASURED, Files
-from ..pipeline.decide import check_quality
 from ..pipeline.modes import Mode
+from ..pipeline.scores.decide import check_quality
 from .parts.logs import LogLevel, set_log_level
 from .parts.many import RESUME, automatic_jobs, run_crew, threads_each
 from .parts.options import BAD_INPUT, MODEL, TRUST, command_app, complain, trust

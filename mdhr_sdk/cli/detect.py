@@ -18,13 +18,13 @@ from ..batch.writer import SourceWriter
 from ..detector import AUDetector
 from ..errors import ConfigError, MDHRError
 from ..modelfolder.bundled import DEFAULT
-from ..outputs.encoder import check_codec
 from ..outputs.files import MEASURED, Files
 from ..outputs.naming import OVERLAY, bases, labels
+from ..outputs.pictures.encoder import check_codec
 from ..pipeline.clock import StageClock
-from ..pipeline.decide import check_quality
 from ..pipeline.modes import Mode, Reading
 from ..pipeline.run import in_turn, scoped
+from ..pipeline.scores.decide import check_quality
 from ..vision import Source, list_sources
 from .parts.interrupt import Interrupt
 from .parts.logs import LogLevel, set_log_level

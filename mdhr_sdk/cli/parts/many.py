@@ -17,8 +17,8 @@ from ...batch.study import run_study
 from ...batch.totals import SUMMARY, Totals, duration
 from ...batch.worker import Job, Worker
 from ...errors import ConfigError, MDHRError, number_of
-from ...outputs.encoder import check_codec
 from ...outputs.naming import OVERLAY
+from ...outputs.pictures.encoder import check_codec
 from ...pipeline.reader import LIVE
 from ...runtime.cuda.devices import cuda_device_count
 from ...vision import Source
