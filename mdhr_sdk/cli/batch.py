@@ -72,6 +72,8 @@ def batch(
     done again, and --resume goes on where a run was stopped. Sources and results may be paths or URLs, as s3://...
     """
     set_log_level(log_level)
+    if not out.strip():
+        raise ConfigError("--out expects a folder or URL; got an empty text")
     if ray is None and (cores != 1 or gpus):
         raise ConfigError("--cores and --gpus belong to --ray; without it give --jobs")
     formats = tuple(one.strip() for one in format.split(","))

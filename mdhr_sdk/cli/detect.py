@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Optional
 
 import typer
 
-from ..batch.listing import jobs_of
+from ..batch.listing import jobs_of, once
 from ..batch.options import DetectOptions
 from ..batch.outcome import Outcome
 from ..batch.writer import SourceWriter
@@ -30,7 +30,7 @@ from .parts.interrupt import Interrupt
 from .parts.logs import LogLevel, set_log_level
 from .parts.many import RESUME, run_many, threads_each, worker_count
 from .parts.options import BAD_INPUT, MODEL, TRUST, Console, command_app, complain, say, trust
-from .parts.out import check_out, roots
+from .parts.out import check_out, named_folder, roots
 from .parts.progress import progress_bar, usable_cores
 from .parts.scope import END, EVERY, PERSON, REGION, SAMPLE_FPS, START, read_scope
 from .parts.summary import report
@@ -219,7 +219,7 @@ def _read(
 def detect(
     source: Annotated[list[str], typer.Argument(help="Videos, images, folders, globs, camera numbers or URLs.")],
     model: Annotated[Optional[str], typer.Option(help=f"{MODEL}; by default {DEFAULT}.")] = None,
-    out: Annotated[Path, typer.Option(help="Folder for the results.")] = Path("mdhr-output"),
+    out: Annotated[Path, typer.Option(help="Folder for the results.", parser=named_folder)] = Path("mdhr-output"),
     backend: Annotated[str, typer.Option(help="auto, or a backend of docs/backends.md.")] = "auto",
     device: Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:N.")] = "auto",
     precision: Annotated[str, typer.Option(help="auto, fp32, fp16, bf16 or int8.")] = "auto",
@@ -299,7 +299,7 @@ def detect(
     measures = measures or check_quality(min_quality) > 0 or not {*MEASURED}.isdisjoint(formats)
     files = Files(overlay, codec, timeline, formats, measures)
     given = source if len(source) > 1 else source[0]  # a missing one of several does not end the others
-    sources = list_sources(given, fps=fps, sequence=sequence, on_error="skip")
+    sources = once(list_sources(given, fps=fps, sequence=sequence, on_error="skip"))
     check_out(source, out)
     options = DetectOptions(
         model=model or DEFAULT,
