@@ -20,8 +20,8 @@ from tritonclient.utils import InferenceServerException, np_to_triton_dtype
 from mdhr_sdk import AUDetector, FrameResult, ModelFolder
 from mdhr_sdk.deploy.export.triton import served_name
 from mdhr_sdk.errors import BackendError
-from mdhr_sdk.pipeline.scores.geometry import read_geometry
 from mdhr_sdk.pipeline.modes import model_info
+from mdhr_sdk.pipeline.scores.geometry import read_geometry
 from mdhr_sdk.runtime import Session
 from mdhr_sdk.runtime.session import Arrays, graph_specs
 from mdhr_sdk.runtime.stream.parameters import read_parameters
