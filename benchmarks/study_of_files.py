@@ -180,13 +180,14 @@ def study(folder: Path, files: int, frames: int, jobs: int, seed: int) -> dict[s
     again = json.loads((out / "summary.json").read_text())
     calm_s, _ = timed(command(folder / "study", calm, "--jobs", jobs))
     report_s, report_code = timed(report_command(out, folder))
+    pages = len(list((folder / "report").rglob("*.html")))
     return {
         "files": files, "broken": bad, "frames_each": frames, "jobs": jobs, "done_when_killed": done,
         "exit_code": code, "seconds_after": round(seconds, 1), "worker_killed": told,
         "counts": {name: summary[name] for name in ("done", "skipped", "failed", "not_read")},
         "again": {"seconds": round(again_s, 1), "exit_code": again_code, "skipped": again["skipped"]},
         "undisturbed_s": round(calm_s, 1), "tables_equal": tables(out) == tables(calm), "leftovers": leftovers(out),
-        "report": {"seconds": round(report_s, 1), "exit_code": report_code, "pages": len(list((folder / "report").rglob("*.html")))},
+        "report": {"seconds": round(report_s, 1), "exit_code": report_code, "pages": pages},
     }  # fmt: skip
 
 
