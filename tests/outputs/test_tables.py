@@ -63,7 +63,8 @@ def test_openface_columns_are_those_of_a_real_file():
 
 def test_openface_rows_worked_out_by_hand(tmp_path, measured):
     result = measured(3)
-    path = write(OpenFaceSink(tmp_path / "a.csv", tuple(result.faces[0].aus), measures=True), result, measured(4, faces=0))
+    sink = OpenFaceSink(tmp_path / "a.csv", tuple(result.faces[0].aus), measures=True)
+    path = write(sink, result, measured(4, faces=0))
     seen, empty = read(path)
     assert (seen["frame"], seen["face_id"], seen["timestamp"], seen["success"]) == ("4", "0", "0.12", "1")
     assert seen["confidence"] == "0.9"
