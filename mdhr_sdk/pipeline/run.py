@@ -17,12 +17,12 @@ from ..vision.sources.source import OnError
 from .ahead import Ahead, Made
 from .clock import StageClock
 from .crops import CropFinder, Found
-from .decide import Naming, Waiting
 from .meshers import Meshers
 from .modes import Policy
-from .neutral import Calibration
 from .reader import LIVE, Reader, log
 from .readers import Readers
+from .scores.decide import Naming, Waiting
+from .scores.neutral import Calibration
 from .scoring import Crop, Scoring
 
 MAX_SOURCES = 64  # each has a thread and a face finder of its own
