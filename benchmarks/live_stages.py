@@ -10,8 +10,8 @@ from typing import Any
 
 import numpy as np
 
-from mdhr_sdk.pipeline.decide import Waiting
 from mdhr_sdk.pipeline.reader import Reader
+from mdhr_sdk.pipeline.scores.decide import Waiting
 from mdhr_sdk.results import FrameResult
 
 STAGES = (

@@ -8,7 +8,8 @@ from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from functools import cache
 
-from ..errors import InputError, MDHRError, SourceError, SupersededError, number_of
+from ..arguments import flag
+from ..errors import ConfigError, InputError, MDHRError, SourceError, SupersededError, number_of
 from ..results import FrameResult, SourceStatus
 from ..vision import Frame, Source
 from ..vision.scope import Scope
@@ -21,7 +22,7 @@ from .meshers import Meshers
 from .modes import Policy
 from .reader import LIVE, Reader, log
 from .readers import Readers
-from .scores.decide import Naming, Waiting
+from .scores.decide import Naming, Waiting, check_quality
 from .scores.neutral import Calibration
 from .scoring import Crop, Scoring
 
@@ -51,7 +52,8 @@ class Plan:
 
     def with_measures(self, measures: bool, min_quality: float) -> Plan:
         """The same, that measures faces, or leaves out those of less quality."""
-        naming = replace(self.naming, measures=measures or min_quality > 0, min_quality=min_quality)
+        measured = flag("measures", measures) or check_quality(min_quality) > 0
+        naming = replace(self.naming, measures=measured, min_quality=min_quality)
         return replace(self, naming=naming)
 
     def open_finder(self, source: Source) -> tuple[CropFinder, Callable[[], None]]:
@@ -66,6 +68,8 @@ def scoped(sources: Sequence[Source], scope: Scope | None) -> Sequence[Source]:
     """The part of each source that `scope` asks for; None for the sources as they are."""
     if scope is None:
         return sources
+    if not isinstance(scope, Scope):
+        raise ConfigError(f"scope must be a Scope, as in Scope(every=2), or None; got {scope!r}")
     if scope.thins and any(one.kind != "image" for one in sources):
         _warn_thinned()
     return [one.scoped(scope) for one in sources]

@@ -46,7 +46,7 @@ from mdhr_sdk.errors import BackendError, NotFiniteError, SourceError
 from mdhr_sdk.outputs.live.queued import QueuedSink
 from mdhr_sdk.outputs.live.tables import LiveTables
 from mdhr_sdk.pipeline.crops import Found
-from mdhr_sdk.pipeline.decide import Waiting
+from mdhr_sdk.pipeline.scores.decide import Waiting
 from mdhr_sdk.results import FrameResult, SourceStatus
 from mdhr_sdk.runtime.stream.scorer import StreamScorer
 from mdhr_sdk.vision import Face
@@ -64,9 +64,9 @@ MOST_RESULTS = 400  # of a run
 STEP_S = 0.02  # a turn of the model takes at most
 PACKAGE = "mdhr_sdk."
 TIMED = (
-    "pipeline.ahead", "pipeline.reader", "pipeline.readers", "pipeline.run", "pipeline.decide", "outputs.live.append",
-    "outputs.live.queued", "vision.sources.source", "vision.sources.live.supervisor", "vision.sources.live.health",
-    "vision.sources.live.timing", "vision.sources.live.streams",
+    "pipeline.ahead", "pipeline.reader", "pipeline.readers", "pipeline.run", "pipeline.scores.decide",
+    "outputs.live.append", "outputs.live.queued", "vision.sources.source", "vision.sources.live.supervisor",
+    "vision.sources.live.health", "vision.sources.live.timing", "vision.sources.live.streams",
 )  # fmt: skip
 THREADED = (
     "pipeline.ahead", "pipeline.reader", "pipeline.readers", "outputs.live.queued", "vision.sources.live.supervisor"
@@ -224,7 +224,8 @@ class Harness:
                 (f"{live}.supervisor.Capture", self.captures), (f"{live}.health.random", self.random),
                 (f"{live}.worker.source_of", lambda spec, name: self.cameras[names.index(name)].open(spec, name)),
                 (f"{PACKAGE}outputs.live.append.os", disk), (f"{PACKAGE}detector.FaceMesher", QuickMesher),
-                (f"{PACKAGE}vision.cuts.THRESHOLD", 256.0), (f"{PACKAGE}pipeline.decide.Waiting.take", self._watched()),
+                (f"{PACKAGE}vision.cuts.THRESHOLD", 256.0),
+                (f"{PACKAGE}pipeline.scores.decide.Waiting.take", self._watched()),
             ):  # fmt: skip
                 stack.enter_context(mock.patch(place, new))
             yield
