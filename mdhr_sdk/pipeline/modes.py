@@ -30,7 +30,7 @@ def open_mode(folder: ModelFolder, backend: str, options: SessionOptions, mode: 
         session, choice = open_session(folder, backend, options)
     config = folder.config
     info = ModelInfo(
-        name=folder.path.resolve().name,
+        name=config.name or folder.path.resolve().name,
         label_set=config.model.label_set.name,
         backbone=config.model.backbone,
         backend=session.backend,
