@@ -50,12 +50,23 @@ class Folder:
         """Move a file out of the staging folder to its name; returns what to call it."""
         target = self.root / name
         with told(target):
-            target.parent.mkdir(parents=True, exist_ok=True)
+            self._make_folder(target.parent)
             place(file, target)
         return str(target)
 
     def write(self, name: str, content: str) -> None:
+        with told(self.root / name):
+            self._make_folder((self.root / name).parent)
         write_whole(self.root / name, content)
+
+    def _make_folder(self, folder: Path) -> None:
+        """Make a folder of results; no link that somebody put there leads out of the root."""
+        if not folder.resolve().is_relative_to(self.root.resolve()):
+            raise OutputError(
+                f"'{folder}' leads out of the folder of results, '{self.root}', by a link; remove it, or give another "
+                "--out"
+            )
+        folder.mkdir(parents=True, exist_ok=True)
 
     @contextlib.contextmanager
     def staging(self) -> Iterator[Path]:
@@ -167,10 +178,9 @@ def opened(path: str | Path) -> Iterator[IO[bytes]]:
     try:
         with Path(path).open("rb") as file:
             yield file
-    except OSError as error:
-        raise SourceError(
-            f"cannot read {path}: {error.strerror or error}; check the path and its permissions"
-        ) from None
+    except (OSError, ValueError) as error:  # ValueError: a name with a zero byte
+        reason = getattr(error, "strerror", None) or error
+        raise SourceError(f"cannot read {path}: {reason}; check the path and its permissions") from None
 
 
 def public_url(url: str) -> str:

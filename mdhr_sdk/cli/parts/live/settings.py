@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import re
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import field, fields
 from pathlib import Path
@@ -87,8 +88,8 @@ class LiveSettings:
             pairs = [(name, str(address)) for name, address in self.sources.items()]
         else:
             pairs = [split_name(str(text)) for text in self.sources]
-        names = [name.casefold() for name, _ in pairs if name]
-        if twice := next((name for name in names if names.count(name) > 1), None):
+        counts = Counter(name.casefold() for name, _ in pairs if name)
+        if twice := next((name for name, count in counts.items() if count > 1), None):
             raise ConfigError(f"every source has a name of its own; '{twice}' comes twice")
         for name, _ in pairs:
             if name and not _NAME.fullmatch(name):
@@ -141,7 +142,7 @@ class LiveSettings:
         if self.serve is None:
             return None
         host, separator, port = str(self.serve).rpartition(":")
-        if not port.isdecimal() or not 0 <= int(port) <= 65_535 or (separator and not host):
+        if not port.isdecimal() or len(port) > 5 or not 0 <= int(port) <= 65_535 or (separator and not host):
             raise ConfigError(f"serve expects PORT or HOST:PORT, as 8000 or 127.0.0.1:8000; got '{self.serve}'")
         return (host.strip("[]") or "127.0.0.1", int(port))
 
@@ -161,7 +162,7 @@ def seconds(what: str, amount: Amount) -> float:
 
 def size_bytes(amount: Amount) -> int | None:
     """'20GB' -> bytes; None where no size's unit is named."""
-    found = re.fullmatch(r"([0-9]+(?:\.[0-9]*)?)\s*([kmgt]i?b)", str(amount).strip().lower())
+    found = re.fullmatch(r"([0-9]{1,15}(?:\.[0-9]*)?)\s*([kmgt]i?b)", str(amount).strip().lower())
     return int(float(found[1]) * _BYTES[found[2].upper()]) if found and found[2].upper() in _BYTES else None
 
 
