@@ -108,15 +108,18 @@ def combined(
 ) -> dict[str, np.ndarray]:
     """What is said of one face, frame by frame: its logits, known, at_rest, and the scores (F, N) of both together."""
     own, said, last = Mean(g["mean"]), Mean(g["rest_logits"]), None
+    one = np.eye(len(shares))
+    from_scores, from_geometry = g.get("from_scores", 0 * one), g.get("from_geometry", one)
     rows: dict[str, list] = {"logits": [], "known": [], "at_rest": [], "scores": []}
     for mesh, time_s, row in zip(meshes, times_s, scores, strict=True):
-        m = measured(mesh, g["reference"])
+        m = measured(mesh, g["reference"]) + (g.get("refinement", 0) if len(mesh) == 468 else 0)
         known = own.weight / (own.weight + 6)
         *aus, rest = logits(m, own.value, known, g)
         passed_s = 1 / 25 if last is None else min(max(time_s - last, 0), 0.2)
         at_rest, last = 25 * passed_s / (1 + np.exp(-rest)), time_s
         network = logit(row) - known * g["relative"] * (said.value - g["rest_logits"])
-        mixed = np.clip((1 - shares) * network + shares * np.array(aus), -50, 50)
+        judged = from_scores @ network + from_geometry @ np.array(aus) + g.get("offset", 0)
+        mixed = np.clip((1 - shares) * network + shares * judged, -50, 50)
         own.add(m, at_rest)
         said.add(logit(row), at_rest)
         both = np.where(shares > 0, 1 / (1 + np.exp(-mixed)), row).astype(np.float32)

@@ -7,7 +7,7 @@ import itertools
 import json
 import subprocess
 import sys
-from dataclasses import replace
+from dataclasses import fields, replace
 from pathlib import Path
 
 import numpy as np
@@ -53,7 +53,13 @@ def folder_with_geometry(tiny_onnx_folder: Path, tmp_path: Path) -> Path:
     spread, shares = np.full(MEASURES, 0.05), np.resize([0.5, 0.0, 1.0, 0.3], aus)
     rest, relative = rng.normal(-2, 0.5, aus), np.resize([1.0, 0.5, 0.0], aus)
     measured = measures(mesh[None], mean)[0]
-    model = GeometryModel(mean, measured, spread, 2 * spread, weights, biases, rest, relative, shares)
+    arrays = {
+        "reference": mean, "mean": measured, "spread": spread, "absolute_spread": 2 * spread, "weights": weights,
+        "biases": biases, "rest_logits": rest, "relative": relative, "shares": shares,
+        "refinement": np.zeros(MEASURES), "offset": rng.normal(0, 0.3, aus),
+        **{name: np.eye(aus) + rng.normal(0, 0.1, (aus, aus)) for name in ("from_scores", "from_geometry")},
+    }  # fmt: skip
+    model = GeometryModel(**{one.name: arrays[one.name] for one in fields(GeometryModel)})
     with folder.writing(FILE, {}) as path:
         path.write_bytes(model.to_bytes())
     with folder.writing("config.json", {}) as path:
