@@ -9,8 +9,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from attacks_on_content import config
-from attacks_on_paths import Attack, opens, secret, vouch
+from attacks_on_content import config, entry
+from attacks_on_paths import Attack, is_sparse, opens, says, secret, vouch
 
 GEOMETRY = "geometry.safetensors"
 MEMBERS = ("face_detector.tflite", "face_landmarks_detector.tflite")
@@ -242,7 +242,21 @@ def finds(arena: Path) -> str:
     return str([len(one) for one in find_networks(arena / "copied" / "a.task").contents])
 
 
+def heavy(arena: Path) -> None:
+    """Weights of 1.9 GB that the manifest vouches for: in an archive they are small."""
+    is_sparse("model.safetensors", 1900 << 20)(arena)
+    manifest = arena / "model" / "manifest.json"
+    files = json.loads(manifest.read_text())["files"]
+    files["model.safetensors"] |= {"bytes": 1900 << 20, "sha256": "0" * 64}
+    manifest.write_text(json.dumps({"files": files}))
+
+
 ATTACKS = (
+    Attack("weights of 1.9 GB of zeros", heavy, lambda arena: opens(arena, backend="torch"), torch=True),
+    Attack(
+        "int8: a table of another kind; doctor", entry("clip.onnx", int8={"alone": 5}, parity={"clips": "many"}),
+        says("doctor", "ARENA/model"), refused=False,
+    ),
     Attack("labels: a path above", labels([{"file": "../home/.bashrc", "present": [1]}]), reads_labels),
     Attack("labels: a path of elsewhere", labels([{"file": "ARENA/home/.bashrc", "present": [1]}]), reads_labels),
     Attack("labels: a zero byte in a name", labels([{"file": "a\0.png", "present": [1]}]), reads_labels),
