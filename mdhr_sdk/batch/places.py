@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import re
+import shutil
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -25,6 +26,7 @@ class Place(Protocol):
     def write(self, name: str, content: str) -> None: ...
     def staging(self) -> contextlib.AbstractContextManager[Path]: ...
     def tidy(self) -> None: ...
+    def remove(self, folder: str) -> None: ...
 
 
 class Folder:
@@ -71,6 +73,10 @@ class Folder:
         """Remove what killed workers left."""
         sweep(self.root)
 
+    def remove(self, folder: str) -> None:
+        """Remove a folder and all that is in it, if it is there."""
+        shutil.rmtree(self.root / folder, ignore_errors=True)
+
 
 class Remote:
     """A place that fsspec reaches. A file appears when it is there as a whole, as object stores do it."""
@@ -107,6 +113,11 @@ class Remote:
 
     def tidy(self) -> None:
         """Nothing is left there by killed workers: files of this machine's temporary folder are."""
+
+    def remove(self, folder: str) -> None:
+        with self._told(folder):
+            if self._system.exists(self._path(folder)):
+                self._system.rm(self._path(folder), recursive=True)
 
     def _path(self, name: str) -> str:
         return f"{self._root.rstrip('/')}/{name}"

@@ -13,6 +13,7 @@ from ...batch.options import DetectOptions
 from ...batch.outcome import Outcome
 from ...batch.places import Place, destination, public_url
 from ...batch.processes import Processes
+from ...batch.splitting import run_split
 from ...batch.study import run_study
 from ...batch.totals import SUMMARY, Totals, duration
 from ...batch.worker import Job, Worker
@@ -87,9 +88,14 @@ def run_many(
 
 
 def run_crew(
-    jobs: Sequence[Job], open_crew: Callable[[], Crew], options: DetectOptions, out: str, quiet: bool = False
+    jobs: Sequence[Job],
+    open_crew: Callable[[], Crew],
+    options: DetectOptions,
+    out: str,
+    quiet: bool = False,
+    split: float | None = None,
 ) -> list[MDHRError]:
-    """As `run_many`, by any crew."""
+    """As `run_many`, by any crew; with `split` videos that are longer in parts of about so many minutes."""
     if options.files.overlay:
         check_codec(Path(OVERLAY), options.files.codec)
     place, totals = destination(out), Totals(len(jobs), sum(job.size_bytes for job in jobs))
@@ -103,7 +109,10 @@ def run_crew(
                     totals.add(job, outcome)
                     tick()
 
-                run_study(jobs, crew, tell, tick)
+                if split is None:
+                    run_study(jobs, crew, tell, tick)
+                else:
+                    run_split(jobs, split, crew, place, tell, tick)
         except MDHRError:  # no worker could begin, or nothing can be written: the error says it all
             quiet = True
             raise
