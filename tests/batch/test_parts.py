@@ -51,7 +51,7 @@ def test_the_tables_of_parts_are_those_of_one_run(
     demo_path: Path,
     tmp_path: Path,
     command: Command,
-    caplog: pytest.LogCaptureFixture,  # noqa: F811
+    caplog: pytest.LogCaptureFixture,
 ) -> None:
     (tmp_path / "films").mkdir()
     write_clip(tmp_path / "films" / "cut.mp4", scenes(demo_path, [60, 45, 50, 40, 55]))
