@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from commands import Command, command  # noqa: F401 (a fixture)
+from commands import Command
 from mdhr_sdk import Scope
 from mdhr_sdk.batch.joining import joined
 from mdhr_sdk.batch.parts import Bounds, Part, check_split, parts_of
