@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import re
-import sys
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager
+from collections.abc import Mapping, Sequence
+from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Optional
 
@@ -25,6 +24,7 @@ from ..pipeline.clock import StageClock
 from ..pipeline.modes import Reading
 from ..pipeline.run import in_turn, scoped
 from ..pipeline.scores.decide import check_quality
+from ..pipeline.tuned import tuned_process
 from ..vision import Source, list_sources
 from .parts import shared
 from .parts.interrupt import Interrupt
@@ -40,7 +40,6 @@ if TYPE_CHECKING:
     from rich.progress import Progress, TaskID
     from typing_extensions import Unpack
 
-TURN_S = 1e-3  # Python's default of 5 ms is as long as finding the faces of a frame
 app = command_app()
 
 
@@ -92,7 +91,7 @@ def run_detect(
     reading["images"] = files.overlay
     console, outcomes = Console(markup=False, emoji=False), list[Outcome]()
     progress, interrupt = progress_bar(quiet), Interrupt()
-    with progress, _short_turns(), interrupt.held():
+    with progress, tuned_process(), interrupt.held():
         stems = bases([(source.name, source.kind) for source in sources], below)
         names = labels([source.name for source in sources])
         writers = {
@@ -128,17 +127,6 @@ def read_sources(
         return run_many(jobs_of(sources, below), each, str(out), workers, resume, quiet, level)
     with options.with_threads(model_threads(sources, options.model == DEFAULT)).open() as detector:
         return run_detect(detector, sources, out, options.files, below, quiet, **options.reading)
-
-
-@contextmanager
-def _short_turns() -> Iterator[None]:
-    """Let the thread that finds faces run sooner while another one draws. This is a setting of the whole process."""
-    before_s = sys.getswitchinterval()
-    sys.setswitchinterval(TURN_S)
-    try:
-        yield
-    finally:
-        sys.setswitchinterval(before_s)
 
 
 def _process(

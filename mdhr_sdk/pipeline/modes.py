@@ -35,7 +35,7 @@ def model_info(folder: ModelFolder, session: Session) -> ModelInfo:
     """What results say of a model that a session runs."""
     config = folder.config
     return ModelInfo(
-        name=folder.path.resolve().name,
+        name=config.name or folder.path.resolve().name,
         label_set=config.model.label_set.name,
         backbone=config.model.backbone,
         backend=session.backend,

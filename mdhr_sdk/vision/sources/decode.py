@@ -13,6 +13,7 @@ import av
 from av.codec.codec import Capabilities
 from av.container import InputContainer
 from av.stream import Disposition
+from av.video.reformatter import VideoReformatter
 from av.video.stream import VideoStream
 
 from ...errors import SourceError
@@ -101,6 +102,7 @@ class Decoder:
     def __init__(self, container: InputContainer, track: VideoStream, damage: Damage, live: bool = False) -> None:
         self._container = container
         self._track = track
+        self._reformatter = VideoReformatter()
         self._damage = damage
         self._tries = 1 if live else TRIES
         self._codec_aspect = track.codec_context.sample_aspect_ratio
@@ -269,7 +271,7 @@ class Decoder:
         stamp = self._avi_stamp(frame) if "avi" in self._names else frame.pts
         base = self._track.time_base or Fraction(0)  # the last frames come out of the decoder without one
         return Decoded(
-            to_bgr(frame, turn, aspect),
+            to_bgr(frame, turn, aspect, self._reformatter),
             None if stamp is None else float(stamp * base),
             float((frame.duration or 0) * base),
             self._arrivals.pop(frame.pts, self._arrived_s),
