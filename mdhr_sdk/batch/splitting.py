@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, replace
 
 from ..errors import MDHRError, number_of
 from ..outputs.naming import EVENTS, TABLE
-from .crew import Crew
+from .crews.crew import Crew
 from .fingerprint import fingerprint
 from .joining import joined
 from .outcome import Outcome

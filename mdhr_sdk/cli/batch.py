@@ -8,11 +8,11 @@ from typing import Annotated, Optional
 
 import typer
 
-from ..batch.cluster import Ray, Share
+from ..batch.crews.cluster import Ray, Share
+from ..batch.crews.processes import Processes
 from ..batch.listing import jobs_of_list, read_list
 from ..batch.options import DetectOptions
 from ..batch.parts import check_split
-from ..batch.processes import Processes
 from ..batch.worker import Worker
 from ..errors import ConfigError
 from ..modelfolder.bundled import DEFAULT

@@ -8,11 +8,11 @@ from contextlib import closing, contextmanager
 from functools import partial
 from pathlib import Path
 
-from ...batch.crew import Crew
+from ...batch.crews.crew import Crew
+from ...batch.crews.processes import Processes
 from ...batch.options import DetectOptions
 from ...batch.outcome import Outcome
 from ...batch.places import Place, destination, public_url
-from ...batch.processes import Processes
 from ...batch.splitting import run_split
 from ...batch.study import run_study
 from ...batch.totals import SUMMARY, Totals, duration
