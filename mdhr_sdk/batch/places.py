@@ -7,7 +7,7 @@ import os
 import re
 import shutil
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import IO, Any, Protocol
 
@@ -25,7 +25,7 @@ class Place(Protocol):
     def put(self, file: Path, name: str) -> str: ...
     def write(self, name: str, content: str) -> None: ...
     def staging(self) -> contextlib.AbstractContextManager[Path]: ...
-    def tidy(self) -> None: ...
+    def tidy(self, folders: Iterable[str]) -> None: ...
     def remove(self, folder: str) -> None: ...
 
 
@@ -69,9 +69,10 @@ class Folder:
         with stack:
             yield own
 
-    def tidy(self) -> None:
-        """Remove what killed workers left."""
-        sweep(self.root)
+    def tidy(self, folders: Iterable[str]) -> None:
+        """Remove what killed workers left, here and in these folders."""
+        for folder in {"", *folders}:
+            sweep(self.root / folder)
 
     def remove(self, folder: str) -> None:
         """Remove a folder and all that is in it, if it is there."""
@@ -111,7 +112,7 @@ class Remote:
         with tempfile.TemporaryDirectory(prefix="mdhr-") as own:
             yield Path(own)
 
-    def tidy(self) -> None:
+    def tidy(self, folders: Iterable[str]) -> None:
         """Nothing is left there by killed workers: files of this machine's temporary folder are."""
 
     def remove(self, folder: str) -> None:

@@ -118,6 +118,7 @@ def run_crew(
             raise
         finally:
             crew.close()
+            place.tidy(job.base.rpartition("/")[0] for job in jobs)
             _conclude(place, public_url(out), totals, crew, quiet)
     errors = [error for one in totals.shown for error in (one.error, *one.failures) if error is not None]
     unsaid = totals.states["failed"] - sum(one.state == "failed" for one in totals.shown)
@@ -128,7 +129,6 @@ def run_crew(
 
 def _conclude(place: Place, out: str, totals: Totals, crew: Crew, quiet: bool) -> None:
     """Write `summary.json`, and say what there is to say."""
-    place.tidy()
     if totals.told or crew.described is not None:
         place.write(SUMMARY, totals.text(crew.described))
     if quiet:
