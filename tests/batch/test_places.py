@@ -31,6 +31,10 @@ def test_a_place_takes_files_whole_and_gives_them_back(place: Place, tmp_path: P
     assert (place.size("other"), place.read("other"), place.size("P01")) == (None, None, None)
     place.write("summary.json", "{}")
     assert place.read("summary.json") == b"{}"
+    place.write("a.parts/0_aus.csv", "a")
+    place.remove("a.parts")
+    place.remove("a.parts")
+    assert place.size("a.parts/0_aus.csv") is None
     place.tidy(["P01"])
     if isinstance(place, Folder):
         assert sorted(path.name for path in (tmp_path / "out").iterdir()) == ["P01", "summary.json"]
