@@ -61,6 +61,7 @@ ENDING = ("model", "nan", "loop")  # which end a run
 TIMEOUT_S = 1.0  # of the sources
 LOOKAHEAD = 3
 FPS = 12.5
+MOST_LEFT = LOOKAHEAD + 5
 MOST_RESULTS = 400  # of a run
 STEP_S = 0.02  # a turn of the model takes at most
 PACKAGE = "mdhr_sdk."
@@ -396,6 +397,8 @@ class Harness:
         for name, one in status.items():
             assert one.captured == one.scored + one.dropped, (name, one)
             assert one.dropped == sum(one.dropped_by.values()) and min(one.dropped_by.values(), default=0) >= 0
+            left = one.dropped_by.get("left", 0)  # one that is shown, one that is captured, and what waits for scores
+            assert left <= MOST_LEFT, f"{name}: {left} frames are counted as left"
             assert one.scored == given[name] - stale[name], (name, one, given)
             assert one.dropped >= sum(result.dropped for result in self._results if result.source == name)
             self.report.captured += one.captured
