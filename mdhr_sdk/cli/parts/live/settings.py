@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Mapping
-from dataclasses import field, fields
+from dataclasses import field, fields, replace
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -58,6 +58,7 @@ class LiveSettings:
     policy: Policy | None = None
     region: str | None = None
     person: str | int | None = None
+    reidentify: bool = False
     measures: bool = False
     min_quality: Share = 0.0
     calibrate_neutral: Amount | None = None
@@ -113,9 +114,10 @@ class LiveSettings:
     @property
     def scope(self) -> Scope | None:
         """Whose faces are scored, of every source; None for all."""
-        if self.region is None and self.person is None:
+        if self.region is None and self.person is None and not self.reidentify:
             return None
-        return read_scope(None, None, None, None, self.region, None if self.person is None else str(self.person))
+        person = None if self.person is None else str(self.person)
+        return replace(read_scope(None, None, None, None, self.region, person), reidentify=self.reidentify)
 
     @property
     def kept(self) -> Keep:
@@ -215,4 +217,4 @@ def _without_login(error: MDHRError) -> str:
     return _LOGIN.sub("//...@", str(error))
 
 
-_DEFAULTS = {one.name: one.default for one in fields(LiveSettings)}  # type: ignore[arg-type]
+_DEFAULTS = {one.name: one.default for one in fields(LiveSettings)}
