@@ -1,7 +1,8 @@
 """Whether people who were away are recognised: `python benchmarks/returning.py VIDEO...`, each of another person.
 
-The first half of each video is shown, one after the other with two seconds of nobody between, then the second halves.
-And each second half is shown after the first halves of the others alone: there it must be a stranger.
+The first half of each video is shown, one after the other with two seconds of nobody between, then the second halves;
+two seconds in the middle are left out. And each second half is shown after the first halves of the others alone, where
+it must be a stranger.
 """
 
 from __future__ import annotations
@@ -20,11 +21,10 @@ from mdhr_sdk.cli.app import run_app
 from mdhr_sdk.errors import InputError
 from mdhr_sdk.modelfolder.config import Preprocessing
 from mdhr_sdk.pipeline.crops import CropFinder
-from mdhr_sdk.vision import Face, Frame, Scope, list_sources
-from mdhr_sdk.vision.faces import open_mesher
+from mdhr_sdk.vision import Face, FaceMesher, Frame, Scope, list_sources
 from report import console
 
-BETWEEN_S, HALF_S = 2.0, 6.0
+BETWEEN_S, HALF_S, MIDDLE_S = 2.0, 6.0, 1.0  # the last: left out of each half
 app = typer.Typer(add_completion=False, rich_markup_mode=None)
 Seen = tuple[Frame, list[Face]]
 
@@ -45,13 +45,13 @@ class Replayed:
 
 def halves(path: Path) -> tuple[list[Seen], list[Seen]]:
     """The frames of both halves, at most six seconds each, with the largest face."""
-    mesher, seen = open_mesher(max_faces=1), list[Seen]()
+    mesher, seen = FaceMesher(max_faces=1), list[Seen]()
     with list_sources(path)[0] as source:
         seen = [(frame, mesher.find(frame.image)[:1]) for frame in source]
     mesher.close()
     middle = seen[len(seen) // 2][0].timestamp_s
-    first = [one for one in seen if middle - HALF_S <= one[0].timestamp_s < middle]
-    return first, [one for one in seen if middle <= one[0].timestamp_s < middle + HALF_S]
+    first = [one for one in seen if middle - HALF_S <= one[0].timestamp_s < middle - MIDDLE_S]
+    return first, [one for one in seen if middle + MIDDLE_S <= one[0].timestamp_s < middle + HALF_S]
 
 
 def numbers(parts: Sequence[Sequence[Seen]]) -> list[list[int]]:
