@@ -62,8 +62,9 @@ class Returning:
             timestamp_s: the frame's time, never less than the one before.
         """
         for track in looks:
-            if self._numbers.setdefault(track, track) == track and track not in self._people:
-                self._people[track] = _Person(timestamp_s, timestamp_s)
+            number = self._numbers.setdefault(track, track)
+            if number not in self._people:  # somebody new, or forgotten a moment ago
+                self._people[number] = _Person(timestamp_s, timestamp_s)
         for track, look in looks.items():
             if look is not None and look.clear:
                 self._recognise(track, look, {self._numbers[one] for one in looks}, timestamp_s)
