@@ -154,7 +154,7 @@ def test_a_model_folder_is_scored_as_it_says_and_where_it_is_asked(
     )
     halves = Preprocessing(size_px=64, mean=(0.0, 0.0, 0.0), std=(2.0, 2.0, 2.0))
     folder = save_model(model.eval(), tmp_path / "model", clip_length=4).update(preprocessing=halves)
-    _, found = score_folder(folder, config, (), [1])
+    found = score_folder(folder, config, (), [1]).predictions
     paths = found[1].frames.paths[:4]
     pictures = [cv2.imread(str(tmp_path / "data" / "img" / path)) for path in paths]
     clip = np.stack([resize(picture, 64)[:, :, ::-1] for picture in pictures]).transpose(0, 3, 1, 2) / 510

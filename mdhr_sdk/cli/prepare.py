@@ -44,6 +44,7 @@ def run_prepare(
             console.print(f"no lists of fold {fold}: {counts}", soft_wrap=True)
     listed = f"{number_of(done.listed, 'frame')} of {number_of(done.videos, 'video')}"
     console.print(f"{listed} {'is' if done.listed == 1 else 'are'} listed; crops {size_px} px, {DEFAULT_TEMPLATE}")
+    _say_missing(console, done)
     for reason, count in done.reasons.most_common():
         console.print(f"left out: {number_of(count, 'frame')}, {reason}")
     for video, frames in sorted(done.left_out.items(), key=lambda item: -len(item[1]))[:MOST_VIDEOS]:
@@ -52,6 +53,19 @@ def run_prepare(
         some = ", ".join(f"{video}: {count:,}" for video, count in list(done.skipped.items())[:MOST_VIDEOS])
         console.print(f"no row in the label tables, between a video's first and last: {some}; clips end there")
     console.print(f"wrote {out / 'img'}, {out / 'list'} and {out / 'left_out.csv'}", soft_wrap=True)
+
+
+def _say_missing(console: Console, done: Prepared) -> None:
+    """Who and what an incomplete data set lacks."""
+    if done.absent:
+        names = f"{number_of(len(done.absent), 'subject')} in no list: {', '.join(done.absent)}"
+        console.print(f"{names} (without pictures, or without labels)", soft_wrap=True)
+    if done.blind:
+        some = ", ".join(f"{video}: {count:,}" for video, count in list(done.blind.items())[:MOST_VIDEOS])
+        more = f", and {len(done.blind) - MOST_VIDEOS} more" if len(done.blind) > MOST_VIDEOS else ""
+        frames = number_of(sum(done.blind.values()), "coded frame")
+        videos = number_of(len(done.blind), "video")
+        console.print(f"no pictures of {videos} with {frames}: {some}{more}", soft_wrap=True)
 
 
 def _fold_table(name: str, done: Prepared) -> Table:

@@ -26,6 +26,7 @@ class RawVideo:
         pictures: a folder of images or a video file; None where neither was found.
         numbers: (n,) int64 rising, the coded frames, as the lists number them.
         labels: (n, N) int8, 1, 0 or -1 (this AU was not coded).
+        intensities: (n, N) int8, the values as coded, as 0 to 5 in DISFA, or -1.
         first_number: number of a video file's first frame, as the lists number it.
         list_offset: what was added to the numbers of label files and images.
         uncoded: numbers of frames in the label files of which no AU of the label set was coded.
@@ -36,6 +37,7 @@ class RawVideo:
     pictures: Path | None
     numbers: NDArray[np.int64]
     labels: NDArray[np.int8]
+    intensities: NDArray[np.int8]
     first_number: int
     list_offset: int
     uncoded: tuple[int, ...]
@@ -128,6 +130,7 @@ def _video(dataset: DatasetSpec, raw: Path, names: tuple[str, str], files: dict[
         _find_pictures(layout, raw, subject, task),
         numbers[coded] + layout.list_offset,
         labels[coded],
+        np.where(known, values, -1).astype(np.int8)[coded],
         layout.first_frame + layout.list_offset,
         layout.list_offset,
         tuple((numbers[~coded] + layout.list_offset).tolist()),

@@ -13,7 +13,7 @@ from ...aus import LabelSet
 from ...errors import ConfigError
 
 Part = Literal["train", "test"]
-Kind = Literal["paths", "label", "sub_label", "weight"]
+Kind = Literal["paths", "label", "sub_label", "weight", "intensity"]
 FIELDS = {"subject": r"[^/.][^/]*?", "task": r"[^/.][^/]*?", "frame": "[0-9]+", "au": "[0-9]+"}
 
 
@@ -96,6 +96,11 @@ class DatasetSpec:
     def name(self) -> str:
         """That of the label set: 'bp4d', 'disfa', or one's own."""
         return self.label_set.name
+
+    @property
+    def has_intensities(self) -> bool:
+        """Whether the label files say how strongly an AU shows, and not only whether."""
+        return self.raw.highest > 1
 
     def list_file(self, part: Part, kind: Kind, fold: int) -> str:
         """As in 'BP4D_train_sub_label_fold1.txt'."""
