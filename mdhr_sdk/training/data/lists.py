@@ -2,8 +2,8 @@
 
 A fold has the files `PREFIX_train_label_fold1.txt`, ..., plain or as `.gz`: one row per frame; `weight` is one row for
 the training half. Region classes (`sub_label`) and weights follow from the labels: their files may be missing, and must
-agree with the labels if they are there. A data set that codes intensities has a file `intensity` in the form of `label`,
-with 0 to 5 or -1; training does not read it.
+agree with the labels if they are there. A data set that codes intensities has a file `intensity` of the form of `label`
+with 0 to 5 or -1, which training does not read.
 """
 
 from __future__ import annotations
