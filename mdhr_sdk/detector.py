@@ -7,6 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, overload
 
+from .arguments import flag
 from .errors import ConfigError, SourceError, deprecated, number_of
 from .modelfolder import FolderConfig, ModelFolder
 from .modelfolder.folder import Trust
@@ -14,14 +15,14 @@ from .modelfolder.selection import replaced, select
 from .outputs import Results
 from .pipeline.clips import ClipScoring
 from .pipeline.clock import StageClock
-from .pipeline.decide import Naming
-from .pipeline.geometry import GeometryModel, read_geometry
 from .pipeline.meshers import Meshers
 from .pipeline.modes import Mode, Opened, Policy, Reading, checked, open_mode
-from .pipeline.neutral import checked_seconds
 from .pipeline.run import Plan, Run, in_turn, scoped, together
+from .pipeline.scores.decide import Naming
+from .pipeline.scores.geometry import GeometryModel, read_geometry
+from .pipeline.scores.neutral import checked_seconds
+from .pipeline.scores.smoothing import OneEuro
 from .pipeline.scoring import Scoring
-from .pipeline.smoothing import OneEuro
 from .pipeline.streams import StreamScoring
 from .pipeline.turns import ResultStream, Turns
 from .results import ModelInfo
@@ -78,7 +79,7 @@ class AUDetector:
             )
         self.config = config
         self.choice = choice
-        self._selection = select(config, thresholds, all_aus)
+        self._selection = select(config, thresholds, flag("all_aus", all_aus))
         self.thresholds = dict(self._selection.thresholds)
         self.codes = tuple(self.thresholds)
         self._smooth_hz = 0.0 if smoothing is None else OneEuro(smoothing).cutoff_hz
@@ -208,7 +209,7 @@ class AUDetector:
             sequence: whether the images of a folder are the frames of one video; None decides by their names.
             images: keep each frame's image in its result, as overlays need.
             calibrate_neutral_s: seconds at the beginning of each source that show every face neutral; later scores are
-                made relative to them (see `mdhr_sdk.pipeline.neutral` for how, and `FaceResult.baseline` for which).
+                made relative to them (`FaceResult.baseline` says which, `mdhr_sdk.pipeline.scores.neutral` how).
                 None, the default, for scores as the model gives them.
             policy: what is done with frames that come faster than they are scored. 'complete' scores each, so that
                 a live source falls behind; 'newest' drops all but the newest, and counts them in
@@ -228,6 +229,7 @@ class AUDetector:
             SourceError, InputError: the source cannot be read, or a still was to be calibrated. The results of all
                 frames before come first; without `stream` they are in the error's `results`.
         """
+        flag("stream", stream)
         with self._turns.first():
             sources = scoped(list_sources(source, fps=fps, sequence=sequence, on_error=on_error), scope)
             wanted = self.mode if mode is None else mode
@@ -313,7 +315,7 @@ class AUDetector:
         naming = self._naming(info, neutral_s)
         if policy is not None:
             checked("policy", policy, Policy)
-        return Plan(begin, naming, self._meshers, clock, images, policy, on_error)
+        return Plan(begin, naming, self._meshers, clock, flag("images", images), policy, on_error)
 
     def _scoring(self, mode: Mode, lookahead: int | None, clock: StageClock) -> tuple[Callable[[], Scoring], ModelInfo]:
         """What makes the scoring of a group of sources, and the model that results name; opens the mode if need be."""

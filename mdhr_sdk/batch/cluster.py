@@ -10,26 +10,26 @@ from dataclasses import dataclass
 from typing import Any
 
 from ..errors import BackendError, MDHRError, require
-from .crew import Answer, Lost
+from .cores import take_cores
+from .crew import Answer, Lost, Member, Replacing
 from .options import Described
 from .outcome import Outcome
 from .worker import Job, Worker
 
 REACHED_S = 10.0  # how long a cluster may take to answer
-MOST_FALSE_STARTS = 3  # in a row, of workers that end before they are ready
 
 Make = Callable[[], Worker]
 
 
 @dataclass(frozen=True)
 class Share:
-    """What each worker takes of the cluster."""
+    """What each worker takes of the cluster. One without a GPU keeps to so many cores where the system can do it."""
 
     cores: float = 1.0
     gpus: float = 0.0
 
 
-class Ray:
+class Ray(Replacing["_Actor"]):
     """A `Crew` of Ray actors.
 
     Args:
@@ -45,17 +45,12 @@ class Ray:
     """
 
     def __init__(self, make: Make, address: str = "local", share: Share | None = None, size: int | None = None) -> None:
-        self.described: Described | None = None
+        super().__init__()
         self._ray, self._make, self._share = require("ray", "cluster"), make, share or Share()
-        self._false_starts = 0
-        self._all: list[_Actor] = []
         _join(self._ray, address)
-        try:
+        with self._closed_on_failure():
             for _ in range(self._room() if size is None else size):
                 self._start()
-        except BaseException:
-            self.close()
-            raise
 
     @property
     def free(self) -> int:
@@ -95,7 +90,8 @@ class Ray:
 
     def _start(self) -> None:
         kind = self._ray.remote(num_cpus=self._share.cores, num_gpus=self._share.gpus, max_restarts=0)(_Work)
-        handle = kind.remote(self._make, os.getcwd())  # noqa: PTH109
+        own = 0 if self._share.gpus else int(self._share.cores)
+        handle = kind.remote(self._make, os.getcwd(), own)  # noqa: PTH109
         self._all.append(_Actor(handle, handle.begin.remote()))
 
     def _heard(self, one: _Actor, ref: Any) -> Iterator[Answer]:
@@ -103,12 +99,13 @@ class Ray:
         try:
             value = self._ray.get(ref)
         except self._ray.exceptions.RayActorError as error:
-            yield from self._ended(one, _reason(error))
+            yield from self._ended(one, f"ended: {_reason(error)}")
             return
         except self._ray.exceptions.RayError as error:  # what nobody thought of
             value = _reason(error)
         if begins:
-            one.begun, one.ready, self._false_starts = None, True, 0
+            one.begun = None
+            self._has_begun(one)
             if isinstance(value, MDHRError):
                 raise value
             if isinstance(value, str):
@@ -118,40 +115,35 @@ class Ray:
             one.job = one.answer = None
             yield (job, value) if isinstance(value, Outcome) else Lost(job, str(value))
 
-    def _ended(self, one: _Actor, reason: str) -> Iterator[Answer]:
-        self._all.remove(one)
-        self._false_starts += not one.ready
-        if self._false_starts >= MOST_FALSE_STARTS:
-            raise BackendError(
-                f"workers end before they are ready: {reason}; check that mdhr_sdk is installed where "
-                "they run, and that there is memory enough"
-            )
-        self._start()
-        if one.job is not None:
-            yield Lost(one.job, f"its worker ended: {reason}", one.ready)
+    def _hopeless(self, reason: str) -> MDHRError:
+        return BackendError(
+            f"workers end before they are ready: one {reason}; check that mdhr_sdk is installed where they run, and "
+            "that there is memory enough"
+        )
 
 
-class _Actor:
-    """An actor, and what it is at."""
+class _Actor(Member):
+    """An actor, and the references to what it will say."""
 
     def __init__(self, handle: Any, begun: Any) -> None:
+        super().__init__()
         self.handle, self.begun = handle, begun
-        self.job: Job | None = None
         self.answer: Any = None
-        self.ready = False
 
 
 class _Work:
     """What runs in an actor's process."""
 
-    def __init__(self, make: Make, folder: str) -> None:
-        self._make, self._folder = make, folder
+    def __init__(self, make: Make, folder: str, cores: int) -> None:
+        self._make, self._folder, self._cores = make, folder, cores
         self._worker: Worker | None = None
 
     def begin(self) -> Described | MDHRError:
         """Open the model. Relative paths mean what they mean where the list was read."""
         try:
             os.chdir(self._folder)
+            if self._cores:
+                take_cores(self._cores)
             self._worker = self._make()
         except OSError as error:
             return BackendError(

@@ -3,47 +3,42 @@
 from __future__ import annotations
 
 import multiprocessing
-import os
 import signal
-import sys
-import threading
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from multiprocessing.connection import Connection, wait
 from typing import Any
 
+from ..children import follow_parent, interrupts_held_back
 from ..errors import MDHRError
-from .crew import Answer, Lost
-from .options import Described
+from .cores import take_cores
+from .crew import Answer, Lost, Member, Replacing
 from .worker import Job, Worker
 
 ENDS_S = 5.0  # how long an ended worker is waited for
-MOST_FALSE_STARTS = 3  # in a row, of workers that end before they are ready
 
 Make = Callable[[], Worker]
 
 
-class Processes:
+class Processes(Replacing["_Process"]):
     """A `Crew` of processes that are started anew, not forked: face models do not survive a fork.
 
     Args:
         make: makes a worker in its process; picklable.
         size: how many.
         begin: called first in each process, for example to set up logging; picklable.
+        cores: each takes so many for itself (`take_cores`); None to let the system move them about.
     """
 
-    def __init__(self, make: Make, size: int, begin: Callable[[], None] | None = None) -> None:
-        self.described: Described | None = None
-        self._make, self._begin = make, begin
+    def __init__(
+        self, make: Make, size: int, begin: Callable[[], None] | None = None, cores: int | None = None
+    ) -> None:
+        super().__init__()
+        self._made_by = (make, begin, cores)
         self._context = multiprocessing.get_context("spawn")
-        self._false_starts = 0
-        self._all: list[_Process] = []
-        try:
+        with self._closed_on_failure():
             for _ in range(size):
                 self._start()
-        except BaseException:
-            self.close()
-            raise
 
     @property
     def free(self) -> int:
@@ -63,7 +58,7 @@ class Processes:
                 while one.pipe.poll():
                     answers += self._heard(one, *one.pipe.recv())
             except (EOFError, OSError):
-                answers += self._ended(one)
+                answers += self._gone(one)
         return answers
 
     def close(self) -> None:
@@ -76,8 +71,8 @@ class Processes:
 
     def _start(self) -> None:
         here, there = self._context.Pipe()
-        process = self._context.Process(target=_work, args=(there, self._make, self._begin), daemon=True)
-        with _interrupts_held_back():
+        process = self._context.Process(target=_work, args=(there, *self._made_by), daemon=True)
+        with interrupts_held_back():
             process.start()
         there.close()
         self._all.append(_Process(process, here))
@@ -85,34 +80,29 @@ class Processes:
     def _heard(self, one: _Process, what: str, value: Any) -> Iterator[Answer]:
         job = one.job
         if what == "ready":
-            self.described, one.ready, self._false_starts = value, True, 0
+            self._has_begun(one)
+            self.described = value
         elif what == "refused":
             raise value
         elif job is not None:
             one.job = None
             yield (job, value) if what == "done" else Lost(job, value)
 
-    def _ended(self, one: _Process) -> Iterator[Answer]:
-        """A worker that is no more; another one takes its place."""
-        self._all.remove(one)
+    def _gone(self, one: _Process) -> Iterator[Answer]:
         one.process.join(ENDS_S)
         one.pipe.close()
-        reason = _why(one.process.exitcode)
-        self._false_starts += not one.ready
-        if self._false_starts >= MOST_FALSE_STARTS:
-            raise MDHRError(f"worker processes end before they are ready ({reason}); give fewer --jobs, or free memory")
-        self._start()
-        if one.job is not None:
-            yield Lost(one.job, f"its worker {reason}", one.ready)
+        return self._ended(one, _why(one.process.exitcode))
+
+    def _hopeless(self, reason: str) -> MDHRError:
+        return MDHRError(f"worker processes end before they are ready ({reason}); give fewer --jobs, or free memory")
 
 
-class _Process:
-    """A process and what it is at."""
+class _Process(Member):
+    """A process, and the pipe to it."""
 
     def __init__(self, process: Any, pipe: Connection) -> None:
+        super().__init__()
         self.process, self.pipe = process, pipe
-        self.job: Job | None = None
-        self.ready = False
 
 
 def _why(code: int | None) -> str:
@@ -122,10 +112,11 @@ def _why(code: int | None) -> str:
     return f"ended with exit code {code}"
 
 
-def _work(pipe: Connection, make: Make, begin: Callable[[], None] | None) -> None:
+def _work(pipe: Connection, make: Make, begin: Callable[[], None] | None, cores: int | None) -> None:
     """The life of a worker."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches every process; the first one decides
-    threading.Thread(target=_end_with_parent, daemon=True).start()
+    if cores is not None:
+        take_cores(cores)
+    follow_parent()
     if begin is not None:
         begin()
     with suppress(OSError, EOFError):  # the first process has ended
@@ -142,23 +133,3 @@ def _work(pipe: Connection, make: Make, begin: Callable[[], None] | None) -> Non
             except Exception as error:
                 answer = ("lost", " ".join(f"{type(error).__name__}: {error}".split()))
             pipe.send(answer)
-
-
-def _end_with_parent() -> None:
-    parent = multiprocessing.parent_process()
-    if parent is not None:
-        parent.join()
-        os._exit(1)
-
-
-@contextmanager
-def _interrupts_held_back() -> Iterator[None]:
-    """Hold Ctrl-C back until the block ends: a process that starts in it does not die of one."""
-    if sys.platform == "win32":
-        yield
-        return
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
-    try:
-        yield
-    finally:
-        signal.pthread_sigmask(signal.SIG_SETMASK, before)

@@ -17,13 +17,13 @@ from ..results import FrameResult
 from .group import SinkGroup
 from .jsonl import JsonlSink
 from .naming import EVENTS, JSONL, OPENFACE, OVERLAY, PARQUET, PYFEAT, STILL, TABLE, TIMELINE
-from .overlay_video import OverlaySink
+from .pictures.overlay_video import OverlaySink
+from .pictures.timeline import save_timeline
 from .sinks import FileSink
 from .table import CsvSink, EventsSink
 from .tables.openface import OpenFaceSink
 from .tables.parquet import ParquetSink, import_pyarrow
 from .tables.pyfeat import PyFeatSink
-from .timeline import save_timeline
 
 FORMATS = ("native", "openface", "pyfeat", "parquet", "jsonl")
 MEASURED = ("openface", "pyfeat", "parquet")  # formats that have columns for what is measured of a face
@@ -107,7 +107,7 @@ class SourceFiles:
         named, measures = self._named, files.measures
         makers: dict[str, Callable[[], FileSink]] = {
             "native": lambda: CsvSink(named(TABLE), tuple(codes), measures=measures),
-            "openface": lambda: OpenFaceSink(named(OPENFACE)),
+            "openface": lambda: OpenFaceSink(named(OPENFACE), tuple(codes), measures),
             "pyfeat": lambda: PyFeatSink(named(PYFEAT), tuple(codes)),
             "parquet": lambda: ParquetSink(named(PARQUET), codes, measures=measures, landmarks="68"),
             "jsonl": lambda: JsonlSink(named(JSONL)),

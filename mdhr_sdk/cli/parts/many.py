@@ -17,8 +17,8 @@ from ...batch.study import run_study
 from ...batch.totals import SUMMARY, Totals, duration
 from ...batch.worker import Job, Worker
 from ...errors import ConfigError, MDHRError, number_of
-from ...outputs.encoder import check_codec
 from ...outputs.naming import OVERLAY
+from ...outputs.pictures.encoder import check_codec
 from ...pipeline.reader import LIVE
 from ...runtime.cuda.devices import cuda_device_count
 from ...vision import Source
@@ -27,7 +27,6 @@ from .options import Console
 from .progress import progress_bar, usable_cores
 from .summary import report
 
-RESUME = "Pass over files whose results are there, of the same content, model and options."
 MANY = 8  # files from which on workers are worth their start
 MOST_JOBS = 8  # if nobody says: each takes half a gigabyte of memory
 LINE_S = 10.0  # between two lines of progress, where no bar can be drawn
@@ -58,6 +57,15 @@ def threads_each(jobs: int) -> int:
     return max(1, usable_cores() // jobs)
 
 
+def cores_each(jobs: int, device: str) -> int | None:
+    """Cores that each of so many workers of this machine takes for itself; None where that leaves some idle.
+
+    Beside a GPU a worker that waits for it leaves its core to others.
+    """
+    whole = jobs > 1 and jobs * threads_each(jobs) == usable_cores()
+    return threads_each(jobs) if whole and (device == "cpu" or cuda_device_count() == 0) else None
+
+
 def run_many(
     jobs: Sequence[Job],
     options: DetectOptions,
@@ -74,7 +82,8 @@ def run_many(
         MDHRError: workers cannot begin.
     """
     make = partial(Worker, options, out, resume)
-    return run_crew(jobs, lambda: Processes(make, workers, partial(set_log_level, level)), options, out, quiet)
+    begin, cores = partial(set_log_level, level), cores_each(workers, options.device)
+    return run_crew(jobs, lambda: Processes(make, workers, begin, cores), options, out, quiet)
 
 
 def run_crew(

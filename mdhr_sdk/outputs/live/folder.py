@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import errno
 import json
 import os
 from collections.abc import Iterator, Sequence
@@ -12,10 +11,10 @@ from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
 
-from ...atomic import locked, told, write_whole
-from ...errors import OutputError, plain
+from ...atomic import alone, told, write_whole
+from ...errors import number_of, plain
 from ..jsonl import utc_text
-from .recording import open_segments, plays, rescue
+from .recording import open_segments, pictures, rescue
 
 RUN = "mdhr-live.json"
 MOST_BYTES = 1 << 20  # of that file
@@ -58,38 +57,26 @@ def live_folder(folder: Path) -> Iterator[LiveRun]:
     Raises:
         OutputError: the folder cannot be written, or another run writes into it.
     """
-    with told(folder):
-        folder.mkdir(parents=True, exist_ok=True)
-    with _alone(folder):
+    others = f"another mdhr live writes into '{folder}', or a file of it is just renamed; choose another --out"
+    with alone(folder, others):
         run = LiveRun(folder)
         before = _before(folder / RUN)
         if before is not None and not before.get("ended"):
             began = plain(before.get("began") or "an unknown time")
-            run.found.append(f"the run of {began} in '{folder}' was killed; its tables are whole to the last row")
+            run.found.append(f"the run of {began} in '{folder}' was killed, or its machine lost power")
         with told(folder):
             for path in open_segments(folder):
                 kept = rescue(path)
-                how = "plays up to its last second" if kept is not None and plays(kept) else "is too short to play"
-                how = how if kept is not None else "held nothing yet and is removed"
-                run.found.append(f"'{kept or path}' is a recording that was not closed; it {how}")
+                told_of = f"'{kept or path}' is a recording that was not closed"
+                run.found.append(f"{told_of}; it {_state(kept)}")
         yield run
 
 
-@contextmanager
-def _alone(folder: Path) -> Iterator[None]:
-    lock = locked(folder, wait_s=0.0)
-    try:
-        lock.__enter__()
-    except OSError as error:
-        if error.errno == errno.EAGAIN:
-            raise OutputError(
-                f"another mdhr live writes into '{folder}', or a file of it is just renamed; choose another --out"
-            ) from None
-        raise OutputError(f"'{folder}' cannot be written: {error.strerror}; choose another --out") from None
-    try:
-        yield
-    finally:
-        lock.__exit__(None, None, None)
+def _state(recording: Path | None) -> str:
+    if recording is None:
+        return "held nothing yet and is removed"
+    count = pictures(recording)
+    return f"plays, with {number_of(count, 'picture')}" if count else "is too short to play"
 
 
 def _before(path: Path) -> dict[str, Any] | None:
