@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 MOST_VIDEOS = 10
 DATASET = "bp4d, disfa, bp4d_plus, gft, affwild2, casme2, or a YAML or JSON file that describes a data set."
-DESCRIPTION = "dataset.yaml"  # of a data set that is not one of those known by name, with its folds named
+DESCRIPTION = "dataset.yaml"  # of a data set whose folds follow from who is there, with their people named
 app = command_app()
 
 
@@ -32,7 +32,7 @@ def run_prepare(
         ConfigError, DataError: see `mdhr_sdk.training.data.preparation`.
     """
     check_imaging()
-    from ..training.data.datasets import DATASETS, dataset, description
+    from ..training.data.datasets import dataset, with_folds
     from ..training.data.preparation import PrepareOptions, prepare
 
     spec = dataset(name, raw)
@@ -40,8 +40,8 @@ def run_prepare(
     with interruptible("the same command"), counted("frames") as moved:
         done = prepare(spec, raw, out, options, moved)
 
-    if name not in DATASETS:
-        write_whole(out / DESCRIPTION, description(spec))
+    if text := with_folds(name, spec):
+        write_whole(out / DESCRIPTION, text)
     console = Console(markup=False, emoji=False, highlight=False)
     console.print(_fold_table(spec.name, done))
     for fold, counts in enumerate(done.folds, 1):
@@ -57,7 +57,7 @@ def run_prepare(
     if done.skipped:
         some = ", ".join(f"{video}: {count:,}" for video, count in list(done.skipped.items())[:MOST_VIDEOS])
         console.print(f"no row in the label tables, between a video's first and last: {some}; clips end there")
-    if name not in DATASETS:
+    if text:
         console.print(f"train with data.dataset={out / DESCRIPTION}", soft_wrap=True)
     console.print(f"wrote {out / 'img'}, {out / 'list'} and {out / 'left_out.csv'}", soft_wrap=True)
 

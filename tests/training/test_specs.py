@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from mdhr_sdk.errors import ConfigError, DataError
-from mdhr_sdk.training.data.datasets import dataset, described, description
+from mdhr_sdk.training.data.datasets import dataset, described, with_folds
 from mdhr_sdk.training.data.lists import read_fold
 from mdhr_sdk.training.data.preparation import PrepareOptions, prepare
 from mdhr_sdk.training.data.spec import DatasetSpec
@@ -74,9 +74,11 @@ def test_a_described_data_set_is_prepared_and_its_folds_are_named(name: str, tmp
         dataset(name)
     spec: DatasetSpec = dataset(name, tmp_path / "raw")
     prepare(spec, tmp_path / "raw", tmp_path / "out", PrepareOptions(size_px=16), make_mesher=WholeFrame)
-    table(tmp_path / "out" / "dataset.yaml", description(spec))
+    text = with_folds(name, spec)
+    assert text is not None
+    table(tmp_path / "out" / "dataset.yaml", text)
     again = dataset(tmp_path / "out" / "dataset.yaml")
-    assert again == spec
+    assert again == spec and with_folds(tmp_path / "out" / "dataset.yaml", again) is None
     fold = read_fold(tmp_path / "out" / "list", again, 1)
     tested, trained = set(fold.test.subjects), set(fold.train.subjects)
     if name == "bp4d_plus":

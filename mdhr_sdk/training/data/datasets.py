@@ -169,18 +169,12 @@ def dataset(name: str | Path, raw: Path | None = None) -> DatasetSpec:
         raise ConfigError(f"'{path}': {error}{remedy}") from None
 
 
-def description(spec: DatasetSpec) -> str:
-    """A data set as a description that `dataset` reads, with its folds named."""
-    groups = [{"name": g.name, "region": g.region, "aus": list(g.aus)} for g in spec.label_set.layout.groups]
-    content = {
-        "name": spec.name,
-        "aus": list(spec.label_set.aus),
-        "folds": [list(fold) for fold in spec.folds],
-        "raw": {key: list(value) if isinstance(value, tuple) else value for key, value in vars(spec.raw).items()},
-        "groups": groups,
-        "crop": spec.crop,
-        "prefix": spec.prefix,
-        "paths": spec.paths,
-    }
-    text: str = require("yaml", "train").safe_dump(content, sort_keys=False, default_flow_style=None)
+def with_folds(name: str | Path, spec: DatasetSpec) -> str | None:
+    """The description called `name` with its folds named as in `spec`; None where they are, or for no description."""
+    path = described().get(str(name), Path(name))
+    content = read_mapping(path) if path.is_file() else {}
+    if not isinstance(content.get("folds"), int | str):
+        return None
+    named = {**content, "folds": [list(fold) for fold in spec.folds]}
+    text: str = require("yaml", "train").safe_dump(named, sort_keys=False, default_flow_style=None)
     return text

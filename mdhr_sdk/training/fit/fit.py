@@ -39,7 +39,7 @@ from .module import MDHRTraining
 from .order import BlockBatches, ClipSource, Plan
 from .settings import Settings
 from .starting import starting_model
-from .stopping import is_stale, note_stop
+from .stopping import best_so_far, is_stale, note_stop
 from .telling import Progress, Tell, silent
 
 CHECKPOINT = "last.ckpt"
@@ -190,7 +190,7 @@ class Keeper(pl.Callback):
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         module: Any = pl_module
         epoch, first, _ = module.plan.blocks[min(trainer.current_epoch, len(module.plan.blocks) - 1)]
-        self.progress.begin(epoch + first / module.plan.batches)
+        self.progress.begin(epoch + first / module.plan.batches, best_so_far(self.folder))
 
     def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         module: Any = pl_module
