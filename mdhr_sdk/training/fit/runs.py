@@ -123,8 +123,10 @@ def extend(out: Path, epochs: int) -> None:
     for path in folders:
         if (path / "model").is_dir():
             (path / "model").replace(path / f"model_{before:04d}")
-    former, extended = [*record.get("former", []), record["settings"]], [*record.get("extended", []), before]
-    write_record(out, {**record, "settings": _digest_of(more), "former": former, "extended": extended})
+    if record["settings"] == _digest_of(settings):  # else an extension was broken off after it
+        former, extended = [*record.get("former", []), record["settings"]], [*record.get("extended", []), before]
+        record = {**record, "former": former, "extended": extended}
+    write_record(out, {**record, "settings": _digest_of(more)})
     write_whole(out / SETTINGS, more.to_yaml(), settled=True)  # last: until then the run is the one before
 
 
