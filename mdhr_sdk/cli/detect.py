@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Optional
 
 import typer
 
-from ..batch.listing import jobs_of
+from ..batch.listing import jobs_of, once
 from ..batch.options import DetectOptions
 from ..batch.outcome import Outcome
 from ..batch.writer import SourceWriter
@@ -31,7 +31,7 @@ from .parts.interrupt import Interrupt
 from .parts.logs import LogLevel, set_log_level
 from .parts.many import run_many, threads_each, worker_count
 from .parts.options import BAD_INPUT, Console, TrustCode, command_app, complain, say, trust
-from .parts.out import check_out, roots
+from .parts.out import check_out, named_folder, roots
 from .parts.progress import progress_bar, usable_cores
 from .parts.scope import read_scope
 from .parts.summary import report
@@ -208,7 +208,7 @@ def _read(
 def detect(
     source: Annotated[list[str], typer.Argument(help="Videos, images, folders, globs, camera numbers or URLs.")],
     model: shared.Model = None,
-    out: Annotated[Path, typer.Option(help="Folder for the results.")] = Path("mdhr-output"),
+    out: Annotated[Path, typer.Option(help="Folder for the results.", parser=named_folder)] = Path("mdhr-output"),
     backend: shared.Backend = "auto",
     device: shared.Device = "auto",
     precision: shared.Precision = "auto",
@@ -267,7 +267,7 @@ def detect(
     measures = measures or check_quality(min_quality) > 0 or not {*MEASURED}.isdisjoint(formats)
     files = Files(overlay, codec, timeline, formats, measures)
     given = source if len(source) > 1 else source[0]  # a missing one of several does not end the others
-    sources = list_sources(given, fps=fps, sequence=sequence, on_error="skip")
+    sources = once(list_sources(given, fps=fps, sequence=sequence, on_error="skip"))
     check_out(source, out)
     options = DetectOptions(
         model=model or DEFAULT,
