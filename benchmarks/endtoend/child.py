@@ -11,7 +11,7 @@ import resource
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import closing
 from pathlib import Path
 from typing import Any
@@ -132,7 +132,7 @@ def peak_mib() -> float | None:
     return next((int(line.split()[1]) / 1024 for line in lines if line.startswith("VmHWM:")), None)
 
 
-JOBS = {"case": case, "alone": alone, "profile": profile}
+JOBS: dict[str, Callable[..., dict[str, Any]]] = {"case": case, "alone": alone, "profile": profile}
 
 if __name__ == "__main__":
     request = json.loads(sys.argv[1])

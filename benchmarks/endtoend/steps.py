@@ -59,6 +59,7 @@ def profiled(video: str, engine: str) -> dict[str, Any]:
 
 def _until_crops(video: str, engine: str, spent: Spent) -> tuple[int, list[Any], list[Any]]:
     cuts, tracker, crops, faces = CutDetector(), Tracker[Any](), [], []
+    wanted = ModelFolder.open("edge").config.preprocessing
     with FaceMesher(faces=engine) as mesher, list_sources(video)[0] as opened:
         frames = iter(opened)
         for index in range(opened.info.frame_count or 0):
@@ -76,7 +77,7 @@ def _until_crops(video: str, engine: str, spent: Spent) -> tuple[int, list[Any],
             with spent("tracks and looks"):
                 tracker.update(found, frame.timestamp_s, lambda face: look_at(image, face.landmarks_px))  # noqa: B023
             with spent("aligned crop"):
-                crops += [align(image, face.landmarks_px) for face in found[:1]]
+                crops += [align(image, face.landmarks_px, wanted.template, wanted.size_px) for face in found[:1]]
             faces += found[:1]
     return len(faces) - WARM_UP, crops[WARM_UP:], faces[WARM_UP:]
 
