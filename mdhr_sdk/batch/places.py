@@ -5,8 +5,9 @@ from __future__ import annotations
 import contextlib
 import os
 import re
+import shutil
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import IO, Any, Protocol
 
@@ -24,7 +25,8 @@ class Place(Protocol):
     def put(self, file: Path, name: str) -> str: ...
     def write(self, name: str, content: str) -> None: ...
     def staging(self) -> contextlib.AbstractContextManager[Path]: ...
-    def tidy(self) -> None: ...
+    def tidy(self, folders: Iterable[str]) -> None: ...
+    def remove(self, folder: str) -> None: ...
 
 
 class Folder:
@@ -67,9 +69,14 @@ class Folder:
         with stack:
             yield own
 
-    def tidy(self) -> None:
-        """Remove what killed workers left."""
-        sweep(self.root)
+    def tidy(self, folders: Iterable[str]) -> None:
+        """Remove what killed workers left, here and in these folders."""
+        for folder in {"", *folders}:
+            sweep(self.root / folder)
+
+    def remove(self, folder: str) -> None:
+        """Remove a folder and all that is in it, if it is there."""
+        shutil.rmtree(self.root / folder, ignore_errors=True)
 
 
 class Remote:
@@ -105,8 +112,13 @@ class Remote:
         with tempfile.TemporaryDirectory(prefix="mdhr-") as own:
             yield Path(own)
 
-    def tidy(self) -> None:
+    def tidy(self, folders: Iterable[str]) -> None:
         """Nothing is left there by killed workers: files of this machine's temporary folder are."""
+
+    def remove(self, folder: str) -> None:
+        with self._told(folder):
+            if self._system.exists(self._path(folder)):
+                self._system.rm(self._path(folder), recursive=True)
 
     def _path(self, name: str) -> str:
         return f"{self._root.rstrip('/')}/{name}"
