@@ -14,6 +14,7 @@ from mdhr_sdk.outputs.pictures.encoder import Encoder
 
 DEMO = Path(__file__).resolve().parents[2] / "mdhr_sdk" / "assets" / "demo.mp4"
 FPS = 25
+LEAST_FRAMES = 40
 APART = 70  # frames of the clip from one face to the next, so that they do not move alike
 
 
@@ -34,7 +35,7 @@ class Scene:
 
 def scenes(frames: int) -> list[Scene]:
     """All that are measured; those that take long have fewer frames."""
-    fewer = max(1, frames // 4)
+    fewer = max(LEAST_FRAMES, frames // 4)
     return [
         Scene(1, 640, 360, frames), Scene(4, 640, 360, fewer), Scene(1, 1920, 1080, fewer), Scene(4, 1920, 1080, fewer),
     ]  # fmt: skip

@@ -115,8 +115,10 @@ def _written(video: str, engine: str, spent: Spent) -> None:
     height, width = (results[0].image if results[0].image is not None else np.empty((2, 2))).shape[:2]
     with tempfile.TemporaryDirectory() as out:
         files = SourceFiles(Path(out) / "video", thresholds, Files(overlay=False, timeline=False), 25.0, False)
+        files.write(results[0])  # the first one opens the files, or loads a font
+        results[0].annotate()
         with spent("tables"):
-            for result in results:
+            for result in results[1:]:
                 files.write(result)
             files.close(True)
         encoder = Encoder(Path(out) / "overlay.mp4", (width, height), 25.0, "h264")

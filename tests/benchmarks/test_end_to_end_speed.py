@@ -61,7 +61,7 @@ def test_without_fetched_models_an_engine_is_left_out_with_a_reason(
 
 def test_scenes_have_as_many_frames_and_faces_as_they_say(tmp_path: Path) -> None:
     assert [(one.faces, one.width, one.frames) for one in scenes(80)] == [
-        (1, 640, 80), (4, 640, 20), (1, 1920, 20), (4, 1920, 20),
+        (1, 640, 80), (4, 640, 40), (1, 1920, 40), (4, 1920, 40),
     ]  # fmt: skip
     write_scene(Scene(4, 640, 360, 5), tmp_path / "four.mp4")
     with list_sources(str(tmp_path / "four.mp4"))[0] as source:
@@ -79,7 +79,7 @@ def test_a_small_video_is_measured(tmp_path: Path) -> None:
     video = tmp_path / "one.mp4"
     write_scene(Scene(1, 320, 240, 40), video)
     found = run.ask("case", video=str(video), engine="auto", overlay=True, began_s=time.monotonic())
-    assert found["frames"] == 40 and found["steps"] == 27 and found["faces"] > 0.9
+    assert found["frames"] == 40 and found["steps"] == 20 and found["faces"] > 0.9
     assert 0 < found["frame_ms"]["p50"] <= found["frame_ms"]["p99.9"] and found["first_result_s"] > 0
     steps = run.ask("profile", video=str(video), engine="auto")["steps_ms"]
     assert min(steps.values()) >= 0 and steps["faces and meshes"] > 0
