@@ -9,7 +9,7 @@ What is then left of one run are the numbers of the tracks: the cut's frame, whi
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from ..errors import ConfigError
 from ..outputs.files import Files
@@ -58,6 +58,8 @@ def check_split(minutes: float, mode: str, files: Files, scope: Scope, min_quali
         "--split needs --format native: other tables cannot be joined line by line": files.formats != ("native",),
         "--split takes whole videos; leave out --start, --end, --every and --sample-fps": scope.narrows,
         "--person depends on who was there before; leave out --person or --split": scope.person is not None,
+        "of what chooses faces --split takes --region alone; leave out the rest": replace(scope, region=None)
+        != Scope(),
         "--min-quality hides faces by which safe cuts are told; leave out one of the two": min_quality > 0,
     }
     if reason := next((text for text, wrong in reasons.items() if wrong), ""):

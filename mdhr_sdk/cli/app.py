@@ -40,7 +40,7 @@ COMMANDS = {
     "evaluate": "Evaluate a run under four protocols side by side, or a model folder at its thresholds.",
     "thresholds": "Choose a threshold for each AU on labelled pictures, by a rule that no single picture can move far.",
     "ablate": "Train every row of a table of the paper and print it beside the published figures.",
-    "figures": "Draw the paper's figures: label distribution, adaptive weights of each scale, the graph on the face.",
+    "figures": "Draw the paper's figures of labels and models, and curves and counts of scores.",
     "synthetic": "Render labelled faces to train on (extra: synthetic).",
 }
 _format_warning = warnings.formatwarning

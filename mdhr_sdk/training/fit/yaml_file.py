@@ -82,8 +82,9 @@ def _texts(node: Any, lines: dict[Place, int], place: Place) -> Any:
     content = {}
     for key, value in node.value:
         name = key.value if isinstance(key.value, str) else "?"
-        lines[(*place, name)] = key.start_mark.line + 1
-        content[name] = _texts(value, lines, (*place, name))
+        here = (*place, name)
+        lines[here] = key.start_mark.line + 1
+        content[name] = _texts(value, lines, here)
     return content
 
 

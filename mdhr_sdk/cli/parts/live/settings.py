@@ -6,7 +6,7 @@ import math
 import re
 from collections import Counter
 from collections.abc import Mapping
-from dataclasses import field, fields
+from dataclasses import field, fields, replace
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -59,6 +59,7 @@ class LiveSettings:
     policy: Policy | None = None
     region: str | None = None
     person: str | int | None = None
+    reidentify: bool = False
     measures: bool = False
     min_quality: Share = 0.0
     calibrate_neutral: Amount | None = None
@@ -114,9 +115,10 @@ class LiveSettings:
     @property
     def scope(self) -> Scope | None:
         """Whose faces are scored, of every source; None for all."""
-        if self.region is None and self.person is None:
+        if self.region is None and self.person is None and not self.reidentify:
             return None
-        return read_scope(None, None, None, None, self.region, None if self.person is None else str(self.person))
+        person = None if self.person is None else str(self.person)
+        return replace(read_scope(None, None, None, None, self.region, person), reidentify=self.reidentify)
 
     @property
     def kept(self) -> Keep:
@@ -216,4 +218,4 @@ def _without_login(error: MDHRError) -> str:
     return _LOGIN.sub("//...@", str(error))
 
 
-_DEFAULTS = {one.name: one.default for one in fields(LiveSettings)}  # type: ignore[arg-type]
+_DEFAULTS = {one.name: one.default for one in fields(LiveSettings)}
