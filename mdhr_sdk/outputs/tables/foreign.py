@@ -98,7 +98,7 @@ def _check_sizes(path: Path, file: Any) -> None:
         )
 
 
-def code(text: Any) -> str:
+def au_code(text: Any) -> str:
     """The code of an AU, as 'AU12'."""
     if not isinstance(text, str) or not re.fullmatch(r"AU[0-9]{2,3}", text):
         raise ValueError(f"{text!r:.80} where the code of an AU belongs")

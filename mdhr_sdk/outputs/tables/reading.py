@@ -18,7 +18,7 @@ from ...measures import MEASURES, FaceMeasures
 from ...results import AUEvent, AUScore, Baseline, Ending, FaceResult, FrameResult, ModelInfo
 from ..naming import EVENTS, PARQUET, TABLE
 from ..table import BOX, EVENT_COLUMNS
-from .foreign import UNREADABLE, check_text, code, finite, number, read_parquet, refused, whole
+from .foreign import UNREADABLE, au_code, check_text, finite, number, read_parquet, refused, whole
 from .modelinfo import model_of_text, model_of_values
 
 if TYPE_CHECKING:
@@ -54,7 +54,7 @@ def _of_table(path: Path, kind: Kind) -> Read:
     if missing or not len(table):
         told = f"it lacks {', '.join(missing)}" if missing else "it has no row"
         raise InputError(f"'{path}' is no table of results: {told}; give a file that mdhr_sdk wrote")
-    codes = tuple(code(name.removesuffix("_occurrence")) for name in table.columns if name.endswith("_occurrence"))
+    codes = tuple(au_code(name.removesuffix("_occurrence")) for name in table.columns if name.endswith("_occurrence"))
     beside = events_beside(path)
     events = () if beside is None else read_events(beside)
     return Read(tuple(_frames(table, codes, model, events)), model, codes)
@@ -210,7 +210,7 @@ def _of_line(values: Mapping[str, Any], model: ModelInfo, ending: Ending, events
             _box(one["box_px"]),
             np.empty((0, 3), np.float32),
             {
-                code(au): AUScore(au, number(told["probability"]), bool(told["occurrence"]))
+                au_code(au): AUScore(au, number(told["probability"]), bool(told["occurrence"]))
                 for au, told in one["aus"].items()
             },
             _baseline(one["baseline"]),
@@ -260,4 +260,4 @@ _MAKE: dict[str, Callable[[Any], Any]] = {
     "float": finite,
     "bool": lambda value: bool(whole(value)),
 }
-_EVENT = {one.name: _MAKE[str(one.type)] for one in fields(AUEvent)} | {"au": code}
+_EVENT = {one.name: _MAKE[str(one.type)] for one in fields(AUEvent)} | {"au": au_code}
