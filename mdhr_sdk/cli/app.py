@@ -31,7 +31,7 @@ COMMANDS = {
     "digest": "Print the digest that pins a model folder, once every file is proved to be the manifest's.",
     "average": "Take the mean of two models' weights.",
     "prepare": "Turn a data set into aligned crops and the lists of its folds.",
-    "export": "Write graphs into a model folder.",
+    "export": "Write graphs into a model folder, or put those that are there into a Triton model repository.",
     "verify": "Compare a folder's exported graphs with its weights, in every backend that runs them here.",
     "faces": "Convert MediaPipe's networks to graphs for other runtimes.",
     "fetch": "Fetch a file that mdhr_sdk uses and does not bring, once, into the cache (MDHR_CACHE).",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import re
+from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import partial
@@ -149,7 +150,8 @@ def _loader(extra: str) -> tuple[Any, Any]:
 
         def construct_mapping(self, node: Any, deep: bool = False) -> Any:
             keys = [(key.tag, key.value) for key, _ in node.value if isinstance(key, yaml.ScalarNode)]
-            if twice := next((key for key in keys if keys.count(key) > 1), None):
+            counts = Counter(keys)
+            if twice := next((key for key in counts if counts[key] > 1), None):
                 message = f"the key '{twice[1][:80]}' stands there twice"
                 raise yaml.constructor.ConstructorError(None, None, message, node.start_mark)
             return super().construct_mapping(node, deep)
