@@ -39,10 +39,9 @@ class Part:
     start_s: float
     end_s: float
 
-    @property
-    def scope(self) -> Scope:
-        """What of the source is read."""
-        return Scope(start_s=max(0.0, self.start_s - BEFORE_S) if self.number else 0.0)
+    def scope_of(self, scope: Scope) -> Scope:
+        """What of the source is read, of a scope that takes all of its time."""
+        return replace(scope, start_s=max(0.0, self.start_s - BEFORE_S)) if self.number else scope
 
 
 def check_split(minutes: float, mode: str, files: Files, scope: Scope, min_quality: float) -> None:

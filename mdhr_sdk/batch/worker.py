@@ -100,7 +100,7 @@ class Worker:
             if self._done(job.whole, outcome, mark):
                 return
             if job.part is not None:
-                source, mark = source.scoped(job.part.scope), f"{mark} {job.part}"
+                source, mark = source.scoped(job.part.scope_of(source.scope)), f"{mark} {job.part}"
                 if self._done(job.base, outcome, mark):
                     return
             if job.url:

@@ -79,6 +79,7 @@ def test_the_tables_of_parts_are_those_of_one_run(
         (0, 0.0, "MINUTES above 0"), (0, math.nan, "MINUTES above 0"), (1, "clip", "--mode stream"),
         (2, Files(overlay=False), "--no-timeline"), (2, replace(PLAIN, formats=("native", "jsonl")), "--format native"),
         (3, Scope(every=2), "leave out --start"), (3, Scope(person="first"), "leave out --person"),
+        (3, Scope(reidentify=True), "takes --region alone"),
         (4, 0.5, "--min-quality hides"),
     ],
 )  # fmt: skip
@@ -96,6 +97,9 @@ def test_short_videos_and_pictures_have_no_parts(demo_path: Path) -> None:
     assert parts_of(source, length_s / 60) == []
     parts = parts_of(source, length_s / 180)
     assert [part.number for part in parts] == [0, 1, 2] and parts[2].end_s == math.inf
+    scopes = [part.scope_of(Scope(region=(0, 0, 9, 9))) for part in parts]
+    assert {scope.region for scope in scopes} == {(0, 0, 9, 9)}, "a region holds for all parts"
+    assert scopes[0].start_s == 0 and scopes[1].start_s == pytest.approx(parts[1].start_s - 2)
     assert [round(part.start_s / length_s, 2) for part in parts] == [0, 0.33, 0.67]
 
 
