@@ -27,7 +27,6 @@ from .options import Console
 from .progress import progress_bar, usable_cores
 from .summary import report
 
-RESUME = "Pass over files whose results are there, of the same content, model and options."
 MANY = 8  # files from which on workers are worth their start
 MOST_JOBS = 8  # if nobody says: each takes half a gigabyte of memory
 LINE_S = 10.0  # between two lines of progress, where no bar can be drawn
