@@ -115,8 +115,9 @@ class Waiting:
         self._naming = naming
         self._keep_images = keep_images
         self._fps = fps
-        smooths, hz = bool(naming.info.smooth_hz), naming.info.smooth_hz
-        self._smoother, self._smoother_of_strengths = (OneEuro(hz) if smooths else None for _ in range(2))
+        smooth_hz = naming.info.smooth_hz
+        self._smoother = OneEuro(smooth_hz) if smooth_hz else None
+        self._strength_smoother = OneEuro(smooth_hz) if smooth_hz else None
         self._baseline = NeutralBaseline(naming.info.neutral_s or None)
         self._calibrations: deque[Calibration] = deque()  # that were asked for, from any thread
         self._own_neutral = None if naming.geometry is None else OwnNeutral(naming.geometry)
@@ -176,9 +177,9 @@ class Waiting:
         model, own = self._naming.intensity, self._own_neutral
         if model is None or own is None:
             return {}
-        moved = {i: own.moved(i, reads[i], row) for i, row in scores.items()}
         return {
-            i: model.strengths(reads[i].inputs[None], logit(row)[None], moved[i][None])[0] for i, row in scores.items()
+            i: model.strengths(logit(row), reads[i].logits, own.moved(i, reads[i], row), reads[i].known)
+            for i, row in scores.items()
         }
 
     def _result(self, pending: Found) -> FrameResult:
@@ -192,10 +193,9 @@ class Waiting:
             strengths = self._strengths(reads, scores)
             scores = {i: self._own_neutral.combine(i, reads[i], row) for i, row in scores.items()}
             known = {i: read.known for i, read in reads.items()}
-        if self._smoother is not None:
+        if self._smoother is not None and self._strength_smoother is not None:
             scores = self._smoother.smooth(frame.timestamp_s, scores, frame.breaks)
-        if self._smoother_of_strengths is not None:
-            strengths = self._smoother_of_strengths.smooth(frame.timestamp_s, strengths, frame.breaks)
+            strengths = self._strength_smoother.smooth(frame.timestamp_s, strengths, frame.breaks)
         while self._calibrations:
             self._baseline.calibrate(self._calibrations.popleft())
         told = self._baseline.correct(frame.timestamp_s, scores, frame.read_s)

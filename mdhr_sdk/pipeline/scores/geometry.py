@@ -121,12 +121,8 @@ class GeometryModel:
 
     def logits(self, measured: Floats, neutral: Floats, known: Floats) -> Floats:
         """(M, N + 1) logits of the AUs, and of being at rest last; arguments as of `inputs`."""
-        return self.logits_of(self.inputs(measured, neutral, known))
-
-    def logits_of(self, inputs: Floats) -> Floats:
-        """(M, N + 1) logits as of `logits`, from (M, INPUTS) what `inputs` gives."""
         # Not by BLAS, whose threads would spin beside those that find faces and run the network.
-        values = np.einsum("mi,soi->mso", inputs, self.weights[0]) + self.biases[0]
+        values = np.einsum("mi,soi->mso", self.inputs(measured, neutral, known), self.weights[0]) + self.biases[0]
         for weights, biases in zip(self.weights[1:], self.biases[1:], strict=True):
             values = np.einsum("msi,soi->mso", np.maximum(values, 0), weights) + biases
         return np.asarray(np.clip(values.mean(axis=1), -SURE, SURE))
@@ -183,13 +179,11 @@ class GeometryRead:
         logits: (N,) of the AUs.
         known: in [0, 1], how far the person's own face at rest was known.
         at_rest: frames at rest that this one counts as.
-        inputs: (INPUTS,) what it was read from.
     """
 
     logits: Floats
     known: float
     at_rest: float
-    inputs: Floats
 
 
 @dataclass
@@ -252,10 +246,9 @@ class OwnNeutral:
     def _read(self, own: _Own, timestamp_s: float, face: Face) -> GeometryRead:
         measured = self._model.measured(face.landmarks_px)
         known = own.measured.weight / (own.measured.weight + HALFWAY)
-        inputs = self._model.inputs(measured[None], own.measured.value[None], np.array([known]))
-        logits = self._model.logits_of(inputs)[0]
+        logits = self._model.logits(measured[None], own.measured.value[None], np.array([known]))[0]
         passed_s = timestamp_s - own.last_s if own.last_s >= 0 else 1 / FRAMES_A_SECOND
         at_rest = float(FRAMES_A_SECOND * min(max(passed_s, 0.0), LONGEST_S) / (1 + np.exp(-logits[-1])))
         own.measured.add(measured, at_rest)
         own.last_s, own.taken = timestamp_s, self._taken
-        return GeometryRead(logits[:-1], float(known), at_rest, inputs[0])
+        return GeometryRead(logits[:-1], float(known), at_rest)

@@ -1,8 +1,9 @@
 """How strong the movement of each action unit is, from 0 to 5, whether or not it occurs.
 
-A small network reads what is computed for each frame anyway: the inputs of the geometry, and what the network that
-looks at the picture says, as it is and relative to the person's own face at rest. It was fitted on rendered people,
-whose intensities are known exactly. 5 is their strongest usual movement; it is no coder's E.
+A very small network for each AU reads what is computed for each frame anyway: what the network that looks at the
+picture says of the AU, what the geometry of the mesh says, how the former differs from the person's own face at rest,
+and how far that is known. It never falls where one of the first three rises. It was fitted on rendered people, whose
+intensities are known exactly; 5 is their usual apex, and no coder's E.
 """
 
 from __future__ import annotations
@@ -15,27 +16,30 @@ from numpy.typing import NDArray
 from ...errors import ModelFolderError
 from ...modelfolder.folder import ModelFolder
 from .geometry import FILE as GEOMETRY
-from .geometry import INPUTS, LARGEST, Floats
+from .geometry import LARGEST, Floats
 
 FILE = "intensity.safetensors"
 MOST = 5.0  # of an intensity
-SCALE = 3.0  # by which logits are divided, so that they are as large as the other inputs
-MADE_FROM = "geometry_sha256"  # in the manifest's entry: the geometry whose inputs it reads
-NAMES = ("weight0", "bias0", "weight1", "bias1")
+INPUTS = 4
+SCALE = 3.0  # by which logits are divided, so that they are about as large as the other input
+MADE_FROM = "geometry_sha256"  # in the manifest's entry: the geometry that it reads
 HINT = "make it again: mdhr synthetic intensity"
 
 
 @dataclass(frozen=True, eq=False)
 class IntensityModel:
-    """The small network: one hidden layer.
+    """The small networks, of H hidden units each, for N AUs.
 
     Attributes:
-        weights, biases: of each layer, (outputs, inputs) and (outputs,); N outputs.
+        weight0, bias0: (N, H, INPUTS) and (N, H) of the hidden units.
+        weight1, bias1: (N, H) and (N,) of what is made of them: shares of the most intensity.
         told: (N,) whether an AU's intensity is told.
     """
 
-    weights: tuple[Floats, Floats]
-    biases: tuple[Floats, Floats]
+    weight0: Floats
+    bias0: Floats
+    weight1: Floats
+    bias1: Floats
     told: NDArray[np.bool_]
 
     @classmethod
@@ -46,7 +50,7 @@ class IntensityModel:
             told: (N,).
 
         Raises:
-            ModelFolderError: it is damaged, or of another number of AUs.
+            ModelFolderError: it is damaged, of another number of AUs, or falls where what it reads rises.
         """
         from safetensors.numpy import load
 
@@ -54,48 +58,45 @@ class IntensityModel:
             arrays = {name: array.astype(np.float64) for name, array in load(content).items()}
         except Exception as error:  # safetensors' own exception shares no base with others
             raise ModelFolderError(f"{FILE} cannot be read: {' '.join(str(error).split())[:200]}") from None
-        right = sorted(arrays) == sorted(NAMES) and all((abs(array) <= LARGEST).all() for array in arrays.values())
-        if not right:
-            raise ModelFolderError(f"{FILE} does not hold the arrays of intensities; {HINT}")
-        first, second = arrays["weight0"], arrays["weight1"]
-        hidden, aus = arrays["bias0"].shape, arrays["bias1"].shape
-        wanted = (len(told),)
-        if aus != wanted or first.shape != (*hidden, width(len(told))) or second.shape != (*wanted, *hidden):
-            raise ModelFolderError(
-                f"{FILE}: layers of {first.shape} and {second.shape} do not fit {len(told)} AUs; {HINT}"
-            )
-        return cls((first, second), (arrays["bias0"], arrays["bias1"]), np.asarray(told, bool))
+        aus = len(told)
+        hidden = arrays["bias0"].shape[-1] if "bias0" in arrays and arrays["bias0"].ndim else 0
+        shapes = {"weight0": (aus, hidden, INPUTS), "bias0": (aus, hidden), "weight1": (aus, hidden), "bias1": (aus,)}
+        right = {name: array.shape for name, array in arrays.items()} == shapes and hidden > 0
+        if not right or not all((abs(array) <= LARGEST).all() for array in arrays.values()):
+            raise ModelFolderError(f"{FILE} does not hold the arrays of intensities of {aus} AUs; {HINT}")
+        if (arrays["weight0"][..., : INPUTS - 1] < 0).any() or (arrays["weight1"] < 0).any():
+            raise ModelFolderError(f"{FILE}: an intensity falls where what it is read from rises; {HINT}")
+        return cls(**arrays, told=np.asarray(told, bool))
 
     def to_bytes(self) -> bytes:
         """The arrays as a safetensors file, float32; `told` stands in `config.json`."""
         from safetensors.numpy import save
 
-        arrays = dict(zip(NAMES, (self.weights[0], self.biases[0], self.weights[1], self.biases[1]), strict=True))
+        arrays = {name: getattr(self, name) for name in ("weight0", "bias0", "weight1", "bias1")}
         return bytes(save({name: np.ascontiguousarray(array, np.float32) for name, array in arrays.items()}))
 
-    def strengths(self, geometry: Floats, said: Floats, moved: Floats) -> Floats:
-        """(M, N) intensities as shares of the most, in [0, 1]; NaN for AUs whose intensity is not told.
+    def strengths(self, said: Floats, geometry: Floats, moved: Floats, known: Floats | float) -> Floats:
+        """(..., N) intensities as shares of the most, in [0, 1]; NaN for AUs whose intensity is not told.
 
-        Args:
-            geometry: (M, INPUTS) what the geometry's network reads.
-            said: (M, N) logits of the network that looks at the picture.
-            moved: (M, N) how they differ from those of the person at rest, as far as that is known.
+        Args: as of `inputs`.
         """
         # Not by BLAS, whose threads would spin beside those that find faces and run the network.
-        inputs = joined(geometry, said, moved)
-        hidden = np.maximum(np.einsum("mi,oi->mo", inputs, self.weights[0]) + self.biases[0], 0)
-        values = np.clip(np.einsum("mi,oi->mo", hidden, self.weights[1]) + self.biases[1], 0, 1)
+        hidden = np.tanh(np.einsum("...ni,nhi->...nh", inputs(said, geometry, moved, known), self.weight0) + self.bias0)
+        values = np.clip(np.einsum("...nh,nh->...n", hidden, self.weight1) + self.bias1, 0, 1)
         return np.where(self.told, values, np.nan)
 
 
-def width(aus: int) -> int:
-    """How many numbers the network reads."""
-    return INPUTS + 2 * aus
+def inputs(said: Floats, geometry: Floats, moved: Floats, known: Floats | float) -> Floats:
+    """(..., N, INPUTS) what the networks read.
 
-
-def joined(geometry: Floats, said: Floats, moved: Floats) -> Floats:
-    """(M, width(N)) what the network reads; arguments as of `strengths`."""
-    return np.concatenate([geometry, said / SCALE, moved / SCALE], axis=1)
+    Args:
+        said: (..., N) logits of the network that looks at the picture.
+        geometry: (..., N) logits of the geometry.
+        moved: (..., N) how `said` differs from that of the person at rest, times `known`.
+        known: (...) in [0, 1], how far the person's own face at rest is known.
+    """
+    spread = np.broadcast_to(np.asarray(known, np.float64)[..., None], said.shape)
+    return np.stack([said / SCALE, geometry / SCALE, moved / SCALE, spread], axis=-1)
 
 
 def read_intensity(folder: ModelFolder) -> IntensityModel | None:
