@@ -154,7 +154,7 @@ def intensity(
     from ..synthetic.dataset import PERSONS_A_SEED
     from ..synthetic.geometry.meshes import load_meshes, render_meshes
     from ..synthetic.geometry.saving import check_target
-    from ..synthetic.intensity.fit import IntensityOptions, fit, read_people
+    from ..synthetic.intensity.fit import fit, read_people
     from ..synthetic.intensity.judge import good, judge, lines
     from ..synthetic.intensity.saving import geometry_of, save_intensity
     from .parts.progress import counted, usable_cores
@@ -167,7 +167,7 @@ def intensity(
     )
     with counted("persons") as moved:
         render_meshes(facekit, out, [*train, *test], usable_cores() if workers is None else workers, moved)
-    model = fit(read_people(load_meshes(out, train), read, folder), read, IntensityOptions())
+    model = fit(read_people(load_meshes(out, train), read, folder), read)
     told = judge(model, read, read_people(load_meshes(out, test), read, folder))
     kept = good(told, folder.config.reliability)
     say(f"intensities on frames of {test_persons} other rendered people; in brackets with the face at rest known")

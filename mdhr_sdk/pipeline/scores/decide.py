@@ -21,7 +21,7 @@ from ..crops import Found
 from ..scoring import Crop, Scored
 from .events import EventFinder
 from .geometry import Floats, GeometryModel, GeometryRead, OwnNeutral, logit
-from .intensity import MOST, IntensityModel
+from .intensity import MOST, IntensityModel, given
 from .neutral import Calibration, NeutralBaseline
 from .smoothing import OneEuro
 
@@ -178,7 +178,7 @@ class Waiting:
         if model is None or own is None:
             return {}
         return {
-            i: model.strengths(logit(row), reads[i].logits, own.moved(i, reads[i], row), reads[i].known)
+            i: model.strengths(given(logit(row), reads[i].logits, own.moved(i, reads[i], row), reads[i].known))
             for i, row in scores.items()
         }
 

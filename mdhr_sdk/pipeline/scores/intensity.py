@@ -1,8 +1,8 @@
 """How strong the movement of each action unit is, from 0 to 5, whether or not it occurs.
 
-A very small network for each AU reads what is computed for each frame anyway: what the network that looks at the
-picture says of the AU, what the geometry of the mesh says, how the former differs from the person's own face at rest,
-and how far that is known. It never falls where one of the first three rises. It was fitted on rendered people, whose
+For each AU, what is computed for each frame anyway is summed with weights: what the network that looks at the picture
+says of it, what the geometry of the mesh says, how the former differs from the person's own face at rest, and how far
+that is known. A map that never falls makes an intensity of the sum. Both were fitted on rendered people, whose
 intensities are known exactly; 5 is their usual apex, and no coder's E.
 """
 
@@ -21,25 +21,26 @@ from .geometry import LARGEST, Floats
 FILE = "intensity.safetensors"
 MOST = 5.0  # of an intensity
 INPUTS = 4
-SCALE = 3.0  # by which logits are divided, so that they are about as large as the other input
+MOST_KNOTS = 256
 MADE_FROM = "geometry_sha256"  # in the manifest's entry: the geometry that it reads
 HINT = "make it again: mdhr synthetic intensity"
 
 
 @dataclass(frozen=True, eq=False)
 class IntensityModel:
-    """The small networks, of H hidden units each, for N AUs.
+    """The sums and the maps of N AUs, with K knots each.
 
     Attributes:
-        weight0, bias0: (N, H, INPUTS) and (N, H) of the hidden units.
-        weight1, bias1: (N, H) and (N,) of what is made of them: shares of the most intensity.
+        weights: (N, INPUTS) of the sums; the first three are at least 0, so that no intensity falls where one rises.
+        knots: (N, K) sums, rising.
+        levels: (N, K) shares of the most intensity at the knots, in [0, 1], never falling. Between two knots the map is
+            straight, beyond the last ones it stays.
         told: (N,) whether an AU's intensity is told.
     """
 
-    weight0: Floats
-    bias0: Floats
-    weight1: Floats
-    bias1: Floats
+    weights: Floats
+    knots: Floats
+    levels: Floats
     told: NDArray[np.bool_]
 
     @classmethod
@@ -50,7 +51,7 @@ class IntensityModel:
             told: (N,).
 
         Raises:
-            ModelFolderError: it is damaged, of another number of AUs, or falls where what it reads rises.
+            ModelFolderError: it is damaged, of another number of AUs, or an intensity falls where it must rise.
         """
         from safetensors.numpy import load
 
@@ -58,36 +59,39 @@ class IntensityModel:
             arrays = {name: array.astype(np.float64) for name, array in load(content).items()}
         except Exception as error:  # safetensors' own exception shares no base with others
             raise ModelFolderError(f"{FILE} cannot be read: {' '.join(str(error).split())[:200]}") from None
-        aus = len(told)
-        hidden = arrays["bias0"].shape[-1] if "bias0" in arrays and arrays["bias0"].ndim else 0
-        shapes = {"weight0": (aus, hidden, INPUTS), "bias0": (aus, hidden), "weight1": (aus, hidden), "bias1": (aus,)}
-        right = {name: array.shape for name, array in arrays.items()} == shapes and hidden > 0
+        aus, count = len(told), arrays["knots"].size // len(told) if "knots" in arrays else 0
+        shapes = {"weights": (aus, INPUTS), "knots": (aus, count), "levels": (aus, count)}
+        right = {name: array.shape for name, array in arrays.items()} == shapes and 2 <= count <= MOST_KNOTS
         if not right or not all((abs(array) <= LARGEST).all() for array in arrays.values()):
             raise ModelFolderError(f"{FILE} does not hold the arrays of intensities of {aus} AUs; {HINT}")
-        if (arrays["weight0"][..., : INPUTS - 1] < 0).any() or (arrays["weight1"] < 0).any():
-            raise ModelFolderError(f"{FILE}: an intensity falls where what it is read from rises; {HINT}")
+        levels, steps = arrays["levels"], np.diff(arrays["knots"], axis=1)
+        rises = (arrays["weights"][:, : INPUTS - 1] >= 0).all() and (np.diff(levels, axis=1) >= 0).all()
+        if not rises or not ((steps > 0).all() and (levels >= 0).all() and (levels <= 1).all()):
+            raise ModelFolderError(f"{FILE}: an intensity falls where it must rise, or leaves 0 to {MOST:g}; {HINT}")
         return cls(**arrays, told=np.asarray(told, bool))
 
     def to_bytes(self) -> bytes:
         """The arrays as a safetensors file, float32; `told` stands in `config.json`."""
         from safetensors.numpy import save
 
-        arrays = {name: getattr(self, name) for name in ("weight0", "bias0", "weight1", "bias1")}
+        arrays = {name: getattr(self, name) for name in ("weights", "knots", "levels")}
         return bytes(save({name: np.ascontiguousarray(array, np.float32) for name, array in arrays.items()}))
 
-    def strengths(self, said: Floats, geometry: Floats, moved: Floats, known: Floats | float) -> Floats:
+    def strengths(self, given: Floats) -> Floats:
         """(..., N) intensities as shares of the most, in [0, 1]; NaN for AUs whose intensity is not told.
 
-        Args: as of `inputs`.
+        Args:
+            given: (..., N, INPUTS) as `given` makes it.
         """
-        # Not by BLAS, whose threads would spin beside those that find faces and run the network.
-        hidden = np.tanh(np.einsum("...ni,nhi->...nh", inputs(said, geometry, moved, known), self.weight0) + self.bias0)
-        values = np.clip(np.einsum("...nh,nh->...n", hidden, self.weight1) + self.bias1, 0, 1)
-        return np.where(self.told, values, np.nan)
+        sums = (given * self.weights).sum(axis=-1)
+        found = np.full(sums.shape, np.nan)
+        for au in np.flatnonzero(self.told):
+            found[..., au] = np.interp(sums[..., au], self.knots[au], self.levels[au])
+        return found
 
 
-def inputs(said: Floats, geometry: Floats, moved: Floats, known: Floats | float) -> Floats:
-    """(..., N, INPUTS) what the networks read.
+def given(said: Floats, geometry: Floats, moved: Floats, known: Floats | float) -> Floats:
+    """(..., N, INPUTS) what intensities are read from.
 
     Args:
         said: (..., N) logits of the network that looks at the picture.
@@ -95,8 +99,8 @@ def inputs(said: Floats, geometry: Floats, moved: Floats, known: Floats | float)
         moved: (..., N) how `said` differs from that of the person at rest, times `known`.
         known: (...) in [0, 1], how far the person's own face at rest is known.
     """
-    spread = np.broadcast_to(np.asarray(known, np.float64)[..., None], said.shape)
-    return np.stack([said / SCALE, geometry / SCALE, moved / SCALE, spread], axis=-1)
+    share = np.broadcast_to(np.asarray(known, np.float64)[..., None], said.shape)
+    return np.stack([said, geometry, moved, share], axis=-1)
 
 
 def read_intensity(folder: ModelFolder) -> IntensityModel | None:

@@ -1,21 +1,15 @@
-"""The small networks of the intensities, fitted on meshes and crops of rendered people."""
+"""Intensities fitted on meshes and crops of rendered people."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Annotated, Any
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
-from pydantic import Field
-from torch import nn
-from torch.nn import functional
 
 from ...modelfolder.folder import ModelFolder
-from ...modelfolder.strict import Number, Positive, strict
-from ...pipeline.scores.geometry import GeometryModel
-from ...pipeline.scores.intensity import INPUTS, IntensityModel, inputs
+from ...pipeline.scores.geometry import SURE, Floats, GeometryModel
+from ...pipeline.scores.intensity import INPUTS, IntensityModel, given
 from ...vision.faces.geometry import measures
 from ..geometry.fit import with_rest
 from ..geometry.judge import own_neutral
@@ -23,25 +17,9 @@ from ..geometry.meshes import Meshes
 from ..geometry.saving import network_logits
 
 KNOWN = (0.0, 0.4, 0.7, 0.9, 1.0)  # how far the face at rest is known, in the copies that are read
-Floats = NDArray[np.float64]
-
-
-@strict
-class IntensityOptions:
-    """How the networks are fitted.
-
-    Attributes:
-        hidden: units of each.
-        steps: of gradient descent, each over all frames.
-        rate: its greatest rate.
-        decay: of the weights.
-    """
-
-    hidden: Positive = 8
-    steps: Positive = 400
-    rate: Annotated[Number, Field(gt=0)] = 2e-2
-    decay: Annotated[Number, Field(ge=0)] = 1e-3
-    seed: Annotated[int, Field(ge=0)] = 0
+KNOTS = 16  # of each map, half of them evenly spread and half where most frames are
+APART = 1e-3  # knots are at least this far apart
+DECAY = 2e-4  # of the weights
 
 
 @dataclass(frozen=True, eq=False)
@@ -62,11 +40,11 @@ class Read:
     truth: Floats
     known: NDArray[np.bool_]
 
-    def given(self, geometry: GeometryModel, known: float) -> tuple[Floats, Floats, Floats, Floats]:
-        """What `IntensityModel.strengths` takes, with the face at rest known so far, in [0, 1]."""
+    def given(self, geometry: GeometryModel, known: float) -> Floats:
+        """(M, N, INPUTS) what intensities are read from, with the face at rest known so far, in [0, 1]."""
         share = np.full(len(self.said), known)
         logits = geometry.logits(self.measured, self.neutral, share)[:, :-1]
-        return self.said, logits, known * self.moved, share
+        return given(self.said, logits, known * self.moved, share)
 
 
 def read_people(meshes: Meshes, geometry: GeometryModel, folder: ModelFolder) -> Read:
@@ -84,49 +62,45 @@ def read_people(meshes: Meshes, geometry: GeometryModel, folder: ModelFolder) ->
     return Read(*(array[played] for array in arrays))
 
 
-def fit(read: Read, geometry: GeometryModel, options: IntensityOptions) -> IntensityModel:
-    """Fit by least squares, over the frames of which the truth is known; all intensities are told."""
-    torch.manual_seed(options.seed)
-    copies = np.concatenate([inputs(*read.given(geometry, known)) for known in KNOWN])
-    values = torch.from_numpy(copies.astype(np.float32))
-    truth, counts = (
-        torch.from_numpy(np.tile(array, (len(KNOWN), 1)).astype(np.float32)) for array in (read.truth, read.known)
+def fit(read: Read, geometry: GeometryModel) -> IntensityModel:
+    """Fit each AU's sum and its map over the frames of which the truth is known; all intensities are told."""
+    values = np.stack([read.given(geometry, known) for known in KNOWN])
+    weights, knots, levels = [], [], []
+    for au in range(values.shape[2]):
+        rows = read.known[:, au]
+        own, truth = values[:, rows, au].reshape(-1, INPUTS), np.tile(read.truth[rows, au], len(KNOWN))
+        weights.append(_summing(own, truth))
+        places, heights = _map(own @ weights[-1], truth)
+        knots.append(places)
+        levels.append(heights)
+    return IntensityModel(*map(np.stack, (weights, knots, levels)), told=np.ones(len(weights), bool))
+
+
+def _summing(values: Floats, truth: Floats) -> Floats:
+    """(INPUTS,) the weights of a logistic regression on shares (M,), the first three of which are at least 0."""
+    from scipy.optimize import minimize
+
+    def loss(weights: Floats) -> tuple[float, Floats]:
+        sums = np.clip(values @ weights[:-1] + weights[-1], -SURE, SURE)
+        slope = 1 / (1 + np.exp(-sums)) - truth
+        decay = np.append(DECAY * weights[:-1], 0)
+        value = (np.logaddexp(0, sums) - truth * sums).mean() + 0.5 * decay @ weights
+        return float(value), np.append(values.T @ slope, slope.sum()) / len(truth) + decay
+
+    limits = [(0, None)] * (INPUTS - 1) + [(None, None)] * 2
+    found = minimize(loss, np.array([0.3] * INPUTS + [-1.0]), jac=True, method="L-BFGS-B", bounds=limits)
+    return np.asarray(found.x[:-1], np.float64)
+
+
+def _map(sums: Floats, truth: Floats) -> tuple[Floats, Floats]:
+    """(KNOTS,) sums and the shares there of the least squares among the maps that never fall."""
+    from scipy.optimize import nnls
+
+    even, often = (
+        np.linspace(sums.min(), sums.max(), KNOTS // 2),
+        np.quantile(sums, np.linspace(0.05, 0.95, KNOTS // 2)),
     )
-    network = _Rising(values.shape[1], options.hidden)
-    optimiser: Any = torch.optim.AdamW(network.parameters(), weight_decay=options.decay)
-    schedule = torch.optim.lr_scheduler.OneCycleLR(optimiser, options.rate, max(options.steps, 2))
-    for _ in range(options.steps):
-        optimiser.zero_grad()
-        (((network(values) - truth) ** 2 * counts).sum() / counts.sum()).backward()
-        optimiser.step()
-        schedule.step()
-    return network.made()
-
-
-class _Rising(nn.Module):
-    """A network an AU, of one hidden layer, that never falls where one of the first three inputs rises."""
-
-    def __init__(self, aus: int, hidden: int) -> None:
-        super().__init__()
-        self.weight0 = nn.Parameter(0.5 * torch.randn(aus, hidden, INPUTS))
-        self.bias0 = nn.Parameter(torch.randn(aus, hidden))
-        self.weight1 = nn.Parameter(0.3 * torch.randn(aus, hidden) - 2)
-        self.bias1 = nn.Parameter(torch.zeros(aus))
-
-    def weights(self) -> tuple[torch.Tensor, torch.Tensor]:
-        """Those of both layers, after what must be positive was made so."""
-        rising, free = self.weight0[..., : INPUTS - 1], self.weight0[..., INPUTS - 1 :]
-        return torch.cat([functional.softplus(rising), free], dim=-1), functional.softplus(self.weight1)
-
-    def forward(self, values: torch.Tensor) -> torch.Tensor:
-        """(M, N) intensities as shares, from (M, N, INPUTS)."""
-        first, second = self.weights()
-        hidden = torch.tanh(torch.einsum("mni,nhi->mnh", values, first) + self.bias0)
-        return torch.einsum("mnh,nh->mn", hidden, second) + self.bias1
-
-    def made(self) -> IntensityModel:
-        with torch.no_grad():
-            first, second = self.weights()
-            tensors = (first, self.bias0, second, self.bias1)
-            arrays = [tensor.detach().numpy().astype(np.float64) for tensor in tensors]
-        return IntensityModel(*arrays, told=np.ones(len(self.bias1), bool))
+    knots = np.sort(np.concatenate([even, often])) + APART * np.arange(KNOTS)  # no two are one
+    rises = np.clip((sums[:, None] - knots[:-1]) / np.diff(knots), 0, 1)
+    steps, _ = nnls(np.concatenate([np.ones((len(sums), 1)), rises], axis=1), truth)
+    return knots, np.minimum(np.cumsum(steps), 1.0)

@@ -43,7 +43,7 @@ def judge(model: IntensityModel, geometry: GeometryModel, read: Read) -> Agreeme
     whole, truth = replace(model, told=np.ones_like(model.told)), MOST * read.truth
     figures: list[Floats] = []
     for known in (0.0, 1.0):
-        told = MOST * whole.strengths(*read.given(geometry, known))
+        told = MOST * whole.strengths(read.given(geometry, known))
         figures += [
             by_au(measure, told, truth, read.known) for measure in (intra_class_correlation, mean_absolute_error)
         ]
