@@ -166,7 +166,8 @@ def intensity(
         for first, count in ((seed * PERSONS_A_SEED, persons), (int((seed + 0.5) * PERSONS_A_SEED), test_persons))
     )
     with counted("persons") as moved:
-        render_meshes(facekit, out, [*train, *test], usable_cores() if workers is None else workers, moved)
+        cores = usable_cores() if workers is None else workers
+        render_meshes(facekit, out, [*train, *test], cores, progress=moved)
     model = fit(read_people(load_meshes(out, train), read, folder), read)
     told = judge(model, read, read_people(load_meshes(out, test), read, folder))
     kept = good(told, folder.config.reliability)

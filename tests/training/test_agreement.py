@@ -28,10 +28,10 @@ def test_it_is_that_of_the_analysis_of_variance(seed: int) -> None:
 
 
 def test_an_example_by_hand() -> None:
-    """Judges 1 and 2 of Shrout and Fleiss' table: BMS 10.08, EMS 3.88 of these two."""
+    """Judges 1 and 2 of the table of Shrout and Fleiss: sums of squares 40/3 and 27/2, of products 10."""
     ratings = np.array([[9, 2], [6, 1], [8, 4], [7, 1], [10, 5], [6, 2]], float)
     assert intra_class_correlation(*ratings.T) == pytest.approx(by_variance(ratings))
-    assert intra_class_correlation(*ratings.T) == pytest.approx(2 * 2.1333333 / (2.6666667 + 2.7), abs=1e-6)
+    assert intra_class_correlation(*ratings.T) == pytest.approx(2 * 10 / (40 / 3 + 27 / 2))
 
 
 def test_an_offset_does_not_count_and_another_spread_does() -> None:
