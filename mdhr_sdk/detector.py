@@ -78,8 +78,7 @@ class AUDetector:
                 f"the model wants faces aligned by '{config.preprocessing.template}', which is none of "
                 f"{', '.join(TEMPLATES)}; update mdhr_sdk"
             )
-        self.config = config
-        self.choice = choice
+        self.config, self.choice = config, choice
         self._selection = select(config, thresholds, all_aus)
         self.thresholds = dict(self._selection.thresholds)
         self.codes = tuple(self.thresholds)
@@ -89,17 +88,13 @@ class AUDetector:
             raise SourceError(f"face model '{face_model}' does not exist; give a MediaPipe face_landmarker.task")
         self.face_choice = choose_engine(faces, face_model)
         strong = () if intensity is None else self._selection.intensities
-        self._facts: dict[str, Any] = {
-            "off": self._selection.off,
-            "faces": self.face_choice.name,
-            "intensities": strong,
-        }
+        facts = {"off": self._selection.off, "faces": self.face_choice.name, "intensities": strong}
+        self._facts: dict[str, Any] = facts
         self.info = info = replace(info, **self._facts)
         self.mode: Mode = "stream" if isinstance(model, StreamGraphs) else "clip"
         self._opened: dict[Mode, Opened] = {self.mode: (model, info, choice)}
         self._opener, self._readers = opener, (geometry, intensity)
-        self._clock, self._turns = StageClock(), Turns()
-        self._ring_dtype = check_ring_dtype(ring_dtype)
+        self._ring_dtype, self._clock, self._turns = check_ring_dtype(ring_dtype), StageClock(), Turns()
         self._meshers = Meshers(lambda still: FaceMesher(max_faces, still, face_model, faces))
 
     @classmethod

@@ -334,8 +334,7 @@ class FrameResult:
         """
         head = {"source": self.source, "frame": self.index, "timestamp_s": round(self.timestamp_s, 6)}
         if self.captured_at is not None:
-            at = self.captured_at.astimezone(timezone.utc).isoformat(timespec="milliseconds")
-            at = at.replace("+00:00", "Z")
+            at = self.captured_at.astimezone(timezone.utc).replace(tzinfo=None).isoformat(timespec="milliseconds") + "Z"
             head |= {"captured_at": at, "delay_ms": round(self.delay_ms, 3), "dropped": self.dropped}
         note, tail = {"note": self.note}, {"model": self.model.details}
         if not self.faces:
@@ -347,6 +346,5 @@ class FrameResult:
                 scores[f"{code}_probability"] = round(score.probability, 6)
                 scores[f"{code}_occurrence"] = int(score.occurrence)
                 scores |= {} if score.intensity is None else {f"{code}_intensity": round(score.intensity, 4)}
-            place = {"track_id": face.track_id, **box}
-            measured = {} if face.measures is None else face.measures.row()
-            yield {**head, "status": face.status, **note, **place, **scores, **measured, **tail}
+            scores |= {} if face.measures is None else face.measures.row()
+            yield {**head, "status": face.status, **note, "track_id": face.track_id, **box, **scores, **tail}
