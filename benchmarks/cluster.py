@@ -7,19 +7,29 @@ import os
 import random
 import signal
 import sys
-import tempfile
 import time
 from collections.abc import Sequence
-from dataclasses import asdict
 from pathlib import Path
-from typing import Annotated, Any, Optional
+from typing import Annotated, Any
 
 import typer
 
-from machine import describe_machine
 from mdhr_sdk.cli.app import run_app
 from report import Json, console, write_json
-from study_of_files import command, killed_after, leftovers, make_study, started, tables, timed
+from study_of_files import (
+    Few,
+    Folder,
+    Frames,
+    Seed,
+    command,
+    killed_after,
+    leftovers,
+    make_study,
+    started,
+    tables,
+    timed,
+    workplace,
+)
 
 PLAIN = ("--no-overlay", "--no-timeline")
 ACTOR = b"ray::_Work"
@@ -97,19 +107,15 @@ def efficiency(folder: Path, files: int, frames: int) -> dict[str, Any]:
 @app.command()
 def main(
     files: Annotated[int, typer.Option(help="Files of the study that is disturbed; 0 to leave it out.")] = 60,
-    few: Annotated[int, typer.Option(help="Files of the comparison of one worker and two; 0 to leave it out.")] = 40,
-    frames: Annotated[int, typer.Option(help="Frames of each file.")] = 60,
+    few: Few = 40,
+    frames: Frames = 60,
     kills: Annotated[int, typer.Option(help="Workers that are killed.")] = 3,
-    seed: Annotated[int, typer.Option(help="Random seed of what is killed.")] = 0,
-    folder: Annotated[Optional[Path], typer.Option(help="Work there and keep everything.")] = None,
+    seed: Seed = 0,
+    folder: Folder = None,
     json: Json = None,
 ) -> None:
     """Run studies on two Ray workers of this machine, and print what came of them."""
-    machine = describe_machine()
-    console.print(machine.header())
-    found: dict[str, Any] = {"machine": asdict(machine)}
-    with tempfile.TemporaryDirectory() as scratch:
-        place = folder or Path(scratch)
+    with workplace(folder) as (place, found):
         if files:
             found["disturbed"] = disturbed(place / "disturbed", files, frames, kills, seed)
         if few:

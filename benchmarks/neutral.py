@@ -18,7 +18,7 @@ from rich.table import Table
 
 from mdhr_sdk.cli.app import run_app
 from mdhr_sdk.errors import InputError
-from mdhr_sdk.pipeline.neutral import NeutralBaseline
+from mdhr_sdk.pipeline.scores.neutral import NeutralBaseline
 from mdhr_sdk.training.evaluate.comparison import compare
 from mdhr_sdk.training.evaluate.metrics import area_under_curve
 from mdhr_sdk.training.evaluate.predictions import Predictions

@@ -34,7 +34,21 @@ from report import Json, console, write_json
 DEMO = Path(__file__).resolve().parents[1] / "mdhr_sdk" / "assets" / "demo.mp4"
 BROKEN_EVERY = 20  # one file of so many
 
+Few = Annotated[int, typer.Option(help="Files of the comparison of one worker and several; 0 to leave it out.")]
+Frames = Annotated[int, typer.Option(help="Frames of each file.")]
+Seed = Annotated[int, typer.Option(help="Random seed of what is killed.")]
+Folder = Annotated[Optional[Path], typer.Option(help="Work there and keep everything.")]
+
 app = typer.Typer(add_completion=False, rich_markup_mode=None)
+
+
+@contextmanager
+def workplace(folder: Path | None) -> Iterator[tuple[Path, dict[str, Any]]]:
+    """Print what machine this is; gives `folder`, or one that is removed in the end, and what is to be written."""
+    machine = describe_machine()
+    console.print(machine.header())
+    with tempfile.TemporaryDirectory() as scratch:
+        yield folder or Path(scratch), {"machine": asdict(machine)}
 
 
 def make_study(folder: Path, files: int, frames: int, broken: bool = True) -> int:
@@ -205,21 +219,17 @@ def rss_mib() -> float:
 @app.command()
 def main(
     files: Annotated[int, typer.Option(help="Files of the study; 0 to leave it out.")] = 200,
-    frames: Annotated[int, typer.Option(help="Frames of each file.")] = 40,
-    few: Annotated[int, typer.Option(help="Files of the comparison of speed; 0 to leave it out.")] = 40,
+    frames: Frames = 40,
+    few: Few = 40,
     jobs: Annotated[int, typer.Option(help="Workers.")] = 2,
     rounds: Annotated[int, typer.Option(help="Runs of each, for the speed.")] = 1,
     many: Annotated[int, typer.Option(help="Files that are only listed; 0 to leave it out.")] = 10_000,
-    seed: Annotated[int, typer.Option(help="Random seed of what is killed.")] = 0,
-    folder: Annotated[Optional[Path], typer.Option(help="Work there and keep everything.")] = None,
+    seed: Seed = 0,
+    folder: Folder = None,
     json: Json = None,
 ) -> None:
     """Make a study, disturb it, and print what came of it."""
-    machine = describe_machine()
-    console.print(machine.header())
-    found: dict[str, Any] = {"machine": asdict(machine)}
-    with tempfile.TemporaryDirectory() as scratch:
-        place = folder or Path(scratch)
+    with workplace(folder) as (place, found):
         if few:
             found["speed"] = speed(place, few, frames, jobs, rounds)
             console.print("speed:", found["speed"])

@@ -67,6 +67,26 @@ def locked(folder: Path, wait_s: float = WAIT_S) -> Iterator[None]:
         os.close(lock)
 
 
+@contextlib.contextmanager
+def alone(folder: Path, others: str, failure: type[MDHRError] = OutputError) -> Iterator[None]:
+    """Make `folder` and be the only one in it that holds this, or fail at once.
+
+    Args:
+        others: what is said if somebody else holds it.
+
+    Raises:
+        OutputError: somebody does, or the folder cannot be written; or `failure`.
+    """
+    with contextlib.ExitStack() as stack:
+        with told(folder, failure):
+            folder.mkdir(parents=True, exist_ok=True)
+            try:
+                stack.enter_context(locked(folder, wait_s=0.0))
+            except BlockingIOError:
+                raise failure(others) from None
+        yield
+
+
 def _lock_of(folder: Path) -> int:
     """The folder's lock file, open; it is made if it is missing, and nothing is ever written to it.
 

@@ -14,14 +14,14 @@ from .modelfolder.selection import replaced, select
 from .outputs import Results
 from .pipeline.clips import ClipScoring
 from .pipeline.clock import StageClock
-from .pipeline.decide import Naming
-from .pipeline.geometry import GeometryModel, read_geometry
 from .pipeline.meshers import Meshers
 from .pipeline.modes import Mode, Opened, Policy, Reading, checked, open_mode
-from .pipeline.neutral import checked_seconds
 from .pipeline.run import Plan, Run, in_turn, scoped, together
+from .pipeline.scores.decide import Naming
+from .pipeline.scores.geometry import GeometryModel, read_geometry
+from .pipeline.scores.neutral import checked_seconds
+from .pipeline.scores.smoothing import OneEuro
 from .pipeline.scoring import Scoring
-from .pipeline.smoothing import OneEuro
 from .pipeline.streams import StreamScoring
 from .pipeline.turns import ResultStream, Turns
 from .results import ModelInfo
@@ -208,7 +208,7 @@ class AUDetector:
             sequence: whether the images of a folder are the frames of one video; None decides by their names.
             images: keep each frame's image in its result, as overlays need.
             calibrate_neutral_s: seconds at the beginning of each source that show every face neutral; later scores are
-                made relative to them (see `mdhr_sdk.pipeline.neutral` for how, and `FaceResult.baseline` for which).
+                made relative to them (`FaceResult.baseline` says which, `mdhr_sdk.pipeline.scores.neutral` how).
                 None, the default, for scores as the model gives them.
             policy: what is done with frames that come faster than they are scored. 'complete' scores each, so that
                 a live source falls behind; 'newest' drops all but the newest, and counts them in

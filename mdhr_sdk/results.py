@@ -311,7 +311,7 @@ class FrameResult:
         Raises:
             InputError: the result holds no image.
         """
-        from .outputs.overlay import annotate
+        from .outputs.pictures.overlay import annotate
 
         if self.image is None:
             raise InputError(

@@ -10,13 +10,12 @@ from dataclasses import dataclass
 from typing import Any
 
 from ..errors import BackendError, MDHRError, require
-from .crew import Answer, Lost
+from .crew import Answer, Lost, Member, Replacing
 from .options import Described
 from .outcome import Outcome
 from .worker import Job, Worker
 
 REACHED_S = 10.0  # how long a cluster may take to answer
-MOST_FALSE_STARTS = 3  # in a row, of workers that end before they are ready
 
 Make = Callable[[], Worker]
 
@@ -29,7 +28,7 @@ class Share:
     gpus: float = 0.0
 
 
-class Ray:
+class Ray(Replacing["_Actor"]):
     """A `Crew` of Ray actors.
 
     Args:
@@ -45,17 +44,12 @@ class Ray:
     """
 
     def __init__(self, make: Make, address: str = "local", share: Share | None = None, size: int | None = None) -> None:
-        self.described: Described | None = None
+        super().__init__()
         self._ray, self._make, self._share = require("ray", "cluster"), make, share or Share()
-        self._false_starts = 0
-        self._all: list[_Actor] = []
         _join(self._ray, address)
-        try:
+        with self._closed_on_failure():
             for _ in range(self._room() if size is None else size):
                 self._start()
-        except BaseException:
-            self.close()
-            raise
 
     @property
     def free(self) -> int:
@@ -103,12 +97,13 @@ class Ray:
         try:
             value = self._ray.get(ref)
         except self._ray.exceptions.RayActorError as error:
-            yield from self._ended(one, _reason(error))
+            yield from self._ended(one, f"ended: {_reason(error)}")
             return
         except self._ray.exceptions.RayError as error:  # what nobody thought of
             value = _reason(error)
         if begins:
-            one.begun, one.ready, self._false_starts = None, True, 0
+            one.begun = None
+            self._has_begun(one)
             if isinstance(value, MDHRError):
                 raise value
             if isinstance(value, str):
@@ -118,27 +113,20 @@ class Ray:
             one.job = one.answer = None
             yield (job, value) if isinstance(value, Outcome) else Lost(job, str(value))
 
-    def _ended(self, one: _Actor, reason: str) -> Iterator[Answer]:
-        self._all.remove(one)
-        self._false_starts += not one.ready
-        if self._false_starts >= MOST_FALSE_STARTS:
-            raise BackendError(
-                f"workers end before they are ready: {reason}; check that mdhr_sdk is installed where "
-                "they run, and that there is memory enough"
-            )
-        self._start()
-        if one.job is not None:
-            yield Lost(one.job, f"its worker ended: {reason}", one.ready)
+    def _hopeless(self, reason: str) -> MDHRError:
+        return BackendError(
+            f"workers end before they are ready: one {reason}; check that mdhr_sdk is installed where they run, and "
+            "that there is memory enough"
+        )
 
 
-class _Actor:
-    """An actor, and what it is at."""
+class _Actor(Member):
+    """An actor, and the references to what it will say."""
 
     def __init__(self, handle: Any, begun: Any) -> None:
+        super().__init__()
         self.handle, self.begun = handle, begun
-        self.job: Job | None = None
         self.answer: Any = None
-        self.ready = False
 
 
 class _Work:

@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Generic, Protocol, TypeVar
 
+from ..errors import MDHRError
 from .options import Described
 from .outcome import Outcome
 from .worker import Job
 
 POLL_S = 0.5
+MOST_FALSE_STARTS = 3  # in a row, of workers that end before they are ready
 
 
 @dataclass(frozen=True)
@@ -58,3 +63,60 @@ class Crew(Protocol):
     def close(self) -> None:
         """End all workers, with what they are at."""
         ...
+
+
+class Member:
+    """A worker of a `Replacing` crew, and what it is at.
+
+    Attributes:
+        job: what it is at; None if it is free.
+        ready: whether it has begun, so that it can take jobs.
+    """
+
+    def __init__(self) -> None:
+        self.job: Job | None = None
+        self.ready = False
+
+
+AMember = TypeVar("AMember", bound=Member)
+
+
+class Replacing(ABC, Generic[AMember]):
+    """A `Crew` in which another worker takes the place of one that ended. Subclasses say where workers run."""
+
+    def __init__(self) -> None:
+        self.described: Described | None = None
+        self._all: list[AMember] = []
+        self._false_starts = 0
+
+    @contextmanager
+    def _closed_on_failure(self) -> Iterator[None]:
+        try:
+            yield
+        except BaseException:
+            self.close()
+            raise
+
+    @abstractmethod
+    def close(self) -> None: ...
+
+    @abstractmethod
+    def _start(self) -> None:
+        """Add a worker that begins."""
+
+    @abstractmethod
+    def _hopeless(self, reason: str) -> MDHRError:
+        """What is said when workers do nothing but end."""
+
+    def _has_begun(self, one: AMember) -> None:
+        one.ready, self._false_starts = True, 0
+
+    def _ended(self, one: AMember, reason: str) -> Iterator[Lost]:
+        """A worker is no more: another one takes its place, and its job is lost."""
+        self._all.remove(one)
+        self._false_starts += not one.ready
+        if self._false_starts >= MOST_FALSE_STARTS:
+            raise self._hopeless(reason)
+        self._start()
+        if one.job is not None:
+            yield Lost(one.job, f"its worker {reason}", one.ready)

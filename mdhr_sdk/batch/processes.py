@@ -3,27 +3,23 @@
 from __future__ import annotations
 
 import multiprocessing
-import os
 import signal
-import sys
-import threading
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from multiprocessing.connection import Connection, wait
 from typing import Any
 
+from ..children import follow_parent, interrupts_held_back
 from ..errors import MDHRError
-from .crew import Answer, Lost
-from .options import Described
+from .crew import Answer, Lost, Member, Replacing
 from .worker import Job, Worker
 
 ENDS_S = 5.0  # how long an ended worker is waited for
-MOST_FALSE_STARTS = 3  # in a row, of workers that end before they are ready
 
 Make = Callable[[], Worker]
 
 
-class Processes:
+class Processes(Replacing["_Process"]):
     """A `Crew` of processes that are started anew, not forked: face models do not survive a fork.
 
     Args:
@@ -33,17 +29,12 @@ class Processes:
     """
 
     def __init__(self, make: Make, size: int, begin: Callable[[], None] | None = None) -> None:
-        self.described: Described | None = None
+        super().__init__()
         self._make, self._begin = make, begin
         self._context = multiprocessing.get_context("spawn")
-        self._false_starts = 0
-        self._all: list[_Process] = []
-        try:
+        with self._closed_on_failure():
             for _ in range(size):
                 self._start()
-        except BaseException:
-            self.close()
-            raise
 
     @property
     def free(self) -> int:
@@ -63,7 +54,7 @@ class Processes:
                 while one.pipe.poll():
                     answers += self._heard(one, *one.pipe.recv())
             except (EOFError, OSError):
-                answers += self._ended(one)
+                answers += self._gone(one)
         return answers
 
     def close(self) -> None:
@@ -77,7 +68,7 @@ class Processes:
     def _start(self) -> None:
         here, there = self._context.Pipe()
         process = self._context.Process(target=_work, args=(there, self._make, self._begin), daemon=True)
-        with _interrupts_held_back():
+        with interrupts_held_back():
             process.start()
         there.close()
         self._all.append(_Process(process, here))
@@ -85,34 +76,29 @@ class Processes:
     def _heard(self, one: _Process, what: str, value: Any) -> Iterator[Answer]:
         job = one.job
         if what == "ready":
-            self.described, one.ready, self._false_starts = value, True, 0
+            self._has_begun(one)
+            self.described = value
         elif what == "refused":
             raise value
         elif job is not None:
             one.job = None
             yield (job, value) if what == "done" else Lost(job, value)
 
-    def _ended(self, one: _Process) -> Iterator[Answer]:
-        """A worker that is no more; another one takes its place."""
-        self._all.remove(one)
+    def _gone(self, one: _Process) -> Iterator[Answer]:
         one.process.join(ENDS_S)
         one.pipe.close()
-        reason = _why(one.process.exitcode)
-        self._false_starts += not one.ready
-        if self._false_starts >= MOST_FALSE_STARTS:
-            raise MDHRError(f"worker processes end before they are ready ({reason}); give fewer --jobs, or free memory")
-        self._start()
-        if one.job is not None:
-            yield Lost(one.job, f"its worker {reason}", one.ready)
+        return self._ended(one, _why(one.process.exitcode))
+
+    def _hopeless(self, reason: str) -> MDHRError:
+        return MDHRError(f"worker processes end before they are ready ({reason}); give fewer --jobs, or free memory")
 
 
-class _Process:
-    """A process and what it is at."""
+class _Process(Member):
+    """A process, and the pipe to it."""
 
     def __init__(self, process: Any, pipe: Connection) -> None:
+        super().__init__()
         self.process, self.pipe = process, pipe
-        self.job: Job | None = None
-        self.ready = False
 
 
 def _why(code: int | None) -> str:
@@ -124,8 +110,7 @@ def _why(code: int | None) -> str:
 
 def _work(pipe: Connection, make: Make, begin: Callable[[], None] | None) -> None:
     """The life of a worker."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches every process; the first one decides
-    threading.Thread(target=_end_with_parent, daemon=True).start()
+    follow_parent()
     if begin is not None:
         begin()
     with suppress(OSError, EOFError):  # the first process has ended
@@ -142,23 +127,3 @@ def _work(pipe: Connection, make: Make, begin: Callable[[], None] | None) -> Non
             except Exception as error:
                 answer = ("lost", " ".join(f"{type(error).__name__}: {error}".split()))
             pipe.send(answer)
-
-
-def _end_with_parent() -> None:
-    parent = multiprocessing.parent_process()
-    if parent is not None:
-        parent.join()
-        os._exit(1)
-
-
-@contextmanager
-def _interrupts_held_back() -> Iterator[None]:
-    """Hold Ctrl-C back until the block ends: a process that starts in it does not die of one."""
-    if sys.platform == "win32":
-        yield
-        return
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
-    try:
-        yield
-    finally:
-        signal.pthread_sigmask(signal.SIG_SETMASK, before)

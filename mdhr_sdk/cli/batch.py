@@ -15,13 +15,13 @@ from ..batch.processes import Processes
 from ..batch.worker import Worker
 from ..errors import ConfigError
 from ..modelfolder.bundled import DEFAULT
-from ..outputs.files import FORMATS, MEASURED, Files
-from ..pipeline.decide import check_quality
-from ..pipeline.modes import Mode
-from .parts.logs import LogLevel, set_log_level
-from .parts.many import RESUME, automatic_jobs, run_crew, threads_each
-from .parts.options import BAD_INPUT, MODEL, TRUST, command_app, complain, trust
-from .parts.scope import END, EVERY, PERSON, REGION, SAMPLE_FPS, START, read_scope
+from ..outputs.files import MEASURED, Files
+from ..pipeline.scores.decide import check_quality
+from .parts import shared
+from .parts.logs import set_log_level
+from .parts.many import automatic_jobs, run_crew, threads_each
+from .parts.options import BAD_INPUT, MODEL, TrustCode, command_app, complain, trust
+from .parts.scope import read_scope
 
 app = command_app()
 
@@ -36,35 +36,33 @@ def batch(
     jobs: Annotated[Optional[int], typer.Option(min=1, help="Workers; as many as there is room for.")] = None,
     cores: Annotated[int, typer.Option(min=1, help="With --ray: cores a worker.")] = 1,
     gpus: Annotated[float, typer.Option(min=0, help="With --ray: GPUs a worker; 0.5 for two workers on each.")] = 0,
-    resume: Annotated[bool, typer.Option("--resume", help=RESUME)] = False,
+    resume: shared.Resume = False,
     model: Annotated[str, typer.Option(help=f"{MODEL}.")] = DEFAULT,
-    backend: Annotated[str, typer.Option(help="auto, or a backend of docs/backends.md.")] = "auto",
-    device: Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:N.")] = "auto",
-    precision: Annotated[str, typer.Option(help="auto, fp32, fp16, bf16 or int8.")] = "auto",
-    mode: Annotated[Mode, typer.Option(help="Windows of T frames as in the paper, or frame by frame.")] = "clip",
-    lookahead: Annotated[Optional[int], typer.Option(help="Stream mode: score a frame this many frames later.")] = None,
-    max_faces: Annotated[int, typer.Option(help="Most faces per frame.")] = 10,
-    faces: Annotated[str, typer.Option(help="What finds faces; see docs/faces.md.")] = "auto",
-    overlay: Annotated[bool, typer.Option(help="Write the annotated video or image.")] = True,
-    codec: Annotated[str, typer.Option(help="Codec of the annotated video: h264, vp9 or av1.")] = "h264",
-    timeline: Annotated[bool, typer.Option(help="Draw the scores over time.")] = True,
-    format: Annotated[
-        str, typer.Option(help=f"Tables to write, separated by commas: {', '.join(FORMATS)}.")
-    ] = "native",
-    measures: Annotated[bool, typer.Option("--measures", help="Measure head pose, gaze and quality too.")] = False,
-    min_quality: Annotated[float, typer.Option(help="Leave out faces of less quality, 0 to 1.")] = 0.0,
-    smooth: Annotated[Optional[float], typer.Option(help="Smooth the scores: cutoff in Hz.")] = None,
-    all_aus: Annotated[bool, typer.Option("--all-aus", help="Report AUs of reliability tier C too.")] = False,
-    digest: Annotated[Optional[str], typer.Option(help="Take only the model folder of this digest.")] = None,
-    trust_code: Annotated[bool, typer.Option("--trust-code", help=TRUST)] = False,
-    start: Annotated[Optional[str], typer.Option(help=START)] = None,
-    end: Annotated[Optional[str], typer.Option(help=END)] = None,
-    every: Annotated[Optional[int], typer.Option(help=EVERY)] = None,
-    sample_fps: Annotated[Optional[float], typer.Option(help=SAMPLE_FPS)] = None,
-    region: Annotated[Optional[str], typer.Option(help=REGION)] = None,
-    person: Annotated[Optional[str], typer.Option(help=PERSON)] = None,
-    quiet: Annotated[bool, typer.Option("--quiet", help="Say nothing but warnings and errors.")] = False,
-    log_level: Annotated[Optional[LogLevel], typer.Option(help="Show the log from this level on.")] = None,
+    backend: shared.Backend = "auto",
+    device: shared.Device = "auto",
+    precision: shared.Precision = "auto",
+    mode: shared.Mode = "clip",
+    lookahead: shared.Lookahead = None,
+    max_faces: shared.MaxFaces = 10,
+    faces: shared.Faces = "auto",
+    overlay: shared.Overlay = True,
+    codec: shared.Codec = "h264",
+    timeline: shared.Timeline = True,
+    format: shared.Format = "native",
+    measures: shared.Measures = False,
+    min_quality: shared.MinQuality = 0.0,
+    smooth: shared.Smooth = None,
+    all_aus: shared.AllAus = False,
+    digest: shared.Digest = None,
+    trust_code: TrustCode = False,
+    start: shared.Start = None,
+    end: shared.End = None,
+    every: shared.Every = None,
+    sample_fps: shared.SampleFps = None,
+    region: shared.Region = None,
+    person: shared.Person = None,
+    quiet: shared.Quiet = False,
+    log_level: shared.Level = None,
 ) -> None:
     """Read the files of a list by many workers, here or on a Ray cluster.
 

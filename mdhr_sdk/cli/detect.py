@@ -18,21 +18,22 @@ from ..batch.writer import SourceWriter
 from ..detector import AUDetector
 from ..errors import ConfigError, MDHRError
 from ..modelfolder.bundled import DEFAULT
-from ..outputs.encoder import check_codec
 from ..outputs.files import MEASURED, Files
 from ..outputs.naming import OVERLAY, bases, labels
+from ..outputs.pictures.encoder import check_codec
 from ..pipeline.clock import StageClock
-from ..pipeline.decide import check_quality
-from ..pipeline.modes import Mode, Reading
+from ..pipeline.modes import Reading
 from ..pipeline.run import in_turn, scoped
+from ..pipeline.scores.decide import check_quality
 from ..vision import Source, list_sources
+from .parts import shared
 from .parts.interrupt import Interrupt
 from .parts.logs import LogLevel, set_log_level
-from .parts.many import RESUME, run_many, threads_each, worker_count
-from .parts.options import BAD_INPUT, MODEL, TRUST, Console, command_app, complain, say, trust
+from .parts.many import run_many, threads_each, worker_count
+from .parts.options import BAD_INPUT, Console, TrustCode, command_app, complain, say, trust
 from .parts.out import check_out, roots
 from .parts.progress import progress_bar, usable_cores
-from .parts.scope import END, EVERY, PERSON, REGION, SAMPLE_FPS, START, read_scope
+from .parts.scope import read_scope
 from .parts.summary import report
 
 if TYPE_CHECKING:
@@ -218,12 +219,12 @@ def _read(
 @app.command()
 def detect(
     source: Annotated[list[str], typer.Argument(help="Videos, images, folders, globs, camera numbers or URLs.")],
-    model: Annotated[Optional[str], typer.Option(help=f"{MODEL}; by default {DEFAULT}.")] = None,
+    model: shared.Model = None,
     out: Annotated[Path, typer.Option(help="Folder for the results.")] = Path("mdhr-output"),
-    backend: Annotated[str, typer.Option(help="auto, or a backend of docs/backends.md.")] = "auto",
-    device: Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:N.")] = "auto",
-    precision: Annotated[str, typer.Option(help="auto, fp32, fp16, bf16 or int8.")] = "auto",
-    threads: Annotated[Optional[int], typer.Option(help="CPU threads of the model; chosen if not given.")] = None,
+    backend: shared.Backend = "auto",
+    device: shared.Device = "auto",
+    precision: shared.Precision = "auto",
+    threads: shared.Threads = None,
     fps: Annotated[
         Optional[float], typer.Option(help="Frames per second of an image sequence; 25 if not given.")
     ] = None,
@@ -231,61 +232,40 @@ def detect(
         Optional[bool],
         typer.Option("--sequence/--stills", help="Images of a folder: frames of one video, or unrelated stills."),
     ] = None,
-    max_faces: Annotated[int, typer.Option(help="Most faces per frame.")] = 10,
-    face_model: Annotated[Optional[Path], typer.Option(help="A MediaPipe face_landmarker.task file.")] = None,
-    faces: Annotated[
-        str, typer.Option(help="What finds faces: auto, solutions, tasks or onnx; see docs/faces.md.")
-    ] = "auto",
-    mode: Annotated[Mode, typer.Option(help="Windows of T frames as in the paper, or frame by frame.")] = "clip",
-    lookahead: Annotated[
-        Optional[int], typer.Option(help="Stream mode: score a frame this many frames later, 0 to T - 1; for edge 7.")
-    ] = None,
+    max_faces: shared.MaxFaces = 10,
+    face_model: shared.FaceModel = None,
+    faces: shared.Faces = "auto",
+    mode: shared.Mode = "clip",
+    lookahead: shared.Lookahead = None,
     ring_dtype: Annotated[
         Optional[str],
         typer.Option(
             help="Stream mode: how a face's last frames are kept: float32, or float16 or bfloat16, half as big."
         ),
     ] = None,
-    overlay: Annotated[bool, typer.Option(help="Write the annotated video or image.")] = True,
-    codec: Annotated[str, typer.Option(help="Codec of the annotated video: h264, vp9 or av1.")] = "h264",
-    timeline: Annotated[bool, typer.Option(help="Draw the scores over time.")] = True,
-    calibrate_neutral: Annotated[
-        Optional[str],
-        typer.Option(
-            help="Seconds at the beginning that show neutral faces, as in 2s; later scores are relative to them."
-        ),
-    ] = None,
-    smooth: Annotated[
-        Optional[float],
-        typer.Option(help="Smooth the scores: cutoff in Hz of a one-euro filter, as 1; lower is smoother."),
-    ] = None,
-    format: Annotated[
-        str,
-        typer.Option(help="Tables to write, separated by commas: native, openface, pyfeat, parquet, jsonl."),
-    ] = "native",
-    measures: Annotated[
-        bool, typer.Option("--measures", help="Measure head pose, gaze and quality too; openface and others do so.")
-    ] = False,
-    min_quality: Annotated[
-        float, typer.Option(help="Leave out faces of less quality, 0 to 1; from 0.5 on a face is to be trusted.")
-    ] = 0.0,
-    all_aus: Annotated[bool, typer.Option("--all-aus", help="Report AUs of reliability tier C too.")] = False,
-    digest: Annotated[
-        Optional[str], typer.Option(help="Take only the model folder of this digest; see mdhr digest.")
-    ] = None,
-    trust_code: Annotated[bool, typer.Option("--trust-code", help=TRUST)] = False,
-    start: Annotated[Optional[str], typer.Option(help=START)] = None,
-    end: Annotated[Optional[str], typer.Option(help=END)] = None,
-    every: Annotated[Optional[int], typer.Option(help=EVERY)] = None,
-    sample_fps: Annotated[Optional[float], typer.Option(help=SAMPLE_FPS)] = None,
-    region: Annotated[Optional[str], typer.Option(help=REGION)] = None,
-    person: Annotated[Optional[str], typer.Option(help=PERSON)] = None,
+    overlay: shared.Overlay = True,
+    codec: shared.Codec = "h264",
+    timeline: shared.Timeline = True,
+    calibrate_neutral: shared.CalibrateNeutral = None,
+    smooth: shared.Smooth = None,
+    format: shared.Format = "native",
+    measures: shared.Measures = False,
+    min_quality: shared.MinQuality = 0.0,
+    all_aus: shared.AllAus = False,
+    digest: shared.Digest = None,
+    trust_code: TrustCode = False,
+    start: shared.Start = None,
+    end: shared.End = None,
+    every: shared.Every = None,
+    sample_fps: shared.SampleFps = None,
+    region: shared.Region = None,
+    person: shared.Person = None,
     jobs: Annotated[
         Optional[int], typer.Option(min=1, help="Worker processes; from 8 files on as many as cores, if not given.")
     ] = None,
-    resume: Annotated[bool, typer.Option("--resume", help=RESUME)] = False,
-    quiet: Annotated[bool, typer.Option("--quiet", help="Say nothing but warnings and errors.")] = False,
-    log_level: Annotated[Optional[LogLevel], typer.Option(help="Show the log from this level on, with times.")] = None,
+    resume: shared.Resume = False,
+    quiet: shared.Quiet = False,
+    log_level: shared.Level = None,
 ) -> None:
     """Read videos or images into tables, timelines and overlays.
 

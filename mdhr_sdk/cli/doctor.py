@@ -19,7 +19,7 @@ from ..runtime import BACKENDS, open_session
 from ..runtime.cuda.devices import cuda_device, cuda_device_count
 from ..runtime.stream.stream_graphs import StreamGraphs
 from ..vision.faces.engine import choose_engine
-from .parts.options import MODEL, TRUST, Console, command_app, trust
+from .parts.options import MODEL, Console, TrustCode, command_app, trust
 
 PACKAGES = {  # distributions -> purpose; the first that is installed counts
     ("opencv-contrib-python", "opencv-contrib-python-headless", "opencv-python", "opencv-python-headless"): "pictures",
@@ -87,7 +87,7 @@ def _version(name: str) -> str | None:
 @app.command()
 def doctor(
     model: Annotated[Optional[str], typer.Argument(help=f"{MODEL}: shows what can run it here.")] = None,
-    trust_code: Annotated[bool, typer.Option("--trust-code", help=TRUST)] = False,
+    trust_code: TrustCode = False,
 ) -> None:
     """Show kernels, CUDA devices and backends of this installation, and what can run a model."""
     folder = None if model is None else ModelFolder.open(model, trust=trust(trust_code))

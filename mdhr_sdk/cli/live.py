@@ -14,9 +14,9 @@ import typer
 
 from ..detector import AUDetector
 from ..errors import ConfigError, MDHRError, number_of
-from ..modelfolder.bundled import DEFAULT
 from ..outputs.live.folder import LiveRun, live_folder
 from ..outputs.naming import stems
+from .parts import shared
 from .parts.live.checking import check_all
 from .parts.live.logs import Teller, logs
 from .parts.live.opening import open_detector, open_sources
@@ -26,8 +26,7 @@ from .parts.live.settings import LiveSettings, LogFormat, LogLevel, Picture, Pol
 from .parts.live.stopping import Stop
 from .parts.live.watch import dropped, sink_line
 from .parts.live.window import check_display
-from .parts.options import BAD_INPUT, MODEL, TRUST, Console, command_app, complain
-from .parts.scope import PERSON, REGION
+from .parts.options import BAD_INPUT, Console, TrustCode, command_app, complain
 
 SOURCE_LOST, OUTPUT_LOST = 3, 4  # exit codes
 app = command_app()
@@ -66,25 +65,23 @@ def live(
     give_up_after: Annotated[
         Optional[str], typer.Option(help="End a source that is lost for so long, as 5m; without it, never.")
     ] = None,
-    region: Annotated[Optional[str], typer.Option(help=REGION)] = None,
-    person: Annotated[Optional[str], typer.Option(help=PERSON)] = None,
+    region: shared.Region = None,
+    person: shared.Person = None,
     measures: Annotated[bool, typer.Option("--measures", help="Measure head pose, gaze and quality too.")] = False,
-    min_quality: Annotated[Optional[float], typer.Option(help="Leave out faces of less quality, 0 to 1.")] = None,
-    calibrate_neutral: Annotated[
-        Optional[str], typer.Option(help="Seconds at the beginning that show neutral faces, as 2s.")
-    ] = None,
-    smooth: Annotated[Optional[float], typer.Option(help="Smooth the scores: a cutoff in Hz, as 1.")] = None,
-    model: Annotated[Optional[str], typer.Option(help=f"{MODEL}; by default {DEFAULT}.")] = None,
-    backend: Annotated[Optional[str], typer.Option(help="auto, or a backend of docs/backends.md.")] = None,
-    device: Annotated[Optional[str], typer.Option(help="auto, cpu, cuda or cuda:N.")] = None,
-    precision: Annotated[Optional[str], typer.Option(help="auto, fp32, fp16, bf16 or int8.")] = None,
-    threads: Annotated[Optional[int], typer.Option(help="CPU threads of the model; chosen if not given.")] = None,
+    min_quality: Annotated[Optional[float], shared.MIN_QUALITY] = None,
+    calibrate_neutral: shared.CalibrateNeutral = None,
+    smooth: shared.Smooth = None,
+    model: shared.Model = None,
+    backend: Annotated[Optional[str], shared.BACKEND] = None,
+    device: Annotated[Optional[str], shared.DEVICE] = None,
+    precision: Annotated[Optional[str], shared.PRECISION] = None,
+    threads: shared.Threads = None,
     max_faces: Annotated[Optional[int], typer.Option(help="Most faces per frame; 10.")] = None,
-    face_model: Annotated[Optional[str], typer.Option(help="A MediaPipe face_landmarker.task file.")] = None,
-    faces: Annotated[Optional[str], typer.Option(help="What finds faces: auto, solutions, tasks or onnx.")] = None,
-    all_aus: Annotated[bool, typer.Option("--all-aus", help="Report AUs of reliability tier C too.")] = False,
-    digest: Annotated[Optional[str], typer.Option(help="Take only the model folder of this digest.")] = None,
-    trust_code: Annotated[bool, typer.Option("--trust-code", help=TRUST)] = False,
+    face_model: Annotated[Optional[str], shared.FACE_MODEL] = None,
+    faces: Annotated[Optional[str], shared.FACES] = None,
+    all_aus: shared.AllAus = False,
+    digest: shared.Digest = None,
+    trust_code: TrustCode = False,
     log_level: Annotated[Optional[LogLevel], typer.Option(help="debug, info, warning or error; info.")] = None,
     log_format: Annotated[Optional[LogFormat], typer.Option(help="text or json; text.")] = None,
 ) -> None:

@@ -11,7 +11,7 @@ from rich.table import Table
 
 from ..errors import BackendError, ExportError, ModelFolderError
 from ..modelfolder.folder import WEIGHTS, Trust
-from .parts.options import MODEL, TRUST, Console, command_app, trust
+from .parts.options import MODEL, Console, TrustCode, command_app, trust
 
 if TYPE_CHECKING:
     from ..deploy import Broken, ParityReport
@@ -112,7 +112,7 @@ def verify(
         Optional[list[str]],
         typer.Option(help="Only in this backend; may be given again. All that 'auto' considers if not given."),
     ] = None,
-    trust_code: Annotated[bool, typer.Option("--trust-code", help=TRUST)] = False,
+    trust_code: TrustCode = False,
 ) -> None:
     """Compare a folder's exported graphs with its weights, in every backend that runs them here.
 

@@ -21,6 +21,7 @@ from typing import Any
 
 from ..atomic import locked, scratch, settle
 from ..errors import ModelFolderError
+from ..folders import user_folder
 from . import inside
 
 VARIABLE = "MDHR_CONFIG_DIR"
@@ -48,15 +49,7 @@ def config_folder() -> Path:
     Raises:
         ModelFolderError: `MDHR_CONFIG_DIR` is no absolute path, or there is no home.
     """
-    if given := os.environ.get(VARIABLE):
-        if not Path(given).is_absolute():
-            raise ModelFolderError(f"{VARIABLE} must be an absolute path; got '{given}'")
-        return Path(given)
-    base = Path(os.environ.get("XDG_CONFIG_HOME") or os.environ.get("APPDATA") or "")
-    try:
-        return (base if base.is_absolute() else Path.home() / ".config") / "mdhr_sdk"
-    except RuntimeError as error:
-        raise ModelFolderError(f"there is no home to keep a key in ({error}); set {VARIABLE} to a folder") from None
+    return user_folder(VARIABLE, ("XDG_CONFIG_HOME", "APPDATA"), ".config", "a key", ModelFolderError)
 
 
 def signed(name: str, entry: Mapping[str, Any]) -> dict[str, Any]:

@@ -3,14 +3,14 @@
 from .collection import Results
 from .group import SinkGroup
 from .jsonl import JsonlSink, as_json
-from .overlay import annotate
-from .overlay_video import OverlaySink
+from .pictures.overlay import annotate
+from .pictures.overlay_video import OverlaySink
+from .pictures.timeline import draw_timeline
 from .sinks import FileSink, Sink
 from .table import CsvSink, EventsSink
 from .tables.openface import OpenFaceSink
 from .tables.parquet import ParquetSink
 from .tables.pyfeat import PyFeatSink
-from .timeline import draw_timeline
 
 __all__ = [
     "CsvSink",

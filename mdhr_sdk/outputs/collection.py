@@ -12,12 +12,12 @@ from typing import TYPE_CHECKING, overload
 from ..errors import InputError, MDHRError, OutputError, number_of
 from ..measures import MEASURES
 from ..results import AUEvent, FrameResult, ModelInfo
-from .encoder import check_codec
 from .files import Files, SourceFiles
 from .naming import OVERLAY, stems
+from .pictures.encoder import check_codec
+from .pictures.timeline import draw_timeline, save_timeline
 from .sinks import FileSink
 from .table import BOX, CsvSink, EventsSink, columns, events_of, records
-from .timeline import draw_timeline, save_timeline
 
 if TYPE_CHECKING:
     import pandas as pd

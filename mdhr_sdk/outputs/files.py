@@ -17,13 +17,13 @@ from ..results import FrameResult
 from .group import SinkGroup
 from .jsonl import JsonlSink
 from .naming import EVENTS, JSONL, OPENFACE, OVERLAY, PARQUET, PYFEAT, STILL, TABLE, TIMELINE
-from .overlay_video import OverlaySink
+from .pictures.overlay_video import OverlaySink
+from .pictures.timeline import save_timeline
 from .sinks import FileSink
 from .table import CsvSink, EventsSink
 from .tables.openface import OpenFaceSink
 from .tables.parquet import ParquetSink, import_pyarrow
 from .tables.pyfeat import PyFeatSink
-from .timeline import save_timeline
 
 FORMATS = ("native", "openface", "pyfeat", "parquet", "jsonl")
 MEASURED = ("openface", "pyfeat", "parquet")  # formats that have columns for what is measured of a face

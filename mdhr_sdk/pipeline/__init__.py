@@ -1,1 +1,1 @@
-"""What happens to a frame, in this order: readers, crops, clips or streams, neutral, decide."""
+"""What happens to a frame, in this order: readers, crops, clips or streams, scores."""

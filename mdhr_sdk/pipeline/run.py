@@ -15,12 +15,12 @@ from ..vision.sources.live.health import ENDS, Patience
 from ..vision.sources.source import OnError
 from .clock import StageClock
 from .crops import CropFinder, Found
-from .decide import Naming, Waiting
 from .meshers import Meshers
 from .modes import Policy
-from .neutral import Calibration
 from .reader import LIVE, Reader, log
 from .readers import Readers
+from .scores.decide import Naming, Waiting
+from .scores.neutral import Calibration
 from .scoring import Crop, Scoring
 
 MAX_SOURCES = 64  # each has a thread and a face finder of its own

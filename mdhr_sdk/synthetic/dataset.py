@@ -14,10 +14,8 @@ The output folder:
 
 from __future__ import annotations
 
-import contextlib
-import errno
 import functools
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated, Any
@@ -25,7 +23,7 @@ from typing import Annotated, Any
 import numpy as np
 from pydantic import Field
 
-from ..atomic import locked, sweep, write_whole
+from ..atomic import alone, sweep, write_whole
 from ..errors import DataError, require
 from ..modelfolder.folder import sha256
 from ..modelfolder.strict import strict
@@ -110,7 +108,8 @@ def make_dataset(
     require("numba", "synthetic")
     FaceKit.load(facekit)  # or an error before anything is written
     kind = {"clips": options.clips, "crop_px": options.crop_px, "seed": options.seed}
-    with _alone_in(out):
+    others = f"another run is filling '{out}'; wait for it, end it, or take another folder"
+    with alone(out, others, DataError):
         check_settings(out, sha256(facekit), options.clip, **kind)
         for name in WRITTEN:
             sweep(out / name, below=True)
@@ -124,21 +123,6 @@ def make_dataset(
             records[task.name] = rows
             progress(len(records), len(tasks))
         return _write(out, options, train, test, records, sum(len(records[task.name]) for task in missing))
-
-
-@contextlib.contextmanager
-def _alone_in(out: Path) -> Iterator[None]:
-    with contextlib.ExitStack() as stack:
-        try:
-            out.mkdir(parents=True, exist_ok=True)
-            stack.enter_context(locked(out, wait_s=0))
-        except OSError as error:
-            if error.errno == errno.EAGAIN:
-                raise DataError(
-                    f"another run is filling '{out}'; wait for it, end it, or take another folder"
-                ) from None
-            raise DataError(f"'{out}' cannot be written: {error.strerror or error}; take another folder") from None
-        yield
 
 
 def _tasks(out: Path, options: MakeOptions) -> tuple[list[Task], list[Task]]:

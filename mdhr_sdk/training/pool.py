@@ -4,9 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import multiprocessing
-import os
-import signal
-import threading
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
@@ -14,6 +11,7 @@ from typing import Any, TypeVar
 
 import cv2
 
+from ..children import follow_parent, interrupts_held_back
 from ..errors import DataError
 
 Job = TypeVar("Job")
@@ -55,7 +53,7 @@ def spread(
     stop = context.Event()
     pool = ProcessPoolExecutor(min(workers, len(jobs)), context, _start, (make, stop))
     try:
-        with _interrupts_held_back():
+        with interrupts_held_back():
             pending = {pool.submit(_run, job): job for job in jobs}
         while pending:
             done, _ = wait(pending, PERIOD_S, FIRST_COMPLETED)
@@ -86,32 +84,11 @@ def _here(make: Callable[[], Any], jobs: Sequence[Job], tick: Callable[[], None]
             del _own["tick"]
 
 
-@contextlib.contextmanager
-def _interrupts_held_back() -> Iterator[None]:
-    """Hold Ctrl-C back until the block ends; processes that are started in it never get it."""
-    if not hasattr(signal, "pthread_sigmask"):  # Windows: from `_start` on
-        yield
-        return
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
-    try:
-        yield
-    finally:
-        signal.pthread_sigmask(signal.SIG_SETMASK, before)
-
-
 def _start(make: Callable[[], Any], stop: Any) -> None:
     # Nothing here may fail: the pool would not say how. What can fail is made with the first job.
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches every process; the main one decides
-    threading.Thread(target=_end_with_parent, daemon=True).start()
+    follow_parent()
     cv2.setNumThreads(1)
     _own.update(make=make, stop=stop)
-
-
-def _end_with_parent() -> None:
-    parent = multiprocessing.parent_process()
-    if parent is not None:
-        parent.join()
-        os._exit(1)
 
 
 def _run(job: Any) -> Any:

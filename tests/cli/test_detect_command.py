@@ -29,8 +29,8 @@ from mdhr_sdk.cli import detect
 from mdhr_sdk.cli.parts.summary import report
 from mdhr_sdk.errors import OutputError
 from mdhr_sdk.outputs import naming
-from mdhr_sdk.outputs.encoder import Encoder
 from mdhr_sdk.outputs.files import Files
+from mdhr_sdk.outputs.pictures.encoder import Encoder
 from mdhr_sdk.results import FrameResult
 from mdhr_sdk.vision import Source, list_sources
 from mdhr_sdk.vision.sources.source import Kind

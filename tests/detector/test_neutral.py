@@ -18,7 +18,7 @@ from fakes import CODES, CONFIG, INFO, MAX_FRAMES, PATTERN, FakeMesher, FakeSess
 from mdhr_sdk import AUDetector
 from mdhr_sdk.cli import detect
 from mdhr_sdk.errors import ConfigError, InputError
-from mdhr_sdk.pipeline.neutral import NEUTRAL, NeutralBaseline
+from mdhr_sdk.pipeline.scores.neutral import NEUTRAL, NeutralBaseline
 from mdhr_sdk.results import FrameResult
 from mdhr_sdk.vision import list_sources
 

@@ -12,7 +12,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from mdhr_sdk.errors import InputError, MissingDependencyError, OutputError
-from mdhr_sdk.outputs import OverlaySink, annotate, drawing, overlay, panel
+from mdhr_sdk.outputs import OverlaySink, annotate
+from mdhr_sdk.outputs.pictures import drawing, overlay, panel
 
 BLUE, ORANGE, RED, AMBER = (246, 130, 59), (22, 115, 249), (38, 38, 220), (11, 158, 245)
 

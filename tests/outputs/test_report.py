@@ -17,7 +17,7 @@ import pytest
 from mdhr_sdk.errors import InputError, MissingDependencyError
 from mdhr_sdk.measures import FaceMeasures
 from mdhr_sdk.outputs import Results
-from mdhr_sdk.outputs.encoder import Encoder
+from mdhr_sdk.outputs.pictures.encoder import Encoder
 from mdhr_sdk.outputs.report.page import summarise
 from mdhr_sdk.outputs.report.study import find_tables, read_about, write_report
 from mdhr_sdk.outputs.report.thumbnails import apexes, pictures

@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 
 from mdhr_sdk.errors import InputError
 from mdhr_sdk.outputs import draw_timeline
-from mdhr_sdk.outputs.series import Series, absence, reduced, spread, spread_flags, spread_time, track_series
-from mdhr_sdk.outputs.timeline import PITCH
+from mdhr_sdk.outputs.pictures.series import Series, absence, reduced, spread, spread_flags, spread_time, track_series
+from mdhr_sdk.outputs.pictures.timeline import PITCH
 
 
 def legend(figure) -> list[str]:

@@ -15,7 +15,7 @@ import pytest
 
 from mdhr_sdk.errors import OutputError
 from mdhr_sdk.outputs import OverlaySink
-from mdhr_sdk.outputs.encoder import CODECS, Codec
+from mdhr_sdk.outputs.pictures.encoder import CODECS, Codec
 
 PAIRS = [(codec, suffix) for codec, known in CODECS.items() for suffix in known.suffixes]
 STEADY = [index / 25 for index in range(60)]

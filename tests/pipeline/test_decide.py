@@ -26,7 +26,7 @@ from fakes import (
 from mdhr_sdk.pipeline.clips import MAX_BATCH, ClipScoring
 from mdhr_sdk.pipeline.clock import StageClock
 from mdhr_sdk.pipeline.crops import CropFinder, Found
-from mdhr_sdk.pipeline.decide import Naming, Waiting
+from mdhr_sdk.pipeline.scores.decide import Naming, Waiting
 from mdhr_sdk.results import FrameResult
 from mdhr_sdk.vision import Face, Frame
 

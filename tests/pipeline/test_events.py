@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mdhr_sdk.modelfolder.config import EventRule
-from mdhr_sdk.pipeline.events import EventFinder
+from mdhr_sdk.pipeline.scores.events import EventFinder
 from mdhr_sdk.results import AUEvent, AUScore, Baseline, FaceResult
 from mdhr_sdk.vision import Frame
 

@@ -15,8 +15,17 @@ from mdhr_sdk.modelfolder.folder import ModelFolder
 from mdhr_sdk.pipeline.clips import ClipScoring
 from mdhr_sdk.pipeline.clock import StageClock
 from mdhr_sdk.pipeline.crops import CropFinder
-from mdhr_sdk.pipeline.decide import Naming, Waiting
-from mdhr_sdk.pipeline.geometry import FILE, FORGOTTEN, HALFWAY, INPUTS, GeometryModel, OwnNeutral, logit, read_geometry
+from mdhr_sdk.pipeline.scores.decide import Naming, Waiting
+from mdhr_sdk.pipeline.scores.geometry import (
+    FILE,
+    FORGOTTEN,
+    HALFWAY,
+    INPUTS,
+    GeometryModel,
+    OwnNeutral,
+    logit,
+    read_geometry,
+)
 from mdhr_sdk.vision import Face, Frame
 from mdhr_sdk.vision.faces.geometry import (
     MEASURES,

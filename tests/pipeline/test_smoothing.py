@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mdhr_sdk.errors import ConfigError
-from mdhr_sdk.pipeline.smoothing import BETA, SPEED_HZ, OneEuro
+from mdhr_sdk.pipeline.scores.smoothing import BETA, SPEED_HZ, OneEuro
 
 
 class LowPass:

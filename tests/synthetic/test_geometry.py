@@ -11,7 +11,7 @@ from commands import Command, command
 from mdhr_sdk.cli.app import app
 from mdhr_sdk.errors import ConfigError, DataError, ModelFolderError
 from mdhr_sdk.modelfolder import ModelFolder
-from mdhr_sdk.pipeline.geometry import FILE, read_geometry
+from mdhr_sdk.pipeline.scores.geometry import FILE, read_geometry
 from mdhr_sdk.synthetic.face.muscles import INDEX
 from mdhr_sdk.synthetic.geometry.fit import FitOptions, fit
 from mdhr_sdk.synthetic.geometry.judge import judge

@@ -12,7 +12,7 @@ import pytest
 
 from mdhr_sdk.errors import ConfigError, InputError, MissingDependencyError
 from mdhr_sdk.vision import Face, FaceMesher, Tracker
-from mdhr_sdk.vision.faces import mediapipe_package
+from mdhr_sdk.vision.faces.mediapipe import package
 from mdhr_sdk.vision.quiet import quiet
 
 
@@ -207,6 +207,6 @@ def test_a_system_library_that_mediapipe_lacks_is_named_with_the_command(monkeyp
     def broken(name):
         raise ImportError("libEGL.so.1: cannot open shared object file: No such file or directory")
 
-    monkeypatch.setattr(mediapipe_package.importlib, "import_module", broken)
+    monkeypatch.setattr(package.importlib, "import_module", broken)
     with pytest.raises(MissingDependencyError, match=r"^mediapipe .*libEGL\.so\.1.*apt-get install libgl1.*headless"):
         FaceMesher()

@@ -6,7 +6,7 @@ import sys
 
 import pytest
 
-from mdhr_sdk.vision.faces.later import imported_later
+from mdhr_sdk.vision.faces.mediapipe.later import imported_later
 from tests.support.processes import run_python
 
 
@@ -54,6 +54,6 @@ def test_what_is_there_already_stays(package):
 
 
 def test_the_face_models_come_without_pyplot():
-    script = "import sys; from mdhr_sdk.vision.faces.mediapipe_package import import_mediapipe; import_mediapipe()\n"
+    script = "import sys; from mdhr_sdk.vision.faces.mediapipe.package import import_mediapipe as load; load()\n"
     script += "assert 'matplotlib' not in sys.modules\nimport matplotlib.pyplot as plt; assert plt.figure"
     assert run_python("-c", script).returncode == 0

@@ -11,8 +11,9 @@ import pytest
 
 from mdhr_sdk.vision import FaceMesher
 from mdhr_sdk.vision.boxes import iou
-from mdhr_sdk.vision.faces import small, solutions
+from mdhr_sdk.vision.faces import small
 from mdhr_sdk.vision.faces.engine import installed_mediapipe
+from mdhr_sdk.vision.faces.mediapipe import solutions
 
 pytestmark = pytest.mark.skipif(not installed_mediapipe()[1], reason="this MediaPipe has no models in its wheel")
 

@@ -17,8 +17,8 @@ from ...batch.study import run_study
 from ...batch.totals import SUMMARY, Totals, duration
 from ...batch.worker import Job, Worker
 from ...errors import ConfigError, MDHRError, number_of
-from ...outputs.encoder import check_codec
 from ...outputs.naming import OVERLAY
+from ...outputs.pictures.encoder import check_codec
 from ...pipeline.reader import LIVE
 from ...runtime.cuda.devices import cuda_device_count
 from ...vision import Source
@@ -27,7 +27,6 @@ from .options import Console
 from .progress import progress_bar, usable_cores
 from .summary import report
 
-RESUME = "Pass over files whose results are there, of the same content, model and options."
 MANY = 8  # files from which on workers are worth their start
 MOST_JOBS = 8  # if nobody says: each takes half a gigabyte of memory
 LINE_S = 10.0  # between two lines of progress, where no bar can be drawn

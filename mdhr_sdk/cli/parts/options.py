@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterable
-from typing import Any
+from typing import Annotated, Any
 
 import rich.console
 import typer
@@ -15,9 +15,15 @@ from ...modelfolder.bundled import BUNDLED
 from ...modelfolder.folder import Trust
 
 BAD_INPUT = 2  # exit code
-TRUST = "Run TorchScript and engines that were not made on this machine; they can do whatever you can."
 MODEL = f"Model folder, or {' or '.join(BUNDLED)}, which comes with mdhr_sdk"
 CONTEXT = {"help_option_names": ["-h", "--help"]}
+TrustCode = Annotated[
+    bool,
+    typer.Option(
+        "--trust-code",
+        help="Run TorchScript and engines that were not made on this machine; they can do whatever you can.",
+    ),
+]
 
 
 def command_app(**options: Any) -> typer.Typer:

@@ -9,12 +9,6 @@ from ...errors import ConfigError
 from ...vision import Scope
 from ...vision.scope import read_person, read_region
 
-START = "Score from this time on: 90, 1:30 or 0:01:30.5."
-END = "Score up to this time."
-EVERY = "Score one frame of so many."
-SAMPLE_FPS = "Score at most so many frames a second."
-REGION = "Score faces with their middle in it: 'x,y,w,h', or corners 'x,y x,y x,y', in pixels."
-PERSON = "Score one face: largest, central, first, or a track id."
 _TIME = re.compile(r"(?:(?:(\d+):)?(\d+):)?(\d+(?:\.\d*)?|\.\d+)\s*s?")
 
 

@@ -9,7 +9,7 @@ from rich.table import Table
 
 from ...batch.outcome import Outcome
 from ...errors import number_of, plain
-from ...pipeline.neutral import NEUTRAL
+from ...pipeline.scores.neutral import NEUTRAL
 from ...results import ModelInfo
 from .options import Console
 

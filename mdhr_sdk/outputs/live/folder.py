@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import errno
 import json
 import os
 from collections.abc import Iterator, Sequence
@@ -12,8 +11,8 @@ from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
 
-from ...atomic import locked, told, write_whole
-from ...errors import OutputError, plain
+from ...atomic import alone, told, write_whole
+from ...errors import plain
 from ..jsonl import utc_text
 from .recording import open_segments, plays, rescue
 
@@ -58,9 +57,8 @@ def live_folder(folder: Path) -> Iterator[LiveRun]:
     Raises:
         OutputError: the folder cannot be written, or another run writes into it.
     """
-    with told(folder):
-        folder.mkdir(parents=True, exist_ok=True)
-    with _alone(folder):
+    others = f"another mdhr live writes into '{folder}', or a file of it is just renamed; choose another --out"
+    with alone(folder, others):
         run = LiveRun(folder)
         before = _before(folder / RUN)
         if before is not None and not before.get("ended"):
@@ -73,23 +71,6 @@ def live_folder(folder: Path) -> Iterator[LiveRun]:
                 how = how if kept is not None else "held nothing yet and is removed"
                 run.found.append(f"'{kept or path}' is a recording that was not closed; it {how}")
         yield run
-
-
-@contextmanager
-def _alone(folder: Path) -> Iterator[None]:
-    lock = locked(folder, wait_s=0.0)
-    try:
-        lock.__enter__()
-    except OSError as error:
-        if error.errno == errno.EAGAIN:
-            raise OutputError(
-                f"another mdhr live writes into '{folder}', or a file of it is just renamed; choose another --out"
-            ) from None
-        raise OutputError(f"'{folder}' cannot be written: {error.strerror}; choose another --out") from None
-    try:
-        yield
-    finally:
-        lock.__exit__(None, None, None)
 
 
 def _before(path: Path) -> dict[str, Any] | None:

@@ -17,8 +17,8 @@ from numpy.typing import NDArray
 from ...atomic import incomplete, settle, told
 from ...errors import MDHRError, number_of
 from ...results import FrameResult
-from ..encoder import Encoder, check_codec, encoded_size
-from ..overlay_video import fitted
+from ..pictures.encoder import Encoder, check_codec, encoded_size
+from ..pictures.overlay_video import fitted
 from .append import free_name, stamp
 from .queued import LostError
 

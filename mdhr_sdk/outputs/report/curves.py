@@ -8,8 +8,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ...results import AUEvent, FrameResult
-from ..series import Series, reduced, track_series
-from ..style import track_colour
+from ..pictures.series import Series, reduced, track_series
+from ..pictures.style import track_colour
 
 WIDTH, HEIGHT, EVENT = 900, 34, 5  # of a row, and of the bars of events under it, in units of the drawing
 POINTS = 1200  # most along the time axis

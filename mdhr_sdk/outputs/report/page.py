@@ -15,7 +15,7 @@ from ...errors import require
 from ...measures import TRUSTED
 from ...results import FrameResult, ModelInfo
 from ..collection import Results
-from ..style import UNTRAINED, au_name, track_colour
+from ..pictures.style import UNTRAINED, au_name, track_colour
 from .curves import draw_line, draw_rows
 from .thumbnails import apexes, pictures
 

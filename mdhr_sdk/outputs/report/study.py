@@ -13,7 +13,7 @@ from ...atomic import write_whole
 from ...errors import InputError, MDHRError
 from ..collection import Results
 from ..naming import JSONL, OVERLAY, PARQUET, STILL, TABLE, stems
-from ..style import UNTRAINED, au_name
+from ..pictures.style import UNTRAINED, au_name
 from ..tables.reading import events_beside
 from .page import FaceSummary, SourceSummary, render_page, summarise, template
 

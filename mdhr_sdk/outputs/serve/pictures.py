@@ -11,8 +11,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from ...results import FrameResult
-from .. import drawing
-from ..drawing import Box, Colour, Image
+from ..pictures import drawing
+from ..pictures.drawing import Box, Colour, Image
 from .board import SOURCES_KEPT
 
 RATE_HZ = 25.0  # most pictures of a source

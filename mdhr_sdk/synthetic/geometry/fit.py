@@ -15,7 +15,7 @@ from torch.nn import functional
 
 from ...errors import DataError
 from ...modelfolder.strict import Number, Positive, Share, strict
-from ...pipeline.geometry import LAYERS, GeometryModel
+from ...pipeline.scores.geometry import LAYERS, GeometryModel
 from ...vision.faces.geometry import MEASURES, POSE, difference, laid_on, mean_face, of_laid, upright
 from .meshes import Meshes
 

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ...modelfolder.folder import ModelFolder
-from ...pipeline.geometry import GeometryModel
+from ...pipeline.scores.geometry import GeometryModel
 from ...training.evaluate.metrics import area_under_curve
 from ...vision.faces.geometry import measures
 from .fit import REST_BELOW, with_rest

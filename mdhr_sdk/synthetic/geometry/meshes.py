@@ -17,8 +17,8 @@ from ...atomic import whole
 from ...errors import DataError, MissingDependencyError, install_hint, require
 from ...training.pool import check_stopped, spread
 from ...vision import Face, align
-from ...vision.faces.mediapipe_package import import_mediapipe
-from ...vision.faces.solutions import _meshes as meshes_of
+from ...vision.faces.mediapipe.package import import_mediapipe
+from ...vision.faces.mediapipe.solutions import _meshes as meshes_of
 from ..face.person import Person
 from ..kit import FaceKit, Floats
 from ..labelled import ClipOptions, render_at_rest, render_clip

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from ...errors import ConfigError
 from ...model import load_model
 from ...modelfolder.folder import ModelFolder
-from ...pipeline.geometry import FILE, GeometryModel, logit
+from ...pipeline.scores.geometry import FILE, GeometryModel, logit
 from ...vision import prepare
 from ..face.muscles import AUS
 from .meshes import CROP_PX, Meshes

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from ...aus import LabelSet
 from ...errors import InputError, number_of
-from ...outputs.style import INK, MUTED, TRACKS, UNTRAINED, WARNING, au_name
+from ...outputs.pictures.style import INK, MUTED, TRACKS, UNTRAINED, WARNING, au_name
 from .inspection import Inspection
 
 if TYPE_CHECKING:

@@ -154,13 +154,13 @@ def open_engine(choice: EngineChoice, max_faces: int, still: bool) -> FaceEngine
         from .onnx.record import graphs_folder, usable_record
 
         return OnnxEngine(graphs_folder(), usable_record().size_px, max_faces, still)
-    from .mediapipe_package import import_mediapipe
+    from .mediapipe.package import import_mediapipe
 
     if choice.name == "solutions":
-        from .solutions import SolutionsEngine
+        from .mediapipe.solutions import SolutionsEngine
 
         return SolutionsEngine(import_mediapipe().solutions, max_faces, still)
-    from .tasks import TasksEngine
+    from .mediapipe.tasks import TasksEngine
 
     model_file = choice.model_file or fetch(FACE_LANDMARKER)
     return TasksEngine(import_mediapipe(), model_file, max_faces, still)

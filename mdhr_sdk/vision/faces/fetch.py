@@ -7,13 +7,13 @@ from __future__ import annotations
 
 import hashlib
 import logging
-import os
 import shutil
 from dataclasses import dataclass
 from pathlib import Path
 
 from ...atomic import locked, place, settle, told, whole
 from ...errors import ConfigError, FetchError
+from ...folders import user_folder
 
 VARIABLE = "MDHR_CACHE"
 WAIT_S = 900.0  # for another process that fetches
@@ -53,15 +53,7 @@ def cache_folder() -> Path:
     Raises:
         ConfigError: `MDHR_CACHE` is no absolute path, or there is no home.
     """
-    if given := os.environ.get(VARIABLE):
-        if not Path(given).is_absolute():
-            raise ConfigError(f"{VARIABLE} must be an absolute path; got '{given}'")
-        return Path(given)
-    base = Path(os.environ.get("XDG_CACHE_HOME") or os.environ.get("LOCALAPPDATA") or "")
-    try:
-        return (base if base.is_absolute() else Path.home() / ".cache") / "mdhr_sdk"
-    except RuntimeError as error:
-        raise ConfigError(f"there is no home to keep a cache in ({error}); set {VARIABLE} to a folder") from None
+    return user_folder(VARIABLE, ("XDG_CACHE_HOME", "LOCALAPPDATA"), ".cache", "a cache", ConfigError)
 
 
 def cached(asset: Asset) -> Path | None:

@@ -9,10 +9,10 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
+from .pose import RIGID, rigid_turn
+
 Floats = NDArray[np.float64]
 
-# Points of MediaPipe's mesh: corners of the eyes, bridge and ridge of the nose, temples, and the oval down to the ears.
-RIGID = (33, 133, 362, 263, 168, 6, 197, 195, 5, 4, 127, 356, 234, 454, 162, 389, 93, 323)
 OUTER_CORNERS = (33, 263)
 # The same point on the person's right side (left in the picture) and on the left side.
 OTHER_SIDE = {
@@ -79,11 +79,8 @@ def laid_on(meshes: Floats, reference: Floats) -> tuple[Floats, Floats]:
     points, target = meshes[:, _RIGID], reference[_RIGID]
     middle, centre = points.mean(axis=1, keepdims=True), target.mean(axis=0)
     centred = points - middle
-    u, lengths, vt = np.linalg.svd(np.swapaxes(centred, 1, 2) @ (target - centre))
-    lengths[:, 2] *= (sign := np.sign(np.linalg.det(u @ vt)))
-    u[:, :, 2] *= sign[:, None]
-    rotation = u @ vt
-    scale = lengths.sum(axis=1) / np.maximum((centred**2).sum(axis=(1, 2)), 1e-12)
+    rotation, stretch = rigid_turn(np.swapaxes(centred, 1, 2) @ (target - centre))
+    scale = stretch / np.maximum((centred**2).sum(axis=(1, 2)), 1e-12)
     return scale[:, None, None] * ((meshes - middle) @ rotation) + centre, rotation
 
 

@@ -79,15 +79,30 @@ def head_pose(landmarks_px: ArrayLike, size_px: Sequence[float]) -> HeadPose:
     shared = (points - middle).T @ _CENTRED
     if not np.isfinite(shared).all():
         raise InputError("expected finite landmarks; got NaN or infinity; skip this face")
-    left, stretch, right = np.linalg.svd(shared)
-    if float(np.linalg.det(left) * np.linalg.det(right)) < 0:  # never a reflection
-        left[:, 2], stretch[2] = -left[:, 2], -stretch[2]
-    rotation, scale = left @ right, float(stretch.sum()) / _SPREAD
+    rotation, stretch = rigid_turn(shared)
+    scale = float(stretch) / _SPREAD
     if scale <= 1e-9:
         raise InputError("expected a mesh with some size; got landmarks in one spot; skip this face")
     pitch, yaw, roll = angles_deg(rotation)
     centre = (middle - scale * rotation @ _MIDDLE) / UPRIGHT
     return HeadPose(pitch, yaw, roll, rotation, scale, centre, max(size_px) / scale)
+
+
+def rigid_turn(shared: NDArray[np.float64]) -> tuple[Rotation, NDArray[np.float64]]:
+    """The rotations that bring points closest to others (Kabsch).
+
+    Args:
+        shared: (..., 3, 3) sums of the products of both: points.T @ others, each about its own middle.
+
+    Returns:
+        (..., 3, 3) rotations from the directions of the others to those of the points, never a reflection, and (...)
+        sums of the singular values: over the sum of the squares of one side, they are the scale.
+    """
+    left, stretch, right = np.linalg.svd(shared)
+    sign = np.sign(np.linalg.det(left @ right))
+    stretch[..., 2] *= sign
+    left[..., 2] *= sign[..., None]
+    return left @ right, stretch.sum(axis=-1)
 
 
 def angles_deg(rotation: Rotation) -> tuple[float, float, float]:

@@ -73,7 +73,7 @@ def test_gaps_sizes_and_the_switch_begin_a_new_segment(at: Made, tmp_path: Path)
 
 
 def test_an_error_keeps_what_was_recorded(at: Made, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from mdhr_sdk.outputs.encoder import Encoder
+    from mdhr_sdk.outputs.pictures.encoder import Encoder
 
     write, left = Encoder.write, [15]
 

@@ -12,8 +12,8 @@ from typing import Any
 
 from ....atomic import scratch, told
 from ....errors import MDHRError, OutputError
-from ....outputs.encoder import check_codec
 from ....outputs.live.readers import CONNECT_S, host_and_port, line_reader
+from ....outputs.pictures.encoder import check_codec
 from ....vision import Source
 from ..options import say
 from .opening import open_detector, open_sources

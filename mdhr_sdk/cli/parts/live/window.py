@@ -87,7 +87,7 @@ class Window:
 
 def tiled(images: Sequence[NDArray[np.uint8]]) -> NDArray[np.uint8]:
     """One image as it is; several fitted into tiles, in as many columns as rows or one more."""
-    from ....outputs.overlay_video import fitted
+    from ....outputs.pictures.overlay_video import fitted
 
     if len(images) == 1:
         return images[0]

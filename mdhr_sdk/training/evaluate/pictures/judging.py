@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ....pipeline.geometry import logit
+from ....pipeline.scores.geometry import logit
 from ..metrics import mean
 from ..statistics import TAILS, Interval
 from .labels import Case

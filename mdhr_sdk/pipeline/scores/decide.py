@@ -11,17 +11,17 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from ..errors import ConfigError, InputError
-from ..measures import FaceMeasures
-from ..modelfolder.config import EventRule, Preprocessing
-from ..results import AUScore, Baseline, Ending, FaceResult, FrameResult, ModelInfo
-from ..vision import Face, SourceInfo
-from ..vision.faces.measures import measure
-from .crops import Found
+from ...errors import ConfigError, InputError
+from ...measures import FaceMeasures
+from ...modelfolder.config import EventRule, Preprocessing
+from ...results import AUScore, Baseline, Ending, FaceResult, FrameResult, ModelInfo
+from ...vision import Face, SourceInfo
+from ...vision.faces.measures import measure
+from ..crops import Found
+from ..scoring import Crop, Scored
 from .events import EventFinder
 from .geometry import GeometryModel, GeometryRead, OwnNeutral
 from .neutral import Calibration, NeutralBaseline
-from .scoring import Crop, Scored
 from .smoothing import OneEuro
 
 _NO_IMAGE = np.empty((0, 0, 3), np.uint8)

@@ -7,9 +7,9 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from ..modelfolder.config import EventRule
-from ..results import AUEvent, AUScore, FaceResult
-from ..vision import Frame
+from ...modelfolder.config import EventRule
+from ...results import AUEvent, AUScore, FaceResult
+from ...vision import Frame
 
 LEAST_S = 1e-6  # times are sums of floats
 Moment = tuple[int, float]  # a frame's index and time in seconds

@@ -20,8 +20,8 @@ from collections.abc import Mapping
 import numpy as np
 from numpy.typing import NDArray
 
-from ..errors import ConfigError
-from ..results import Baseline
+from ...errors import ConfigError
+from ...results import Baseline
 
 NEUTRAL = 0.2  # most that an AU may score on a neutral face
 SHARE = 0.5  # of the neutral frames in which a face must be seen to have a reference

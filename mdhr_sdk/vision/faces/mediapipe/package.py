@@ -6,8 +6,8 @@ import importlib
 import warnings
 from typing import Any
 
-from ...errors import MissingDependencyError, missing_library
-from ..quiet import quiet
+from ....errors import MissingDependencyError, missing_library
+from ...quiet import quiet
 from .later import imported_later
 
 

@@ -8,8 +8,8 @@ from functools import lru_cache
 import numpy as np
 from numpy.typing import NDArray
 
-from ..errors import InputError, import_cv2
-from ..results import Baseline, FaceResult, FrameResult, ModelInfo
+from ...errors import InputError, import_cv2
+from ...results import Baseline, FaceResult, FrameResult, ModelInfo
 from . import drawing
 from .drawing import Box, Colour, Image, Layer, Sheet
 from .panel import DARK, WHITE, Panel

@@ -9,7 +9,7 @@ from itertools import groupby
 
 import numpy as np
 
-from ..results import AUScore
+from ...results import AUScore
 from . import drawing
 from .drawing import Box, Colour, Image, Layer
 

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from ..errors import ConfigError
+from ...errors import ConfigError
 
 BETA = 4.0  # Hz that the cutoff rises for a change of 1 a second
 SPEED_HZ = 1.0  # cutoff of the speed itself

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ..errors import InputError
-from ..results import FaceResult, FrameResult, ModelInfo
+from ...errors import InputError
+from ...results import FaceResult, FrameResult, ModelInfo
 from .style import GAP, HEAD_IN, INK, LEFT, MUTED, RIGHT, TRACKS, au_name, draw_title, shortened
 
 if TYPE_CHECKING:

@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ..atomic import whole
-from ..errors import InputError, OutputError
-from ..results import FrameResult, ModelInfo
+from ...atomic import whole
+from ...errors import InputError, OutputError
+from ...results import FrameResult, ModelInfo
 from .heatmap import draw_heatmap, heatmap_height
 from .series import Series, Values, absence, codes_of, reduced, spread, spread_flags, spread_time, track_series
 from .style import FAINT, GAP, HEAD_IN, INK, LEFT, MARGIN, MUTED, RIGHT, WIDTH_IN, au_name, draw_title, track_colour

@@ -8,10 +8,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ..boxes import Box, box_around
-from ..quiet import quiet
+from ...boxes import Box, box_around
+from ...quiet import quiet
+from ..small import Mesh, SmallFaces, covered
 from .same_thread import in_this_thread
-from .small import Mesh, SmallFaces, covered
 
 SEARCH_PERIOD = 10  # frames between two searches of a video for faces that are not known
 EMPTY_SEARCH_PERIOD = 3  # the same while no face is known

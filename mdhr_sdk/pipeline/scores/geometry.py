@@ -16,10 +16,10 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from ..errors import ModelFolderError
-from ..modelfolder.folder import ModelFolder
-from ..vision import Face
-from ..vision.faces.geometry import MEASURES, difference, measures
+from ...errors import ModelFolderError
+from ...modelfolder.folder import ModelFolder
+from ...vision import Face
+from ...vision.faces.geometry import MEASURES, difference, measures
 
 FILE = "geometry.safetensors"
 FRAMES_A_SECOND = 25.0  # in which the weight of what was seen is counted, whatever the video's own rate

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from ..errors import OutputError, check_imaging
+from ...errors import OutputError, check_imaging
 
 if TYPE_CHECKING:
     from av.packet import Packet

@@ -8,10 +8,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ...errors import SourceError
-from ..boxes import area, box_around
-from ..quiet import quiet
-from .small import Mesh, SmallFaces
+from ....errors import SourceError
+from ...boxes import area, box_around
+from ...quiet import quiet
+from ..small import Mesh, SmallFaces
 
 FRAME_STEP_MS = 33  # the tracker wants rising times; like MediaPipe's own video mode, assume 30 frames a second
 SEARCH_PERIOD = 10  # frames between two searches of a video for what the landmarker itself does not find

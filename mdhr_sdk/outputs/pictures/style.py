@@ -5,8 +5,8 @@ from __future__ import annotations
 from pathlib import PurePath
 from typing import TYPE_CHECKING, Any
 
-from ..aus import ACTION_UNITS, au_code
-from ..results import ModelInfo
+from ...aus import ACTION_UNITS, au_code
+from ...results import ModelInfo
 
 if TYPE_CHECKING:
     from matplotlib.figure import SubFigure

@@ -10,11 +10,11 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from ..errors import OutputError
-from ..results import FrameResult
+from ...errors import OutputError
+from ...results import FrameResult
+from ..sinks import FileSink
 from .drawing import Image
 from .encoder import USUAL_FPS, Encoder, check_codec, encoded_size
-from .sinks import FileSink
 
 STILLS = (".png", ".jpg", ".jpeg")
 

@@ -8,9 +8,9 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from ..aus import LABEL_SETS
-from ..errors import InputError
-from ..results import FrameResult
+from ...aus import LABEL_SETS
+from ...errors import InputError
+from ...results import FrameResult
 
 Values = NDArray[np.float64]
 Flags = NDArray[np.bool_]

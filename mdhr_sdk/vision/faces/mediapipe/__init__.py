@@ -1,0 +1,1 @@
+"""Faces by the MediaPipe package: its bundled models, or a `face_landmarker.task` file."""
