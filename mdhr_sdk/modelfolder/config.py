@@ -154,8 +154,8 @@ class FolderConfig:
             AUs of tier C are off unless they are asked for.
         trained_on: what the weights learnt from, where every output is to say so, as in 'synthetic faces only'.
         events: how events are found; a folder without it has the defaults.
-        geometry: of each AU's logit the share that the geometry of the mesh gives, one an AU, 0 where it may not speak;
-            empty for a model without geometry. With it the folder holds `geometry.safetensors`.
+        geometry: of each AU's logit the share that is judged by the geometry of the mesh too, one an AU, 0 where it may
+            not speak; empty for a model without geometry. With it the folder holds `geometry.safetensors`.
         faces: the face engine with which the thresholds were set, as in 'solutions'; empty where it was not noted.
     """
 

@@ -19,6 +19,7 @@ from ...training.pool import check_stopped, spread
 from ...vision import Face, align
 from ...vision.faces.mediapipe.package import import_mediapipe
 from ...vision.faces.mediapipe.solutions import _meshes as meshes_of
+from ..dataset import PERSONS_A_SEED
 from ..face.person import Person
 from ..kit import FaceKit, Floats
 from ..labelled import ClipOptions, render_at_rest, render_clip
@@ -164,6 +165,20 @@ def render_meshes(
     for _ in spread(functools.partial(MeshMaker, facekit, out, varied), missing, workers):
         done += 1
         progress(done, len(seeds))
+
+
+def seeds_in(out: Path) -> tuple[list[int], list[int]]:
+    """The people whose meshes are in a folder: to train on, and others, whose numbers are in the upper half.
+
+    Raises:
+        DataError: there are none of one kind.
+    """
+    seeds = sorted(int(path.stem[1:]) for path in out.glob("P*.npz") if path.stem[1:].isdigit())
+    half = PERSONS_A_SEED // 2
+    train, test = ([seed for seed in seeds if (seed % PERSONS_A_SEED < half) is first] for first in (True, False))
+    if not train or not test:
+        raise DataError(f"'{out}' holds meshes of {len(train)} people to train on and {len(test)} others; render both")
+    return train, test
 
 
 def load_meshes(out: Path, seeds: Sequence[int]) -> Meshes:
