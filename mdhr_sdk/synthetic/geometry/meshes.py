@@ -18,6 +18,7 @@ from ...errors import DataError, MissingDependencyError, install_hint, require
 from ...training.pool import check_stopped, spread
 from ...vision import Face, align
 from ...vision.faces.mediapipe.package import import_mediapipe
+from ...vision.faces.mediapipe.same_thread import in_this_thread
 from ...vision.faces.mediapipe.solutions import _meshes as meshes_of
 from ..dataset import PERSONS_A_SEED
 from ..face.person import Person
@@ -71,7 +72,7 @@ class MeshMaker:
             raise MissingDependencyError(
                 f"meshes of rendered faces need an older MediaPipe; {install_hint('solutions')}"
             )
-        mesh: Any = mediapipe.solutions.face_mesh.FaceMesh
+        mesh = in_this_thread(mediapipe.solutions.face_mesh.FaceMesh)
         self._engines = [mesh(static_image_mode=True, max_num_faces=1, refine_landmarks=fine) for fine in (True, False)]
 
     def close(self) -> None:
