@@ -125,6 +125,31 @@ def render_at_rest(
     return np.stack(frames), np.stack(marks)
 
 
+def render_motion(renderer: Renderer, person: Person, clip: int, motion: Motion, options: ClipOptions) -> SyntheticClip:
+    """A person moved as `motion` says, in the scene of clip number `clip`, with nothing before the face.
+
+    Consecutive frames in which all stays as it is are drawn once; their grain differs.
+    """
+    scene = Scene.draw(np.random.default_rng((person.seed, 2, clip)), renderer.size)
+    grain = Grain(np.random.default_rng((person.seed, 3, clip)), renderer.size)
+    moves = list(zip(motion.weights, motion.poses_rad, motion.halves, strict=True))
+    views = [renderer.view(person, scene.camera, weights, pose) for weights, pose, _ in moves]
+    marks = np.stack([renderer.landmarks(view) for view in views])
+    intensities = motion.intensities.copy()
+    intensities[:, INDEX[25]] = np.clip([renderer.lip_gap_cm(v) / LIP_GAP_AT_1_CM for v in views], 0, 1.15)
+    resting = renderer.view(person, scene.camera, person.rest, np.zeros(3, np.float32))
+    labels = _labels(intensities, np.array([renderer.brow_cm(v) for v in views]) - renderer.brow_cm(resting))
+    frames: list[NDArray[np.uint8]] = []
+    for index, (view, (weights, pose, halves)) in enumerate(zip(views, moves, strict=True)):
+        if not index or any((a != b).any() for a, b in zip(moves[index - 1], (weights, pose, halves), strict=True)):
+            picture = renderer.picture(person, scene, view, halves, pose)
+            picture = _with_glasses(renderer, person, scene, picture, pose)
+        frames.append(_seen(picture, scene, marks, index, options, grain))
+    return SyntheticClip(
+        np.stack(frames), intensities, labels, marks, motion.poses_rad, _facts(person, scene, motion, None)
+    )
+
+
 def _labels(intensities: Floats, rises_cm: Floats) -> NDArray[np.int8]:
     """(T, 15) what occurs, and UNKNOWN for what the geometry of other AUs hides or forbids.
 

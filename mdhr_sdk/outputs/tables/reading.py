@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, cast
@@ -17,7 +17,7 @@ from ...errors import InputError
 from ...measures import MEASURES, FaceMeasures
 from ...results import AUEvent, AUScore, Baseline, Ending, FaceResult, FrameResult, ModelInfo
 from ..naming import EVENTS, PARQUET, TABLE
-from ..table import BOX, EVENT_COLUMNS
+from ..table import BOX, event_columns
 from .modelinfo import model_of_text, model_of_values
 from .parquet import KEY, import_pyarrow
 
@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 BASELINES: dict[str, Baseline] = {"neutral": "neutral", "no_baseline": "missing"}
 WITHOUT_FACE = ("no_face", "low_quality", "stale")
 NEEDED = ("source", "frame", "timestamp_s", "status", "track_id", *BOX)
+INTENSITY = "_intensity"
 Kind = Literal["csv", "parquet", "jsonl"]
 
 
@@ -46,6 +47,8 @@ def read_results(path: Path) -> Read:
         return _of_lines(path)
     table, model = _parquet(path) if kind == "parquet" else _csv(path)
     missing = [name for name in NEEDED if name not in table.columns]
+    intensities = tuple(name.removesuffix(INTENSITY) for name in table.columns if name.endswith(INTENSITY))
+    model = replace(model, intensities=intensities)
     if missing or not len(table):
         told = f"it lacks {', '.join(missing)}" if missing else "it has no row"
         raise InputError(f"'{path}' is no table of results: {told}; give a file that mdhr_sdk wrote")
@@ -74,7 +77,7 @@ def read_events(path: Path) -> tuple[AUEvent, ...]:
     import pandas as pd
 
     table = pd.read_csv(path, dtype={"source": str, "au": str, "model": str}, keep_default_na=False)
-    if list(table.columns) != list(EVENT_COLUMNS):
+    if list(table.columns) not in (event_columns(False), event_columns(True)):
         raise InputError(f"'{path}' is no table of events; give one that mdhr_sdk wrote")
     kinds = {one.name: one.type for one in fields(AUEvent)}
     make: dict[str, Callable[[Any], Any]] = {
@@ -82,6 +85,7 @@ def read_events(path: Path) -> tuple[AUEvent, ...]:
         "int": int,
         "float": float,
         "bool": lambda value: bool(int(value)),
+        "float | None": lambda value: None if value == "" else float(value),
     }
     rows = table.drop(columns="model").to_dict("records")
     return tuple(AUEvent(**{name: make[str(kinds[name])](value) for name, value in row.items()}) for row in rows)
@@ -159,8 +163,11 @@ def _frame(
 
 
 def _face(row: Mapping[str, Any], codes: Sequence[str], model: ModelInfo) -> FaceResult:
-    scores = ((code, float(row[f"{code}_probability"]), bool(row[f"{code}_occurrence"])) for code in codes)
-    aus = {code: AUScore(code, probability, occurrence) for code, probability, occurrence in scores}
+    aus = {}
+    for code in codes:
+        strength = row.get(f"{code}{INTENSITY}")
+        intensity = float(cast("float", strength)) if _known(strength) else None
+        aus[code] = AUScore(code, float(row[f"{code}_probability"]), bool(row[f"{code}_occurrence"]), intensity)
     status = str(row["status"])
     baseline = BASELINES.get(status, "applied" if model.neutral_s else "off")
     x0, y0, x1, y1 = (float(row[name]) for name in BOX)
@@ -207,7 +214,10 @@ def _of_lines(path: Path) -> Read:
     if not frames:
         raise InputError(f"'{path}' has no frame; check that its source was read")
     codes = next((tuple(face.aus) for frame in frames for face in frame.faces), ())
-    return Read(tuple(frames), frames[0].model, codes)
+    faces = [face for frame in frames for face in frame.faces]
+    told = tuple(code for code in codes if any(face.aus[code].intensity is not None for face in faces))
+    named = tuple(replace(frame, model=replace(frame.model, intensities=told)) for frame in frames)
+    return Read(named, named[0].model, codes)
 
 
 def _of_line(values: Mapping[str, Any], model: ModelInfo, ending: Ending, events: tuple[AUEvent, ...]) -> FrameResult:
@@ -216,7 +226,10 @@ def _of_line(values: Mapping[str, Any], model: ModelInfo, ending: Ending, events
             one["track_id"],
             tuple(one["box_px"]),
             np.empty((0, 3), np.float32),
-            {code: AUScore(code, s["probability"], s["occurrence"]) for code, s in one["aus"].items()},
+            {
+                code: AUScore(code, s["probability"], s["occurrence"], s.get("intensity"))
+                for code, s in one["aus"].items()
+            },
             one["baseline"],
             _measures_of(one.get("measures")),
         )

@@ -251,6 +251,10 @@ class OwnNeutral:
         said.add(logit(scores), read.at_rest)
         return model.combined(scores, read.logits, moved)
 
+    def moved(self, track: int, read: GeometryRead, scores: Scores) -> Floats:
+        """(N,) how logits differ from the person's own at rest, as far as that is known before `combine` is called."""
+        return np.asarray(read.known * (logit(scores) - self._of(track).said.value))
+
     def _of(self, track: int) -> _Own:
         if track not in self._own:
             self._own[track] = _Own(_Mean(self._model.mean), _Mean(self._model.rest_logits), taken=self._taken)
