@@ -86,8 +86,9 @@ def geometry(
     ] = "",
     persons: Annotated[int, typer.Option(help="People to train on.")] = 300,
     test_persons: Annotated[int, typer.Option(help="Other people to test on.")] = 80,
-    epochs: Annotated[int, typer.Option(help="Over four copies of all meshes.")] = 4,
+    epochs: Annotated[int, typer.Option(help="Over four copies of all meshes.")] = 5,
     seed: Annotated[int, typer.Option(help="Which people; no two seeds share one.")] = 0,
+    draw: Annotated[int, typer.Option(help="Seed of the random numbers of training.")] = 0,
     workers: Annotated[Optional[int], typer.Option(help="Processes; as many as there are cores if not given.")] = None,
 ) -> None:
     """Train what reads the geometry of face meshes beside a model's network, on rendered people.
@@ -118,7 +119,7 @@ def geometry(
         render_meshes(facekit, out, train, cores, True, moved)
     with counted("networks") as moved:
         meshes = load_meshes(out, train)
-        fitted = fit(meshes, FitOptions(epochs=epochs, seed=seed), moved)
+        fitted = fit(meshes, FitOptions(epochs=epochs, seed=draw), moved)
     model = judge_together(with_rest_logits(fitted, folder, meshes, moved_by, own), meshes, folder)
     told = judge(model, load_meshes(out, test), folder)
     codes = folder.config.model.label_set.codes
@@ -129,7 +130,7 @@ def geometry(
     for code, row in rows:
         say(f"{code:4s}  {row[0]:.3f} ({row[1]:.3f})   {row[2]:.3f} ({row[3]:.3f})")
     say(f"faces at rest are told from others with an AUC of {told.rest_auc:.3f}")
-    save_geometry(folder, model, f"{persons} rendered people of seed {seed}, {epochs} epochs")
+    save_geometry(folder, model, f"{persons} rendered people of seed {seed}, {epochs} epochs, random numbers of seed {draw}")
     say(f"wrote geometry.safetensors into {into}")
     if any(folder.config.intensity):
         say(

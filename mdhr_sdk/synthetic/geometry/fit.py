@@ -44,13 +44,13 @@ class FitOptions:
 
     copies: Positive = 4
     networks: Positive = 6
-    epochs: Positive = 4
+    epochs: Positive = 5
     batch: Positive = 256
-    hidden: Positive = 48
+    hidden: Positive = 32
     linear: bool = False
     rate: Annotated[Number, Field(gt=0)] = 4e-3
     decay: Annotated[Number, Field(ge=0)] = 2e-2
-    dropout: Share = 0.2
+    dropout: Share = 0.3
     noise: Annotated[Number, Field(ge=0)] = 0.12
     identity: Annotated[Number, Field(ge=0)] = 0.25
     unknown: Share = 0.35
