@@ -1,12 +1,14 @@
 """How late live results are, whether they say so truly, and how fast a source comes back.
 
     python benchmarks/live.py --sources 4 --seconds 60 --consumer-ms 50
+    python benchmarks/live.py --lookahead 0 2 7 --stages
     python benchmarks/live.py --kills 50
     python benchmarks/live.py --url rtsp://127.0.0.1:8554/cam --seconds 60
 
 Servers are processes of `live_server.py` on the loopback, unless `--url` names one whose pictures are stamped as theirs
 are, or as 40 blocks of 16 pixels (`--wide-stamp`). The delay is that between the stamp in the picture and the moment
-at which the loop has the result. `--kills` kills the server (SIGKILL), starts it again after a random pause, and takes
+at which the loop has the result; `--stages` tells where it goes. The bar is a p99 of the lookahead, in frames of the
+source, and 300 ms. `--kills` kills the server (SIGKILL), starts it again after a random pause, and takes
 the time from its first answer to the first new result.
 """
 
@@ -25,6 +27,7 @@ from pathlib import Path
 import numpy as np
 
 from live_server import Image, read_stamp
+from live_stages import stamped
 from mdhr_sdk import AUDetector
 from mdhr_sdk.results import FrameResult, SourceStatus
 
@@ -68,17 +71,18 @@ def show_counts(status: dict[str, SourceStatus]) -> None:
         assert one.captured == one.scored + one.dropped
 
 
-def delays(detector: AUDetector, urls: list[str], given: argparse.Namespace) -> None:
+def delays(detector: AUDetector, urls: list[str], lookahead: int, given: argparse.Namespace) -> None:
     """Read the sources for so long with a loop that takes so long, and print the delays."""
     rows: list[tuple[float, float, float]] = []
-    seconds, consumer_ms, lookahead, wide = given.seconds, given.consumer_ms, given.lookahead, given.wide_stamp
+    seconds, consumer_ms, wide = given.seconds, given.consumer_ms, given.wide_stamp
     began_s = time.monotonic()
     stream = detector.stream({f"source {i}": url for i, url in enumerate(urls)}, lookahead, images=True)
-    with stream:
+    with stamped() as stamps, stream:
         for result in stream:
             now_s = time.monotonic() - began_s
             if not result.stale and now_s > WARM_S:
                 rows.append((now_s, true_delay_ms(result, wide), result.delay_ms))
+                stamps.count(result, rows[-1][1], time.perf_counter())
             time.sleep(consumer_ms / 1000)
             if now_s > seconds:
                 break
@@ -88,9 +92,12 @@ def delays(detector: AUDetector, urls: list[str], given: argparse.Namespace) -> 
     print(
         f"{len(urls)} sources, {len(rows)} results in {seconds:g} s, lookahead {lookahead}, {consumer_ms:g} ms a result"
     )
-    print(f"true delay p50 {np.median(true):.0f} ms, p99 {np.percentile(true, 99):.0f} ms")
+    p99_ms, bar_ms = np.percentile(true, 99), 1000 * lookahead / FPS + 300
+    print(f"true delay p50 {np.median(true):.0f} ms, p99 {p99_ms:.0f} ms; the bar is {bar_ms:.0f} ms")
     print(f"first 10 s p50 {np.median(first):.0f} ms, last 10 s p50 {np.median(last):.0f} ms")
     print(f"delay_ms is off by p50 {np.median(off):.1f} ms, p95 {np.percentile(off, 95):.1f} ms")
+    if given.stages:
+        stamps.show()
     show_counts(dict(stream.status))
 
 
@@ -128,7 +135,8 @@ def main() -> None:
     parser.add_argument("--wide-stamp", action="store_true")
     parser.add_argument("--seconds", type=float, default=60.0)
     parser.add_argument("--consumer-ms", type=float, default=50.0, help="how long the loop takes for a result")
-    parser.add_argument("--lookahead", type=int, default=7)
+    parser.add_argument("--lookahead", type=int, nargs="+", default=[7], help="one run each")
+    parser.add_argument("--stages", action="store_true", help="tell where the delay goes")
     parser.add_argument("--kills", type=int, default=0)
     parser.add_argument("--seed", type=int, default=0)
     given = parser.parse_args()
@@ -141,7 +149,8 @@ def main() -> None:
         for port in [free_port() for _ in range(0 if urls else given.sources)]:
             stack.callback(serve(port).kill)
             urls.append(f"http://127.0.0.1:{port}/live")
-        delays(detector, urls, given)
+        for lookahead in given.lookahead:
+            delays(detector, urls, lookahead, given)
 
 
 if __name__ == "__main__":

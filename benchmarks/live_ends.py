@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import json
 import random
 import re
 import signal
@@ -20,10 +21,12 @@ from rich.table import Table
 
 from live_server import LiveServer, demo
 from mdhr_sdk.cli.app import run_app
+from mdhr_sdk.outputs.live.folder import live_folder
 from report import console
 
 FPS = 25.0
 START_S = 60.0  # the longest that a run may take to its first row
+LINES = "all.jsonl"
 app = typer.Typer(add_completion=False, rich_markup_mode=None)
 
 
@@ -35,24 +38,34 @@ class Left:
         rows: of its table.
         whole: the table ends with a whole row, and every row has all columns.
         unplayable: closed segments that do not play.
+        open: pictures of the segment that was open; None if there was none.
         lost_s: seconds of pictures whose row is in the table and that no recording shows.
+        told: what the next start says of it.
     """
 
     rows: int
     whole: bool
     unplayable: int
+    open: int | None
     lost_s: float
+    told: list[str]
+
+    @property
+    def all_told(self) -> bool:
+        """Whether the next start says that the run was killed, and names the recording that was open."""
+        return "was killed" in self.told[0] and len(self.told) == 1 + (self.open is not None)
 
 
-def start(folder: Path, *sources: str) -> subprocess.Popen[str]:
-    """A run that writes a table and a recording of each source; returns when the first has rows."""
+def start(folder: Path, *sources: str, lines: int = 2) -> subprocess.Popen[str]:
+    """A run that writes tables, JSON lines and recordings; returns when the first table has so many lines."""
     command = [sys.executable, "-m", "mdhr_sdk", "live", *sources, "--csv", "--record", "picture", "--segment", "3s"]
-    process = subprocess.Popen([*command, "--out", str(folder)], stderr=subprocess.DEVNULL, text=True)
+    command += ["--jsonl", str(folder / LINES), "--out", str(folder)]
+    process = subprocess.Popen(command, stderr=subprocess.DEVNULL, text=True)
     table, until_s = folder / "door_aus.csv", time.monotonic() + START_S
-    while not table.exists() or table.read_bytes().count(b"\n") < 2:
+    while not table.exists() or table.read_bytes().count(b"\n") < lines:
         if time.monotonic() > until_s or process.poll() is not None:
             process.kill()
-            raise SystemExit(f"no row came within {START_S:g} s")
+            raise SystemExit(f"no line came within {START_S:g} s")
         time.sleep(0.02)
     return process
 
@@ -69,18 +82,32 @@ def pictures(path: Path) -> int:
 
 
 def left_by_kill(url: str, folder: Path, after_s: float) -> Left:
-    """Start a run, kill it, and look at its files."""
-    process = start(folder, f"door={url}")
+    """Start a run, kill it so long after it has made its table, and look at its files."""
+    process = start(folder, f"door={url}", lines=1)
     time.sleep(after_s)
     process.kill()
     process.wait()
-    text = (folder / "door_aus.csv").read_text(encoding="utf-8")
-    rows = list(csv.DictReader(text.splitlines()))
-    whole = text.endswith("\n") and all(None not in row and None not in row.values() for row in rows)
+    rows, whole = read_table(folder / "door_aus.csv")
     shown = {path: pictures(path) for path in folder.glob("door_2*.mp4")}
     unplayable = sum(not count for path, count in shown.items() if re.fullmatch(r"\w+Z(-\d+)?\.mp4", path.name))
+    opened = next((count for path, count in shown.items() if path.name.endswith(".open.mp4")), None)
     wanted = len({row["frame"] for row in rows if row["status"] != "stale"})
-    return Left(len(rows), whole, unplayable, max(0.0, (wanted - sum(shown.values())) / FPS))
+    lost_s = max(0.0, (wanted - sum(shown.values())) / FPS)
+    with live_folder(folder) as run:
+        return Left(len(rows), whole and lines_whole(folder / LINES), unplayable, opened, lost_s, run.found)
+
+
+def read_table(path: Path) -> tuple[list[dict[str, str]], bool]:
+    """Its rows, and whether all of them are whole."""
+    text = path.read_text(encoding="utf-8")
+    rows = list(csv.DictReader(text.splitlines()))
+    return rows, text.endswith("\n") and all(None not in row and None not in row.values() for row in rows)
+
+
+def lines_whole(path: Path) -> bool:
+    """Whether all lines of a file are JSON, the last one too."""
+    text = path.read_text(encoding="utf-8")
+    return text.endswith("\n" if text else "") and all(isinstance(json.loads(line), dict) for line in text.splitlines())
 
 
 def ends_within(url: str, folder: Path) -> float:
@@ -113,10 +140,13 @@ def main(
     for name in ("what", "result"):
         table.add_column(name)
     if left:
-        table.add_row("tables whole to their last row", f"{sum(one.whole for one in left)} of {kills}")
+        opened = [one.open for one in left if one.open is not None]
+        table.add_row("tables and JSON lines whole to the last one", f"{sum(one.whole for one in left)} of {kills}")
         table.add_row("rows in them", f"{min(one.rows for one in left)} to {max(one.rows for one in left)}")
         table.add_row("closed recordings that do not play", str(sum(one.unplayable for one in left)))
+        table.add_row("open recordings that play", f"{sum(map(bool, opened))} of {len(opened)}")
         table.add_row("most that no recording shows", f"{max(one.lost_s for one in left):.2f} s")
+        table.add_row("told by the next start", f"{sum(one.all_told for one in left)} of {kills}")
     if took_s:
         table.add_row("longest end after TERM", f"{max(took_s):.2f} s")
     console.print(table)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import random
+import resource
 import shutil
 import signal
 import subprocess
@@ -15,7 +16,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import asdict
 from pathlib import Path
-from typing import Annotated, Any, Optional
+from typing import Annotated, Any, NamedTuple, Optional
 
 import av
 import numpy as np
@@ -27,6 +28,7 @@ from mdhr_sdk.batch.listing import jobs_of_list
 from mdhr_sdk.batch.outcome import Outcome
 from mdhr_sdk.batch.totals import Totals
 from mdhr_sdk.cli.app import run_app
+from mdhr_sdk.cli.parts.progress import usable_cores
 from mdhr_sdk.errors import MDHRError
 from mdhr_sdk.vision import list_sources
 from report import Json, console, write_json
@@ -96,9 +98,24 @@ def started(call: Sequence[str]) -> Iterator[subprocess.Popen[bytes]]:
 
 def timed(call: Sequence[str]) -> tuple[float, int]:
     """Seconds and exit code."""
-    began_s = time.perf_counter()
+    spent = spent_by(call)
+    return spent.seconds, spent.code
+
+
+class Spent(NamedTuple):
+    """What a command took: seconds on the clock, and of processors, its own and those of the workers it waited for."""
+
+    seconds: float
+    processor_s: float
+    code: int
+
+
+def spent_by(call: Sequence[str]) -> Spent:
+    before, began_s = resource.getrusage(resource.RUSAGE_CHILDREN), time.perf_counter()
     done = subprocess.run(call, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, check=False)
-    return time.perf_counter() - began_s, done.returncode
+    seconds, after = time.perf_counter() - began_s, resource.getrusage(resource.RUSAGE_CHILDREN)
+    used_s = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
+    return Spent(seconds, used_s, done.returncode)
 
 
 def records(out: Path) -> int:
@@ -162,29 +179,55 @@ def study(folder: Path, files: int, frames: int, jobs: int, seed: int) -> dict[s
     again_s, again_code = timed(call)
     again = json.loads((out / "summary.json").read_text())
     calm_s, _ = timed(command(folder / "study", calm, "--jobs", jobs))
+    report_s, report_code = timed(report_command(out, folder))
+    pages = len(list((folder / "report").rglob("*.html")))
     return {
         "files": files, "broken": bad, "frames_each": frames, "jobs": jobs, "done_when_killed": done,
         "exit_code": code, "seconds_after": round(seconds, 1), "worker_killed": told,
         "counts": {name: summary[name] for name in ("done", "skipped", "failed", "not_read")},
         "again": {"seconds": round(again_s, 1), "exit_code": again_code, "skipped": again["skipped"]},
         "undisturbed_s": round(calm_s, 1), "tables_equal": tables(out) == tables(calm), "leftovers": leftovers(out),
+        "report": {"seconds": round(report_s, 1), "exit_code": report_code, "pages": pages},
     }  # fmt: skip
 
 
+def report_command(out: Path, folder: Path) -> list[str]:
+    """`mdhr report` of a study's results into `folder / "report"`: a person a folder, and two conditions in turns."""
+    sources = [row["source"] for row in json.loads((out / "summary.json").read_text())["sources"]]
+    lines = [f"{name},{Path(name).parent.name},{'rest' if n % 2 else 'task'}\n" for n, name in enumerate(sources)]
+    (folder / "about.csv").write_text("source,person,condition\n" + "".join(lines), encoding="utf-8")
+    words = ["report", out, "--out", folder / "report", "--about", folder / "about.csv"]
+    return [sys.executable, "-m", "mdhr_sdk", *map(str, words)]
+
+
 def speed(folder: Path, files: int, frames: int, jobs: int, rounds: int) -> dict[str, Any]:
-    """Seconds for the same files one after the other and by workers, in turns, start of Python and model included."""
+    """Seconds for the same files one after the other and by workers, in turns, start of Python and model included.
+
+    One worker uses more than one core already. `at_most` is what any number of workers could gain over it if they did
+    the same work and left no core idle for a moment: its seconds, over its processor seconds shared by all cores.
+    """
     make_study(folder / "few", files, frames, broken=False)
-    one, several = list[float](), list[float]()
+    spent: dict[int, list[Spent]] = {1: [], jobs: []}
+    made: dict[int, dict[str, bytes]] = {}
     for number in range(rounds):
-        for seconds, count in ((one, 1), (several, jobs)):
+        for count, runs in spent.items():
             out = folder / f"speed{count}-{number}"
-            spent, code = timed(command(folder / "few", out, "--jobs", count))
-            if code or len(tables(out)) != 2 * files:
-                raise MDHRError(f"a run of {files} files ended with code {code} and {len(tables(out))} tables")
-            seconds.append(round(spent, 2))
+            runs.append(spent_by(command(folder / "few", out, "--jobs", count)))
+            made[count] = tables(out)
+            if runs[-1].code or len(made[count]) != 2 * files:
+                raise MDHRError(f"a run of {files} files ended with code {runs[-1].code}, {len(made[count])} tables")
             shutil.rmtree(out)
-    ratio = float(np.median(one) / np.median(several))
-    return {"files": files, "one_after_the_other_s": one, f"jobs_{jobs}_s": several, "times": round(ratio, 2)}
+    clock = {count: float(np.median([run.seconds for run in runs])) for count, runs in spent.items()}
+    work = {count: float(np.median([run.processor_s for run in runs])) for count, runs in spent.items()}
+    return {
+        "files": files,
+        "one_after_the_other_s": [round(run.seconds, 2) for run in spent[1]],
+        f"jobs_{jobs}_s": [round(run.seconds, 2) for run in spent[jobs]],
+        "processor_s": {count: round(seconds, 1) for count, seconds in work.items()},
+        "times": round(clock[1] / clock[jobs], 2),
+        "at_most": round(clock[1] / (work[1] / usable_cores()), 2),
+        "tables_equal": made[1] == made[jobs],
+    }
 
 
 def listed(folder: Path, files: int) -> dict[str, Any]:

@@ -7,6 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, overload
 
+from .arguments import flag
 from .errors import ConfigError, SourceError, deprecated, number_of
 from .modelfolder import FolderConfig, ModelFolder
 from .modelfolder.folder import Trust
@@ -79,7 +80,7 @@ class AUDetector:
                 f"{', '.join(TEMPLATES)}; update mdhr_sdk"
             )
         self.config, self.choice = config, choice
-        self._selection = select(config, thresholds, all_aus)
+        self._selection = select(config, thresholds, flag("all_aus", all_aus))
         self.thresholds = dict(self._selection.thresholds)
         self.codes = tuple(self.thresholds)
         self._smooth_hz = 0.0 if smoothing is None else OneEuro(smoothing).cutoff_hz
@@ -230,6 +231,7 @@ class AUDetector:
             SourceError, InputError: the source cannot be read, or a still was to be calibrated. The results of all
                 frames before come first; without `stream` they are in the error's `results`.
         """
+        flag("stream", stream)
         with self._turns.first():
             sources = scoped(list_sources(source, fps=fps, sequence=sequence, on_error=on_error), scope)
             wanted = self.mode if mode is None else mode
@@ -315,7 +317,7 @@ class AUDetector:
         naming = self._naming(info, neutral_s)
         if policy is not None:
             checked("policy", policy, Policy)
-        return Plan(begin, naming, self._meshers, clock, images, policy, on_error)
+        return Plan(begin, naming, self._meshers, clock, flag("images", images), policy, on_error)
 
     def _scoring(self, mode: Mode, lookahead: int | None, clock: StageClock) -> tuple[Callable[[], Scoring], ModelInfo]:
         """What makes the scoring of a group of sources, and the model that results name; opens the mode if need be."""

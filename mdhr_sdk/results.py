@@ -219,8 +219,9 @@ class SourceStatus:
         reason: why it is in this state, in one line; '' if there is nothing to tell.
         since: UTC of the last change of state.
         reconnects: how often it came back after it was lost.
-        dropped_by: reason -> frames. 'newer': a newer frame came before it was scored. 'start', 'stall': it had waited
-            somewhere before the source was open, or while nothing came. 'left': it waited when the run was left.
+        dropped_by: reason -> frames. 'newer': a newer frame came before it was scored. 'unread': it was scored, and a
+            newer result came before the loop took it. 'start', 'stall': it had waited somewhere before the source was
+            open, or while nothing came. 'same': it repeats the one before. 'left': it waited when the run was left.
         fps_in: frames captured a second, over the last two seconds.
         fps_out: results a second, over the last two seconds.
     """

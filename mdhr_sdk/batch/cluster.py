@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from ..errors import BackendError, MDHRError, require
+from .cores import take_cores
 from .crew import Answer, Lost, Member, Replacing
 from .options import Described
 from .outcome import Outcome
@@ -22,7 +23,7 @@ Make = Callable[[], Worker]
 
 @dataclass(frozen=True)
 class Share:
-    """What each worker takes of the cluster."""
+    """What each worker takes of the cluster. One without a GPU keeps to so many cores where the system can do it."""
 
     cores: float = 1.0
     gpus: float = 0.0
@@ -89,7 +90,8 @@ class Ray(Replacing["_Actor"]):
 
     def _start(self) -> None:
         kind = self._ray.remote(num_cpus=self._share.cores, num_gpus=self._share.gpus, max_restarts=0)(_Work)
-        handle = kind.remote(self._make, os.getcwd())  # noqa: PTH109
+        own = 0 if self._share.gpus else int(self._share.cores)
+        handle = kind.remote(self._make, os.getcwd(), own)  # noqa: PTH109
         self._all.append(_Actor(handle, handle.begin.remote()))
 
     def _heard(self, one: _Actor, ref: Any) -> Iterator[Answer]:
@@ -132,14 +134,16 @@ class _Actor(Member):
 class _Work:
     """What runs in an actor's process."""
 
-    def __init__(self, make: Make, folder: str) -> None:
-        self._make, self._folder = make, folder
+    def __init__(self, make: Make, folder: str, cores: int) -> None:
+        self._make, self._folder, self._cores = make, folder, cores
         self._worker: Worker | None = None
 
     def begin(self) -> Described | MDHRError:
         """Open the model. Relative paths mean what they mean where the list was read."""
         try:
             os.chdir(self._folder)
+            if self._cores:
+                take_cores(self._cores)
             self._worker = self._make()
         except OSError as error:
             return BackendError(

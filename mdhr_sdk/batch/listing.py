@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import itertools
+import logging
 import os
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from contextlib import AbstractContextManager
 from pathlib import Path
 
-from ..errors import ConfigError, SourceError
+from ..errors import ConfigError, SourceError, number_of
 from ..outputs.naming import bases, labels
 from ..vision import Scope, Source, list_sources
 from ..vision.sources.source import Opened
@@ -15,6 +17,9 @@ from .places import is_remote, local_path, opened, public_url
 from .worker import Job
 
 LIVE_SCHEMES = ("rtsp", "rtsps", "rtmp", "rtmps", "udp", "tcp", "srt")
+NAMED = 10  # files that a warning names
+FILES = ("video", "image", "sequence")  # kinds of source
+log = logging.getLogger("mdhr_sdk")
 
 
 def read_list(path: str) -> list[str]:
@@ -46,12 +51,43 @@ def jobs_of_list(named: Sequence[str], scope: Scope) -> list[Job]:
     schemes = tuple(f"{scheme}://" for scheme in LIVE_SCHEMES)
     if live := next((text for text in named if text.lower().startswith(schemes)), ""):
         raise ConfigError(f"a batch reads files, and '{public_url(live)}' is live; give it to mdhr detect")
-    urls = {public_url(text): text for text in named if is_remote(text)}
+    urls = _by_public_name(text for text in named if is_remote(text))
     paths = [local_path(text) if "://" in text else text for text in named if not is_remote(text)]
-    sources: list[Source] = list(list_sources(paths, on_error="skip")) if paths else []
+    sources = once(list_sources(paths, on_error="skip")) if paths else []
     roots = _roots([source.name for source in sources]) + _roots(list(urls))
     sources += [Source(url, "video", _not_fetched) for url in urls]
     return jobs_of([source.scoped(scope) for source in sources], roots, urls)
+
+
+def once(sources: Sequence[Source]) -> list[Source]:
+    """The sources, each file once: './a.mp4' and 'x/../a.mp4' are one file, and a link under another name is another.
+
+    Those that are left out are counted and named in the log.
+    """
+    folders: dict[Path, str] = {}
+    found: dict[object, Source] = {}
+    again: list[str] = []
+    for number, source in enumerate(sources):
+        for folder in {path.parent for path in source.paths} - folders.keys():
+            folders[folder] = os.path.realpath(folder)
+        files = tuple((folders[path.parent], path.name) for path in source.paths)
+        key = (source.kind, files) if files and source.kind in FILES else number
+        if found.setdefault(key, source) is not source:
+            again.append(source.paths[0].name)
+    if again:
+        names = ", ".join(dict.fromkeys(again[:NAMED])) + (", ..." if len(again) > NAMED else "")
+        log.warning("%s named more than once, and read once: %s", number_of(len(again), "source"), names)
+    return list(found.values())
+
+
+def _by_public_name(urls: Iterable[str]) -> dict[str, str]:
+    """Name -> URL. Two addresses that look alike without login and query have a number behind the second one."""
+    named: dict[str, str] = {}
+    for url in dict.fromkeys(urls):
+        public = public_url(url)
+        names = itertools.chain((public,), (f"{public} ({count})" for count in itertools.count(2)))
+        named[next(name for name in names if name not in named)] = url
+    return named
 
 
 def jobs_of(

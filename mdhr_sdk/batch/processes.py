@@ -11,6 +11,7 @@ from typing import Any
 
 from ..children import follow_parent, interrupts_held_back
 from ..errors import MDHRError
+from .cores import take_cores
 from .crew import Answer, Lost, Member, Replacing
 from .worker import Job, Worker
 
@@ -26,11 +27,14 @@ class Processes(Replacing["_Process"]):
         make: makes a worker in its process; picklable.
         size: how many.
         begin: called first in each process, for example to set up logging; picklable.
+        cores: each takes so many for itself (`take_cores`); None to let the system move them about.
     """
 
-    def __init__(self, make: Make, size: int, begin: Callable[[], None] | None = None) -> None:
+    def __init__(
+        self, make: Make, size: int, begin: Callable[[], None] | None = None, cores: int | None = None
+    ) -> None:
         super().__init__()
-        self._make, self._begin = make, begin
+        self._made_by = (make, begin, cores)
         self._context = multiprocessing.get_context("spawn")
         with self._closed_on_failure():
             for _ in range(size):
@@ -67,7 +71,7 @@ class Processes(Replacing["_Process"]):
 
     def _start(self) -> None:
         here, there = self._context.Pipe()
-        process = self._context.Process(target=_work, args=(there, self._make, self._begin), daemon=True)
+        process = self._context.Process(target=_work, args=(there, *self._made_by), daemon=True)
         with interrupts_held_back():
             process.start()
         there.close()
@@ -108,8 +112,10 @@ def _why(code: int | None) -> str:
     return f"ended with exit code {code}"
 
 
-def _work(pipe: Connection, make: Make, begin: Callable[[], None] | None) -> None:
+def _work(pipe: Connection, make: Make, begin: Callable[[], None] | None, cores: int | None) -> None:
     """The life of a worker."""
+    if cores is not None:
+        take_cores(cores)
     follow_parent()
     if begin is not None:
         begin()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import sys
 import threading
@@ -115,7 +116,12 @@ def _as_a_process() -> Iterator[None]:
 
 
 def main() -> None:
-    """Entry point."""
+    """Entry point.
+
+    NumPy's BLAS gets one thread, unless the environment says otherwise: its threads wait for work by spinning, and the
+    matrices of a frame are too small for them.
+    """
+    os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")  # read when NumPy is loaded, which no line above does
     run_app(app)
 
 

@@ -19,7 +19,7 @@ from ..outputs.files import MEASURED, Files
 from ..pipeline.scores.decide import check_quality
 from .parts import shared
 from .parts.logs import set_log_level
-from .parts.many import automatic_jobs, run_crew, threads_each
+from .parts.many import automatic_jobs, cores_each, run_crew, threads_each
 from .parts.options import BAD_INPUT, MODEL, TrustCode, command_app, complain, trust
 from .parts.scope import read_scope
 
@@ -70,6 +70,8 @@ def batch(
     done again, and --resume goes on where a run was stopped. Sources and results may be paths or URLs, as s3://...
     """
     set_log_level(log_level)
+    if not out.strip():
+        raise ConfigError("--out expects a folder or URL; got an empty text")
     if ray is None and (cores != 1 or gpus):
         raise ConfigError("--cores and --gpus belong to --ray; without it give --jobs")
     formats = tuple(one.strip() for one in format.split(","))
@@ -99,7 +101,8 @@ def batch(
         count = min(jobs or automatic_jobs(len(todo)), len(todo))
         make = partial(Worker, options.with_threads(threads_each(count)), out, resume)
         begin = partial(set_log_level, log_level)
-        failed = run_crew(todo, lambda: Processes(make, count, begin), options, out, quiet)
+        own = cores_each(count, device)
+        failed = run_crew(todo, lambda: Processes(make, count, begin, own), options, out, quiet)
     for error in failed:
         complain(error)
     if failed:

@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import re
-import sys
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager
+from collections.abc import Mapping, Sequence
+from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Optional
 
 import typer
 
-from ..batch.listing import jobs_of
+from ..batch.listing import jobs_of, once
 from ..batch.options import DetectOptions
 from ..batch.outcome import Outcome
 from ..batch.writer import SourceWriter
@@ -25,13 +24,14 @@ from ..pipeline.clock import StageClock
 from ..pipeline.modes import Reading
 from ..pipeline.run import in_turn, scoped
 from ..pipeline.scores.decide import check_quality
+from ..pipeline.tuned import tuned_process
 from ..vision import Source, list_sources
 from .parts import shared
 from .parts.interrupt import Interrupt
 from .parts.logs import LogLevel, set_log_level
 from .parts.many import run_many, threads_each, worker_count
 from .parts.options import BAD_INPUT, Console, TrustCode, command_app, complain, say, trust
-from .parts.out import check_out, roots
+from .parts.out import check_out, named_folder, roots
 from .parts.progress import progress_bar, usable_cores
 from .parts.scope import read_scope
 from .parts.summary import report
@@ -40,7 +40,6 @@ if TYPE_CHECKING:
     from rich.progress import Progress, TaskID
     from typing_extensions import Unpack
 
-TURN_S = 1e-3  # Python's default of 5 ms is as long as finding the faces of a frame
 app = command_app()
 
 
@@ -92,7 +91,7 @@ def run_detect(
     reading["images"] = files.overlay
     console, outcomes = Console(markup=False, emoji=False), list[Outcome]()
     progress, interrupt = progress_bar(quiet), Interrupt()
-    with progress, _short_turns(), interrupt.held():
+    with progress, tuned_process(), interrupt.held():
         stems = bases([(source.name, source.kind) for source in sources], below)
         names = labels([source.name for source in sources])
         writers = {
@@ -128,17 +127,6 @@ def read_sources(
         return run_many(jobs_of(sources, below), each, str(out), workers, resume, quiet, level)
     with options.with_threads(model_threads(sources, options.model == DEFAULT)).open() as detector:
         return run_detect(detector, sources, out, options.files, below, quiet, **options.reading)
-
-
-@contextmanager
-def _short_turns() -> Iterator[None]:
-    """Let the thread that finds faces run sooner while another one draws. This is a setting of the whole process."""
-    before_s = sys.getswitchinterval()
-    sys.setswitchinterval(TURN_S)
-    try:
-        yield
-    finally:
-        sys.setswitchinterval(before_s)
 
 
 def _process(
@@ -220,7 +208,7 @@ def _read(
 def detect(
     source: Annotated[list[str], typer.Argument(help="Videos, images, folders, globs, camera numbers or URLs.")],
     model: shared.Model = None,
-    out: Annotated[Path, typer.Option(help="Folder for the results.")] = Path("mdhr-output"),
+    out: Annotated[Path, typer.Option(help="Folder for the results.", parser=named_folder)] = Path("mdhr-output"),
     backend: shared.Backend = "auto",
     device: shared.Device = "auto",
     precision: shared.Precision = "auto",
@@ -279,7 +267,7 @@ def detect(
     measures = measures or check_quality(min_quality) > 0 or not {*MEASURED}.isdisjoint(formats)
     files = Files(overlay, codec, timeline, formats, measures)
     given = source if len(source) > 1 else source[0]  # a missing one of several does not end the others
-    sources = list_sources(given, fps=fps, sequence=sequence, on_error="skip")
+    sources = once(list_sources(given, fps=fps, sequence=sequence, on_error="skip"))
     check_out(source, out)
     options = DetectOptions(
         model=model or DEFAULT,

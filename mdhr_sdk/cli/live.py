@@ -28,7 +28,7 @@ from .parts.live.watch import dropped, sink_line
 from .parts.live.window import check_display
 from .parts.options import BAD_INPUT, Console, TrustCode, command_app, complain
 
-SOURCE_LOST, OUTPUT_LOST = 3, 4  # exit codes
+BROKEN, SOURCE_LOST, OUTPUT_LOST = 1, 3, 4  # exit codes
 app = command_app()
 log = logging.getLogger("mdhr_sdk")
 
@@ -88,7 +88,8 @@ def live(
     """Score cameras and streams as they come, for hours, with outputs that are whole at any moment.
 
     Ctrl-C, TERM and HUP end it with whole files; with --config and without a terminal HUP reads the file again.
-    Exit code: 0 ended as asked, 2 bad input, 3 a source was lost for good, 4 an output lost results.
+    Exit code: 0 ended as asked, 1 a fault of this program, 2 bad input, 3 a source was lost for good, 4 an output lost
+    results.
     """
     typed = _typed(context)
     settings = live_settings(config, typed)
@@ -234,6 +235,8 @@ def _note(folder: LiveRun, ended: Ended) -> None:
 
 
 def _exit_code(ended: Ended) -> int:
+    if ended.broken:
+        return BROKEN
     if ended.source_lost:
         return SOURCE_LOST if any(one.scored for one in ended.status.values()) else BAD_INPUT
     return OUTPUT_LOST if any(sink.dropped for sink in ended.sinks) else 0

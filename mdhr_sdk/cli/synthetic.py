@@ -78,14 +78,17 @@ def geometry(
     facekit: Annotated[Path, typer.Argument(help="Packed face model, of mdhr synthetic pack.")],
     out: Annotated[Path, typer.Option(help="Folder for the meshes; run again to go on.")],
     into: Annotated[Path, typer.Option(help="Model folder that is given the geometry.")],
-    shares: Annotated[str, typer.Option(help="Geometry's share of AUs' logits, as in 1=0.7,4=0.3; 0 for others.")],
+    shares: Annotated[
+        str, typer.Option(help="Share of AUs' logits that geometry judges too, as in 1=0.7,4=0.3; 0 for others.")
+    ],
     relative: Annotated[
         str, typer.Option(help="How far the model's scores are made relative to the person's own face, as --shares.")
     ] = "",
     persons: Annotated[int, typer.Option(help="People to train on.")] = 300,
     test_persons: Annotated[int, typer.Option(help="Other people to test on.")] = 80,
-    epochs: Annotated[int, typer.Option(help="Over four copies of all meshes.")] = 9,
+    epochs: Annotated[int, typer.Option(help="Over four copies of all meshes.")] = 5,
     seed: Annotated[int, typer.Option(help="Which people; no two seeds share one.")] = 0,
+    draw: Annotated[int, typer.Option(help="Seed of the random numbers of training.")] = 0,
     workers: Annotated[Optional[int], typer.Option(help="Processes; as many as there are cores if not given.")] = None,
 ) -> None:
     """Train what reads the geometry of face meshes beside a model's network, on rendered people.
@@ -102,6 +105,7 @@ def geometry(
     from ..synthetic.geometry.judge import judge
     from ..synthetic.geometry.meshes import load_meshes, render_meshes
     from ..synthetic.geometry.saving import by_au, check_target, save_geometry, with_rest_logits
+    from ..synthetic.geometry.together import judge_together
     from .parts.progress import counted, usable_cores
 
     folder = check_target(into)
@@ -110,11 +114,13 @@ def geometry(
     train = range(first, first + persons)
     test = range(first + PERSONS_A_SEED // 2, first + PERSONS_A_SEED // 2 + test_persons)
     with counted("persons") as moved:
-        render_meshes(facekit, out, [*train, *test], usable_cores() if workers is None else workers, moved)
+        cores = usable_cores() if workers is None else workers
+        render_meshes(facekit, out, test, cores, progress=moved)
+        render_meshes(facekit, out, train, cores, True, moved)
     with counted("networks") as moved:
         meshes = load_meshes(out, train)
-        fitted = fit(meshes, FitOptions(epochs=epochs, seed=seed), moved)
-    model = with_rest_logits(fitted, folder, meshes, moved_by, own)
+        fitted = fit(meshes, FitOptions(epochs=epochs, seed=draw), moved)
+    model = judge_together(with_rest_logits(fitted, folder, meshes, moved_by, own), meshes, folder)
     told = judge(model, load_meshes(out, test), folder)
     codes = folder.config.model.label_set.codes
     say(f"AUC on frames of {test_persons} other rendered people; in brackets with the person's face at rest known")
@@ -124,7 +130,7 @@ def geometry(
     for code, row in rows:
         say(f"{code:4s}  {row[0]:.3f} ({row[1]:.3f})   {row[2]:.3f} ({row[3]:.3f})")
     say(f"faces at rest are told from others with an AUC of {told.rest_auc:.3f}")
-    save_geometry(folder, model, f"{persons} rendered people of seed {seed}, {epochs} epochs")
+    save_geometry(folder, model, f"{persons} rendered people of seed {seed}, {epochs} epochs, random numbers of seed {draw}")
     say(f"wrote geometry.safetensors into {into}")
     if any(folder.config.intensity):
         say(

@@ -16,6 +16,7 @@ from .parts.progress import interruptible
 if TYPE_CHECKING:
     from ..training.fit.settings import Settings
 
+EPOCHS = "trainer.epochs="
 Words = tuple[Path | None, tuple[int, ...], tuple[str, ...]]
 app = command_app()
 
@@ -44,9 +45,13 @@ def sorted_words(words: Sequence[str], folds: Sequence[int]) -> Words:
 
 
 def check_folds(settings: Settings, folds: Sequence[int]) -> None:
-    """Read every fold's lists now: a bad list of the last fold would else be found after days."""
+    """Read every fold's lists now: a bad list of the last fold would else be found after days.
+
+    Then refuse what this machine or the model cannot do, before anything is written.
+    """
     from ..training.data.folds import fold_data
     from ..training.data.subjects import check_start
+    from ..training.fit.fit import check_fit
     from ..training.fit.runs import start_note
 
     start = start_note(settings)
@@ -54,6 +59,8 @@ def check_folds(settings: Settings, folds: Sequence[int]) -> None:
         for inner in (False, True)[: 2 if settings.data.held_out else 1]:
             data = fold_data(settings, fold, inner)
             check_start(start, data.label_set.name, fold, data.frames.subjects)
+            if fold == folds[0]:
+                check_fit(settings, data)
 
 
 def _train(out: Path, folds: Sequence[int]) -> None:
@@ -110,21 +117,23 @@ def train(
     Settings that CONFIG leaves out are the paper's.
     """
     require_training()
-    from ..training.data.datasets import dataset
     from ..training.fit import runs
-    from ..training.fit.fit import starting_model
     from ..training.fit.settings import read_settings
 
     config, numbers, changes = sorted_words(words or [], fold or [])
     if resume is not None:
-        if config is not None or changes or out is not None:
-            raise ConfigError("a resumed run keeps its settings; give --resume RUN alone, or with --fold")
+        if config is not None or out is not None or not all(word.startswith(EPOCHS) for word in changes):
+            raise ConfigError(
+                f"a resumed run keeps its settings, but for more epochs ({EPOCHS}N); give --resume RUN alone, or with "
+                "--fold"
+            )
+        if changes:
+            runs.extend(resume, read_settings(None, changes).trainer.epochs)
         return _train(resume, numbers)
     if out is None or (config is None and not changes):
         raise ConfigError("expected CONFIG and --out RUN for a new run, or --resume RUN")
     settings = read_settings(config, changes)
     numbers = numbers or all_folds(settings)
     check_folds(settings, numbers)
-    starting_model(settings, dataset(settings.data.dataset).label_set)  # fails before the run's folder is made
     runs.start(settings, out, numbers)
     return _train(out, ())

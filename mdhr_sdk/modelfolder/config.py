@@ -154,11 +154,12 @@ class FolderConfig:
             AUs of tier C are off unless they are asked for.
         trained_on: what the weights learnt from, where every output is to say so, as in 'synthetic faces only'.
         events: how events are found; a folder without it has the defaults.
-        geometry: of each AU's logit the share that the geometry of the mesh gives, one an AU, 0 where it may not speak;
-            empty for a model without geometry. With it the folder holds `geometry.safetensors`.
+        geometry: of each AU's logit the share that is judged by the geometry of the mesh too, one an AU, 0 where it may
+            not speak; empty for a model without geometry. With it the folder holds `geometry.safetensors`.
         intensity: whether an AU's intensity is told, one an AU; empty for a model without intensities. They need
             geometry, and with them the folder holds `intensity.safetensors`.
         faces: the face engine with which the thresholds were set, as in 'solutions'; empty where it was not noted.
+        name: what outputs call the model, as 'first-fold2'; empty for the folder's own name.
     """
 
     model: ModelConfig
@@ -174,6 +175,7 @@ class FolderConfig:
     geometry: tuple[Share, ...] = ()
     intensity: tuple[bool, ...] = ()
     faces: str = ""
+    name: str = ""
     format: int = FORMAT
 
     def __post_init__(self) -> None:
@@ -198,8 +200,9 @@ class FolderConfig:
             _check(self, name, len(getattr(self, name)) <= MOST_LETTERS, f"at most {MOST_LETTERS:,} characters")
         line = len(self.trained_on) <= TRAINED_ON_LENGTH and self.trained_on.isprintable()
         _check(self, "trained_on", line, f"one line of at most {TRAINED_ON_LENGTH} characters")
-        line = len(self.faces) <= MOST_NAME and self.faces.isprintable()
-        _check(self, "faces", line, f"one line of at most {MOST_NAME} characters")
+        for name in ("faces", "name"):
+            line = len(getattr(self, name)) <= MOST_NAME and getattr(self, name).isprintable()
+            _check(self, name, line, f"one line of at most {MOST_NAME} characters")
         _check(self, "trained_on", self.trained or not self.trained_on, "empty for a model that is not trained")
         _check(self, "preprocessing", self.preprocessing.size_px == size, f"for size_px={size}, the model's input")
 

@@ -22,6 +22,12 @@ Kind = TypeVar("Kind")
 UNKNOWN = ("unexpected_keyword_argument", "extra_forbidden")
 VARIANTS = ("str", "int", "float")  # how pydantic names the members of a union, beside 'tuple[int, ...]'
 MOST_SHOWN = 80  # characters of a bad value
+_OF_TEXTS = {  # what pydantic says of a text in another one's place, in plain words
+    "bool_parsing": "Input should be yes or no",
+    "int_parsing": "Input should be a whole number",
+    "int_from_float": "Input should be a whole number",
+    "float_parsing": "Input should be a number",
+}
 
 
 def _as_given(value: Any, check: ValidatorFunctionWrapHandler) -> Any:
@@ -74,6 +80,18 @@ def from_mapping(kind: type[Kind], content: Any) -> Kind:
     return from_json(kind, text)
 
 
+def from_texts(kind: type[Kind], content: dict[str, Any]) -> Kind:
+    """As `from_json`, from texts that somebody typed: '5' is a number, 'yes' and 'no' are booleans, where one belongs.
+
+    Raises:
+        ConfigError: as `from_json`.
+    """
+    try:
+        return TypeAdapter(kind).validate_python(content, strict=False)
+    except ValidationError as error:
+        raise ConfigError(_in_a_line(error, kind)) from None
+
+
 def nearest(name: str, known: Sequence[str]) -> str:
     """'did you mean ...?' for a near miss, otherwise all known names."""
     close = difflib.get_close_matches(name, known, n=1, cutoff=0.6)
@@ -98,6 +116,7 @@ def _in_a_line(error: ValidationError, kind: Any) -> str:
         return f"not JSON: {message.removeprefix('Invalid JSON: ')}"
     came = repr(first["input"])
     came = came if len(came) <= MOST_SHOWN else f"{came[:MOST_SHOWN]}..."
+    message = _OF_TEXTS.get(first["type"], message)
     one_of = "one of " * (first["type"] == "literal_error")
     wanted = f" must be {one_of}{message.removeprefix('Input should be ')}"
     return f"{where}{wanted if message.startswith('Input should be ') else f': {message}'}; got {came}"

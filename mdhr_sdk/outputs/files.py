@@ -107,7 +107,7 @@ class SourceFiles:
         named, measures = self._named, files.measures
         makers: dict[str, Callable[[], FileSink]] = {
             "native": lambda: CsvSink(named(TABLE), tuple(codes), measures=measures),
-            "openface": lambda: OpenFaceSink(named(OPENFACE)),
+            "openface": lambda: OpenFaceSink(named(OPENFACE), tuple(codes), measures),
             "pyfeat": lambda: PyFeatSink(named(PYFEAT), tuple(codes)),
             "parquet": lambda: ParquetSink(named(PARQUET), codes, measures=measures, landmarks="68"),
             "jsonl": lambda: JsonlSink(named(JSONL)),

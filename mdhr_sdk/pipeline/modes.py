@@ -28,9 +28,14 @@ def open_mode(folder: ModelFolder, backend: str, options: SessionOptions, mode: 
     else:
         graphs = None
         session, choice = open_session(folder, backend, options)
+    return session if graphs is None else graphs, model_info(folder, session), choice
+
+
+def model_info(folder: ModelFolder, session: Session) -> ModelInfo:
+    """What results say of a model that a session runs."""
     config = folder.config
-    info = ModelInfo(
-        name=folder.path.resolve().name,
+    return ModelInfo(
+        name=config.name or folder.path.resolve().name,
         label_set=config.model.label_set.name,
         backbone=config.model.backbone,
         backend=session.backend,
@@ -41,7 +46,6 @@ def open_mode(folder: ModelFolder, backend: str, options: SessionOptions, mode: 
         trained_on=config.trained_on,
         tiers=config.tiers,
     )
-    return session if graphs is None else graphs, info, choice
 
 
 def checked(name: str, value: Choice, choices: Any) -> Choice:

@@ -88,7 +88,7 @@ class Reader:
         self._shown = shown
         self._used = used
         self._bytes_ahead = bytes_ahead
-        self._newest = self._finds = self._told = False
+        self.newest = self._finds = self._told = False
         self._health = Health()
         self._supervisor: Supervisor | None = None
         if source.spec is not None and os.name == "posix":  # elsewhere it is read here, and not opened again
@@ -108,8 +108,8 @@ class Reader:
                 self._check(opened.info)
                 with self._shown:
                     self.live = opened.info.live
-                    self._newest = self._policy == "newest" or (self._policy is None and self.live)
-                    self._finds = not self._newest and not self.live
+                    self.newest = self._policy == "newest" or (self._policy is None and self.live)
+                    self._finds = not self.newest and not self.live
                     self.opened = True
                     self._health = self._health.become("live")
                 self._read(opened)
@@ -162,6 +162,17 @@ class Reader:
     def used(self) -> None:
         """The frame that was taken is no longer needed, and its producer may reuse the memory; the lock is held."""
         self._in_use = 0
+
+    @property
+    def supervised(self) -> bool:
+        """Whether it is read by a process, and may pass over frames."""
+        return self._supervisor is not None and self._policy != "complete"
+
+    def unread(self, count: int) -> None:
+        """So many results were replaced by newer ones before anybody took them."""
+        if count:
+            with self._shown:
+                self._dropped["unread"] += count
 
     def given(self, result: FrameResult) -> None:
         """A result was given; one that only says that nothing new came is of no frame."""
@@ -243,7 +254,7 @@ class Reader:
 
     @property
     def _full(self) -> bool:
-        return not self._newest and len(self._ready) + self._in_use >= self._room
+        return not self.newest and len(self._ready) + self._in_use >= self._room
 
     def _own(self, frame: Frame) -> Frame:
         """The frame with its own memory: a caller may write the next frame over its array."""
@@ -251,12 +262,12 @@ class Reader:
 
     def _put(self, item: Frame | Found) -> None:
         """Add a frame that is ready; with 'newest' in place of the one that waits."""
-        if self._newest and self._ready:  # else a fast source would hold the lock all the time
+        if self.newest and self._ready:  # else a fast source would hold the lock all the time
             time.sleep(PAUSE_S)
         frame = item if isinstance(item, Frame) else item.frame
         with self._shown:
             self._count(frame)
-            if self._newest and self._ready:
+            if self.newest and self._ready:
                 item = self._one_of(self._ready.pop(), frame)
             if self.live or self.source.kind == "video":
                 fit = max(1, self._bytes_ahead // frame.image.nbytes)

@@ -99,8 +99,7 @@ class Readers:
         """
         if self._closed or os.getpid() != self._pid:  # a fork has none of the threads
             return
-        with self._shown:
-            self._leave()
+        self.leave()
         if threading.current_thread() in self._threads:  # by garbage collection in a reader: it ends after this item
             return
         since_s = time.monotonic()
@@ -117,8 +116,22 @@ class Readers:
         self._closed = True
         atexit.unregister(self.close)
 
+    @property
+    def ahead(self) -> bool:
+        """Whether results may be made before they are asked for: every source shows its newest frame."""
+        return all(reader.supervised for reader in self.all)
+
+    def reads_in(self, thread: threading.Thread) -> bool:
+        """Whether a thread is one of these."""
+        return thread in self._threads
+
+    def leave(self) -> None:
+        """Read no more, and drop the frames that are ready; does not wait for the threads."""
+        with self._shown:
+            self._leave()
+
     def _leave(self) -> None:
-        """Read no more, and drop the frames that are ready; the lock is held."""
+        """As `leave`; the lock is held."""
         self._open = {}
         for reader in self.all:
             reader.discard()

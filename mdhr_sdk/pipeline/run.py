@@ -4,22 +4,25 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Generator, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from functools import cache
 
-from ..errors import InputError, MDHRError, SourceError, SupersededError, number_of
+from ..arguments import flag
+from ..errors import ConfigError, InputError, MDHRError, SourceError, SupersededError, number_of
 from ..results import FrameResult, SourceStatus
 from ..vision import Frame, Source
 from ..vision.scope import Scope
 from ..vision.sources.live.health import ENDS, Patience
 from ..vision.sources.source import OnError
+from .ahead import Ahead, Made
 from .clock import StageClock
 from .crops import CropFinder, Found
 from .meshers import Meshers
 from .modes import Policy
 from .reader import LIVE, Reader, log
 from .readers import Readers
-from .scores.decide import Naming, Waiting
+from .scores.decide import Naming, Waiting, check_quality
 from .scores.neutral import Calibration
 from .scoring import Crop, Scoring
 
@@ -49,7 +52,8 @@ class Plan:
 
     def with_measures(self, measures: bool, min_quality: float) -> Plan:
         """The same, that measures faces, or leaves out those of less quality."""
-        naming = replace(self.naming, measures=measures or min_quality > 0, min_quality=min_quality)
+        measured = flag("measures", measures) or check_quality(min_quality) > 0
+        naming = replace(self.naming, measures=measured, min_quality=min_quality)
         return replace(self, naming=naming)
 
     def open_finder(self, source: Source) -> tuple[CropFinder, Callable[[], None]]:
@@ -64,6 +68,8 @@ def scoped(sources: Sequence[Source], scope: Scope | None) -> Sequence[Source]:
     """The part of each source that `scope` asks for; None for the sources as they are."""
     if scope is None:
         return sources
+    if not isinstance(scope, Scope):
+        raise ConfigError(f"scope must be a Scope, as in Scope(every=2), or None; got {scope!r}")
     if scope.thins and any(one.kind != "image" for one in sources):
         _warn_thinned()
     return [one.scoped(scope) for one in sources]
@@ -118,6 +124,7 @@ class Run:
         self._readers: Readers | None = None
         self._ended: dict[str, SourceStatus] = {}
         self._group_now: _Group | None = None
+        self._ahead: Ahead | None = None
         self._stopped = self._finishing = False
 
     def results(self) -> Generator[FrameResult, None, None]:
@@ -143,6 +150,8 @@ class Run:
         """End the threads: another run needs the model. May be called from any thread."""
         if not self.over:
             self._stopped = True
+            if self._ahead is not None:
+                self._ahead.close()
             if self._readers is not None:
                 self._readers.close()
 
@@ -179,16 +188,41 @@ class Run:
         )
         readers.finishing = self._finishing  # asked for meanwhile
         self._group_now = group = _Group(readers, scoring, plan, self.finished)
+        given = {reader.source.name: reader.given for reader in readers.all}
         try:
-            yield from self._scored(group)
+            for result in self._taken(group):
+                given[result.source](result)
+                yield result
         finally:
             for waiting in group.waiting.values():
                 waiting.leave()
+            for result in self._ahead.untaken if self._ahead is not None else ():
+                result.ending.events = (*result.events, *result.ending.events)  # which no result tells any more
+            self._ahead = None
             readers.close()
             self._ended |= readers.status
             self._readers = self._group_now = None
 
-    def _scored(self, group: _Group) -> Iterator[FrameResult]:
+    def _taken(self, group: _Group) -> Iterator[FrameResult]:
+        """The results of a group: made one by one as they are asked for, or beside the loop if all sources are live."""
+        if not group.readers.ahead:
+            for made in self._scored(group):
+                yield made.result
+            return
+        ahead = self._ahead = Ahead(self._scored(group), group.readers)
+        try:
+            yield from ahead
+        except KeyboardInterrupt:  # the usual end of a camera: its last frames count too
+            if all(reader.live for reader in group.readers.all if reader.opened):
+                self.finish()
+                with suppress(MDHRError):
+                    yield from ahead
+            raise
+        finally:
+            ahead.close()
+        self.check()
+
+    def _scored(self, group: _Group) -> Iterator[Made]:
         """The results of a group. An error that ends it is raised after the results of the frames before."""
         broken: BaseException | None = None
         try:
@@ -250,15 +284,17 @@ class _Group:
     plan: Plan
     finished: set[str]
     waiting: dict[Reader, Waiting] = field(default_factory=dict)
+    turns: int = 0
     broken: list[tuple[Reader, BaseException]] = field(default_factory=list)
 
-    def step(self, due: dict[int, Frame | Found | None]) -> Iterator[FrameResult]:
+    def step(self, due: dict[int, Frame | Found | None]) -> Iterator[Made]:
         """Take the frames that are due, the faces of all in one batch; None ends a source."""
         numbered = self.readers.all
+        self.turns += 1
         crops = {number: self._cut(numbered[number], item) for number, item in due.items() if item is not None}
         scores = self.scoring.push(crops) if crops else {}
         for number, scored in scores.items():  # before any source ends, which can fail
-            yield from _given(numbered[number], self.waiting[numbered[number]].give(scored))
+            yield from _made(self.waiting[numbered[number]].give(scored), self.turns)
         for number in [one for one in due if one not in scores]:
             reader = numbered[number]
             yield from self.end(reader)
@@ -270,14 +306,14 @@ class _Group:
             else:
                 self.broken.append((reader, reader.error))
 
-    def end(self, reader: Reader) -> Iterator[FrameResult]:
+    def end(self, reader: Reader) -> Iterator[Made]:
         """Score the frames of a source that still wait; its face finder is given back first."""
         if reader in self.waiting:
             reader.release()
             waiting = self.waiting.pop(reader)
             scored = self.scoring.flush(self.readers.all.index(reader))
             broken_off = isinstance(reader.error, MDHRError)  # Ctrl-C is how a camera ends
-            yield from _given(reader, waiting.end(scored, broken_off))
+            yield from _made(waiting.end(scored, broken_off), None)
 
     def _cut(self, reader: Reader, item: Frame | Found) -> tuple[int, dict[int, Crop]]:
         found, crops = reader.cut(item)
@@ -287,8 +323,6 @@ class _Group:
         return found.frame.index, crops
 
 
-def _given(reader: Reader, results: Iterator[FrameResult]) -> Iterator[FrameResult]:
-    """The results, counted."""
+def _made(results: Iterator[FrameResult], turn: int | None) -> Iterator[Made]:
     for result in results:
-        reader.given(result)
-        yield result
+        yield Made(result, turn, time.perf_counter())

@@ -64,12 +64,18 @@ class SyntheticClip:
     facts: dict[str, Any] = field(default_factory=dict)
 
 
-def render_clip(renderer: Renderer, person: Person, clip: int, options: ClipOptions) -> SyntheticClip:
-    """Clip number `clip`, from 0, of a person; the same arguments give the same bytes."""
+def render_clip(
+    renderer: Renderer, person: Person, clip: int, options: ClipOptions, case: str | None = None
+) -> SyntheticClip:
+    """Clip number `clip`, from 0, of a person; the same arguments give the same bytes.
+
+    Args:
+        case: the hard case to play, as 'talking'; None to draw one.
+    """
     kit, rng = renderer.kit, np.random.default_rng((person.seed, 2, clip))
     scene, occluder = Scene.draw(rng, renderer.size), draw_occluder(rng, person.colours.skin)
     times_s = np.arange(options.frames) * options.spacing_s
-    motion = clip_motion(kit, rng, times_s, person.rest, person.lid, options.hard_cases)
+    motion = clip_motion(kit, rng, times_s, person.rest, person.lid, options.hard_cases, case)
     views = [
         renderer.view(person, scene.camera, weights, pose)
         for weights, pose in zip(motion.weights, motion.poses_rad, strict=True)

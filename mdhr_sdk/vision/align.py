@@ -141,8 +141,8 @@ def _reduce(image: Image, matrix: NDArray[np.float64], size_px: int) -> tuple[Im
     factor = int(1 / np.hypot(*matrix[:, 0]))
     if factor < 2:
         return image, matrix
-    inverse = np.linalg.inv(np.vstack([matrix, (0, 0, 1)]))
-    corners = np.array([(0, 0, 1), (size_px, 0, 1), (0, size_px, 1), (size_px, size_px, 1)]) @ inverse[:2].T
+    inverse = cv2.invertAffineTransform(matrix)  # NumPy's would wake the threads of its BLAS for nine numbers
+    corners = np.array([(0, 0, 1), (size_px, 0, 1), (0, size_px, 1), (size_px, size_px, 1)]) @ inverse.T
     limit = np.array(image.shape[1::-1])
     low = np.clip(np.floor(corners.min(axis=0)) - 2 * factor, 0, limit - 1).astype(int)
     high = np.clip(np.ceil(corners.max(axis=0)) + 2 * factor, low + 1, limit).astype(int)

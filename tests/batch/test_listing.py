@@ -41,6 +41,22 @@ def test_results_keep_the_folders_of_the_sources(tmp_path: Path, demo_path: Path
         jobs_of_list(["rtsp://me:x@host/a"], Scope())
 
 
+def test_a_file_named_by_several_spellings_is_read_once_and_said(
+    tmp_path: Path, demo_path: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "study").mkdir()
+    shutil.copy(demo_path, tmp_path / "study" / "a.mp4")
+    (tmp_path / "study" / "link.mp4").symlink_to("a.mp4")
+    monkeypatch.chdir(tmp_path)
+    named = ["study/a.mp4", "./study/a.mp4", "study/../study/a.mp4", str(tmp_path / "study/a.mp4"), "study/link.mp4"]
+    with caplog.at_level("WARNING", "mdhr_sdk"):
+        jobs = jobs_of_list(named, Scope())
+    assert [job.source.name for job in jobs] == ["study/a.mp4", "study/link.mp4"], "a link may mean another person"
+    assert caplog.messages == ["3 sources named more than once, and read once: a.mp4"]
+    urls = ["https://host/a.mp4?take=1", "https://host/a.mp4?take=2"]
+    assert [(job.base, job.url) for job in jobs_of_list(urls, Scope())] == [("a", urls[0]), ("a-2", urls[1])]
+
+
 def test_names_below_a_root_are_unique_too() -> None:
     names = ["a/P01/v.mp4", "a/P01/v.mov", "b/P01/V.mp4", "c/v.mp4", "a/..x/v w.mp4"]
     sources = [(name, "video") for name in names]

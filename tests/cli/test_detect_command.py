@@ -255,19 +255,23 @@ def test_of_two_cores_one_finds_the_faces_of_files(
 
 
 @pytest.mark.parametrize("breaks", [False, True])
-def test_threads_have_short_turns_while_it_runs(run: Run, breaks: bool) -> None:
-    seen: list[float] = []
+def test_the_process_is_tuned_while_it_runs(run: Run, breaks: bool) -> None:
+    """Short turns of threads, one thread of OpenCV, rare collections of garbage."""
+    seen: list[object] = []
+
+    def settings() -> tuple[object, ...]:
+        return sys.getswitchinterval(), cv2.getNumThreads(), gc.get_threshold()
 
     def frames() -> Iterator[np.ndarray]:
-        seen.append(sys.getswitchinterval())
+        seen.append(settings())
         yield picture(0, {0})
         if breaks:
             raise ZeroDivisionError
 
-    before = sys.getswitchinterval()
+    before = settings()
     errors, _ = run(frames())
     assert ["array cannot be read on: ZeroDivisionError" in str(error) for error in errors] == [True] * breaks
-    assert seen == [pytest.approx(1e-3)] and sys.getswitchinterval() == before
+    assert seen == [(pytest.approx(1e-3), 1, (10_000, 20, 20))] and settings() == before
 
 
 def test_an_overlay_that_fails_leaves_table_and_timeline(

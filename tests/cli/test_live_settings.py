@@ -45,7 +45,7 @@ def test_the_command_line_wins_over_the_file(tmp_path: Path) -> None:
         ("sorces: [0]", "unknown setting 'sorces'; did you mean 'sources'"),
         ("segment: soon", "segment expects a time"),
         ("segment: 0s", "segment expects a time"),
-        ("keep: [7 days]", "keep expects a time"),
+        ("keep: [7 days]", "an age with its unit"),
         ("keep: 7", "an age with its unit"),
         ("keep: 0GB", "an age with its unit"),
         ("keep: [7d, 8d]", "got '7d, 8d'"),
@@ -58,7 +58,12 @@ def test_the_command_line_wins_over_the_file(tmp_path: Path) -> None:
         ("min_quality: 2", "min_quality"),
         ("sources: {a/b: 0}", "a source's name"),
         ("sources: [door=0, Door=1]", "'door' comes twice"),
-        ("sources: {door: [0]}", "sources.door"),
+        ("csv: true\nsources:\n  a: 0\n  door: [0]", "line 4: sources.door must be"),
+        ("csv: true\n\nlsl: maybe", "line 3: lsl must be yes or no; got 'maybe'"),
+        ("csv:", "line 1: 'csv' has no value"),
+        ("jsonl: yes", "line 1: 'jsonl' needs more than 'yes'"),
+        ("max-faces: 1\nmax_faces: 2", "line 2: 'max_faces' stands there twice"),
+        ("segment: 1:30", "line 1: segment expects a time"),  # 90 in YAML 1.1
         ("log_level: loud", "log_level"),
         ("- a", "must hold keys with values"),
         ("a: [", "is not YAML"),
@@ -70,6 +75,23 @@ def test_a_bad_file_is_one_line_that_names_it(tmp_path: Path, content: str, says
     with pytest.raises(ConfigError) as error:
         live_settings(path, {})
     assert says in str(error.value) and "live.yaml" in str(error.value) and "\n" not in str(error.value)
+
+
+@pytest.mark.parametrize(
+    ("content", "expected"),
+    [
+        ("csv: no\nlsl: 'off'\nmeasures: \"Yes\"\nshow: on", {"measures": True, "show": True}),
+        ("record: off\nkeep: no\nserve: none\ngive_up_after: never\nsmooth: ~", {}),
+        ("sources: {on: 0, no: '1'}", {"sources": {"on": "0", "no": "1"}}),
+        ("token: 012345678901234567\nmax_faces: 3\nsmooth: 1e0",
+         {"token": "012345678901234567", "max_faces": 3, "smooth": 1.0}),
+    ],
+)  # fmt: skip
+def test_words_mean_what_their_setting_expects(tmp_path: Path, content: str, expected: dict[str, object]) -> None:
+    """YAML 1.1 takes 'on' for true, also as a source's name, and 012 for ten."""
+    path = tmp_path / "live.yaml"
+    path.write_text(content)
+    assert live_settings(path, {}) == LiveSettings(**expected)
 
 
 def test_one_source_needs_no_list(tmp_path: Path) -> None:

@@ -63,7 +63,8 @@ def test_openface_columns_are_those_of_a_real_file():
 
 def test_openface_rows_worked_out_by_hand(tmp_path, measured):
     result = measured(3)
-    path = write(OpenFaceSink(tmp_path / "a.csv"), result, measured(4, faces=0))
+    sink = OpenFaceSink(tmp_path / "a.csv", tuple(result.faces[0].aus), measures=True)
+    path = write(sink, result, measured(4, faces=0))
     seen, empty = read(path)
     assert (seen["frame"], seen["face_id"], seen["timestamp"], seen["success"]) == ("4", "0", "0.12", "1")
     assert seen["confidence"] == "0.9"
@@ -75,7 +76,9 @@ def test_openface_rows_worked_out_by_hand(tmp_path, measured):
     assert seen["AU12_c"] == str(int(result.faces[0]["AU12"].occurrence)) and seen["AU12_r"] == ""
     assert all(seen[name] == "" for name in ("pose_Tx", "X_0", "p_scale", "AU45_c", "AU05_c"))
     assert "AU24_c" not in seen
-    assert (empty["frame"], empty["success"], empty["confidence"], empty["x_0"]) == ("5", "0", "0", "")
+    filled = {name for name in seen if seen[name]} | {f"gaze_1_{axis}" for axis in "xyz"}
+    assert {name for name in empty if empty[name]} == filled, "0 in what faces fill, as OpenFace"
+    assert (empty["frame"], empty["success"], empty["confidence"], empty["x_0"]) == ("5", "0", "0", "0")
 
 
 def test_openface_angles_are_positive_down_left_and_clockwise():

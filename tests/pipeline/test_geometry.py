@@ -131,6 +131,25 @@ def test_scores_are_averaged_as_logits_by_the_shares() -> None:
     assert np.isfinite(model.combined(np.array([0, 0, 1], np.float32), np.zeros(3))).all()
 
 
+def test_each_au_is_judged_by_what_both_say_of_all_aus() -> None:
+    rng = np.random.default_rng(5)
+    ours, theirs, offset = rng.normal(0, 1, (AUS, AUS)), rng.normal(0, 1, (AUS, AUS)), rng.normal(0, 1, AUS)
+    model = replace(network(), from_scores=ours, from_geometry=theirs, offset=offset, shares=np.array([0.8, 0.0, 1.0]))
+    scores, logits = np.array([0.3, 0.9, 0.6], np.float32), np.array([2.0, -1.0, 0.5])
+    found, said = model.combined(scores, logits, moved=0.5), logit(scores) - 0.5
+    for au, share in ((0, 0.8), (2, 1.0)):
+        judged = sum(ours[au, i] * said[i] + theirs[au, i] * logits[i] for i in range(AUS)) + offset[au]
+        assert logit(found)[au] == pytest.approx((1 - share) * said[au] + share * judged, abs=1e-4)
+    assert found[1] == scores[1]
+
+
+def test_a_plain_mesh_is_read_as_a_refined_one() -> None:
+    model = replace(network(), refinement=np.linspace(-0.1, 0.1, MEASURES))
+    plain = in_pixels(reference())
+    refined = np.concatenate([plain, np.zeros((10, 3), np.float32)])
+    np.testing.assert_allclose(model.measured(plain) - model.measured(refined), model.refinement, atol=1e-9)
+
+
 @pytest.mark.parametrize(
     ("change", "told"),
     [

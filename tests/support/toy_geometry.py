@@ -36,4 +36,8 @@ def network(seed: int = 0, networks: int = 2, hidden: int = 5, aus: int = AUS) -
     mean = measures(in_pixels(reference())[None], reference())[0]
     rest, relative = rng.normal(-2, 0.5, aus), np.resize([1.0, 0.5, 0.0], aus)
     shares = np.resize([0.5, 0.0, 1.0], aus)
-    return GeometryModel(reference(), mean, spread, 2 * spread, weights, biases, rest, relative, shares)
+    nothing, alone = np.zeros((aus, aus)), np.eye(aus)
+    return GeometryModel(
+        reference(), mean, spread, 2 * spread, np.zeros(MEASURES), weights, biases, rest, relative, nothing, alone,
+        np.zeros(aus), shares,
+    )  # fmt: skip

@@ -101,7 +101,7 @@ def test_a_loss_that_is_no_number_stops_at_once(tmp_path: Path) -> None:
 
     object.__setattr__(data, "train", Broken(10))
     with pytest.raises(
-        TrainingError, match=r"the loss is nan in epoch 1, batch 0, step 3; lower optimiser.learning_rate"
+        TrainingError, match=r"the loss is nan in epoch 2, batch 1, step 3; lower optimiser.learning_rate"
     ):
         fit(settings(), data, tmp_path / "run")
 
@@ -173,7 +173,7 @@ def test_a_gradient_that_is_not_finite_spoils_no_checkpoint(
     with monkeypatch.context() as patch:
         loss = module.asymmetric_loss
         patch.setattr(module, "asymmetric_loss", lambda scores, *rest: loss(Spoiling.apply(scores), *rest))
-        with pytest.raises(TrainingError, match=r"a gradient is not finite in epoch 1, batch 2, step 5; lower"):
+        with pytest.raises(TrainingError, match=r"a gradient is not finite in epoch 2, batch 3, step 5; lower"):
             fit(words, fold_data(), tmp_path)
     saved = torch.load(tmp_path / "last.ckpt", weights_only=True)
     assert saved["global_step"] == 3

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import itertools
-from types import SimpleNamespace
 
 import cv2
 import numpy as np
@@ -38,20 +37,17 @@ def test_landmarks_are_what_protobuf_says_they_are(further):
         face.landmark[7].visibility = 0.5
         face.landmark[9].ClearField("y")
     expected = np.array([(point.x, point.y, point.z) for point in face.landmark], np.float32)
-    np.testing.assert_array_equal(solutions._points(face), expected)
+    np.testing.assert_array_equal(solutions.points_of(face.SerializeToString()), expected)
 
 
-def test_landmarks_are_not_asked_one_by_one():
-    from mediapipe.framework.formats.landmark_pb2 import NormalizedLandmarkList
+def test_landmarks_are_not_asked_one_by_one(monkeypatch):
+    from mediapipe.framework.formats import landmark_pb2
 
-    class Landmarks(list):
-        def __iter__(self):
-            pytest.fail("asked one by one")
-
-    face = NormalizedLandmarkList()
+    face = landmark_pb2.NormalizedLandmarkList()
     face.landmark.add(x=0.25, y=0.5, z=-1)
-    stub = SimpleNamespace(landmark=Landmarks([1]), SerializeToString=face.SerializeToString)
-    np.testing.assert_array_equal(solutions._points(stub), [[0.25, 0.5, -1]])
+    written = face.SerializeToString()
+    monkeypatch.setattr(landmark_pb2, "NormalizedLandmarkList", None)
+    np.testing.assert_array_equal(solutions.points_of(written), [[0.25, 0.5, -1]])
 
 
 @pytest.mark.parametrize(("max_faces", "still", "graphs"), [(1, False, 3), (10, True, 3), (10, False, 5)])

@@ -57,6 +57,15 @@ def threads_each(jobs: int) -> int:
     return max(1, usable_cores() // jobs)
 
 
+def cores_each(jobs: int, device: str) -> int | None:
+    """Cores that each of so many workers of this machine takes for itself; None where that leaves some idle.
+
+    Beside a GPU a worker that waits for it leaves its core to others.
+    """
+    whole = jobs > 1 and jobs * threads_each(jobs) == usable_cores()
+    return threads_each(jobs) if whole and (device == "cpu" or cuda_device_count() == 0) else None
+
+
 def run_many(
     jobs: Sequence[Job],
     options: DetectOptions,
@@ -73,7 +82,8 @@ def run_many(
         MDHRError: workers cannot begin.
     """
     make = partial(Worker, options, out, resume)
-    return run_crew(jobs, lambda: Processes(make, workers, partial(set_log_level, level)), options, out, quiet)
+    begin, cores = partial(set_log_level, level), cores_each(workers, options.device)
+    return run_crew(jobs, lambda: Processes(make, workers, begin, cores), options, out, quiet)
 
 
 def run_crew(

@@ -12,6 +12,13 @@ from ...errors import OutputError
 from ...vision.sources.resolve import matching
 
 
+def named_folder(text: str | Path) -> Path:
+    """The folder that `--out` names; OutputError for an empty text, which an unset variable of a shell gives."""
+    if not str(text).strip():
+        raise OutputError("--out expects a folder; got an empty text")
+    return Path(text)
+
+
 def fixed_part(pattern: Path) -> Path:
     """The folders of a pattern before its first sign: 'study/**/*.mp4' -> 'study'."""
     return Path(*itertools.takewhile(lambda part: not glob.has_magic(part), pattern.parts))

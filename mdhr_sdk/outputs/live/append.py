@@ -14,6 +14,11 @@ from pathlib import Path
 from ...atomic import told
 from ...errors import OutputError
 
+try:
+    import fcntl
+except ModuleNotFoundError:  # Windows, where a file that is open cannot be renamed anyway
+    fcntl = None  # type: ignore[assignment]
+
 SETTLE_S = 1.0  # a loss of power takes at most about so much
 STAMP = "%Y%m%dT%H%M%SZ"
 _NEW = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_APPEND | getattr(os, "O_CLOEXEC", 0) | getattr(os, "O_BINARY", 0)
@@ -57,7 +62,7 @@ def set_aside(path: Path) -> Found | None:
         What it is; None if there was none.
 
     Raises:
-        OutputError: something that is no file has this name, or it cannot be renamed.
+        OutputError: something that is no file has this name, another program writes it now, or it cannot be renamed.
     """
     if not os.path.lexists(path):
         return None
@@ -66,14 +71,29 @@ def set_aside(path: Path) -> Found | None:
     with told(path):
         state = path.lstat()
         whole = True
-        if path.is_file() and state.st_size and not path.is_symlink():
+        if path.is_file() and not path.is_symlink():
             with path.open("rb") as file:
-                file.seek(-1, os.SEEK_END)
-                whole = file.read() == b"\n"
+                if not _claimed(file.fileno()):
+                    raise OutputError(f"another program writes '{path}' now; choose another name, or end it")
+                file.seek(-min(1, state.st_size), os.SEEK_END)
+                whole = file.read() in (b"\n", b"")
         changed = stamp(datetime.fromtimestamp(state.st_mtime, timezone.utc))
         aside = free_name(path.parent, f"{path.stem}.{changed}", path.suffix)
         path.rename(aside)
     return Found(aside, state.st_size, whole)
+
+
+def _claimed(file: int) -> bool:
+    """Mark an open file as ours; False if another run has. The system takes the mark away with the process."""
+    if fcntl is None:
+        return True
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    except OSError:  # a file system without locks
+        return True
+    return True
 
 
 class AppendFile:
@@ -98,6 +118,7 @@ class AppendFile:
             if found := set_aside(path):
                 log.warning("found '%s' of an earlier run: %s", path, found)
             self._file = os.open(path, _NEW, 0o644)
+            _claimed(self._file)
         self._size = 0
         self._settled_s = time.monotonic()
         if header:

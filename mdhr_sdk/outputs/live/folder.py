@@ -12,9 +12,9 @@ from pathlib import Path
 from typing import Any
 
 from ...atomic import alone, told, write_whole
-from ...errors import plain
+from ...errors import number_of, plain
 from ..jsonl import utc_text
-from .recording import open_segments, plays, rescue
+from .recording import open_segments, pictures, rescue
 
 RUN = "mdhr-live.json"
 MOST_BYTES = 1 << 20  # of that file
@@ -63,14 +63,20 @@ def live_folder(folder: Path) -> Iterator[LiveRun]:
         before = _before(folder / RUN)
         if before is not None and not before.get("ended"):
             began = plain(before.get("began") or "an unknown time")
-            run.found.append(f"the run of {began} in '{folder}' was killed; its tables are whole to the last row")
+            run.found.append(f"the run of {began} in '{folder}' was killed, or its machine lost power")
         with told(folder):
             for path in open_segments(folder):
                 kept = rescue(path)
-                how = "plays up to its last second" if kept is not None and plays(kept) else "is too short to play"
-                how = how if kept is not None else "held nothing yet and is removed"
-                run.found.append(f"'{kept or path}' is a recording that was not closed; it {how}")
+                told_of = f"'{kept or path}' is a recording that was not closed"
+                run.found.append(f"{told_of}; it {_state(kept)}")
         yield run
+
+
+def _state(recording: Path | None) -> str:
+    if recording is None:
+        return "held nothing yet and is removed"
+    count = pictures(recording)
+    return f"plays, with {number_of(count, 'picture')}" if count else "is too short to play"
 
 
 def _before(path: Path) -> dict[str, Any] | None:

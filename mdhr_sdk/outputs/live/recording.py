@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import logging
+import math
 import re
 import time
+from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime, timezone
@@ -17,15 +19,17 @@ from numpy.typing import NDArray
 from ...atomic import incomplete, settle, told
 from ...errors import MDHRError, number_of
 from ...results import FrameResult
+from ..jsonl import utc_text
 from ..pictures.encoder import Encoder, check_codec, encoded_size
 from ..pictures.overlay_video import fitted
-from .append import free_name, stamp
+from .append import SETTLE_S, free_name, stamp
 from .queued import LostError
 
 if TYPE_CHECKING:
     from typing_extensions import Self
 
 GAP_S = 5.0  # after so long without a picture a new segment begins
+FRAGMENT_S = 0.2  # what a killed run takes of a segment, and two pictures more
 OPEN, SUFFIX = ".open", ".mp4"
 SEGMENT_S = 600.0
 Picture = Literal["picture", "overlay"]
@@ -49,8 +53,10 @@ class SegmentSink:
     """Records the pictures of one source: `NAME_20261130T152400Z.mp4`, by the UTC time of its first picture.
 
     While it is written a segment is called `.open.mp4`. It is a fragmented mp4: if the process is killed it plays up to
-    about its last second. A new segment begins after `segment_s`, after a gap of five seconds, when the picture's size
-    changes, and after an error. Frames without a new picture (status 'stale') are not recorded.
+    its last 0.2 seconds and two pictures; about once a second it is put onto the disk itself. Its times begin at 0; its
+    comment says when the first picture was captured, and which time that has in the table.
+    A new segment begins after `segment_s`, after a gap of five seconds, when the picture's size changes, and after an
+    error. Frames without a new picture (status 'stale') are not recorded.
 
     Attributes:
         on: set it to False to close the segment and record no more, and to True to go on; from any thread.
@@ -64,7 +70,7 @@ class SegmentSink:
 
     Raises:
         OutputError: h264 cannot be encoded here.
-        LostError: on writing and leaving, the file cannot be written; of its last second pictures may be lost.
+        LostError: on writing and leaving, the file cannot be written; its last pictures may be lost.
     """
 
     def __init__(
@@ -81,6 +87,8 @@ class SegmentSink:
         self._size = (0, 0)
         self._shape: tuple[int, ...] = ()
         self._began_s = self._last_s = 0.0
+        self._settled_s = 0.0  # by time.monotonic
+        self._closed_s: dict[str, float] = {}  # name of a segment -> when it was closed, by time.monotonic
         self._taken = 0  # pictures of the open segment
 
     def __enter__(self) -> Self:
@@ -103,7 +111,8 @@ class SegmentSink:
             with told(self._path):
                 if self._video is None:
                     self._video = self._opened(result, image)
-                self._video.write(fitted(image, self._size), result.timestamp_s)
+                self._video.write(fitted(image, self._size), result.timestamp_s - self._began_s)
+                self._settle(self._video)
         except MDHRError as error:
             raise LostError(str(error), self._broken_off()) from error
         self._last_s = result.timestamp_s
@@ -111,6 +120,11 @@ class SegmentSink:
 
     def __exit__(self, *_: object) -> None:
         self._close()
+
+    def _settle(self, video: Encoder) -> None:
+        if (now := time.monotonic()) >= self._settled_s + SETTLE_S:
+            self._settled_s = now
+            video.settle()
 
     def _over(self, time_s: float, image: NDArray[np.uint8]) -> bool:
         apart = not 0 <= time_s - self._last_s <= GAP_S
@@ -122,7 +136,12 @@ class SegmentSink:
         self._path = free_name(self._base.parent, f"{self._base.name}_{stamp(at)}", OPEN + SUFFIX)
         self._size = encoded_size(width, height, "h264")
         self._shape, self._began_s, self._taken = image.shape, result.timestamp_s, 0
-        return Encoder(self._path, self._size, result.fps, "h264")
+        self._settled_s = time.monotonic()
+        captured = utc_text(at) or ""
+        about = {
+            "creation_time": captured, "comment": f"captured_at {captured}, timestamp_s {result.timestamp_s:.6f}",
+        }  # fmt: skip
+        return Encoder(self._path, self._size, result.fps, "h264", fragment_s=FRAGMENT_S, about=about)
 
     def _close(self) -> None:
         """Finish the segment, give it its name, and remove those that are too old or too many."""
@@ -133,23 +152,27 @@ class SegmentSink:
             with told(self._path):
                 video.close()
                 settle(self._path)
-                self._path.rename(_closed_name(self._path))
+                closed = self._path.rename(_closed_name(self._path))
         except MDHRError as error:
             raise LostError(str(error), self._broken_off()) from error
         self.segments += 1
-        tidy(self._base, self._keep)
+        self._closed_s[closed.name] = time.monotonic()
+        tidy(self._base, self._keep, self._closed_s)
 
     def _broken_off(self) -> int:
         """Keep what an error left of the segment; the next picture begins a new one. Returns how many are lost."""
         video, self._video = self._video, None
         taken, self._taken = self._taken, 0
-        kept: Path | None = None
         if video is not None:
             with suppress(MDHRError, OSError):
                 video.close()
+        left = pictures(self._path)
         with suppress(MDHRError, OSError):
-            kept = rescue(self._path)
-        return taken if kept is None else max(0, taken - pictures(kept))
+            if left:
+                rescue(self._path)
+            else:  # on a full disk each try would leave a file without a picture
+                self._path.unlink()
+        return max(0, taken - left)
 
 
 def _closed_name(path: Path) -> Path:
@@ -166,17 +189,6 @@ def rescue(path: Path) -> Path | None:
         return None
     end = incomplete(path.with_name(path.name.removesuffix(OPEN + SUFFIX) + SUFFIX))
     return path.rename(free_name(path.parent, end.name.removesuffix(SUFFIX), SUFFIX))
-
-
-def plays(path: Path) -> bool:
-    """Whether a recording has a picture that can be decoded."""
-    import av
-
-    try:
-        with av.open(str(path)) as file:
-            return next(file.decode(video=0), None) is not None
-    except (av.error.FFmpegError, IndexError):
-        return False
 
 
 def pictures(path: Path) -> int:
@@ -198,15 +210,23 @@ def open_segments(folder: Path) -> list[Path]:
     return sorted(path for path in folder.glob(f"*{OPEN}{SUFFIX}") if path.is_file() and not path.is_symlink())
 
 
-def tidy(base: Path, keep: Keep) -> None:
-    """Remove the oldest segments of a source until the others are within the limits; says how many."""
+def tidy(base: Path, keep: Keep, closed_s: Mapping[str, float] | None = None) -> None:
+    """Remove the oldest segments of a source until the others are within the limits; says how many.
+
+    Args:
+        closed_s: name -> when this run closed it, by `time.monotonic`. These are the newest, whatever their names say
+            and the clock does: a machine without a clock of its own begins in 1970 until the network tells it the time.
+    """
+    own, now = closed_s or {}, time.time()
     named = re.compile(rf"{re.escape(base.name)}_\d{{8}}T\d{{6}}Z(-\d+)?(\.incomplete(-\d+)?)?{re.escape(SUFFIX)}")
     with told(base):
-        names = sorted(path for path in base.parent.iterdir() if named.fullmatch(path.name))
-        kept = [(path, path.lstat()) for path in names if path.is_file() and not path.is_symlink()]
-    size, now, gone = sum(state.st_size for _, state in kept), time.time(), 0
+        found = [path for path in base.parent.iterdir() if named.fullmatch(path.name)]
+        paths = sorted(found, key=lambda path: (own.get(path.name, -math.inf), path.name))
+        kept = [(path, path.lstat()) for path in paths if path.is_file() and not path.is_symlink()]
+    size, gone = sum(state.st_size for _, state in kept), 0
     for path, state in kept:
-        old = keep.age_s is not None and now - state.st_mtime > keep.age_s
+        age_s = time.monotonic() - own[path.name] if path.name in own else now - state.st_mtime
+        old = keep.age_s is not None and age_s > keep.age_s
         if not old and (keep.size_bytes is None or size <= keep.size_bytes):
             continue
         with told(path):

@@ -44,33 +44,51 @@ def bgr(colour: str) -> Colour:
 
 @dataclass(frozen=True, eq=False)
 class Layer:
-    """What was drawn on a sheet: its (H, W, 3) colours and their (H, W) cover."""
+    """What was drawn on a sheet: its (H, W, 3) colours, and how much of them and of what lies below is seen.
+
+    Attributes:
+        weight, rest: (H, W) in [0, 1]; together 1.
+    """
 
     colours: Image
-    cover: Cover
+    weight: NDArray[np.float32]
+    rest: NDArray[np.float32]
 
     @classmethod
     def of(cls, sheet: Sheet) -> Layer:
         opacity = np.maximum(sheet[..., 3:], 1e-6) / 255
-        return cls(*(np.round(values).astype(np.uint8) for values in (sheet[..., :3] / opacity, sheet[..., 3])))
+        weight = np.round(sheet[..., 3]) * np.float32(1 / 255)
+        return cls(np.round(sheet[..., :3] / opacity).astype(np.uint8), weight, 1 - weight)
 
     def rows(self, first: int, end: int | None) -> Layer:
         """The rows from `first` up to `end`."""
-        return Layer(self.colours[first:end], self.cover[first:end])
+        return Layer(self.colours[first:end], self.weight[first:end], self.rest[first:end])
 
 
 def lay(image: Image, left: int, top: int, layer: Layer) -> None:
     """Lay a layer's upper left corner on a pixel; what reaches beyond the image is cut."""
-    region, part = _overlap(image, left, top, layer.cover)
-    _blend(region, layer.colours[part], layer.cover[part] * np.float32(1 / 255))
+    region, part = _overlap(image, left, top, layer.weight)
+    _blend(region, layer.colours[part], layer.weight[part], layer.rest[part])
+
+
+@lru_cache(maxsize=2048)
+def filled(size: tuple[float, float, float, float], colour: Colour, radius: float) -> Layer:
+    """A filled box with round corners as a layer, for what is drawn on many frames.
+
+    Args:
+        size: x0, y0, x1, y1 in pixels, from the layer's corner.
+    """
+    cover = _filled(_fixed_box(size), _fixed(radius))
+    weight = cover * np.float32(1 / 255)
+    return Layer(np.full((*cover.shape, 3), colour, np.uint8), weight, 1 - weight)
 
 
 def fill(image: Image | Sheet, box: Box, colour: Colour, radius: float = 0, alpha: float = 1) -> None:
     """A filled box (x0, y0, x1, y1 in pixels) with round corners; `alpha` in [0, 1] is its opacity."""
     left, top = math.floor(box[0]), math.floor(box[1])
-    x0, y0, x1, y1 = (_fixed(side) for side in (box[0] - left, box[1] - top, box[2] - left, box[3] - top))
-    if x1 > x0 and y1 > y0:
-        _stamp(image, left, top, _filled((x0, y0, x1, y1), _fixed(radius)), colour, alpha)
+    inner = _fixed_box((box[0] - left, box[1] - top, box[2] - left, box[3] - top))
+    if inner[2] > inner[0] and inner[3] > inner[1]:
+        _stamp(image, left, top, _filled(inner, _fixed(radius)), colour, alpha)
 
 
 def frame(image: Image, box: Box, colour: Colour, radius: float, thickness_px: int) -> None:
@@ -107,26 +125,31 @@ def _fixed(pixels: float) -> int:
     return round(pixels * (1 << _SUBPIXEL))
 
 
+def _fixed_box(box: Box) -> tuple[int, int, int, int]:
+    return _fixed(box[0]), _fixed(box[1]), _fixed(box[2]), _fixed(box[3])
+
+
 def _stamp(image: Image | Sheet, left: int, top: int, cover: Cover, colour: Colour, alpha: float = 1) -> None:
     """Blend a colour in where `cover` is above 0; what reaches beyond the image is cut."""
     region, part = _overlap(image, left, top, cover)
     drawn = np.empty_like(region)
     drawn[...] = (*colour, 255)[: image.shape[2]]
-    _blend(region, drawn, cover[part] * np.float32(alpha / 255))
+    weight = cover[part] * np.float32(alpha / 255)
+    _blend(region, drawn, weight, 1 - weight)
 
 
-def _overlap(image: Image | Sheet, left: int, top: int, cover: Cover) -> tuple[Any, tuple[slice, slice]]:
+def _overlap(image: Image | Sheet, left: int, top: int, cover: NDArray[Any]) -> tuple[Any, tuple[slice, slice]]:
     """The part of the image that a cover lies on, and which part of the cover lies on it."""
     row, column = max(0, -top), max(0, -left)
     region = image[top + row : max(0, top + len(cover)), left + column : max(0, left + cover.shape[1])]
     return region, (slice(row, row + region.shape[0]), slice(column, column + region.shape[1]))
 
 
-def _blend(region: NDArray[Any], drawn: NDArray[Any], weight: NDArray[np.float32]) -> None:
+def _blend(region: NDArray[Any], drawn: NDArray[Any], weight: NDArray[np.float32], rest: NDArray[np.float32]) -> None:
     import cv2
 
     if region.size:
-        cv2.blendLinear(drawn, region, weight, 1 - weight, dst=region)
+        cv2.blendLinear(drawn, region, weight, rest, dst=region)
 
 
 @lru_cache(maxsize=1024)
@@ -167,8 +190,12 @@ def _line(words: str, size_px: int, bold: bool, counts: bool) -> Cover:
     Every text has the same height for its size: from the top of a capital to the baseline, and as much more above
     and below as brackets need.
     """
-    if not counts:
-        return _glyphs(words, size_px, bold)
+    return _counted(words, size_px, bold) if counts else _glyphs(words, size_px, bold)
+
+
+@lru_cache(maxsize=4)  # its width is asked for before it is drawn
+def _counted(words: str, size_px: int, bold: bool) -> Cover:
+    """As `_line`, put together from what was drawn for other numbers."""
     return np.hstack([_spaced(part, size_px, bold) for part in re.findall(r"\d|\D+", words)])
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
@@ -52,9 +53,10 @@ class Panel:
             length = self.bar_px * min(1.0, max(0.0, score.probability))
             length = round(4 * length) / 4  # a shape that has been drawn before
             if length > 0.5:
-                x0, y0, x1, y1 = self._bar(row, length)
+                box, left, top = self._shape(length)
                 colour = self.colour if score.occurrence else _QUIET
-                drawing.fill(image, (x + x0, y + y0, x + x1, y + y1), colour, 0.24 * self.size_px)
+                bar = drawing.filled(box, colour, 0.24 * self.size_px)
+                drawing.lay(image, x + left, y + top + row * self._pitch_px, bar)
 
     @cached_property
     def _start_px(self) -> float:
@@ -63,7 +65,11 @@ class Panel:
 
     def _top_px(self, row: int) -> int:
         """Where a row begins: a whole pixel, so that all rows have the same shapes and can be cut apart."""
-        return round(0.36 * self.size_px) + row * int(1.4 * self.size_px)
+        return round(0.36 * self.size_px) + row * self._pitch_px
+
+    @cached_property
+    def _pitch_px(self) -> int:
+        return int(1.4 * self.size_px)
 
     def _middle(self, row: int) -> float:
         return (self._top_px(row) + self._top_px(row + 1)) / 2
@@ -71,6 +77,12 @@ class Panel:
     def _bar(self, row: int, length: float) -> Box:
         middle, half = self._middle(row), 0.24 * self.size_px
         return self._start_px, middle - half, self._start_px + length, middle + half
+
+    def _shape(self, length: float) -> tuple[Box, int, int]:
+        """The first row's bar, from a whole pixel of the panel, and that pixel's x and y."""
+        x0, y0, x1, y1 = self._bar(0, length)
+        left, top = math.floor(x0), math.floor(y0)
+        return (x0 - left, y0 - top, x1 - left, y1 - top), left, top
 
 
 @lru_cache(maxsize=32)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import cache
 from itertools import groupby
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -19,6 +20,7 @@ from .style import FAINT, GAP, HEAD_IN, INK, LEFT, MARGIN, MUTED, RIGHT, WIDTH_I
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure, SubFigure
+    from matplotlib.textpath import TextPath
 
 FIGURES = (".png", ".pdf", ".svg")
 ROW_IN, FOOT_IN = 0.46, 0.65
@@ -74,8 +76,22 @@ def save_timeline(frames: Sequence[FrameResult], path: Path) -> Figure:
         raise OutputError(f"a plot is one of {', '.join(FIGURES)}, but '{path.name}' is not; change the suffix")
     figure = draw_timeline(frames)
     with whole(path) as part:
-        figure.savefig(part)
+        if path.suffix.lower() == ".png":
+            _write_png(figure, part)
+        else:
+            figure.savefig(part)
     return figure
+
+
+def _write_png(figure: Figure, path: Path) -> None:
+    """As `savefig`, in half the time for what follows the drawing."""
+    import cv2
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+
+    canvas = FigureCanvasAgg(figure)
+    canvas.draw()
+    _, data = cv2.imencode(".png", cv2.cvtColor(np.asarray(canvas.buffer_rgba()), cv2.COLOR_RGBA2BGR))
+    path.write_bytes(data.tobytes())
 
 
 def _blocks(results: Sequence[FrameResult]) -> list[tuple[bool, list[FrameResult]]]:
@@ -138,9 +154,30 @@ def _draw_rows(axes: Axes, bases: Values, codes: Sequence[str], model: ModelInfo
         axes.text(
             (MARGIN - LEFT) / (RIGHT - LEFT), s=model.label(code), color=INK, fontsize=10, weight="bold", **beside
         )
-        for level, align in ((0, "bottom"), (1, "top")):
-            place = base + level * TOP
-            axes.text(1.006, place, str(level), va=align, color="#94a3b8", fontsize=6.5, **across)
+    _draw_scale(axes, bases)
+
+
+def _draw_scale(axes: Axes, bases: Values) -> None:
+    """A small 0 and 1 beside each row, as shapes: each text of its own takes a millisecond."""
+    from matplotlib.collections import PathCollection
+    from matplotlib.transforms import Affine2D
+
+    points = Affine2D().scale(1 / 72) + axes.figure.dpi_scale_trans
+    for level in (0, 1):
+        places = np.column_stack((np.full(len(bases), 1.006), bases + level * TOP))
+        across: Any = axes.get_yaxis_transform()
+        digits: Any = PathCollection([_digit(level)], offsets=places, offset_transform=across, transform=points)
+        digits.set(facecolor="#94a3b8", linewidth=0, clip_on=False)
+        axes.add_collection(digits, autolim=False)
+
+
+@cache
+def _digit(level: int) -> TextPath:
+    """In points: 0 stands on its place, 1 hangs from it."""
+    from matplotlib.textpath import TextPath
+
+    height = TextPath((0, 0), str(level), size=6.5).get_extents().y1
+    return TextPath((0, 1.2 if level == 0 else -height), str(level), size=6.5)
 
 
 def _draw_curves(axes: Axes, bases: Values, series: Series, track: int, alone: bool) -> None:

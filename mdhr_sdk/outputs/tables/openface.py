@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import math
+import os
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -39,9 +41,18 @@ class OpenFaceSink(RowsSink[FrameResult]):
     x and y of the 68 landmarks, `_c` of the AUs that the model reports, and `_r` of those that have an intensity. Gaze,
     pose and confidence need
     `measures=True`. All else is empty: distances in millimetres, which need a calibrated camera, OpenFace's own
-    shape parameters, and AUs that the model does not have. A frame without a face has success 0 and nothing more. AUs
-    for which OpenFace has no column are left out.
+    shape parameters, and AUs that the model does not have. A frame without a face has success 0, and 0 in the columns
+    that faces fill, as OpenFace writes it. AUs for which OpenFace has no column are left out.
+
+    Args:
+        path: the file.
+        codes: the AUs that faces have, whose columns are 0 without a face.
+        measures: whether the faces are measured, so that pose and gaze are 0 without a face.
     """
+
+    def __init__(self, path: str | os.PathLike[str], codes: Sequence[str] = (), measures: bool = False) -> None:
+        super().__init__(path)
+        self._absent = dict.fromkeys(_filled(codes, measures), 0)
 
     def _render(self, result: FrameResult) -> FrameResult:
         return result
@@ -54,7 +65,15 @@ class OpenFaceSink(RowsSink[FrameResult]):
         if item.faces:
             self._add({**head, **_face(face)} for face in item.faces)
         else:
-            self._add([{**head, "face_id": 0, "confidence": 0, "success": 0}])
+            self._add([{**head, "face_id": 0, "confidence": 0, "success": 0, **self._absent}])
+
+
+def _filled(codes: Sequence[str], measures: bool) -> list[str]:
+    """The columns that a face fills."""
+    names = [f"{axis}_{number}" for axis in "xy" for number in range(POINTS)]
+    names += [f"{code}_c" for code in codes if code in PRESENT]
+    gaze = [f"gaze_{eye}_{axis}" for eye in (0, 1) for axis in "xyz"]
+    return [*names, *gaze, *(f"pose_R{axis}" for axis in "xyz")] if measures else names
 
 
 def _face(face: FaceResult) -> dict[str, object]:

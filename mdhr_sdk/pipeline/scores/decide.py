@@ -11,6 +11,7 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 from numpy.typing import NDArray
 
+from ...arguments import is_number
 from ...errors import ConfigError, InputError
 from ...measures import FaceMeasures
 from ...modelfolder.config import EventRule, Preprocessing
@@ -30,7 +31,7 @@ _NO_IMAGE = np.empty((0, 0, 3), np.uint8)
 
 def check_quality(least: float) -> float:
     """`least`, or ConfigError if it is no quality."""
-    if not 0 <= least <= 1:
+    if not is_number(least) or not 0 <= least <= 1:
         raise ConfigError(f"min_quality must be in [0, 1]; got {least!r}")
     return least
 

@@ -5,6 +5,7 @@ Everything is computed from the predictions on disk, so that it can be repeated.
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -23,6 +24,7 @@ from .statistics import Interval, bootstrap, by_subject
 HALF = 0.5
 SETTINGS = "settings.yaml"
 HELD_OUT = "held_out"  # folder of the inner run in a fold's
+STOPPED = "stopped.json"  # in it where the run was ended early
 
 
 @dataclass(frozen=True)
@@ -175,12 +177,27 @@ def choose(folder: Path) -> Choice:
     best: tuple[float, int] = (-1.0, 0)
     paths = epochs_of(folder)
     for epoch, path in paths.items():
-        figure = _f1_at_half(Predictions.load(path))
+        figure = f1_at_half(Predictions.load(path))
         best = max(best, (figure, -epoch))
     epoch = -best[1] or max(paths)
     chosen = Predictions.load(paths[epoch])
     columns = zip(chosen.scores.T, chosen.frames.labels.T, strict=True)
     return Choice(epoch, tuple(best_threshold(scores, labels) for scores, labels in columns))
+
+
+def stopped_after(folder: Path) -> int | None:
+    """The epochs after which `trainer.patience` ended a training; None if it did not.
+
+    Raises:
+        InputError: the note of it cannot be read.
+    """
+    path = folder / STOPPED
+    if not path.is_file():
+        return None
+    try:
+        return int(json.loads(path.read_text(encoding="utf-8"))["epochs"])
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise InputError(f"'{path}' cannot be read ({error!r}); start a new run") from None
 
 
 def evaluate_run(folder: Path, folds: Sequence[int] = ()) -> list[Result]:
@@ -216,6 +233,7 @@ def _all_folds(folder: Path) -> list[int]:
 def _fold(folder: Path, fold: int, epochs: int) -> tuple[tuple[str, ...], dict[Protocol, FoldResult]]:
     paths = epochs_of(folder)
     predictions = {epoch: Predictions.load(path) for epoch, path in paths.items()}
+    epochs = stopped_after(folder / HELD_OUT) or epochs
     if (last := max(predictions)) != epochs:
         raise InputError(f"'{folder}' is at epoch {last} of {epochs}; finish it: mdhr train --resume {folder.parent}")
     codes = predictions[last].frames.codes
@@ -228,14 +246,14 @@ def _fold(folder: Path, fold: int, epochs: int) -> tuple[tuple[str, ...], dict[P
                 f"'{folder}' has no predictions of epoch {choice.epoch}; finish it: mdhr train --resume RUN"
             )
         plans[NESTED], plans[TUNED] = (choice.epoch, half), (choice.epoch, choice.thresholds)
-    figures = {epoch: _f1_at_half(one) for epoch, one in predictions.items()}
+    figures = {epoch: f1_at_half(one) for epoch, one in predictions.items()}
     plans[BEST] = max(figures, key=lambda epoch: figures[epoch]), half
     return codes, {
         protocol: judge(predictions[epoch], thresholds, fold, epoch) for protocol, (epoch, thresholds) in plans.items()
     }
 
 
-def _f1_at_half(predictions: Predictions) -> float:
+def f1_at_half(predictions: Predictions) -> float:
     """0 where no AU occurs or is predicted."""
     decided = predictions.scores >= HALF
     return float(np.nan_to_num(count(decided, predictions.frames.labels).f1_macro))

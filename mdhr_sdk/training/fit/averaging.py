@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import fields
 from pathlib import Path
 
 from ...errors import ConfigError
@@ -11,6 +10,7 @@ from ...modelfolder.config import FolderConfig
 from ...modelfolder.folder import ModelFolder
 from ..data.subjects import note_together
 from ..evaluate.evaluation import HALF
+from .starting import difference
 
 SAME = ("model", "clip_length", "preprocessing")
 
@@ -71,6 +71,5 @@ def _of_network(config: FolderConfig) -> tuple[float, ...]:
 def _differences(ours: FolderConfig, theirs: FolderConfig, name: str) -> str:
     one, other = getattr(ours, name), getattr(theirs, name)
     if name == "model":
-        name = next(field.name for field in fields(one) if getattr(one, field.name) != getattr(other, field.name))
-        one, other = getattr(one, name), getattr(other, name)
+        return f"they differ in {difference(one, other)}"
     return f"{name} is {one!s:.60} there and {other!s:.60} here"

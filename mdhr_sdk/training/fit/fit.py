@@ -3,13 +3,14 @@
 FOLDER/last.ckpt                 everything needed to resume
 FOLDER/epoch_0025.npz            predictions on the validation frames after 25 epochs
 FOLDER/epoch_0025.safetensors    the weights that made them
+FOLDER/stopped.json              where `trainer.patience` ended it early
 FOLDER/logs/                     CSV and TensorBoard
 """
 
 from __future__ import annotations
 
 import contextlib
-import dataclasses
+import tempfile
 import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -26,16 +27,19 @@ from torch.utils.data import DataLoader
 
 from ...atomic import whole
 from ...aus import LabelSet
-from ...errors import CheckpointError, ConfigError, TrainingError, number_of
-from ...model import MDHR, load_model
+from ...errors import ConfigError, TrainingError, number_of
+from ...model import MDHR
 from ...model.released import check_archive
-from ...modelfolder.folder import ModelFolder
-from ..evaluate.metrics import count
+from ..evaluate.evaluation import stopped_after
+from ..evaluate.metrics import count, mean
 from ..evaluate.predictions import Frames, Predictions
 from .launch import check_processes, make_trainer, plain_errors, synchronised
 from .module import MDHRTraining
 from .order import BlockBatches, ClipSource, Plan
 from .settings import Settings
+from .starting import starting_model
+from .stopping import is_stale, note_stop
+from .telling import Progress, Tell, silent
 
 CHECKPOINT = "last.ckpt"
 
@@ -71,10 +75,22 @@ class FoldData(Tested):
     trained_on: Frames | None = None
 
 
-def fit(settings: Settings, data: FoldData, folder: Path) -> None:
+def fit(
+    settings: Settings,
+    data: FoldData,
+    folder: Path,
+    tell: Tell = silent,
+    patience: int | None = None,
+    until: int | None = None,
+) -> None:
     """Train from the start, or from `folder`'s last checkpoint if it has one, to the last epoch.
 
     Under torchrun every process calls this; files are written by the first. Ctrl-C and SIGTERM are KeyboardInterrupt.
+
+    Args:
+        tell: takes lines about validations and the time left.
+        patience: validations without a better F1 after which to stop; None for never.
+        until: epochs to train, if not all; the learning rate falls as if all were.
 
     Raises:
         TrainingError: the loss is no longer a number, or the checkpoint is another run's.
@@ -85,14 +101,16 @@ def fit(settings: Settings, data: FoldData, folder: Path) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     chosen, checkpoint = settings.trainer, folder / CHECKPOINT
     resumed = checkpoint.is_file()
-    plan = Plan(
-        len(data.train), chosen.batch_size, chosen.epochs, chosen.seed, chosen.devices, chosen.checkpoint_batches
-    )
-    trainer = make_trainer(settings, plan, folder, Keeper(settings, data, folder))
+    if stopped_after(folder) is not None:
+        return
+    plan = plan_of(settings, data)
+    progress = Progress(until or chosen.epochs, data.label_set.codes, tell)
+    keeper = Keeper(settings, data, folder, progress, patience)
+    trainer = make_trainer(settings, plan, folder, keeper, progress)
     torch.manual_seed(chosen.seed)
     model = synchronised(starting_model(settings, data.label_set, resumed), settings, trainer)
     model = model.to(memory_format=cast(Any, torch.channels_last))  # convolutions of small networks: 1.4 times as fast
-    module = MDHRTraining(model, settings, data.weights.tolist(), plan, data.prepare)
+    module = MDHRTraining(model, settings, class_weights(settings, data), plan, data.prepare)
     batches = BlockBatches(plan, trainer.global_rank)
     workers = settings.data.workers
     loader: Any = DataLoader(
@@ -109,52 +127,85 @@ def fit(settings: Settings, data: FoldData, folder: Path) -> None:
         trainer.fit(module, loader, ckpt_path=str(checkpoint) if resumed else None, weights_only=True)
 
 
-def starting_model(settings: Settings, label_set: LabelSet, resumed: bool = False) -> MDHR:
-    """The model before its first step; a resumed run takes its weights from the checkpoint instead.
+def check_fit(settings: Settings, data: FoldData) -> None:
+    """Refuse now what `fit` would refuse, on this machine and of this model; nothing is written.
 
     Raises:
-        ConfigError: `start.folder` holds another architecture than the settings describe; the input size may differ
-            where no weight depends on it.
-        CheckpointError: the pretrained weights cannot be fetched.
+        ConfigError, CheckpointError, MissingDependencyError: as `fit`.
     """
-    config = settings.model_config(label_set)
-    if settings.start.folder is None or resumed:
-        try:
-            return MDHR(config, settings.start.pretrained and not resumed)
-        except CheckpointError as error:
-            raise CheckpointError(f"{error}: start.pretrained=false, or start.folder=MODEL") from None
-    earlier, model = load_model(ModelFolder.open(settings.start.folder)), MDHR(config)
-    same = dataclasses.replace(earlier.config, input_size_px=config.input_size_px) == model.config
-    if same:
-        try:
-            model.load_state_dict(earlier.state_dict())
-        except RuntimeError:  # weights that depend on the input size, as a Swin's
-            same = False
-    if not same:
-        raise ConfigError(
-            f"'{settings.start.folder}' holds {earlier.config}, but the settings describe {model.config}; "
-            "make `model` and `data.dataset` the same, or start without start.folder"
-        )
-    return model.train()
+    check_processes(settings)
+    plan, progress = plan_of(settings, data), Progress(settings.trainer.epochs, data.label_set.codes, silent)
+    with tempfile.TemporaryDirectory() as folder:
+        make_trainer(settings, plan, Path(folder), Keeper(settings, data, Path(folder), progress, None), progress)
+    model = starting_model(settings, data.label_set)
+    MDHRTraining(model, settings, class_weights(settings, data), plan).configure_optimizers()
+
+
+def plan_of(settings: Settings, data: FoldData) -> Plan:
+    """All batches of a run."""
+    chosen = settings.trainer
+    videos = len(data.train)
+    return Plan(videos, chosen.batch_size, chosen.epochs, chosen.seed, chosen.devices, chosen.checkpoint_batches)
+
+
+def class_weights(settings: Settings, data: FoldData) -> list[float]:
+    """One an AU: the paper's, 1 for all, or the paper's times what the settings say.
+
+    Raises:
+        ConfigError: a weight for an AU that the data set has not.
+    """
+    chosen, codes = settings.loss.class_weights, data.label_set.codes
+    if chosen == "paper":
+        return [float(weight) for weight in data.weights]
+    if chosen == "none":
+        return [1.0] * len(codes)
+    if unknown := [code for code in chosen if code not in codes]:
+        raise ConfigError(f"loss.class_weights: no AU {', '.join(unknown)}; the data has {', '.join(codes)}")
+    return [chosen.get(code, 1.0) * float(weight) for code, weight in zip(codes, data.weights, strict=True)]
 
 
 class Keeper(pl.Callback):
     """At the end of each block: predictions and weights if an epoch is due for validation, then a checkpoint."""
 
-    def __init__(self, settings: Settings, data: FoldData, folder: Path) -> None:
+    def __init__(
+        self, settings: Settings, data: FoldData, folder: Path, progress: Progress, patience: int | None
+    ) -> None:
         self.settings, self.data, self.folder = settings, data, folder
+        self.progress, self.patience = progress, patience
+
+    def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        module: Any = pl_module
+        epoch, first, _ = module.plan.blocks[min(trainer.current_epoch, len(module.plan.blocks) - 1)]
+        self.progress.begin(epoch + first / module.plan.batches)
 
     def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         module: Any = pl_module
         block = module.plan.blocks[trainer.current_epoch]
         epochs, chosen = block.epoch + 1, self.settings.trainer
-        due = epochs % chosen.validate_every == 0 or epochs == chosen.epochs
-        if due and block.last == module.plan.batches:
-            self._validate(trainer, module, epochs)
+        due = epochs % chosen.validate_every == 0 or epochs == self.progress.epochs
+        if block.last == module.plan.batches:
+            if due:
+                self._validate(trainer, module, epochs)
+                self._stop_if_stale(trainer, epochs)
+            self.progress.epoch(epochs)
         path = self.folder / CHECKPOINT  # written by the first process alone
         with whole(path, settled=True) if trainer.is_global_zero else contextlib.nullcontext(path) as part:
             trainer.save_checkpoint(part, weights_only=False)  # with the optimiser's state
         trainer.strategy.barrier("checkpoint")
+
+    def _stop_if_stale(self, trainer: pl.Trainer, epochs: int) -> None:
+        """Noted before the checkpoint: a run killed between the two is over all the same."""
+        if self.patience is None or epochs == self.progress.epochs:
+            return
+        stale = trainer.strategy.broadcast(trainer.is_global_zero and is_stale(self.folder, self.patience))
+        if stale:
+            trainer.should_stop = True
+            if trainer.is_global_zero:
+                note_stop(self.folder, epochs)
+            self.progress.tell(
+                f"stopped after epoch {epochs} of {self.progress.epochs}: no better F1 in "
+                f"{number_of(self.patience, 'validation')} (trainer.patience)"
+            )
 
     def _validate(self, trainer: pl.Trainer, module: MDHRTraining, epochs: int) -> None:
         module.eval()
@@ -163,10 +214,16 @@ class Keeper(pl.Callback):
                 torch.distributed.broadcast(buffer, 0)
         scores = score(module.judged, self.data, self.settings, module.device, trainer.global_rank)
         module.train()
+        if not np.isfinite(scores).all():
+            module.stop("a score of a validation frame is not finite", f"after epoch {epochs}")
         predictions = Predictions(self.data.frames, scores)
-        figure = count(scores >= 0.5, self.data.frames.labels).f1_macro
+        f1 = count(scores >= 0.5, self.data.frames.labels).f1
+        each = {f"validation/f1_{code}": float(x) for code, x in zip(self.data.label_set.codes, f1, strict=True)}
+        figures = {"validation/f1": mean(f1), **each}
+        known = {name: figure for name, figure in figures.items() if not np.isnan(figure)}
         for logger in trainer.loggers:
-            logger.log_metrics({"validation/f1": figure, "epoch": epochs}, trainer.global_step)
+            logger.log_metrics({**known, "epoch": epochs}, trainer.global_step)
+        self.progress.validated(epochs, trainer.global_step, f1)
         if trainer.is_global_zero:
             stem = epoch_stem(self.folder, epochs)
             with whole(stem.with_suffix(".safetensors"), settled=True) as path:

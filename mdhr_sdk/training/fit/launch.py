@@ -17,10 +17,11 @@ from pytorch_lightning.callbacks import RichProgressBar
 from pytorch_lightning.loggers import CSVLogger, TensorBoardLogger
 from timm.layers import convert_sync_batchnorm
 
-from ...errors import ConfigError, MDHRError, TrainingError
+from ...errors import ConfigError, MDHRError, TrainingError, require
 from ...model import MDHR
 from .order import Plan
 from .settings import Settings
+from .telling import Progress
 
 
 def check_processes(settings: Settings) -> None:
@@ -33,11 +34,11 @@ def check_processes(settings: Settings) -> None:
         )
 
 
-def make_trainer(settings: Settings, plan: Plan, folder: Path, keeper: pl.Callback) -> pl.Trainer:
-    """The trainer, or a ConfigError if this machine lacks what the settings ask for."""
+def make_trainer(settings: Settings, plan: Plan, folder: Path, keeper: pl.Callback, progress: Progress) -> pl.Trainer:
+    """The trainer, or a ConfigError if this machine lacks what the settings ask for; it writes nothing yet."""
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", message=".*AMP with fp16 is not supported on CPU")  # but replaced
-        trainer = _trainer(settings, plan, folder, keeper)
+        trainer = _trainer(settings, plan, folder, keeper, progress)
     if settings.trainer.precision == "16-mixed" and isinstance(trainer.accelerator, CPUAccelerator):
         raise ConfigError(
             "trainer.precision 16-mixed needs a GPU, and this run is on the CPU; take bf16-mixed or 32-true"
@@ -45,24 +46,27 @@ def make_trainer(settings: Settings, plan: Plan, folder: Path, keeper: pl.Callba
     return trainer
 
 
-def _trainer(settings: Settings, plan: Plan, folder: Path, keeper: pl.Callback) -> pl.Trainer:
+def _trainer(settings: Settings, plan: Plan, folder: Path, keeper: pl.Callback, progress: Progress) -> pl.Trainer:
     chosen, optimiser = settings.trainer, settings.optimiser
     logging.getLogger("pytorch_lightning.utilities.rank_zero").setLevel(logging.WARNING)  # tips and advertisements
     starts = len(list((folder / "logs").glob("start_*")))
     version = f"start_{starts}"  # a log of its own for every start: a killed one's is not touched
+    loggers: list[Any] = [CSVLogger(folder, "logs", version), TensorBoardLogger(folder, "logs", version)]
+    if chosen.wandb is not None:
+        loggers.append(_wandb(chosen.wandb, folder, version))
     try:
         return pl.Trainer(
             accelerator=chosen.accelerator,
             devices=chosen.devices,
             strategy="ddp" if chosen.devices > 1 else "auto",
             precision=cast(Any, chosen.precision),
-            max_epochs=len(plan.blocks),
+            max_epochs=sum(block.epoch < progress.epochs for block in plan.blocks),
             accumulate_grad_batches=optimiser.accumulate,
             gradient_clip_val=optimiser.clip_norm,
             deterministic=chosen.deterministic,
             log_every_n_steps=chosen.log_every,
-            logger=[CSVLogger(folder, "logs", version), TensorBoardLogger(folder, "logs", version)],
-            callbacks=[keeper, *([Bar()] if chosen.progress else [])],
+            logger=loggers,
+            callbacks=[keeper, *([Bar(plan, progress)] if chosen.progress else [])],
             enable_progress_bar=chosen.progress,
             enable_checkpointing=False,
             enable_model_summary=False,
@@ -73,11 +77,31 @@ def _trainer(settings: Settings, plan: Plan, folder: Path, keeper: pl.Callback) 
         raise ConfigError(f"trainer: {error}") from None
 
 
+def _wandb(project: str, folder: Path, version: str) -> Any:
+    """Weights & Biases; a start is a run of its own there, too."""
+    require("wandb", "wandb")
+    from pytorch_lightning.loggers import WandbLogger
+
+    name = "-".join((*folder.absolute().parts[-2:], version))
+    return WandbLogger(name, folder, project=project)
+
+
 class Bar(RichProgressBar):
-    """Lightning's, without the number of its log."""
+    """Lightning's, in epochs of the run and with the time left, without the number of its log."""
+
+    def __init__(self, plan: Plan, progress: Progress) -> None:
+        super().__init__()
+        self._plan, self._told = plan, progress
 
     def get_metrics(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> Any:
-        return {name: value for name, value in super().get_metrics(trainer, pl_module).items() if name != "v_num"}
+        shown = {name: value for name, value in super().get_metrics(trainer, pl_module).items() if name != "v_num"}
+        place = self._plan.blocks[min(trainer.current_epoch, len(self._plan.blocks) - 1)]
+        left = self._told.left(place.epoch + place.first / self._plan.batches)
+        return {**shown, "left": left} if left else shown
+
+    def _get_train_description(self, current_epoch: int) -> str:
+        """Of a block, which is what Lightning takes for an epoch."""
+        return f"epoch {self._plan.blocks[current_epoch].epoch + 1} of {self._told.epochs}"
 
 
 def synchronised(model: MDHR, settings: Settings, trainer: pl.Trainer) -> MDHR:

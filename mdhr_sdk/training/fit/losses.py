@@ -29,19 +29,24 @@ class Terms(NamedTuple):
         return self.total / self.number.clamp_min(1)
 
 
-def asymmetric_loss(scores: Tensor, labels: Tensor, weights: Tensor) -> Terms:
+def asymmetric_loss(scores: Tensor, labels: Tensor, weights: Tensor, smoothing: float = 0.0) -> Terms:
     """Eq. 10: -w_n [y log p + p (1 - y) log(1 - p)], the factor p without gradient, logarithms clamped at 1e-8.
 
     Args:
         scores: (..., N) probabilities.
         labels: (..., N) in {0, 1, -1}; -1 has no part in the loss.
         weights: (N,), one per AU.
+        smoothing: s in [0, 1); y becomes (1 - s) y + s / 2.
     """
     p = scores.float()
     known, y = labels != IGNORED, labels == 1
     present = p.clamp_min(SMALLEST).log()
     absent = p.detach() * (1 - p).clamp_min(SMALLEST).log()
-    loss = -weights * torch.where(y, present, absent)
+    if smoothing:
+        share = torch.where(y, 1 - smoothing / 2, smoothing / 2)
+        loss = -weights * (share * present + (1 - share) * absent)
+    else:
+        loss = -weights * torch.where(y, present, absent)
     return Terms(loss.masked_fill(~known, 0).sum(), known.sum().to(p.dtype))
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
-from typing import Any, cast
+from typing import Any, NoReturn, cast
 
 import numpy as np
 import pytorch_lightning as pl
@@ -80,6 +80,13 @@ class MDHRTraining(pl.LightningModule):
             self.average.eval()
         return self
 
+    def on_train_start(self) -> None:
+        """The learning rate is that of the step: a run whose epochs were extended goes on by its new cosine at once."""
+        schedule: Any = self.lr_schedulers()
+        groups = self.trainer.optimizers[0].param_groups
+        for group, base, factor in zip(groups, schedule.base_lrs, schedule.lr_lambdas, strict=True):
+            group["lr"] = base * factor(schedule.last_epoch)
+
     def on_train_batch_start(self, batch: Batch, batch_idx: int) -> None:
         epoch, first, _ = self.plan.blocks[self.trainer.current_epoch]
         self._batch = batch_idx
@@ -89,18 +96,19 @@ class MDHRTraining(pl.LightningModule):
 
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
         output = self.model(self.prepare(batch["clip"]))
-        main = asymmetric_loss(output.scores, batch["labels"], self.au_weights)
+        main = asymmetric_loss(output.scores, batch["labels"], self.au_weights, self.settings.loss.label_smoothing)
         regions = region_loss(output.region_logits, batch["regions"]) if output.region_logits else ()
         factors = (1.0, *[self.model.config.region_loss_weight] * len(regions))
         loss, means = self._over_processes((main, *regions), factors)
         value = sum(factor * float(mean) for factor, mean in zip(factors, means, strict=True))
         if not math.isfinite(value):
-            self._stop(f"the loss is {value}", batch_idx)
+            self.stop(f"the loss is {value}", self._place(batch_idx))
         self.log("loss/aus", means[0])
         if regions:
             self.log("loss/regions", means[1:].mean())
         self.log("loss", value, prog_bar=True)
-        self.log("epoch", float(self.plan.blocks[self.trainer.current_epoch].epoch))
+        self.log("learning_rate", max(group["lr"] for group in self.trainer.optimizers[0].param_groups))
+        self.log("epoch", self.plan.blocks[self.trainer.current_epoch].epoch + 1.0)  # as validations count them
         return loss
 
     def _over_processes(self, terms: Sequence[Terms], factors: Sequence[float]) -> tuple[Tensor, Tensor]:
@@ -128,12 +136,16 @@ class MDHRTraining(pl.LightningModule):
             return
         gradients = [p.grad for p in self.parameters() if p.grad is not None]
         if not torch.isfinite(torch.nn.utils.get_total_norm(gradients)):
-            self._stop("a gradient is not finite", self._batch)
+            self.stop("a gradient is not finite", self._place(self._batch))
 
-    def _stop(self, what: str, batch_idx: int) -> None:
+    def _place(self, batch_idx: int) -> str:
         epoch, first, _ = self.plan.blocks[self.trainer.current_epoch]
+        return f"in epoch {epoch + 1}, batch {first + batch_idx + 1}"
+
+    def stop(self, what: str, where: str) -> NoReturn:
+        """End a run whose numbers are none any more."""
         raise TrainingError(
-            f"{what} in epoch {epoch}, batch {first + batch_idx}, step {self.global_step}; lower "
+            f"{what} {where}, step {self.global_step}; lower "
             "optimiser.learning_rate, set optimiser.clip_norm=1, take bf16-mixed instead of 16-mixed, and look for "
             "broken images; the last checkpoint is from before it"
         )

@@ -5,12 +5,14 @@ RUN/record.json        folds, settings' digest, and versions and machine that th
 RUN/fold1/             see `mdhr_sdk.training.fit.fit`
 RUN/fold1/data.json    digests of the frames and labels that it must go on with
 RUN/fold1/start.json   whom the weights that it started from have seen
+RUN/fold1/origin.json  where those weights came from, and which of them were taken
 RUN/fold1/held_out/    the inner run, with `data.held_out` above 0
 RUN/fold1/model/       the model folder
 """
 
 from __future__ import annotations
 
+import dataclasses
 import hashlib
 import json
 import os
@@ -19,23 +21,21 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from safetensors.torch import load_file
-
-from ... import __version__
-from ...atomic import PREFIX, scratch, write_whole
-from ...errors import ConfigError, ModelFolderError, TrainingError, number_of
-from ...model import MDHR, save_model
-from ...modelfolder.folder import ModelFolder
-from ..data.subjects import Note, check_start, note_subjects, noted
-from ..evaluate.evaluation import HALF, HELD_OUT, SETTINGS, Choice, choose
+from ...atomic import PREFIX, write_whole
+from ...errors import ConfigError, TrainingError, number_of
+from ..data.subjects import Note, check_start, noted
+from ..evaluate.evaluation import HELD_OUT, SETTINGS, choose, stopped_after
 from ..evaluate.predictions import Frames
-from .fit import FoldData, epoch_stem, fit
+from .fit import FoldData, fit
 from .launch import check_processes
 from .record import RECORD, note_surroundings, read_record, surroundings, write_record
+from .saving import save_fold
 from .settings import Settings, read_settings
+from .starting import open_start, origin
+from .telling import Tell, silent
 
 DataOf = Callable[[Settings, int, bool], FoldData]  # settings, fold, inner run
-SEEN, START = "data.json", "start.json"
+SEEN, START, ORIGIN = "data.json", "start.json", "origin.json"
 PATIENCE_S = 600  # the first process may still be looking for a million pictures
 
 
@@ -49,7 +49,7 @@ def start(settings: Settings, out: Path, folds: Sequence[int]) -> None:
     """
     check_processes(settings)
     if not is_first_process():
-        _wait_for(out / RECORD)
+        _wait(lambda: (out / RECORD).is_file(), f"the first process made no '{out / RECORD}'")
         return
     settings = settings.anywhere()
     if settings.optimiser.freeze_norms and settings.start.folder is None:
@@ -59,7 +59,7 @@ def start(settings: Settings, out: Path, folds: Sequence[int]) -> None:
         )
     if out.exists() and (not out.is_dir() or any(map(_is_foreign, out.iterdir()))):
         raise ConfigError(f"'{out}' exists and is not an empty folder; go on with: mdhr train --resume {out}")
-    digest = _hash(settings.portable().to_yaml().encode())
+    digest = _digest_of(settings)
     record = {"folds": list(folds), "seed": settings.trainer.seed, "settings": digest, "starts": [surroundings()]}
     write_whole(out / SETTINGS, settings.to_yaml())
     write_record(out, record)  # last, for it is what other processes wait for
@@ -70,20 +70,18 @@ def _is_foreign(path: Path) -> bool:
     return path.name != SETTINGS and not path.name.startswith(PREFIX)
 
 
-def _wait_for(record: Path) -> None:
+def _wait(done: Callable[[], bool], otherwise: str) -> None:
+    """Wait for what the first process does."""
     end = time.monotonic() + PATIENCE_S
-    while not record.is_file():
+    while not done():
         if time.monotonic() > end:
             raise TrainingError(
-                f"the first process made no '{record}' in {PATIENCE_S} s; see its error, or whether all processes see "
-                "the same folder"
+                f"{otherwise} in {PATIENCE_S} s; see its error, or whether all processes see the same folder"
             )
         time.sleep(0.1)
 
 
-def train(
-    out: Path, data_of: DataOf, folds: Sequence[int] = (), tell: Callable[[str], None] = lambda line: None
-) -> list[Path]:
+def train(out: Path, data_of: DataOf, folds: Sequence[int] = (), tell: Tell = silent) -> list[Path]:
     """Train a started run's folds, each from where it stopped; returns their model folders.
 
     Args:
@@ -91,39 +89,93 @@ def train(
         folds: those to train; all that the run was started with if empty.
         tell: takes a line before each training: which fold, and on whom it is validated.
     """
-    if not (out / SETTINGS).is_file() or not (out / RECORD).is_file():
-        raise TrainingError(f"'{out}' holds no run; start one with: mdhr train CONFIG --out {out}")
-    settings = read_settings(out / SETTINGS)
-    record = read_record(out)
-    if record["settings"] != _hash(settings.portable().to_yaml().encode()):
-        raise TrainingError(
-            f"'{out / SETTINGS}' was changed since the run was started; put it back, or start a new run with it"
-        )
+    settings, record = _opened(out)
     if is_first_process():
         note_surroundings(out, record)
     numbers = folds or record["folds"]
-    return [_train_fold(settings, out / f"fold{fold}", fold, data_of, tell) for fold in numbers]
+    return [_train_fold(settings, out / f"fold{fold}", fold, data_of, tell, _extended(record)) for fold in numbers]
 
 
-def _train_fold(settings: Settings, folder: Path, fold: int, data_of: DataOf, tell: Callable[[str], None]) -> Path:
+def extend(out: Path, epochs: int) -> None:
+    """Let a run go on for more epochs; models that it has made are kept beside, as `model_0200`.
+
+    From the next step on the learning rate follows the cosine of all epochs, so it rises again where it had fallen:
+    the weights are not those of a run that was started with so many.
+
+    Raises:
+        ConfigError: not more epochs than before, or a fold was stopped early.
+        TrainingError: there is no run, or its settings were changed.
+    """
+    if not is_first_process():
+        _wait(
+            lambda: read_settings(out / SETTINGS).trainer.epochs == epochs,
+            f"the first process did not extend '{out}'",
+        )
+        return
+    settings, record = _opened(out)
+    before = settings.trainer.epochs
+    if epochs <= before:
+        raise ConfigError(f"'{out}' has {before} epochs, and can only be given more; got trainer.epochs={epochs}")
+    folders = [path for path in sorted(out.glob("fold*")) if path.is_dir()]
+    if over := [path.name for path in folders if stopped_after(path / HELD_OUT) is not None]:
+        raise ConfigError(f"{', '.join(over)} of '{out}' was stopped by trainer.patience; start a new run")
+    more = dataclasses.replace(settings, trainer=dataclasses.replace(settings.trainer, epochs=epochs))
+    for path in folders:
+        if (path / "model").is_dir():
+            (path / "model").replace(path / f"model_{before:04d}")
+    former, extended = [*record.get("former", []), record["settings"]], [*record.get("extended", []), before]
+    write_record(out, {**record, "settings": _digest_of(more), "former": former, "extended": extended})
+    write_whole(out / SETTINGS, more.to_yaml(), settled=True)  # last: until then the run is the one before
+
+
+def _opened(out: Path) -> tuple[Settings, dict[str, Any]]:
+    """Settings and record of a run."""
+    if not (out / SETTINGS).is_file() or not (out / RECORD).is_file():
+        raise TrainingError(f"'{out}' holds no run; start one with: mdhr train CONFIG --out {out}")
+    settings, record = read_settings(out / SETTINGS), read_record(out)
+    if _digest_of(settings) not in (record["settings"], *record.get("former", [])[-1:]):
+        raise TrainingError(
+            f"'{out / SETTINGS}' was changed since the run was started; put it back, or start a new run with it"
+        )
+    return settings, record
+
+
+def _digest_of(settings: Settings) -> str:
+    return _hash(settings.portable().to_yaml(brief=True).encode())
+
+
+def _extended(record: dict[str, Any]) -> str:
+    """'extended from 200 epochs' where a run was, for its provenance."""
+    numbers = ", ".join(str(int(epochs)) for epochs in record.get("extended", []))
+    return f"extended from {numbers} epochs" if numbers else ""
+
+
+def _train_fold(settings: Settings, folder: Path, fold: int, data_of: DataOf, tell: Tell, extended: str = "") -> Path:
     target = folder / "model"
     if target.is_dir():
         return target
-    start = _kept(folder / START, lambda: start_note(settings))  # to go on, what it started from is not needed
-    if settings.data.held_out:
-        inner = data_of(settings, fold, True)
+    # To go on, what it started from is not needed; runs of earlier versions kept whom it had seen alone.
+    old = (folder / START).is_file() and not (folder / ORIGIN).is_file()
+    inner = data_of(settings, fold, True) if settings.data.held_out else None
+    data = data_of(settings, fold, False)
+    before = _kept(folder / ORIGIN, lambda: {} if old else origin(settings, data.label_set))
+    start = _kept(folder / START, lambda: start_note(settings))
+    if before:
+        tell(f"fold {fold} starts from '{before['folder']}': {before['told']}")
+    until = None
+    if inner is not None:
         check_start(start, inner.label_set.name, fold, inner.frames.subjects)
         _check_same(folder / HELD_OUT, inner)
         tell(_heading(fold, inner, settings, "held-out training subjects, to choose epoch and thresholds"))
-        fit(settings, inner, folder / HELD_OUT)
-    data = data_of(settings, fold, False)
+        fit(settings, inner, folder / HELD_OUT, tell, patience=settings.trainer.patience)
+        until = stopped_after(folder / HELD_OUT)
     check_start(start, data.label_set.name, fold, data.frames.subjects)
     _check_same(folder, data)
     tell(_heading(fold, data, settings, "the test fold"))
-    fit(settings, data, folder)
+    fit(settings, data, folder, tell, until=until)
     if is_first_process():
         choice = choose(folder / HELD_OUT) if settings.data.held_out else None
-        _save(settings, data, folder, fold, choice, start)
+        save_fold(settings, data, folder, fold, choice, start, before, extended)
     return target
 
 
@@ -137,10 +189,7 @@ def start_note(settings: Settings) -> Note:
     """The subjects that the starting weights were trained on, as far as they are noted."""
     if settings.start.folder is None:
         return {}
-    try:
-        return noted(ModelFolder.open(settings.start.folder))
-    except ModelFolderError as error:
-        raise ConfigError(f"start.folder: {error}; if it is of an earlier run, train that one first") from None
+    return noted(open_start(settings.start.folder))
 
 
 def _kept(path: Path, make: Callable[[], dict[str, Any]]) -> dict[str, Any]:
@@ -154,33 +203,6 @@ def _kept(path: Path, make: Callable[[], dict[str, Any]]) -> dict[str, Any]:
     if is_first_process():
         write_whole(path, json.dumps(content, indent=2) + "\n", settled=True)
     return content
-
-
-def _save(settings: Settings, data: FoldData, folder: Path, fold: int, choice: Choice | None, start: Note) -> None:
-    """The model folder: the chosen epoch with its thresholds, or the last epoch with 0.5."""
-    epoch = choice.epoch if choice else settings.trainer.epochs
-    thresholds = choice.thresholds if choice else (HALF,) * len(data.label_set.aus)
-    model = MDHR(settings.model_config(data.label_set))
-    model.load_state_dict(load_file(epoch_stem(folder, epoch).with_suffix(".safetensors")))
-    how = "epoch and thresholds chosen on held-out training subjects" if choice else "last epoch, threshold 0.5"
-    digest = _hash(settings.to_yaml().encode())[:12]
-    provenance = (
-        f"mdhr_sdk {__version__}, {data.label_set.name} without the test subjects of fold {fold}, "
-        f"epoch {epoch} of {settings.trainer.epochs}, {how}, seed {settings.trainer.seed}, settings {digest}"
-    )
-    with scratch(folder) as own:
-        made = save_model(
-            model.eval(),
-            own / "model",
-            clip_length=settings.data.clip_length,
-            thresholds=thresholds,
-            trained=True,
-            provenance=provenance,
-            licence=f"that of the training data ({data.label_set.name}) and of the starting weights",
-        )
-        if data.trained_on is not None:
-            note_subjects(made, data.label_set.name, fold, data.trained_on.subjects, start)
-        made.path.replace(folder / "model")  # whole: a folder of that name ends the fold
 
 
 def is_first_process() -> bool:

@@ -46,6 +46,21 @@ PRESETS: dict[str, dict[str, Any]] = {
     },
 }
 
+# Settings that came after runs were first recorded with a digest of all of them.
+LATER = (
+    ("data", "more"), ("start", "take"), ("loss", "label_smoothing"), ("loss", "class_weights"),
+    ("trainer", "patience"), ("trainer", "wandb"),
+)  # fmt: skip
+
+
+@strict
+class MoreData:
+    """A further data set: its name or YAML specification, its lists and its images, as in `DataSettings`."""
+
+    dataset: str
+    lists: str
+    images: str
+
 
 @strict
 class DataSettings:
@@ -59,6 +74,8 @@ class DataSettings:
         workers: processes that load clips; 0 for none.
         held_out: share of the training subjects that a second, inner run sets aside to choose the epoch and the
             thresholds on; 0 for no such run (only the last epoch at 0.5 is then honest).
+        more: further data sets to train and test on together with the first. The model scores the AUs of all of them;
+            an AU that a set lacks is unknown in its frames. Fold n is fold n of each.
     """
 
     dataset: str = "bp4d"
@@ -67,15 +84,37 @@ class DataSettings:
     clip_length: Positive = 16
     workers: Annotated[int, Field(ge=0)] = 2
     held_out: BelowOne = 0.0
+    more: tuple[MoreData, ...] = ()
 
 
 @strict
 class StartSettings:
-    """Where the weights start: ImageNet in the backbone, or a model folder or the name of a bundled model (then `model`
-    must describe the same)."""
+    """Where the weights start.
+
+    Attributes:
+        pretrained: ImageNet in the backbone; not with `folder`.
+        folder: a model folder, or the name of a bundled model.
+        take: what of it: 'all' weights, of a model that `model` and the data set describe; its 'backbone'; or all that
+            is 'fitting': tensors of the same name and shape, and of what belongs to an AU, the AUs that both score.
+    """
 
     pretrained: bool = True
     folder: str | None = None
+    take: Literal["all", "backbone", "fitting"] = "all"
+
+
+@strict
+class LossSettings:
+    """Changes to the paper's loss.
+
+    Attributes:
+        label_smoothing: s; a label y counts as (1 - s) y + s / 2.
+        class_weights: 'paper' for w_n of eq. 10, from how rare an AU is; 'none' for 1; or a weight an AU, as in
+            {AU04: 2.0}, by which the paper's is multiplied.
+    """
+
+    label_smoothing: BelowOne = 0.0
+    class_weights: Literal["paper", "none"] | dict[str, AboveZero] = "paper"
 
 
 @strict
@@ -113,6 +152,8 @@ class TrainerSettings:
     Attributes:
         epochs: passes; each takes one random clip from every video.
         validate_every: epochs between two validations; the last epoch is always validated.
+        patience: stop once so many validations in a row brought no better mean F1 on the held-out training subjects
+            (`data.held_out`); None for never. The learning rate falls as if nothing stopped.
         batch_size: clips per batch, over all devices together.
         seed: of weights, clips, augmentation and order.
         devices: processes, one a GPU (or on the CPU, as 'gloo'); under torchrun its world size.
@@ -124,6 +165,7 @@ class TrainerSettings:
         log_every: steps between two log entries.
         deterministic: only algorithms that give the same bits again, slower on a GPU; the CPU's do anyway.
         progress: show a progress bar.
+        wandb: project of Weights & Biases to log to as well; needs the extra `wandb`.
     """
 
     epochs: Positive = 200
@@ -139,6 +181,8 @@ class TrainerSettings:
     log_every: Positive = 10
     deterministic: bool = False
     progress: bool = True
+    patience: Positive | None = None
+    wandb: str | None = None
 
     def __post_init__(self) -> None:
         if self.batch_size % self.devices:
@@ -153,6 +197,7 @@ class Settings:
     model: dict[str, Any] = field(default_factory=dict)
     start: StartSettings = field(default_factory=StartSettings)
     augmentation: dict[str, Any] = field(default_factory=dict)
+    loss: LossSettings = field(default_factory=LossSettings)
     optimiser: OptimiserSettings = field(default_factory=OptimiserSettings)
     trainer: TrainerSettings = field(default_factory=TrainerSettings)
 
@@ -163,6 +208,10 @@ class Settings:
             raise ConfigError(
                 f"trainer.checkpoint_batches {every} must be a multiple of optimiser.accumulate {accumulate}: "
                 "gradients between two steps are not kept"
+            )
+        if self.trainer.patience is not None and not self.data.held_out:
+            raise ConfigError(
+                "trainer.patience needs data.held_out above 0: to stop by the test fold would be to choose on it"
             )
 
     def model_config(self, label_set: LabelSet) -> ModelConfig:
@@ -176,27 +225,48 @@ class Settings:
     def anywhere(self) -> Settings:
         """The same with absolute paths, so that a run can go on from any working folder; names stay names."""
         data, start = self.data, self.start
-        own = {".yaml", ".yml", ".json"} & {Path(data.dataset).suffix.lower()}
-        names = ("lists", "images", *(["dataset"] if own else []))
-        paths: dict[str, Any] = {name: str(Path(getattr(data, name)).absolute()) for name in names}
+        more = tuple(dataclasses.replace(one, **_absolute(one)) for one in data.more)
         folder = start.folder if start.folder in (None, *BUNDLED) else str(Path(start.folder).absolute())
         return dataclasses.replace(
-            self, data=dataclasses.replace(data, **paths), start=dataclasses.replace(start, folder=folder)
+            self,
+            data=dataclasses.replace(data, **_absolute(data), more=more),
+            start=dataclasses.replace(start, folder=folder),
         )
 
     def portable(self) -> Settings:
         """The same with defaults for what changes no result: paths, workers, and what is shown."""
         kept = DataSettings()
-        data = dataclasses.replace(self.data, dataset="", lists=kept.lists, images=kept.images, workers=kept.workers)
+        more = tuple(dataclasses.replace(one, dataset="", lists="", images="") for one in self.data.more)
+        data = dataclasses.replace(
+            self.data, dataset="", lists=kept.lists, images=kept.images, workers=kept.workers, more=more
+        )
         return dataclasses.replace(
-            self, data=data, trainer=dataclasses.replace(self.trainer, log_every=1, progress=True)
+            self, data=data, trainer=dataclasses.replace(self.trainer, log_every=1, progress=True, wandb=None)
         )
 
-    def to_yaml(self) -> str:
-        """The whole run as `read_settings` reads it."""
+    def to_yaml(self, brief: bool = False) -> str:
+        """The whole run as `read_settings` reads it.
+
+        Args:
+            brief: without settings of `LATER` that are at their defaults, so that the text, and a digest of it, is the
+                one that an earlier version wrote.
+        """
         content = TypeAdapter(Settings).dump_python(self, mode="json")
+        if brief:
+            usual = TypeAdapter(Settings).dump_python(Settings(), mode="json")
+            for section, name in LATER:
+                if content[section].get(name) == usual[section][name]:
+                    del content[section][name]
+            content = {section: values for section, values in content.items() if values or section != "loss"}
         text: str = require("yaml", "train").safe_dump(content, sort_keys=False, default_flow_style=None)
         return text
+
+
+def _absolute(data: DataSettings | MoreData) -> dict[str, str]:
+    """The paths of a data set from the root; its name stays one."""
+    own = {".yaml", ".yml", ".json"} & {Path(data.dataset).suffix.lower()}
+    names = ("lists", "images", *(["dataset"] if own else []))
+    return {name: str(Path(getattr(data, name)).absolute()) for name in names}
 
 
 def read_settings(path: str | Path | None = None, changes: Iterable[str] = ()) -> Settings:

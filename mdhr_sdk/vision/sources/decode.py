@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import time
 from collections import deque
 from collections.abc import Iterator
@@ -12,6 +13,7 @@ import av
 from av.codec.codec import Capabilities
 from av.container import InputContainer
 from av.stream import Disposition
+from av.video.reformatter import VideoReformatter
 from av.video.stream import VideoStream
 
 from ...errors import SourceError
@@ -25,6 +27,9 @@ NO_VIDEOS = frozenset(("tty", "bin", "xbin", "adf", "idf"))  # FFmpeg draws text
 HOLE_BYTES = 64  # of a Matroska file between two packets; what stands between those of a sound file is about 25
 STEPPED = frozenset(("matroska", "webm", "flv", "mxf"))  # all tracks are read: a loss shows between their packets
 MOST_THREADS = 16  # of FFmpeg's frame threads
+CORES = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+# What FFmpeg chooses, and the same in a worker that keeps to one of the cores: where damage shows depends on it.
+FRAME_THREADS = min(CORES + 1, MOST_THREADS) if CORES > 1 else 1
 HELD_BACK = frozenset(("rtsp", "mpegts"))  # whose packet is given once the next one begins: when that before was given
 MOST_REORDERED = 64  # packets of a live stream whose pictures may still come
 TRIES = 100  # reads in a row that give no packet before a damaged file counts as ended
@@ -97,6 +102,7 @@ class Decoder:
     def __init__(self, container: InputContainer, track: VideoStream, damage: Damage, live: bool = False) -> None:
         self._container = container
         self._track = track
+        self._reformatter = VideoReformatter()
         self._damage = damage
         self._tries = 1 if live else TRIES
         self._codec_aspect = track.codec_context.sample_aspect_ratio
@@ -123,6 +129,8 @@ class Decoder:
         self._held_back = bool(self._names & HELD_BACK) and track.codec_context.name != "mjpeg"
         self._packets_in, self._pictures_out = 0, 0
         track.thread_type = "SLICE" if live else "AUTO"
+        if not live:
+            track.codec_context.thread_count = FRAME_THREADS
         if track.codec_context.name in ("hevc", "mjpeg"):  # others tell of damage by themselves, or lose pictures
             track.codec_context.options = {"err_detect": "explode"}
         elif track.codec_context.name == "libdav1d":
@@ -263,7 +271,7 @@ class Decoder:
         stamp = self._avi_stamp(frame) if "avi" in self._names else frame.pts
         base = self._track.time_base or Fraction(0)  # the last frames come out of the decoder without one
         return Decoded(
-            to_bgr(frame, turn, aspect),
+            to_bgr(frame, turn, aspect, self._reformatter),
             None if stamp is None else float(stamp * base),
             float((frame.duration or 0) * base),
             self._arrivals.pop(frame.pts, self._arrived_s),

@@ -8,7 +8,7 @@ from functools import cache
 import av
 import cv2
 import numpy as np
-from av.video.reformatter import Colorspace, ColorTrc
+from av.video.reformatter import Colorspace, ColorTrc, VideoReformatter
 from numpy.typing import NDArray
 
 from .source import Image
@@ -49,15 +49,24 @@ def _sign(value: float) -> int:
     return -1 if value < 0 else 1
 
 
-def to_bgr(frame: av.VideoFrame, turn: tuple[int, int, int, int], pixel_aspect: Fraction) -> Image:
+def to_bgr(
+    frame: av.VideoFrame,
+    turn: tuple[int, int, int, int],
+    pixel_aspect: Fraction,
+    reformatter: VideoReformatter | None = None,
+) -> Image:
     """Convert by the frame's own size, pixel format, matrix and range; (H, W, 3) uint8 BGR.
 
     A frame that names no matrix is BT.709 from 720 lines on and BT.601 below, as players have it. One that names no
     range is limited. HDR, PQ and HLG, is brought to the range of a normal screen; its colours stay a little paler.
+
+    Args:
+        reformatter: the one of the frames before, which spares its preparation if they were alike.
     """
     large = frame.colorspace == UNNAMED and frame.height >= HD_LINES
     matrix = Colorspace.ITU709 if large else None
-    image = np.asarray(frame.reformat(format="bgr24", src_colorspace=matrix, threads=1).to_ndarray(), np.uint8)
+    converted = (reformatter or VideoReformatter()).reformat(frame, format="bgr24", src_colorspace=matrix, threads=1)
+    image = np.asarray(converted.to_ndarray(), np.uint8)
     if frame.color_trc in _NITS:
         image = np.asarray(cv2.LUT(image, _normal_screen(frame.color_trc)), np.uint8)
     width = shown_width(frame.width, pixel_aspect)

@@ -19,6 +19,7 @@ from typing import get_args
 
 import numpy as np
 
+from ...arguments import flag
 from ...errors import ConfigError, InputError, SourceError, check_imaging, number_of
 from .arrays import array_source, iterator_source
 from .content import Held, held_by
@@ -92,6 +93,8 @@ def list_sources(
         raise ConfigError(f"on_error must be one of {', '.join(get_args(OnError))}; got {on_error!r}")
     if fps is not None and not (isinstance(fps, numbers.Real) and 0 < fps < math.inf):
         raise InputError(f"expected fps to be a positive number; got {fps!r}; leave it out for {DEFAULT_FPS:g}")
+    if sequence is not None:
+        flag("sequence", sequence)
     resolver = _Resolver(fps or DEFAULT_FPS, sequence, on_error)
     sources = Sources(_told_apart(resolver.resolve(source, "array")))
     sources.skipped = tuple(resolver.skipped)

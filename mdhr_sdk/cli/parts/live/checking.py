@@ -8,7 +8,6 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from pathlib import Path
-from typing import Any
 
 from ....atomic import scratch, told
 from ....errors import MDHRError, OutputError
@@ -89,10 +88,7 @@ def _outputs(settings: LiveSettings) -> Iterator[tuple[str, Callable[[], str]]]:
     for address in settings.jsonl:
         yield f"JSON Lines to {address}", lambda address=address: _lines(address)  # type: ignore[misc]
     if settings.mqtt is not None:
-        from ....outputs.live.mqtt import MqttSink
-
-        mqtt = MqttSink(settings.mqtt)
-        yield mqtt.name, lambda: _mqtt(mqtt)
+        yield "MQTT", lambda: _mqtt(str(settings.mqtt))
     if settings.lsl:
         yield "LSL", _lsl
     if (at := settings.served_at) is not None:
@@ -135,10 +131,12 @@ def _writable(folder: Path) -> str:
         return "can be written"
 
 
-def _mqtt(sink: Any) -> str:
-    with sink:
+def _mqtt(address: str) -> str:
+    from ....outputs.live.mqtt import MqttSink
+
+    with MqttSink(address) as sink:
         sink.connect(CONNECT_S)
-    return "the broker answers"
+    return f"{sink.name} answers"
 
 
 def _lsl() -> str:

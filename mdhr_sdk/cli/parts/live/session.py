@@ -42,6 +42,7 @@ class Ended:
         source_lost: one of them came by itself, and not since the run was stopped.
         paused: source -> results that were not written, since somebody had paused the run.
         hangs: a source did not let go in time; the process must be left without waiting for it.
+        broken: by an error that nobody expected.
     """
 
     status: Mapping[str, SourceStatus]
@@ -50,6 +51,7 @@ class Ended:
     source_lost: bool
     paused: Mapping[str, int]
     hangs: bool
+    broken: bool = False
 
 
 class LiveSession:
@@ -101,13 +103,18 @@ class LiveSession:
                 self._attend(window, stack)
         finally:
             hangs = thread.is_alive()
-        if isinstance(self._error, Exception) and not isinstance(self._error, MDHRError):
-            raise self._error
         errors = [error for _, error in self._source_errors]
-        if isinstance(self._error, MDHRError) and self._error not in errors:
+        broken = self._error is not None and not isinstance(self._error, MDHRError)
+        if broken:
+            log.debug("scoring broke", exc_info=self._error)
+            told = f"scoring ended by {type(self._error).__name__}: {self._error}"
+            errors.append(
+                MDHRError(f"{told}; this was not expected: the files are whole, and --log-level debug tells more")
+            )
+        elif isinstance(self._error, MDHRError) and self._error not in errors:
             errors.append(self._error)
         lost = bool(errors) if not self._stop.asked else self._lost_before
-        return Ended(self.status, self._outputs.sinks.status, errors, lost, self._watch.paused, hangs)
+        return Ended(self.status, self._outputs.sinks.status, errors, lost, self._watch.paused, hangs, broken)
 
     def _score(self) -> None:
         """Give every result to the watch and the outputs; runs in a thread of its own."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Mapping
-from dataclasses import field
+from dataclasses import field, fields
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -13,10 +13,10 @@ from pydantic import Field
 
 from ....errors import ConfigError, MDHRError
 from ....modelfolder.bundled import DEFAULT
-from ....modelfolder.strict import Positive, Share, from_mapping, strict
+from ....modelfolder.strict import Positive, Share, from_mapping, from_texts, strict
 from ....outputs.live.recording import Keep, Picture
 from ....pipeline.modes import Policy
-from ....training.fit.yaml_file import read_mapping, with_floats
+from ....training.fit.yaml_file import read_texts
 from ....vision import Scope
 from ....vision.sources.live.address import split_name
 from ..scope import read_scope
@@ -25,6 +25,8 @@ LogLevel = Literal["debug", "info", "warning", "error"]
 LogFormat = Literal["text", "json"]
 Amount = str | int | float  # '10m', '20GB', or a plain number
 Seconds = Annotated[float, Field(gt=0, allow_inf_nan=False)]
+OFF, ON = ("no", "off", "none", "never", "false"), ("yes", "on", "true")  # in the place of what can be left out
+LISTS = ("sources", "jsonl", "keep")  # one of them needs no list
 _SECONDS = {"": 1.0, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
 _BYTES = {"MB": 10**6, "GB": 10**9, "TB": 10**12, "MIB": 2**20, "GIB": 2**30, "TIB": 2**40}
 _LOGIN = re.compile(r"//[^/@\s]*@")  # of an address, which a message may repeat
@@ -119,12 +121,18 @@ class LiveSettings:
     def kept(self) -> Keep:
         """`keep` holds an age ('7d'), a size ('20GB'), or both."""
         sizes = [size for amount in self.keep if (size := size_bytes(amount)) is not None]
-        ages = [seconds("keep", amount) for amount in self.keep if size_bytes(amount) is None]
+        others = [amount for amount in self.keep if size_bytes(amount) is None]
         with_units = all(str(amount).strip()[-1:].isalpha() for amount in self.keep)
+        try:
+            ages = [seconds("keep", amount) for amount in others]
+        except ConfigError:
+            with_units, ages = False, []
         # It removes files, so nothing is guessed: neither a unit nor which of two is meant.
         if len(ages) > 1 or len(sizes) > 1 or 0 in sizes or not with_units:
             given = ", ".join(map(str, self.keep))
-            raise ConfigError(f"keep expects an age with its unit, as 7d, a size, as 20GB, or both; got '{given}'")
+            raise ConfigError(
+                f"keep expects an age with its unit, as 7d, a size, as 20GB, or both, as [7d, 20GB]; got '{given}'"
+            )
         return Keep(ages[0] if ages else None, sizes[0] if sizes else None)
 
     @property
@@ -161,15 +169,50 @@ def live_settings(path: Path | None, typed: Mapping[str, Any]) -> LiveSettings:
     """The settings of a file, those of the command line over them, and defaults for the rest.
 
     Raises:
-        ConfigError: the file cannot be read; an unknown setting, or a bad value, of the one or the other.
+        ConfigError: the file cannot be read; an unknown setting, or a bad value, of the one or the other. The message
+            names the line of the file.
     """
-    content = {} if path is None else with_floats(read_mapping(path, extra="live"))
-    content = {str(name).replace("-", "_"): value for name, value in content.items()}
-    for name in ("sources", "jsonl", "keep"):
-        if isinstance(content.get(name), str | int | float):
-            content[name] = [content[name]]
+    content = {} if path is None else _from_file(path)
     try:
         return from_mapping(LiveSettings, {**content, **typed})
     except MDHRError as error:
-        where = "" if path is None else f"'{path}', or the command line: "
-        raise ConfigError(where + _LOGIN.sub("//...@", str(error))) from None
+        raise ConfigError(_without_login(error)) from None
+
+
+def _from_file(path: Path) -> dict[str, Any]:
+    """The settings that a file holds, each as it must be."""
+    texts, lines = read_texts(path, extra="live")
+    content: dict[str, Any] = {}
+    for key, text in texts.items():
+        name, where = key.replace("-", "_"), f"'{path}', line {lines[key,]}"
+        if name in content:
+            raise ConfigError(f"{where}: '{name}' stands there twice; leave one out")
+        if isinstance(text, dict):  # a bad one of several sources is told with its own line
+            for inner, value in text.items():
+                _read(name, {inner: value}, f"'{path}', line {lines[key, inner]}")
+        content[name] = _read(name, text, where)
+    return content
+
+
+def _read(name: str, text: Any, where: str) -> Any:
+    """What a text means as a setting; `where` it stands begins the message if it means nothing."""
+    default = _DEFAULTS.get(name)
+    if isinstance(text, str) and name in _DEFAULTS and default in (None, ()):
+        if text.lower() in OFF:
+            return default
+        if text.lower() in ON:
+            raise ConfigError(f"{where}: '{name}' needs more than '{text}'; say which, or leave it out")
+    if text is None and default is not None:
+        raise ConfigError(f"{where}: '{name}' has no value; give it one, or leave it out")
+    text = [text] if name in LISTS and isinstance(text, str) else text
+    try:
+        return getattr(from_texts(LiveSettings, {name: text}), name)
+    except MDHRError as error:
+        raise ConfigError(f"{where}: {_without_login(error)}") from None
+
+
+def _without_login(error: MDHRError) -> str:
+    return _LOGIN.sub("//...@", str(error))
+
+
+_DEFAULTS = {one.name: one.default for one in fields(LiveSettings)}  # type: ignore[arg-type]

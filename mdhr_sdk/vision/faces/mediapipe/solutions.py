@@ -52,7 +52,7 @@ class SolutionsEngine:
             self._near = detection(model_selection=0) if switches else None  # asked only beside `_one`
             self._graphs = [self._several, self._close_up, self._far] + [self._one, self._near] * switches
             for graph in self._graphs:
-                graph.process(_BLANK)  # graphs start at the first frame
+                graph.answer(_BLANK)  # graphs start at the first frame
         self._small = SmallFaces(
             lambda part: _detections(self._far, part), lambda part: _meshes(self._close_up, part), max_faces, still
         )
@@ -66,7 +66,7 @@ class SolutionsEngine:
 
     def reset(self) -> None:
         if self._frames and not self._still:
-            self._whole.process(_BLANK)  # it forgets whom it followed
+            self._whole.answer(_BLANK)  # it forgets whom it followed
         self._forget()
 
     def close(self) -> None:
@@ -109,7 +109,7 @@ class SolutionsEngine:
         """Use another whole-frame mesh from now on, if it sees all that is known; returns what it sees."""
         seen = _meshes(to, rgb)
         takes = all(covered(box_around(mesh), seen) for mesh in meshes)
-        (self._whole if takes else to).process(_BLANK)  # it forgets whom it followed
+        (self._whole if takes else to).answer(_BLANK)  # it forgets whom it followed
         if takes:
             self._whole, self._lonely = to, 0
         return seen if takes else None
@@ -124,23 +124,31 @@ def _provoke(mesh: Any) -> None:
 
 
 def _detections(detector: Any, rgb: NDArray[np.uint8]) -> list[Box]:
+    from mediapipe.framework.formats.detection_pb2 import Detection
+
     height, width = rgb.shape[:2]
-    boxes = [d.location_data.relative_bounding_box for d in detector.process(rgb).detections or ()]
+    found = [Detection.FromString(written) for written in detector.answer(rgb)]
+    boxes = [one.location_data.relative_bounding_box for one in found]
     return [(b.xmin * width, b.ymin * height, (b.xmin + b.width) * width, (b.ymin + b.height) * height) for b in boxes]
 
 
 def _meshes(graph: Any, rgb: NDArray[np.uint8]) -> list[Mesh]:
     height, width = rgb.shape[:2]
     scale = np.array([width, height, width], np.float32)
-    found = graph.process(rgb).multi_face_landmarks or ()
-    return [_points(face) * scale for face in found]
+    return [points_of(written) * scale for written in graph.answer(rgb)]
 
 
-def _points(face: Any) -> Mesh:
-    """(n, 3) x, y and z of a message's landmarks, read all at once: to ask each for each takes ten times as long."""
-    count, written = len(face.landmark), np.frombuffer(face.SerializeToString(), np.uint8)
-    if written.size == count * _LANDMARK_BYTES:
-        rows = written.reshape(count, _LANDMARK_BYTES)
+def points_of(written: bytes) -> Mesh:
+    """(n, 3) x, y and z of a list of landmarks as protobuf writes it.
+
+    They are read all at once: to ask a message for each takes a hundred times as long.
+    """
+    rows = np.frombuffer(written, np.uint8)
+    if rows.size % _LANDMARK_BYTES == 0:
+        rows = rows.reshape(-1, _LANDMARK_BYTES)
         if (rows[:, _TAGS_AT] == _TAGS).all():
             return rows.take(_FLOATS_AT, axis=1).view("<f4").astype(np.float32, copy=False)
-    return np.array([(point.x, point.y, point.z) for point in face.landmark], np.float32)
+    from mediapipe.framework.formats.landmark_pb2 import NormalizedLandmarkList
+
+    landmarks = NormalizedLandmarkList.FromString(written).landmark
+    return np.array([(point.x, point.y, point.z) for point in landmarks], np.float32)

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any, get_args
 from urllib.parse import urlsplit, urlunsplit
 
+from ....arguments import flag, is_number
 from ....errors import ConfigError, SourceError
 from ..source import Opened, Source
 from .spec import LiveSpec, Transport, Way
@@ -85,10 +86,12 @@ def live_source(
         ConfigError: an option that is unknown, has no such value, or does not belong to this kind of source.
         SourceError: an address that is no live source.
     """
+    if name is not None and not isinstance(name, str):
+        raise ConfigError(f"the name of a source must be a text; got {name!r}")
     typed = f"/dev/video{address}" if isinstance(address, int) else os.fspath(address)  # a file may be called 0
     text, options = _split(typed.strip())
     given = {"size_px": size_px, "fps": fps, "pixels": pixels, "transport": transport, "format": format}
-    given |= {"realtime": realtime or None, "timeout_s": timeout_s}
+    given |= {"realtime": flag("realtime", realtime) or None, "timeout_s": timeout_s}
     return _source(text, options | {key: value for key, value in given.items() if value is not None}, name)
 
 
@@ -155,17 +158,25 @@ def _checked(spec: LiveSpec) -> LiveSpec:
         raise ConfigError(f"transport must be one of {', '.join(get_args(Transport))}; got {spec.transport!r}")
     if spec.transport != "tcp" and not spec.address.lower().startswith("rtsp"):
         raise ConfigError("transport belongs to rtsp:// addresses; leave it out")
-    if spec.size_px is not None and not all(isinstance(n, int) and 0 < n < 1 << 15 for n in spec.size_px):
+    if spec.size_px is not None and not _is_size(spec.size_px):
         raise ConfigError(f"size must be a width and a height in pixels, as 1280x720; got {spec.size_px!r}")
-    if spec.fps is not None and not 0 < spec.fps <= 1000:
+    if spec.fps is not None and not (is_number(spec.fps) and 0 < spec.fps <= 1000):
         raise ConfigError(f"fps must be above 0 and at most 1000; got {spec.fps!r}")
-    if not 0 < spec.timeout_s <= MOST_S:
+    if not (is_number(spec.timeout_s) and 0 < spec.timeout_s <= MOST_S):
         raise ConfigError(f"timeout must be seconds above 0 and at most {MOST_S:g}; got {spec.timeout_s!r}")
+    for what, text in (("pixels", spec.pixels), ("format", spec.format)):
+        if text is not None and not isinstance(text, str):
+            raise ConfigError(f"{what} must be a text, as 'MJPG' or 'mpegts'; got {text!r}")
     if spec.way == "camera" and spec.pixels is not None and len(spec.pixels) != 4:
         raise ConfigError(f"pixels of a camera must be a code of four letters, as MJPG; got {spec.pixels!r}")
     if spec.format == "rawvideo" and (spec.size_px is None or spec.pixels is None):
         raise ConfigError("raw pictures need their size and pixels, as '-#format=rawvideo&size=640x480&pixels=bgr24'")
     return spec
+
+
+def _is_size(size: object) -> bool:
+    pair = isinstance(size, tuple | list) and len(size) == 2
+    return pair and all(isinstance(n, int) and not isinstance(n, bool) and 0 < n < 1 << 15 for n in size)
 
 
 def source_of(spec: LiveSpec, name: str) -> Source:

@@ -81,22 +81,32 @@ class Capture:
 
     def wait(self, timeout_s: float) -> Message | None:
         """The next message; None if none came in time or `wake` was called; CaptureDied if none can come."""
-        if not self._lines:
-            ready = dict(self._poll.poll(max(0.0, 1e3 * timeout_s)))
-            if self._wake_read in ready:
-                os.read(self._wake_read, READ_BYTES)
-            if self._hear.fileno() in ready:
-                self._listen()
+        ready = dict(self._poll.poll(0 if self._lines else max(0.0, 1e3 * timeout_s)))
+        if self._wake_read in ready:
+            os.read(self._wake_read, READ_BYTES)
+        if self._hear.fileno() in ready:
+            self._listen()
         return json.loads(self._lines.pop(0)) if self._lines else None
 
     def _listen(self) -> None:
         data = self._hear.read(READ_BYTES)
+        if not data and self._lines:
+            return  # what it said before it ended comes first
         if not data:
             code = self._process.wait()
             how = f"by signal {-code}" if code < 0 else f"with code {code}"
             raise CaptureDied(f"its process ended {how}")
         *lines, self._heard = (self._heard + data).split(b"\n")
         self._lines += lines
+
+    @property
+    def overtaken(self) -> bool:
+        """Whether a newer picture has come since the last message."""
+        return any(line.startswith(b'{"is": "frame"') for line in self._lines)
+
+    def pass_over(self, message: Message) -> None:
+        """Give the place of a picture back that nobody wants."""
+        self._send({"is": "free", "slot": message["slot"]})
 
     def picture(self, message: Message) -> Image:
         """The picture of a 'frame', in memory of its own."""
@@ -105,7 +115,7 @@ class Capture:
             self._map = mmap.mmap(self._memory, 0, access=mmap.ACCESS_READ)
         count = int(np.prod(shape))
         image = np.frombuffer(self._map, np.uint8, count, slot * size).reshape(shape).copy()
-        self._send({"is": "free", "slot": slot})
+        self.pass_over(message)
         return image
 
     def wake(self) -> None:

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import math
 import random
 import time
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timezone
-from numbers import Real
 
+from ....arguments import flag, is_number
 from ....errors import ConfigError
 from ....results import SourceState
 
@@ -31,10 +30,9 @@ class Patience:
 
 def checked_patience(reconnect: bool, give_up_after_s: float | None) -> Patience:
     """The two as given, or ConfigError."""
-    number = isinstance(give_up_after_s, Real) and not isinstance(give_up_after_s, bool)
-    if give_up_after_s is not None and not (number and 0 < give_up_after_s < math.inf):
+    if give_up_after_s is not None and not (is_number(give_up_after_s) and give_up_after_s > 0):
         raise ConfigError(f"give_up_after_s must be seconds above 0, or None for never; got {give_up_after_s!r}")
-    return Patience(bool(reconnect), give_up_after_s)
+    return Patience(flag("reconnect", reconnect), give_up_after_s)
 
 
 ENDS = Patience(reconnect=False)

@@ -120,7 +120,8 @@ def _arriving(
         if paced:
             pace.wait(stream_s)
             arrived_s = time.perf_counter()
-        breaks = picture.breaks or clock.jumped(stream_s, arrived_s)
+        jumped = clock.jumped(stream_s, arrived_s)  # it is to see every picture
+        breaks = picture.breaks or jumped
         yield Picture(picture.image, arrived_s - opened_s, arrived_s, breaks, picture.note, stream_s, late)
         count += 1
     if count == 0:

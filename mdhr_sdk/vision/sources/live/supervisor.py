@@ -59,7 +59,7 @@ class Supervisor:
         self._began_s: float | None = None  # when it was first open
         self._last: Image | None = None
         self._dropped = 0  # since the last frame
-        self._breaks = False
+        self._breaks, self._note = False, ""
         self._damage, self._damage_before = Damage(), 0
         self._warned = ""
 
@@ -144,6 +144,9 @@ class Supervisor:
             self._ask(self._capture)
             return
         self._deadline_s = self._patient_until()
+        if message["is"] == "frame" and self._late(message):
+            message |= {"is": "passed", "why": "newer"}
+            self._note = message["note"] or self._note
         if message["is"] == "opened":
             if self._began_s is None:
                 self._began_s = time.perf_counter()
@@ -157,6 +160,15 @@ class Supervisor:
             if message["why"] == "same" and self.health.state == "live":
                 self.health = self.health.become("stale", "it shows the same picture")
                 self._tick_s = time.perf_counter()
+
+    def _late(self, message: Message) -> bool:
+        """Whether a newer picture has come meanwhile, so that nobody wants this one; pipes and files wait."""
+        capture = self._capture
+        if capture is None or self._spec.complete or self._spec.way in ("pipe", "file") or not self.info.live:
+            return False
+        if late := capture.overtaken:
+            capture.pass_over(message)
+        return late
 
     def _frame(self, message: Message) -> Frame:
         """A new picture."""
@@ -174,9 +186,10 @@ class Supervisor:
         self._tick_s = now_s + STALE_S if live else math.inf
         breaks, dropped = self._taken(False)
         timestamp_s = arrived_s - self._began_s if live else message["time_s"]
+        note, self._note = self._note, ""
         return Frame(
             self._last, 0, max(0.0, timestamp_s), self._source.name, arrived_s, breaks or message["breaks"],
-            message["note"], dropped, utc_of(arrived_s) if live else None, message["stream_s"],
+            message["note"] or note, dropped, utc_of(arrived_s) if live else None, message["stream_s"],
         )  # fmt: skip
 
     def _stale(self) -> Frame:

@@ -1,0 +1,22 @@
+"""Checks of plain arguments: a word is neither yes nor no, and no number."""
+
+from __future__ import annotations
+
+import math
+from numbers import Real
+
+import numpy as np
+
+from .errors import ConfigError
+
+
+def flag(name: str, value: object) -> bool:
+    """`value` if it is True or False, or ConfigError: any word would count as true, 'no' too."""
+    if not isinstance(value, bool | np.bool_):
+        raise ConfigError(f"{name} must be True or False; got {value!r}")
+    return bool(value)
+
+
+def is_number(value: object) -> bool:
+    """Whether it is a finite number; True and '5' are none."""
+    return isinstance(value, Real) and not isinstance(value, bool | np.bool_) and math.isfinite(value)
