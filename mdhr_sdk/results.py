@@ -344,8 +344,10 @@ class FrameResult:
             box = dict(zip(("x0_px", "y0_px", "x1_px", "y1_px"), (round(v, 2) for v in face.box_px), strict=True))
             scores: dict[str, object] = {}
             for code, score in face.aus.items():
-                scores[f"{code}_probability"] = round(score.probability, 6)
-                scores[f"{code}_occurrence"] = int(score.occurrence)
+                scores |= {
+                    f"{code}_probability": round(score.probability, 6),
+                    f"{code}_occurrence": int(score.occurrence),
+                }
                 scores |= {} if score.intensity is None else {f"{code}_intensity": round(score.intensity, 4)}
             scores |= {} if face.measures is None else face.measures.row()
             yield {**head, "status": face.status, **note, "track_id": face.track_id, **box, **scores, **tail}
