@@ -88,9 +88,8 @@ class AUDetector:
         if face_model is not None and not Path(face_model).is_file():
             raise SourceError(f"face model '{face_model}' does not exist; give a MediaPipe face_landmarker.task")
         self.face_choice = choose_engine(faces, face_model)
-        strong = () if intensity is None else self._selection.intensities
-        facts = {"off": self._selection.off, "faces": self.face_choice.name, "intensities": strong}
-        self._facts: dict[str, Any] = facts
+        off, strong = self._selection.off, () if intensity is None else self._selection.intensities
+        self._facts: dict[str, Any] = {"off": off, "faces": self.face_choice.name, "intensities": strong}
         self.info = info = replace(info, **self._facts)
         self.mode: Mode = "stream" if isinstance(model, StreamGraphs) else "clip"
         self._opened: dict[Mode, Opened] = {self.mode: (model, info, choice)}
@@ -338,8 +337,7 @@ class AUDetector:
         return model, replace(info, **self._facts)
 
     def _naming(self, info: ModelInfo, neutral_s: float | None) -> Naming:
-        seconds = 0.0 if neutral_s is None else checked_seconds(neutral_s)
-        own = replaced(self.config, self.thresholds)
+        seconds, own = 0.0 if neutral_s is None else checked_seconds(neutral_s), replaced(self.config, self.thresholds)
         info = replace(info, neutral_s=seconds, replaced=own, smooth_hz=self._smooth_hz)
         places, events = self._selection.places, self.config.events
         return Naming(info, self.thresholds, self.config.preprocessing, places, events, False, 0.0, *self._readers)
