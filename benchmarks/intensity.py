@@ -21,7 +21,7 @@ import typer
 from numpy.typing import NDArray
 from rich.table import Table
 
-from brows import grainy, largest, moved
+from brows import Camera, Maps, brow_maps, largest
 from mdhr_sdk import AUDetector
 from mdhr_sdk.cli.app import run_app
 from mdhr_sdk.errors import require
@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 
 FPS, AT_REST, CLIP, GROWING, BETWEEN = 25, 50, 50, 25, 8  # frames a second, and of each part
 STEPS = (0.0, 0.01, 0.02, 0.03, 0.04, 0.05)  # of the distance between the outer corners of the eyes
-HELD = 6  # frames of each step
+HELD = 9  # frames of each step
 PARTING = {"mouthLowerDown": 0.6, "mouthUpperUp": 0.2}  # of AU25 that grows
 Picture = NDArray[np.uint8]
 Values = NDArray[np.float64]
@@ -48,7 +48,8 @@ class Told:
     Attributes:
         told, truth: intensities of the frames of the clips.
         ranks: Spearman's correlation with the movement that grows, one a person.
-        least, most: what is told before it grows, and at the usual apex.
+        least, most: what is told before it grows, and where it is at its most.
+        apex: the truth there, which for AU25 is measured on the lips.
     """
 
     told: list[float] = field(default_factory=list)
@@ -56,6 +57,7 @@ class Told:
     ranks: list[float] = field(default_factory=list)
     least: list[float] = field(default_factory=list)
     most: list[float] = field(default_factory=list)
+    apex: list[float] = field(default_factory=list)
 
 
 def at_rest(kit: FaceKit, person: Person, pose: Values, frames: int) -> Motion:
@@ -138,15 +140,16 @@ def rendered(detector: AUDetector, facekit: Path, seed: int, persons: int, codes
                 found[code].ranks.append(0.0 if np.isnan(rank) else float(rank))  # 0 where it does not change at all
                 found[code].least.append(float(told[begin, column]))
                 found[code].most.append(float(told[begin + GROWING - 1, column]))
+                found[code].apex.append(float(5 * min(clip.intensities[begin + GROWING - 1, place], 1)))
     return found
 
 
-def smiling(image: Picture, mesh: NDArray[np.float32], rise: float) -> Picture:
-    """The picture with the corners of the mouth moved up and outward."""
+def smile_maps(shape: tuple[int, ...], mesh: NDArray[np.float32], rise: float) -> Maps:
+    """The skin at the corners of the mouth moved up and outward."""
     eyes_px = float(np.linalg.norm(mesh[33, :2] - mesh[263, :2]))
     up = mesh[168, :2] - mesh[2, :2]
     up /= np.linalg.norm(up)
-    rows, columns = np.mgrid[: image.shape[0], : image.shape[1]].astype(np.float32)
+    rows, columns = np.mgrid[: shape[0], : shape[1]].astype(np.float32)
     across, down = columns.copy(), rows.copy()
     for corner, other in ((61, 291), (291, 61)):
         out = mesh[corner, :2] - mesh[other, :2]
@@ -154,14 +157,14 @@ def smiling(image: Picture, mesh: NDArray[np.float32], rise: float) -> Picture:
         far = ((columns - mesh[corner, 0]) ** 2 + (rows - mesh[corner, 1]) ** 2) / (0.13 * eyes_px) ** 2
         share = np.exp(-0.5 * far).astype(np.float32) * np.float32(rise * eyes_px)
         across, down = across - out[0] * share, down - out[1] * share
-    return np.asarray(cv2.remap(image, across, down, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE), np.uint8)
+    return across.astype(np.float32), down.astype(np.float32)
 
 
 WARPS = {
-    "AU01": moved,
-    "AU02": moved,
-    "AU04": lambda image, mesh, rise: moved(image, mesh, -rise),
-    "AU12": smiling,
+    "AU01": brow_maps,
+    "AU02": brow_maps,
+    "AU04": lambda shape, mesh, rise: brow_maps(shape, mesh, -rise),
+    "AU12": smile_maps,
 }
 
 
@@ -176,10 +179,11 @@ def warped(detector: AUDetector, labels: Path, people: int, codes: list[str]) ->
         if image is None or face is None:
             continue
         for code, rows in found.items():
-            rng, picture = np.random.default_rng(0), np.asarray(image, np.uint8)
-            steps = [WARPS[code](picture, face.landmarks_px, step) for step in STEPS]
-            frames = [grainy(picture, rng) for _ in range(AT_REST)]
-            frames += [grainy(one, rng) for one in steps for _ in range(HELD)]
+            picture, mesh = np.asarray(image, np.uint8), np.asarray(face.landmarks_px, np.float32)
+            camera = Camera(picture, mesh, np.random.default_rng(0))
+            steps = [WARPS[code](picture.shape, mesh, step) for step in STEPS]
+            parts = zip([steps[0], *steps], [AT_REST, *[HELD] * len(STEPS)], strict=True)
+            frames = [frame for maps, count in parts for frame in camera.film(maps, count)]
             told = strengths(detector, frames, [code])[AT_REST:, 0].reshape(len(STEPS), HELD)
             if np.isfinite(told).all():
                 rows.append(told[:, HELD // 2 :].mean(axis=1))
@@ -192,7 +196,9 @@ def lines_of(found: dict[str, Told]) -> Iterator[list[str]]:
     for code, one in found.items():
         told, truth = np.array(one.told), np.array(one.truth)
         figures = [intra_class_correlation(told, truth), mean_absolute_error(told, truth)]
-        figures += [float(np.mean(values)) if values else np.nan for values in (one.ranks, one.least, one.most)]
+        figures += [
+            float(np.mean(values)) if values else np.nan for values in (one.ranks, one.least, one.most, one.apex)
+        ]
         yield [code, str(len(told)), *(f"{figure:.2f}" for figure in figures)]
 
 
@@ -216,8 +222,8 @@ def intensity(
         codes = list(detector.info.intensities)
         found = rendered(detector, facekit, seed, persons, codes)
         real = {} if labels is None else warped(detector, labels, people, codes)
-    names = ("frames", "ICC(3,1)", "mean error", "rank", "at rest", "at 5")
-    table = Table("AU", *names, caption=f"{persons} people of seed {seed}; rank: Spearman's, growing from 0 to 5")
+    names = ("frames", "ICC(3,1)", "mean error", "rank", "at rest", "at most", "truth")
+    table = Table("AU", *names, caption=f"{persons} people of seed {seed}; rank: Spearman's, of one that grows")
     for line in lines_of(found):
         table.add_row(*line)
     console.print(table)

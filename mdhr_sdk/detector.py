@@ -81,15 +81,14 @@ class AUDetector:
             )
         self.config, self.choice = config, choice
         self._selection = select(config, thresholds, flag("all_aus", all_aus))
-        self.thresholds = dict(self._selection.thresholds)
-        self.codes = tuple(self.thresholds)
+        self.thresholds, self.codes = dict(self._selection.thresholds), tuple(self._selection.thresholds)
         self._smooth_hz = 0.0 if smoothing is None else OneEuro(smoothing).cutoff_hz
         check_max_faces(max_faces)
         if face_model is not None and not Path(face_model).is_file():
             raise SourceError(f"face model '{face_model}' does not exist; give a MediaPipe face_landmarker.task")
         self.face_choice = choose_engine(faces, face_model)
-        off, strong = self._selection.off, () if intensity is None else self._selection.intensities
-        self._facts: dict[str, Any] = {"off": off, "faces": self.face_choice.name, "intensities": strong}
+        strong = () if intensity is None else self._selection.intensities
+        self._facts = dict[str, Any](off=self._selection.off, faces=self.face_choice.name, intensities=strong)
         self.info = info = replace(info, **self._facts)
         self.mode: Mode = "stream" if isinstance(model, StreamGraphs) else "clip"
         self._opened: dict[Mode, Opened] = {self.mode: (model, info, choice)}
@@ -337,7 +336,8 @@ class AUDetector:
         return model, replace(info, **self._facts)
 
     def _naming(self, info: ModelInfo, neutral_s: float | None) -> Naming:
-        seconds, own = 0.0 if neutral_s is None else checked_seconds(neutral_s), replaced(self.config, self.thresholds)
+        seconds = 0.0 if neutral_s is None else checked_seconds(neutral_s)
+        own = replaced(self.config, self.thresholds)
         info = replace(info, neutral_s=seconds, replaced=own, smooth_hz=self._smooth_hz)
         places, events = self._selection.places, self.config.events
         return Naming(info, self.thresholds, self.config.preprocessing, places, events, False, 0.0, *self._readers)

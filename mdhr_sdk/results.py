@@ -198,9 +198,9 @@ class AUEvent:
 
     def row(self) -> dict[str, object]:
         """A flat record: what CSV files hold; without `peak_intensity` for an AU that has none."""
-        plain = {bool: int, float: lambda value: round(value, 6)}
-        values = {name: value for name, value in dataclasses.asdict(self).items() if value is not None}
-        return {name: plain.get(type(value), lambda same: same)(value) for name, value in values.items()}
+        known = {name: value for name, value in dataclasses.asdict(self).items() if value is not None}
+        whole = {name: int(value) if isinstance(value, bool) else value for name, value in known.items()}
+        return {name: round(value, 6) if isinstance(value, float) else value for name, value in whole.items()}
 
 
 @dataclass(frozen=True)
@@ -329,9 +329,8 @@ class FrameResult:
     def rows(self) -> Iterator[dict[str, object]]:
         """One flat record per face, or one for a frame without a face: what CSV files and data frames hold.
 
-        With a neutral reference, scores of status 'ok' are relative to it; those of 'neutral' and 'no_baseline' are as
-        the model gave them. Frames of live sources also tell `captured_at`, as '2026-11-30T15:24:00.123Z', `delay_ms`
-        and `dropped`; faces that were measured the values of `FaceMeasures`.
+        With a neutral reference, scores of status 'ok' are relative to it, others as they came. Frames of live sources
+        also tell `captured_at` ('2026-11-30T15:24:00.123Z'), `delay_ms` and `dropped`, measured faces `FaceMeasures`.
         """
         head = {"source": self.source, "frame": self.index, "timestamp_s": round(self.timestamp_s, 6)}
         if self.captured_at is not None:

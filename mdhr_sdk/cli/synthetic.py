@@ -130,7 +130,8 @@ def geometry(
     for code, row in rows:
         say(f"{code:4s}  {row[0]:.3f} ({row[1]:.3f})   {row[2]:.3f} ({row[3]:.3f})")
     say(f"faces at rest are told from others with an AUC of {told.rest_auc:.3f}")
-    save_geometry(folder, model, f"{persons} rendered people of seed {seed}, {epochs} epochs, random numbers of seed {draw}")
+    made_from = f"{persons} rendered people of seed {seed}, {epochs} epochs, random numbers of seed {draw}"
+    save_geometry(folder, model, made_from)
     say(f"wrote geometry.safetensors into {into}")
     if any(folder.config.intensity):
         say(

@@ -23,6 +23,8 @@ from toy_people import people
 
 __all__ = ["command"]
 AUS = 15
+KITS = [folder / "shared/facekit/facekit.npz" for folder in Path(__file__).parents]  # beside the checkout
+KIT = next((path for path in KITS if path.is_file()), None)
 SEEN, KNOWN_ONLY, UNSEEN = 0, 1, 2  # AUs: seen at once, seen once the face at rest is known, never
 
 
@@ -93,3 +95,28 @@ def test_the_command_refuses_the_bundled_model(command: Command, tmp_path: Path)
         app, "synthetic", "intensity", tmp_path / "kit.npz", "--out", tmp_path / "m", "--into", model, "--seed", "7"
     )
     assert code == 2 and "comes with mdhr_sdk" in told and len(told.splitlines()) == 1
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(KIT is None, reason="the packed face model is not beside this checkout")
+def test_a_movement_that_grows_is_rendered_with_its_truth() -> None:
+    from intensity import GROWING, at_rest, growing, joined
+    from mdhr_sdk.synthetic.face.person import Person
+    from mdhr_sdk.synthetic.kit import FaceKit
+    from mdhr_sdk.synthetic.labelled import ClipOptions, render_motion
+    from mdhr_sdk.synthetic.picture.render import Renderer
+
+    assert KIT is not None
+    kit, pose = FaceKit.load(KIT), np.zeros(3, np.float32)
+    renderer, person = Renderer(kit, 96), Person.draw(kit, 3)
+    motion = joined([at_rest(kit, person, pose, 3), growing(kit, person, pose, 12), growing(kit, person, pose, 25)])
+    clip = render_motion(renderer, person, 0, motion, ClipOptions(size_px=96))
+    assert clip.frames.shape == (3 + 2 * GROWING, 96, 96, 3)
+    smile, lips = clip.intensities[:, INDEX[12]], clip.intensities[:, INDEX[25]]
+    np.testing.assert_allclose(smile[3 : 3 + GROWING], np.linspace(0, 1, GROWING))
+    assert (np.diff(lips[3 + GROWING :]) >= -1e-6).all() and lips[-1] > 0.3
+    assert clip.labels[2 + GROWING, INDEX[12]] == 1 and not clip.labels[:3].any()
+    mean = clip.frames.astype(float).mean(axis=(1, 2, 3))
+    corner = np.abs(clip.landmarks_px[2 + GROWING, 48] - clip.landmarks_px[0, 48]).max()
+    assert corner > 1.5 and abs(mean[0] - mean[1]) < 1, "the mouth moves; at rest only the grain does"
+    np.testing.assert_array_equal(clip.landmarks_px[0], clip.landmarks_px[2])
