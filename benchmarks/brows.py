@@ -59,7 +59,7 @@ class Camera:
     def __init__(self, image: Picture, mesh: NDArray[np.float32], rng: np.random.Generator) -> None:
         self._image, self._rng = image, rng
         self._rows, self._columns = np.mgrid[: image.shape[0], : image.shape[1]].astype(np.float32)
-        self._grain = np.empty(image.shape, np.float32)
+        self._grain = np.empty((len(image), image[0].size), np.float32)
         cv2.setRNGSeed(int(rng.integers(2**31)))
         self._eyes_px = float(np.linalg.norm(mesh[33, :2] - mesh[263, :2]))
         self._centre = mesh[:, :2].mean(axis=0)
@@ -74,8 +74,9 @@ class Camera:
             x, y = self._where()
             across, down = (cv2.remap(one, x, y, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE) for one in maps)
             seen = cv2.remap(self._image, across, down, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
-            cv2.randn(self._grain, 0, GRAIN)
-            noisy = np.clip(np.float32(1 + self._light) * seen + self._grain, 0, 255).astype(np.uint8)
+            cv2.randn(self._grain, np.zeros(1), np.full(1, GRAIN))
+            noisy = np.float32(1 + self._light) * seen + self._grain.reshape(seen.shape)
+            noisy = np.clip(noisy, 0, 255).astype(np.uint8)
             coded = cv2.imencode(".jpg", noisy, [cv2.IMWRITE_JPEG_QUALITY, int(self._rng.integers(*JPEG))])
             yield np.asarray(cv2.imdecode(coded[1], cv2.IMREAD_COLOR), np.uint8)
 
