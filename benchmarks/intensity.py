@@ -10,7 +10,7 @@ corners of the mouth of real faces that are called neutral are moved in the pict
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Optional
@@ -92,7 +92,7 @@ def joined(parts: list[Motion]) -> Motion:
     return replace(parts[0], **{name: np.concatenate([getattr(part, name) for part in parts]) for name in arrays})
 
 
-def strengths(detector: AUDetector, frames: Picture, codes: list[str]) -> Values:
+def strengths(detector: AUDetector, frames: Iterable[Picture], codes: list[str]) -> Values:
     """(T, codes) what is told of the largest face, NaN where there is none."""
     faces = [largest(result.faces) for result in detector.predict(iter(frames), fps=FPS)]
     rows = [[np.nan if face is None else face.aus[code].intensity for code in codes] for face in faces]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
 from typing import Annotated, Optional
@@ -10,6 +11,8 @@ from typing import Annotated, Optional
 import typer
 
 from candidates import GRAPHS, Settings, plan
+from endtoend.run import NOTES, content, tables, usable_engines
+from endtoend.run import measure as measure_whole
 from latency_report import header, latency_table, notes, reason_table, report_content
 from machine import describe_machine
 from mdhr_sdk.cli.app import run_app
@@ -42,6 +45,26 @@ def macs_a_run(config: FolderConfig, settings: Settings) -> int | None:
     return settings.batch * graph_macs(config, settings.base)[""]
 
 
+def whole(asked: Sequence[str], frames: int, json: Path | None) -> None:
+    """Measure videos from file to action units, by each of the face engines that can run here."""
+    check_json(json)
+    machine, engines = describe_machine(), usable_engines(asked)
+    console.print(machine.header())
+    for name, reason in engines.items():
+        if reason:
+            console.print(f"not measured: {name}: {reason}")
+    usable = [name for name, reason in engines.items() if not reason]
+    if not usable:
+        raise MDHRError("no face engine can run here; the lines above say why")
+    with console.status("") as status:
+        tell = status.update if console.is_terminal else partial(print, file=sys.stderr, flush=True)
+        measured = measure_whole(usable, frames, tell)
+    for table in tables(measured):
+        console.print(table)
+    console.print(NOTES)
+    write_json(json, content(machine, measured, engines))
+
+
 @app.command()
 def latency(
     model: Annotated[str, typer.Argument(help="A model folder, or edge.")] = "edge",
@@ -59,8 +82,18 @@ def latency(
         float, typer.Option(help=f"Take no more turns after so long, but {LEAST_ROUNDS} rounds at least.")
     ] = Settings.most_s,
     json: Annotated[Optional[Path], typer.Option(help="Write everything to this file.")] = None,
+    end_to_end: Annotated[
+        bool, typer.Option("--end-to-end", help="Videos from file to action units instead, by every face engine.")
+    ] = False,
+    engine: Annotated[
+        Optional[list[str]], typer.Option(help="With --end-to-end: a face engine; all that can run if not given.")
+    ] = None,
+    frames: Annotated[int, typer.Option(min=60, help="With --end-to-end: frames of the first video.")] = 400,
 ) -> None:
     """Latency, speed and memory of every backend that can run a model folder here."""
+    if end_to_end:
+        whole(engine or (), frames, json)
+        return
     threads = usable_cores() if threads is None else threads
     settings = Settings(graph, device, batch, threads, rounds, seconds, most_seconds)
     check_json(json)

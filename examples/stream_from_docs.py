@@ -1,5 +1,7 @@
 """A whole stream from docs/graphs.md alone: plain NumPy, and ONNX Runtime for the graphs; nothing of mdhr_sdk.
 
+What the page says of the mesh's own share in the scores is in geometry_from_docs.py.
+
     mdhr export edge --golden 2 --out golden
     python examples/stream_from_docs.py golden FOLDER_WITH_THE_GRAPHS
 
@@ -11,10 +13,12 @@ from __future__ import annotations
 import json
 import struct
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import onnxruntime
+from geometry_from_docs import combined, measured
 
 # ---------------------------------------------------------------------------------------------------------- the crop
 LANDMARKS = (33, 133, 362, 263, 2)
@@ -110,16 +114,16 @@ def normalise(crops: np.ndarray, mean: list[float], std: list[float]) -> np.ndar
 
 
 # -------------------------------------------------------------------------------------------------------- the motion
-def read_safetensors(path: Path) -> dict[str, np.ndarray]:
+def read_safetensors(path: Path, prefix: str = "") -> dict[str, np.ndarray]:
     content = path.read_bytes()
     (length,) = struct.unpack("<Q", content[:8])
     header = json.loads(content[8 : 8 + length])
     found, kinds = {}, {"F16": "<f2", "F32": "<f4"}
     for name, told in header.items():
-        if name.startswith("head.dynamics.") and told["dtype"] in kinds:
+        if name.startswith(prefix) and name != "__metadata__" and told["dtype"] in kinds:
             begin, end = (8 + length + at for at in told["data_offsets"])
             numbers = np.frombuffer(content[begin:end], kinds[told["dtype"]]).astype(np.float32)
-            found[name.removeprefix("head.dynamics.")] = numbers.reshape(told["shape"])
+            found[name.removeprefix(prefix)] = numbers.reshape(told["shape"])
     return found
 
 
@@ -273,7 +277,7 @@ def compare(golden: Path, folder: Path) -> dict[str, float]:
         most[name] = max(most.get(name, 0.0), float(np.abs(got.astype(np.float64) - wanted).max()))
 
     pre, size = config["preprocessing"], config["preprocessing"]["size_px"]
-    p = fold(read_safetensors(folder / "model.safetensors"), len(config["model"]["scales"]))
+    p = fold(read_safetensors(folder / "model.safetensors", "head.dynamics."), len(config["model"]["scales"]))
     for name, array in p.items():
         note(f"parameters: {name}", array, read(f"parameters/{name}"))
     graphs = Graphs(folder, config)
@@ -288,10 +292,12 @@ def compare(golden: Path, folder: Path) -> dict[str, float]:
         crops = np.stack([warp(frame, mesh, size) for frame, mesh in pairs])
         note("crops, in levels", crops, read(f"{one}/crops"))
         frames = normalise(crops, pre["mean"], pre["std"])
-        note("clip mode", in_clips(graphs, frames), read(f"{one}/clip_scores"))
+        own = {"clip_scores": in_clips(graphs, frames)}
+        note("clip mode", own["clip_scores"], read(f"{one}/clip_scores"))
         for name in (name for name in arrays if name.startswith(f"{one}/stream_scores_")):
             lookahead = int(name.rpartition("_")[2])
-            note(f"stream, L = {lookahead}", in_windows(graphs, frames, p, lookahead), read(name))
+            own[f"stream_scores_{lookahead}"] = in_windows(graphs, frames, p, lookahead)
+            note(f"stream, L = {lookahead}", own[f"stream_scores_{lookahead}"], read(name))
             if lookahead in settled:
                 ring, scores = Ring(graphs, p, lookahead), []
                 for frame in frames:
@@ -301,7 +307,24 @@ def compare(golden: Path, folder: Path) -> dict[str, float]:
             _, length, _, lookahead = name.rpartition("/")[2].split("_")
             scores = in_windows(graphs, frames[: int(length)], p, int(lookahead))
             note("streams shorter than a clip", scores, read(name))
+        if f"{one}/geometry/meshes" in arrays:
+            compare_geometry(f"{one}/geometry", own, folder, np.array(config["geometry"]), read, note)
     return most
+
+
+def compare_geometry(
+    place: str, own: dict[str, np.ndarray], folder: Path, shares: np.ndarray, read: Callable, note: Callable
+) -> None:
+    """Measures, and with this code's own scores of the network what the mesh says and both together."""
+    g = {name: array.astype(np.float64) for name, array in read_safetensors(folder / "geometry.safetensors").items()}
+    meshes = read(f"{place}/meshes")
+    note("measures", np.stack([measured(mesh, g["reference"]) for mesh in meshes]), read(f"{place}/measures"))
+    for times in ("steady", "uneven"):
+        for kind, scores in own.items():
+            found = combined(meshes, read(f"{place}/{times}/times_s"), scores, g, shares)
+            note(f"final {kind}", found.pop("scores"), read(f"{place}/{times}/{kind}"))
+            for name, array in found.items():
+                note(f"geometry: {name}", array, read(f"{place}/{times}/{name}"))
 
 
 def main() -> None:

@@ -7,8 +7,10 @@ import signal
 import subprocess
 import sys
 from collections.abc import Callable
+from importlib.util import find_spec
 from pathlib import Path
 from types import SimpleNamespace
+from typing import Any
 
 import cv2
 import numpy as np
@@ -135,6 +137,35 @@ def test_two_processes_go_through_a_study_together(tmp_path: Path) -> None:
     assert sorted(path.parts[-3] for path in (tmp_path / "a").glob("*/fold1/model")) == ["01", "02"]
 
 
+@pytest.mark.slow
+def test_a_new_user_starts_from_the_bundled_model(tmp_path: Path, mdhr: Callable, caplog: Any) -> None:
+    """Judged by the AUs that it shares with the data, then trained on; bad settings are refused before a run exists."""
+    config = write_tree(tmp_path / "data", aus=(1, 4, 27))  # edge does not score AU27
+    done = mdhr("evaluate", "edge", config, "--fold", 1, "--out", tmp_path / "judged")
+    assert done.code == 0 and "judged on the 2 AUs that the model and the data share: AU01 AU04;" in done.out
+    assert json.loads((tmp_path / "judged" / "evaluation.json").read_text())["aus"]["data_alone"] == ["AU27"]
+    run, words = tmp_path / "run", ("--fold", 1, "--out", tmp_path / "run", "data.held_out=0", "trainer.epochs=1")
+    for change, told in (
+        ("start.folder=edge", "AU27 here), backbone (mobilenetv4_conv_small there, test_resnet here)"),
+        ("trainer.accelerator=gpu", "trainer: "),
+        ("optimiser.freeze=[encodr]", "no parameter's name starts with 'encodr'"),
+        ("trainer.wandb=x", "pip install -e '.[wandb]'"),
+    ):
+        if ("gpu" in change and torch.cuda.is_available()) or ("wandb" in change and find_spec("wandb")):
+            continue
+        assert told.replace("AU27", "27") in refused(mdhr("train", config, change, *words)) and not run.exists()
+    backbone = ("start.folder=edge", "start.take=backbone", "model.backbone=mobilenetv4_conv_small")
+    done = mdhr("train", config, *backbone, *words)
+    assert done.code == 0 and "starts from 'edge': took 270 tensors whole (encoder.backbone 270)" in done.out
+    assert "reads faces of 128 px, and model.input_size_px is 64" in caplog.text
+    made = ModelFolder.open(run / "fold1" / "model").config
+    assert (made.name, made.trained_on) == ("run-fold1", "synthetic faces, then tiny")
+    assert "started with backbone of edge: mdhr_sdk, docs/recipes/edge_a.yaml" in made.provenance
+    done = mdhr("figures", "--judged", run, "--out", tmp_path / "figures")
+    assert done.code == 0 and len(list((tmp_path / "figures").glob("*.png"))) == 3
+    assert pd.read_csv(tmp_path / "figures" / "confusion.csv").set_index("au").sum(axis=1).tolist() == [20, 20, 20]
+
+
 def test_all_folds_are_those_of_the_data_set(tmp_path: Path) -> None:
     write_tree(tmp_path)
     spec = tmp_path / "tiny.yaml"
@@ -154,7 +185,7 @@ def test_a_model_folder_is_scored_as_it_says_and_where_it_is_asked(
     )
     halves = Preprocessing(size_px=64, mean=(0.0, 0.0, 0.0), std=(2.0, 2.0, 2.0))
     folder = save_model(model.eval(), tmp_path / "model", clip_length=4).update(preprocessing=halves)
-    _, found = score_folder(folder, config, (), [1])
+    found = score_folder(folder, config, (), [1]).predictions
     paths = found[1].frames.paths[:4]
     pictures = [cv2.imread(str(tmp_path / "data" / "img" / path)) for path in paths]
     clip = np.stack([resize(picture, 64)[:, :, ::-1] for picture in pictures]).transpose(0, 3, 1, 2) / 510

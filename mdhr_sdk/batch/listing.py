@@ -17,6 +17,7 @@ from .places import is_remote, local_path, opened, public_url
 from .worker import Job
 
 LIVE_SCHEMES = ("rtsp", "rtsps", "rtmp", "rtmps", "udp", "tcp", "srt")
+MOST_BYTES = 256 << 20  # of a list: a million long paths
 NAMED = 10  # files that a warning names
 FILES = ("video", "image", "sequence")  # kinds of source
 log = logging.getLogger("mdhr_sdk")
@@ -30,7 +31,9 @@ def read_list(path: str) -> list[str]:
     """
     with opened(path) as file:
         try:
-            text = file.read().decode("utf-8-sig")
+            if len(content := file.read(MOST_BYTES + 1)) > MOST_BYTES:
+                raise SourceError(f"'{path}' has more than {MOST_BYTES:,} bytes; expected a list of files")
+            text = content.decode("utf-8-sig")
         except UnicodeDecodeError:
             raise SourceError(f"expected a text with a path or URL on each line in {path}; it is no UTF-8") from None
     lines = [line.strip() for line in text.splitlines()]

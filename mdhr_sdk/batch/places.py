@@ -5,8 +5,9 @@ from __future__ import annotations
 import contextlib
 import os
 import re
+import shutil
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import IO, Any, Protocol
 
@@ -24,7 +25,8 @@ class Place(Protocol):
     def put(self, file: Path, name: str) -> str: ...
     def write(self, name: str, content: str) -> None: ...
     def staging(self) -> contextlib.AbstractContextManager[Path]: ...
-    def tidy(self) -> None: ...
+    def tidy(self, folders: Iterable[str]) -> None: ...
+    def remove(self, folder: str) -> None: ...
 
 
 class Folder:
@@ -50,12 +52,23 @@ class Folder:
         """Move a file out of the staging folder to its name; returns what to call it."""
         target = self.root / name
         with told(target):
-            target.parent.mkdir(parents=True, exist_ok=True)
+            self._make_folder(target.parent)
             place(file, target)
         return str(target)
 
     def write(self, name: str, content: str) -> None:
+        with told(self.root / name):
+            self._make_folder((self.root / name).parent)
         write_whole(self.root / name, content)
+
+    def _make_folder(self, folder: Path) -> None:
+        """Make a folder of results; no link that somebody put there leads out of the root."""
+        if not folder.resolve().is_relative_to(self.root.resolve()):
+            raise OutputError(
+                f"'{folder}' leads out of the folder of results, '{self.root}', by a link; remove it, or give another "
+                "--out"
+            )
+        folder.mkdir(parents=True, exist_ok=True)
 
     @contextlib.contextmanager
     def staging(self) -> Iterator[Path]:
@@ -67,9 +80,14 @@ class Folder:
         with stack:
             yield own
 
-    def tidy(self) -> None:
-        """Remove what killed workers left."""
-        sweep(self.root)
+    def tidy(self, folders: Iterable[str]) -> None:
+        """Remove what killed workers left, here and in these folders."""
+        for folder in {"", *folders}:
+            sweep(self.root / folder)
+
+    def remove(self, folder: str) -> None:
+        """Remove a folder and all that is in it, if it is there."""
+        shutil.rmtree(self.root / folder, ignore_errors=True)
 
 
 class Remote:
@@ -105,8 +123,13 @@ class Remote:
         with tempfile.TemporaryDirectory(prefix="mdhr-") as own:
             yield Path(own)
 
-    def tidy(self) -> None:
+    def tidy(self, folders: Iterable[str]) -> None:
         """Nothing is left there by killed workers: files of this machine's temporary folder are."""
+
+    def remove(self, folder: str) -> None:
+        with self._told(folder):
+            if self._system.exists(self._path(folder)):
+                self._system.rm(self._path(folder), recursive=True)
 
     def _path(self, name: str) -> str:
         return f"{self._root.rstrip('/')}/{name}"
@@ -167,10 +190,9 @@ def opened(path: str | Path) -> Iterator[IO[bytes]]:
     try:
         with Path(path).open("rb") as file:
             yield file
-    except OSError as error:
-        raise SourceError(
-            f"cannot read {path}: {error.strerror or error}; check the path and its permissions"
-        ) from None
+    except (OSError, ValueError) as error:  # ValueError: a name with a zero byte
+        reason = getattr(error, "strerror", None) or error
+        raise SourceError(f"cannot read {path}: {reason}; check the path and its permissions") from None
 
 
 def public_url(url: str) -> str:

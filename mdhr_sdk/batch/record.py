@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields
 
+from ..modelfolder.plain_json import MOST_BYTES, parsed
 from .places import Place
 
 RECORD = "_run.json"  # after the name that a source's files begin with
@@ -39,6 +40,8 @@ class Record:
 
 def is_done(place: Place, base: str, fingerprint: str, key: str) -> Record | None:
     """The record of results at `base` if they are those of this source and these options, and all are there."""
+    if (place.size(f"{base}{RECORD}") or 0) > MOST_BYTES:
+        return None
     record = _parsed(place.read(f"{base}{RECORD}"))
     if record is None or (record.fingerprint, record.key) != (fingerprint, key):
         return None
@@ -50,12 +53,15 @@ def is_done(place: Place, base: str, fingerprint: str, key: str) -> Record | Non
 def _parsed(content: bytes | None) -> Record | None:
     """A record, None for what is none: the file is then done again."""
     try:
-        values = json.loads(content or b"null")
+        values = parsed(content or b"null")
         if not isinstance(values, dict) or values.pop("format", None) != FORMAT:
             return None
         record = Record(**values)
     except (ValueError, TypeError):
         return None
-    sizes = record.files.items() if isinstance(record.files, dict) else [(0, 0)]
-    plain = all(isinstance(name, str) and "/" not in name and isinstance(size, int) for name, size in sizes)
+    kinds = {"str": str, "int": int, "float": (int, float), "Mapping[str, int]": dict}
+    right = all(isinstance(getattr(record, one.name), kinds[str(one.type)]) for one in fields(Record))
+    if not right or min(record.frames, record.with_face, record.seconds) < 0:
+        return None
+    plain = all("/" not in name and isinstance(size, int) for name, size in record.files.items())
     return record if plain else None

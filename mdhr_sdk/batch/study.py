@@ -7,7 +7,7 @@ from collections import Counter, deque
 from collections.abc import Callable, Iterable
 
 from ..errors import MDHRError
-from .crew import POLL_S, Crew, Lost
+from .crews.crew import POLL_S, Crew, Lost
 from .outcome import Outcome
 from .worker import Job
 

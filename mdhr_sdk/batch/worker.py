@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import time
@@ -9,13 +10,14 @@ from contextlib import ExitStack, closing
 from dataclasses import dataclass
 from pathlib import Path
 
-from ..atomic import LOCK
+from ..atomic import LOCK, write_whole
 from ..errors import MDHRError, OutputError
 from ..pipeline.clock import StageClock
 from ..vision import Source, list_sources
 from .fingerprint import fingerprint
 from .options import DetectOptions
 from .outcome import Outcome
+from .parts import BOUNDS, PARTS, Bounds, Part
 from .places import Folder, destination, fetched
 from .record import RECORD, Record, is_done
 from .writer import SourceWriter
@@ -32,6 +34,7 @@ class Job:
         base: what the names of its files begin with, below the destination: 'P01/video'.
         size_bytes: of its files; 0 if it is not known.
         url: of a file that fsspec fetches; '' for files of this machine.
+        part: of a video that is read in parts; `base` is then that of the part.
     """
 
     number: int
@@ -40,6 +43,12 @@ class Job:
     base: str
     size_bytes: int = 0
     url: str = ""
+    part: Part | None = None
+
+    @property
+    def whole(self) -> str:
+        """The base of the whole source's files."""
+        return self.base if self.part is None else self.base.rpartition(f"{PARTS}/")[0]
 
 
 class Worker:
@@ -88,8 +97,12 @@ class Worker:
             began_s, source = time.perf_counter(), job.source.scoped(self._options.scope)
             files = [job.url] if job.url else source.paths
             mark = fingerprint(files) if files else ""
-            if self._done(job, outcome, mark):
+            if self._done(job.whole, outcome, mark):
                 return
+            if job.part is not None:
+                source, mark = source.scoped(job.part.scope), f"{mark} {job.part}"
+                if self._done(job.base, outcome, mark):
+                    return
             if job.url:
                 source = _named(stack.enter_context(fetched(job.url, self._staging)), source)
             outcome.source = source
@@ -102,8 +115,8 @@ class Worker:
                 record = Record(source.name, mark, key, made, outcome.frames, outcome.with_face, seconds)
                 self._place.write(f"{job.base}{RECORD}", record.text())
 
-    def _done(self, job: Job, outcome: Outcome, mark: str) -> bool:
-        record = is_done(self._place, job.base, mark, self.described.key) if self._resume and mark else None
+    def _done(self, base: str, outcome: Outcome, mark: str) -> bool:
+        record = is_done(self._place, base, mark, self.described.key) if self._resume and mark else None
         if record is not None:
             outcome.skipped = outcome.read = True
             outcome.frames, outcome.with_face = record.frames, record.with_face
@@ -113,18 +126,25 @@ class Worker:
         """Read the source into files in the hidden folder."""
         base = self._staging / Path(job.base).name
         writer = SourceWriter(self._detector.thresholds, outcome, base, self._options.files)
+        reading, bounds = self._options.reading, None if job.part is None else Bounds(job.part)
+        if bounds is not None:
+            reading["images"] = True
         try:
-            with closing(self._detector.predict(source, stream=True, **self._options.reading)) as results:
+            with closing(self._detector.predict(source, stream=True, **reading)) as results:
                 for result in results:
-                    with clock("write"):
-                        writer.write(result)
-                    if writer.given_up:
+                    if bounds is None or bounds.takes(result):
+                        with clock("write"):
+                            writer.write(result)
+                    if writer.given_up or (bounds is not None and bounds.over):
                         break
             outcome.read = not writer.given_up
         except MDHRError as error:
             outcome.error = error.with_traceback(None)  # a traceback would keep the frames in memory
         finally:
             writer.close()
+        if bounds is not None:
+            outcome.files.append(base.with_name(f"{base.name}{BOUNDS}"))
+            write_whole(outcome.files[-1], json.dumps(bounds.as_json()))
         with clock("timeline"):
             writer.draw()
 

@@ -12,9 +12,10 @@ from rich.table import Table
 
 from ..atomic import write_whole
 from ..errors import ConfigError, OutputError
+from .parts.defined import defined
 from .parts.options import Console, command_app
 from .parts.progress import interruptible
-from .train import all_folds, check_folds, defined, require_training, sorted_words, tell
+from .train import all_folds, check_folds, require_training, sorted_words, tell
 
 if TYPE_CHECKING:
     from ..training.fit.settings import Settings
@@ -29,7 +30,7 @@ def run_ablation(name: str, words: Sequence[str], folds: Sequence[int], out: Pat
         OutputError: the JSON file cannot be written; a missing folder is found before training.
     """
     require_training()
-    from ..training.data.datasets import dataset
+    from ..training.data.several import label_set_of
     from ..training.evaluate.ablations import study, with_changes
     from ..training.fit.runs import is_first_process
     from ..training.fit.settings import read_settings
@@ -40,7 +41,7 @@ def run_ablation(name: str, words: Sequence[str], folds: Sequence[int], out: Pat
     config, numbers, changes = sorted_words(words, folds)
     base = read_settings(config, changes).anywhere()
     numbers = numbers or all_folds(base)
-    labels = dataset(base.data.dataset).label_set
+    labels = label_set_of(base.data)
     for variant in chosen.variants:  # as bad lists, found before anything is trained
         with_changes(base, variant.model).model_config(labels)
     check_folds(base, numbers)

@@ -31,7 +31,7 @@ COMMANDS = {
     "digest": "Print the digest that pins a model folder, once every file is proved to be the manifest's.",
     "average": "Take the mean of two models' weights.",
     "prepare": "Turn a data set into aligned crops and the lists of its folds.",
-    "export": "Write graphs into a model folder.",
+    "export": "Write graphs into a model folder, or put those that are there into a Triton model repository.",
     "verify": "Compare a folder's exported graphs with its weights, in every backend that runs them here.",
     "faces": "Convert MediaPipe's networks to graphs for other runtimes.",
     "fetch": "Fetch a file that mdhr_sdk uses and does not bring, once, into the cache (MDHR_CACHE).",
@@ -40,7 +40,7 @@ COMMANDS = {
     "evaluate": "Evaluate a run under four protocols side by side, or a model folder at its thresholds.",
     "thresholds": "Choose a threshold for each AU on labelled pictures, by a rule that no single picture can move far.",
     "ablate": "Train every row of a table of the paper and print it beside the published figures.",
-    "figures": "Draw the paper's figures: label distribution, adaptive weights of each scale, the graph on the face.",
+    "figures": "Draw the paper's figures of labels and models, and curves and counts of scores.",
     "synthetic": "Render labelled faces to train on (extra: synthetic).",
 }
 _format_warning = warnings.formatwarning

@@ -8,10 +8,11 @@ from typing import Annotated, Optional
 
 import typer
 
-from ..batch.cluster import Ray, Share
+from ..batch.crews.cluster import Ray, Share
+from ..batch.crews.processes import Processes
 from ..batch.listing import jobs_of_list, read_list
 from ..batch.options import DetectOptions
-from ..batch.processes import Processes
+from ..batch.parts import check_split
 from ..batch.worker import Worker
 from ..errors import ConfigError
 from ..modelfolder.bundled import DEFAULT
@@ -19,7 +20,7 @@ from ..outputs.files import MEASURED, Files
 from ..pipeline.scores.decide import check_quality
 from .parts import shared
 from .parts.logs import set_log_level
-from .parts.many import automatic_jobs, cores_each, run_crew, threads_each
+from .parts.many import MANY, automatic_jobs, cores_each, run_crew, threads_each
 from .parts.options import BAD_INPUT, MODEL, TrustCode, command_app, complain, trust
 from .parts.scope import read_scope
 
@@ -36,6 +37,10 @@ def batch(
     jobs: Annotated[Optional[int], typer.Option(min=1, help="Workers; as many as there is room for.")] = None,
     cores: Annotated[int, typer.Option(min=1, help="With --ray: cores a worker.")] = 1,
     gpus: Annotated[float, typer.Option(min=0, help="With --ray: GPUs a worker; 0.5 for two workers on each.")] = 0,
+    split: Annotated[
+        Optional[float],
+        typer.Option(help="Read longer videos in parts of about so many minutes, from cut to cut; see docs/batch.md."),
+    ] = None,
     resume: shared.Resume = False,
     model: Annotated[str, typer.Option(help=f"{MODEL}.")] = DEFAULT,
     backend: shared.Backend = "auto",
@@ -93,16 +98,18 @@ def batch(
         min_quality=min_quality,
         files=Files(overlay, codec, timeline, formats, measures),
     )
+    if split is not None:
+        check_split(split, mode, options.files, options.scope, min_quality)
     todo = jobs_of_list(read_list(files), options.scope)
     if ray is not None:
         make = partial(Worker, options.with_threads(cores), out, resume)
-        failed = run_crew(todo, lambda: Ray(make, ray, Share(cores, gpus), jobs), options, out, quiet)
+        failed = run_crew(todo, lambda: Ray(make, ray, Share(cores, gpus), jobs), options, out, quiet, split)
     else:
-        count = min(jobs or automatic_jobs(len(todo)), len(todo))
+        count = min(jobs or automatic_jobs(len(todo)), len(todo)) if split is None else jobs or automatic_jobs(MANY)
         make = partial(Worker, options.with_threads(threads_each(count)), out, resume)
         begin = partial(set_log_level, log_level)
         own = cores_each(count, device)
-        failed = run_crew(todo, lambda: Processes(make, count, begin, own), options, out, quiet)
+        failed = run_crew(todo, lambda: Processes(make, count, begin, own), options, out, quiet, split)
     for error in failed:
         complain(error)
     if failed:

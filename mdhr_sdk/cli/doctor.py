@@ -11,6 +11,7 @@ import typer
 from rich.table import Table
 
 from .. import __version__
+from ..deploy.export.layers import kept_lines
 from ..errors import MDHRError
 from ..modelfolder.bundled import bundled_models
 from ..modelfolder.folder import ModelFolder
@@ -19,7 +20,7 @@ from ..runtime import BACKENDS, open_session
 from ..runtime.cuda.devices import cuda_device, cuda_device_count
 from ..runtime.stream.stream_graphs import StreamGraphs
 from ..vision.faces.engine import choose_engine
-from .parts.options import MODEL, Console, TrustCode, command_app, trust
+from .parts.options import MODEL, Console, TrustCode, command_app, say, trust
 
 PACKAGES = {  # distributions -> purpose; the first that is installed counts
     ("opencv-contrib-python", "opencv-contrib-python-headless", "opencv-python", "opencv-python-headless"): "pictures",
@@ -97,3 +98,5 @@ def doctor(
     console.print(table)
     if folder is not None:
         console.print(_runs(folder))
+        for line in kept_lines(folder):
+            say(line)

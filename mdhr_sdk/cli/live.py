@@ -67,6 +67,9 @@ def live(
     ] = None,
     region: shared.Region = None,
     person: shared.Person = None,
+    reidentify: Annotated[
+        bool, typer.Option("--reidentify", help="Who was away and looks as before has the same number again.")
+    ] = False,
     measures: Annotated[bool, typer.Option("--measures", help="Measure head pose, gaze and quality too.")] = False,
     min_quality: Annotated[Optional[float], shared.MIN_QUALITY] = None,
     calibrate_neutral: shared.CalibrateNeutral = None,

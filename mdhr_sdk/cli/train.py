@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Optional
+from typing import TYPE_CHECKING, Annotated, Optional
 
 import typer
 
@@ -58,7 +57,7 @@ def check_folds(settings: Settings, folds: Sequence[int]) -> None:
     for fold in folds:
         for inner in (False, True)[: 2 if settings.data.held_out else 1]:
             data = fold_data(settings, fold, inner)
-            check_start(start, data.label_set.name, fold, data.frames.subjects)
+            check_start(start, data.judged_on, fold)
             if fold == folds[0]:
                 check_fit(settings, data)
 
@@ -86,19 +85,10 @@ def tell(line: str) -> None:
 
 
 def all_folds(settings: Settings) -> tuple[int, ...]:
-    """All folds of the data set."""
-    from ..training.data.datasets import dataset
+    """All folds of the data set; of several, those that all have."""
+    from ..training.data.several import places
 
-    return tuple(range(1, len(dataset(settings.data.dataset).folds) + 1))
-
-
-def defined(value: Any) -> Any:
-    """The same value with None for NaN and infinity, which JSON does not have."""
-    if isinstance(value, dict):
-        return {key: defined(one) for key, one in value.items()}
-    if isinstance(value, (list, tuple)):
-        return [defined(one) for one in value]
-    return None if isinstance(value, float) and not math.isfinite(value) else value
+    return tuple(range(1, min(len(place.spec.folds) for place in places(settings.data)) + 1))
 
 
 @app.command()

@@ -58,6 +58,9 @@ def save_model(
     return ModelFolder(Path(folder).resolve(), config)
 
 
+MOST_HEADER = 8 << 20  # bytes
+
+
 def _write(target: ModelFolder, model: MDHR, half: bool) -> None:
     made = {
         "tool": "mdhr_sdk.model.save_model",
@@ -92,14 +95,21 @@ def load_model(folder: str | Path | ModelFolder) -> MDHR:
 
 def load_with_digest(source: ModelFolder) -> tuple[MDHR, str]:
     """As `load_model`, and the SHA-256 of the file that the weights were read from, which may be replaced later."""
-    path, content = source.path / WEIGHTS, source.read(WEIGHTS)
+    path, shapes = source.path / WEIGHTS, _shapes_of(source.config.model)
+    own = shapes.state_dict()
+    most, told = MOST_HEADER + sum(8 * tensor.numel() for tensor in own.values()), source.manifest.get(WEIGHTS, {})
+    if told.get("bytes", 0) > most:  # a file of zeros is small in an archive, and takes memory twice
+        raise ModelFolderError(
+            f"'{path}' has {told['bytes']:,} bytes, and the model of its config.json has at most {most:,}; take other "
+            "weights"
+        )
+    content = source.read(WEIGHTS)
     try:
         tensors = load(content)
     except (SafetensorError, KeyError, TypeError, ValueError, RuntimeError) as error:  # also kinds that PyTorch lacks
         raise ModelFolderError(f"'{path}' is not a safetensors file of floats: {error}") from None
     config = source.config.model
-    shapes = _shapes_of(config)
-    needed = {key: tensor.shape for key, tensor in shapes.state_dict().items()}
+    needed = {key: tensor.shape for key, tensor in own.items()}
     check_fit(f"'{path}'", config, {key: tensor.shape for key, tensor in tensors.items()}, needed)
     _check_numbers(path, tensors, shapes)
     model = MDHR(config)

@@ -126,7 +126,12 @@ def place(device: int, stream: int, threads: int | None) -> Place:
     if _Process.forked:
         threads = 1
     _Process.several = _Process.several or threads != 1
-    return Place(device, threads or 0, stream)
+    return _place(device, threads or 0, stream)
+
+
+@functools.lru_cache(64)
+def _place(device: int, threads: int, stream: int) -> Place:
+    return Place(device, threads, stream)  # which kernels only read
 
 
 def maps_of(addresses: Sequence[int], strides: Sequence[Sequence[int]], dtype: str, changes: bool = False) -> Maps:

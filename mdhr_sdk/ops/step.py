@@ -173,7 +173,8 @@ def _check_states(states: Sequence[DynamicsState]) -> DynamicsState:
     """The first of them, which tells for all."""
     if not isinstance(states, Sequence) or not states or not all(isinstance(one, DynamicsState) for one in states):
         raise InputError(f"expected a sequence of one DynamicsState or more; got {states!r}")
-    if len({one.memory.ring for one in states}) < len(states) or len({one.kind for one in states}) > 1:
+    several = len(states) > 1
+    if several and (len({one.memory.ring for one in states}) < len(states) or len({one.kind for one in states}) > 1):
         kinds = ", ".join(str(one.views[1]) for one in states)
         raise InputError(f"expected different states of one shape, dtype and device; got rings {kinds}")
     if any(one.count < 0 for one in states):

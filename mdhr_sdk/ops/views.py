@@ -56,7 +56,8 @@ def itemsize(dtype: str) -> int:
     return 2 if dtype == "bfloat16" else np.dtype(dtype).itemsize
 
 
-def contiguous_strides(shape: Sequence[int], itemsize: int) -> tuple[int, ...]:
+@functools.lru_cache(256)
+def contiguous_strides(shape: tuple[int, ...], itemsize: int) -> tuple[int, ...]:
     """Bytes from an element to the next of each axis, where there are no gaps."""
     steps = accumulate(reversed(shape[1:]), mul, initial=itemsize)
     return tuple(steps)[::-1]
@@ -86,7 +87,9 @@ def view_of(array: Any, name: str) -> View:
             raise InputError(f"expected {name} in native byte order; got {array.dtype}; convert it with astype")
         return View(array.__array_interface__["data"][0], array.shape, array.strides, _name(array.dtype), CPU, array)
     if isinstance(array, DeviceArray):
-        strides = contiguous_strides(array.shape, itemsize(array.dtype)) if array.strides is None else array.strides
+        strides = (
+            contiguous_strides(tuple(array.shape), itemsize(array.dtype)) if array.strides is None else array.strides
+        )
         view = View(array.address, tuple(array.shape), tuple(strides), array.dtype, array.device, array)
     elif hasattr(array, "data_ptr"):
         view = _of_tensor(array, name)

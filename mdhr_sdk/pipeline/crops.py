@@ -11,11 +11,15 @@ from ..errors import InputError
 from ..modelfolder import Preprocessing
 from ..vision import CutDetector, Face, Frame, Tracker, align, look_at
 from ..vision.boxes import area
+from ..vision.looks import Look
 from ..vision.people import Chooser
+from ..vision.returning import Returning
 from ..vision.scope import Scope
 from ..vision.sources.source import WHOLE, Image
 from .clock import StageClock
 from .scoring import Crop
+
+TOLD_PX = 48  # a face whose box has a shorter side is too small to tell whose it is
 
 
 class Mesher(Protocol):
@@ -70,6 +74,7 @@ class CropFinder:
         self._tracker: Tracker[Face] = Tracker()
         self._cuts = CutDetector()
         self._chooser = Chooser(scope)
+        self._returning = Returning() if scope.reidentify else None
 
     def find(self, frame: Frame) -> Found:
         """Take the next frame. May run in another thread than `crops`."""
@@ -83,12 +88,25 @@ class CropFinder:
                 self._mesher.reset()
                 self._chooser.forget()
             found = self._mesher.find(frame.image)
-            inside = self._chooser.inside(found)
-            ids = self._tracker.update(inside, frame.timestamp_s, lambda face: look_at(frame.image, face.landmarks_px))
-            tracked = dict(sorted(zip(ids, inside, strict=True)))
+            tracked = self._followed(frame, self._chooser.inside(found))
             height, width = frame.image.shape[:2]
             faces = self._chooser.person(tracked, frame.timestamp_s, (width, height))
         return Found(frame, faces, max(len(found), self._mesher.seen), len(found) - len(faces))
+
+    def _followed(self, frame: Frame, faces: list[Face]) -> dict[int, Face]:
+        """The faces by track id."""
+        looks: dict[int, Look | None] = {}
+
+        def look(face: Face) -> Look | None:
+            looks[id(face)] = made = look_at(frame.image, face.landmarks_px)
+            return made
+
+        tracked = dict(zip(self._tracker.update(faces, frame.timestamp_s, look), faces, strict=True))
+        if self._returning is not None:
+            shown = {track: looks[id(face)] if _large(face) else None for track, face in tracked.items()}
+            numbers = self._returning.numbers(shown, frame.timestamp_s)
+            tracked = {numbers[track]: face for track, face in tracked.items()}
+        return dict(sorted(tracked.items()))
 
     def crops(self, found: Found) -> dict[int, Crop]:
         """Track id -> aligned crop (S, S, 3) uint8 BGR; a face whose mesh is too degenerate to align is left out."""
@@ -120,3 +138,8 @@ class CropFinder:
                 continue
             cut_out.append((track_id, crop))
         return cut_out
+
+
+def _large(face: Face) -> bool:
+    x0, y0, x1, y1 = face.box_px
+    return min(x1 - x0, y1 - y0) >= TOLD_PX

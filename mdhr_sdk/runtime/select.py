@@ -78,7 +78,7 @@ def _check(backend: str, options: SessionOptions, graph: str) -> None:
         raise BackendError(f"unknown precision '{options.precision}'; expected auto or one of {', '.join(PRECISIONS)}")
     if graph not in GRAPHS:
         raise BackendError(f"unknown graph '{graph}'; expected one of {', '.join(GRAPHS)}")
-    if options.threads is not None and not (isinstance(options.threads, int) and options.threads >= 1):
+    if options.threads is not None and not _is_count(options.threads):
         raise BackendError(f"threads must be an integer of at least 1; got {options.threads!r}")
     if backend != "auto" and backend not in BACKENDS:
         raise BackendError(f"unknown backend '{backend}'; expected auto or one of {', '.join(BACKENDS)}")
@@ -119,3 +119,7 @@ def _obstacle(
     if not beside or backend.suffix is None:
         return None
     return no_stream(folder, artefact(graph, options.precision, backend.suffix), backend.name, options.precision)
+
+
+def _is_count(value: object) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool) and value >= 1

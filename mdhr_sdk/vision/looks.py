@@ -21,6 +21,7 @@ OVAL += [148, 176, 149, 150, 136, 172, 58, 132, 93, 234, 127, 162, 21, 54, 103, 
 AROUND = (1.2, 1.4, 1.6)  # the surroundings are sampled on the face's oval, so many times as large
 DARKEST, BRIGHTEST = 5.0, 250.0  # of 255: points beyond say nothing
 LEAST_SHARE = 0.25  # of the points that must say something
+CLEAR_SHARE = 0.75  # of them in a look by which a person can be told
 SOFTEN = 8.0  # of 255, added before the logarithm, so that noise in the dark counts little
 NOISE = 0.03  # in logarithms: contrast below it is the camera's
 
@@ -54,6 +55,18 @@ class Look:
         self._says = (grey > DARKEST) & (self._cells.max(axis=1) < BRIGHTEST)
         self._log = np.log(grey + SOFTEN)
         self._around_of = around
+
+    @cached_property
+    def clear(self) -> bool:
+        """Whether enough of the face is neither dark nor blown out nor flat, so that likeness says something."""
+        told = self._log[self._says]
+        return len(told) >= CLEAR_SHARE * len(self._log) and float(told.std()) > 2 * NOISE
+
+    @cached_property
+    def direction(self) -> NDArray[np.float32]:
+        """(k,) the brightness of all points as a vector of length 1: a product of two is their correlation."""
+        apart = self._log - self._log.mean()
+        return np.asarray(apart / max(float(np.linalg.norm(apart)), NOISE), np.float32)
 
     def may_be(self, other: Look, gap_s: float) -> bool:
         """Whether both may be of one person, `gap_s` seconds apart."""

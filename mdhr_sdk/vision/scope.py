@@ -31,6 +31,8 @@ class Scope:
             larger, or nearer to the middle of the picture; 'first' stays with whoever is there first. All three choose
             anew when the person is gone for more than a second, or the scene is cut. A number is the `track_id`, as it
             is counted without this choice.
+        reidentify: a person who was away for more than a second, or before a cut, has the same `track_id` again if the
+            face looks as before. It may be another one for up to two seconds, until the face is recognised.
 
     A still has no time, so `start_s`, `end_s`, `every` and `sample_fps` do not concern it.
 
@@ -44,6 +46,7 @@ class Scope:
     sample_fps: float | None = None
     region: Region | None = None
     person: Person | int | None = None
+    reidentify: bool = False
 
     def __post_init__(self) -> None:
         if not _is_number(self.start_s) or not 0 <= self.start_s < math.inf:

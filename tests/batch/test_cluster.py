@@ -11,7 +11,7 @@ import pytest
 
 from batch_workers import Counting, job, refusing
 from fakes import write_film
-from mdhr_sdk.batch.cluster import Ray, Share
+from mdhr_sdk.batch.crews.cluster import Ray, Share
 from mdhr_sdk.batch.outcome import Outcome
 from mdhr_sdk.batch.study import run_study
 from mdhr_sdk.errors import BackendError, MissingDependencyError

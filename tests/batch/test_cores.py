@@ -13,7 +13,7 @@ pytestmark = pytest.mark.skipif(not hasattr(os, "sched_setaffinity"), reason="th
 TAKES = """
 import os, sys
 from pathlib import Path
-from mdhr_sdk.batch.cores import take_cores
+from mdhr_sdk.batch.crews.cores import take_cores
 print(take_cores(int(sys.argv[2]), Path(sys.argv[1])), *sorted(os.sched_getaffinity(0)), flush=True)
 sys.stdin.read()
 """

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import shutil
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -29,7 +31,11 @@ def test_a_place_takes_files_whole_and_gives_them_back(place: Place, tmp_path: P
     assert (place.size("other"), place.read("other"), place.size("P01")) == (None, None, None)
     place.write("summary.json", "{}")
     assert place.read("summary.json") == b"{}"
-    place.tidy()
+    place.write("a.parts/0_aus.csv", "a")
+    place.remove("a.parts")
+    place.remove("a.parts")
+    assert place.size("a.parts/0_aus.csv") is None
+    place.tidy(["P01"])
     if isinstance(place, Folder):
         assert sorted(path.name for path in (tmp_path / "out").iterdir()) == ["P01", "summary.json"]
 
@@ -61,6 +67,21 @@ def test_places_that_cannot_be_are_told(tmp_path: Path) -> None:
     assert public_url("https://me:key@host/a.mp4?token=1#x") == "https://host/a.mp4"
     with pytest.raises(SourceError, match="cannot read memory://nothing/here"), opened("memory://nothing/here"):
         pass
+
+
+def test_what_a_killed_worker_left_beside_its_results_is_removed(tmp_path: Path) -> None:
+    dies = f"""
+import os
+from pathlib import Path
+from mdhr_sdk.atomic import whole
+with whole(Path({str(tmp_path / "P01" / "a_run.json")!r})):
+    os.kill(os.getpid(), 9)
+"""
+    (tmp_path / "P01").mkdir()
+    subprocess.run([sys.executable, "-c", dies], check=False)
+    assert [path.name for path in (tmp_path / "P01").iterdir()] != []
+    Folder(tmp_path).tidy(["P02", "P01"])
+    assert list((tmp_path / "P01").iterdir()) == []
 
 
 def test_a_remote_file_is_fetched_under_its_own_suffix(tmp_path: Path) -> None:

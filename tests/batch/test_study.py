@@ -11,8 +11,8 @@ from pathlib import Path
 import pytest
 
 from batch_workers import Counting, dying, job, refusing
+from mdhr_sdk.batch.crews.processes import Processes
 from mdhr_sdk.batch.outcome import Outcome
-from mdhr_sdk.batch.processes import Processes
 from mdhr_sdk.batch.study import run_study
 from mdhr_sdk.batch.totals import Totals, duration
 from mdhr_sdk.errors import BackendError, MDHRError

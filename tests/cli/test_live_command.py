@@ -22,7 +22,10 @@ import av
 import numpy as np
 import pytest
 
+from commands import Command
 from live_server import LiveServer
+from mdhr_sdk.cli.parts.live.watch import Watch
+from mdhr_sdk.results import FrameResult
 from processes import finished, run_python, started, until
 
 LIVE = [sys.executable, "-m", "mdhr_sdk", "live"]
@@ -152,6 +155,25 @@ def test_files_are_played_to_their_end_and_counted(demo_frames: np.ndarray, tmp_
     assert len(told) == 62 and [one["status"] for one in told[-2:]] == ["ended", "ended"]
     logs = [json.loads(line) for line in done.stderr.splitlines() if line.startswith("{")]
     assert any("captured 30 = scored 30" in one["message"] for one in logs), done.stderr
+
+
+def test_what_nobody_expected_is_a_line_and_leaves_whole_files(
+    mdhr: Command, demo_frames: np.ndarray, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write_clip(tmp_path / "clip.mp4", demo_frames[:16])
+    counted, count = list[FrameResult](), Watch.count
+
+    def breaks(watch: Watch, result: FrameResult, paused: bool) -> None:
+        if len(counted) == 5:
+            raise TypeError("nobody expected it")
+        counted.append(result)
+        count(watch, result, paused)
+
+    monkeypatch.setattr(Watch, "count", breaks)
+    code, _, told = mdhr("live", f"door={tmp_path / 'clip.mp4'}", "--csv", "--out", tmp_path / "out")
+    assert code == 1 and "Traceback" not in told
+    assert "scoring ended by TypeError: nobody expected it; this was not expected: the files are whole" in told
+    assert len({row["frame"] for row in rows(tmp_path / "out" / "door_aus.csv")}) == 5
 
 
 def write_clip(path: Path, frames: Sequence[np.ndarray]) -> None:

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import configparser
+import shutil
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -149,6 +152,15 @@ def test_the_examples_are_as_they_must_be() -> None:
     command = unit["Service"]["ExecStart"].split()
     assert command[1:3] == ["live", "--config"] and "-HUP" in unit["Service"]["ExecReload"]
     assert unit["Service"]["RestartPreventExitStatus"] == "2"
+
+
+@pytest.mark.skipif(shutil.which("systemd-analyze") is None, reason="needs systemd-analyze")
+def test_systemd_takes_the_unit(tmp_path: Path) -> None:
+    text = (ROOT / "examples" / "mdhr-live.service").read_text()
+    unit = tmp_path / "mdhr-live.service"
+    unit.write_text(text.replace("/opt/mdhr/.venv/bin/mdhr", sys.executable))
+    done = subprocess.run(["systemd-analyze", "verify", unit], capture_output=True, text=True, check=False)
+    assert done.returncode == 0 and "mdhr-live" not in done.stderr, done.stderr
 
 
 def test_marks_that_wait_for_the_same_result_are_all_in_its_note() -> None:

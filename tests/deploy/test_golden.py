@@ -3,31 +3,68 @@
 from __future__ import annotations
 
 import ast
+import itertools
 import json
 import subprocess
 import sys
+from dataclasses import fields, replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 from typer.testing import CliRunner
 
+from mdhr_sdk import AUDetector
 from mdhr_sdk.cli.app import app
 from mdhr_sdk.deploy.export import golden
 from mdhr_sdk.deploy.export.golden_faces import Seen
 from mdhr_sdk.errors import ExportError
 from mdhr_sdk.modelfolder.folder import ModelFolder
+from mdhr_sdk.pipeline.scores.geometry import FILE, INPUTS, GeometryModel
 from mdhr_sdk.runtime import SessionOptions, open_session
+from mdhr_sdk.vision.faces.geometry import MEASURES, mean_face, measures
 
 ROOT = Path(__file__).parents[2]
 EXAMPLE = ROOT / "examples" / "stream_from_docs.py"
+ITS_GEOMETRY = EXAMPLE.with_name("geometry_from_docs.py")
 
 
 def made_faces(most: int) -> list[Seen]:
     rng = np.random.default_rng(0)
-    mesh = np.zeros((478, 2))
+    mesh, depth = rng.uniform(20, 75, (478, 2)), rng.normal(0, 9, 478)
     mesh[[33, 133, 362, 263, 2]] = [(20, 40), (35, 41), (60, 41), (75, 40), (48, 62)]
-    return [Seen(rng.integers(0, 256, (96, 110, 3), dtype=np.uint8), mesh + rng.normal(0, 1, 2)) for _ in range(most)]
+    moving = rng.normal(0, 0.3, (most, 478, 2))
+    moving[:, [33, 133, 362, 263, 2]] = rng.normal(0, 1, (most, 1, 2))
+    pictures = rng.integers(0, 256, (most, 96, 110, 3), dtype=np.uint8)
+    pairs = zip(pictures, moving, strict=True)
+    return [Seen(picture, (mesh + by).astype(np.float32).astype(np.float64), depth) for picture, by in pairs]
+
+
+@pytest.fixture
+def folder_with_geometry(tiny_onnx_folder: Path, tmp_path: Path) -> Path:
+    """One of random networks, in which some AUs have no share and some are judged relative to the own face."""
+    folder = ModelFolder.open(tiny_onnx_folder).copy(tmp_path / "with-geometry")
+    aus, rng = len(folder.config.thresholds), np.random.default_rng(5)
+    mesh = np.column_stack([made_faces(1)[0].mesh, made_faces(1)[0].depth])
+    mean = mean_face(mesh[None])
+    sizes = (INPUTS, 6, 5, aus + 1)
+    weights = tuple(rng.normal(0, 0.1, (3, b, a)) for a, b in itertools.pairwise(sizes))
+    biases = tuple(rng.normal(0, 0.1, (3, b)) for b in sizes[1:])
+    spread, shares = np.full(MEASURES, 0.05), np.resize([0.5, 0.0, 1.0, 0.3], aus)
+    rest, relative = rng.normal(-2, 0.5, aus), np.resize([1.0, 0.5, 0.0], aus)
+    measured = measures(mesh[None], mean)[0]
+    arrays = {
+        "reference": mean, "mean": measured, "spread": spread, "absolute_spread": 2 * spread, "weights": weights,
+        "biases": biases, "rest_logits": rest, "relative": relative, "shares": shares,
+        "refinement": np.zeros(MEASURES), "offset": rng.normal(0, 0.3, aus),
+        **{name: np.eye(aus) + rng.normal(0, 0.1, (aus, aus)) for name in ("from_scores", "from_geometry")},
+    }  # fmt: skip
+    model = GeometryModel(**{one.name: arrays[one.name] for one in fields(GeometryModel)})
+    with folder.writing(FILE, {}) as path:
+        path.write_bytes(model.to_bytes())
+    with folder.writing("config.json", {}) as path:
+        path.write_text(replace(folder.config, geometry=tuple(shares.tolist())).to_json())
+    return folder.path
 
 
 @pytest.fixture
@@ -79,12 +116,36 @@ def test_code_from_the_page_agrees(written: Path, tiny_onnx_folder: Path) -> Non
     assert "stream, L = 0" in done.stdout and "clip mode" in done.stdout and "crops of views" in done.stdout
 
 
-def test_that_code_knows_nothing_of_the_sdk() -> None:
-    tree = ast.parse(EXAMPLE.read_text(encoding="utf-8"))
-    imports = [node for node in ast.walk(tree) if isinstance(node, ast.Import | ast.ImportFrom)]
-    names = {a.name for node in imports if isinstance(node, ast.Import) for a in node.names}
-    names |= {node.module for node in imports if isinstance(node, ast.ImportFrom)}
-    assert names == {"__future__", "json", "pathlib", "struct", "sys", "numpy", "onnxruntime"}
+def test_code_from_the_page_gives_the_final_scores_of_a_model_with_geometry(
+    folder_with_geometry: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(golden, "bundled_faces", made_faces)
+    list(golden.write_golden(folder_with_geometry, 1, tmp_path / "golden"))
+    command = [sys.executable, EXAMPLE, tmp_path / "golden", folder_with_geometry]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=200)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "final clip_scores" in done.stdout and "final stream_scores_3" in done.stdout
+    with np.load(tmp_path / "golden" / "golden.npz") as arrays:
+        plain, uneven, alone = (
+            arrays[f"sequence_0/{name}clip_scores"] for name in ("geometry/steady/", "geometry/uneven/", "")
+        )
+        assert (plain[:, 1] == alone[:, 1]).all(), "an AU without a share keeps its score"
+        assert np.abs(plain - alone).max() > 0.05 and np.abs(plain - uneven).max() > 1e-3
+
+
+def test_that_code_knows_nothing_of_the_sdk_and_has_the_lists_of_the_page() -> None:
+    names = set()
+    for path in (EXAMPLE, ITS_GEOMETRY):
+        imports = [
+            n for n in ast.walk(ast.parse(path.read_text("utf-8"))) if isinstance(n, ast.Import | ast.ImportFrom)
+        ]
+        names |= {a.name for node in imports if isinstance(node, ast.Import) for a in node.names}
+        names |= {node.module for node in imports if isinstance(node, ast.ImportFrom)}
+    allowed = {"__future__", "collections.abc", "json", "pathlib", "struct", "sys", "numpy", "onnxruntime"}
+    assert names == {*allowed, "geometry_from_docs"}
+    page = (ROOT / "docs" / "graphs.md").read_text("utf-8")
+    lists = page[page.index("RIGID = (") :].partition("```")[0]
+    assert lists in ITS_GEOMETRY.read_text("utf-8").replace("  # fmt: skip", "")
 
 
 @pytest.mark.parametrize("count", [0, -1, 21])
@@ -122,4 +183,10 @@ def test_the_bundled_model_needs_no_pytorch_and_agrees_with_code_from_the_page(t
     folder = ModelFolder.open("edge").path
     told = subprocess.run([sys.executable, EXAMPLE, tmp_path / "golden", folder], capture_output=True, text=True)
     assert told.returncode == 0, told.stdout + told.stderr
-    assert "ring, L = 7" in told.stdout
+    assert "ring, L = 7" in told.stdout and "final stream_scores_7" in told.stdout
+    with np.load(tmp_path / "golden" / "golden.npz") as arrays:
+        wanted = arrays["sequence_0/geometry/steady/stream_scores_15"]
+        with AUDetector.from_pretrained("edge", max_faces=1, backend="onnxruntime", all_aus=True) as detector:
+            results = detector.predict(iter(arrays["sequence_0/frames"]), fps=25, mode="stream", lookahead=15)
+    own = [[au.probability for au in frame.faces[0].aus.values()] for frame in results]
+    np.testing.assert_allclose(own, wanted, atol=1e-6)

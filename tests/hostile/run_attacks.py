@@ -12,19 +12,23 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parent))
 
+import attacks_on_batch
 import attacks_on_content
 import attacks_on_graphs
 import attacks_on_loading
 import attacks_on_operators
 import attacks_on_paths
+import attacks_on_results
 import attacks_on_runtimes
+import attacks_on_settings
 import attacks_on_trust
 from watching import Seen, told, warm, watched
 
 ATTACKS = (
     *(*attacks_on_paths.ATTACKS, *attacks_on_content.ATTACKS, *attacks_on_graphs.ATTACKS),
     *(*attacks_on_runtimes.ATTACKS, *attacks_on_trust.ATTACKS, *attacks_on_loading.ATTACKS),
-    *attacks_on_operators.ATTACKS,
+    *(*attacks_on_operators.ATTACKS, *attacks_on_results.ATTACKS, *attacks_on_batch.ATTACKS),
+    *attacks_on_settings.ATTACKS,
 )
 
 

@@ -35,6 +35,7 @@ KNOWN = {
     ("deploy/export/golden.py", "write_golden"),  # a new folder that the user named
     ("deploy/export/golden.py", "_write"),
     ("deploy/export/quantise.py", "__init__"),
+    ("deploy/export/triton.py", "write_repository"),
     ("runtime/backends/onnxruntime.py", "products_overflow"),  # of the system
     ("runtime/cuda/devices.py", "power_mode"),
 }

@@ -115,7 +115,9 @@ def test_live_tables_have_the_columns_from_the_beginning(tmp_path, strong, codes
 
 
 def test_openface_gets_those_that_it_has_columns_for(tmp_path, strong, frames):
-    row = read(write(OpenFaceSink(tmp_path / "a.csv"), strong))[5]
+    rows = read(write(OpenFaceSink(tmp_path / "a.csv"), strong))
+    row, away = rows[5], rows[25]
+    assert (away["success"], away["AU12_r"], away["AU01_r"]) == ("0", "0", "")
     assert float(row["AU12_r"]) == pytest.approx(strength(5, "AU12"), abs=0.006)
     assert row["AU01_r"] == "" and row["AU01_c"] != "" and "AU24_r" not in row
     assert read(write(OpenFaceSink(tmp_path / "b.csv"), frames))[5]["AU12_r"] == ""

@@ -8,6 +8,7 @@ import socket
 import threading
 from contextlib import ExitStack
 from dataclasses import replace
+from datetime import datetime, timezone
 from http.client import HTTPConnection
 from pathlib import Path
 from typing import Any
@@ -23,6 +24,7 @@ from mdhr_sdk.results import AUEvent, SourceStatus
 from processes import until
 from served import ask, counted, follow, heard
 
+NOON = datetime(2026, 11, 30, 12, tzinfo=timezone.utc)
 EVENT = AUEvent("clip.mp4", 0, "AU12", 3, 5, 9, 0.12, 0.2, 0.36, 0.9)
 
 
@@ -43,7 +45,7 @@ def test_the_page_is_its_own_and_asks_nobody_else(shared):
 
 
 def test_results_are_the_same_json_on_both_ways(served, rated):
-    earlier, result = rated(0), replace(rated(1, faces=2), events=(EVENT,), dropped=3, delay_ms=41.5)
+    earlier, result = rated(0), replace(rated(1, faces=2), events=(EVENT,), dropped=3, delay_ms=41.5, captured_at=NOON)
     served.write(earlier)
     until(lambda: ask(served, "/readyz")[0] == 200)
     stream = HTTPConnection("127.0.0.1", served.port, timeout=30)
@@ -60,7 +62,9 @@ def test_results_are_the_same_json_on_both_ways(served, rated):
         told = heard(client, "status")["sources"]["clip.mp4"]
         assert told["results"] == 2 and told["dropped"] == 3 and told["delay_p99_ms"] == 41.5 and told["faces"] == 2
         with follow(served) as later:
-            assert heard(later, "hello")["events"] == [{"type": "event", **EVENT.row()}]
+            assert heard(later, "hello")["events"] == [
+                {"type": "event", **EVENT.row(), "at": "2026-11-30T12:00:00.080Z"}
+            ]
     events = (json.loads(line[6:]) for line in iter(lines.readline, b"") if line.startswith(b"data: "))
     assert next(events)["type"] == "hello"
     assert next(one for one in events if one["type"] == "frame") == {"type": "frame", **as_json(result)}

@@ -11,10 +11,10 @@ from mdhr_sdk.training.data.datasets import FrameName, dataset
 from mdhr_sdk.training.data.lists import Fold, frame_list, write_fold
 
 SUBJECTS = ("anna", "ben", "cara", "dan", "eve", "finn")
-SPEC = """name: tiny
-aus: [1, 4, 12]
+SPEC = """name: {name}
+aus: {aus}
 folds: [[anna, ben], [cara, dan], [eve, finn]]
-raw: {labels: "labels/{subject}.csv", pictures: ["videos/{subject}.mp4"]}
+raw: {{labels: "labels/{{subject}}.csv", pictures: ["videos/{{subject}}.mp4"]}}
 """
 CONFIG = """preset: paper
 data: {{dataset: {spec}, lists: {root}/list, images: {root}/img, clip_length: 4, workers: 0, held_out: 0.25}}
@@ -24,11 +24,18 @@ trainer: {{epochs: 2, validate_every: 1, batch_size: 4, accelerator: cpu, progre
 """
 
 
-def write_tree(root: Path, frames: int = 10, size_px: int = 64, backbone: str = "test_resnet") -> Path:
+def write_tree(
+    root: Path,
+    frames: int = 10,
+    size_px: int = 64,
+    backbone: str = "test_resnet",
+    name: str = "tiny",
+    aus: tuple[int, int, int] = (1, 4, 12),
+) -> Path:
     """Images, lists of three folds and `run.yaml`; returns the last. A patch is bright where its AU occurs."""
     spec_path = root / "tiny.yaml"
     root.mkdir(parents=True, exist_ok=True)
-    spec_path.write_text(SPEC)
+    spec_path.write_text(SPEC.format(name=name, aus=list(aus)))
     spec = dataset(spec_path)
     rng = np.random.default_rng(0)
     labels: dict[str, np.ndarray] = {}
@@ -46,9 +53,9 @@ def write_tree(root: Path, frames: int = 10, size_px: int = 64, backbone: str = 
     for fold in (1, 2, 3):
         tested = spec.test_subjects(fold)
         halves = []
-        for name, some in (("train", [s for s in SUBJECTS if s not in tested]), ("test", list(tested))):
+        for half, some in (("train", [s for s in SUBJECTS if s not in tested]), ("test", list(tested))):
             paths = [spec.crop_path(FrameName(subject, "", number)) for subject in some for number in range(frames)]
-            halves.append(frame_list(spec, name, paths, np.concatenate([labels[s] for s in some]), name == "train"))
+            halves.append(frame_list(spec, half, paths, np.concatenate([labels[s] for s in some]), half == "train"))
         write_fold(root / "list", spec, fold, Fold(*halves))
     config = root / "run.yaml"
     config.write_text(CONFIG.format(spec=spec_path, root=root, size=size_px, backbone=backbone))

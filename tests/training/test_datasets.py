@@ -133,7 +133,7 @@ def test_a_wrong_description_is_refused_with_the_reason(
         ("a.json", '{"name": "mine", "auz": [1]}', "unknown setting 'auz'; did you mean 'aus'"),
         ("a.yaml", "a: [", "not YAML"),
         ("a.yml", "- 1", "must hold keys with values"),
-        ("a.txt", "", "unknown data set .*a.txt'; known: bp4d, disfa, or"),
+        ("a.txt", "", "unknown data set .*a.txt'; known: bp4d, disfa, affwild2, bp4d_plus, casme2, gft, or"),
         ("missing.yaml", None, "cannot be read"),
     ],
 )

@@ -148,16 +148,45 @@ def test_predictions_go_to_disk_and_back(tmp_path: Path) -> None:
         Predictions.load(tmp_path / "p.npz")
 
 
+def test_the_scores_of_every_protocol_are_written(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    folder, out = run_folder(tmp_path / "run", folds=1), tmp_path / "out"
+    run_evaluate(folder, (), (), str(folder), out)
+    content = json.loads((out / "evaluation.json").read_text())
+    names = [one["folds"][0]["scores"] for one in content["protocols"]]
+    assert names == ["predictions_fold1.npz", *["predictions_fold1_epoch_0002.npz"] * 2, "predictions_fold1.npz"]
+    for name, epoch in ((names[0], 3), (names[1], 2)):
+        saved = Predictions.load(folder / "fold1" / f"epoch_{epoch:04d}.npz")
+        np.testing.assert_array_equal(Predictions.load(out / name).scores, saved.scores)
+        assert (out / name).with_suffix(".csv").is_file()
+    assert len(content["comparison"]["difference_95_by_protocol"]) == 4
+    assert "difference of F1, epoch chosen on held-out" in capsys.readouterr().out.replace("\n", " ")
+
+
+def test_models_are_compared_by_the_aus_of_both() -> None:
+    good, bad = predictions(0, noise=0.2), predictions(1, noise=0.8)
+    result = compare([good.of(["AU04", "AU01"])], [bad.of(["AU12", "AU04"])])
+    assert (
+        result.codes == ("AU04",)
+        and result.f1[0] == count(good.scores[:, 1:2] >= 0.5, good.frames.labels[:, 1:2]).f1_macro
+    )
+    with pytest.raises(InputError, match="no AU in common: AU01 against AU12"):
+        compare([good.of(["AU01"])], [bad.of(["AU12"])])
+
+
 def test_two_models_on_the_same_frames() -> None:
     good, bad = predictions(0, noise=0.2), predictions(1, noise=0.8)
-    result = compare([good, good], [bad, bad])
+    result, turned = compare([good, good], [bad, bad]), compare([bad, bad], [good, good])
+    for one, sign in ((result, 1), (turned, -1)):  # a plus is for the first, in all of them
+        signs = (one.difference.value, one.subjects.statistic, one.frames.statistic, one.right[0] - one.right[1])
+        assert all(sign * value > 0 for value in signs)
+    assert _printed(comparison_table("a", "b", turned)).count("the second") == 4
     assert result.f1[0] > result.f1[1] and result.frames.p_value < 0.01 and result.decisions.p_value < 0.01
     assert result.difference.value == pytest.approx(result.f1[0] - result.f1[1]) and result.difference.low > 0
     assert compare([good], [good]).subjects.p_value == 1
     alone = dataclasses.replace(good, frames=dataclasses.replace(good.frames, subjects=("F0",) * 60))
     one = compare([alone], [alone])
     assert np.isnan(one.subjects.p_value) and one.decisions.p_value == 1
-    assert " - " in _printed(comparison_table("a", "b", one))
+    assert " - " in _printed(comparison_table("a", "b", one)) and np.isnan(one.difference.low)  # one subject
     with pytest.raises(InputError, match="same frames"):
         compare([good], [predictions(0, rows=50)])
 

@@ -3,18 +3,23 @@
 from __future__ import annotations
 
 import itertools
+import re
 import signal
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 from safetensors.torch import load_file
 
 from mdhr_sdk.errors import ConfigError, TrainingError
 from mdhr_sdk.model import save_model
+from mdhr_sdk.training.evaluate.evaluation import epochs_of, stopped_after
+from mdhr_sdk.training.evaluate.metrics import count
 from mdhr_sdk.training.evaluate.predictions import Predictions
+from mdhr_sdk.training.fit import fit as fitting
 from mdhr_sdk.training.fit import module
 from mdhr_sdk.training.fit.fit import fit, score, starting_model
 from patterns import LABELS, Clips, T, fold_data, settings
@@ -104,6 +109,46 @@ def test_a_loss_that_is_no_number_stops_at_once(tmp_path: Path) -> None:
         TrainingError, match=r"the loss is nan in epoch 2, batch 1, step 3; lower optimiser.learning_rate"
     ):
         fit(settings(), data, tmp_path / "run")
+
+
+def test_a_model_that_has_gone_wrong_is_named_with_epoch_and_step_at_its_validation(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The last step before a validation made it so: no loss was computed since."""
+    monkeypatch.setattr(fitting, "score", lambda *_: np.full((4 * T, 3), np.nan, np.float32))
+    with pytest.raises(TrainingError, match=r"validation frame is not finite after epoch 1, step 3; lower optimiser"):
+        fit(settings("trainer.validate_every=1"), fold_data(), tmp_path / "run")
+    assert not list((tmp_path / "run").glob("epoch_*")) and not (tmp_path / "run" / "last.ckpt").exists()
+
+
+def test_a_run_says_f1_of_each_au_and_what_is_left(tmp_path: Path) -> None:
+    lines: list[str] = []
+    fit(settings(), fold_data(), tmp_path / "run", lines.append)
+    assert re.fullmatch(r"epoch 1 of 3: about 0:0\d:\d\d to go", lines[0])
+    assert re.fullmatch(r"epoch 2 of 3, step 6: validation F1 [\d.]+; about 0:0\d:\d\d to go", lines[1])
+    assert lines[2].split() == ["AU01", "AU04", "AU12"] and len(lines[3].split()) == 3
+    assert "epoch 3 of 3, step 9" in lines[4] and "the best before was" in lines[4] and len(lines) == 7
+    logged = pd.read_csv(tmp_path / "run" / "logs" / "start_0" / "metrics.csv")
+    losses, judged = logged[logged.loss.notna()], logged[logged["validation/f1"].notna()]
+    assert losses.epoch.tolist() == [1, 1, 1, 2, 2, 2, 3, 3, 3] and judged.epoch.tolist() == [2, 3]
+    assert losses.learning_rate.is_monotonic_decreasing and losses.learning_rate.iloc[0] == pytest.approx(1e-3)
+    saved = Predictions.load(tmp_path / "run" / "epoch_0003.npz")
+    wanted = count(saved.scores >= 0.5, saved.frames.labels).f1
+    assert judged.iloc[-1][[f"validation/f1_{code}" for code in LABELS.codes]].tolist() == pytest.approx(wanted)
+
+
+@pytest.mark.slow
+def test_a_run_without_progress_stops_and_stays_so(tmp_path: Path) -> None:
+    """Every validation is as good as the first: with a patience of two the third is the last."""
+    chosen, lines = settings("trainer.epochs=6", "trainer.validate_every=1", "optimiser.freeze=[encoder]"), list[str]()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(fitting, "score", lambda *_: np.full((4 * T, 3), 0.9, np.float32))
+        fit(chosen, fold_data(), tmp_path, lines.append, patience=2)
+    assert stopped_after(tmp_path) == 3 and sorted(epochs_of(tmp_path)) == [1, 2, 3]
+    assert "stopped after epoch 3 of 6: no better F1 in 2 validations (trainer.patience)" in lines
+    before = (tmp_path / "last.ckpt").read_bytes()
+    fit(chosen, fold_data(), tmp_path, patience=2)
+    assert (tmp_path / "last.ckpt").read_bytes() == before
 
 
 def test_frozen_parts_stay_as_they_are(tmp_path: Path) -> None:

@@ -19,7 +19,7 @@ from torch.optim.swa_utils import get_ema_multi_avg_fn
 from mdhr_sdk.errors import ConfigError
 from mdhr_sdk.model import build_mdhr
 from mdhr_sdk.model.backbones import build_backbone
-from mdhr_sdk.training.fit.fit import fit, starting_model
+from mdhr_sdk.training.fit.fit import class_weights, fit, starting_model
 from mdhr_sdk.training.fit.losses import asymmetric_loss, region_loss
 from mdhr_sdk.training.fit.module import MDHRTraining, RunningMean
 from mdhr_sdk.training.fit.order import BlockBatches, Plan
@@ -224,6 +224,24 @@ def test_asymmetric_loss_is_equation_10() -> None:
     terms = asymmetric_loss(scores, labels, weights)
     assert terms.number == number
     assert float(terms.mean) == pytest.approx(total / number, rel=1e-5)
+
+
+def test_smoothed_labels_are_a_mixture_of_both_terms() -> None:
+    scores = torch.tensor([[0.3, 0.6, 0.5]])
+    labels = torch.tensor([[1, 0, -1]], dtype=torch.int8)
+    present, absent = scores.log(), scores * (1 - scores).log()
+    wanted = -(0.95 * present[0, 0] + 0.05 * absent[0, 0] + 2 * (0.05 * present[0, 1] + 0.95 * absent[0, 1]))
+    terms = asymmetric_loss(scores, labels, torch.tensor([1.0, 2.0, 3.0]), 0.1)
+    assert terms.number == 2 and float(terms.total) == pytest.approx(float(wanted), rel=1e-6)
+
+
+def test_class_weights_are_the_papers_none_or_changed_by_au() -> None:
+    data = fold_data()
+    assert class_weights(settings(), data) == [0.8, 1.0, 1.2]
+    assert class_weights(settings("loss.class_weights=none"), data) == [1.0, 1.0, 1.0]
+    assert class_weights(settings("loss.class_weights={AU04: 2.5}"), data) == [0.8, 2.5, 1.2]
+    with pytest.raises(ConfigError, match="no AU AU02; the data has AU01, AU04, AU12"):
+        class_weights(settings("loss.class_weights={AU02: 2.5}"), data)
 
 
 def test_the_factor_has_no_gradient() -> None:

@@ -12,9 +12,9 @@ import cv2
 import numpy as np
 import pytest
 
-from mdhr_sdk.errors import DataError
+from mdhr_sdk.errors import ConfigError, DataError
 from mdhr_sdk.training.data.datasets import DATASETS
-from mdhr_sdk.training.data.lists import check_pictures, read_fold
+from mdhr_sdk.training.data.lists import check_pictures, read_fold, read_intensities
 from mdhr_sdk.training.data.preparation import Prepared, PrepareOptions, prepare
 from mdhr_sdk.vision import DEFAULT_TEMPLATE, FaceMesher, align, list_sources
 from processes import alive, environment, interruptible, started, until
@@ -64,6 +64,12 @@ def test_a_distribution_gives_the_lists_it_was_made_from(name: str, fold: int, t
         np.testing.assert_array_equal(ours.labels, theirs.labels)
         np.testing.assert_array_equal(ours.regions, theirs.regions)
         check_pictures(ours, tmp_path / "out" / "img")
+    if dataset.has_intensities:
+        kept = read_intensities(tmp_path / "out" / "list", dataset, "test", fold)
+        np.testing.assert_array_equal(kept >= dataset.raw.positive_from, found.test.labels == 1)
+    else:
+        with pytest.raises(ConfigError, match="bp4d codes whether an AU occurs, and not how strongly"):
+            read_intensities(tmp_path / "out" / "list", dataset, "test", fold)
     counts = (len(given.train), len(given.test))
     assert done.listed == sum(counts) and done.folds[fold - 1] == counts
     assert text(tmp_path / "out" / "left_out.csv") == "path,reason"

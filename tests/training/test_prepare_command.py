@@ -102,6 +102,9 @@ def test_folds_that_an_incomplete_data_set_does_not_give_are_named(
     assert (code, stdout) == (2, "") and "no pictures of ben/smile (1 of 2 videos)" in stderr
     code, stdout, stderr = run(capsys, monkeypatch, *words, "--partial", "--workers", 1)
     assert (code, stderr) == (0, "") and "12 frames of 1 video are listed" in stdout
+    assert "1 subject in no list: ben (without pictures, or without labels)" in stdout
+    assert "no pictures of 1 video with 12 coded frames: ben/smile: 12" in stdout
+    assert (tmp_path / "out" / "left_out.csv").read_text().count("ben/smile/") == 12
     for fold, half in ((1, "test"), (2, "train")):
         assert f"no lists of fold {fold}: mylab_{half}_path_fold{fold}.txt: no subject of this half" in stdout
 

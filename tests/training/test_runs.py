@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import shutil
 import time
 from concurrent.futures import ThreadPoolExecutor
@@ -10,6 +11,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import pandas as pd
 import pytest
 import torch
 
@@ -98,7 +100,11 @@ def test_a_run_does_not_start_from_weights_that_have_seen_whom_it_is_judged_on(t
     assert not list((tmp_path / "leak").rglob("*.ckpt"))
 
     runs.start(settings("trainer.epochs=1", word), tmp_path / "second", [1])
-    (second,) = runs.train(tmp_path / "second", others_of)
+    told: list[str] = []
+    (second,) = runs.train(tmp_path / "second", others_of, tell=told.append)
+    assert told[0].startswith(f"fold 1 starts from '{first}': took ") and "starts anew" not in told[0]
+    made = ModelFolder.open(second).config
+    assert made.name == "second-fold1" and "started with all of model: mdhr_sdk" in made.provenance
     noted = json.loads(ModelFolder.open(second).read("trained_on.json"))
     assert noted["subjects"] == ["N000"] and noted["earlier"][0]["subjects"][0] == "F000"
     shutil.rmtree(tmp_path / "first")  # what a finished start leaves behind is not needed to go on
@@ -106,6 +112,30 @@ def test_a_run_does_not_start_from_weights_that_have_seen_whom_it_is_judged_on(t
     assert runs.train(tmp_path / "second", others_of) == [second]
     with pytest.raises(ConfigError, match=r"1 of the subjects \(F003\)"):  # whom the first had seen, not the second
         check_subjects(ModelFolder.open(second), "mine", 1, ("F003", "M001"))
+
+
+@pytest.mark.slow
+def test_a_run_that_is_extended_goes_on_by_the_longer_cosine(tmp_path: Path) -> None:
+    run = tmp_path / "run"
+    runs.start(settings("trainer.epochs=2"), run, [1])
+    (made,) = runs.train(run, data_of)
+    with pytest.raises(ConfigError, match=r"has 2 epochs, and can only be given more; got trainer.epochs=2"):
+        runs.extend(run, 2)
+    runs.extend(run, 4)
+    assert not made.exists() and ModelFolder.open(made.with_name("model_0002")).config.name == "run-fold1"
+    runs.train(run, data_of)
+    logs = [pd.read_csv(run / "fold1" / "logs" / f"start_{n}" / "metrics.csv").dropna(subset="loss") for n in (0, 1)]
+    steps = len(logs[0]) // 2  # an epoch
+    factors = [0.5 * (1 + math.cos(math.pi * step / (4 * steps))) for step in range(2 * steps, 4 * steps)]
+    assert logs[1].learning_rate.tolist() == pytest.approx([1e-3 * factor for factor in factors], rel=1e-5)
+    assert logs[1].epoch.tolist() == [3.0] * steps + [4.0] * steps
+    told = ModelFolder.open(made).config.provenance
+    assert "epoch 4 of 4" in told and "extended from 2 epochs" in told
+    assert [fold.epoch for fold in evaluate_run(run)[0].folds] == [4]
+    text = (run / "settings.yaml").read_text()
+    (run / "settings.yaml").write_text(text.replace("epochs: 4", "epochs: 5"))
+    with pytest.raises(TrainingError, match="was changed since the run was started"):
+        runs.train(run, data_of)
 
 
 def test_a_start_that_was_killed_can_be_made_again(tmp_path: Path) -> None:

@@ -25,10 +25,13 @@ export class EventList {
 
 function markItem(mark) {
   const item = make("li", "mark");
-  const at = new Date(mark.at).toLocaleTimeString("en-GB");
-  item.append(make("span", "", at), make("b", "", `▼ ${mark.text || "mark"}`), make("span"));
+  item.append(make("span", "", clock(mark.at)), make("b", "", `▼ ${mark.text || "mark"}`), make("span"));
   item.append(make("span", "where", mark.source || "all sources"));
   return item;
+}
+
+function clock(at) {
+  return new Date(at).toLocaleTimeString("en-GB");
 }
 
 function eventItem(event, names) {
@@ -37,7 +40,7 @@ function eventItem(event, names) {
   item.title = `${event.source}: ${event.au} in face ${event.track_id}, from ${event.onset_s} to ${event.offset_s} s`;
   const what = make("span", "", ` ${names[event.au] || ""}`);
   what.prepend(make("b", "", event.au));
-  item.append(make("span", "muted", `${event.onset_s.toFixed(1)} s`), what,
+  item.append(make("span", "muted", event.at ? clock(event.at) : `${event.onset_s.toFixed(1)} s`), what,
     make("span", "", `${lasts.toFixed(1)} s${event.offset_cut ? "+" : ""}`));
   const where = make("span", "where", ` face ${event.track_id} · ${event.source}`);
   const dot = make("span", "", "●");

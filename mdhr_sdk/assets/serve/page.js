@@ -45,7 +45,10 @@ const heard = {
   },
   frame(message) {
     show(message);
-    for (const event of message.events) events.add({ type: "event", ...event });
+    for (const event of message.events) {
+      const atMs = Date.parse(message.captured_at) - 1000 * (message.timestamp_s - event.onset_s);
+      events.add({ type: "event", ...event, at: message.captured_at ? atMs : null });
+    }
   },
   status(message) {
     for (const [name, status] of Object.entries(message.sources)) card(name).tell(status);

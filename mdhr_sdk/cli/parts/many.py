@@ -8,11 +8,12 @@ from contextlib import closing, contextmanager
 from functools import partial
 from pathlib import Path
 
-from ...batch.crew import Crew
+from ...batch.crews.crew import Crew
+from ...batch.crews.processes import Processes
 from ...batch.options import DetectOptions
 from ...batch.outcome import Outcome
 from ...batch.places import Place, destination, public_url
-from ...batch.processes import Processes
+from ...batch.splitting import run_split
 from ...batch.study import run_study
 from ...batch.totals import SUMMARY, Totals, duration
 from ...batch.worker import Job, Worker
@@ -87,9 +88,14 @@ def run_many(
 
 
 def run_crew(
-    jobs: Sequence[Job], open_crew: Callable[[], Crew], options: DetectOptions, out: str, quiet: bool = False
+    jobs: Sequence[Job],
+    open_crew: Callable[[], Crew],
+    options: DetectOptions,
+    out: str,
+    quiet: bool = False,
+    split: float | None = None,
 ) -> list[MDHRError]:
-    """As `run_many`, by any crew."""
+    """As `run_many`, by any crew; with `split` videos that are longer in parts of about so many minutes."""
     if options.files.overlay:
         check_codec(Path(OVERLAY), options.files.codec)
     place, totals = destination(out), Totals(len(jobs), sum(job.size_bytes for job in jobs))
@@ -103,12 +109,16 @@ def run_crew(
                     totals.add(job, outcome)
                     tick()
 
-                run_study(jobs, crew, tell, tick)
+                if split is None:
+                    run_study(jobs, crew, tell, tick)
+                else:
+                    run_split(jobs, split, crew, place, tell, tick)
         except MDHRError:  # no worker could begin, or nothing can be written: the error says it all
             quiet = True
             raise
         finally:
             crew.close()
+            place.tidy(job.base.rpartition("/")[0] for job in jobs)
             _conclude(place, public_url(out), totals, crew, quiet)
     errors = [error for one in totals.shown for error in (one.error, *one.failures) if error is not None]
     unsaid = totals.states["failed"] - sum(one.state == "failed" for one in totals.shown)
@@ -119,7 +129,6 @@ def run_crew(
 
 def _conclude(place: Place, out: str, totals: Totals, crew: Crew, quiet: bool) -> None:
     """Write `summary.json`, and say what there is to say."""
-    place.tidy()
     if totals.told or crew.described is not None:
         place.write(SUMMARY, totals.text(crew.described))
     if quiet:

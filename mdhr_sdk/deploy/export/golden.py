@@ -24,11 +24,13 @@ from ...modelfolder.folder import WEIGHTS, ModelFolder
 from ...ops import fuse_dynamics
 from ...pipeline.clips import Clip, ClipScoring
 from ...pipeline.clock import StageClock
+from ...pipeline.scores.geometry import GeometryModel, read_geometry
 from ...runtime import Session, SessionOptions, open_session
 from ...runtime.stream.scorer import StreamScorer, default_lookahead
 from ...runtime.stream.stream_graphs import StreamGraphs
 from ...vision import align, prepare
 from .golden_faces import VIEWS, Seen, bundled_faces, viewed
+from .golden_geometry import geometry_arrays
 
 MOST = 20
 FORMAT = 1
@@ -92,18 +94,23 @@ def _arrays(folder: ModelFolder, sequences: int, graphs: set[str]) -> Iterator[t
             opened.callback(streams.close)
         if streams and streams.parameters is not None:
             yield from ((f"parameters/{name}", array) for name, array in streams.parameters.arrays().items())
+        geometry = read_geometry(folder)
         for number in range(sequences):
             part = [there_and_back[(APART * number + i) % len(there_and_back)] for i in range(frames)]
-            for name, array in _sequence(folder, part, sessions, streams):
+            for name, array in _sequence(folder, part, sessions, streams, geometry):
                 yield f"sequence_{number}/{name}", array
 
 
 def _sequence(
-    folder: ModelFolder, faces: list[Seen], sessions: dict[str, Session], streams: StreamGraphs | None
+    folder: ModelFolder,
+    faces: list[Seen],
+    sessions: dict[str, Session],
+    streams: StreamGraphs | None,
+    geometry: GeometryModel | None,
 ) -> Iterator[tuple[str, Array]]:
     pre = folder.config.preprocessing
     for number, view in enumerate(VIEWS):
-        picture, mesh = viewed(faces[0], *view)
+        picture, mesh, _ = viewed(faces[0], *view)
         yield f"view_{number}/picture", picture
         yield f"view_{number}/mesh", mesh
         yield f"view_{number}/crop", align(picture, mesh, pre.template, pre.size_px)
@@ -112,9 +119,13 @@ def _sequence(
     yield "meshes", np.stack([face.mesh for face in faces])
     yield "crops", crops
     inputs = prepare(crops, pre.mean, pre.std)
-    yield from _of_frames(folder, crops, inputs, sessions)
+    answers = dict(_of_frames(folder, crops, inputs, sessions))
     if streams is not None:
-        yield from _of_streams(streams, inputs)
+        answers |= _of_streams(streams, inputs)
+    yield from answers.items()
+    if geometry is not None:
+        whole = {name: rows for name, rows in answers.items() if name.startswith(("clip_scores", "stream_scores_"))}
+        yield from geometry_arrays(geometry, faces, whole)
 
 
 def _of_frames(

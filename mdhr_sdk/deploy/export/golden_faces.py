@@ -25,10 +25,11 @@ VIEWS = (
 
 
 class Seen(NamedTuple):
-    """A picture (H, W, 3) uint8 BGR, and the mesh (478, 2) float64 of the face in it, in pixels."""
+    """A picture (H, W, 3) uint8 BGR, and the mesh of the face in it, in pixels: x and y (478, 2) float64, z (478,)."""
 
     picture: NDArray[np.uint8]
     mesh: NDArray[np.float64]
+    depth: NDArray[np.float64]
 
 
 def bundled_faces(most: int) -> list[Seen]:
@@ -45,7 +46,8 @@ def bundled_faces(most: int) -> list[Seen]:
                 faces = mesher.find(frame.image)
                 if not faces:
                     raise SourceError(f"expected a face in frame {frame.index} of '{path}'; found none; install again")
-                seen.append(Seen(frame.image.copy(), np.asarray(faces[0].landmarks_px, np.float64)[:, :2].copy()))
+                mesh = np.asarray(faces[0].landmarks_px, np.float64)
+                seen.append(Seen(frame.image.copy(), mesh[:, :2].copy(), mesh[:, 2].copy()))
     return seen
 
 
@@ -57,4 +59,4 @@ def viewed(face: Seen, scale: float, degrees: float, middle: tuple[int, int], si
     shift = np.asarray(middle, np.float64) - matrix @ face.mesh.mean(axis=0)
     centred = np.column_stack([matrix, shift + matrix.sum(axis=1) / 2 - 0.5])  # OpenCV counts from the first centre
     picture = cv2.warpAffine(face.picture, centred, size, flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_REFLECT)
-    return Seen(picture.astype(np.uint8, copy=False), face.mesh @ matrix.T + shift)
+    return Seen(picture.astype(np.uint8, copy=False), face.mesh @ matrix.T + shift, scale * face.depth)

@@ -5,11 +5,14 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import asdict, dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ...errors import ExportError
+from ...modelfolder.folder import ModelFolder
 from ..parity.report import LIMITS, ParityReport, failures
-from .quantise import Quantiser
+
+if TYPE_CHECKING:
+    from .quantise import Quantiser
 
 ALWAYS = 2  # the first layers, whose rounding all that follows inherits, and which cost little in fp32
 SHARE = 0.5  # of the gate's limits: other clips judge in the end
@@ -59,6 +62,21 @@ class Layers:
             yield f"  and {len(others) - SHOWN} more in int8, each of less on average; manifest.json has them"
         if left := total - len(first) - len(self.alone):
             yield f"  {left} more were not measured in {SEARCH_S:.0f} CPU s, and are int8"
+
+
+def kept_lines(folder: ModelFolder) -> Iterator[str]:
+    """What the manifest keeps of each int8 graph, for people: how it compared with the weights, and its layers."""
+    for name, entry in sorted(folder.manifest.items()):
+        if isinstance(told := entry.get("int8"), dict):
+            yield from _kept(name, told, entry.get("parity"))
+
+
+def _kept(name: str, told: dict[str, Any], parity: Any) -> list[str]:
+    try:
+        report = ParityReport(**parity)
+        return [f"{name}, when it was exported: {report}", *Layers(**told).lines()]
+    except (TypeError, ValueError, LookupError, AttributeError):  # anybody's text
+        return [f"{name}: what its manifest says of int8 cannot be read; export it again"]
 
 
 def choose_layers(quantiser: Quantiser, trial: Callable[[Collection[str]], ParityReport]) -> Layers:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import logging
+import os
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,6 +22,7 @@ from .page import FaceSummary, SourceSummary, render_page, summarise, template
 if TYPE_CHECKING:
     import pandas as pd
 
+log = logging.getLogger("mdhr_sdk")
 INDEX = "index.html"
 ENDS = (TABLE, PARQUET, JSONL)  # of the tables, the best first: a CSV file has its events beside it
 
@@ -57,13 +60,22 @@ def find_tables(places: Iterable[Path]) -> list[Table]:
         files = [place] if place.is_file() else sorted(path for path in place.rglob("*") if not _hidden(path, place))
         for path in files:
             table = _table(path, place.is_file())
-            if table is not None:
+            if table is not None and not place.is_file() and not _inside(path):
+                log.warning(
+                    "'%s' is a link that leads out of its folder and is left out; name it to have it read", path
+                )
+            elif table is not None:
                 key = path.parent / table.base
                 found[key] = min(found.get(key, table), table, key=_rank)
     if not found:
         told = ", ".join(f"'{place}'" for place in places)
         raise InputError(f"there is no table in {told}; expected files such as clip{TABLE}, as mdhr detect writes them")
     return [found[key] for key in sorted(found)]
+
+
+def _inside(path: Path) -> bool:
+    """Whether a file lies where its folder says: by a link a page would hold pictures and scores of elsewhere."""
+    return not path.is_symlink() or path.resolve().is_relative_to(path.parent.resolve())
 
 
 def _hidden(path: Path, place: Path) -> bool:
@@ -134,7 +146,8 @@ def write_report(
 def _overlay(table: Table) -> Path:
     names = [table.base + end for end in (OVERLAY, STILL)]
     return next(
-        (path for name in names if (path := table.path.with_name(name)).is_file()), table.path.with_name(names[0])
+        (path for name in names if (path := table.path.with_name(name)).is_file() and _inside(path)),
+        Path(os.devnull),  # no file
     )
 
 

@@ -11,7 +11,7 @@ from ...errors import import_cv2, require
 from ...results import AUEvent
 
 MOST = 12  # pictures a page
-WIDTH_PX = 360
+WIDTH_PX, MOST_HEIGHT_PX = 360, 1080
 QUALITY = 80  # of JPEG
 
 
@@ -40,7 +40,7 @@ def pictures(overlay: Path, events: Sequence[AUEvent]) -> dict[float, str]:
             for time_s in wanted:
                 if (picture := _frame_at(container, time_s)) is not None:
                     found[time_s] = picture
-    except av.FFmpegError:
+    except (av.FFmpegError, LookupError, ValueError, ArithmeticError, TypeError):  # the rest: of damaged files
         return found
     return found
 
@@ -58,7 +58,8 @@ def _frame_at(container: Any, time_s: float) -> str | None:
     if nearest is None:
         return None
     image = nearest.to_ndarray(format="bgr24")
-    height = max(1, round(image.shape[0] * WIDTH_PX / image.shape[1]))
-    small = cv2.resize(image, (WIDTH_PX, height), interpolation=cv2.INTER_AREA)
+    scale = min(WIDTH_PX / image.shape[1], MOST_HEIGHT_PX / image.shape[0])
+    size = [max(1, round(length * scale)) for length in image.shape[1::-1]]
+    small = cv2.resize(image, size, interpolation=cv2.INTER_AREA)
     coded = cv2.imencode(".jpg", small, [cv2.IMWRITE_JPEG_QUALITY, QUALITY])[1]
     return "data:image/jpeg;base64," + base64.b64encode(coded.tobytes()).decode()

@@ -8,7 +8,7 @@ import time
 from collections import Counter, deque
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
-from datetime import datetime, timezone
+from datetime import datetime, timedelta, timezone
 from typing import Any
 
 from ...aus import ACTION_UNITS, au_code
@@ -86,7 +86,7 @@ class Board:
             self.sources[result.source] = Seen(result)
         self.sources[result.source].add(result, time.monotonic())
         values = {"type": "frame", **as_json(result)}
-        self.events.extend({"type": "event", **event} for event in values["events"])
+        self.events.extend(_event(event, result) for event in values["events"])
         return text_of(values)
 
     def ends(self) -> Iterator[str]:
@@ -159,6 +159,13 @@ def status_json(status: SourceStatus) -> Json:
 def text_of(values: Json) -> str:
     """A message: one line of JSON."""
     return json.dumps(values, separators=(",", ":"), allow_nan=False)
+
+
+def _event(event: Json, result: FrameResult) -> Json:
+    """An event's message, with the time of day of its onset, as the page makes it of the events in a frame."""
+    at = result.captured_at
+    onset = None if at is None else at - timedelta(seconds=result.timestamp_s - event["onset_s"])
+    return {"type": "event", **event, "at": utc_text(onset)}
 
 
 def _scores(result: FrameResult) -> dict[str, dict[str, tuple[float, int, float | None]]]:

@@ -10,6 +10,7 @@ from typing import Any
 from ...errors import InputError
 from ...results import ModelInfo
 
+MOST_LETTERS = 4096  # looking for the notes in a text takes a time that grows with its square
 _NOTES = (
     r"(?P<untrained>untrained)|trained on (?P<trained_on>.+?)",
     r"stream, lookahead (?P<lookahead>\d+)",
@@ -31,7 +32,8 @@ def model_of_text(text: str) -> ModelInfo:
     Raises:
         InputError: the text is of another kind.
     """
-    if (found := _WHOLE.fullmatch(text)) is not None:
+    found = _WHOLE.fullmatch(text) if len(text) <= MOST_LETTERS else None
+    if found is not None:
         tiers, off = _tiers(found["tiers"] or "")
         replaced = [one.split(" from ") for one in (found["replaced"] or "").split(", ") if one]
         info = ModelInfo(
@@ -42,7 +44,7 @@ def model_of_text(text: str) -> ModelInfo:
         )  # fmt: skip
         if text in (info.details, info.tag):
             return info
-    raise InputError(f"expected a model as our tables tell it; got '{text}'; give a table that mdhr_sdk wrote")
+    raise InputError(f"expected a model as our tables tell it; got '{text:.200}'; give a table that mdhr_sdk wrote")
 
 
 def _tiers(text: str) -> tuple[dict[str, str], tuple[str, ...]]:

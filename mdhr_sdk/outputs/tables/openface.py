@@ -39,10 +39,9 @@ class OpenFaceSink(RowsSink[FrameResult]):
 
     Filled are: frame (from 1), face_id (the track), timestamp, success, confidence (the face's quality), gaze, pose_R,
     x and y of the 68 landmarks, `_c` of the AUs that the model reports, and `_r` of those that have an intensity. Gaze,
-    pose and confidence need
-    `measures=True`. All else is empty: distances in millimetres, which need a calibrated camera, OpenFace's own
-    shape parameters, and AUs that the model does not have. A frame without a face has success 0, and 0 in the columns
-    that faces fill, as OpenFace writes it. AUs for which OpenFace has no column are left out.
+    pose and confidence need `measures=True`. All else is empty: distances in millimetres, which need a calibrated
+    camera, OpenFace's own shape parameters, and AUs that the model does not have. A frame without a face has success 0,
+    and 0 in the columns that faces fill, as OpenFace writes it. AUs for which OpenFace has no column are left out.
 
     Args:
         path: the file.
@@ -65,7 +64,8 @@ class OpenFaceSink(RowsSink[FrameResult]):
         if item.faces:
             self._add({**head, **_face(face)} for face in item.faces)
         else:
-            self._add([{**head, "face_id": 0, "confidence": 0, "success": 0, **self._absent}])
+            strengths = {f"{code}_r": 0 for code in item.model.intensities if code in STRONG}
+            self._add([{**head, "face_id": 0, "confidence": 0, "success": 0, **self._absent, **strengths}])
 
 
 def _filled(codes: Sequence[str], measures: bool) -> list[str]:

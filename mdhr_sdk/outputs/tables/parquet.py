@@ -24,6 +24,7 @@ Landmarks = Literal["none", "68", "mesh"]
 GROUP = 2000  # rows that are written at once, and kept in memory until then
 KEY = b"mdhr_sdk"  # of the file's metadata: JSON
 INTEGERS = {"frame": "int64", "track_id": "int64", "dropped": "int64"}
+LANDMARKS = "landmarks_px"
 TEXTS = ("source", "status", "note", "captured_at")
 UNITS = {
     "timestamp_s": "s", "delay_ms": "ms", "distance_eyes": "outer eye distances", "eyes_px": "px",

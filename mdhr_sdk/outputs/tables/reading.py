@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields, replace
 from datetime import datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, cast
+from typing import TYPE_CHECKING, Any, Literal, cast, get_args
 
 import numpy as np
 
@@ -18,8 +18,8 @@ from ...measures import MEASURES, FaceMeasures
 from ...results import AUEvent, AUScore, Baseline, Ending, FaceResult, FrameResult, ModelInfo
 from ..naming import EVENTS, PARQUET, TABLE
 from ..table import BOX, event_columns
+from .foreign import UNREADABLE, check_text, finite, number, read_parquet, refused, whole
 from .modelinfo import model_of_text, model_of_values
-from .parquet import KEY, import_pyarrow
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -43,16 +43,20 @@ class Read:
 def read_results(path: Path) -> Read:
     """Read a table of ours; see `Results.from_file`."""
     kind = _kind_of(path)
-    if kind == "jsonl":
-        return _of_lines(path)
+    if kind != "parquet":
+        check_text(path, rows=kind == "csv")
+    with refused(path):
+        return _of_lines(path) if kind == "jsonl" else _of_table(path, kind)
+
+
+def _of_table(path: Path, kind: Kind) -> Read:
     table, model = _parquet(path) if kind == "parquet" else _csv(path)
     missing = [name for name in NEEDED if name not in table.columns]
-    intensities = tuple(name.removesuffix(INTENSITY) for name in table.columns if name.endswith(INTENSITY))
-    model = replace(model, intensities=intensities)
     if missing or not len(table):
         told = f"it lacks {', '.join(missing)}" if missing else "it has no row"
         raise InputError(f"'{path}' is no table of results: {told}; give a file that mdhr_sdk wrote")
     codes = tuple(name.removesuffix("_occurrence") for name in table.columns if name.endswith("_occurrence"))
+    model = replace(model, intensities=tuple(code for code in codes if f"{code}{INTENSITY}" in table.columns))
     beside = events_beside(path)
     events = () if beside is None else read_events(beside)
     return Read(tuple(_frames(table, codes, model, events)), model, codes)
@@ -76,19 +80,17 @@ def read_events(path: Path) -> tuple[AUEvent, ...]:
     """
     import pandas as pd
 
-    table = pd.read_csv(path, dtype={"source": str, "au": str, "model": str}, keep_default_na=False)
+    check_text(path, rows=True)
+    with refused(path):
+        table = pd.read_csv(path, dtype={"source": str, "au": str, "model": str}, keep_default_na=False)
+        return tuple(_events(path, table))
+
+
+def _events(path: Path, table: pd.DataFrame) -> Iterator[AUEvent]:
     if list(table.columns) not in (event_columns(False), event_columns(True)):
         raise InputError(f"'{path}' is no table of events; give one that mdhr_sdk wrote")
-    kinds = {one.name: one.type for one in fields(AUEvent)}
-    make: dict[str, Callable[[Any], Any]] = {
-        "str": str,
-        "int": int,
-        "float": float,
-        "bool": lambda value: bool(int(value)),
-        "float | None": lambda value: None if value == "" else float(value),
-    }
-    rows = table.drop(columns="model").to_dict("records")
-    return tuple(AUEvent(**{name: make[str(kinds[name])](value) for name, value in row.items()}) for row in rows)
+    for row in table.drop(columns="model").to_dict("records"):
+        yield _event(cast("dict[str, Any]", row))
 
 
 def _kind_of(path: Path) -> Kind:
@@ -103,25 +105,14 @@ def _csv(path: Path) -> tuple[pd.DataFrame, ModelInfo]:
     import pandas as pd
 
     texts = ("source", "status", "note", "model", "captured_at")
-    try:
-        table = pd.read_csv(path, dtype=dict.fromkeys(texts, str), keep_default_na=False, na_values=[""])
-    except (ValueError, UnicodeDecodeError) as error:
-        raise InputError(
-            f"'{path}' is no table of results: {str(error).strip()}; give one that mdhr_sdk wrote"
-        ) from None
+    table = pd.read_csv(path, dtype=dict.fromkeys(texts, str), keep_default_na=False, na_values=[""])
     if "model" not in table.columns or not len(table):
         raise InputError(f"'{path}' is no table of results: no model is told; give one that mdhr_sdk wrote")
     return table, model_of_text(str(table["model"].iloc[0]))
 
 
 def _parquet(path: Path) -> tuple[pd.DataFrame, ModelInfo]:
-    pa, parquet = import_pyarrow(), import_pyarrow("pyarrow.parquet")
-    try:
-        table = parquet.read_table(path)
-    except pa.ArrowInvalid as error:
-        reason = str(error).partition("\n")[0]
-        raise InputError(f"'{path}' cannot be read: {reason}; it may have been cut off; run its source again") from None
-    about = (table.schema.metadata or {}).get(KEY)
+    table, about = read_parquet(path)
     if about is None:
         raise InputError(f"'{path}' is no table of results: no model is told; give one that mdhr_sdk wrote")
     return table.to_pandas(), model_of_values(json.loads(about)["model"])
@@ -154,7 +145,7 @@ def _frame(
     faces = tuple(_face(row, codes, model) for row in rows if row["track_id"] == row["track_id"])  # not NaN
     at, live = str(first.get("captured_at")), isinstance(first.get("captured_at"), str)
     return FrameResult(
-        source, int(first["frame"]), float(first["timestamp_s"]), faces, model,
+        source, whole(first["frame"]), finite(first["timestamp_s"]), faces, model,
         note=_text(first.get("note")), untrusted=int(first["status"] == "low_quality"),
         delay_ms=float(first["delay_ms"]) if live else 0.0, dropped=int(first["dropped"]) if live else 0,
         captured_at=datetime.fromisoformat(at.replace("Z", "+00:00")) if live else None,
@@ -180,7 +171,7 @@ def _face(row: Mapping[str, Any], codes: Sequence[str], model: ModelInfo) -> Fac
     points = np.empty((0, 3), np.float32)
     if mesh is not None and np.size(mesh) == 3 * 478:  # the 68 of iBUG are not a mesh
         points = np.asarray(mesh, np.float32).reshape(-1, 3)
-    return FaceResult(int(row["track_id"]), (x0, y0, x1, y1), points, aus, baseline, measures)
+    return FaceResult(whole(row["track_id"]), (x0, y0, x1, y1), points, aus, baseline, measures)
 
 
 def _known(value: object) -> bool:
@@ -196,20 +187,20 @@ def _of_lines(path: Path) -> Read:
     frames: list[FrameResult] = []
     endings: dict[str, Ending] = {}
     models: dict[str, ModelInfo] = {}
-    with path.open(encoding="utf-8") as file:
-        for number, line in enumerate(file, 1):
+    with path.open("rb") as file:
+        for count, line in enumerate(file, 1):
             try:
-                values = json.loads(line)
+                values = json.loads(line.decode("utf-8"))
                 model = models.setdefault(values["model"], model_of_text(values["model"]))
-                ending = endings.setdefault(values["source"], Ending())
+                ending = endings.setdefault(str(values["source"]), Ending())
                 events = tuple(_event(event) for event in values["events"])
                 if values["status"] == "ended":
                     ending.events, ending.broken_off = events, values["note"] == "broken off"
                 else:
                     frames.append(_of_line(values, model, ending, events))
-            except (ValueError, KeyError, TypeError) as error:
+            except UNREADABLE as error:
                 raise InputError(
-                    f"line {number} of '{path}' is no result: {error!r}; give a file that mdhr_sdk wrote"
+                    f"line {count} of '{path}' is no result: {error!r:.200}; give a file that mdhr_sdk wrote"
                 ) from None
     if not frames:
         raise InputError(f"'{path}' has no frame; check that its source was read")
@@ -223,35 +214,62 @@ def _of_lines(path: Path) -> Read:
 def _of_line(values: Mapping[str, Any], model: ModelInfo, ending: Ending, events: tuple[AUEvent, ...]) -> FrameResult:
     faces = tuple(
         FaceResult(
-            one["track_id"],
-            tuple(one["box_px"]),
+            whole(one["track_id"]),
+            _box(one["box_px"]),
             np.empty((0, 3), np.float32),
-            {
-                code: AUScore(code, s["probability"], s["occurrence"], s.get("intensity"))
-                for code, s in one["aus"].items()
-            },
-            one["baseline"],
+            {code: _score(code, score) for code, score in one["aus"].items()},
+            _baseline(one["baseline"]),
             _measures_of(one.get("measures")),
         )
         for one in values["faces"]
     )
     at = values["captured_at"]
     return FrameResult(
-        values["source"], values["frame"], values["timestamp_s"], faces, model, note=values["note"],
-        delay_ms=values["delay_ms"], dropped=values["dropped"], fps=values["fps"] or 0.0, ending=ending, events=events,
+        str(values["source"]), whole(values["frame"]), finite(values["timestamp_s"]), faces, model,
+        note=str(values["note"]), delay_ms=number(values["delay_ms"]), dropped=whole(values["dropped"]),
+        fps=number(values["fps"] or 0.0), ending=ending, events=events,
         captured_at=None if at is None else datetime.fromisoformat(at.replace("Z", "+00:00")),
-        stream_time_s=values["stream_time_s"], stale=values["status"] == "stale", faces_seen=len(faces),
+        stream_time_s=None if (clock := values["stream_time_s"]) is None else number(clock),
+        stale=values["status"] == "stale", faces_seen=len(faces),
         untrusted=int(values["status"] == "low_quality"),
     )  # fmt: skip
+
+
+def _box(values: Any) -> tuple[float, float, float, float]:
+    x0, y0, x1, y1 = map(number, values)
+    return x0, y0, x1, y1
+
+
+def _baseline(text: Any) -> Baseline:
+    if text not in get_args(Baseline):
+        raise ValueError(f"baseline {text!r:.80}")
+    return cast("Baseline", text)
 
 
 def _measures_of(values: Mapping[str, Any] | None) -> FaceMeasures | None:
     if values is None:
         return None
-    numbers: dict[str, Any] = {name: math.nan if values.get(name) is None else float(values[name]) for name in MEASURES}
-    return FaceMeasures(**numbers, reason=values.get("reason", ""))
+    numbers: dict[str, Any] = {name: number(values.get(name)) for name in MEASURES}
+    return FaceMeasures(**numbers, reason=str(values.get("reason", "")))
+
+
+def _score(code: str, values: Mapping[str, Any]) -> AUScore:
+    strength = values.get("intensity")
+    intensity = None if strength is None else finite(strength)
+    return AUScore(code, number(values["probability"]), bool(values["occurrence"]), intensity)
 
 
 def _event(values: Mapping[str, Any]) -> AUEvent:
-    cuts = {name: bool(values[name]) for name in ("onset_cut", "offset_cut")}
-    return AUEvent(**{**values, **cuts})
+    if values.keys() | {"peak_intensity"} != _EVENT.keys():  # which events of AUs without one do not tell
+        raise KeyError(f"an event of {sorted(values)}")
+    return AUEvent(**{name: _EVENT[name](value) for name, value in values.items()})
+
+
+_MAKE: dict[str, Callable[[Any], Any]] = {
+    "str": str,
+    "int": whole,
+    "float": finite,
+    "bool": lambda value: bool(whole(value)),
+    "float | None": lambda value: None if value in (None, "") else finite(value),
+}
+_EVENT = {one.name: _MAKE[str(one.type)] for one in fields(AUEvent)}

@@ -81,7 +81,7 @@ class Naming:
         baseline: Baseline = "off",
         measures: FaceMeasures | None = None,
         neutral_known: float = 0.0,
-        strengths: Floats | None = None,
+        strengths: NDArray[np.floating] | None = None,
     ) -> FaceResult:
         """Name the probabilities (N,) and decide; `strengths` (N,) are intensities as shares of the most."""
         kept = probabilities if self.places is None else probabilities[list(self.places)]
@@ -188,7 +188,8 @@ class Waiting:
         scores = {track_id: self._scores.pop((frame.index, track_id)) for track_id in pending.faces}
         measured = self._measured.pop(frame.index, {})
         scores = {i: row for i, row in scores.items() if self._naming.trusts(measured.get(i))}
-        known, strengths = dict.fromkeys(scores, 0.0), dict[int, Floats]()
+        known = dict.fromkeys(scores, 0.0)
+        strengths: Mapping[int, NDArray[np.floating]] = {}
         if self._own_neutral is not None:
             reads = {track_id: self._geometry.pop((frame.index, track_id)) for track_id in scores}
             strengths = self._strengths(reads, scores)

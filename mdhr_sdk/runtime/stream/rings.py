@@ -162,7 +162,7 @@ class SettledRing:
         self._settings = settings
         self.state: DynamicsState | None = None
         self.statics: deque[Array] = deque(maxlen=settings.k + 1)  # the last frames'
-        self._nodes: deque[Array] = deque(maxlen=2 * settings.reach + 1)
+        self._nodes: Array | None = None  # (2 r + 1, N, W): the last frames', the newest last
         self._related = 0  # frames whose nodes are known
         self.ended = False
 
@@ -170,18 +170,19 @@ class SettledRing:
         """The frames that can now be scored, in order, with the nodes of the rows that were given last."""
         for one in nodes:
             yield from self._window(one)
-        if self.ended and self._nodes:
+        if self.ended and self._nodes is not None:
             for _ in range(self._settings.reach):
                 yield from self._window(np.zeros_like(self._nodes[-1]))
 
     def _window(self, nodes: Array) -> Iterator[Window]:
-        if not self._nodes:
-            self._nodes.extend([np.zeros_like(nodes)] * (2 * self._settings.reach + 1))
-        self._nodes.append(nodes.copy())  # which are a row of a batch
+        if self._nodes is None:
+            self._nodes = np.zeros((2 * self._settings.reach + 1, *nodes.shape), np.float32)
+        self._nodes[:-1] = self._nodes[1:]
+        self._nodes[-1] = nodes
         self._related += 1
         frame = self._related - 1 - self._settings.reach
         if frame >= 0:
-            yield Window(frame, np.stack(self._nodes))
+            yield Window(frame, self._nodes.copy())
 
 
 def _push_settled(

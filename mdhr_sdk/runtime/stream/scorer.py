@@ -132,7 +132,7 @@ class StreamScorer:
         shapes = {np.shape(frame) for frame in frames.values()}
         if len(shapes) > 1:
             raise InputError(f"expected frames of one shape; got {sorted(shapes)}")
-        stacked = np.stack(list(frames.values()))
+        stacked = _stacked(list(frames.values()))
         if not np.isfinite(stacked).all():
             raise InputError("expected finite frames; got NaN or infinity")
         if self.settings.dynamics is not None and self.settings.dynamics.on_device:
@@ -211,8 +211,8 @@ class StreamScorer:
         good = {key: own for key, own in rows.items() if finite(*(array for array in own if array is not None))}
         windows = self._windows(streams, good)
         if windows:
-            stacked = np.stack([window.nodes for _, window in windows])
-            scores = _in_batches(self.graphs.temporal, {"nodes": stacked})["scores"]
+            nodes = _stacked([window.nodes for _, window in windows])
+            scores = _in_batches(self.graphs.temporal, {"nodes": nodes})["scores"]
             for (key, window), row in zip(windows, scores, strict=True):
                 if finite(row):
                     streams[key].held.append((window.frame, np.clip(row, 0.0, 1.0)))
@@ -251,10 +251,19 @@ class StreamScorer:
         if sum(len(own.static) for own in rows) == 0:
             model = self.graphs.config.model
             return np.empty((0, len(model.label_set.aus), model.au_width), np.float32)
-        inputs = {"static": np.concatenate([own.static for own in rows])}
+        inputs = {"static": _concatenated([own.static for own in rows])}
         if self.settings.parameters is not None:
-            inputs["motion"] = np.concatenate([own.motion for own in rows if own.motion is not None])
+            inputs["motion"] = _concatenated([own.motion for own in rows if own.motion is not None])
         return _in_batches(self.graphs.relations, inputs)["nodes"]
+
+
+def _stacked(arrays: list[Array]) -> Array:
+    """As `np.stack`, which takes a while for the one array that there mostly is."""
+    return np.asarray(arrays[0])[None] if len(arrays) == 1 else np.stack(arrays)
+
+
+def _concatenated(arrays: list[Array]) -> Array:
+    return arrays[0] if len(arrays) == 1 else np.concatenate(arrays)
 
 
 def _in_batches(session: Session, inputs: Mapping[str, Array]) -> dict[str, Array]:

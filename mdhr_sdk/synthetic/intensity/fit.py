@@ -59,8 +59,8 @@ def read_people(meshes: Meshes, geometry: GeometryModel, folder: ModelFolder) ->
     moved, neutral = said - own_neutral(meshes, said), own_neutral(meshes, measured)
     played = ~meshes.rest
     truth = np.clip(meshes.intensities.astype(np.float64), 0, 1)
-    arrays = (said, moved, measured, neutral, truth, meshes.labels >= 0)
-    return Read(*(array[played] for array in arrays))
+    said, moved, measured, neutral, truth = (one[played] for one in (said, moved, measured, neutral, truth))
+    return Read(said, moved, measured, neutral, truth, meshes.labels[played] >= 0)
 
 
 def fit(read: Read, geometry: GeometryModel) -> IntensityModel:
@@ -74,7 +74,7 @@ def fit(read: Read, geometry: GeometryModel) -> IntensityModel:
         places, heights = _map(own @ weights[-1], truth)
         knots.append(places)
         levels.append(heights)
-    return IntensityModel(*map(np.stack, (weights, knots, levels)), told=np.ones(len(weights), bool))
+    return IntensityModel(np.stack(weights), np.stack(knots), np.stack(levels), np.ones(len(weights), bool))
 
 
 def _summing(values: Floats, truth: Floats) -> Floats:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import cv2
@@ -39,7 +39,8 @@ class ClipDataset(Dataset[Item]):
     - 'rows': (T,) int64, the frame's row in the list, -1 where repeated
 
     Args:
-        root: the image folder that the list's paths start from.
+        root: the image folder that the list's paths start from; or one for each first part of them, which is then no
+            folder of it.
         clip_length, size_px: T and S.
         mean, std: of red, green and blue, on the scale 0 to 1.
         train: random windows, augmented; otherwise consecutive windows, only resized.
@@ -52,7 +53,7 @@ class ClipDataset(Dataset[Item]):
         self,
         frames: FrameList,
         *,
-        root: Path,
+        root: Path | Mapping[str, Path],
         clip_length: int,
         size_px: int,
         mean: Sequence[float],
@@ -67,7 +68,7 @@ class ClipDataset(Dataset[Item]):
         if augmentation is not None and not train:
             raise ConfigError("test clips are never augmented; leave augmentation out, or set train=True")
         self.frames = frames
-        self.root = Path(root)
+        self.root = root
         self.clip_length = clip_length
         self.size_px = size_px
         self.mean, self.std = tuple(mean), tuple(std)
@@ -114,6 +115,14 @@ class ClipDataset(Dataset[Item]):
         steps = np.arange(self.clip_length, dtype=np.int64)
         return np.where(steps < count, first + steps, -1)
 
+    def place(self, row: int) -> Path:
+        """Where the picture of a row is."""
+        path = self.frames.paths[row]
+        if not isinstance(self.root, Mapping):
+            return Path(self.root) / path
+        name, _, rest = path.partition("/")
+        return self.root[name] / rest
+
     def _crops(self, rows: NDArray[np.int64], rng: np.random.Generator) -> NDArray[np.uint8]:
         side = round(self.size_px * self.augmentation.scale) if self.train else self.size_px
         read = {row: resize(self._read(row), side) for row in dict.fromkeys(rows.tolist())}
@@ -122,7 +131,7 @@ class ClipDataset(Dataset[Item]):
 
     def _read(self, row: int) -> NDArray[np.uint8]:
         try:
-            return read_image(self.root / self.frames.paths[row])
+            return read_image(self.place(row))
         except SourceError as error:
             raise DataError(f"{error}; it is listed in {self.frames.name}; or prepare the data again") from None
 

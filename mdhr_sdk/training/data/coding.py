@@ -13,6 +13,7 @@ from ...aus import LabelSet
 from ...errors import DataError, number_of
 from .spec import RawLayout
 
+BAD = -(1 << 31)  # no value of any layout
 Table = dict[int, list[str]]
 Coded = tuple[NDArray[np.int64], NDArray[np.int64]]
 
@@ -21,7 +22,7 @@ def read_table(label_set: LabelSet, layout: RawLayout, files: Mapping[int, Path]
     """Frame numbers (n,) and values (n, N) of a table with a header row."""
     path = files[0]
     lines = _lines(path)
-    header = [_au_of(word) for word in lines[0].split(",")[1:]]
+    header = [_au_of(word) for word in lines[0].split(",")[1 if layout.numbered else 0 :]]
     missing = [au for au in label_set.aus if au not in header]
     if missing:
         raise DataError(
@@ -30,7 +31,10 @@ def read_table(label_set: LabelSet, layout: RawLayout, files: Mapping[int, Path]
     if len(lines) == 1:
         raise DataError(f"{path} has a header and no frames; get it again, or remove it")
     columns = [header.index(au) for au in label_set.aus]
-    table = _numbered(path, lines[1:], first_line=2, columns=len(header))
+    rows = lines[1:]
+    if not layout.numbered:
+        rows = [f"{number},{row}" for number, row in enumerate(rows, layout.first_frame)]
+    table = _numbered(path, rows, first_line=2, columns=len(header))
     values = [[row[column] for column in columns] for row in table.values()]
     return np.array(list(table), np.int64), _values(path, values, layout, first_line=2)
 
@@ -95,9 +99,9 @@ def _values(path: Path, rows: list[list[str]], layout: RawLayout, first_line: in
     words = {str(value): value for value in range(layout.highest + 1)}
     if layout.unknown is not None:
         words[str(layout.unknown)] = layout.unknown
-    values = [[words.get(word.strip(), -1) for word in row] for row in rows]
+    values = [[words.get(word.strip(), BAD) for word in row] for row in rows]
     array = np.array(values, np.int64).reshape(len(rows), -1)
-    wrong = np.argwhere(array == -1)
+    wrong = np.argwhere(array == BAD)
     if len(wrong):
         row, column = wrong[0]
         raise DataError(

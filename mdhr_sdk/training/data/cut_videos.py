@@ -27,7 +27,6 @@ from .raw import RawVideo, picture_files
 from .spec import DatasetSpec
 
 JPEG_QUALITY = 95
-PICTURES_FPS = 25.0  # of pictures in a folder, whose tracks want a time
 Source = list[str | int]
 MakeMesher = Callable[[], Mesher]
 Outcome = dict[int, str] | str  # the frames without a crop, by number, and why; or what went wrong
@@ -157,7 +156,7 @@ def cut_video(job: CropJob, mesher: Mesher, tick: Callable[[], None]) -> dict[in
     mesher.reset()
     finder = CropFinder(mesher, Preprocessing(size_px=job.size_px))
     last = None
-    for frame in _pictures(job.video):
+    for frame in _pictures(job.video, job.dataset.raw.fps):
         number = frame.index
         gap = last is not None and number != last + 1
         last = number
@@ -173,8 +172,12 @@ def cut_video(job: CropJob, mesher: Mesher, tick: Callable[[], None]) -> dict[in
     return left_out
 
 
-def _pictures(video: RawVideo) -> Iterator[Frame]:
-    """The coded frames that have a picture, in rising order; `index` is the number in the labels."""
+def _pictures(video: RawVideo, fps: float) -> Iterator[Frame]:
+    """The coded frames that have a picture, in rising order; `index` is the number in the labels.
+
+    Args:
+        fps: of pictures in a folder, whose tracks want a time.
+    """
     numbers = video.numbers.tolist()
     if video.pictures is None or not numbers:
         return
@@ -182,7 +185,7 @@ def _pictures(video: RawVideo) -> Iterator[Frame]:
         files = {number + video.list_offset: path for number, path in picture_files(video.pictures).items()}
         for number in numbers:
             if number in files:
-                yield Frame(read_image(files[number]), number, number / PICTURES_FPS, video.name)
+                yield Frame(read_image(files[number]), number, number / fps, video.name)
         return
     wanted = set(numbers)
     (source,) = list_sources(video.pictures)

@@ -17,12 +17,14 @@ Then `mdhr prepare mylab.yaml --raw FOLDER --out OUT`. All further keys are the 
 
 from __future__ import annotations
 
+import dataclasses
 from pathlib import Path
 
 from ...aus import REGIONS, LabelSet, RegionGroup, RegionLayout, label_set
-from ...errors import ConfigError
+from ...errors import ConfigError, require
 from ...modelfolder.strict import from_mapping, strict
 from ..fit.yaml_file import read_mapping
+from .raw import found_subjects
 from .spec import DatasetSpec, FrameName, RawLayout, check, fields
 
 __all__ = ["DATASETS", "DatasetSpec", "FrameName", "OwnDataset", "RawLayout", "dataset"]
@@ -55,6 +57,7 @@ DISFA_RAW = RawLayout(
     first_frame=1, list_offset=-1, positive_from=2, highest=5,
 )  # fmt: skip
 BP4D_CROP, DISFA_CROP = "{subject}/{task}/{frame}.jpg", "{subject}/{subject}_{frame}.png"
+SPECS = Path(__file__).parent / "specs"
 DATASETS: dict[str, DatasetSpec] = {
     "bp4d": DatasetSpec(label_set("bp4d"), BP4D_FOLDS, BP4D_CROP, BP4D_RAW, prefix="BP4D", paths="img_path"),
     "disfa": DatasetSpec(label_set("disfa"), DISFA_FOLDS, DISFA_CROP, DISFA_RAW, prefix="DISFA", paths="path"),
@@ -68,7 +71,9 @@ class OwnDataset:
     Attributes:
         name: of the label set, and of the list files unless `prefix` is given.
         aus: FACS numbers, rising; or the name of a label set of `mdhr_sdk.aus`, whose groups are then meant.
-        folds: test subjects of each fold; quote names that are numbers.
+        folds: test subjects of each fold; quote names that are numbers. Where they follow from who is there: a number
+            of folds, to which people are dealt in turn; 'each' for a fold a person; or the path of the label files of
+            those whom the one fold tests. `mdhr prepare` then writes a description that names them.
         raw: where labels and pictures are, see `RawLayout`.
         groups: AUs whose combinations a region head predicts, each with a region 'up', 'mid' or 'low'; without them
             one group per region (AUs 1, 2, 4, 5, 7, 43, 45 up, 6 and 9 mid, all others low).
@@ -77,15 +82,18 @@ class OwnDataset:
 
     name: str
     aus: tuple[int, ...] | str
-    folds: tuple[tuple[str, ...], ...]
+    folds: tuple[tuple[str, ...], ...] | int | str
     raw: RawLayout
     groups: tuple[RegionGroup, ...] = ()
     crop: str = ""
     prefix: str = ""
     paths: str = "path"
 
-    def spec(self) -> DatasetSpec:
+    def spec(self, raw: Path | None = None) -> DatasetSpec:
         """The data set, checked.
+
+        Args:
+            raw: the distribution's folder, where folds follow from who is there.
 
         Raises:
             ConfigError: names the key that is wrong.
@@ -93,12 +101,33 @@ class OwnDataset:
         task = "{task}/" if "task" in fields(self.raw.labels) else ""
         return DatasetSpec(
             self._label_set(),
-            self.folds,
+            self._folds(raw),
             self.crop or f"{{subject}}/{task}{{frame}}.jpg",
             self.raw,
             self.prefix or self.name,
             self.paths,
         )
+
+    def _folds(self, raw: Path | None) -> tuple[tuple[str, ...], ...]:
+        """Test subjects of each fold."""
+        if not isinstance(self.folds, int | str):
+            return self.folds
+        if raw is None:
+            raise ConfigError(
+                f"the folds of '{self.name}' follow from who is there (folds: {self.folds}); name the dataset.yaml "
+                "that mdhr prepare wrote beside its lists"
+            )
+        if isinstance(self.folds, str) and self.folds != "each":
+            tested = found_subjects(dataclasses.replace(self.raw, labels=self.folds), raw)
+            check(bool(tested), f"label files of test subjects at {self.folds} in '{raw}'")
+            return (tested,)
+        people = found_subjects(self.raw, raw)
+        number = len(people) if self.folds == "each" else int(self.folds)
+        check(
+            2 <= number <= len(people),
+            f"2 to {len(people)} folds for {len(people)} people in '{raw}'; got {self.folds}",
+        )
+        return tuple(people[first::number] for first in range(number))
 
     def _label_set(self) -> LabelSet:
         if isinstance(self.aus, str):
@@ -115,16 +144,37 @@ def _default_groups(aus: tuple[int, ...]) -> tuple[RegionGroup, ...]:
     return tuple(RegionGroup(region, region, members[region]) for region in REGIONS if members[region])
 
 
-def dataset(name: str | Path) -> DatasetSpec:
-    """The data set called `name`, or the one described by the YAML or JSON file `name`."""
+def described() -> dict[str, Path]:
+    """Data sets that come with the package as descriptions, by name."""
+    return {path.stem: path for path in sorted(SPECS.glob("*.yaml"))}
+
+
+def dataset(name: str | Path, raw: Path | None = None) -> DatasetSpec:
+    """The data set called `name`, or the one described by the YAML or JSON file `name`.
+
+    Args:
+        raw: the distribution's folder, where its folds follow from who is there.
+    """
     if str(name) in DATASETS:
         return DATASETS[str(name)]
-    path = Path(name)
+    path = described().get(str(name), Path(name))
     if path.suffix.lower() not in (".yaml", ".yml", ".json"):
-        raise ConfigError(f"unknown data set '{name}'; known: {', '.join(DATASETS)}, or the path of a .yaml or .json")
+        known = ", ".join((*DATASETS, *described()))
+        raise ConfigError(f"unknown data set '{name}'; known: {known}, or the path of a .yaml or .json")
     content = read_mapping(path)
     try:
-        return from_mapping(OwnDataset, content).spec()
+        return from_mapping(OwnDataset, content).spec(raw)
     except ConfigError as error:
         remedy = "; names that look like numbers want quotes" if "valid string" in str(error) else ""
         raise ConfigError(f"'{path}': {error}{remedy}") from None
+
+
+def with_folds(name: str | Path, spec: DatasetSpec) -> str | None:
+    """The description called `name` with its folds named as in `spec`; None where they are, or for no description."""
+    path = described().get(str(name), Path(name))
+    content = read_mapping(path) if path.is_file() else {}
+    if not isinstance(content.get("folds"), int | str):
+        return None
+    named = {**content, "folds": [list(fold) for fold in spec.folds]}
+    text: str = require("yaml", "train").safe_dump(named, sort_keys=False, default_flow_style=None)
+    return text

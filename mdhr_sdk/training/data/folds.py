@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from ...aus import LabelSet
 from ...errors import ConfigError
 from ...modelfolder.config import ModelConfig, Preprocessing
 from ...modelfolder.strict import from_mapping
@@ -18,9 +19,9 @@ from ..fit.augment import Augmentation
 from ..fit.fit import FoldData, Tested
 from ..fit.settings import Settings
 from .clip_windows import ClipDataset, normalised
-from .datasets import dataset
 from .frames import au_weights, region_classes
 from .lists import FrameList, check_pictures, read_fold, read_test
+from .several import Place, joined, label_set_of, places
 
 
 def tested_half(settings: Settings, fold: int, preprocessing: Preprocessing) -> Tested:
@@ -29,20 +30,23 @@ def tested_half(settings: Settings, fold: int, preprocessing: Preprocessing) -> 
     Raises:
         ConfigError, DataError: as `fold_data`.
     """
-    spec = dataset(settings.data.dataset)
-    test = read_test(Path(settings.data.lists), spec, fold)
-    check_pictures(test, Path(settings.data.images))
-    clips = _clips(settings, settings.model_config(spec.label_set), preprocessing, test, False)
+    found, label_set = places(settings.data), label_set_of(settings.data)
+    halves = []
+    for place in found:
+        halves.append((place.spec, read_test(place.lists, place.spec, fold)))
+        check_pictures(halves[-1][1], place.images)
+    test = halves[0][1] if len(halves) == 1 else joined(halves, label_set)
     return Tested(
-        label_set=spec.label_set,
-        validation=clips,
-        frames=_frames(test, spec.label_set.codes),
+        label_set=label_set,
+        validation=_clips(settings, settings.model_config(label_set), preprocessing, test, False),
+        frames=_frames(test, label_set.codes),
         prepare=partial(normalised, mean=preprocessing.mean, std=preprocessing.std),
+        sets=_names(found),
     )
 
 
 def fold_data(settings: Settings, fold: int, inner: bool = False) -> FoldData:
-    """The training and validation halves of a fold, normalised for ImageNet.
+    """The training and validation halves of a fold, normalised for ImageNet; of several data sets, those of all.
 
     With `inner` the test half is left alone: `data.held_out` of the training subjects are validated on, and the
     others trained on.
@@ -50,25 +54,42 @@ def fold_data(settings: Settings, fold: int, inner: bool = False) -> FoldData:
     Raises:
         ConfigError, DataError: the data set, a list or an image is wrong.
     """
-    spec = dataset(settings.data.dataset)
-    lists = read_fold(Path(settings.data.lists), spec, fold)
-    for half in (lists.train, lists.test):
-        check_pictures(half, Path(settings.data.images))
-    train, validation = lists.train, lists.test
+    found, label_set = places(settings.data), label_set_of(settings.data)
+    train, validation = _halves(found, label_set, fold)
     if inner:
         chosen = held_out_subjects(train.subjects, settings.data.held_out, settings.trainer.seed, fold)
         train, validation = (_of_subjects(train, chosen, inside) for inside in (False, True))
-    config = settings.model_config(spec.label_set)
-    codes, shown = spec.label_set.codes, Preprocessing(size_px=config.input_size_px)
+    config, codes = settings.model_config(label_set), label_set.codes
+    shown = Preprocessing(size_px=config.input_size_px)
     return FoldData(
-        label_set=spec.label_set,
+        label_set=label_set,
         train=_clips(settings, config, shown, train, True),
         validation=_clips(settings, config, shown, validation, False),
         frames=_frames(validation, codes),
         weights=au_weights(train.labels, codes),
         trained_on=_frames(train, codes),
         prepare=partial(normalised, mean=shown.mean, std=shown.std),
+        sets=_names(found),
     )
+
+
+def _halves(found: Sequence[Place], label_set: LabelSet, fold: int) -> tuple[FrameList, FrameList]:
+    """Both halves of a fold, of one data set or of several."""
+    folds = []
+    for place in found:
+        folds.append(read_fold(place.lists, place.spec, fold))
+        for half in (folds[-1].train, folds[-1].test):
+            check_pictures(half, place.images)
+    if len(folds) == 1:
+        return folds[0].train, folds[0].test
+    specs = [place.spec for place in found]
+    train = joined([(spec, one.train) for spec, one in zip(specs, folds, strict=True)], label_set)
+    return train, joined([(spec, one.test) for spec, one in zip(specs, folds, strict=True)], label_set)
+
+
+def _names(found: Sequence[Place]) -> tuple[str, ...]:
+    """Of the data sets, where there are several."""
+    return tuple(place.spec.name for place in found) if len(found) > 1 else ()
 
 
 def held_out_subjects(subjects: Collection[str], share: float, seed: int, fold: int) -> set[str]:
@@ -94,7 +115,7 @@ def _clips(
     regions = region_classes(frames.labels, config.layout, config.label_set.aus)
     return ClipDataset(
         dataclasses.replace(frames, regions=regions),
-        root=Path(settings.data.images),
+        root=_roots(settings),
         clip_length=settings.data.clip_length,
         size_px=preprocessing.size_px,
         mean=preprocessing.mean,
@@ -104,6 +125,12 @@ def _clips(
         augmentation=augmentation(settings) if train else None,
         as_bytes=True,
     )
+
+
+def _roots(settings: Settings) -> Path | dict[str, Path]:
+    """The image folder, or for several data sets that of each by its name."""
+    found = places(settings.data)
+    return found[0].images if len(found) == 1 else {place.spec.name: place.images for place in found}
 
 
 def augmentation(settings: Settings) -> Augmentation:

@@ -2,28 +2,32 @@
 
 A fold has the files `PREFIX_train_label_fold1.txt`, ..., plain or as `.gz`: one row per frame; `weight` is one row for
 the training half. Region classes (`sub_label`) and weights follow from the labels: their files may be missing, and must
-agree with the labels if they are there.
+agree with the labels if they are there. A data set that codes intensities has a file `intensity` of the form of `label`
+with 0 to 5 or -1, which training does not read.
 """
 
 from __future__ import annotations
 
 import gzip
 import zlib
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ...atomic import write_whole
-from ...errors import DataError, number_of
+from ...errors import ConfigError, DataError, number_of
 from .frames import Fold, FrameList, frame_list
 from .spec import DatasetSpec, Kind, Part
 
-__all__ = ["Fold", "FrameList", "check_pictures", "frame_list", "read_fold", "read_test", "write_fold", "write_half"]
+__all__ = [
+    "Fold", "FrameList", "check_pictures", "frame_list", "read_fold", "read_intensities", "read_test", "write_fold",
+    "write_half", "write_intensities",
+]  # fmt: skip
 
 PARTS: tuple[Part, Part] = ("train", "test")
-KINDS: tuple[Kind, ...] = ("paths", "label", "sub_label", "weight")
+KINDS: tuple[Kind, ...] = ("paths", "label", "sub_label", "weight", "intensity")
 WEIGHT_TOLERANCE = 1e-5
 LABELS = {"0": 0, "1": 1, "-1": -1}
 
@@ -62,6 +66,31 @@ def read_test(folder: Path, dataset: DatasetSpec, fold: int) -> FrameList:
     return _read_half(folder, dataset, "test", fold)
 
 
+def read_intensities(folder: Path, dataset: DatasetSpec, part: Part, fold: int) -> NDArray[np.int8]:
+    """(n, N) int8 intensities of the frames that the label list of this half has, in its order; -1 unknown.
+
+    Raises:
+        ConfigError: the data set has none.
+        DataError: the file is missing, a value is none, or it contradicts the labels.
+    """
+    if not dataset.has_intensities:
+        raise ConfigError(f"{dataset.name} codes whether an AU occurs, and not how strongly; take a set that does")
+    name = dataset.list_file(part, "intensity", fold)
+    path = _find(folder, name)
+    if path is None:
+        raise DataError(f"'{folder}' has no {name} (or {name}.gz); mdhr prepare writes it: prepare the data again")
+    half, codes = _read_half(folder, dataset, part, fold), dataset.label_set.codes
+    allowed = {str(value): value for value in range(-1, dataset.raw.highest + 1)}
+    values = _labels(path, codes, allowed)
+    _same_length(path, len(values), path.with_name(dataset.list_file(part, "label", fold)), half.paths)
+    labels = np.where(values < 0, -1, values >= dataset.raw.positive_from)
+    if len(wrong := np.argwhere(labels != half.labels)):
+        line, au = wrong[0]
+        both = f"intensity {values[line, au]} of {codes[au]} and its label {half.labels[line, au]}"
+        raise DataError(f"{name}, line {line + 1}: {both} contradict each other; prepare the data again")
+    return values
+
+
 def check_pictures(frames: FrameList, root: Path) -> None:
     """Check that every listed crop exists."""
     missing = [line for line, path in enumerate(frames.paths, 1) if not (root / path).is_file()]
@@ -76,6 +105,14 @@ def write_fold(folder: Path, dataset: DatasetSpec, fold: int, halves: Fold) -> N
     """Write the lists of one fold in the field's format, each file whole or not at all."""
     for part, half in zip(PARTS, (halves.train, halves.test), strict=True):
         write_half(folder, dataset, part, fold, half)
+
+
+def write_intensities(
+    folder: Path, dataset: DatasetSpec, part: Part, fold: int, intensities: NDArray[np.integer]
+) -> None:
+    """Write intensities (n, N) of one half, rows as in its label list."""
+    rows = (" ".join(map(str, row)) for row in intensities.tolist())
+    _write(folder / dataset.list_file(part, "intensity", fold), rows)
 
 
 def write_half(folder: Path, dataset: DatasetSpec, part: Part, fold: int, half: FrameList) -> None:
@@ -135,16 +172,16 @@ def _rows(path: Path) -> list[str]:
     return rows
 
 
-def _labels(path: Path, codes: Sequence[str]) -> NDArray[np.int8]:
-    rows = []
+def _labels(path: Path, codes: Sequence[str], allowed: Mapping[str, int] = LABELS) -> NDArray[np.int8]:
+    rows, known = [], "0, 1 or -1" if allowed is LABELS else f"0 to {max(allowed.values())} or -1"
     for line, text in enumerate(_rows(path), 1):
-        values = [LABELS.get(word) for word in text.split()]
+        values = [allowed.get(word) for word in text.split()]
         if len(values) != len(codes) or None in values:
             wrong = (
                 number_of(len(values), "value") if None not in values else f"'{text.split()[values.index(None)]:.20}'"
             )
             raise DataError(
-                f"{path.name}, line {line}: expected {number_of(len(codes), 'value')} of 0, 1 or -1 (unknown), one for "
+                f"{path.name}, line {line}: expected {number_of(len(codes), 'value')} of {known} (unknown), one for "
                 f"each of {' '.join(codes)}; got {wrong}; correct the line"
             )
         rows.append(values)

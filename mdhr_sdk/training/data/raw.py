@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import glob
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from ...errors import DataError
 from ...vision.sources.content import IMAGE_SUFFIXES, held_by
 from .coding import read_columns, read_table
+from .spans import Span, frames_of, read_spans
 from .spec import DatasetSpec, FrameName, RawLayout, pattern_of
 
 
@@ -26,6 +27,7 @@ class RawVideo:
         pictures: a folder of images or a video file; None where neither was found.
         numbers: (n,) int64 rising, the coded frames, as the lists number them.
         labels: (n, N) int8, 1, 0 or -1 (this AU was not coded).
+        intensities: (n, N) int8, the values as coded, as 0 to 5 in DISFA, or -1.
         first_number: number of a video file's first frame, as the lists number it.
         list_offset: what was added to the numbers of label files and images.
         uncoded: numbers of frames in the label files of which no AU of the label set was coded.
@@ -36,6 +38,7 @@ class RawVideo:
     pictures: Path | None
     numbers: NDArray[np.int64]
     labels: NDArray[np.int8]
+    intensities: NDArray[np.int8]
     first_number: int
     list_offset: int
     uncoded: tuple[int, ...]
@@ -55,6 +58,8 @@ def find_videos(dataset: DatasetSpec, raw: Path) -> list[RawVideo]:
         raise DataError(
             f"'{raw}' is no folder; --raw wants the folder of the distribution, which has {_looks(dataset)}"
         )
+    if dataset.raw.spans:
+        return [_spanned(dataset, raw, names, rows) for names, rows in read_spans(dataset.raw, raw).items()]
     files = _label_files(dataset.raw, raw)
     if not files:
         raise DataError(f"'{raw}' has no {dataset.raw.labels}; --raw wants the folder that holds {_looks(dataset)}")
@@ -67,6 +72,12 @@ def find_videos(dataset: DatasetSpec, raw: Path) -> list[RawVideo]:
                 f"back by {dataset.crop}; choose another 'crop', as '{{subject}}/{{task}}/{{frame}}.jpg', or rename"
             )
     return videos
+
+
+def found_subjects(layout: RawLayout, raw: Path) -> tuple[str, ...]:
+    """Who has labels in a distribution, by name."""
+    keys = read_spans(layout, raw) if layout.spans else _label_files(layout, raw)
+    return tuple(sorted({subject for subject, _ in keys}))
 
 
 def picture_files(folder: Path) -> dict[int, Path]:
@@ -105,7 +116,7 @@ def _label_files(layout: RawLayout, raw: Path) -> dict[tuple[str, str], dict[int
     """(subject, task) -> AU -> its file; AU 0 stands for all where one table has them."""
     parts = re.split(r"\{\w+\}", layout.labels)
     found: dict[tuple[str, str], dict[int, Path]] = {}
-    for path in sorted(raw.glob("*".join(map(glob.escape, parts)))):
+    for path in sorted(raw.glob("*".join(glob.escape(part).replace("[*]", "*") for part in parts))):
         names = pattern_of(layout.labels).fullmatch(path.relative_to(raw).as_posix())
         if names is not None and path.is_file():
             fields = names.groupdict()
@@ -128,10 +139,18 @@ def _video(dataset: DatasetSpec, raw: Path, names: tuple[str, str], files: dict[
         _find_pictures(layout, raw, subject, task),
         numbers[coded] + layout.list_offset,
         labels[coded],
+        np.where(known, values, -1).astype(np.int8)[coded],
         layout.first_frame + layout.list_offset,
         layout.list_offset,
         tuple((numbers[~coded] + layout.list_offset).tolist()),
     )
+
+
+def _spanned(dataset: DatasetSpec, raw: Path, names: tuple[str, str], rows: Sequence[Span]) -> RawVideo:
+    """A video that is coded by onsets and offsets."""
+    numbers, labels = frames_of(dataset.label_set, rows)
+    offset, pictures = dataset.raw.list_offset, _find_pictures(dataset.raw, raw, *names)
+    return RawVideo(*names, pictures, numbers + offset, labels, labels, dataset.raw.first_frame + offset, offset, ())
 
 
 def _find_pictures(layout: RawLayout, raw: Path, subject: str, task: str) -> Path | None:

@@ -13,7 +13,7 @@ from ...aus import LabelSet
 from ...errors import ConfigError
 
 Part = Literal["train", "test"]
-Kind = Literal["paths", "label", "sub_label", "weight"]
+Kind = Literal["paths", "label", "sub_label", "weight", "intensity"]
 FIELDS = {"subject": r"[^/.][^/]*?", "task": r"[^/.][^/]*?", "frame": "[0-9]+", "au": "[0-9]+"}
 
 
@@ -32,14 +32,18 @@ class RawLayout:
     Attributes:
         labels: one table per video: header row, then frame number and one value per AU; a column's name is the AU's
             number, also as 'AU01'; other columns are ignored. With '{au}' in the path one file per AU, no header, and
-            lines `frame,value`.
+            lines `frame,value`. A '*' stands for any text inside one folder's or file's name.
         pictures: the first that exists: a folder of images, whose names end in the number that the label files give to
             the frame; or a video, where '.*' stands for any suffix.
         first_frame: number that the label files give to the first frame of a video file.
         list_offset: what is added to a number of the label files to name the crop.
         positive_from: least value that counts as occurrence.
         highest: greatest value there is.
-        unknown: the value of an AU that was not coded, above `highest`; None if there is none.
+        unknown: the value of an AU that was not coded, above `highest` or below 0; None if there is none.
+        numbered: whether rows begin with the frame's number; else they are the frames from `first_frame` on.
+        spans: for coding by onset and offset, the path of one CSV table with a row an expression (see `spans.py`); then
+            `labels` is not read, and only says by which names people and videos go.
+        fps: frames a second of pictures in a folder.
     """
 
     labels: str
@@ -49,6 +53,9 @@ class RawLayout:
     positive_from: int = 1
     highest: int = 1
     unknown: int | None = 9
+    numbered: bool = True
+    spans: str = ""
+    fps: float = 25.0
 
 
 @dataclass(frozen=True)
@@ -86,8 +93,13 @@ class DatasetSpec:
                 check(names <= {"subject", "task", extra}, f"no names but subject, task {extra} in '{pattern}'")
                 tasks = "task" in fields(self.raw.labels)
                 check(("task" in names) == tasks, f"'{{task}}' in all paths or in none; got '{pattern}'")
-        coded = self.raw.unknown is None or self.raw.unknown > self.raw.highest >= self.raw.positive_from
-        check(coded, f"positive_from <= highest < unknown; got {self.raw}")
+        unknown, highest = self.raw.unknown, self.raw.highest
+        apart = unknown is None or unknown > highest or unknown < 0
+        check(
+            apart and highest >= self.raw.positive_from,
+            f"positive_from <= highest < unknown, or unknown < 0; got {self.raw}",
+        )
+        check(self.raw.fps > 0, f"raw.fps above 0; got {self.raw.fps}")
         check("frame" in fields(self.crop), f"'{{frame}}' in crop '{self.crop}'")
         check(Path(self.crop).suffix in (".jpg", ".png"), f"crop to end in .jpg or .png; got '{self.crop}'")
         check(bool(re.fullmatch(r"[\w-]+", self.prefix) and re.fullmatch(r"\w+", self.paths)), "plain list names")
@@ -96,6 +108,11 @@ class DatasetSpec:
     def name(self) -> str:
         """That of the label set: 'bp4d', 'disfa', or one's own."""
         return self.label_set.name
+
+    @property
+    def has_intensities(self) -> bool:
+        """Whether the label files say how strongly an AU shows, and not only whether."""
+        return self.raw.highest > 1
 
     def list_file(self, part: Part, kind: Kind, fold: int) -> str:
         """As in 'BP4D_train_sub_label_fold1.txt'."""
@@ -141,10 +158,11 @@ def pattern_of(pattern: str) -> re.Pattern[str]:
     seen: set[str] = set()
     parts = []
     for i, part in enumerate(re.split(r"\{(\w+)\}", pattern)):
-        parts.append(
-            re.escape(part) if i % 2 == 0 else f"(?P={part})" if part in seen else f"(?P<{part}>{FIELDS[part]})"
-        )
-        seen.update((part,) if i % 2 else ())
+        if i % 2 == 0:
+            parts.append(re.escape(part).replace(r"\*", "[^/]*"))
+        else:
+            parts.append(f"(?P={part})" if part in seen else f"(?P<{part}>{FIELDS[part]})")
+            seen.add(part)
     return re.compile("".join(parts))
 
 

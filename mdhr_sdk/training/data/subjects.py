@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from ...errors import ConfigError, ModelFolderError
@@ -34,16 +34,35 @@ def _is_note(note: Any) -> bool:
     return isinstance(subjects, list) and all(isinstance(subject, str) for subject in subjects)
 
 
-def note_subjects(folder: ModelFolder, dataset: str, fold: int, subjects: Iterable[str], start: Note) -> None:
-    """Note the training subjects, held out or not, in a model folder, and those of the model it started from."""
-    own = {"dataset": dataset, "fold": fold, "subjects": sorted(set(subjects))}
-    _write(folder, [own, *_each(start)], "mdhr train")
+def note_subjects(folder: ModelFolder, subjects: Mapping[str, Iterable[str]], fold: int, start: Note) -> None:
+    """Note the training subjects, held out or not, in a model folder, and those of the model it started from.
+
+    Args:
+        subjects: of each data set, by its name.
+    """
+    own = [{"dataset": name, "fold": fold, "subjects": sorted(set(some))} for name, some in subjects.items()]
+    _write(folder, [*own, *_each(start)], "mdhr train")
 
 
 def note_together(folder: ModelFolder, *sources: ModelFolder) -> None:
     """Note the training subjects of all `sources` in a model folder that was made from them."""
     found = [note for source in sources for note in _each(noted(source))]
     _write(folder, [note for index, note in enumerate(found) if note not in found[:index]], "mdhr average")
+
+
+def by_set(subjects: Iterable[str], name: str, sets: Sequence[str]) -> dict[str, set[str]]:
+    """Subjects as each set calls them.
+
+    Args:
+        name: of the one data set, if there is but one.
+        sets: the names of several; empty for one.
+    """
+    if not sets:
+        return {name: set(subjects)}
+    found: dict[str, set[str]] = {one: set() for one in sets}
+    for one, _, subject in (subject.partition("/") for subject in set(subjects)):
+        found[one].add(subject)
+    return found
 
 
 def check_subjects(folder: ModelFolder, dataset: str, fold: int, tested: Iterable[str]) -> None:
@@ -63,9 +82,13 @@ def check_subjects(folder: ModelFolder, dataset: str, fold: int, tested: Iterabl
         )
 
 
-def check_start(start: Note, dataset: str, fold: int, judged: Iterable[str]) -> None:
-    """Refuse to start from a model that has seen subjects on which the run is judged, or by which it chooses."""
-    if both := _both(start, dataset, judged):
+def check_start(start: Note, judged: Mapping[str, Iterable[str]], fold: int) -> None:
+    """Refuse to start from a model that has seen subjects on which the run is judged, or by which it chooses.
+
+    Args:
+        judged: those subjects of each data set, by its name.
+    """
+    if both := [one for name, subjects in judged.items() for one in _both(start, name, subjects)]:
         raise ConfigError(
             f"the model of start.folder was trained on {_some(both)} that fold {fold} is validated on: its figures "
             "would mean nothing; start from a model of the same fold (and set data.held_out=0, for such a model has "

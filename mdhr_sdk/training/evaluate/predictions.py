@@ -5,7 +5,8 @@ from __future__ import annotations
 import csv
 import io
 import zipfile
-from dataclasses import dataclass, fields
+from collections.abc import Sequence
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
 
 import numpy as np
@@ -39,6 +40,11 @@ class Frames:
         ends = [*self.starts[1:].tolist(), len(self.labels)]
         return [slice(first, last) for first, last in zip(self.starts.tolist(), ends, strict=True)]
 
+    def of(self, codes: Sequence[str]) -> Frames:
+        """The same with some of the AUs, in the order given."""
+        columns = [self.codes.index(code) for code in codes]
+        return replace(self, codes=tuple(codes), labels=self.labels[:, columns])
+
 
 @dataclass(frozen=True)
 class Predictions:
@@ -54,6 +60,11 @@ class Predictions:
     def __post_init__(self) -> None:
         check_labels(self.frames.labels)
         check_scores(self.scores, self.frames.labels)
+
+    def of(self, codes: Sequence[str]) -> Predictions:
+        """Those of some AUs, in the order given."""
+        columns = [self.frames.codes.index(code) for code in codes]
+        return Predictions(self.frames.of(codes), self.scores[:, columns])
 
     def save(self, path: Path) -> None:
         """Write the file whole or not at all."""

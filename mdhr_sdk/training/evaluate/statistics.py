@@ -50,7 +50,7 @@ def bootstrap(*models: Sequence[Counts], repeats: int = 2000) -> Interval:
 
     Subjects are drawn with replacement inside each fold, for two models the same ones. Frames of a subject are alike:
     drawing frames instead would give an interval that is far too narrow. The models stay fixed, so the spread between
-    trainings is not included.
+    trainings is not included. Its ends are NaN where a fold has a single subject, whom drawing anew does not change.
 
     Args:
         models: one or two; for every fold counts of shape (S, N), one row per subject, in the same order for both.
@@ -72,6 +72,8 @@ def bootstrap(*models: Sequence[Counts], repeats: int = 2000) -> Interval:
             times = rng.multinomial(subjects, np.full(subjects, 1 / subjects), size=rows)
             values[first : first + rows] += figure(fold, times) / len(models[0])
         value += float(figure(fold, np.ones((1, subjects), np.int64))[0]) / len(models[0])
+    if any(len(fold.tp) < 2 for fold in models[0]):
+        return Interval(value, float("nan"), float("nan"))
     low, high = np.nanquantile(values, TAILS)
     return Interval(value, float(low), float(high))
 

@@ -30,6 +30,7 @@ from ...aus import LabelSet
 from ...errors import ConfigError, TrainingError, number_of
 from ...model import MDHR
 from ...model.released import check_archive
+from ..data.subjects import by_set
 from ..evaluate.evaluation import stopped_after
 from ..evaluate.metrics import count, mean
 from ..evaluate.predictions import Frames, Predictions
@@ -38,7 +39,7 @@ from .module import MDHRTraining
 from .order import BlockBatches, ClipSource, Plan
 from .settings import Settings
 from .starting import starting_model
-from .stopping import is_stale, note_stop
+from .stopping import best_so_far, is_stale, note_stop
 from .telling import Progress, Tell, silent
 
 CHECKPOINT = "last.ckpt"
@@ -52,12 +53,19 @@ class Tested:
         validation: clips, whose rows are those of `frames`.
         frames: the validation frames.
         prepare: from clips as the source gives them, on the device, to the model's input.
+        sets: names of the data sets, where there are several.
     """
 
     label_set: LabelSet
     validation: ClipSource
     frames: Frames
     prepare: Callable[[Tensor], Tensor] = lambda clip: clip
+    sets: tuple[str, ...] = ()
+
+    @property
+    def judged_on(self) -> dict[str, set[str]]:
+        """The subjects of the validation frames, by data set."""
+        return by_set(self.frames.subjects, self.label_set.name, self.sets)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -73,6 +81,12 @@ class FoldData(Tested):
     train: ClipSource
     weights: NDArray[np.float64]
     trained_on: Frames | None = None
+
+    @property
+    def learnt_from(self) -> dict[str, set[str]]:
+        """The subjects of the training frames, by data set."""
+        known = () if self.trained_on is None else self.trained_on.subjects
+        return by_set(known, self.label_set.name, self.sets)
 
 
 def fit(
@@ -176,7 +190,7 @@ class Keeper(pl.Callback):
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         module: Any = pl_module
         epoch, first, _ = module.plan.blocks[min(trainer.current_epoch, len(module.plan.blocks) - 1)]
-        self.progress.begin(epoch + first / module.plan.batches)
+        self.progress.begin(epoch + first / module.plan.batches, best_so_far(self.folder))
 
     def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         module: Any = pl_module
@@ -232,7 +246,7 @@ class Keeper(pl.Callback):
 
 
 def score(model: MDHR, data: Tested, settings: Settings, device: torch.device, rank: int = 0) -> NDArray[np.float32]:
-    """Scores (n, N) of all validation frames, in list order; the clips are shared between the processes.
+    """Scores (n, N) of all validation frames, in list order, of the model's N AUs; processes share the clips.
 
     In 32 bits, whatever the training's precision: what is judged is the model as it is saved.
 
@@ -245,7 +259,7 @@ def score(model: MDHR, data: Tested, settings: Settings, device: torch.device, r
     mine = range(rank, len(data.validation), processes)
     keys = [[(0, index) for index in mine[first : first + size]] for first in range(0, len(mine), size)]
     loader: Any = DataLoader(cast(Any, data.validation), batch_sampler=keys, num_workers=settings.data.workers)
-    rows, aus = data.frames.labels.shape
+    rows, aus = len(data.frames.labels), len(model.config.label_set.aus)
     filled = torch.zeros(rows, aus + 1, device=device)  # the last column counts
     with torch.no_grad(), plain_errors():
         for batch in loader:

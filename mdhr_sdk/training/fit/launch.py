@@ -101,7 +101,8 @@ class Bar(RichProgressBar):
 
     def _get_train_description(self, current_epoch: int) -> str:
         """Of a block, which is what Lightning takes for an epoch."""
-        return f"epoch {self._plan.blocks[current_epoch].epoch + 1} of {self._told.epochs}"
+        block = self._plan.blocks[min(current_epoch, len(self._plan.blocks) - 1)]
+        return f"epoch {block.epoch + 1} of {self._told.epochs}"
 
 
 def synchronised(model: MDHR, settings: Settings, trainer: pl.Trainer) -> MDHR:

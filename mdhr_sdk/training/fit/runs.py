@@ -123,8 +123,10 @@ def extend(out: Path, epochs: int) -> None:
     for path in folders:
         if (path / "model").is_dir():
             (path / "model").replace(path / f"model_{before:04d}")
-    former, extended = [*record.get("former", []), record["settings"]], [*record.get("extended", []), before]
-    write_record(out, {**record, "settings": _digest_of(more), "former": former, "extended": extended})
+    if record["settings"] == _digest_of(settings):  # else an extension was broken off after it
+        former, extended = [*record.get("former", []), record["settings"]], [*record.get("extended", []), before]
+        record = {**record, "former": former, "extended": extended}
+    write_record(out, {**record, "settings": _digest_of(more)})
     write_whole(out / SETTINGS, more.to_yaml(), settled=True)  # last: until then the run is the one before
 
 
@@ -164,12 +166,12 @@ def _train_fold(settings: Settings, folder: Path, fold: int, data_of: DataOf, te
         tell(f"fold {fold} starts from '{before['folder']}': {before['told']}")
     until = None
     if inner is not None:
-        check_start(start, inner.label_set.name, fold, inner.frames.subjects)
+        check_start(start, inner.judged_on, fold)
         _check_same(folder / HELD_OUT, inner)
         tell(_heading(fold, inner, settings, "held-out training subjects, to choose epoch and thresholds"))
         fit(settings, inner, folder / HELD_OUT, tell, patience=settings.trainer.patience)
         until = stopped_after(folder / HELD_OUT)
-    check_start(start, data.label_set.name, fold, data.frames.subjects)
+    check_start(start, data.judged_on, fold)
     _check_same(folder, data)
     tell(_heading(fold, data, settings, "the test fold"))
     fit(settings, data, folder, tell, until=until)

@@ -69,7 +69,7 @@ def save_fold(
         caveat = trained_on(data.label_set.name, before.get("trained_on", ""))
         made = made.update(name=_name(folder), trained_on=caveat)
         if data.trained_on is not None:
-            note_subjects(made, data.label_set.name, fold, data.trained_on.subjects, start)
+            note_subjects(made, data.learnt_from, fold, start)
         made.path.replace(folder / "model")  # whole: a folder of that name ends the fold
 
 

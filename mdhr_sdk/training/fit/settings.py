@@ -262,7 +262,7 @@ class Settings:
         return text
 
 
-def _absolute(data: DataSettings | MoreData) -> dict[str, str]:
+def _absolute(data: DataSettings | MoreData) -> dict[str, Any]:
     """The paths of a data set from the root; its name stays one."""
     own = {".yaml", ".yml", ".json"} & {Path(data.dataset).suffix.lower()}
     names = ("lists", "images", *(["dataset"] if own else []))

@@ -16,6 +16,15 @@ def is_stale(folder: Path, patience: int) -> bool:
     return len(figures) - 1 - figures.index(max(figures)) >= patience
 
 
+def best_so_far(folder: Path) -> tuple[float, int]:
+    """The best mean F1 of the validations on disk, and after how many epochs it was reached; (-1, 0) without any."""
+    if not any(folder.glob("epoch_*.npz")):
+        return -1.0, 0
+    figures = {epoch: f1_at_half(Predictions.load(path)) for epoch, path in epochs_of(folder).items()}
+    best = max(figures, key=lambda epoch: figures[epoch])
+    return figures[best], best
+
+
 def note_stop(folder: Path, epochs: int) -> None:
     """Note that a training is over after so many epochs."""
     write_whole(folder / STOPPED, json.dumps({"epochs": epochs}) + "\n", settled=True)

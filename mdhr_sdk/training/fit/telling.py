@@ -30,9 +30,9 @@ class Progress:
         self._began, self._from, self._told = time.monotonic(), 0.0, False
         self._best = (-1.0, 0)
 
-    def begin(self, done: float) -> None:
-        """Start the clock, `done` epochs being behind."""
-        self._began, self._from = time.monotonic(), done
+    def begin(self, done: float, best: tuple[float, int] = (-1.0, 0)) -> None:
+        """Start the clock, `done` epochs being behind; `best` is the best F1 so far and its epoch."""
+        self._began, self._from, self._best = time.monotonic(), done, best
 
     def left(self, done: float) -> str:
         """How long the epochs after `done` will take, as in '1:20:05'; '' while that is not known."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import re
+from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import partial
@@ -81,8 +82,9 @@ def _texts(node: Any, lines: dict[Place, int], place: Place) -> Any:
     content = {}
     for key, value in node.value:
         name = key.value if isinstance(key.value, str) else "?"
-        lines[(*place, name)] = key.start_mark.line + 1
-        content[name] = _texts(value, lines, (*place, name))
+        here = (*place, name)
+        lines[here] = key.start_mark.line + 1
+        content[name] = _texts(value, lines, here)
     return content
 
 
@@ -148,7 +150,8 @@ def _loader(extra: str) -> tuple[Any, Any]:
 
         def construct_mapping(self, node: Any, deep: bool = False) -> Any:
             keys = [(key.tag, key.value) for key, _ in node.value if isinstance(key, yaml.ScalarNode)]
-            if twice := next((key for key in keys if keys.count(key) > 1), None):
+            counts = Counter(keys)
+            if twice := next((key for key in counts if counts[key] > 1), None):
                 message = f"the key '{twice[1][:80]}' stands there twice"
                 raise yaml.constructor.ConstructorError(None, None, message, node.start_mark)
             return super().construct_mapping(node, deep)

@@ -68,6 +68,16 @@ def test_an_earlier_file_is_set_aside_and_told(tmp_path: Path, caplog: pytest.Lo
     assert (tmp_path / "a.20261130T120000Z-2.csv").read_bytes() == b"c,d\n", "no earlier file is overwritten"
 
 
+def test_a_file_that_another_run_writes_is_left_to_it(tmp_path: Path) -> None:
+    first = AppendFile(tmp_path / "all.jsonl")
+    with pytest.raises(OutputError, match="another program writes"):
+        AppendFile(tmp_path / "all.jsonl")
+    first.add(b"{}\n")
+    first.close()
+    AppendFile(tmp_path / "all.jsonl").close()
+    assert sorted(path.stat().st_size for path in tmp_path.iterdir()) == [0, 3], "the first one is set aside now"
+
+
 def test_a_full_disk_leaves_whole_lines(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     file, real = AppendFile(tmp_path / "a.csv", b"head\n"), os.write
 
@@ -172,7 +182,7 @@ def test_the_folder_is_for_one_run_and_tells_of_a_killed_one(tmp_path: Path) -> 
     (out / "door_20261130T120000Z.open.mp4").write_bytes(b"something")
     (out / "empty_20261130T120000Z.open.mp4").write_bytes(b"")
     with live_folder(out) as run:
-        assert len(run.found) == 3 and "was killed" in run.found[0] and "held nothing" in run.found[2]
+        assert len(run.found) == 3 and "was killed, or" in run.found[0] and "held nothing" in run.found[2]
         assert (out / "door_20261130T120000Z.incomplete.mp4").exists() and "too short to play" in run.found[1]
         assert not list(out.glob("*.open.mp4"))
 

@@ -47,15 +47,18 @@ def test_segments_are_named_by_their_first_picture_and_play(at: Made, tmp_path: 
     assert [len(times(tmp_path / name)) for name in names] == [20, 20, 5]
 
 
-def test_an_open_segment_plays_to_its_last_two_seconds(at: Made, tmp_path: Path) -> None:
-    sink = SegmentSink(tmp_path / "door").__enter__()
+def test_an_open_segment_plays_at_any_age(at: Made, tmp_path: Path) -> None:
+    """What a killed process leaves after each picture: at most 0.2 s and two pictures are missing."""
+    sink, copy = SegmentSink(tmp_path / "door").__enter__(), tmp_path / "copy.mp4"
     for index in range(60):
-        sink.write(at(index))
-    (path,) = tmp_path.glob("*.open.mp4")
-    copy = tmp_path / "copy.mp4"
-    copy.write_bytes(path.read_bytes())  # what a killed process leaves
-    assert times(copy)[-1] >= 6.0 - 2.0
+        sink.write(at(index, fps=25.0, since_s=600.0))
+        (path,) = tmp_path.glob("*.open.mp4")
+        copy.write_bytes(path.read_bytes())
+        assert pictures(copy) >= index + 1 - 0.2 * 25 - 2, "the first ones, too"
+    assert times(copy)[0] == 0.0 and times(copy)[-1] >= 59 / 25 - 0.3, "not those of the source"
     sink.__exit__(None, None, None)
+    with av.open(str(tmp_path / "door_20261130T121000Z.mp4")) as file:
+        assert file.metadata["comment"] == "captured_at 2026-11-30T12:10:00.000Z, timestamp_s 600.000000"
 
 
 def test_gaps_sizes_and_the_switch_begin_a_new_segment(at: Made, tmp_path: Path) -> None:
@@ -129,3 +132,20 @@ def test_old_and_too_many_recordings_go(tmp_path: Path) -> None:
     tidy(base, Keep(size_bytes=250))
     assert sorted(path.name[:13] for path in tmp_path.glob("door_2*Z.mp4")) == ["door_20261104", "door_20261105"]
     assert all((tmp_path / name).exists() for name in others)
+
+
+def test_a_clock_that_is_set_removes_nothing_new(at: Made, tmp_path: Path) -> None:
+    """A machine without a clock of its own records in 1970 until the network tells it the time."""
+    old = datetime(1970, 1, 1, tzinfo=timezone.utc)
+    with SegmentSink(tmp_path / "door", segment_s=1.0, keep=Keep(age_s=3600.0)) as sink:
+        for index in range(45):
+            result = at(index)
+            sink.write(result if index > 25 else replace(result, captured_at=old + timedelta(seconds=index)))
+            for path in tmp_path.glob("door_1970*Z.mp4"):
+                os.utime(path, (0, 0))  # as if it had been written then
+    assert len([*tmp_path.glob("door_*.mp4")]) == sink.segments == 5
+    before = {path: path.stat().st_size for path in tmp_path.iterdir()}
+    closed = {path.name: float(number) for number, path in enumerate(sorted(before, reverse=True))}
+    tidy(tmp_path / "door", Keep(size_bytes=max(before.values())), closed)
+    (left,) = tmp_path.iterdir()
+    assert left.name.startswith("door_1970"), "the one that was closed last, whatever its name says"

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import math
 import re
+from collections import Counter
 from collections.abc import Mapping
-from dataclasses import field, fields
+from dataclasses import field, fields, replace
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -58,6 +59,7 @@ class LiveSettings:
     policy: Policy | None = None
     region: str | None = None
     person: str | int | None = None
+    reidentify: bool = False
     measures: bool = False
     min_quality: Share = 0.0
     calibrate_neutral: Amount | None = None
@@ -87,8 +89,8 @@ class LiveSettings:
             pairs = [(name, str(address)) for name, address in self.sources.items()]
         else:
             pairs = [split_name(str(text)) for text in self.sources]
-        names = [name.casefold() for name, _ in pairs if name]
-        if twice := next((name for name in names if names.count(name) > 1), None):
+        counts = Counter(name.casefold() for name, _ in pairs if name)
+        if twice := next((name for name, count in counts.items() if count > 1), None):
             raise ConfigError(f"every source has a name of its own; '{twice}' comes twice")
         for name, _ in pairs:
             if name and not _NAME.fullmatch(name):
@@ -113,9 +115,10 @@ class LiveSettings:
     @property
     def scope(self) -> Scope | None:
         """Whose faces are scored, of every source; None for all."""
-        if self.region is None and self.person is None:
+        if self.region is None and self.person is None and not self.reidentify:
             return None
-        return read_scope(None, None, None, None, self.region, None if self.person is None else str(self.person))
+        person = None if self.person is None else str(self.person)
+        return replace(read_scope(None, None, None, None, self.region, person), reidentify=self.reidentify)
 
     @property
     def kept(self) -> Keep:
@@ -141,7 +144,7 @@ class LiveSettings:
         if self.serve is None:
             return None
         host, separator, port = str(self.serve).rpartition(":")
-        if not port.isdecimal() or not 0 <= int(port) <= 65_535 or (separator and not host):
+        if not port.isdecimal() or len(port) > 5 or not 0 <= int(port) <= 65_535 or (separator and not host):
             raise ConfigError(f"serve expects PORT or HOST:PORT, as 8000 or 127.0.0.1:8000; got '{self.serve}'")
         return (host.strip("[]") or "127.0.0.1", int(port))
 
@@ -161,7 +164,7 @@ def seconds(what: str, amount: Amount) -> float:
 
 def size_bytes(amount: Amount) -> int | None:
     """'20GB' -> bytes; None where no size's unit is named."""
-    found = re.fullmatch(r"([0-9]+(?:\.[0-9]*)?)\s*([kmgt]i?b)", str(amount).strip().lower())
+    found = re.fullmatch(r"([0-9]{1,15}(?:\.[0-9]*)?)\s*([kmgt]i?b)", str(amount).strip().lower())
     return int(float(found[1]) * _BYTES[found[2].upper()]) if found and found[2].upper() in _BYTES else None
 
 
@@ -215,4 +218,4 @@ def _without_login(error: MDHRError) -> str:
     return _LOGIN.sub("//...@", str(error))
 
 
-_DEFAULTS = {one.name: one.default for one in fields(LiveSettings)}  # type: ignore[arg-type]
+_DEFAULTS = {one.name: one.default for one in fields(LiveSettings)}

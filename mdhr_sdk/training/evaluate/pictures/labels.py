@@ -86,6 +86,8 @@ def read_cases(labels: Path) -> tuple[Case, ...]:
     found = tuple(case for entry in entries for case in _cases(labels, entry))
     if not found:
         raise DataError(f"'{labels}' names no picture; see docs/real_faces.md for what it may say")
+    if outside := next((case.file for case in found if _leads_out(case.file)), None):
+        raise DataError(f"'{labels}': files lie beside it or in folders below, and '{outside}' leads elsewhere")
     names = Counter(case.name for case in found)
     if twice := next((name for name, times in names.items() if times > 1), None):
         raise DataError(f"'{labels}' names '{twice}' twice; keep one of the two")
@@ -93,6 +95,10 @@ def read_cases(labels: Path) -> tuple[Case, ...]:
     if missing:
         raise DataError(f"'{labels}': {len(missing)} of its files are not there, as '{missing[0]}'; put them beside it")
     return found
+
+
+def _leads_out(file: str) -> bool:
+    return Path(file).is_absolute() or ".." in Path(file).parts or "\0" in file
 
 
 def _cases(labels: Path, entry: _Entry) -> list[Case]:

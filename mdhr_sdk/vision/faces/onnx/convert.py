@@ -6,6 +6,7 @@ is the number of faces or pictures. The graph takes uint8 pixels and scales them
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -20,6 +21,8 @@ from .writer import Writer
 
 OPSET = 17
 ACTIVATIONS = {0: None, 1: "Relu"}
+MOST_PADDED = 1024
+MOST_VALUES = 1 << 26  # of a tensor of one face or picture, as it runs
 NHWC, NCHW = (0, 2, 3, 1), (0, 3, 1, 2)
 
 
@@ -84,7 +87,8 @@ class Converter:
         self.values[operator.outputs[0]] = self.writer.add(kind, value) if kind else value
 
     def _dequantize(self, operator: Operator) -> None:
-        self.data[operator.outputs[0]] = self.data[operator.inputs[0]].astype(np.float32)
+        # Once each: two of one tensor, or of what is float already, are in no network of MediaPipe's.
+        self.data[operator.outputs[0]] = self.data.pop(operator.inputs[0]).astype(np.float32)
 
     def _convolution(self, operator: Operator) -> None:
         options, depthwise = operator.options, operator.kind == "DEPTHWISE_CONV_2D"
@@ -138,6 +142,8 @@ class Converter:
 
     def _pad(self, operator: Operator) -> None:
         pads = self.data[operator.inputs[1]]
+        if np.min(pads) < 0 or np.max(pads) > MOST_PADDED:
+            raise SourceError(f"the network pads by more than {MOST_PADDED}, which cannot be converted")
         before, after = ([int(pads[axis, side]) for axis in NCHW] for side in (0, 1))
         self._put(operator, self.writer.add("Pad", self.value(operator.inputs[0]), self.writer.ints(*before, *after)))
 
@@ -240,4 +246,9 @@ def _finished(converter: Converter, outputs: dict[str, str]) -> Any:
     graph = onnx.helper.make_graph(writer.nodes, "faces", [pixels], told, writer.constants)
     model = onnx.helper.make_model(graph, opset_imports=[onnx.helper.make_opsetid("", OPSET)], ir_version=8)
     onnx.checker.check_model(model)
+    for value in onnx.shape_inference.infer_shapes(model, data_prop=True).graph.value_info:
+        if math.prod(max(1, one.dim_value) for one in value.type.tensor_type.shape.dim) > MOST_VALUES:
+            raise SourceError(
+                "the network computes a tensor of more values than any of MediaPipe's; take MediaPipe's own"
+            )
     return model

@@ -61,7 +61,8 @@ class _OpenVINO:
             model = self._model.clone()
             model.reshape({"pixels": list(pixels.shape)})
             self._requests[count] = self._core.compile_model(model, "CPU", self._options).create_infer_request()
-        answer = self._requests[count].infer({"pixels": pixels})
+        # The answer lies in memory of the request, and is copied before that is used again.
+        answer = self._requests[count].infer({"pixels": pixels}, share_inputs=True, share_outputs=True)
         return {output.any_name: np.array(value) for output, value in answer.items()}
 
 

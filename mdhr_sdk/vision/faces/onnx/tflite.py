@@ -21,6 +21,7 @@ KINDS = {
 # A file can say the same part of itself again and again; MediaPipe's have some hundreds of tables, and lists of ten.
 MOST_TABLES, MOST_NUMBERS = 4096, 256
 MOST_VALUES = 1 << 24  # of a tensor
+MOST_CONSTANTS = 1 << 25  # of all that are not computed; several may be the same bytes
 DTYPES: dict[int, np.dtype[Any]] = {0: np.dtype("<f4"), 1: np.dtype("<f2"), 2: np.dtype("<i4"), 3: np.dtype("u1")}
 
 
@@ -134,12 +135,17 @@ def _read(content: bytes) -> Network:
     kinds = [own if KINDS[number] == "CUSTOM" else KINDS[number] for number, own in codes]
     buffers = list(root.tables(4))
     graph, *_ = root.tables(2)
-    tensors = tuple(_tensor(one, buffers) for one in graph.tables(0))
+    tensors, values = list[Tensor](), 0
+    for one in graph.tables(0):
+        tensors.append(_tensor(one, buffers))
+        values += 0 if tensors[-1].data is None else math.prod(tensors[-1].shape)
+        if values > MOST_CONSTANTS:
+            raise ValueError("its constants are more than any of such a network")
     operators = tuple(
         Operator(kinds[one.number(0)], one.numbers(1), one.numbers(2), one.table(4), one.content(5))
         for one in graph.tables(3)
     )
-    return Network(tensors, operators, graph.numbers(1), graph.numbers(2))
+    return Network(tuple(tensors), operators, graph.numbers(1), graph.numbers(2))
 
 
 def _tensor(table: Table, buffers: list[Table]) -> Tensor:

@@ -6,7 +6,9 @@ from typing import Any
 
 import numpy as np
 
-from ....errors import require
+from ....errors import SourceError, require
+
+MOST_BYTES = 1 << 28  # of all constants: the same part of a file may be asked for again and again
 
 
 class Writer:
@@ -16,6 +18,7 @@ class Writer:
         self._onnx = require("onnx", "export")
         self.nodes: list[Any] = []
         self.constants: list[Any] = []
+        self._bytes = 0
 
     def add(self, kind: str, *inputs: str, outputs: int = 1, **attributes: Any) -> str:
         """Append a node; returns the name of its (first) output."""
@@ -26,6 +29,9 @@ class Writer:
     def constant(self, value: Any, dtype: Any = np.float32) -> str:
         name = f"c{len(self.constants)}"
         array = np.ascontiguousarray(value, dtype)
+        self._bytes += array.nbytes
+        if self._bytes > MOST_BYTES:
+            raise SourceError(f"the network has constants of more than {MOST_BYTES >> 20} MiB; take MediaPipe's own")
         self.constants.append(self._onnx.numpy_helper.from_array(array, name))
         return name
 

@@ -175,8 +175,9 @@ def _checked(spec: LiveSpec) -> LiveSpec:
 
 
 def _is_size(size: object) -> bool:
-    pair = isinstance(size, tuple | list) and len(size) == 2
-    return pair and all(isinstance(n, int) and not isinstance(n, bool) and 0 < n < 1 << 15 for n in size)
+    if not isinstance(size, tuple | list) or len(size) != 2:
+        return False
+    return all(isinstance(n, int) and not isinstance(n, bool) and 0 < n < 1 << 15 for n in size)
 
 
 def source_of(spec: LiveSpec, name: str) -> Source:

@@ -8,10 +8,10 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Generic, Protocol, TypeVar
 
-from ..errors import MDHRError
-from .options import Described
-from .outcome import Outcome
-from .worker import Job
+from ...errors import MDHRError
+from ..options import Described
+from ..outcome import Outcome
+from ..worker import Job
 
 POLL_S = 0.5
 MOST_FALSE_STARTS = 3  # in a row, of workers that end before they are ready

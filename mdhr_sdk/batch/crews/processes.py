@@ -9,11 +9,11 @@ from contextlib import suppress
 from multiprocessing.connection import Connection, wait
 from typing import Any
 
-from ..children import follow_parent, interrupts_held_back
-from ..errors import MDHRError
+from ...children import follow_parent, interrupts_held_back
+from ...errors import MDHRError
+from ..worker import Job, Worker
 from .cores import take_cores
 from .crew import Answer, Lost, Member, Replacing
-from .worker import Job, Worker
 
 ENDS_S = 5.0  # how long an ended worker is waited for
 

@@ -9,12 +9,12 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
-from ..errors import BackendError, MDHRError, require
+from ...errors import BackendError, MDHRError, require
+from ..options import Described
+from ..outcome import Outcome
+from ..worker import Job, Worker
 from .cores import take_cores
 from .crew import Answer, Lost, Member, Replacing
-from .options import Described
-from .outcome import Outcome
-from .worker import Job, Worker
 
 REACHED_S = 10.0  # how long a cluster may take to answer
 
