@@ -27,7 +27,7 @@ from mdhr_sdk.training.evaluate.pictures.labels import read_cases
 
 BROWS = [55, 65, 52, 53, 46, 107, 66, 105, 63, 70, 285, 295, 282, 283, 276, 336, 296, 334, 293, 300]
 CASES = {"AU01": 0.02, "AU02": 0.02, "AU04": -0.03}  # how far brows go up
-AT_REST, HELD, FPS = 75, 15, 25  # frames of each part
+AT_REST, HELD, FPS = 75, 9, 25  # frames of each part
 # Standard deviations of roll, scale, squeeze, shear and shifts, the last of the eye distance; frames go on from those
 # before by LASTING.
 DRIFT, LASTING = (0.02, 0.02, 0.015, 0.01, 0.03, 0.03), 0.9
@@ -58,6 +58,9 @@ class Camera:
 
     def __init__(self, image: Picture, mesh: NDArray[np.float32], rng: np.random.Generator) -> None:
         self._image, self._rng = image, rng
+        self._rows, self._columns = np.mgrid[: image.shape[0], : image.shape[1]].astype(np.float32)
+        self._grain = np.empty((len(image), image[0].size), np.float32)
+        cv2.setRNGSeed(int(rng.integers(2**31)))
         self._eyes_px = float(np.linalg.norm(mesh[33, :2] - mesh[263, :2]))
         self._centre = mesh[:, :2].mean(axis=0)
         self._drift = rng.normal(0, DRIFT)
@@ -71,9 +74,10 @@ class Camera:
             x, y = self._where()
             across, down = (cv2.remap(one, x, y, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE) for one in maps)
             seen = cv2.remap(self._image, across, down, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
-            noisy = (1 + self._light) * seen + self._rng.normal(0, GRAIN, seen.shape)
-            quality = int(self._rng.integers(*JPEG))
-            coded = cv2.imencode(".jpg", np.clip(noisy, 0, 255).astype(np.uint8), [cv2.IMWRITE_JPEG_QUALITY, quality])
+            cv2.randn(self._grain, np.zeros(1), np.full(1, GRAIN))
+            noisy = np.float32(1 + self._light) * seen + self._grain.reshape(seen.shape)
+            noisy = np.clip(noisy, 0, 255).astype(np.uint8)
+            coded = cv2.imencode(".jpg", noisy, [cv2.IMWRITE_JPEG_QUALITY, int(self._rng.integers(*JPEG))])
             yield np.asarray(cv2.imdecode(coded[1], cv2.IMREAD_COLOR), np.uint8)
 
     def _where(self) -> Maps:
@@ -81,13 +85,14 @@ class Camera:
         cosine, sine = np.cos(roll), np.sin(roll)
         turn = np.array([[cosine, -sine], [sine, cosine]]) @ [[1 + squeeze, shear], [0, 1 - squeeze]] * (1 + scale)
         offset = self._centre - turn @ self._centre + np.array(shift) * self._eyes_px
-        height, width = self._image.shape[:2]
-        rows, columns = np.mgrid[:height, :width]
-        patches = self._rng.normal(0, TREMBLE * self._eyes_px, (PATCHES, PATCHES, 2))
-        tremble = cv2.resize(patches, (width, height), interpolation=cv2.INTER_CUBIC)
-        x = turn[0, 0] * columns + turn[0, 1] * rows + offset[0] + tremble[..., 0]
-        y = turn[1, 0] * columns + turn[1, 1] * rows + offset[1] + tremble[..., 1]
-        return x.astype(np.float32), y.astype(np.float32)
+        patches = self._rng.normal(0, TREMBLE * self._eyes_px, (2, PATCHES, PATCHES)).astype(np.float32)
+        size = self._image.shape[1::-1]
+        x, y = (
+            self._columns * np.float32(row[0]) + self._rows * np.float32(row[1]) + np.float32(start)
+            + cv2.resize(patch, size, interpolation=cv2.INTER_CUBIC)
+            for row, start, patch in zip(turn, offset, patches, strict=True)
+        )  # fmt: skip
+        return x, y
 
 
 def largest(faces: tuple[FaceResult, ...]) -> FaceResult | None:

@@ -35,7 +35,7 @@ def refined(refine: bool) -> Iterator[None]:
     """Meshers that are made here have the refinement, or lack it."""
     solutions: Any = import_mediapipe().solutions
 
-    class Mesh(solutions.face_mesh.FaceMesh):  # type: ignore[misc]
+    class Mesh(solutions.face_mesh.FaceMesh):
         def __init__(self, **options: Any) -> None:
             super().__init__(**{**options, "refine_landmarks": refine})
 

@@ -115,8 +115,8 @@ def geometry(
     test = range(first + PERSONS_A_SEED // 2, first + PERSONS_A_SEED // 2 + test_persons)
     with counted("persons") as moved:
         cores = usable_cores() if workers is None else workers
-        render_meshes(facekit, out, test, cores, progress=moved)
-        render_meshes(facekit, out, train, cores, True, moved)
+        render_meshes(facekit, out, test, cores, moved)
+        render_meshes(facekit, out, train, cores, moved, varied=True)
     with counted("networks") as moved:
         meshes = load_meshes(out, train)
         fitted = fit(meshes, FitOptions(epochs=epochs, seed=draw), moved)

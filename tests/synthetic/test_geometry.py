@@ -53,6 +53,7 @@ def test_a_movement_is_told_once_the_face_at_rest_is_known(target: ModelFolder) 
         read_geometry(ModelFolder.open(target.path))
 
 
+@pytest.mark.slow
 def test_what_is_noise_is_not_judged_by_and_each_part_taken_away_is_told() -> None:
     """The network says nothing of these people: geometry alone is heard, and without it nothing is known."""
     au, rng = INDEX[2], np.random.default_rng(1)
@@ -142,6 +143,8 @@ def test_rendered_people_become_meshes_and_are_not_rendered_again(tmp_path: Path
     before = {path: path.stat().st_mtime_ns for path in tmp_path.glob("*.npz")}
     render_meshes(KIT, tmp_path, [5, 6], 1)
     assert {path: path.stat().st_mtime_ns for path in tmp_path.glob("*.npz")} == before
+    render_meshes(KIT, tmp_path / "more", [6], 1, varied=True)
+    assert len(load_meshes(tmp_path / "more", [6]).rest) > len(load_meshes(tmp_path, [6]).rest), "6 talks too"
 
 
 def test_the_command_refuses_the_bundled_model(command: Command, tmp_path: Path) -> None:

@@ -150,8 +150,8 @@ def render_meshes(
     out: Path,
     seeds: Sequence[int],
     workers: int,
-    varied: bool = False,
     progress: Callable[[int, int], None] = lambda done, total: None,
+    varied: bool = False,
 ) -> None:
     """Render the people that are missing; run it again after an interruption to go on.
 
