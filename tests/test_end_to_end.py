@@ -109,7 +109,7 @@ def test_an_interrupted_run_goes_on_under_its_own_settings(tmp_path: Path, mdhr:
     done = mdhr("train", config, *words)
     assert done.code == 2 and f"go on with: mdhr train --resume {run}" in done.err
     assert mdhr("train", "--resume", run).code == 0
-    done = mdhr("train", "--resume", run, "trainer.epochs=5")
+    done = mdhr("train", "--resume", run, "trainer.seed=5")
     assert done.code == 2 and "keeps its settings" in done.err
 
 
