@@ -109,7 +109,7 @@ def train(variant: Variant, clips: int, folder: Path) -> ModelFolder:
 
 def judge(name: str, model: ModelFolder, config: Path, words: Sequence[str], video: Path | None, smile: range) -> Row:
     """A trained model on the recipe's test frames and on the video."""
-    (result,), _ = score_folder(model, config, words, [1])
+    (result,) = score_folder(model, config, words, [1]).results
     figures = (result.f1, result.interval.low, result.interval.high, result.area)
     if video is None:
         return Row(name, *figures)

@@ -20,6 +20,7 @@ from .pipeline.modes import Mode, Opened, Policy, Reading, checked, open_mode
 from .pipeline.run import Plan, Run, in_turn, scoped, together
 from .pipeline.scores.decide import Naming
 from .pipeline.scores.geometry import GeometryModel, read_geometry
+from .pipeline.scores.intensity import IntensityModel, read_intensity
 from .pipeline.scores.neutral import checked_seconds
 from .pipeline.scores.smoothing import OneEuro
 from .pipeline.scoring import Scoring
@@ -71,29 +72,28 @@ class AUDetector:
         smoothing: float | None = None,
         opener: Callable[[Mode], Opened] | None = None,
         geometry: GeometryModel | None = None,
+        intensity: IntensityModel | None = None,
     ) -> None:
         if config.preprocessing.template not in TEMPLATES:
             raise ConfigError(
                 f"the model wants faces aligned by '{config.preprocessing.template}', which is none of "
                 f"{', '.join(TEMPLATES)}; update mdhr_sdk"
             )
-        self.config = config
-        self.choice = choice
+        self.config, self.choice = config, choice
         self._selection = select(config, thresholds, flag("all_aus", all_aus))
-        self.thresholds = dict(self._selection.thresholds)
-        self.codes = tuple(self.thresholds)
+        self.thresholds, self.codes = dict(self._selection.thresholds), tuple(self._selection.thresholds)
         self._smooth_hz = 0.0 if smoothing is None else OneEuro(smoothing).cutoff_hz
         check_max_faces(max_faces)
         if face_model is not None and not Path(face_model).is_file():
             raise SourceError(f"face model '{face_model}' does not exist; give a MediaPipe face_landmarker.task")
         self.face_choice = choose_engine(faces, face_model)
-        self.info = info = replace(info, off=self._selection.off, faces=self.face_choice.name)
+        strong = () if intensity is None else self._selection.intensities
+        self._facts = dict[str, Any](off=self._selection.off, faces=self.face_choice.name, intensities=strong)
+        self.info = info = replace(info, **self._facts)
         self.mode: Mode = "stream" if isinstance(model, StreamGraphs) else "clip"
         self._opened: dict[Mode, Opened] = {self.mode: (model, info, choice)}
-        self._opener = opener
-        self._geometry = geometry
-        self._clock, self._turns = StageClock(), Turns()
-        self._ring_dtype = check_ring_dtype(ring_dtype)
+        self._opener, self._readers = opener, (geometry, intensity)
+        self._ring_dtype, self._clock, self._turns = check_ring_dtype(ring_dtype), StageClock(), Turns()
         self._meshers = Meshers(lambda still: FaceMesher(max_faces, still, face_model, faces))
 
     @classmethod
@@ -157,7 +157,7 @@ class AUDetector:
         return cls(
             model_folder.config, model, info, choice=choice, thresholds=thresholds, max_faces=max_faces,
             face_model=face_model, faces=faces, all_aus=all_aus, ring_dtype=ring_dtype, smoothing=smoothing,
-            opener=opener, geometry=read_geometry(model_folder),
+            opener=opener, geometry=read_geometry(model_folder), intensity=read_intensity(model_folder),
         )  # fmt: skip
 
     @property
@@ -333,14 +333,14 @@ class AUDetector:
                 raise ConfigError(f"this detector was made for {self.mode} mode; use AUDetector.from_pretrained")
             self._opened[mode] = self._opener(mode)
         model, info, _ = self._opened[mode]
-        return model, replace(info, off=self._selection.off, faces=self.face_choice.name)
+        return model, replace(info, **self._facts)
 
     def _naming(self, info: ModelInfo, neutral_s: float | None) -> Naming:
         seconds = 0.0 if neutral_s is None else checked_seconds(neutral_s)
         own = replaced(self.config, self.thresholds)
         info = replace(info, neutral_s=seconds, replaced=own, smooth_hz=self._smooth_hz)
         places, events = self._selection.places, self.config.events
-        return Naming(info, self.thresholds, self.config.preprocessing, places, events, geometry=self._geometry)
+        return Naming(info, self.thresholds, self.config.preprocessing, places, events, False, 0.0, *self._readers)
 
     def _begin(self, groups: Sequence[Sequence[Source]], plan: Plan) -> ResultStream:
         """Begin a run, which ends the one before."""

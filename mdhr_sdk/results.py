@@ -34,6 +34,7 @@ class ModelInfo:
         replaced: code -> threshold, for those that replace the model's own.
         smooth_hz: cutoff in Hz of the filter that smoothed its scores; 0 for none.
         faces: the engine that found the faces, as 'solutions'; empty if that is not known.
+        intensities: codes of the reported AUs that have an intensity.
     """
 
     name: str
@@ -52,6 +53,7 @@ class ModelInfo:
     replaced: Mapping[str, float] = field(default_factory=dict, hash=False)
     smooth_hz: float = 0.0
     faces: str = field(default="", compare=False)  # another engine is no other model
+    intensities: tuple[str, ...] = ()
 
     @property
     def tag(self) -> str:
@@ -104,11 +106,12 @@ class ModelInfo:
 
 @dataclass(frozen=True)
 class AUScore:
-    """One action unit of one face: the model's probability in [0, 1], and the decision at its threshold."""
+    """One AU of one face: probability in [0, 1], the decision at its threshold, and intensity in [0, 5] or None."""
 
     code: str
     probability: float
     occurrence: bool
+    intensity: float | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -176,6 +179,7 @@ class AUEvent:
         peak_probability: the greatest probability, that of the apex.
         onset_cut: it occurs in the first frame of its face, so it may have begun before.
         offset_cut: it occurs in the last frame of its face, so it may have gone on.
+        peak_intensity: the greatest intensity, in [0, 5], of the frames in which it occurs; None for an AU without one.
     """
 
     source: str
@@ -190,12 +194,13 @@ class AUEvent:
     peak_probability: float
     onset_cut: bool = False
     offset_cut: bool = False
+    peak_intensity: float | None = None
 
     def row(self) -> dict[str, object]:
-        """A flat record: what CSV files hold."""
-        values = dataclasses.asdict(self)
-        cut = {name: int(values[name]) for name in ("onset_cut", "offset_cut")}
-        return {name: round(value, 6) if isinstance(value, float) else value for name, value in values.items()} | cut
+        """A flat record: what CSV files hold; without `peak_intensity` for an AU that has none."""
+        known = {name: value for name, value in dataclasses.asdict(self).items() if value is not None}
+        whole = {name: int(value) if isinstance(value, bool) else value for name, value in known.items()}
+        return {name: round(value, 6) if isinstance(value, float) else value for name, value in whole.items()}
 
 
 @dataclass(frozen=True)
@@ -324,15 +329,13 @@ class FrameResult:
     def rows(self) -> Iterator[dict[str, object]]:
         """One flat record per face, or one for a frame without a face: what CSV files and data frames hold.
 
-        With a neutral reference, scores of status 'ok' are relative to it; those of 'neutral' and 'no_baseline' are as
-        the model gave them. Frames of live sources also tell `captured_at`, as '2026-11-30T15:24:00.123Z', `delay_ms`
-        and `dropped`; faces that were measured the values of `FaceMeasures`.
+        With a neutral reference, scores of status 'ok' are relative to it, others as they came. Frames of live sources
+        also tell `captured_at` ('2026-11-30T15:24:00.123Z'), `delay_ms` and `dropped`, measured faces `FaceMeasures`.
         """
         head = {"source": self.source, "frame": self.index, "timestamp_s": round(self.timestamp_s, 6)}
         if self.captured_at is not None:
-            at = self.captured_at.astimezone(timezone.utc).isoformat(timespec="milliseconds")
-            head |= {"captured_at": at.replace("+00:00", "Z")}
-            head |= {"delay_ms": round(self.delay_ms, 3), "dropped": self.dropped}
+            at = self.captured_at.astimezone(timezone.utc).replace(tzinfo=None).isoformat(timespec="milliseconds") + "Z"
+            head |= {"captured_at": at, "delay_ms": round(self.delay_ms, 3), "dropped": self.dropped}
         note, tail = {"note": self.note}, {"model": self.model.details}
         if not self.faces:
             yield {**head, "status": self.status, **note, **tail}
@@ -342,6 +345,6 @@ class FrameResult:
             for code, score in face.aus.items():
                 scores[f"{code}_probability"] = round(score.probability, 6)
                 scores[f"{code}_occurrence"] = int(score.occurrence)
-            place = {"track_id": face.track_id, **box}
-            measured = {} if face.measures is None else face.measures.row()
-            yield {**head, "status": face.status, **note, **place, **scores, **measured, **tail}
+                scores |= {} if score.intensity is None else {f"{code}_intensity": round(score.intensity, 4)}
+            scores |= {} if face.measures is None else face.measures.row()
+            yield {**head, "status": face.status, **note, "track_id": face.track_id, **box, **scores, **tail}

@@ -59,12 +59,8 @@ def _parsed(content: bytes | None) -> Record | None:
         record = Record(**values)
     except (ValueError, TypeError):
         return None
-    kinds: dict[str, type | tuple[type, ...]] = {
-        "str": str,
-        "int": int,
-        "float": (int, float),
-        "Mapping[str, int]": dict,
-    }
+    kinds: dict[str, type | tuple[type, ...]]
+    kinds = {"str": str, "int": int, "float": (int, float), "Mapping[str, int]": dict}
     right = all(isinstance(getattr(record, one.name), kinds[str(one.type)]) for one in fields(Record))
     if not right or min(record.frames, record.with_face, record.seconds) < 0:
         return None

@@ -85,15 +85,60 @@ def _ablated(base: Settings, model: dict, folder: Path, folds: Sequence[int]) ->
     return result.f1, interval.low, interval.high
 
 
+def run_geometry(words: Sequence[str], json_path: Path | None) -> None:
+    """Take parts of a model's geometry away, and print what is left on people that it was not trained on.
+
+    Raises:
+        ConfigError: not a model with geometry and a folder.
+        DataError: no meshes of people to train on, or of others, are in the folder.
+        OutputError: the JSON file cannot be written.
+    """
+    require_training()
+    from ..modelfolder.folder import ModelFolder
+    from ..pipeline.scores.geometry import read_geometry
+    from ..synthetic.geometry.ablation import Scored, ablate
+    from ..synthetic.geometry.meshes import load_meshes, seeds_in
+
+    if len(words) != 2:
+        raise ConfigError(
+            "expected a model and the folder of meshes that mdhr synthetic geometry made, as in: mdhr ablate geometry "
+            f"edge data/meshes; got '{' '.join(words)}'"
+        )
+    folder = ModelFolder.open(words[0])
+    model = read_geometry(folder)
+    if model is None:
+        raise ConfigError(f"'{words[0]}' has no geometry, so nothing can be taken away; see docs/real_faces.md")
+    seeds = seeds_in(Path(words[1]))
+    train, test = (Scored.of(load_meshes(Path(words[1]), part), folder) for part in seeds)
+    table = Table("", "AUC, face new", "known", "F1, face new", "known", title=f"{len(seeds[1])} people not trained on")
+    rows = []
+    with interruptible("the same command"):
+        for row in ablate(model, train, test, tell=tell):
+            table.add_row(row.name, *(f"{value:.3f}" for value in (*row.auc, *row.f1)))
+            rows.append({"name": row.name, "auc": row.auc, "f1": row.f1})
+    Console(markup=False).print(table)
+    if json_path is not None:
+        write_whole(json_path, json.dumps({"study": "geometry", "rows": rows}, indent=2, allow_nan=False) + "\n")
+
+
 @app.command()
 def ablate(
-    study: Annotated[str, typer.Argument(help="components, dynamics, edges, neighbours, lambda or regions.")],
+    study: Annotated[
+        str, typer.Argument(help="components, dynamics, edges, neighbours, lambda or regions; or geometry.")
+    ],
     words: Annotated[
-        Optional[list[str]], typer.Argument(help="CONFIG (a YAML file), then section.key=value ...")
+        Optional[list[str]],
+        typer.Argument(help="CONFIG (a YAML file), then section.key=value ...; of geometry: MODEL, folder of meshes."),
     ] = None,
     fold: Annotated[Optional[list[int]], typer.Option(help="Folds, as in --fold 1 2 3; all by default.")] = None,
     out: Annotated[Path, typer.Option(help="Folder for the runs; give it again to go on.")] = Path("mdhr-ablation"),
     json: Annotated[Optional[Path], typer.Option(help="Write the table there.")] = None,
 ) -> None:
-    """Train every row of a table of the paper and print it beside the published figures."""
+    """Train every row of a table of the paper and print it beside the published figures.
+
+    `geometry` takes parts away from what reads face meshes beside a model's network, on rendered people.
+    """
+    if study == "geometry":
+        run_geometry(words or [], json)
+        return
     run_ablation(study, words or [], fold or [], out, json)

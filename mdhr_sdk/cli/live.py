@@ -179,7 +179,7 @@ def _run(settings: LiveSettings, stop: Stop, on_hangup: Callable[[], bool], tell
         detector = stack.enter_context(open_detector(settings))
         bases = dict(zip(names, (out / stem for stem in stems([(s.name, s.kind) for s in sources])), strict=True))
         stop.armed = True
-        outputs = open_outputs(settings, detector.codes, bases)
+        outputs = open_outputs(settings, detector.info, detector.codes, bases)
         if folder is not None:
             folder.begin(names)
         _greet(detector, settings, outputs, teller)

@@ -1,8 +1,9 @@
-"""`mdhr synthetic pack`, `make` and `geometry`: synthetic faces from the command line."""
+"""`mdhr synthetic pack`, `make`, `geometry` and `intensity`: synthetic faces from the command line."""
 
 from __future__ import annotations
 
 import time
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Optional
 
@@ -77,14 +78,17 @@ def geometry(
     facekit: Annotated[Path, typer.Argument(help="Packed face model, of mdhr synthetic pack.")],
     out: Annotated[Path, typer.Option(help="Folder for the meshes; run again to go on.")],
     into: Annotated[Path, typer.Option(help="Model folder that is given the geometry.")],
-    shares: Annotated[str, typer.Option(help="Geometry's share of AUs' logits, as in 1=0.7,4=0.3; 0 for others.")],
+    shares: Annotated[
+        str, typer.Option(help="Share of AUs' logits that geometry judges too, as in 1=0.7,4=0.3; 0 for others.")
+    ],
     relative: Annotated[
         str, typer.Option(help="How far the model's scores are made relative to the person's own face, as --shares.")
     ] = "",
     persons: Annotated[int, typer.Option(help="People to train on.")] = 300,
     test_persons: Annotated[int, typer.Option(help="Other people to test on.")] = 80,
-    epochs: Annotated[int, typer.Option(help="Over four copies of all meshes.")] = 9,
+    epochs: Annotated[int, typer.Option(help="Over four copies of all meshes.")] = 5,
     seed: Annotated[int, typer.Option(help="Which people; no two seeds share one.")] = 0,
+    draw: Annotated[int, typer.Option(help="Seed of the random numbers of training.")] = 0,
     workers: Annotated[Optional[int], typer.Option(help="Processes; as many as there are cores if not given.")] = None,
 ) -> None:
     """Train what reads the geometry of face meshes beside a model's network, on rendered people.
@@ -101,6 +105,7 @@ def geometry(
     from ..synthetic.geometry.judge import judge
     from ..synthetic.geometry.meshes import load_meshes, render_meshes
     from ..synthetic.geometry.saving import by_au, check_target, save_geometry, with_rest_logits
+    from ..synthetic.geometry.together import judge_together
     from .parts.progress import counted, usable_cores
 
     folder = check_target(into)
@@ -109,11 +114,13 @@ def geometry(
     train = range(first, first + persons)
     test = range(first + PERSONS_A_SEED // 2, first + PERSONS_A_SEED // 2 + test_persons)
     with counted("persons") as moved:
-        render_meshes(facekit, out, [*train, *test], usable_cores() if workers is None else workers, moved)
+        cores = usable_cores() if workers is None else workers
+        render_meshes(facekit, out, test, cores, moved)
+        render_meshes(facekit, out, train, cores, moved, varied=True)
     with counted("networks") as moved:
         meshes = load_meshes(out, train)
-        fitted = fit(meshes, FitOptions(epochs=epochs, seed=seed), moved)
-    model = with_rest_logits(fitted, folder, meshes, moved_by, own)
+        fitted = fit(meshes, FitOptions(epochs=epochs, seed=draw), moved)
+    model = judge_together(with_rest_logits(fitted, folder, meshes, moved_by, own), meshes, folder)
     told = judge(model, load_meshes(out, test), folder)
     codes = folder.config.model.label_set.codes
     say(f"AUC on frames of {test_persons} other rendered people; in brackets with the person's face at rest known")
@@ -123,5 +130,56 @@ def geometry(
     for code, row in rows:
         say(f"{code:4s}  {row[0]:.3f} ({row[1]:.3f})   {row[2]:.3f} ({row[3]:.3f})")
     say(f"faces at rest are told from others with an AUC of {told.rest_auc:.3f}")
-    save_geometry(folder, model, f"{persons} rendered people of seed {seed}, {epochs} epochs")
+    made_from = f"{persons} rendered people of seed {seed}, {epochs} epochs, random numbers of seed {draw}"
+    save_geometry(folder, model, made_from)
     say(f"wrote geometry.safetensors into {into}")
+    if any(folder.config.intensity):
+        say(
+            "its intensities are gone, since they read the geometry before: make them again by mdhr synthetic intensity"
+        )
+
+
+@app.command()
+def intensity(
+    facekit: Annotated[Path, typer.Argument(help="Packed face model, of mdhr synthetic pack.")],
+    out: Annotated[Path, typer.Option(help="Folder for the meshes; run again to go on.")],
+    into: Annotated[Path, typer.Option(help="Model folder with geometry that is given intensities.")],
+    seed: Annotated[int, typer.Option(help="Which people: others than those of its geometry.")],
+    persons: Annotated[int, typer.Option(help="People to fit on.")] = 400,
+    test_persons: Annotated[int, typer.Option(help="Other people to judge on.")] = 200,
+    workers: Annotated[Optional[int], typer.Option(help="Processes; as many as there are cores if not given.")] = None,
+) -> None:
+    """Fit how strong action units are, from 0 to 5, on rendered people, whose intensities are known.
+
+    Told are those of tier A and B that agree well with the truth on people it was not fitted on.
+    """
+    from ..errors import check_imaging, require
+
+    check_imaging()
+    for package, extra in (("numba", "synthetic"), ("torch", "train"), ("scipy", "train")):
+        require(package, extra)
+    from ..synthetic.dataset import PERSONS_A_SEED
+    from ..synthetic.geometry.meshes import load_meshes, render_meshes
+    from ..synthetic.geometry.saving import check_target
+    from ..synthetic.intensity.fit import fit, read_people
+    from ..synthetic.intensity.judge import good, judge, lines
+    from ..synthetic.intensity.saving import geometry_of, save_intensity
+    from .parts.progress import counted, usable_cores
+
+    folder = check_target(into)
+    read = geometry_of(folder)
+    train, test = (
+        range(first, first + count)
+        for first, count in ((seed * PERSONS_A_SEED, persons), (int((seed + 0.5) * PERSONS_A_SEED), test_persons))
+    )
+    with counted("persons") as moved:
+        cores = usable_cores() if workers is None else workers
+        render_meshes(facekit, out, [*train, *test], cores, progress=moved)
+    model = fit(read_people(load_meshes(out, train), read, folder), read)
+    told = judge(model, read, read_people(load_meshes(out, test), read, folder))
+    kept = good(told, folder.config.reliability)
+    say(f"intensities on frames of {test_persons} other rendered people; in brackets with the face at rest known")
+    for line in lines(folder.config.model.label_set.codes, told, kept):
+        say(line)
+    save_intensity(folder, replace(model, told=kept), f"{persons} rendered people of seed {seed}")
+    say(f"wrote intensity.safetensors into {into}")

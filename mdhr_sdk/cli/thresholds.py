@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Optional
 
 import typer
 from rich.table import Table
@@ -22,17 +22,21 @@ if TYPE_CHECKING:
 app = command_app()
 
 
-def run_thresholds(model: str, labels: Path, write: bool, calm: str = "", most: str = "") -> None:
+def run_thresholds(
+    model: str, labels: Path, write: bool, calm: str = "", most: str = "", start: float | None = None
+) -> None:
     """Choose thresholds on labelled pictures, print what they give on people not chosen on, and write them if asked.
 
     Raises:
-        ConfigError: caps that are none, or without calm pictures.
+        ConfigError: caps that are none, or without calm pictures, or a start outside 0 to 1.
         DataError: the labels are not as they should be.
         ModelFolderError: the folder is bundled or cannot be written.
     """
     from ..training.evaluate.pictures.judging import summarise
     from ..training.evaluate.pictures.thresholds import Caps, chosen, cross_validated
 
+    if start is not None and not 0 < start < 1:
+        raise ConfigError(f"expected a threshold between 0 and 1 to start from, as in --start 0.5; got {start:g}")
     folder = ModelFolder.open(model)
     if write and folder.bundled:
         raise ModelFolderError(
@@ -48,8 +52,9 @@ def run_thresholds(model: str, labels: Path, write: bool, calm: str = "", most: 
             "expected --most and --calm together, and pictures without labels of which the latter is said; "
             f"'{calm}' is said of {int(caps.calm.sum())}"
         )
-    cuts = chosen(judged, before, caps)
-    unseen = summarise(cross_validated(judged, before, caps), (0.5,) * len(cuts))
+    first = before if start is None else [start] * len(before)
+    cuts = chosen(judged, first, caps)
+    unseen = summarise(cross_validated(judged, first, caps), (0.5,) * len(cuts))
     console = Console(markup=False)
     console.print(_table(model, summarise(judged, before), summarise(judged, cuts), unseen, cuts))
     if write:
@@ -88,7 +93,10 @@ def thresholds(
     labels: Annotated[Path, typer.Argument(help="LABELS.json, of pictures.")],
     calm: Annotated[str, typer.Option(help="What is said of pictures without labels that show nothing.")] = "",
     most: Annotated[str, typer.Option(help="Largest share of them that may show an AU, as in 1=0.06,12=0.08.")] = "",
+    start: Annotated[
+        Optional[float], typer.Option(help="Threshold of all AUs to start from, in place of the folder's own.")
+    ] = None,
     write: Annotated[bool, typer.Option("--write", help="Write them into the model folder.")] = False,
 ) -> None:
     """Choose a threshold for each AU on labelled pictures, by a rule that no single picture can move far."""
-    run_thresholds(model, labels, write, calm, most)
+    run_thresholds(model, labels, write, calm, most, start)

@@ -154,8 +154,10 @@ class FolderConfig:
             AUs of tier C are off unless they are asked for.
         trained_on: what the weights learnt from, where every output is to say so, as in 'synthetic faces only'.
         events: how events are found; a folder without it has the defaults.
-        geometry: of each AU's logit the share that the geometry of the mesh gives, one an AU, 0 where it may not speak;
-            empty for a model without geometry. With it the folder holds `geometry.safetensors`.
+        geometry: of each AU's logit the share that is judged by the geometry of the mesh too, one an AU, 0 where it may
+            not speak; empty for a model without geometry. With it the folder holds `geometry.safetensors`.
+        intensity: whether an AU's intensity is told, one an AU; empty for a model without intensities. They need
+            geometry, and with them the folder holds `intensity.safetensors`.
         faces: the face engine with which the thresholds were set, as in 'solutions'; empty where it was not noted.
         name: what outputs call the model, as 'first-fold2'; empty for the folder's own name.
     """
@@ -171,6 +173,7 @@ class FolderConfig:
     trained_on: str = ""
     events: EventRule = field(default_factory=EventRule)
     geometry: tuple[Share, ...] = ()
+    intensity: tuple[bool, ...] = ()
     faces: str = ""
     name: str = ""
     format: int = FORMAT
@@ -185,6 +188,10 @@ class FolderConfig:
         _check(self, "reliability", rated, f"empty or {len(aus)} of {', '.join(get_args(Tier))}, one an AU")
         told = not self.geometry or len(self.geometry) == len(aus)
         _check(self, "geometry", told, f"empty or {len(aus)} numbers in [0, 1], one an AU")
+        told = not self.intensity or len(self.intensity) == len(aus)
+        _check(self, "intensity", told, f"empty or {len(aus)} of true and false, one an AU")
+        read = any(self.geometry) or not any(self.intensity)
+        _check(self, "intensity", read, "empty for a model without geometry, whose measures it reads")
         pixels = self.clip_length * size * size
         _check(self, "clip_length", pixels <= MOST_PIXELS, f"at most {MOST_PIXELS // size**2} for {size} px")
         ring = self.clip_length * len(self.model.scales) * (self.model.projection_width or 0) * (size // 32) ** 2

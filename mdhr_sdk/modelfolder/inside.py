@@ -20,7 +20,13 @@ from ..errors import ModelFolderError
 from .bundled import is_bundled
 
 MIB = 1 << 20
-MOST_BYTES = {"config.json": MIB, "geometry.safetensors": 8 * MIB, ".json": 32 * MIB, ".md": 16 * MIB}
+MOST_BYTES = {
+    "config.json": MIB,
+    "geometry.safetensors": 8 * MIB,
+    "intensity.safetensors": 8 * MIB,
+    ".json": 32 * MIB,
+    ".md": 16 * MIB,
+}
 UNSEEN = MIB  # what is smaller is read whatever its size should be
 MOST_OTHER = 2 << 30  # of weights and graphs; no ONNX file can be larger
 # Also for Windows, where CON and NUL are devices in every folder, whatever follows their first point.

@@ -20,11 +20,13 @@ class Selection:
         thresholds: code -> probability from which the AU occurs, in the model's order.
         places: where these AUs stand among the model's N scores.
         off: codes of the AUs that are left out.
+        intensities: codes of the AUs that are on and have an intensity.
     """
 
     thresholds: Mapping[str, float]
     places: tuple[int, ...]
     off: tuple[str, ...] = ()
+    intensities: tuple[str, ...] = ()
 
 
 def select(config: FolderConfig, thresholds: Mapping[str, float] | None = None, all_aus: bool = False) -> Selection:
@@ -52,7 +54,8 @@ def select(config: FolderConfig, thresholds: Mapping[str, float] | None = None, 
         if not isinstance(value, Real) or isinstance(value, bool) or not 0 <= value <= 1:
             raise ConfigError(f"the threshold of {code} must lie in [0, 1]; got {value!r}")
     given = {code: float(value) for code, value in (thresholds or {}).items()}
-    return Selection(own | given, places, tuple(code for code in codes if code in off))
+    strong = tuple(codes[place] for place in places if config.intensity and config.intensity[place])
+    return Selection(own | given, places, tuple(code for code in codes if code in off), strong)
 
 
 def replaced(config: FolderConfig, thresholds: Mapping[str, float]) -> dict[str, float]:

@@ -123,7 +123,7 @@ class Results(Sequence[FrameResult]):
     def to_dataframe(self) -> pd.DataFrame:
         """One row per face, and one with empty face columns for a frame without a face; columns as in `CsvSink`.
 
-        Boxes (pixels), times (seconds) and probabilities are float64 with NaN where there is no face; track ids and
+        Boxes (pixels), times (seconds), probabilities and intensities are float64, NaN without a face; track ids and
         occurrences are Int64 with NA. `df.attrs["model"]` is the model's tag, `df.attrs["reliability"]` code -> tier.
 
         Raises:
@@ -131,9 +131,10 @@ class Results(Sequence[FrameResult]):
         """
         import pandas as pd
 
-        names = columns(self.codes, self._live, self._measured)
+        intensities = [f"{code}_intensity" for code in self.codes if code in self.model.intensities]
+        names = columns(self.codes, self._live, self._measured, self.model.intensities)
         measures = MEASURES if self._measured else ()
-        floats = ["timestamp_s", *BOX, *(f"{code}_probability" for code in self.codes), *measures]
+        floats = ["timestamp_s", *BOX, *(f"{code}_probability" for code in self.codes), *intensities, *measures]
         integers = ["track_id", *(f"{code}_occurrence" for code in self.codes)]
         types = {"frame": "int64", **dict.fromkeys(floats, "float64"), **dict.fromkeys(integers, "Int64")}
         table = pd.DataFrame.from_records(list(records(self.frames, self.codes)), columns=names).astype(types)

@@ -20,8 +20,8 @@ def as_json(result: FrameResult) -> Json:
 
     Keys: `source`, `frame`, `timestamp_s`; `captured_at` (ISO 8601, UTC) and `stream_time_s`, None for files;
     `delay_ms`, `dropped`, `status`, `note`, `fps`, `model` (its tag); `faces`, each with `track_id`, `box_px`,
-    `baseline` and `aus`: code -> `probability`, `occurrence`, `tier` (None if the model's AUs were never rated), and
-    `measures` if it was measured;
+    `baseline` and `aus`: code -> `probability`, `occurrence`, `tier` (None if the model's AUs were never rated) and
+    `intensity` (0 to 5, None for an AU without one), and `measures` if it was measured;
     `events`: those that ended, as `AUEvent.row()`. What is not finite is None: JSON has no NaN.
     """
     return {
@@ -78,6 +78,7 @@ def _face(face: FaceResult, model: ModelInfo) -> Json:
             "probability": _number(score.probability, PLACES),
             "occurrence": bool(score.occurrence),
             "tier": model.tiers.get(code),
+            "intensity": _number(score.intensity, 4),
         }
         for code, score in face.aus.items()
     }

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import csv
 import os
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import fields
 from pathlib import Path
 from typing import IO
@@ -16,19 +16,27 @@ from .sinks import FileSink, Item
 
 BOX = ("x0_px", "y0_px", "x1_px", "y1_px")
 LIVE = ("captured_at", "delay_ms", "dropped")  # columns that only live sources have
-EVENT_COLUMNS = (*(field.name for field in fields(AUEvent)), "model")
 Row = Mapping[str, object]
 
 
-def columns(codes: Sequence[str], live: bool = False, measures: bool = False) -> list[str]:
+def columns(
+    codes: Sequence[str], live: bool = False, measures: bool = False, intensities: Collection[str] = ()
+) -> list[str]:
     """The columns, in order: where, when and how, track and box, probability and occurrence of each AU, model.
 
-    Tables of live sources have `LIVE` too, those of measured faces `MEASURES`.
+    Tables of live sources have `LIVE` too, those of measured faces `MEASURES`, and AUs in `intensities` their own.
     """
-    scores = [f"{code}_{kind}" for code in codes for kind in ("probability", "occurrence")]
+    kinds = {code: ("probability", "occurrence", *(("intensity",) if code in intensities else ())) for code in codes}
+    scores = [f"{code}_{kind}" for code in codes for kind in kinds[code]]
     times = ["timestamp_s", *LIVE] if live else ["timestamp_s"]
     measured = MEASURES if measures else ()
     return ["source", "frame", *times, "status", "note", "track_id", *BOX, *scores, *measured, "model"]
+
+
+def event_columns(intensities: bool) -> list[str]:
+    """The columns of a table of events, with `peak_intensity` where the model tells intensities."""
+    names = [field.name for field in fields(AUEvent)]
+    return [*(name for name in names if intensities or name != "peak_intensity"), "model"]
 
 
 def records(results: Iterable[FrameResult], codes: Sequence[str]) -> Iterator[dict[str, object]]:
@@ -76,7 +84,8 @@ class CsvSink(RowsSink[list[dict[str, object]]]):
     """Writes results as comma-separated values in UTF-8, with a header; see `FileSink` for when the file appears.
 
     A frame without a face is a row whose face columns are empty. Boxes are in pixels, timestamps in seconds,
-    probabilities in [0, 1], occurrences 0 or 1.
+    probabilities in [0, 1], occurrences 0 or 1, intensities in [0, 5]. Which AUs have an intensity, the first frame's
+    model says.
 
     Args:
         path: the file.
@@ -96,16 +105,20 @@ class CsvSink(RowsSink[list[dict[str, object]]]):
         super().__init__(path)
         self.codes = tuple(codes)
         self._live, self._measures = live, measures
+        self._intensities: tuple[str, ...] | None = None
 
     def _render(self, result: FrameResult) -> list[dict[str, object]]:
+        if self._intensities is None:
+            self._intensities = result.model.intensities
         return list(records((result,), self.codes))
 
     def _open(self, part: Path, first: list[dict[str, object]]) -> None:
         self._live = LIVE[0] in first[0] if self._live is None else self._live
-        self._begin(part, columns(self.codes, self._live, self._measures))
+        self._begin(part, columns(self.codes, self._live, self._measures, self._intensities or ()))
 
     def _put(self, item: list[dict[str, object]]) -> None:
         unwanted = {*(() if self._live else LIVE), *(() if self._measures else MEASURES)}  # by who opened the table
+        unwanted |= {f"{code}_intensity" for code in self.codes if code not in (self._intensities or ())}
         self._add([{name: value for name, value in row.items() if name not in unwanted} for row in item])
 
 
@@ -113,18 +126,21 @@ class EventsSink(RowsSink[FrameResult]):
     """Writes the events of results as comma-separated values in UTF-8, with a header; see `FileSink`.
 
     A row is an event, with the fields of `AUEvent` and the model, as in the table. Events that are open when their
-    source ends come last. A file without rows means that there was no event.
+    source ends come last. A file without rows means that there was no event. The first frame's model says whether there
+    is a `peak_intensity`.
     """
 
     def __init__(self, path: str | os.PathLike[str]) -> None:
         super().__init__(path)
         self._models: dict[Ending, str] = {}
+        self._intensities = False
 
     def _render(self, result: FrameResult) -> FrameResult:
         return result
 
     def _open(self, part: Path, first: FrameResult) -> None:
-        self._begin(part, EVENT_COLUMNS)
+        self._intensities = bool(first.model.intensities)
+        self._begin(part, event_columns(self._intensities))
 
     def _put(self, item: FrameResult) -> None:
         if item.ending not in self._models:
@@ -137,4 +153,6 @@ class EventsSink(RowsSink[FrameResult]):
         super()._finish()
 
     def _add_events(self, events: Iterable[AUEvent], model: str) -> None:
-        self._add({**event.row(), "model": model} for event in events)
+        unwanted = () if self._intensities else ("peak_intensity",)
+        rows = ({**event.row(), "model": model} for event in events)
+        self._add({name: value for name, value in row.items() if name not in unwanted} for row in rows)

@@ -15,7 +15,7 @@ from .face.muscles import INDEX, LIP_GAP_AT_1_CM, OCCURS_FROM
 from .face.person import Person
 from .kit import Floats
 from .picture.occluders import Occluder, draw_occluder, glasses_points, hidden_units, put_before, put_glasses
-from .picture.render import Renderer, project, rotation
+from .picture.render import Renderer, View, project, rotation
 from .picture.scene import PIVOT, Grain, Scene, expose
 
 UNKNOWN = -1
@@ -64,22 +64,19 @@ class SyntheticClip:
     facts: dict[str, Any] = field(default_factory=dict)
 
 
-def render_clip(renderer: Renderer, person: Person, clip: int, options: ClipOptions) -> SyntheticClip:
-    """Clip number `clip`, from 0, of a person; the same arguments give the same bytes."""
+def render_clip(
+    renderer: Renderer, person: Person, clip: int, options: ClipOptions, case: str | None = None
+) -> SyntheticClip:
+    """Clip number `clip`, from 0, of a person; the same arguments give the same bytes.
+
+    Args:
+        case: the hard case to play, as 'talking'; None to draw one.
+    """
     kit, rng = renderer.kit, np.random.default_rng((person.seed, 2, clip))
     scene, occluder = Scene.draw(rng, renderer.size), draw_occluder(rng, person.colours.skin)
     times_s = np.arange(options.frames) * options.spacing_s
-    motion = clip_motion(kit, rng, times_s, person.rest, person.lid, options.hard_cases)
-    views = [
-        renderer.view(person, scene.camera, weights, pose)
-        for weights, pose in zip(motion.weights, motion.poses_rad, strict=True)
-    ]
-    marks = np.stack([renderer.landmarks(view) for view in views])
-    intensities = motion.intensities.copy()
-    intensities[:, INDEX[25]] = np.clip([renderer.lip_gap_cm(v) / LIP_GAP_AT_1_CM for v in views], 0, 1.15)
-    resting = renderer.view(person, scene.camera, person.rest, np.zeros(3, np.float32))
-    rises_cm = np.array([renderer.brow_cm(view) for view in views]) - renderer.brow_cm(resting)
-    labels = _labels(intensities, rises_cm)
+    motion = clip_motion(kit, rng, times_s, person.rest, person.lid, options.hard_cases, case)
+    views, marks, intensities, labels = _played(renderer, person, scene, motion)
     frames, grain = [], Grain(np.random.default_rng((person.seed, 3, clip)), renderer.size)
     for index, view in enumerate(views):
         picture = renderer.picture(person, scene, view, motion.halves[index], motion.poses_rad[index])
@@ -117,6 +114,43 @@ def render_at_rest(
         marks.append(renderer.landmarks(view))
         frames.append(_seen(picture, scene, marks[-1][None], 0, options, grain))
     return np.stack(frames), np.stack(marks)
+
+
+def render_motion(renderer: Renderer, person: Person, clip: int, motion: Motion, options: ClipOptions) -> SyntheticClip:
+    """A person moved as `motion` says, in the scene of clip number `clip`, with nothing before the face.
+
+    Consecutive frames in which all stays as it is are drawn once; their grain differs.
+    """
+    scene = Scene.draw(np.random.default_rng((person.seed, 2, clip)), renderer.size)
+    grain = Grain(np.random.default_rng((person.seed, 3, clip)), renderer.size)
+    views, marks, intensities, labels = _played(renderer, person, scene, motion)
+    moves = list(zip(motion.weights, motion.poses_rad, motion.halves, strict=True))
+    frames: list[NDArray[np.uint8]] = []
+    for index, (view, move) in enumerate(zip(views, moves, strict=True)):
+        if not index or any((a != b).any() for a, b in zip(moves[index - 1], move, strict=True)):
+            _, pose, halves = move
+            picture = renderer.picture(person, scene, view, halves, pose)
+            picture = _with_glasses(renderer, person, scene, picture, pose)
+        frames.append(_seen(picture, scene, marks, index, options, grain))
+    return SyntheticClip(
+        np.stack(frames), intensities, labels, marks, motion.poses_rad, _facts(person, scene, motion, None)
+    )
+
+
+def _played(
+    renderer: Renderer, person: Person, scene: Scene, motion: Motion
+) -> tuple[list[View], Floats, Floats, NDArray[np.int8]]:
+    """Of each frame the view, landmarks in pixels, and the true intensities and labels."""
+    views = [
+        renderer.view(person, scene.camera, weights, pose)
+        for weights, pose in zip(motion.weights, motion.poses_rad, strict=True)
+    ]
+    marks = np.stack([renderer.landmarks(view) for view in views])
+    intensities = motion.intensities.copy()
+    intensities[:, INDEX[25]] = np.clip([renderer.lip_gap_cm(v) / LIP_GAP_AT_1_CM for v in views], 0, 1.15)
+    resting = renderer.view(person, scene.camera, person.rest, np.zeros(3, np.float32))
+    rises_cm = np.array([renderer.brow_cm(view) for view in views]) - renderer.brow_cm(resting)
+    return views, marks, intensities, _labels(intensities, rises_cm)
 
 
 def _labels(intensities: Floats, rises_cm: Floats) -> NDArray[np.int8]:

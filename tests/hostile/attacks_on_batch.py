@@ -76,7 +76,8 @@ def lists(arena: Path) -> str:
     from mdhr_sdk.vision import Scope
 
     jobs = jobs_of_list(read_list(str(folder(arena) / "list.txt")), Scope())
-    assert all(".." not in job.base and not job.base.startswith("/") for job in jobs), [job.base for job in jobs]
+    bases = [Path(job.base) for job in jobs]
+    assert not any(".." in base.parts or base.is_absolute() for base in bases), bases
     return str([job.base for job in jobs])
 
 

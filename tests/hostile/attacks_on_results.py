@@ -179,7 +179,7 @@ def reports(arena: Path) -> str:
     files, errors = write_report(find_tables([folder(arena)]), folder(arena) / "pages")
     for path in files:
         text = path.read_text(encoding="utf-8")
-        assert SCRIPT not in text and "onerror=" not in text, f"{path.name} holds a script"
+        assert SCRIPT not in text and "<img src=x" not in text, f"{path.name} holds a script"
         assert SECRET not in text and "of-elsewhere" not in text, f"{path.name} holds another file"
     if errors and not files:
         raise errors[0]
@@ -272,12 +272,10 @@ ATTACKS = (
     Attack("Parquet: a model nested too deep", about(DEEP.encode()), reads),
     Attack("Parquet: a model of another kind", about(b"[1]"), reads),
     Attack("Parquet: fields of another kind", about(b'{"model": {"name": [], "off": 5}}'), reads),
-    Attack("Parquet: 200 files with bytes changed", lambda arena: written(arena), flipped, refused=False),
+    Attack("Parquet: 200 files with bytes changed", parquet(lambda found: found), flipped, refused=False),
     Attack("report: markup in names and notes", marked_up, reports, refused=False),
-    Attack(
-        "report: markup as an AU", table("_aus.csv", lambda text: text.replace("AU12", SCRIPT)), reports, refused=False
-    ),
-    Attack("report: markup as an event's AU", cell("au", SCRIPT, "_events.csv"), reports, refused=False),
+    Attack("report: markup as an AU", table("_aus.csv", lambda text: text.replace("AU12", SCRIPT)), reports),
+    Attack("report: markup as an event's AU", cell("au", SCRIPT, "_events.csv"), reports),
     Attack(
         "report: markup as an event's track",
         line(lambda v: v.update(events=[{"source": "clip.mp4", "track_id": SCRIPT, "au": "AU12"}])), reports,

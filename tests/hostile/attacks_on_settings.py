@@ -146,7 +146,7 @@ def network(tensors: list[tuple[tuple[int, ...], int, int]], buffers: list[bytes
         listed.append(table(f0=("Uint32", codes.index(code)), **parts))
     graph = table(
         f0=("UOffsetTRelative", tables(made)), f1=("UOffsetTRelative", ints([0])),
-        f2=("UOffsetTRelative", ints([len(tensors) - 1])), f3=("UOffsetTRelative", tables(listed)),
+        f2=("UOffsetTRelative", ints([len(tensors) - 1] * 2)), f3=("UOffsetTRelative", tables(listed)),
     )  # fmt: skip
     root = table(
         f1=("UOffsetTRelative", tables(known)), f2=("UOffsetTRelative", tables([graph])),

@@ -56,7 +56,7 @@ def test_results_are_the_same_json_on_both_ways(served, rated):
         hello = heard(client, "hello")
         assert hello["newest"] == {"clip.mp4": as_json(earlier)} and hello["names"]["AU12"] == "lip corner puller"
         ((_, moment),) = hello["history"]["clip.mp4"]
-        assert moment["0"]["AU01"] == [round(earlier.faces[0]["AU01"].probability, 2), 1]
+        assert moment["0"]["AU01"] == [round(earlier.faces[0]["AU01"].probability, 2), 1, None]
         served.write(result)
         assert heard(client) == {"type": "frame", **as_json(result)}
         told = heard(client, "status")["sources"]["clip.mp4"]

@@ -157,7 +157,8 @@ def test_gaps_of_a_track_are_not_a_number(frames, codes):
 def test_reduction_keeps_peaks_and_decisions(values, frames_per_bin):
     probability = np.array(values)[:, None]
     occurrence = probability > 0.5
-    small = reduced(Series(np.arange(len(values)) / 25, probability, occurrence), frames_per_bin)
+    small = reduced(Series(np.arange(len(values)) / 25, probability, occurrence, probability), frames_per_bin)
+    np.testing.assert_array_equal(small.intensity, small.probability)
     assert len(small.time_s) == len(small.probability) == len(small.occurrence)
     assert (np.diff(small.time_s) >= 0).all()
     assert small.occurrence.any() == occurrence.any()

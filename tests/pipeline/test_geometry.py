@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 from dataclasses import replace
 from pathlib import Path
 
@@ -20,7 +19,6 @@ from mdhr_sdk.pipeline.scores.geometry import (
     FILE,
     FORGOTTEN,
     HALFWAY,
-    INPUTS,
     GeometryModel,
     OwnNeutral,
     logit,
@@ -29,7 +27,6 @@ from mdhr_sdk.pipeline.scores.geometry import (
 from mdhr_sdk.vision import Face, Frame
 from mdhr_sdk.vision.faces.geometry import (
     MEASURES,
-    OTHER_SIDE,
     OUTER_CORNERS,
     POSE,
     RIGID,
@@ -40,19 +37,7 @@ from mdhr_sdk.vision.faces.geometry import (
     measures,
     upright,
 )
-
-AUS = 3
-RIGID_SIDES = {127: 356, 234: 454, 162: 389, 93: 323}
-PAIRS = np.array(list({**OTHER_SIDE, **RIGID_SIDES}.items()))
-
-
-def reference(seed: int = 0) -> np.ndarray:
-    """A made-up face, symmetric in its known pairs; outer corners of the eyes 1 apart."""
-    points = np.random.default_rng(seed).normal(0, 0.4, (468, 3))
-    points[PAIRS[:, 1]] = points[PAIRS[:, 0]] * (-1, 1, 1)
-    points[list(OUTER_CORNERS)] = [(-0.5, 0, 0), (0.5, 0, 0)]
-    points[[168, 6, 197, 195, 5, 4], 0] = 0
-    return points
+from toy_geometry import AUS, PAIRS, in_pixels, network, reference
 
 
 def turned(points: np.ndarray, yaw: float, pitch: float, roll: float) -> np.ndarray:
@@ -67,10 +52,6 @@ def turned(points: np.ndarray, yaw: float, pitch: float, roll: float) -> np.ndar
         )  # fmt: skip
         turn = one @ turn
     return points @ turn.T
-
-
-def in_pixels(points: np.ndarray, scale: float = 80.0, shift: tuple[float, float, float] = (300, 200, 5)) -> np.ndarray:
-    return (upright(points) * scale + shift).astype(np.float32)
 
 
 @pytest.mark.parametrize("angles", [(0, 0, 0), (0.4, 0, 0), (0, -0.3, 0), (0, 0, 0.5), (0.3, 0.2, -0.4)])
@@ -115,18 +96,6 @@ def test_the_mean_face_of_turned_copies_is_the_face() -> None:
     assert sides == pytest.approx(1, abs=1e-6) and found.shape == (468, 3)
 
 
-def network(seed: int = 0, networks: int = 2, hidden: int = 5, aus: int = AUS) -> GeometryModel:
-    rng = np.random.default_rng(seed)
-    sizes = (INPUTS, hidden, hidden, aus + 1)
-    weights = tuple(rng.normal(0, 0.2, (networks, b, a)) for a, b in itertools.pairwise(sizes))
-    biases = tuple(rng.normal(0, 0.2, (networks, b)) for b in sizes[1:])
-    spread = rng.uniform(0.01, 0.1, MEASURES)
-    mean = measures(in_pixels(reference())[None], reference())[0]
-    rest, relative = rng.normal(-2, 0.5, aus), np.resize([1.0, 0.5, 0.0], aus)
-    shares = np.resize([0.5, 0.0, 1.0], aus)
-    return GeometryModel(reference(), mean, spread, 2 * spread, weights, biases, rest, relative, shares)
-
-
 def plain_logits(model: GeometryModel, measured: np.ndarray, neutral: np.ndarray, known: float) -> np.ndarray:
     """Network by network, layer by layer, unit by unit."""
     target = model.mean + known * (neutral - model.mean)
@@ -160,6 +129,25 @@ def test_scores_are_averaged_as_logits_by_the_shares() -> None:
     middle = 1 / (1 + np.exp(-(0.5 * np.log(0.3 / 0.7) + 1.0)))
     np.testing.assert_allclose(found, [middle, 0.3, 1 / (1 + np.exp(-2))], atol=1e-6)
     assert np.isfinite(model.combined(np.array([0, 0, 1], np.float32), np.zeros(3))).all()
+
+
+def test_each_au_is_judged_by_what_both_say_of_all_aus() -> None:
+    rng = np.random.default_rng(5)
+    ours, theirs, offset = rng.normal(0, 1, (AUS, AUS)), rng.normal(0, 1, (AUS, AUS)), rng.normal(0, 1, AUS)
+    model = replace(network(), from_scores=ours, from_geometry=theirs, offset=offset, shares=np.array([0.8, 0.0, 1.0]))
+    scores, logits = np.array([0.3, 0.9, 0.6], np.float32), np.array([2.0, -1.0, 0.5])
+    found, said = model.combined(scores, logits, moved=0.5), logit(scores) - 0.5
+    for au, share in ((0, 0.8), (2, 1.0)):
+        judged = sum(ours[au, i] * said[i] + theirs[au, i] * logits[i] for i in range(AUS)) + offset[au]
+        assert logit(found)[au] == pytest.approx((1 - share) * said[au] + share * judged, abs=1e-4)
+    assert found[1] == scores[1]
+
+
+def test_a_plain_mesh_is_read_as_a_refined_one() -> None:
+    model = replace(network(), refinement=np.linspace(-0.1, 0.1, MEASURES))
+    plain = in_pixels(reference())
+    refined = np.concatenate([plain, np.zeros((10, 3), np.float32)])
+    np.testing.assert_allclose(model.measured(plain) - model.measured(refined), model.refinement, atol=1e-9)
 
 
 @pytest.mark.parametrize(

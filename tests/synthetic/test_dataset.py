@@ -101,7 +101,7 @@ def test_a_set_to_test_on_needs_nobody_to_train_on(made: Path, kit_file: Path) -
         read_fold(made / "list", spec, 1)
     words = {"dataset": "dataset.yaml", "lists": "list", "images": "img"}
     changes = ["trainer.accelerator=cpu", *(f"data.{key}={made / name}" for key, name in words.items())]
-    _, predictions = score_folder(ModelFolder.open(model_path("edge")), None, changes, [1])
+    predictions = score_folder(ModelFolder.open(model_path("edge")), None, changes, [1]).predictions
     assert predictions[1].scores.shape == (8, 15)
     make_dataset(kit_file, made, OPTIONS)
     assert files(made, "list") == before

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -13,40 +14,18 @@ from mdhr_sdk.errors import ConfigError, DataError, ModelFolderError
 from mdhr_sdk.modelfolder import ModelFolder
 from mdhr_sdk.pipeline.scores.geometry import FILE, read_geometry
 from mdhr_sdk.synthetic.face.muscles import INDEX
+from mdhr_sdk.synthetic.geometry.ablation import Scored, ablate
 from mdhr_sdk.synthetic.geometry.fit import FitOptions, fit
-from mdhr_sdk.synthetic.geometry.judge import judge
-from mdhr_sdk.synthetic.geometry.meshes import Meshes, load_meshes, render_meshes
+from mdhr_sdk.synthetic.geometry.judge import judge, own_neutral
+from mdhr_sdk.synthetic.geometry.meshes import as_in_print, load_meshes, render_meshes
 from mdhr_sdk.synthetic.geometry.saving import by_au, check_target, save_geometry, with_rest_logits
-from mdhr_sdk.vision.faces.geometry import OTHER_SIDE
+from mdhr_sdk.synthetic.geometry.together import TogetherOptions, judge_together_of
+from mdhr_sdk.vision.faces.geometry import MEASURES
+from toy_people import people
 
 __all__ = ["command"]
-PAIRS = np.array(list(OTHER_SIDE.items()))
-BROWS = [55, 65, 52, 53, 46, 107, 66, 105, 63, 70]
 KITS = [folder / "shared/facekit/facekit.npz" for folder in Path(__file__).parents]  # beside the checkout
 KIT = next((path for path in KITS if path.is_file()), None)
-
-
-def people(first: int, count: int) -> Meshes:
-    """Six frames of each person, two of them at rest; AU2 raises the brows by 0.04 of the distance between the eyes.
-
-    How high brows are at rest differs by as much from person to person, so only the own face at rest tells.
-    """
-    rng = np.random.default_rng(0)
-    face = rng.normal(0, 0.4, (468, 3))
-    face[PAIRS[:, 1]] = face[PAIRS[:, 0]] * (-1, 1, 1)
-    face[[33, 263]] = [(-0.5, 0, 0), (0.5, 0, 0)]
-    face[[168, 6, 197, 195, 5, 4], 0] = 0
-    brows = BROWS + [OTHER_SIDE[point] for point in BROWS]
-    rng = np.random.default_rng(first + 1)
-    labels = np.zeros((count * 6, 15), np.int8)
-    labels[:, INDEX[2]] = np.tile([0, 0, 0, 1, 1, 0], count)
-    rise = labels[:, INDEX[2]] * 0.04 + np.repeat(rng.normal(0, 0.04, count), 6)
-    meshes = np.tile(face, (count * 6, 1, 1)) + rng.normal(0, 0.002, (count * 6, 468, 3))
-    meshes[:, brows, 1] += rise[:, None]
-    pixels = ((meshes * (1, -1, -1)) * 80 + 100).astype(np.float32)
-    crops = rng.integers(0, 255, (count * 6, 128, 128, 3), dtype=np.uint8)
-    at_rest, person = np.tile([True, True, False, False, False, False], count), np.repeat(np.arange(count) + first, 6)
-    return Meshes(pixels, pixels, labels, labels.astype(np.float32), at_rest, person, crops)
 
 
 @pytest.fixture(scope="module")
@@ -72,6 +51,60 @@ def test_a_movement_is_told_once_the_face_at_rest_is_known(target: ModelFolder) 
     (target.path / FILE).write_bytes(b"other")
     with pytest.raises(ModelFolderError, match="other bytes"):
         read_geometry(ModelFolder.open(target.path))
+
+
+@pytest.mark.slow
+def test_what_is_noise_is_not_judged_by_and_each_part_taken_away_is_told() -> None:
+    """The network says nothing of these people: geometry alone is heard, and without it nothing is known."""
+    au, rng = INDEX[2], np.random.default_rng(1)
+    parts = []
+    for first, count in ((0, 40), (1000, 12)):
+        meshes = people(first, count)
+        said = rng.normal(-2, 1, meshes.labels.shape)
+        parts.append(Scored(meshes, said, own_neutral(meshes, said)))
+    fitted = replace(
+        fit(parts[0].meshes, FitOptions(copies=2, networks=2, epochs=20, hidden=16)), shares=np.eye(15)[au]
+    )
+    model = judge_together_of(fitted, parts[0].meshes, parts[0].said, TogetherOptions(epochs=60, batch=64))
+    assert model.from_geometry[au, au] > 3 * abs(model.from_scores[au]).max()
+    told: list[str] = []
+    rows = {row.name: row for row in ablate(model, *parts, tell=told.append)}
+    assert list(rows) == told and len(told) == 8
+    assert rows["as it is"].auc[1] > 0.95 > 0.7 > rows["network alone"].auc[1]
+    assert rows["as it is"].f1[1] > 0.85 and rows["trained again, unaware of faces at rest"].auc[1] < 0.9
+    assert all(0 <= value <= 1 for row in rows.values() for value in (*row.auc, *row.f1))
+
+
+def test_a_linear_network_is_kept_as_layers() -> None:
+    model = fit(people(0, 20), FitOptions(copies=1, networks=1, epochs=2, linear=True))
+    rng, known = np.random.default_rng(2), np.zeros(2)
+    first, second = rng.normal(0, 0.01, (2, MEASURES)) * model.spread + model.mean
+    at = [model.logits(np.stack([one, one]), np.stack([one, one]), known)[0] for one in (first, second)]
+    middle = (first + second) / 2
+    near = model.logits(np.stack([middle] * 2), np.stack([middle] * 2), known)[0]
+    np.testing.assert_allclose(near, (at[0] + at[1]) / 2, atol=1e-2)
+
+
+def test_pictures_as_in_print_are_grey_and_blurred_and_keep_their_places() -> None:
+    frames = np.random.default_rng(0).integers(0, 255, (2, 64, 64, 3), dtype=np.uint8)
+    frames[:, :, 32:] = 255
+    seen = [as_in_print(frames, np.random.default_rng(seed)) for seed in range(12)]
+    changed = [one for one in seen if not np.array_equal(one, frames)]
+    assert 4 <= len(changed) < 12, "PRINTED of people"
+    assert sum(np.ptp(one.astype(int), axis=3).max() < 3 for one in changed) >= len(changed) / 2, "most are grey"
+    for one in changed:
+        assert one.shape == frames.shape and one[:, :, 40:].mean() > one[:, :, :24].mean() + 20
+        assert one[:, :, :24].std() < 0.8 * frames[:, :, :24].std()
+
+
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [(["edge"], "expected a model and the folder of meshes"), (["edge", "."], "holds meshes of 0 people to train on")],
+)
+def test_ablating_geometry_needs_a_model_and_meshes(command: Command, tmp_path: Path, words: list, told: str) -> None:
+    words = [str(tmp_path) if word == "." else word for word in words]
+    code, _, said = command(app, "ablate", "geometry", *words)
+    assert code == 2 and told in said and len(said.splitlines()) == 1
 
 
 @pytest.mark.parametrize("words", ["1", "1=2", "99=0.5", "1=0.5;2", "AU=1"])
@@ -110,6 +143,8 @@ def test_rendered_people_become_meshes_and_are_not_rendered_again(tmp_path: Path
     before = {path: path.stat().st_mtime_ns for path in tmp_path.glob("*.npz")}
     render_meshes(KIT, tmp_path, [5, 6], 1)
     assert {path: path.stat().st_mtime_ns for path in tmp_path.glob("*.npz")} == before
+    render_meshes(KIT, tmp_path / "more", [6], 1, varied=True)
+    assert len(load_meshes(tmp_path / "more", [6]).rest) > len(load_meshes(tmp_path, [6]).rest), "6 talks too"
 
 
 def test_the_command_refuses_the_bundled_model(command: Command, tmp_path: Path) -> None:

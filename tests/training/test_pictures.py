@@ -181,6 +181,8 @@ def test_the_command_refuses_what_it_cannot_use(command: Command, tmp_path: Path
     assert code == 2 and "give it alone" in told
     code, _, told = command(app, "thresholds", "edge", labels, "--most", "99=0.1")
     assert code == 2 and "as in 1=0.06,12=0.08; got '99=0.1'" in told
+    code, _, told = command(app, "thresholds", "edge", labels, "--start", "1.5")
+    assert code == 2 and "as in --start 0.5; got 1.5" in told
     code, _, told = command(app, "thresholds", "edge", labels, "--write")
     assert code == 2 and "mdhr copy edge FOLDER" in told
 

@@ -47,6 +47,7 @@ function eventItem(event, names) {
   dot.style.color = colour(event.track_id);
   dot.setAttribute("aria-hidden", "true");
   where.prepend(dot);
-  item.append(where, make("span", "peak", `peak ${event.peak_probability.toFixed(2)}`));
+  const strength = event.peak_intensity === undefined ? "" : `, intensity ${event.peak_intensity.toFixed(1)}`;
+  item.append(where, make("span", "peak", `peak ${event.peak_probability.toFixed(2)}${strength}`));
   return item;
 }

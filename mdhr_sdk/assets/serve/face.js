@@ -29,7 +29,8 @@ export class Face {
     if (!this.rows.has(code)) {
       const element = make("div", "au");
       const name = this.names[code] || "";
-      const row = { element, dot: make("span", "dot"), fill: make("i"), value: make("span", "value"), on: null };
+      const row = { element, dot: make("span", "dot"), fill: make("i"), value: make("span", "value"),
+        strength: make("span", "strength"), on: null };
       const bar = make("span", "bar");
       bar.append(row.fill);
       const letter = make("span", tier ? `tier ${tier}` : "", tier || "");
@@ -41,7 +42,8 @@ export class Face {
       element.setAttribute("aria-label", row.label);
       element.title = row.label;
       const words = make("span", "name", name);
-      element.append(row.dot, make("span", "code", code), letter, words, bar, row.value);
+      element.append(row.dot, make("span", "code", code), letter, words, bar, row.value, row.strength);
+      row.strength.title = "intensity, 0 to 5";
       this.list.append(element);
       this.rows.set(code, row);
     }
@@ -52,19 +54,27 @@ export class Face {
     this.seenS = nowS;
     const scores = {};
     const active = [];
-    for (const [code, { probability, occurrence, tier }] of Object.entries(face.aus)) {
+    for (const [code, { probability, occurrence, tier, intensity }] of Object.entries(face.aus)) {
       const row = this.row(code, tier);
       row.probability = probability ?? 0;
+      row.intensity = intensity;
+      if (intensity !== null && !this.strong) this.showStrength();
       if (row.on !== occurrence) {
         row.on = occurrence;
         row.element.classList.toggle("on", occurrence);
         say(row.dot, occurrence ? "●" : "");
       }
       if (occurrence) active.push(code);
-      scores[code] = [row.probability, occurrence ? 1 : 0];
+      scores[code] = [row.probability, occurrence ? 1 : 0, intensity];
     }
     this.words = [active.length ? `${active.length} of ${this.rows.size} occur` : "none occurs", BASELINE[face.baseline]];
     this.timeline.add(nowS, scores);
+  }
+
+  showStrength() { // a column of intensities, if the model tells any
+    this.strong = true;
+    this.list.classList.add("strong");
+    document.getElementById("strength").hidden = false;
   }
 
   remember(scores, atS) {
@@ -77,11 +87,13 @@ export class Face {
     say(this.told, away ? "away" : (this.words || []).filter(Boolean).join(" · "));
     for (const row of this.rows.values()) {
       const value = row.probability.toFixed(2);
-      if (row.value.textContent === value) continue;
+      const strength = row.intensity === null ? "" : row.intensity.toFixed(1);
+      if (row.value.textContent === value && row.strength.textContent === strength) continue;
+      say(row.strength, strength);
       say(row.value, value);
       row.fill.style.clipPath = `inset(0 ${(100 * (1 - value)).toFixed(0)}% 0 0)`;
       row.element.setAttribute("aria-valuenow", value);
-      row.element.setAttribute("aria-valuetext", `${value}${row.on ? ", occurs" : ""}`);
+      row.element.setAttribute("aria-valuetext", `${value}${row.on ? ", occurs" : ""}${strength && `, intensity ${strength} of 5`}`);
     }
     this.timeline.draw(nowS, [...this.rows.keys()], marks);
   }

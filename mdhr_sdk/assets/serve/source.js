@@ -58,7 +58,7 @@ export class SourceCard {
     return this.faces.get(trackId);
   }
 
-  // What was before this page was opened: [seconds ago, {track: {AU: [probability, occurs]}}].
+  // What was before this page was opened: [seconds ago, {track: {AU: [probability, occurs, intensity or null]}}].
   remember(history) {
     const nowS = performance.now() / 1000;
     for (const [ago, scores] of history) {

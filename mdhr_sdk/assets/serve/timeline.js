@@ -88,7 +88,17 @@ export class Timeline {
           part = [];
         }
       }
+      this.strength(context, points, code, bottom, high, x, ink("--ink"));
     }
+  }
+
+  strength(context, points, code, bottom, high, x, colour) { // the intensity as a line, 5 at the top of the row
+    if (points[0].scores[code][2] === null) return;
+    context.beginPath();
+    for (const { s, scores } of points) context.lineTo(x(s), bottom - high * scores[code][2] / 5);
+    context.lineWidth = 1;
+    context.strokeStyle = colour;
+    context.stroke();
   }
 
   area(context, points, code, bottom, high, x, colour, alpha) {

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from ...errors import OutputError
 from ...results import Ending, FrameResult
 from ..naming import EVENTS, TABLE
-from ..table import EVENT_COLUMNS, columns, records
+from ..table import columns, event_columns, records
 from .append import AppendFile
 
 if TYPE_CHECKING:
@@ -28,22 +28,26 @@ class LiveTables:
         base: folder of the files, and what their names begin with.
         codes: the AU codes of the model, in its order.
         measures: with the columns of pose, gaze and quality.
+        intensities: codes of the AUs that have an intensity.
 
     Raises:
         OutputError: a file cannot be written.
     """
 
-    def __init__(self, base: Path, codes: Sequence[str], measures: bool = False) -> None:
+    def __init__(
+        self, base: Path, codes: Sequence[str], measures: bool = False, intensities: Sequence[str] = ()
+    ) -> None:
         self._paths = [base.with_name(base.name + end) for end in (TABLE, EVENTS)]
         self._codes = tuple(codes)
-        self._columns = columns(codes, live=True, measures=measures)
+        self._columns = columns(codes, live=True, measures=measures, intensities=intensities)
+        self._event_columns = event_columns(bool(intensities))
         self._endings: dict[Ending, str] = {}
         self._files: list[AppendFile] = []
         self._half_done: FrameResult | None = None  # its rows are written, its events are not
 
     def __enter__(self) -> Self:
         try:
-            for path, names in zip(self._paths, (self._columns, EVENT_COLUMNS), strict=True):
+            for path, names in zip(self._paths, (self._columns, self._event_columns), strict=True):
                 self._files.append(AppendFile(path, _rows(names, [dict(zip(names, names, strict=True))])))
         except OutputError:
             self.__exit__()
@@ -61,7 +65,7 @@ class LiveTables:
             self._half_done = result
         if result.events:
             model = result.model.details
-            events.add(_rows(EVENT_COLUMNS, ({**event.row(), "model": model} for event in result.events)))
+            events.add(_rows(self._event_columns, ({**event.row(), "model": model} for event in result.events)))
         self._half_done = None
 
     def __exit__(self, *_: object) -> None:
@@ -70,7 +74,7 @@ class LiveTables:
             for ending, model in self._endings.items():
                 if files and ending.events:
                     rows = ({**event.row(), "model": model} for event in ending.events)
-                    files[1].add(_rows(EVENT_COLUMNS, rows))
+                    files[1].add(_rows(self._event_columns, rows))
         finally:
             for file in files:
                 file.close()

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from ...aus import LABEL_SETS
 from ...errors import InputError
-from ...results import FrameResult
+from ...results import AUScore, FrameResult
 
 Values = NDArray[np.float64]
 Flags = NDArray[np.bool_]
@@ -24,11 +24,13 @@ class Series:
         time_s: (T,) float64, seconds.
         probability: (T, N) float64 in [0, 1], one column an AU; NaN where the track has no face.
         occurrence: (T, N) bool; False where the track has no face.
+        intensity: (T, N) float64 in [0, 5]; NaN where the track has no face, and for AUs without one.
     """
 
     time_s: Values
     probability: Values
     occurrence: Flags
+    intensity: Values
 
 
 def codes_of(frames: Sequence[FrameResult]) -> tuple[str, ...]:
@@ -49,55 +51,69 @@ def codes_of(frames: Sequence[FrameResult]) -> tuple[str, ...]:
 def track_series(frames: Sequence[FrameResult], codes: Sequence[str]) -> dict[int, Series]:
     """The series of every track, by track id in rising order. The frames are of one source, in order."""
     places: dict[int, list[int]] = {}
-    scores: dict[int, list[list[tuple[float, bool]]]] = {}
+    scores: dict[int, list[list[tuple[float, bool, float]]]] = {}
     for place, frame in enumerate(frames):
         for face in frame.faces:
             places.setdefault(face.track_id, []).append(place)
-            row = [(score.probability, score.occurrence) for score in map(face.aus.__getitem__, codes)]
-            scores.setdefault(face.track_id, []).append(row)
+            scores.setdefault(face.track_id, []).append([_values(face.aus[code]) for code in codes])
     time_s = np.array([frame.timestamp_s for frame in frames])
     series = {}
     for track in sorted(places):
         first, last = places[track][0], places[track][-1] + 1
         seen = np.array(places[track]) - first
-        values = np.array(scores[track], np.float64).reshape(len(seen), len(codes), 2)
-        probability = np.full((last - first, len(codes)), np.nan)
-        probability[seen] = values[..., 0]
+        values = np.array(scores[track], np.float64).reshape(len(seen), len(codes), 3)
+        probability, intensity = np.full((2, last - first, len(codes)), np.nan)
+        probability[seen], intensity[seen] = values[..., 0], values[..., 2]
         occurrence = np.zeros(probability.shape, bool)
         occurrence[seen] = values[..., 1] > 0
-        series[track] = Series(time_s[first:last], probability, occurrence)
+        series[track] = Series(time_s[first:last], probability, occurrence, intensity)
     return series
+
+
+def _values(score: AUScore) -> tuple[float, bool, float]:
+    return score.probability, score.occurrence, np.nan if score.intensity is None else score.intensity
 
 
 def absence(frames: Sequence[FrameResult]) -> Series:
     """A series of one column: 1 in frames without any face, else NaN."""
     value = np.array([np.nan if frame.faces else 1.0 for frame in frames])[:, None]
-    return Series(np.array([frame.timestamp_s for frame in frames]), value, ~np.isnan(value))
+    return Series(
+        np.array([frame.timestamp_s for frame in frames]), value, ~np.isnan(value), np.full_like(value, np.nan)
+    )
 
 
 def reduced(series: Series, frames_per_bin: int) -> Series:
     """Each run of `frames_per_bin` frames as two points: the least and the greatest probability, in their order.
 
-    An AU occurs in both if it occurs in any frame of the run; a run is a gap if all its frames are. So even the
-    shortest peak shows on a curve that has more frames than the page has dots.
+    So too with the intensity. An AU occurs in both if it occurs in any frame of the run; a run is a gap if all its
+    frames are. So even the shortest peak shows on a curve that has more frames than the page has dots.
     """
     if frames_per_bin <= 2:
         return series
     length, width = series.probability.shape
     bins = -(-length // frames_per_bin)
     padding = ((0, bins * frames_per_bin - length), (0, 0))
-    values = np.pad(series.probability, padding, constant_values=np.nan).reshape(bins, frames_per_bin, width)
+    curves = (
+        _pairs(np.pad(values, padding, constant_values=np.nan).reshape(bins, frames_per_bin, width))
+        for values in (series.probability, series.intensity)
+    )
+    occurs = np.pad(series.occurrence, padding).reshape(bins, frames_per_bin, width).any(axis=1)
+    starts = np.arange(bins) * frames_per_bin
+    ends = np.minimum(starts + frames_per_bin // 2, length - 1)
+    time_s = np.stack((series.time_s[starts], series.time_s[ends]), axis=1).ravel()
+    probability, intensity = curves
+    return Series(time_s, probability, occurs.repeat(2, axis=0), intensity)
+
+
+def _pairs(values: Values) -> Values:
+    """(bins, F, N) to (2 bins, N): the least and the greatest of each bin in their order, NaN where all are."""
     gap = np.isnan(values).all(axis=1)
     low, high = np.where(np.isnan(values), np.inf, values), np.where(np.isnan(values), -np.inf, values)
     rising = (low.argmin(axis=1) <= high.argmax(axis=1))[:, None]
     pair = np.stack((low.min(axis=1), high.max(axis=1)), axis=1)
     pair = np.where(rising, pair, pair[:, ::-1])
     pair[np.broadcast_to(gap[:, None], pair.shape)] = np.nan
-    occurs = np.pad(series.occurrence, padding).reshape(bins, frames_per_bin, width).any(axis=1)
-    starts = np.arange(bins) * frames_per_bin
-    ends = np.minimum(starts + frames_per_bin // 2, length - 1)
-    time_s = np.stack((series.time_s[starts], series.time_s[ends]), axis=1).ravel()
-    return Series(time_s, pair.reshape(2 * bins, width), occurs.repeat(2, axis=0))
+    return np.asarray(pair.reshape(-1, values.shape[2]))
 
 
 def spread_time(time_s: Values) -> Values:

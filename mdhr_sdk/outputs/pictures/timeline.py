@@ -29,15 +29,17 @@ MAX_SOURCES, MAX_LEGEND = 12, 8
 TOP, PITCH = 1.04, 1.27  # where a row ends above its 0, and where the next one begins
 LINES: dict[str, Any] = {"color": FAINT, "linewidth": 0.8, "zorder": 0.5}
 NEUTRAL: dict[str, Any] = {"color": "#e2e8f0", "linewidth": 0}
+INTENSITY: dict[str, Any] = {"color": INK, "linewidth": 0.9, "zorder": 3.5}
+MOST_INTENSITY = 5.0
 
 
 def draw_timeline(results: Sequence[FrameResult]) -> Figure:
     """Draw the scores of a source, a block below another for several sources.
 
     A video has a row per AU: the probability as a curve in [0, 1], filled solid where the AU occurs; a colour per
-    track; hatched where no face was found, grey in the neutral seconds that later scores are relative to. Sources of a
-    single frame (stills) become one heat map of faces x AUs. Long videos keep their peaks: each dot of the page shows
-    the least and the greatest of its frames.
+    track; a dark line is the intensity, 5 at the top of the row; hatched where no face was found, grey in the neutral
+    seconds that later scores are relative to. Sources of a single frame (stills) become one heat map of faces x AUs.
+    Long videos keep their peaks: each dot of the page shows the least and the greatest of its frames.
 
     Args:
         results: frames; those of one source in order of time.
@@ -129,7 +131,8 @@ def _draw_video(panel: SubFigure, height_in: float, frames: list[FrameResult], c
         for track, series in tracks.items():
             _draw_curves(axes, bases, reduced(series, per_bin), track, alone=len(tracks) == 1)
     draw_title(panel, height_in, frames[0].source, frames[0].model)
-    _draw_legend(panel, height_in, list(tracks), bool(absent.occurrence.any()), bool(neutral_s))
+    strong = any(np.isfinite(series.intensity).any() for series in tracks.values())
+    _draw_legend(panel, height_in, list(tracks), bool(absent.occurrence.any()), bool(neutral_s), strong)
 
 
 def _draw_rows(axes: Axes, bases: Values, codes: Sequence[str], model: ModelInfo) -> None:
@@ -187,6 +190,10 @@ def _draw_curves(axes: Axes, bases: Values, series: Series, track: int, alone: b
     solid = 0.85 if alone else 0.6
     axes.fill_between(time_s, base, value, where=occurs, color=colour, alpha=solid, linewidth=0, zorder=2.5)
     axes.plot(time_s, value, color=colour, linewidth=1.2, solid_joinstyle="round", zorder=3)
+    if np.isfinite(series.intensity).any():
+        curves = [spread(series.intensity[:, row] / MOST_INTENSITY) for row in columns]
+        time_s, _, value = _stacked(bases, spread_time(series.time_s), curves)
+        axes.plot(time_s, value, **INTENSITY)
 
 
 def _stacked(bases: Values, time_s: Values, curves: Sequence[Values]) -> tuple[Values, Values, Values]:
@@ -195,10 +202,14 @@ def _stacked(bases: Values, time_s: Values, curves: Sequence[Values]) -> tuple[V
     return np.tile(np.append(time_s, time_s[-1]), len(curves)), bases.repeat(len(time_s) + 1), np.concatenate(ends)
 
 
-def _draw_legend(panel: SubFigure, height_in: float, tracks: list[int], gaps: bool, neutral: bool) -> None:
+def _draw_legend(
+    panel: SubFigure, height_in: float, tracks: list[int], gaps: bool, neutral: bool, strong: bool
+) -> None:
     """What the colours mean: tracks when there are several, else curve and decision; hatching and neutral seconds."""
+    from matplotlib.lines import Line2D
     from matplotlib.patches import Patch
 
+    handles: list[Patch | Line2D]
     if len(tracks) == 1:
         colour = track_colour(tracks[0])
         handles = [Patch(color=colour, alpha=0.3, lw=0, label="probability"), Patch(color=colour, lw=0, label="occurs")]
@@ -210,6 +221,8 @@ def _draw_legend(panel: SubFigure, height_in: float, tracks: list[int], gaps: bo
         handles.append(Patch(label="no face", **GAP))
     if neutral:
         handles.append(Patch(label="neutral reference", **NEUTRAL))
+    if strong:
+        handles.append(Line2D([], [], label="intensity, 0 to 5", **INTENSITY))
     panel.legend(
         handles=handles,
         loc="lower right",

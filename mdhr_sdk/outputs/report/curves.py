@@ -13,11 +13,12 @@ from ..pictures.style import track_colour
 
 WIDTH, HEIGHT, EVENT = 900, 34, 5  # of a row, and of the bars of events under it, in units of the drawing
 POINTS = 1200  # most along the time axis
+MOST_INTENSITY = 5.0
 Across = Callable[[NDArray[np.float64] | float], NDArray[np.float64]]  # seconds to the place in a row
 
 
 def draw_rows(frames: Sequence[FrameResult], codes: Sequence[str], events: Sequence[AUEvent]) -> dict[str, str]:
-    """AU -> SVG of its row: each face's probability, solid where the AU occurs, and bars where its events are."""
+    """AU -> SVG of its row: each face's probability, solid where the AU occurs, intensity, and bars of its events."""
     begin_s, end_s = frames[0].timestamp_s, max(frames[-1].timestamp_s, frames[0].timestamp_s + 1e-3)
     per_bin = -(-2 * len(frames) // POINTS)
     tracks = {track: reduced(series, per_bin) for track, series in track_series(frames, codes).items()}
@@ -37,7 +38,8 @@ def draw_line(frames: Sequence[FrameResult], values: Sequence[float], limit: flo
     """SVG of one value a frame in [0, 1] over time, with a line at `limit`; gaps where it is NaN."""
     time_s = np.array([frame.timestamp_s for frame in frames])
     value = np.asarray(values, np.float64)[:, None]
-    series = reduced(Series(time_s, value, np.zeros(value.shape, bool)), -(-2 * len(frames) // POINTS))
+    none = np.full_like(value, np.nan)
+    series = reduced(Series(time_s, value, np.zeros(value.shape, bool), none), -(-2 * len(frames) // POINTS))
     span = max(time_s[-1] - time_s[0], 1e-3)
     x = np.round((series.time_s - time_s[0]) / span * WIDTH, 1)
     path = "".join(_path(x, series.probability[:, 0]))
@@ -62,6 +64,8 @@ def _curve(series: Series, place: int, colour: str, across: Across) -> Iterator[
         points = "L".join(f"{a},{b}" for a, b in zip(x[begin:end], _down(value[begin:end]), strict=True))
         yield f'<path d="M{x[begin]},{HEIGHT}L{points}L{x[end - 1]},{HEIGHT}Z" fill="{colour}" opacity=".75"/>'
     yield f'<path d="{"".join(_path(x, value))}" fill="none" stroke="{colour}"/>'
+    if strong := "".join(_path(x, series.intensity[:, place] / MOST_INTENSITY)):
+        yield f'<path d="{strong}" class="intensity"/>'
 
 
 def _path(x: NDArray[np.float64], value: NDArray[np.float64]) -> Iterator[str]:
@@ -79,6 +83,7 @@ def _bar(event: AUEvent, across: Across) -> str:
     colour = track_colour(event.track_id)
     size = f'x="{x0}" y="{HEIGHT + 1}" width="{max(x1 - x0, 1.5):.1f}" height="{EVENT}"'
     told = f"face {event.track_id}: {event.onset_s:.2f} to {event.offset_s:.2f} s, peak {event.peak_probability:.2f}"
+    told += "" if event.peak_intensity is None else f", intensity {event.peak_intensity:.1f}"
     return f'<rect {size} fill="{colour}"><title>{told}</title></rect>'
 
 

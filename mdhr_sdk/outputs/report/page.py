@@ -34,6 +34,7 @@ class FaceSummary:
         mean: AU -> mean probability.
         share: AU -> share of frames in which it occurs.
         per_minute: AU -> events a minute; empty where the events are not known.
+        intensity: AU -> mean intensity, of the AUs that have one.
     """
 
     source: str
@@ -42,6 +43,7 @@ class FaceSummary:
     mean: dict[str, float]
     share: dict[str, float]
     per_minute: dict[str, float]
+    intensity: dict[str, float]
 
 
 @dataclass(frozen=True)
@@ -90,6 +92,7 @@ def _faces(results: Results, events_known: bool) -> list[FaceSummary]:
     if not table["track_id"].notna().any() or not results.codes:
         return []
     rates, means = summary.occurrence_rate(table), summary.mean_probability(table)
+    strengths = summary.mean_intensity(table) if results.model.intensities else rates
     minutes = _seconds(results.frames) / 60
     events = Counter((event.track_id, event.au) for event in results.events)
     for source, track in rates.index:
@@ -97,7 +100,9 @@ def _faces(results: Results, events_known: bool) -> list[FaceSummary]:
             {code: float(one.loc[(source, track), code]) for code in results.codes} for one in (rates, means)
         )
         told = {code: events[track, code] / minutes for code in results.codes} if minutes and events_known else {}
-        found.append(FaceSummary(source, int(track), int(rates.loc[(source, track), "frames"]), mean, share, told))
+        strong = {code: float(strengths.loc[(source, track), code]) for code in results.model.intensities}
+        count = int(rates.loc[(source, track), "frames"])
+        found.append(FaceSummary(source, int(track), count, mean, share, told, strong))
     return found
 
 
@@ -113,6 +118,7 @@ def render_page(results: Results, about: SourceSummary, overlay: Path, index: st
         reliability=_reliability(about.model, about.codes),
         rows=draw_rows(frames, about.codes, events) if about.codes else {},
         names={code: au_name(code) for code in about.codes},
+        strong=bool(about.model.intensities),
         colours={face.track_id: track_colour(face.track_id) for face in about.faces},
         begin_s=frames[0].timestamp_s,
         end_s=frames[-1].timestamp_s,

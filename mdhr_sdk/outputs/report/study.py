@@ -190,7 +190,7 @@ def _render_index(
     return str(template("report_index.html").render(
         sources=[one for one, _ in sources], people=people, conditions=conditions, codes=codes,
         names={code: au_name(code) for code in codes}, errors=[str(error) for error in errors], unknown=unknown,
-        unused=sorted(known.keys() - set(taken)),
+        unused=sorted(known.keys() - set(taken)), strong=any(one.model.intensities for one, _ in sources),
         untrained=UNTRAINED if any(not one.model.trained for one, _ in sources) else "",
         models=sorted({one.model.details for one, _ in sources}),
     ))  # fmt: skip
@@ -216,7 +216,7 @@ def _grouped(
         own = groups[name]
         values = {
             kind: {code: _mean([(getattr(face, kind).get(code), face.frames) for face in own]) for code in codes}
-            for kind in ("mean", "share", "per_minute")
+            for kind in ("mean", "share", "per_minute", "intensity")
         }
         yield {"name": name, "faces": len(own), "frames": sum(face.frames for face in own), **values}
 

@@ -168,11 +168,16 @@ def _event(event: Json, result: FrameResult) -> Json:
     return {"type": "event", **event, "at": utc_text(onset)}
 
 
-def _scores(result: FrameResult) -> dict[str, dict[str, tuple[float, int]]]:
-    """Track id -> AU -> probability and occurrence."""
+def _scores(result: FrameResult) -> dict[str, dict[str, tuple[float, int, float | None]]]:
+    """Track id -> AU -> probability, occurrence, and intensity if it has one."""
     return {
         str(face.track_id): {
-            code: (round(score.probability, 2), int(score.occurrence)) for code, score in face.aus.items()
+            code: (
+                round(score.probability, 2),
+                int(score.occurrence),
+                None if score.intensity is None else round(score.intensity, 1),
+            )
+            for code, score in face.aus.items()
         }
         for face in result.faces
     }

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -18,6 +19,7 @@ MIB = 1 << 20
 MOST_BYTES = 4 << 30  # of a table of text
 MOST_LINE = MIB
 MOST_COLUMNS = 1000
+FEW, CELLS_A_BYTE = 10**6, 4  # an empty cell takes a comma; but names may hold line ends
 ROWS_A_BYTE = 4  # more than any table of ours holds: each row has a time of its own
 # What libraries and this package raise of contents that are none of ours.
 UNREADABLE = (ValueError, LookupError, TypeError, AttributeError, ArithmeticError, RecursionError, AssertionError)
@@ -44,7 +46,7 @@ def check_text(path: Path, rows: bool) -> None:
     """
     if (size := path.stat().st_size) > MOST_BYTES:
         raise InputError(f"'{path}' has {size:,} bytes, and tables of at most {MOST_BYTES:,} are read; split it")
-    since = lines = commas = 0
+    since = lines = 0
     with path.open("rb") as file:
         wide = file.readline(MOST_LINE).count(b",")
         while block := file.read(MIB):
@@ -53,8 +55,8 @@ def check_text(path: Path, rows: bool) -> None:
             if since > MOST_LINE or b"\0" in block:
                 raise InputError(f"'{path}' is no table of results: it is no text with lines; give one of ours")
             since = since if last < 0 else len(block) - 1 - last
-            lines, commas = lines + block.count(b"\n"), commas + block.count(b",")
-    if rows and (wide > MOST_COLUMNS or commas < (lines - 1) * wide):  # the last line may have been cut off
+            lines += block.count(b"\n")
+    if rows and (wide > MOST_COLUMNS or lines * wide > FEW + CELLS_A_BYTE * size):
         what = f"{wide + 1:,} columns" if wide > MOST_COLUMNS else "rows shorter than its header"
         raise InputError(f"'{path}' is no table of results: it has {what}; give one that mdhr_sdk wrote")
 
@@ -67,7 +69,8 @@ def read_parquet(path: Path) -> tuple[pa.Table, bytes | None]:
     """
     pa, parquet = import_pyarrow(), import_pyarrow("pyarrow.parquet")
     try:
-        with parquet.ParquetFile(path, read_dictionary=list(TEXTS)) as file:
+        texts = [name for name in parquet.read_schema(path).names if name in TEXTS]  # others would be an error
+        with parquet.ParquetFile(path, read_dictionary=texts) as file:
             _check_sizes(path, file)
             return file.read(use_threads=False), (file.schema_arrow.metadata or {}).get(KEY)
     except (pa.ArrowException, OSError, MemoryError) as error:
@@ -93,6 +96,13 @@ def _check_sizes(path: Path, file: Any) -> None:
             f"'{path}' is no table of results: {told.num_rows:,} rows of {told.num_columns:,} columns are more, or of "
             "other kinds, than it can hold; give one that mdhr_sdk wrote"
         )
+
+
+def au_code(text: Any) -> str:
+    """The code of an AU, as 'AU12'."""
+    if not isinstance(text, str) or not re.fullmatch(r"AU[0-9]{2,3}", text):
+        raise ValueError(f"{text!r:.80} where the code of an AU belongs")
+    return text
 
 
 def number(value: Any) -> float:

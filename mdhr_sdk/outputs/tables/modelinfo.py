@@ -64,7 +64,7 @@ def model_of_values(values: Mapping[str, Any]) -> ModelInfo:
     names = {one.name for one in fields(ModelInfo)}
     try:
         info = ModelInfo(**{name: value for name, value in values.items() if name in names})
-        return replace(info, off=tuple(info.off))
+        return replace(info, off=tuple(info.off), intensities=tuple(info.intensities))
     except TypeError as error:
         raise InputError(
             f"expected the fields of a model; got {sorted(values)}: {error}; write the file again"

@@ -17,6 +17,7 @@ from ..table import RowsSink
 INTENSITIES = (1, 2, 4, 5, 6, 7, 9, 10, 12, 14, 15, 17, 20, 23, 25, 26, 45)
 PRESENCES = (1, 2, 4, 5, 6, 7, 9, 10, 12, 14, 15, 17, 20, 23, 25, 26, 28, 45)
 PRESENT = frozenset(f"AU{number:02d}" for number in PRESENCES)
+STRONG = frozenset(f"AU{number:02d}" for number in INTENSITIES)
 POINTS = 68
 AWAY = np.array((1.0, -1.0, -1.0))  # from our directions (y up, z to the camera) to OpenFace's (y down, z away)
 
@@ -37,10 +38,10 @@ class OpenFaceSink(RowsSink[FrameResult]):
     """Writes a row for each face with OpenFace's columns, units and signs; see `FileSink` for when the file appears.
 
     Filled are: frame (from 1), face_id (the track), timestamp, success, confidence (the face's quality), gaze, pose_R,
-    x and y of the 68 landmarks, and `_c` of the AUs that the model reports. Gaze, pose and confidence need
-    `measures=True`. All else is empty: distances in millimetres, which need a calibrated camera, OpenFace's own
-    shape parameters, and AUs that the model does not have. A frame without a face has success 0, and 0 in the columns
-    that faces fill, as OpenFace writes it. AUs for which OpenFace has no column are left out.
+    x and y of the 68 landmarks, `_c` of the AUs that the model reports, and `_r` of those that have an intensity. Gaze,
+    pose and confidence need `measures=True`. All else is empty: distances in millimetres, which need a calibrated
+    camera, OpenFace's own shape parameters, and AUs that the model does not have. A frame without a face has success 0,
+    and 0 in the columns that faces fill, as OpenFace writes it. AUs for which OpenFace has no column are left out.
 
     Args:
         path: the file.
@@ -63,7 +64,8 @@ class OpenFaceSink(RowsSink[FrameResult]):
         if item.faces:
             self._add({**head, **_face(face)} for face in item.faces)
         else:
-            self._add([{**head, "face_id": 0, "confidence": 0, "success": 0, **self._absent}])
+            strengths = {f"{code}_r": 0 for code in item.model.intensities if code in STRONG}
+            self._add([{**head, "face_id": 0, "confidence": 0, "success": 0, **self._absent, **strengths}])
 
 
 def _filled(codes: Sequence[str], measures: bool) -> list[str]:
@@ -77,6 +79,8 @@ def _filled(codes: Sequence[str], measures: bool) -> list[str]:
 def _face(face: FaceResult) -> dict[str, object]:
     row: dict[str, object] = {"face_id": face.track_id, "success": 1, **_landmarks(face)}
     row |= {f"{code}_c": int(score.occurrence) for code, score in face.aus.items() if code in PRESENT}
+    strengths = {code: score.intensity for code, score in face.aus.items() if code in STRONG}
+    row |= {f"{code}_r": round(strength, 2) for code, strength in strengths.items() if strength is not None}
     return row if face.measures is None else row | _measured(face.measures)
 
 

@@ -31,6 +31,7 @@ UNITS = {
     "sharpness": "ratio", "inside": "share", "quality": "0 to 1", "landmarks_px": "px: x, y, z of each point in turn",
     **dict.fromkeys(BOX, "px"), **dict.fromkeys((name for name in MEASURES if name.endswith("_deg")), "degrees"),
 }  # fmt: skip
+AU_UNITS = {"_probability": "probability", "_intensity": "0 to 5"}
 
 
 def import_pyarrow(module: str = "pyarrow") -> Any:
@@ -102,7 +103,9 @@ class ParquetSink(FileSink[list[dict[str, object]]]):
 
     def _open(self, part: Path, first: list[dict[str, object]]) -> None:
         parquet = import_pyarrow("pyarrow.parquet")
-        self._names = [one for one in columns(self.codes, "captured_at" in first[0], self._measures) if one != "model"]
+        assert self._model is not None
+        names = columns(self.codes, "captured_at" in first[0], self._measures, self._model.intensities)
+        self._names = [one for one in names if one != "model"]
         self._schema = self._make_schema()
         self._writer: Any = parquet.ParquetWriter(part, self._schema, compression="zstd")
 
@@ -113,7 +116,7 @@ class ParquetSink(FileSink[list[dict[str, object]]]):
             kind = pa.string() if name in TEXTS else pa.float64()
             kind = getattr(pa, INTEGERS[name])() if name in INTEGERS else kind
             kind = pa.int8() if name.endswith("_occurrence") else kind
-            unit = UNITS.get(name, "probability" if name.endswith("_probability") else "")
+            unit = UNITS.get(name, AU_UNITS.get(name[len("AU12") :], ""))
             fields.append(pa.field(name, kind, metadata={"unit": unit} if unit else None))
         if self._landmarks != "none":
             kind = pa.list_(pa.float32())  # pyarrow writes no lists of fixed size that may be missing

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, cast, get_args
@@ -17,8 +17,8 @@ from ...errors import InputError
 from ...measures import MEASURES, FaceMeasures
 from ...results import AUEvent, AUScore, Baseline, Ending, FaceResult, FrameResult, ModelInfo
 from ..naming import EVENTS, PARQUET, TABLE
-from ..table import BOX, EVENT_COLUMNS
-from .foreign import UNREADABLE, check_text, finite, number, read_parquet, refused, whole
+from ..table import BOX, event_columns
+from .foreign import UNREADABLE, au_code, check_text, finite, number, read_parquet, refused, whole
 from .modelinfo import model_of_text, model_of_values
 
 if TYPE_CHECKING:
@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 BASELINES: dict[str, Baseline] = {"neutral": "neutral", "no_baseline": "missing"}
 WITHOUT_FACE = ("no_face", "low_quality", "stale")
 NEEDED = ("source", "frame", "timestamp_s", "status", "track_id", *BOX)
+INTENSITY = "_intensity"
 Kind = Literal["csv", "parquet", "jsonl"]
 
 
@@ -54,7 +55,8 @@ def _of_table(path: Path, kind: Kind) -> Read:
     if missing or not len(table):
         told = f"it lacks {', '.join(missing)}" if missing else "it has no row"
         raise InputError(f"'{path}' is no table of results: {told}; give a file that mdhr_sdk wrote")
-    codes = tuple(name.removesuffix("_occurrence") for name in table.columns if name.endswith("_occurrence"))
+    codes = tuple(au_code(name.removesuffix("_occurrence")) for name in table.columns if name.endswith("_occurrence"))
+    model = replace(model, intensities=tuple(code for code in codes if f"{code}{INTENSITY}" in table.columns))
     beside = events_beside(path)
     events = () if beside is None else read_events(beside)
     return Read(tuple(_frames(table, codes, model, events)), model, codes)
@@ -85,7 +87,7 @@ def read_events(path: Path) -> tuple[AUEvent, ...]:
 
 
 def _events(path: Path, table: pd.DataFrame) -> Iterator[AUEvent]:
-    if list(table.columns) != list(EVENT_COLUMNS):
+    if list(table.columns) not in (event_columns(False), event_columns(True)):
         raise InputError(f"'{path}' is no table of events; give one that mdhr_sdk wrote")
     for row in table.drop(columns="model").to_dict("records"):
         yield _event(cast("dict[str, Any]", row))
@@ -152,8 +154,11 @@ def _frame(
 
 
 def _face(row: Mapping[str, Any], codes: Sequence[str], model: ModelInfo) -> FaceResult:
-    scores = ((code, float(row[f"{code}_probability"]), bool(row[f"{code}_occurrence"])) for code in codes)
-    aus = {code: AUScore(code, probability, occurrence) for code, probability, occurrence in scores}
+    aus = {}
+    for code in codes:
+        strength = row.get(f"{code}{INTENSITY}")
+        intensity = float(cast("float", strength)) if _known(strength) else None
+        aus[code] = AUScore(code, float(row[f"{code}_probability"]), bool(row[f"{code}_occurrence"]), intensity)
     status = str(row["status"])
     baseline = BASELINES.get(status, "applied" if model.neutral_s else "off")
     x0, y0, x1, y1 = (float(row[name]) for name in BOX)
@@ -200,7 +205,10 @@ def _of_lines(path: Path) -> Read:
     if not frames:
         raise InputError(f"'{path}' has no frame; check that its source was read")
     codes = next((tuple(face.aus) for frame in frames for face in frame.faces), ())
-    return Read(tuple(frames), frames[0].model, codes)
+    faces = [face for frame in frames for face in frame.faces]
+    told = tuple(code for code in codes if any(face.aus[code].intensity is not None for face in faces))
+    named = tuple(replace(frame, model=replace(frame.model, intensities=told)) for frame in frames)
+    return Read(named, named[0].model, codes)
 
 
 def _of_line(values: Mapping[str, Any], model: ModelInfo, ending: Ending, events: tuple[AUEvent, ...]) -> FrameResult:
@@ -209,7 +217,7 @@ def _of_line(values: Mapping[str, Any], model: ModelInfo, ending: Ending, events
             whole(one["track_id"]),
             _box(one["box_px"]),
             np.empty((0, 3), np.float32),
-            {code: AUScore(code, number(s["probability"]), bool(s["occurrence"])) for code, s in one["aus"].items()},
+            {au_code(code): _score(code, score) for code, score in one["aus"].items()},
             _baseline(one["baseline"]),
             _measures_of(one.get("measures")),
         )
@@ -245,8 +253,14 @@ def _measures_of(values: Mapping[str, Any] | None) -> FaceMeasures | None:
     return FaceMeasures(**numbers, reason=str(values.get("reason", "")))
 
 
+def _score(code: str, values: Mapping[str, Any]) -> AUScore:
+    strength = values.get("intensity")
+    intensity = None if strength is None else finite(strength)
+    return AUScore(code, number(values["probability"]), bool(values["occurrence"]), intensity)
+
+
 def _event(values: Mapping[str, Any]) -> AUEvent:
-    if values.keys() != _EVENT.keys():
+    if values.keys() | {"peak_intensity"} != _EVENT.keys():  # which events of AUs without one do not tell
         raise KeyError(f"an event of {sorted(values)}")
     return AUEvent(**{name: _EVENT[name](value) for name, value in values.items()})
 
@@ -256,5 +270,6 @@ _MAKE: dict[str, Callable[[Any], Any]] = {
     "int": whole,
     "float": finite,
     "bool": lambda value: bool(whole(value)),
+    "float | None": lambda value: None if value in (None, "") else finite(value),
 }
-_EVENT = {one.name: _MAKE[str(one.type)] for one in fields(AUEvent)}
+_EVENT = {one.name: _MAKE[str(one.type)] for one in fields(AUEvent)} | {"au": au_code}

@@ -21,7 +21,8 @@ from ...vision.faces.measures import measure
 from ..crops import Found
 from ..scoring import Crop, Scored
 from .events import EventFinder
-from .geometry import GeometryModel, GeometryRead, OwnNeutral
+from .geometry import Floats, GeometryModel, GeometryRead, OwnNeutral, logit
+from .intensity import MOST, IntensityModel, given
 from .neutral import Calibration, NeutralBaseline
 from .smoothing import OneEuro
 
@@ -48,6 +49,7 @@ class Naming:
         measures: measure each face's pose, gaze and quality.
         min_quality: leave out faces of less quality, 0 to 1, which are measured then.
         geometry: what reads the meshes beside the network; None for a model without geometry.
+        intensity: what tells how strong movements are; None for a model without it. It needs geometry.
 
     Raises:
         ConfigError: a quality outside 0 to 1.
@@ -61,6 +63,7 @@ class Naming:
     measures: bool = False
     min_quality: float = 0.0
     geometry: GeometryModel | None = None
+    intensity: IntensityModel | None = None
 
     def __post_init__(self) -> None:
         check_quality(self.min_quality)
@@ -78,11 +81,17 @@ class Naming:
         baseline: Baseline = "off",
         measures: FaceMeasures | None = None,
         neutral_known: float = 0.0,
+        strengths: NDArray[np.floating] | None = None,
     ) -> FaceResult:
-        """Name the probabilities (N,) and decide."""
+        """Name the probabilities (N,) and decide; `strengths` (N,) are intensities as shares of the most."""
         kept = probabilities if self.places is None else probabilities[list(self.places)]
         pairs = zip(self.thresholds.items(), kept, strict=True)
         aus = {code: AUScore(code, float(p), bool(p >= threshold)) for (code, threshold), p in pairs}
+        if strengths is not None:
+            own = strengths if self.places is None else strengths[list(self.places)]
+            for code, strength in zip(self.thresholds, own.tolist(), strict=True):
+                if code in self.info.intensities:
+                    aus[code] = replace(aus[code], intensity=MOST * strength)
         return FaceResult(track_id, face.box_px, face.landmarks_px, aus, baseline, measures, neutral_known)
 
     def measured(self, found: Found, crops: Mapping[int, Crop]) -> dict[int, FaceMeasures]:
@@ -107,7 +116,9 @@ class Waiting:
         self._naming = naming
         self._keep_images = keep_images
         self._fps = fps
-        self._smoother = OneEuro(naming.info.smooth_hz) if naming.info.smooth_hz else None
+        smooth_hz = naming.info.smooth_hz
+        self._smoother = OneEuro(smooth_hz) if smooth_hz else None
+        self._strength_smoother = OneEuro(smooth_hz) if smooth_hz else None
         self._baseline = NeutralBaseline(naming.info.neutral_s or None)
         self._calibrations: deque[Calibration] = deque()  # that were asked for, from any thread
         self._own_neutral = None if naming.geometry is None else OwnNeutral(naming.geometry)
@@ -160,23 +171,38 @@ class Waiting:
         """No result follows: events that are open end with the last one."""
         self.ending.events = self._events.end()
 
+    def _strengths(
+        self, reads: Mapping[int, GeometryRead], scores: Mapping[int, NDArray[np.float32]]
+    ) -> dict[int, Floats]:
+        """Track id -> intensities (N,) as shares of the most, before scores are combined; none without a model."""
+        model, own = self._naming.intensity, self._own_neutral
+        if model is None or own is None:
+            return {}
+        return {
+            i: model.strengths(given(logit(row), reads[i].logits, own.moved(i, reads[i], row), reads[i].known))
+            for i, row in scores.items()
+        }
+
     def _result(self, pending: Found) -> FrameResult:
         frame = pending.frame
         scores = {track_id: self._scores.pop((frame.index, track_id)) for track_id in pending.faces}
         measured = self._measured.pop(frame.index, {})
         scores = {i: row for i, row in scores.items() if self._naming.trusts(measured.get(i))}
         known = dict.fromkeys(scores, 0.0)
+        strengths: Mapping[int, NDArray[np.floating]] = {}
         if self._own_neutral is not None:
             reads = {track_id: self._geometry.pop((frame.index, track_id)) for track_id in scores}
+            strengths = self._strengths(reads, scores)
             scores = {i: self._own_neutral.combine(i, reads[i], row) for i, row in scores.items()}
             known = {i: read.known for i, read in reads.items()}
-        if self._smoother is not None:
+        if self._smoother is not None and self._strength_smoother is not None:
             scores = self._smoother.smooth(frame.timestamp_s, scores, frame.breaks)
+            strengths = self._strength_smoother.smooth(frame.timestamp_s, strengths, frame.breaks)
         while self._calibrations:
             self._baseline.calibrate(self._calibrations.popleft())
         told = self._baseline.correct(frame.timestamp_s, scores, frame.read_s)
         faces = tuple(
-            self._naming.face(i, pending.faces[i], *told[i], measured.get(i), known[i])
+            self._naming.face(i, pending.faces[i], *told[i], measured.get(i), known[i], strengths.get(i))
             for i in pending.faces if i in told
         )  # fmt: skip
         return FrameResult(

@@ -24,6 +24,7 @@ class _Running:
     offset: Moment  # so far
     peak: float
     onset_cut: bool
+    strongest: float | None  # intensity so far, where it occurs
 
 
 @dataclass
@@ -82,13 +83,15 @@ class EventFinder:
             running = known.running.get(code)
             if running is None:
                 if score.occurrence:
-                    known.running[code] = _Running(now, now, now, score.probability, first)
+                    known.running[code] = _Running(now, now, now, score.probability, first, score.intensity)
                 continue
             if not score.occurrence and score.probability < self._low[code]:
                 events += self._event(track, code, known.running.pop(code))
                 continue
             if score.occurrence:
                 running.offset = now
+                if score.intensity is not None:
+                    running.strongest = max(score.intensity, running.strongest or 0.0)
             if score.probability > running.peak:
                 running.apex, running.peak = now, score.probability
         known.last = now
@@ -107,4 +110,4 @@ class EventFinder:
             return []
         (onset, onset_s), (apex, apex_s), (offset, offset_s) = one.onset, one.apex, one.offset
         times = (onset, apex, offset, onset_s, apex_s, offset_s)
-        return [AUEvent(self._source, track, code, *times, one.peak, one.onset_cut, offset_cut)]
+        return [AUEvent(self._source, track, code, *times, one.peak, one.onset_cut, offset_cut, one.strongest)]

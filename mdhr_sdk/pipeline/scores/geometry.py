@@ -2,7 +2,8 @@
 
 A small network reads the measures of a face twice: as they differ from a reference that slides from the mean face at
 rest to the person's own as the latter becomes known, and, as long as it is not, as they differ from the mean one. Its
-logits are averaged with those of the scores. The person's own face at rest is learnt as the video goes, from the frames
+logits and those of the scores are judged together: each AU by a sum of those of all AUs, so that it is known what else
+the face does. The person's own face at rest is learnt as the video goes, from the frames
 before only: each adds to a mean by the probability that it shows the face at rest. What the other network says of that
 face is learnt too, and where `relative` says so its scores are moved by how it differs from what it says of most faces
 at rest.
@@ -31,8 +32,10 @@ SPREAD, ABSOLUTE_SPREAD = 6.0, 5.0  # standard deviations beyond which a measure
 LARGEST = 1e6  # of a number in the file: what is computed with such stays finite
 SURE = 50.0  # a logit beyond which nothing changes
 EDGE = 1e-3  # scores of 0 and 1 have no logit
-SHAPES = {"reference": (468, 3), "mean": (MEASURES,), "spread": (MEASURES,), "absolute_spread": (MEASURES,)}
-OF_AUS = ("rest_logits", "relative")
+PLAIN = 468  # points of a mesh without the refinement of eyes and lips, which adds those of the irises
+SHAPES = {"reference": (468, 3), **dict.fromkeys(("mean", "spread", "absolute_spread", "refinement"), (MEASURES,))}
+OF_AUS = ("rest_logits", "relative", "offset")
+OF_PAIRS = ("from_scores", "from_geometry")
 LAYERS = 3
 INPUTS = 3 * MEASURES + 1
 Floats = NDArray[np.float64]
@@ -47,20 +50,26 @@ class GeometryModel:
         reference: (468, 3) the mean face at rest that meshes are laid on.
         mean: (MEASURES,) measures of the mean face.
         spread, absolute_spread: (MEASURES,) by which differences to the own and to the mean face are divided.
+        refinement: (MEASURES,) by how much a refined mesh measures more than a plain one of the same face.
         weights, biases: of each layer, (S, outputs, inputs) and (S, outputs); N + 1 outputs, the last for rest.
         rest_logits: (N,) what the model says of most faces at rest.
         relative: (N,) in [0, 1], how far its scores are moved by what it says of the person's own.
-        shares: (N,) of each AU's logit that is the geometry's; 0 where it may not speak.
+        from_scores, from_geometry, offset: (N, N), (N, N) and (N,): what both say of all AUs as one logit an AU.
+        shares: (N,) of each AU's logit that is judged so; the rest is the score's own. 0 where geometry may not speak.
     """
 
     reference: Floats
     mean: Floats
     spread: Floats
     absolute_spread: Floats
+    refinement: Floats
     weights: tuple[Floats, ...]
     biases: tuple[Floats, ...]
     rest_logits: Floats
     relative: Floats
+    from_scores: Floats
+    from_geometry: Floats
+    offset: Floats
     shares: Floats
 
     @classmethod
@@ -79,7 +88,8 @@ class GeometryModel:
             arrays = {name: array.astype(np.float64) for name, array in load(content).items()}
         except Exception as error:  # safetensors' own exception shares no base with others
             raise ModelFolderError(f"{FILE} cannot be read: {' '.join(str(error).split())[:200]}") from None
-        shapes = {**SHAPES, **dict.fromkeys(OF_AUS, (len(shares),))}
+        aus = len(shares)
+        shapes = {**SHAPES, **dict.fromkeys(OF_AUS, (aus,)), **dict.fromkeys(OF_PAIRS, (aus, aus))}
         names = [*shapes, *(f"{kind}{layer}" for layer in range(LAYERS) for kind in ("weight", "bias"))]
         right = sorted(arrays) == sorted(names) and all((abs(array) <= LARGEST).all() for array in arrays.values())
         right = right and all(arrays[name].shape == shape for name, shape in shapes.items())
@@ -89,22 +99,23 @@ class GeometryModel:
             )
         weights = tuple(arrays[f"weight{layer}"] for layer in range(LAYERS))
         biases = tuple(arrays[f"bias{layer}"] for layer in range(LAYERS))
-        _check_layers(weights, biases, len(shares) + 1)
-        plain = {name: arrays[name] for name in (*SHAPES, *OF_AUS)}
+        _check_layers(weights, biases, aus + 1)
+        plain = {name: arrays[name] for name in shapes}
         return cls(**plain, weights=weights, biases=biases, shares=np.asarray(shares, np.float64))
 
     def to_bytes(self) -> bytes:
         """The arrays as a safetensors file, float32; `shares` stand in `config.json`."""
         from safetensors.numpy import save
 
-        arrays = {name: getattr(self, name) for name in (*SHAPES, *OF_AUS)}
+        arrays = {name: getattr(self, name) for name in (*SHAPES, *OF_AUS, *OF_PAIRS)}
         for layer in range(LAYERS):
             arrays |= {f"weight{layer}": self.weights[layer], f"bias{layer}": self.biases[layer]}
         return bytes(save({name: np.ascontiguousarray(array, np.float32) for name, array in arrays.items()}))
 
     def measured(self, landmarks_px: NDArray[np.floating]) -> Floats:
-        """(MEASURES,) of a mesh (468 or 478, 3) in pixels."""
-        return np.asarray(measures(landmarks_px[None], self.reference)[0])
+        """(MEASURES,) of a mesh (468 or 478, 3) in pixels, as if it were refined."""
+        found = np.asarray(measures(landmarks_px[None], self.reference)[0])
+        return found + self.refinement if len(landmarks_px) == PLAIN else found
 
     def inputs(self, measured: Floats, neutral: Floats, known: Floats) -> Floats:
         """(M, INPUTS) what the network reads.
@@ -128,13 +139,19 @@ class GeometryModel:
         return np.asarray(np.clip(values.mean(axis=1), -SURE, SURE))
 
     def combined(self, scores: Scores, logits: Floats, moved: Floats | float = 0.0) -> Scores:
-        """Scores (N,) averaged with geometry's logits (N,), as logits; where an AU's share is 0 its score stays.
+        """Scores (N,) judged together with geometry's logits (N,); where an AU's share is 0 its score stays.
 
         Args:
             moved: (N,) what is taken from the scores' logits before.
         """
-        mixed = np.clip((1 - self.shares) * (logit(scores) - moved) + self.shares * logits, -SURE, SURE)
+        mixed = np.clip(self.mixed(logit(scores) - moved, logits), -SURE, SURE)
         return np.where(self.shares > 0, 1 / (1 + np.exp(-mixed)), scores).astype(np.float32)
+
+    def mixed(self, said: Floats, logits: Floats) -> Floats:
+        """(..., N) one logit an AU, of the scores' logits and geometry's, both (..., N)."""
+        judged = np.einsum("ij,...j->...i", self.from_scores, said) + self.offset
+        judged += np.einsum("ij,...j->...i", self.from_geometry, logits)
+        return np.asarray((1 - self.shares) * said + self.shares * judged)
 
 
 def logit(scores: NDArray[np.floating]) -> Floats:
@@ -233,6 +250,10 @@ class OwnNeutral:
         moved = read.known * model.relative * (said.value - model.rest_logits)
         said.add(logit(scores), read.at_rest)
         return model.combined(scores, read.logits, moved)
+
+    def moved(self, track: int, read: GeometryRead, scores: Scores) -> Floats:
+        """(N,) how logits differ from the person's own at rest, as far as that is known before `combine` is called."""
+        return np.asarray(read.known * (logit(scores) - self._of(track).said.value))
 
     def _of(self, track: int) -> _Own:
         if track not in self._own:

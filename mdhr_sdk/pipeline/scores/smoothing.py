@@ -45,13 +45,15 @@ class OneEuro:
         self.cutoff_hz = float(cutoff_hz)
         self._states: dict[int, _State] = {}  # by track id
 
-    def smooth(self, timestamp_s: float, scores: Mapping[int, Scores], breaks: bool = False) -> dict[int, Scores]:
+    def smooth(
+        self, timestamp_s: float, scores: Mapping[int, NDArray[np.floating]], breaks: bool = False
+    ) -> dict[int, Scores]:
         """Take the next frame's scores (N,) of each track, and return them smoothed; `breaks` forgets all before."""
         before = {} if breaks else self._states
         self._states = {track: self._next(before.get(track), timestamp_s, row) for track, row in scores.items()}
         return {track: state.value.astype(np.float32) for track, state in self._states.items()}
 
-    def _next(self, last: _State | None, timestamp_s: float, row: Scores) -> _State:
+    def _next(self, last: _State | None, timestamp_s: float, row: NDArray[np.floating]) -> _State:
         value = row.astype(np.float64)
         if last is None:
             return _State(timestamp_s, value, np.zeros_like(value))

@@ -17,10 +17,8 @@ from ...ops import DynamicsParameters
 
 EPSILON = 1e-5  # of PyTorch's BatchNorm
 HEAD = "head.dynamics"
-KINDS: dict[str, np.dtype[Any]] = {
-    name: np.dtype(kind)
-    for name, kind in {"F16": "<f2", "F32": "<f4", "F64": "<f8", "I32": "<i4", "I64": "<i8"}.items()
-}
+KINDS: dict[str, np.dtype[Any]] = {"BOOL": np.dtype("?"), "U8": np.dtype("u1"), "I8": np.dtype("i1")}
+KINDS |= {f"{kind}{8 * size}": np.dtype(f"<{kind.lower()}{size}") for kind in "FIU" for size in (2, 4, 8)}
 Array = NDArray[np.float32]
 
 

@@ -81,11 +81,21 @@ def rest_weights(kit: FaceKit, rng: np.random.Generator) -> Floats:
 
 
 def clip_motion(
-    kit: FaceKit, rng: np.random.Generator, times_s: Doubles, rest: Floats, lid: float, hard_cases: bool = True
+    kit: FaceKit,
+    rng: np.random.Generator,
+    times_s: Doubles,
+    rest: Floats,
+    lid: float,
+    hard_cases: bool = True,
+    case: str | None = None,
 ) -> Motion:
-    """Draw a clip with frames at (T,) rising moments, of a person with (E,) rest weights and lids lowered by `lid`."""
+    """Draw a clip with frames at (T,) rising moments, of a person with (E,) rest weights and lids lowered by `lid`.
+
+    `case` is one of `HARD`, or '' for none; None to draw it.
+    """
     span_s = max(float(times_s[-1] - times_s[0]), 1.0)
-    case = str(rng.choice(["", *HARD], p=[1 - sum(HARD.values()), *HARD.values()])) if hard_cases else ""
+    if case is None:
+        case = str(rng.choice(["", *HARD], p=[1 - sum(HARD.values()), *HARD.values()])) if hard_cases else ""
     left, right = _action_curves(rng, times_s, span_s, case)
     weights = _au_weights(kit, left, right) + rest
     _smile(kit, rng, weights, left, right)

@@ -34,6 +34,7 @@ class FitOptions:
         networks: trained from other random weights; their logits are averaged.
         epochs: over all copies.
         hidden: width of both hidden layers.
+        linear: no hidden layers, for ablations.
         noise: of each measure, in its standard deviations.
         identity: how far measures are moved by how another person's face differs from the mean one.
         unknown: share of the frames read without the own face at rest.
@@ -43,12 +44,13 @@ class FitOptions:
 
     copies: Positive = 4
     networks: Positive = 6
-    epochs: Positive = 9
+    epochs: Positive = 5
     batch: Positive = 256
-    hidden: Positive = 48
+    hidden: Positive = 32
+    linear: bool = False
     rate: Annotated[Number, Field(gt=0)] = 4e-3
     decay: Annotated[Number, Field(ge=0)] = 2e-2
-    dropout: Share = 0.2
+    dropout: Share = 0.3
     noise: Annotated[Number, Field(ge=0)] = 0.12
     identity: Annotated[Number, Field(ge=0)] = 0.25
     unknown: Share = 0.35
@@ -62,7 +64,7 @@ class FitOptions:
 def fit(
     meshes: Meshes, options: FitOptions, progress: Callable[[int, int], None] = lambda done, total: None
 ) -> GeometryModel:
-    """Train the network; every AU's share is left at a half, and no score is relative.
+    """Train the network; geometry alone is left to judge, with a share of a half, and no score is relative.
 
     Raises:
         DataError: no person has a frame at rest.
@@ -70,21 +72,41 @@ def fit(
     meshes = with_rest(meshes)
     reference = mean_face(meshes.fine[meshes.rest])
     rng = np.random.default_rng(options.seed)
-    copies = [_copy(meshes, reference, rng, options, clean=number == 0) for number in range(options.copies)]
+    refinement = _refinement(meshes, reference)
+    copies = [
+        copy_of(meshes, reference, refinement, rng, options, clean=number == 0) for number in range(options.copies)
+    ]
     measured, neutral = copies[0]
     mean = measured[meshes.rest].mean(axis=0)
     mean[-POSE:] = 0
     spreads = [difference(measured, one).std(axis=0) + 1e-4 for one in (neutral, mean)]
     for spread in spreads:
         spread[-POSE:] = POSE_SPREAD
-    aus = meshes.labels.shape[1]
-    nothing = np.zeros(aus)
-    frame = GeometryModel(reference, mean, spreads[0], spreads[1], (), (), nothing, nothing, np.full(aus, 0.5))
+    frame = _frame(reference, mean, spreads[0], spreads[1], refinement, meshes.labels.shape[1])
     networks = []
     for number in range(options.networks):
         networks.append(_train(frame, copies, meshes, options, number))
         progress(number + 1, options.networks)
     return _joined(frame, networks)
+
+
+def _refinement(meshes: Meshes, reference: Floats) -> Floats:
+    """(MEASURES,) how much more refined meshes measure than plain ones of the same frames; nothing of the pose."""
+    fine, plain = (of_laid(*laid_on(upright(one), reference)) for one in (meshes.fine, meshes.plain))
+    found = (fine - plain).mean(axis=0)
+    found[-POSE:] = 0
+    return found
+
+
+def _frame(
+    reference: Floats, mean: Floats, spread: Floats, absolute_spread: Floats, refinement: Floats, aus: int
+) -> GeometryModel:
+    """A geometry without its networks, which alone judge."""
+    nothing, nobody = np.zeros(aus), np.zeros((aus, aus))
+    return GeometryModel(
+        reference, mean, spread, absolute_spread, refinement, (), (), rest_logits=nothing, relative=nothing,
+        from_scores=nobody, from_geometry=np.eye(aus), offset=nothing, shares=np.full(aus, 0.5),
+    )  # fmt: skip
 
 
 def with_rest(meshes: Meshes) -> Meshes:
@@ -95,15 +117,20 @@ def with_rest(meshes: Meshes) -> Meshes:
     return Meshes(**{name: array[known] for name, array in vars(meshes).items()})
 
 
-def _copy(
-    meshes: Meshes, reference: Floats, rng: np.random.Generator, options: FitOptions, clean: bool
+def copy_of(
+    meshes: Meshes,
+    reference: Floats,
+    refinement: Floats,
+    rng: np.random.Generator,
+    options: FitOptions,
+    clean: bool = False,
 ) -> tuple[Floats, Floats]:
     """(M, MEASURES) of all frames, and of the same people at rest; with errors, or clean."""
     plain = (rng.random(len(meshes.rest)) < (0 if clean else options.plain))[:, None, None]
     laid, rotation = laid_on(upright(np.where(plain, meshes.plain, meshes.fine)), reference)
     if not clean:
         laid = _shaken(laid, rng, options)
-    measured = of_laid(laid, rotation)
+    measured = of_laid(laid, rotation) + plain[:, :, 0] * refinement
     neutral = np.empty_like(measured)
     for person in np.unique(meshes.person):
         rows = np.flatnonzero(meshes.rest & (meshes.person == person))
@@ -132,10 +159,8 @@ def _train(
     torch.manual_seed(options.seed + number)
     rng = np.random.default_rng((options.seed, number))
     at_rest = (meshes.intensities.max(axis=1) < REST_BELOW)[:, None]
-    truth = torch.from_numpy(np.concatenate([meshes.labels == 1, at_rest], axis=1).astype(np.float32))
-    known = torch.from_numpy(np.concatenate([meshes.labels >= 0, at_rest >= 0], axis=1).astype(np.float32))
-    share = ((truth * known).sum(0) / known.sum(0)).clamp(1e-3, 1 - 1e-3)
-    heavier = ((1 - share) / share).clamp(1, HEAVIEST) ** options.rarity
+    labels = np.concatenate([meshes.labels, at_rest.astype(np.int8)], axis=1)
+    truth, known, heavier = targets(labels, options.rarity)
     network = _network(options, truth.shape[1])
     batch = min(options.batch, len(truth))
     steps = options.epochs * len(copies) * (len(truth) // batch)
@@ -158,12 +183,24 @@ def _train(
     return network.eval()
 
 
+def targets(labels: NDArray[np.int8], rarity: float) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+    """Labels (M, K) in {0, 1, -1} -> truth and whether it is known, (M, K), and weights (K,) of what is there."""
+    truth, known = (torch.from_numpy(one.astype(np.float32)) for one in (labels == 1, labels >= 0))
+    share = ((truth * known).sum(0) / known.sum(0)).clamp(1e-3, 1 - 1e-3)
+    return truth, known, ((1 - share) / share).clamp(1, HEAVIEST) ** rarity
+
+
+def degrees(count: int, unknown: float, rng: np.random.Generator) -> Floats:
+    """(count,) in [0, 1]: how far the own face at rest is known, in a share of `unknown` not at all."""
+    return np.where(rng.random(count) < unknown, 0.0, np.sqrt(rng.random(count)))
+
+
 def _inputs(
     frame: GeometryModel, measured: Floats, neutral: Floats, rng: np.random.Generator, options: FitOptions
 ) -> NDArray[np.float32]:
     """What the network reads of a batch: the own face known to a random degree, measures that jitter, other faces."""
     count = len(measured)
-    known = np.where(rng.random(count) < options.unknown, 0.0, np.sqrt(rng.random(count)))
+    known = degrees(count, options.unknown, rng)
     jitter = options.noise * rng.normal(0, 1, measured.shape) * (1 + 0.5 * rng.random((count, 1))) * frame.spread
     other = options.identity * rng.normal(0, 1, (count, 1)) * (neutral - frame.mean)[rng.permutation(count)]
     jitter[:, -POSE:] = other[:, -POSE:] = 0
@@ -173,19 +210,30 @@ def _inputs(
 def _network(options: FitOptions, outputs: int) -> nn.Sequential:
     layers: list[nn.Module] = []
     width = 3 * MEASURES + 1
-    for _ in range(LAYERS - 1):
+    for _ in range(0 if options.linear else LAYERS - 1):
         layers += [nn.Linear(width, options.hidden), nn.ReLU(), nn.Dropout(options.dropout)]
         width = options.hidden
     return nn.Sequential(*layers, nn.Linear(width, outputs))
 
 
 def _joined(frame: GeometryModel, networks: list[nn.Sequential]) -> GeometryModel:
-    linear = [[layer for layer in network if isinstance(layer, nn.Linear)] for network in networks]
+    layers = [_arrays(network) for network in networks]
     weights, biases = (
-        tuple(
-            np.stack([getattr(layers[number], name).detach().numpy().astype(np.float64) for layers in linear])
-            for number in range(LAYERS)
-        )
-        for name in ("weight", "bias")
+        tuple(np.stack([one[layer][kind] for one in layers]) for layer in range(LAYERS)) for kind in (0, 1)
     )
     return replace(frame, weights=weights, biases=biases)
+
+
+def _arrays(network: nn.Sequential) -> list[tuple[Floats, Floats]]:
+    """Weights and biases of each layer; a linear network as layers that pass on its outputs and their negatives."""
+    found = [
+        (layer.weight.detach().numpy().astype(np.float64), layer.bias.detach().numpy().astype(np.float64))
+        for layer in network
+        if isinstance(layer, nn.Linear)
+    ]
+    if len(found) == LAYERS:
+        return found
+    weight, bias = found[0]
+    signs = np.concatenate([np.eye(len(bias)), -np.eye(len(bias))])
+    both = (signs @ weight, signs @ bias)
+    return [both, (np.eye(len(signs)), np.zeros(len(signs))), (signs.T, np.zeros(len(bias)))]

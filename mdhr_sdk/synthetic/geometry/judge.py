@@ -47,8 +47,8 @@ def judge(model: GeometryModel, meshes: Meshes, folder: ModelFolder) -> Told:
     return Told(
         area_under_curve(new[:, :-1], meshes.labels),
         area_under_curve(known[:, :-1], meshes.labels),
-        area_under_curve((1 - model.shares) * said + model.shares * new[:, :-1], meshes.labels),
-        area_under_curve((1 - model.shares) * relative + model.shares * known[:, :-1], meshes.labels),
+        area_under_curve(model.mixed(said, new[:, :-1]), meshes.labels),
+        area_under_curve(model.mixed(relative, known[:, :-1]), meshes.labels),
         float(area_under_curve(new[:, -1:], at_rest.astype(np.int8))[0]),
     )
 

@@ -20,6 +20,7 @@ from ...vision import Face, align
 from ...vision.faces.mediapipe.package import import_mediapipe
 from ...vision.faces.mediapipe.same_thread import in_this_thread
 from ...vision.faces.mediapipe.solutions import _meshes as meshes_of
+from ..dataset import PERSONS_A_SEED
 from ..face.person import Person
 from ..kit import FaceKit, Floats
 from ..labelled import ClipOptions, render_at_rest, render_clip
@@ -27,6 +28,9 @@ from ..making import _true_face as true_face
 from ..picture.render import Renderer
 
 FRAMES, SPACING_S, AT_REST = 6, 0.5, 2  # of each person: of a clip, and more at rest in the same scene
+VARIED = 3  # one of so many people to train on has more frames, of talking, and is mostly seen as in print
+TALKING = 2
+PRINTED = 0.7
 CROP_PX = 128
 POINTS = 468  # of the mesh without irises
 COLUMNS = {"fine": (POINTS, 3), "plain": (POINTS, 3), "labels": (15,), "intensities": (15,), "rest": ()}
@@ -54,11 +58,14 @@ class Meshes:
 
 
 class MeshMaker:
-    """Renders a person, given by the seed, and writes the meshes; one per process."""
+    """Renders a person, given by the seed, and writes the meshes; one per process.
 
-    def __init__(self, facekit: Path, out: Path) -> None:
+    With `varied` every third person talks too, and is mostly seen as in print.
+    """
+
+    def __init__(self, facekit: Path, out: Path, varied: bool) -> None:
         require("numba", "synthetic")
-        self._options, self._out = ClipOptions(FRAMES, SPACING_S), out
+        self._options, self._out, self._varied = ClipOptions(FRAMES, SPACING_S), out, varied
         self._renderer = Renderer(FaceKit.load(facekit), self._options.size_px)
         mediapipe = import_mediapipe()
         if not hasattr(mediapipe, "solutions"):  # its Tasks API has no plain mesh
@@ -75,12 +82,18 @@ class MeshMaker:
     def __call__(self, seed: int) -> int:
         """Returns how many of the person's frames have a mesh that lies on the face."""
         person = Person.draw(self._renderer.kit, seed)
-        clip = render_clip(self._renderer, person, 0, self._options)
+        clips = [render_clip(self._renderer, person, 0, self._options)]
+        varied = self._varied and seed % VARIED == 0
+        if varied:
+            clips.append(render_clip(self._renderer, person, 1, ClipOptions(TALKING, SPACING_S), "talking"))
         resting, marks = render_at_rest(self._renderer, person, 0, self._options, AT_REST)
-        frames, landmarks = np.concatenate([clip.frames, resting]), np.concatenate([clip.landmarks_px, marks])
+        frames = np.concatenate([*(clip.frames for clip in clips), resting])
+        landmarks = np.concatenate([*(clip.landmarks_px for clip in clips), marks])
+        if varied:
+            frames = as_in_print(frames, np.random.default_rng((seed, 5)))
         labels, intensities = (
-            np.concatenate([rows, np.zeros((AT_REST, rows.shape[1]), rows.dtype)])
-            for rows in (clip.labels, clip.intensities)
+            np.concatenate([*parts, np.zeros((AT_REST, parts[0].shape[1]), parts[0].dtype)])
+            for parts in ([clip.labels for clip in clips], [clip.intensities for clip in clips])
         )
         kept, fine, plain, crops = [], [], [], []
         for index, frame in enumerate(frames):
@@ -96,7 +109,7 @@ class MeshMaker:
             "plain": np.array(plain, np.float32).reshape(-1, POINTS, 3),
             "labels": labels[kept],
             "intensities": intensities[kept],
-            "rest": np.array([index >= FRAMES for index in kept], bool),
+            "rest": np.array([index >= len(frames) - AT_REST for index in kept], bool),
             "crops": np.array(crops, np.uint8).reshape(-1, CROP_PX, CROP_PX, 3),
         }
         with whole(file_of(self._out, seed), settled=False) as part, part.open("wb") as file:
@@ -107,6 +120,24 @@ class MeshMaker:
         rgb = np.asarray(cv2.cvtColor(frame, cv2.COLOR_BGR2RGB), np.uint8)
         fine, plain = (true_face([Face(mesh) for mesh in meshes_of(engine, rgb)], marks) for engine in self._engines)
         return None if fine is None or plain is None else (fine.landmarks_px, plain.landmarks_px)
+
+
+def as_in_print(frames: NDArray[np.uint8], rng: np.random.Generator) -> NDArray[np.uint8]:
+    """Frames (T, S, S, 3) of one person as they are, or as a newspaper would show them: small, blurred, mostly grey."""
+    if rng.random() >= PRINTED:
+        return frames
+    size, small = frames.shape[1], round(frames.shape[1] * rng.uniform(0.3, 0.8))
+    grey, blur_px, quality = rng.random() < 0.8, rng.uniform(0.01, 0.8), int(rng.integers(35, 85))
+    noise, gain, lift = rng.uniform(0, 6), rng.uniform(0.7, 1.3), rng.uniform(-25, 25)
+    seen = []
+    for frame in frames:
+        image = cv2.GaussianBlur(cv2.resize(frame, (small, small), interpolation=cv2.INTER_AREA), (0, 0), blur_px)
+        values = image.mean(axis=2, keepdims=True).repeat(3, axis=2) if grey else image.astype(np.float64)
+        values = gain * (values - 128) + 128 + lift + rng.normal(0, noise, (small, small, 1))
+        coded = cv2.imencode(".jpg", np.clip(values, 0, 255).astype(np.uint8), [cv2.IMWRITE_JPEG_QUALITY, quality])[1]
+        decoded = cv2.imdecode(coded, cv2.IMREAD_COLOR)
+        seen.append(cv2.resize(decoded, (size, size), interpolation=cv2.INTER_LINEAR))
+    return np.stack(seen).astype(np.uint8)
 
 
 def file_of(out: Path, seed: int) -> Path:
@@ -120,8 +151,11 @@ def render_meshes(
     seeds: Sequence[int],
     workers: int,
     progress: Callable[[int, int], None] = lambda done, total: None,
+    varied: bool = False,
 ) -> None:
     """Render the people that are missing; run it again after an interruption to go on.
+
+    `varied` is for people to train on; see `MeshMaker`.
 
     Raises:
         DataError: no face model, or nothing can be written.
@@ -129,9 +163,23 @@ def render_meshes(
     missing = [seed for seed in seeds if not file_of(out, seed).is_file()]
     progress(len(seeds) - len(missing), len(seeds))
     done = len(seeds) - len(missing)
-    for _ in spread(functools.partial(MeshMaker, facekit, out), missing, workers):
+    for _ in spread(functools.partial(MeshMaker, facekit, out, varied), missing, workers):
         done += 1
         progress(done, len(seeds))
+
+
+def seeds_in(out: Path) -> tuple[list[int], list[int]]:
+    """The people whose meshes are in a folder: to train on, and others, whose numbers are in the upper half.
+
+    Raises:
+        DataError: there are none of one kind.
+    """
+    seeds = sorted(int(path.stem[1:]) for path in out.glob("P*.npz") if path.stem[1:].isdigit())
+    half = PERSONS_A_SEED // 2
+    train, test = ([seed for seed in seeds if (seed % PERSONS_A_SEED < half) is first] for first in (True, False))
+    if not train or not test:
+        raise DataError(f"'{out}' holds meshes of {len(train)} people to train on and {len(test)} others; render both")
+    return train, test
 
 
 def load_meshes(out: Path, seeds: Sequence[int]) -> Meshes:

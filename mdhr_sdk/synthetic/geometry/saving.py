@@ -81,11 +81,11 @@ def network_logits(folder: ModelFolder, crops: NDArray[np.uint8]) -> NDArray[np.
 
 
 def save_geometry(folder: ModelFolder, model: GeometryModel, made_from: str) -> ModelFolder:
-    """Write the geometry and its shares; returns the folder as it is then.
+    """Write the geometry and its shares; returns the folder as it is then, without intensities, which read another one.
 
     Raises:
         ModelFolderError: it cannot be written.
     """
     with folder.writing(FILE, {"tool": "mdhr synthetic geometry", "options": {"made_from": made_from}}) as part:
         part.write_bytes(model.to_bytes())
-    return folder.update(geometry=tuple(model.shares.tolist()))
+    return folder.update(geometry=tuple(model.shares.tolist()), intensity=())

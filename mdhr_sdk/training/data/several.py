@@ -34,7 +34,7 @@ def places(data: DataSettings) -> list[Place]:
     Raises:
         ConfigError: two of them have the same name.
     """
-    found = [Place(dataset(one.dataset), Path(one.lists), Path(one.images)) for one in (data, *data.more)]
+    found = [Place(dataset(one.dataset), Path(one.lists), Path(one.images)) for one in data.each]
     names = [place.spec.name for place in found]
     if twice := sorted({name for name in names if names.count(name) > 1}):
         raise ConfigError(f"data.more: two data sets are called '{twice[0]}'; give one of them another name")

@@ -73,8 +73,8 @@ def score_folder(folder: ModelFolder, config: Path | None, changes: Sequence[str
     size = {**settings.model, "input_size_px": folder.config.model.input_size_px}
     one = dataclasses.replace(settings.trainer, devices=1)
     settings = dataclasses.replace(settings, data=clips, model=size, trainer=one)
-    for one in (settings.data, *settings.data.more):
-        _check_crops(Path(one.images), folder.config.preprocessing)
+    for place in settings.data.each:
+        _check_crops(Path(place.images), folder.config.preprocessing)
     labels, shared = (
         folder.config.model.label_set,
         Shared.of(folder.config.model.label_set, label_set_of(settings.data)),

@@ -168,12 +168,14 @@ def _train_fold(settings: Settings, folder: Path, fold: int, data_of: DataOf, te
     if inner is not None:
         check_start(start, inner.judged_on, fold)
         _check_same(folder / HELD_OUT, inner)
-        tell(_heading(fold, inner, settings, "held-out training subjects, to choose epoch and thresholds"))
+        tell(
+            _heading(fold, inner, settings.trainer.epochs, "held-out training subjects, to choose epoch and thresholds")
+        )
         fit(settings, inner, folder / HELD_OUT, tell, patience=settings.trainer.patience)
         until = stopped_after(folder / HELD_OUT)
     check_start(start, data.judged_on, fold)
     _check_same(folder, data)
-    tell(_heading(fold, data, settings, "the test fold"))
+    tell(_heading(fold, data, until or settings.trainer.epochs, "the test fold"))
     fit(settings, data, folder, tell, until=until)
     if is_first_process():
         choice = choose(folder / HELD_OUT) if settings.data.held_out else None
@@ -181,8 +183,8 @@ def _train_fold(settings: Settings, folder: Path, fold: int, data_of: DataOf, te
     return target
 
 
-def _heading(fold: int, data: FoldData, settings: Settings, judged: str) -> str:
-    clips = f"{number_of(len(data.train), 'clip')} an epoch, {number_of(settings.trainer.epochs, 'epoch')}"
+def _heading(fold: int, data: FoldData, epochs: int, judged: str) -> str:
+    clips = f"{number_of(len(data.train), 'clip')} an epoch, {number_of(epochs, 'epoch')}"
     subjects = number_of(len(set(data.frames.subjects)), "subject")
     return f"fold {fold}: {clips}; validated on {judged} ({subjects})"
 

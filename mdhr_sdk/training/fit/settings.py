@@ -86,6 +86,11 @@ class DataSettings:
     held_out: BelowOne = 0.0
     more: tuple[MoreData, ...] = ()
 
+    @property
+    def each(self) -> tuple[MoreData, ...]:
+        """All data sets, the first one first."""
+        return MoreData(self.dataset, self.lists, self.images), *self.more
+
 
 @strict
 class StartSettings:

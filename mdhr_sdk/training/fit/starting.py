@@ -80,11 +80,11 @@ def difference(theirs: ModelConfig, ours: ModelConfig, names: Sequence[str] = FI
     """In what two architectures differ, field by field: 'k (5 there, 3 here), au_width (...)'; '' if in nothing."""
     told = []
     for name in names:
-        one, other = getattr(theirs, name), getattr(ours, name)
-        if one != other:
+        there, here = getattr(theirs, name), getattr(ours, name)
+        if there != here:
             if name == "label_set":
-                one, other = _told(one, other), _told(other, one)
-            told.append(f"{name} ({one} there, {other} here)")
+                there, here = _told(theirs.label_set, ours.label_set), _told(ours.label_set, theirs.label_set)
+            told.append(f"{name} ({there} there, {here} here)")
     return ", ".join(told)
 
 

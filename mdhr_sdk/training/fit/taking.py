@@ -69,6 +69,8 @@ def fitting_tensors(earlier: MDHR, model: MDHR) -> tuple[dict[str, Tensor], Rows
     """All tensors of `earlier` that fit `model`: whole ones, and those of which the AUs that both score fit."""
     theirs = earlier.state_dict()
     whole = {name: tensor for name, tensor in same_tensors(earlier, model).items() if not _is_of_aus(name)}
+    if earlier.config.backbone != model.config.backbone:  # the same names and shapes by chance
+        whole = {name: tensor for name, tensor in whole.items() if not name.startswith(BACKBONE)}
     for name, source in _of_groups(earlier.config, model.config, model.state_dict()):
         if source in theirs and theirs[source].shape == model.state_dict()[name].shape:
             whole[name] = theirs[source]

@@ -13,6 +13,7 @@ from ....outputs.live.queued import MOST_BYTES, LiveSinks
 from ....outputs.live.recording import SegmentSink
 from ....outputs.live.tables import LiveTables
 from ....outputs.naming import TABLE
+from ....results import ModelInfo
 from .settings import LiveSettings
 
 ALL_BYTES = 512 << 20  # of pictures that wait, of all sources together
@@ -40,7 +41,7 @@ class Outputs:
         return None if self.served is None else self.served.commands
 
 
-def open_outputs(settings: LiveSettings, codes: Sequence[str], bases: Mapping[str, Path]) -> Outputs:
+def open_outputs(settings: LiveSettings, model: ModelInfo, codes: Sequence[str], bases: Mapping[str, Path]) -> Outputs:
     """Open every output that is asked for.
 
     Args:
@@ -53,20 +54,23 @@ def open_outputs(settings: LiveSettings, codes: Sequence[str], bases: Mapping[st
     images = settings.show or settings.serve is not None or settings.record is not None
     outputs = Outputs(LiveSinks(min(MOST_BYTES, ALL_BYTES // len(bases))), wants_images=images)
     try:
-        _add_all(outputs, settings, codes, bases)
+        _add_all(outputs, settings, model, codes, bases)
     except BaseException:
         outputs.sinks.close()
         raise
     return outputs
 
 
-def _add_all(outputs: Outputs, settings: LiveSettings, codes: Sequence[str], bases: Mapping[str, Path]) -> None:
+def _add_all(
+    outputs: Outputs, settings: LiveSettings, model: ModelInfo, codes: Sequence[str], bases: Mapping[str, Path]
+) -> None:
     sinks = outputs.sinks
     for address in settings.jsonl:
         sinks.add(LinesSink(address), address if address != "-" else "standard output")
     for source, base in bases.items():
         if settings.csv:
-            sinks.add(LiveTables(base, codes, settings.measures), f"{base.name}{TABLE}", source)
+            tables = LiveTables(base, codes, settings.measures, model.intensities)
+            sinks.add(tables, f"{base.name}{TABLE}", source)
         if settings.record is not None or settings.show:
             recorder = SegmentSink(base, settings.segment_s, settings.kept, settings.record or "picture")
             recorder.on = settings.record is not None

@@ -1,0 +1,1 @@
+"""Fitting of intensities on rendered people, of whom they are known exactly."""
