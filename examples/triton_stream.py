@@ -2,7 +2,7 @@
 
     mdhr export edge --format triton --out repository
     tritonserver --model-repository=repository                        (on the server)
-    pip install 'tritonclient[grpc]'                                  (see docs/triton.md for versions)
+    pip install --no-deps tritonclient==2.58.0 python-rapidjson grpcio   (see docs/triton.md)
     python examples/triton_stream.py edge clip.mp4 --url server:8001
 
 It was not run against Triton, only against a stand-in that speaks its protocol (tests/support/triton_standin.py).
