@@ -18,9 +18,6 @@ from __future__ import annotations
 
 import argparse
 import contextlib
-import csv
-import errno
-import itertools
 import math
 import os
 import shutil
@@ -29,7 +26,6 @@ import tempfile
 import time
 from collections import Counter
 from collections.abc import Iterator
-from dataclasses import dataclass, field
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -41,27 +37,27 @@ if __name__ == "__main__":
 
 import numpy as np
 
-from fake_streams import STREAMING, FakeGraph, streaming
+from fake_streams import STREAMING, streaming
 from fakes import CODES, SLOT, mesh
+from faults.camera import FAULTS, GAP_S, SLACK_S, Camera, ScriptedCapture, take_of
+from faults.checks import LOOKAHEAD, Taken, check_counts, check_scores, check_table
+from faults.report import Report
+from faults.trouble import Trouble, TroubledTables
+from faults.virtual_time import Clock, Threads, World
 from mdhr_sdk.errors import BackendError, NotFiniteError, SourceError
 from mdhr_sdk.outputs.live.queued import QueuedSink
 from mdhr_sdk.outputs.live.tables import LiveTables
 from mdhr_sdk.pipeline.crops import Found
 from mdhr_sdk.pipeline.scores.decide import Waiting
-from mdhr_sdk.results import FrameResult, SourceStatus
-from mdhr_sdk.runtime.stream.scorer import StreamScorer
+from mdhr_sdk.results import FrameResult
 from mdhr_sdk.vision import Face
 from mdhr_sdk.vision.sources.live.address import live_source
 from mdhr_sdk.vision.sources.live.supervisor import STALE_S
-from scripted_camera import FAULTS, GAP_S, SLACK_S, Camera, ScriptedCapture, take_of
-from virtual_time import Clock, Threads, World
 
 OURS = ("worker", "no_worker", "slow", "disk", "sink", "slow_sink")
 ENDING = ("model", "nan", "loop")  # which end a run
 TIMEOUT_S = 1.0  # of the sources
-LOOKAHEAD = 3
 FPS = 12.5
-MOST_LEFT = LOOKAHEAD + 5
 MOST_RESULTS = 400  # of a run
 STEP_S = 0.02  # a turn of the model takes at most
 PACKAGE = "mdhr_sdk."
@@ -95,88 +91,6 @@ class QuickMesher:
         pass
 
     close = reset
-
-
-@dataclass
-class Taken:
-    """What the model was given of a frame: track -> slot and grey level."""
-
-    take: int | None
-    faces: dict[int, tuple[int, int]]
-
-
-@dataclass
-class Report:
-    """What happened; `worst_s` is the longest time without a word of a source that was open."""
-
-    faults: Counter[str] = field(default_factory=Counter)
-    runs: int = 0
-    results: int = 0
-    stale: int = 0
-    captured: int = 0
-    scored: int = 0
-    dropped: Counter[str] = field(default_factory=Counter)
-    reconnects: int = 0
-    worst_s: float = 0.0
-    tracks: int = 0
-    scores: int = 0
-    rows: int = 0
-    lost: Counter[str] = field(default_factory=Counter)
-
-    def __str__(self) -> str:
-        told, dropped, lost = (
-            ", ".join(f"{count:,} {kind}" for kind, count in counts.most_common())
-            for counts in (self.faults, self.dropped, self.lost)
-        )
-        return (
-            f"{self.faults.total():,} faults ({told}) in {self.runs:,} runs\n{self.results:,} results, {self.stale:,} "
-            f"of them stale; captured {self.captured:,} = scored {self.scored:,} + dropped {self.dropped.total():,} "
-            f"({dropped})\n{self.reconnects:,} reconnects; longest silence of an open source {self.worst_s:.2f} s\n"
-            f"{self.tracks:,} tracks of one take and person, {self.scores:,} scores of frames as of these alone\n"
-            f"tables: {self.rows:,} frames written, counted as dropped: {lost or 'none'}"
-        )
-
-
-class Trouble:
-    """What is wrong with the disk and the sinks now."""
-
-    def __init__(self, world: World) -> None:
-        self.world = world
-        self.full_until_s = self.slow_until_s = 0.0
-        self.failures = 0
-
-    def write(self, file: int, data: bytes) -> int:
-        """As `os.write`, on a disk that may be full."""
-        if self.world.now_s < self.full_until_s:
-            if len(data) > 1 and self.world.random.random() < 0.5:
-                return os.write(file, data[: self.world.random.randrange(1, len(data))])
-            raise OSError(errno.ENOSPC, "No space left on device")
-        return os.write(file, data)
-
-
-class TroubledTables:
-    """`LiveTables` that is slow or fails now and then. `taken` lists the frames that it took."""
-
-    def __init__(self, tables: LiveTables, trouble: Trouble) -> None:
-        self._tables, self._trouble = tables, trouble
-        self.taken: list[int] = []
-
-    def __enter__(self) -> TroubledTables:
-        self._tables.__enter__()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._tables.__exit__()
-
-    def write(self, result: FrameResult) -> None:
-        trouble = self._trouble
-        if trouble.failures:
-            trouble.failures -= 1
-            raise ValueError("a sink of somebody else")
-        if trouble.world.now_s < trouble.slow_until_s:
-            trouble.world.sleep(trouble.world.random.uniform(0.0, 0.5))
-        self._tables.write(result)
-        self.taken.append(result.index)
 
 
 class Harness:
@@ -306,10 +220,10 @@ class Harness:
         self.world.sleep(1.0)  # one that was slow at its end is left behind, and ends by itself
         left = [one.name for one in self.world.tasks if not one.over and one.name != "main"]
         assert not left, f"these are left: {left}"
-        self._check_counts(dict(stream.status), given)
-        self._check_scores()
+        check_counts(self.report, dict(stream.status), self._results, given)
+        check_scores(self.report, self._taken, self._results, self.oracle)
         for name in names:
-            self._check_table(folder / name.replace(" ", ""), tables[name], sinks[name], name, given)
+            check_table(self.report, folder / name.replace(" ", ""), tables[name], sinks[name], given[name])
         shutil.rmtree(folder)
 
     def _loop(self, stream: Any, sinks: dict[str, QueuedSink], given: Counter[str]) -> str:
@@ -390,80 +304,6 @@ class Harness:
         self.graphs.encoder.fails = False
         self.graphs.temporal.__dict__.pop("run", None)
         self.trouble.failures = 0
-
-    def _check_counts(self, status: dict[str, SourceStatus], given: Counter[str]) -> None:
-        """Every frame that was captured is accounted for."""
-        stale = Counter(one.source for one in self._results if one.stale)
-        for name, one in status.items():
-            assert one.captured == one.scored + one.dropped, (name, one)
-            assert one.dropped == sum(one.dropped_by.values()) and min(one.dropped_by.values(), default=0) >= 0
-            left = one.dropped_by.get("left", 0)  # one that is shown, one that is captured, and what waits for scores
-            assert left <= MOST_LEFT, f"{name}: {left} frames are counted as left"
-            assert one.scored == given[name] - stale[name], (name, one, given)
-            assert one.dropped >= sum(result.dropped for result in self._results if result.source == name)
-            self.report.captured += one.captured
-            self.report.scored += one.scored
-            self.report.dropped.update(one.dropped_by)
-            self.report.reconnects += one.reconnects
-
-    def _check_scores(self) -> None:
-        """Each track is of one take and one person, and scores as its pictures do when they are all there is."""
-        levels: dict[tuple[str, int, int], list[int]] = {}  # source, track, first frame of its stream
-        first: dict[tuple[str, int, int], int] = {}  # source, track, frame -> that first frame
-        owners: dict[tuple[str, int], tuple[set[int], set[int]]] = {}
-        for (source, index), taken in sorted(self._taken.items()):
-            for track, (slot, level) in taken.faces.items():
-                start = first.get((source, track, index - 1), index)
-                first[source, track, index] = start
-                levels.setdefault((source, track, start), []).append(level)
-                takes, slots = owners.setdefault((source, track), (set(), set()))
-                takes.update([] if taken.take is None else [taken.take])
-                slots.add(slot)
-        for track_of, (takes, slots) in owners.items():
-            assert len(takes) < 2, f"{track_of} is of the takes {takes}"
-            assert len(slots) == 1, f"{track_of} is of the people {slots}"
-        alone = self._alone(levels)
-        for result in self._results:
-            for face in result.faces:
-                key = result.source, face.track_id, first[result.source, face.track_id, result.index]
-                told = [face[code].probability for code in CODES]
-                assert told == alone[key][result.index - key[2]], (key, result.index, self._broken)
-                self.report.scores += 1
-        self.report.tracks += len(owners)
-
-    def _alone(self, levels: dict[Any, list[int]]) -> dict[Any, list[list[float]]]:
-        """What each list of grey levels scores, as a stream of its own."""
-        scorer, scores = StreamScorer(self.oracle, LOOKAHEAD), {key: list[list[float]]() for key in levels}
-        encoder: FakeGraph = self.oracle.encoder  # type: ignore[assignment]
-        live = dict(levels)
-        for position in itertools.count():
-            ended = [key for key, own in live.items() if len(own) == position]
-            for one in scorer.finish(ended):
-                scores[one.key].append(one.scores.tolist())
-            live = {key: own for key, own in live.items() if len(own) > position}
-            if not live:
-                return scores
-            now = np.array([own[position] for own in live.values()], np.float32)
-            features = {spec.name: encoder._filled(spec.name, now) for spec in encoder.outputs}
-            for one in scorer.push_features(list(live), features):
-                scores[one.key].append(one.scores.tolist())
-        raise AssertionError
-
-    def _check_table(
-        self, base: Path, tables: TroubledTables, sink: QueuedSink, name: str, given: Counter[str]
-    ) -> None:
-        """The file holds what was taken, in whole lines, and the rest is counted."""
-        data = (base.parent / f"{base.name}_aus.csv").read_bytes()
-        assert data.endswith(b"\n"), "a line is cut off"
-        frames = [int(row["frame"]) for row in csv.DictReader(data.decode().splitlines())]
-        written = [index for index, _ in itertools.groupby(frames)]
-        status = sink.status
-        assert written == tables.taken == sorted(written), "a row is lost, or comes twice"
-        late = len(written) - status.written  # one in hand, at which waiting ended, counts as dropped
-        assert late == 0 or (late == 1 and status.dropped_by.get("end")), (status, written)
-        assert status.written + status.dropped == given[name], (status, given)
-        self.report.rows += len(written)
-        self.report.lost.update(status.dropped_by)
 
 
 def _captures(readers: Any) -> list[ScriptedCapture]:
