@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import math
+import sys
 from numbers import Real
 
 import numpy as np
@@ -18,5 +18,5 @@ def flag(name: str, value: object) -> bool:
 
 
 def is_number(value: object) -> bool:
-    """Whether it is a finite number; True and '5' are none."""
-    return isinstance(value, Real) and not isinstance(value, bool | np.bool_) and math.isfinite(value)
+    """Whether it is a number that a float can hold, and finite; True and '5' are none."""
+    return isinstance(value, Real) and not isinstance(value, bool | np.bool_) and abs(value) <= sys.float_info.max

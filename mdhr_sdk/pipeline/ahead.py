@@ -77,6 +77,11 @@ class Ahead(Iterator[FrameResult]):
         with self._changed:
             return [made.result for waits in self._waiting.values() for made in waits]
 
+    def pass_events_on(self) -> None:
+        """What the untaken results had to tell comes with the events that were open at the end, in its order."""
+        for result in reversed(self.untaken):
+            result.ending.events = (*result.events, *result.ending.events)
+
     def close(self) -> None:
         """End the thread; what waits is left. May be called twice, and from anywhere."""
         if os.getpid() != self._pid:  # a fork has no such thread
@@ -106,14 +111,15 @@ class Ahead(Iterator[FrameResult]):
                 self._changed.notify_all()
 
     def _put(self, made: Made) -> bool:
-        """Let a result wait; False if nobody takes any more."""
+        """Let a result wait; False if nobody takes any more, and then it waits too: it may tell of events."""
         name = made.result.source
         reader = self._by_name[name]
         with self._changed:
             self._changed.wait_for(lambda: self._left or reader.newest or name not in self._waiting)
-            if self._left:
-                return False
             waits = self._waiting.setdefault(name, [])
+            if self._left:
+                waits.append(made)
+                return False
             if waits and made.turn is not None and waits[-1].turn != made.turn:
                 if made.result.stale and not waits[-1].result.stale:  # no news replace nothing
                     waits[-1] = _with_dropped(waits[-1], made.result.dropped)

@@ -196,8 +196,8 @@ class Run:
         finally:
             for waiting in group.waiting.values():
                 waiting.leave()
-            for result in self._ahead.untaken if self._ahead is not None else ():
-                result.ending.events = (*result.events, *result.ending.events)  # which no result tells any more
+            if self._ahead is not None:
+                self._ahead.pass_events_on()
             self._ahead = None
             readers.close()
             self._ended |= readers.status
@@ -299,7 +299,7 @@ class _Group:
             reader = numbered[number]
             yield from self.end(reader)
             if (status := reader.status).dropped:
-                frames = number_of(status.scored, "frame")
+                frames = number_of(status.captured - status.dropped, "frame")  # the loop may not have taken all yet
                 log.info("%s: %s scored, %d dropped", reader.source.name, frames, status.dropped)
             if reader.error is None:
                 self.finished.add(reader.source.name)

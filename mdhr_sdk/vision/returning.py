@@ -51,11 +51,13 @@ class Returning:
     def __init__(self) -> None:
         self._people: dict[int, _Person] = {}  # by number
         self._numbers: dict[int, int] = {}  # track id -> number
+        self._before: set[int] = set()  # the numbers of the last frame
 
     def numbers(self, looks: Mapping[int, Look | None], timestamp_s: float) -> dict[int, int]:
         """Track id -> the person's number, which is the id of the person's first track.
 
-        A new track may have its own id for at most two seconds, until its face is recognised.
+        A new track may have its own id for at most two seconds, until its face is recognised. Between two tracks of one
+        number is at least one frame without it, so that whoever follows the numbers sees the gap.
 
         Args:
             looks: of the faces of one frame, by track id; None for one that cannot be told.
@@ -74,7 +76,8 @@ class Returning:
             if look is not None and look.clear:
                 self._people[self._numbers[track]].keep(look)
         numbers = {track: self._numbers[track] for track in looks}
-        self._forget({*numbers.values()})
+        self._before = {*numbers.values()}
+        self._forget(self._before)
         return numbers
 
     def _recognise(self, track: int, look: Look, present: set[int], now_s: float) -> None:
@@ -82,7 +85,8 @@ class Returning:
         if self._numbers[track] != track or now_s - self._people[track].began_s > SETTLES_S:
             return
         unlike = {number: one.unlike(look) for number, one in self._people.items() if number != track}
-        away = [one for one in unlike if one not in present and now_s - self._people[one].seen_s > AWAY_S]
+        gone = unlike.keys() - present - self._before
+        away = [one for one in gone if now_s - self._people[one].seen_s > AWAY_S]
         best = min(away, key=unlike.__getitem__, default=None)
         others = min((unlike[one] for one in present & unlike.keys()), default=math.inf)
         if best is not None and unlike[best] <= PATTERN and others >= unlike[best] + CLEARLY:

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, cast, get_args
 
+from ..arguments import flag
 from ..errors import ConfigError
 
 Person = Literal["largest", "central", "first"]
@@ -59,6 +60,7 @@ class Scope:
             raise ConfigError(f"sample_fps must be a number above 0; got {self.sample_fps!r}")
         if self.sample_fps is not None and self.every != 1:
             raise ConfigError("expected every or sample_fps, each thins the frames out; got both; leave one out")
+        flag("reidentify", self.reidentify)
         if self.region is not None:
             object.__setattr__(self, "region", _checked_region(self.region))
         number = isinstance(self.person, int) and not isinstance(self.person, bool) and self.person >= 0

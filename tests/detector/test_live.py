@@ -102,7 +102,7 @@ def test_what_does_not_come_back_is_an_error_when_that_is_asked_for(detector: AU
                 list(stream)
             assert stream.status[server.url].state == "ended" and stream.status[server.url].reason
             server.start()
-    for wrong in (0, "5"):
+    for wrong in (0, "5", 10**400):
         with pytest.raises(ConfigError, match="give_up_after_s must be seconds above 0"):
             detector.stream(server.url, give_up_after_s=wrong)  # type: ignore[arg-type]
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 from collections import Counter
 from collections.abc import Iterator
+from dataclasses import replace
 from types import SimpleNamespace
 from typing import cast
 
@@ -14,7 +15,7 @@ from fakes import INFO
 from mdhr_sdk.errors import BackendError
 from mdhr_sdk.pipeline.ahead import Ahead, Made
 from mdhr_sdk.pipeline.readers import Readers
-from mdhr_sdk.results import AUEvent, FrameResult
+from mdhr_sdk.results import AUEvent, Ending, FrameResult
 from processes import until
 
 
@@ -88,10 +89,14 @@ def test_an_error_comes_after_the_results_from_before() -> None:
 
 
 def test_closing_ends_the_thread_and_leaves_what_waits() -> None:
-    sources = Sources()
-    ahead = begun((made(index, index, "file") for index in range(5)), sources)
+    sources, ending = Sources(), Ending()
+    results = (made(index, index, "file") for index in range(5))
+    ahead = begun((one._replace(result=replace(one.result, ending=ending)) for one in results), sources)
     until(lambda: len(ahead.untaken) == 1)
     ahead.close()
     ahead.close()
     assert sources.left and not ahead._thread.is_alive()
-    assert [one.index for one in ahead.untaken] == [0]
+    assert [one.index for one in ahead.untaken] == [0, 1], "the one that was at hand waits too"
+    ending.events = made(7, 7, "file").result.events  # that was open at the end
+    ahead.pass_events_on()
+    assert [event.onset_frame for event in ending.events] == [0, 1, 7], "no event is lost, and they are in order"

@@ -49,6 +49,14 @@ def test_a_face_is_recognised_in_its_first_two_seconds_or_never() -> None:
     assert people.numbers({2: look_of(0)}, 22.1) == {2: 2}
 
 
+def test_a_gap_that_no_frame_shows_is_seen_in_the_numbers() -> None:
+    """After a break the next frame may show the same person: the frames before must not be scored with those after."""
+    people = Returning()
+    people.numbers({0: look_of(0)}, 0.0)
+    assert people.numbers({1: look_of(0, seed=1)}, 5.0) == {1: 1}, "a frame without the number ends its stream"
+    assert people.numbers({1: look_of(0, seed=2)}, 5.04) == {1: 0}
+
+
 @pytest.mark.parametrize("look", [None, look_of(0, light=0.02), Look(np.full((FACE_POINTS, 3), 128, np.float32))])
 def test_what_cannot_be_told_is_nobody(look: Look | None) -> None:
     people = Returning()

@@ -40,6 +40,7 @@ def frames_of(given: Any, scope: Scope | None = None) -> list[Frame]:
         ({"region": (1, 2, 3)}, "a region is"),
         ({"person": "biggest"}, "largest, central, first or a track id"),
         ({"person": -1}, "or a track id, 0 or more; got -1"),
+        ({"reidentify": "no"}, "reidentify must be True or False; got 'no'"),
     ],
 )
 def test_a_scope_that_cannot_be_is_refused(values: dict[str, Any], told: str) -> None:

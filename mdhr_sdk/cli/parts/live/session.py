@@ -10,7 +10,7 @@ from contextlib import ExitStack
 from dataclasses import dataclass
 
 from ....detector import AUDetector
-from ....errors import MDHRError
+from ....errors import MDHRError, plain
 from ....outputs.live.queued import SinkStatus
 from ....pipeline.turns import ResultStream
 from ....results import SourceStatus
@@ -107,7 +107,7 @@ class LiveSession:
         broken = self._error is not None and not isinstance(self._error, MDHRError)
         if broken:
             log.debug("scoring broke", exc_info=self._error)
-            told = f"scoring ended by {type(self._error).__name__}: {self._error}"
+            told = f"scoring ended by {type(self._error).__name__}: {plain(self._error)}"
             errors.append(
                 MDHRError(f"{told}; this was not expected: the files are whole, and --log-level debug tells more")
             )
