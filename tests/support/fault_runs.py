@@ -296,8 +296,8 @@ class Harness:
                         self._count(result, sinks, given)
         except (LoopError, BackendError, NotFiniteError) as error:
             ending = ending or type(error).__name__
-            assert self._broken == type(error).__name__, "an error that nobody asked for"
-            for key in self._unencoded if isinstance(error, BackendError) else ():
+            assert type(error).__name__ in self._broken, "an error that nobody asked for"
+            for key in self._unencoded:
                 del self._taken[key]
         finally:
             self._mend()
@@ -314,7 +314,7 @@ class Harness:
 
     def _loop(self, stream: Any, sinks: dict[str, QueuedSink], given: Counter[str]) -> str:
         """Take results and let things go wrong; returns how the run is left."""
-        self._broken = ""
+        self._broken = set[str]()  # the errors that were asked for
         while len(self._results) < MOST_RESULTS and self.report.faults.total() < self._wanted:
             asked_s = self.world.now_s
             result = next(stream)
@@ -366,12 +366,13 @@ class Harness:
         elif kind == "sink":
             self.trouble.failures += 1
         elif kind == "model":
-            self._broken, self.graphs.encoder.fails = BackendError.__name__, True
+            self._broken.add(BackendError.__name__)
+            self.graphs.encoder.fails = True
         elif kind == "nan":
-            self._broken = NotFiniteError.__name__
+            self._broken.add(NotFiniteError.__name__)
             self.graphs.temporal.run = _not_finite
         else:
-            self._broken = LoopError.__name__
+            self._broken.add(LoopError.__name__)
             raise LoopError
         return long
 
