@@ -40,11 +40,9 @@ def test_only_aus_of_tiers_a_and_b_have_one_and_they_lie_in_0_to_5(detector: AUD
 
 @pytest.mark.parametrize("code", ["AU01", "AU02", "AU12"])
 def test_they_rise_with_what_is_seen(results: Results, code: str) -> None:
-    from scipy.stats import spearmanr
-
     strength, probability = (curve(results, code, kind) for kind in ("intensity", "probability"))
     assert strength.max() > 2 and np.median(strength[:25]) < 0.7, "at rest at first"
-    assert spearmanr(strength, probability).statistic > 0.8
+    assert np.corrcoef(strength, probability)[0, 1] > 0.8
 
 
 def test_later_frames_change_nothing(detector: AUDetector, results: Results, demo_path: Path) -> None:

@@ -67,7 +67,8 @@ def read_parquet(path: Path) -> tuple[pa.Table, bytes | None]:
     """
     pa, parquet = import_pyarrow(), import_pyarrow("pyarrow.parquet")
     try:
-        with parquet.ParquetFile(path, read_dictionary=list(TEXTS)) as file:
+        texts = [name for name in parquet.read_schema(path).names if name in TEXTS]  # others would be an error
+        with parquet.ParquetFile(path, read_dictionary=texts) as file:
             _check_sizes(path, file)
             return file.read(use_threads=False), (file.schema_arrow.metadata or {}).get(KEY)
     except (pa.ArrowException, OSError, MemoryError) as error:
