@@ -47,6 +47,7 @@ from fault_parts import (
     TroubledTables,
     alone,
     captures_of,
+    check_table,
     fail_once,
     not_finite,
 )
