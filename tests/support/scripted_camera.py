@@ -13,7 +13,6 @@ from typing import Any, Literal, get_args
 import numpy as np
 
 from fakes import MAX_FRAMES, SLOT, level
-from faults.virtual_time import Task, World
 from mdhr_sdk.errors import SourceError
 from mdhr_sdk.vision.sources.decode import Decoded
 from mdhr_sdk.vision.sources.live.capture import CaptureDied
@@ -22,6 +21,7 @@ from mdhr_sdk.vision.sources.live.streams import _arriving, _with
 from mdhr_sdk.vision.sources.live.supervisor import KILL_S, START_S
 from mdhr_sdk.vision.sources.live.worker import SLOTS, Worker, as_message
 from mdhr_sdk.vision.sources.source import Damage, Opened, Source
+from virtual_time import Task, World
 
 Fault = Literal["stall", "hang", "eof", "truncate", "corrupt", "size", "freeze", "clock", "down", "mute", "people"]
 FAULTS: tuple[Fault, ...] = get_args(Fault)
