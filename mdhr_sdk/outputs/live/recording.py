@@ -166,9 +166,10 @@ class SegmentSink:
         if video is not None:
             with suppress(MDHRError, OSError):
                 video.close()
-        left = pictures(self._path)
+        left = 0
         with suppress(MDHRError, OSError):
-            if left:
+            self._path.open("rb").close()  # what cannot be opened now may hold pictures: the next start looks at it
+            if left := pictures(self._path):
                 rescue(self._path)
             else:  # on a full disk each try would leave a file without a picture
                 self._path.unlink()

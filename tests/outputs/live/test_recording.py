@@ -149,3 +149,19 @@ def test_a_clock_that_is_set_removes_nothing_new(at: Made, tmp_path: Path) -> No
     tidy(tmp_path / "door", Keep(size_bytes=max(before.values())), closed)
     (left,) = tmp_path.iterdir()
     assert left.name.startswith("door_1970"), "the one that was closed last, whatever its name says"
+
+
+def test_a_recording_that_cannot_be_looked_at_stays(at: Made, tmp_path: Path) -> None:
+    """Where the process has no more file handles, nobody knows whether a segment holds pictures."""
+    resource = pytest.importorskip("resource")
+    sink = SegmentSink(tmp_path / "door").__enter__()
+    for index in range(30):
+        sink.write(at(index))
+    limits = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (3, limits[1]))
+    try:
+        lost = sink._broken_off()
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, limits)
+    (left,) = tmp_path.glob("*.open.mp4")
+    assert lost == 30 and pictures(left) == 30
