@@ -19,4 +19,5 @@ def flag(name: str, value: object) -> bool:
 
 def is_number(value: object) -> bool:
     """Whether it is a number that a float can hold, and finite; True and '5' are none."""
-    return isinstance(value, Real) and not isinstance(value, bool | np.bool_) and abs(value) <= sys.float_info.max
+    most = sys.float_info.max
+    return isinstance(value, Real) and not isinstance(value, bool | np.bool_) and -most <= value <= most
