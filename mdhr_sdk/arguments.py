@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import sys
+import math
 from numbers import Real
 
 import numpy as np
@@ -19,5 +19,9 @@ def flag(name: str, value: object) -> bool:
 
 def is_number(value: object) -> bool:
     """Whether it is a number that a float can hold, and finite; True and '5' are none."""
-    most = sys.float_info.max
-    return isinstance(value, Real) and not isinstance(value, bool | np.bool_) and -most <= value <= most
+    if not isinstance(value, Real) or isinstance(value, bool | np.bool_):
+        return False
+    try:
+        return math.isfinite(value)
+    except OverflowError:  # an integer beyond every float
+        return False
