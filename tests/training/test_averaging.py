@@ -15,7 +15,7 @@ from mdhr_sdk.model import MDHR, load_model, save_model
 from mdhr_sdk.modelfolder.config import ModelConfig, Preprocessing
 from mdhr_sdk.modelfolder.folder import ModelFolder
 from mdhr_sdk.training.data.subjects import check_subjects, note_subjects, noted
-from mdhr_sdk.training.fit.averaging import average
+from mdhr_sdk.training.fit.weights.averaging import average
 
 
 def made(path: Path, seed: int, trained: bool = True, **config: object) -> ModelFolder:

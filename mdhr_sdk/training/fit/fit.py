@@ -38,9 +38,9 @@ from .launch import check_processes, make_trainer, plain_errors, synchronised
 from .module import MDHRTraining
 from .order import BlockBatches, ClipSource, Plan
 from .settings import Settings
-from .starting import starting_model
 from .stopping import best_so_far, is_stale, note_stop
 from .telling import Progress, Tell, silent
+from .weights.starting import starting_model
 
 CHECKPOINT = "last.ckpt"
 
@@ -174,7 +174,7 @@ def class_weights(settings: Settings, data: FoldData) -> list[float]:
     if chosen == "none":
         return [1.0] * len(codes)
     if unknown := [code for code in chosen if code not in codes]:
-        raise ConfigError(f"loss.class_weights: no AU {', '.join(unknown)}; the data has {', '.join(codes)}")
+        raise ConfigError(f"loss.class_weights: {', '.join(unknown)} not in the data, which has {', '.join(codes)}")
     return [chosen.get(code, 1.0) * float(weight) for code, weight in zip(codes, data.weights, strict=True)]
 
 

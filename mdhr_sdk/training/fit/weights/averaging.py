@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from ...errors import ConfigError
-from ...model import load_model, save_model
-from ...modelfolder.config import FolderConfig
-from ...modelfolder.folder import ModelFolder
-from ..data.subjects import note_together
-from ..evaluate.evaluation import HALF
+from ....errors import ConfigError
+from ....model import load_model, save_model
+from ....modelfolder.config import FolderConfig
+from ....modelfolder.folder import ModelFolder
+from ...data.subjects import note_together
+from ...evaluate.evaluation import HALF
 from .starting import difference
 
 SAME = ("model", "clip_length", "preprocessing")
