@@ -31,7 +31,7 @@ from ...errors import ConfigError, TrainingError, number_of
 from ...model import MDHR
 from ...model.released import check_archive
 from ..data.subjects import by_set
-from ..evaluate.evaluation import stopped_after
+from ..evaluate.evaluation import HELD_OUT, stopped_after
 from ..evaluate.metrics import count, mean
 from ..evaluate.predictions import Frames, Predictions
 from .launch import check_processes, make_trainer, plain_errors, synchronised
@@ -190,13 +190,15 @@ class Keeper(pl.Callback):
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         module: Any = pl_module
         epoch, first, _ = module.plan.blocks[min(trainer.current_epoch, len(module.plan.blocks) - 1)]
-        self.progress.begin(epoch + first / module.plan.batches, best_so_far(self.folder))
+        self.progress.begin(epoch + first / module.plan.batches, best_so_far(self.folder, epoch))
 
     def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         module: Any = pl_module
         block = module.plan.blocks[trainer.current_epoch]
         epochs, chosen = block.epoch + 1, self.settings.trainer
-        due = epochs % chosen.validate_every == 0 or epochs == self.progress.epochs
+        regular = epochs % chosen.validate_every == 0 or epochs == self.progress.epochs
+        # The inner run may choose any of its epochs, and one that was extended has a last one from before.
+        due = regular or epoch_stem(self.folder / HELD_OUT, epochs).with_suffix(".npz").is_file()
         if block.last == module.plan.batches:
             if due:
                 self._validate(trainer, module, epochs)
