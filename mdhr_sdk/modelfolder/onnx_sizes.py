@@ -60,8 +60,8 @@ def check_sizes(content: bytes, digest: str, pixels: int, path: object) -> None:
     """
     if (digest, pixels) in _fits or importlib.util.find_spec("onnxruntime") is None:  # where nothing runs it either
         return
-    nodes, outputs, own, free = _parts(content)
     try:
+        nodes, outputs, own, free = _parts(content)
         values = _values(content, nodes, outputs, free, path)
         if odd := next((one for one in nodes if one.operator == "Div" and not _is_real(values, one)), None):
             raise ValueError(f"'{odd.outputs[0][:60]}' is a quotient of whole numbers")

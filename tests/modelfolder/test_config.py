@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from mdhr_sdk.aus import ACTION_UNITS, LABEL_SETS, REGIONS, LabelSet, RegionGroup, RegionLayout, label_set
 from mdhr_sdk.errors import ConfigError
-from mdhr_sdk.modelfolder.config import MOST_PIXELS, EventRule, FolderConfig, ModelConfig, Preprocessing
+from mdhr_sdk.modelfolder.config import MOST_PIXELS, MOST_RING, EventRule, FolderConfig, ModelConfig, Preprocessing
 
 BP4D = label_set("bp4d")
 PRINTABLE = st.text(st.characters(codec="utf-8").filter(str.isprintable), max_size=60)
@@ -60,13 +60,15 @@ def model_configs(draw: st.DrawFn) -> ModelConfig:
 @st.composite
 def folder_configs(draw: st.DrawFn) -> FolderConfig:
     model = draw(model_configs())
+    ring = len(model.scales) * (model.projection_width or 0) * (model.input_size_px // 32) ** 2
+    longest = min(1024, MOST_PIXELS // model.input_size_px**2, MOST_RING // max(1, ring))
     share, text = st.floats(0, 1), st.text(max_size=20)
     aus = len(model.label_set.aus)
     numbers = st.tuples(*[st.floats(0.001, 10)] * 3)
     trained = draw(st.booleans())
     return FolderConfig(
         model=model,
-        clip_length=draw(st.integers(1, min(1024, MOST_PIXELS // model.input_size_px**2))),
+        clip_length=draw(st.integers(1, longest)),
         thresholds=draw(st.just(()) | st.tuples(*[share] * aus)),
         preprocessing=Preprocessing(draw(text), model.input_size_px, draw(numbers), draw(numbers)),
         trained=trained,

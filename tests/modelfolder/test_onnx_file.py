@@ -144,6 +144,15 @@ def test_sizes_are_known_before_anything_is_computed() -> None:
         check_sizes(wrong, "wrong", 1000, "clip.onnx")
 
 
+def test_what_is_damaged_where_only_sizes_are_read_is_refused() -> None:
+    whole = model().SerializeToString()
+    at = whole.rindex(b"\x0a\x01y")  # the name of the graph's output
+    content = whole[:at] + b"\x0f" + whole[at + 1 :]  # a kind of field that there is not
+    check_onnx(content, "clip.onnx")
+    with pytest.raises(ModelFolderError, match=r"'clip\.onnx' is no graph that can be taken: it is no ONNX file"):
+        check_sizes(content, "damaged", 1000, "clip.onnx")
+
+
 def test_graphs_of_this_machine_are_not_looked_through(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     folder = ModelFolder.open(shutil.copytree(EDGE, tmp_path / "model"))
     content = (EDGE / "temporal.onnx").read_bytes()
