@@ -15,9 +15,9 @@ app = command_app()
 
 
 def run_average(first: str, second: str, out: Path, share: float, half: bool) -> ModelFolder:
-    """Raises: as `mdhr_sdk.training.fit.averaging.average`."""
+    """Raises: as `mdhr_sdk.training.fit.weights.averaging.average`."""
     require_training()
-    from ..training.fit.averaging import average
+    from ..training.fit.weights.averaging import average
 
     return average(ModelFolder.open(first), ModelFolder.open(second), out, share, half)
 

@@ -60,7 +60,7 @@ def with_value(key: str, value: float) -> Callable[[dict[str, Any]], None]:
 
 
 def averages(arena: Path) -> str:
-    from mdhr_sdk.training.fit.averaging import average
+    from mdhr_sdk.training.fit.weights.averaging import average
 
     one = folder_class().open(arena / "model")
     return str(average(one, one, arena / "copied").path.name)

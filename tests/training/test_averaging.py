@@ -15,7 +15,7 @@ from mdhr_sdk.model import MDHR, load_model, save_model
 from mdhr_sdk.modelfolder.config import ModelConfig, Preprocessing
 from mdhr_sdk.modelfolder.folder import ModelFolder
 from mdhr_sdk.training.data.subjects import check_subjects, note_subjects, noted
-from mdhr_sdk.training.fit.averaging import average
+from mdhr_sdk.training.fit.weights.averaging import average
 
 
 def made(path: Path, seed: int, trained: bool = True, **config: object) -> ModelFolder:
@@ -95,6 +95,10 @@ def test_models_without_a_mean_are_refused(two: tuple[ModelFolder, ModelFolder],
     first, second = two
     with pytest.raises(ConfigError, match=r"au_width \(16 there, 8 here\)"):
         average(first, made(tmp_path / "other", 3, au_width=8), tmp_path / "mean")
+    aus = len(first.config.thresholds)
+    other = second.copy(tmp_path / "decided").update(thresholds=(0.5,) * (aus - 1) + (0.3,))
+    with pytest.raises(ConfigError, match=rf"differ in 1 of {aus} thresholds, as 0\.5 there and 0\.3 here"):
+        average(first, other, tmp_path / "mean")
     with pytest.raises(ConfigError, match="is not trained"):
         average(first, made(tmp_path / "untrained", 3, trained=False), tmp_path / "mean")
     for share in (-0.1, 1.1, float("nan")):

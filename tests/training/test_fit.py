@@ -22,6 +22,7 @@ from mdhr_sdk.training.evaluate.predictions import Predictions
 from mdhr_sdk.training.fit import fit as fitting
 from mdhr_sdk.training.fit import module
 from mdhr_sdk.training.fit.fit import fit, score, starting_model
+from mdhr_sdk.training.fit.stopping import best_so_far
 from patterns import LABELS, Clips, T, fold_data, settings
 from processes import run_python
 
@@ -135,6 +136,16 @@ def test_a_run_says_f1_of_each_au_and_what_is_left(tmp_path: Path) -> None:
     saved = Predictions.load(tmp_path / "run" / "epoch_0003.npz")
     wanted = count(saved.scores >= 0.5, saved.frames.labels).f1
     assert judged.iloc[-1][[f"validation/f1_{code}" for code in LABELS.codes]].tolist() == pytest.approx(wanted)
+
+
+@pytest.mark.slow
+def test_what_the_inner_run_validated_can_be_chosen(tmp_path: Path) -> None:
+    """One of a single epoch, extended to three before the run on the whole training half began."""
+    (tmp_path / "held_out").mkdir()
+    (tmp_path / "held_out" / "epoch_0001.npz").touch()
+    fit(settings("optimiser.freeze=[encoder]"), fold_data(), tmp_path)
+    assert sorted(epochs_of(tmp_path)) == [1, 2, 3] and (tmp_path / "epoch_0001.safetensors").is_file()
+    assert best_so_far(tmp_path, 0) == (-1.0, 0) and best_so_far(tmp_path, 1)[1] == 1  # 2 and 3 will come again
 
 
 @pytest.mark.slow

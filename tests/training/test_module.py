@@ -240,7 +240,7 @@ def test_class_weights_are_the_papers_none_or_changed_by_au() -> None:
     assert class_weights(settings(), data) == [0.8, 1.0, 1.2]
     assert class_weights(settings("loss.class_weights=none"), data) == [1.0, 1.0, 1.0]
     assert class_weights(settings("loss.class_weights={AU04: 2.5}"), data) == [0.8, 2.5, 1.2]
-    with pytest.raises(ConfigError, match="no AU AU02; the data has AU01, AU04, AU12"):
+    with pytest.raises(ConfigError, match="AU02 not in the data, which has AU01, AU04, AU12"):
         class_weights(settings("loss.class_weights={AU02: 2.5}"), data)
 
 

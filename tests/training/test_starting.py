@@ -12,7 +12,7 @@ from mdhr_sdk.aus import LabelSet, RegionGroup, RegionLayout
 from mdhr_sdk.errors import ConfigError
 from mdhr_sdk.model import save_model
 from mdhr_sdk.training.fit.saving import trained_on
-from mdhr_sdk.training.fit.starting import difference, origin, started, starting_model
+from mdhr_sdk.training.fit.weights.starting import difference, origin, started, starting_model
 from patterns import LABELS, settings
 
 OTHER = LabelSet(

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, cast
 from rich.table import Table
 
 from ...atomic import write_whole
+from ...errors import number_of
 from ...modelfolder.folder import ModelFolder
 from .defined import defined
 
@@ -83,8 +84,9 @@ def shared_line(shared: Shared) -> str:
     """Which AUs were judged, and which were not."""
     rest = (("the model", shared.model), ("the data", shared.data))
     alone = [f"{what} alone has {' '.join(codes)}" for what, codes in rest if codes]
-    told = f"judged on the {len(shared.both)} AUs that the model and the data share: {' '.join(shared.both)}"
-    return "; ".join([told, *alone]) if alone else f"judged on all {len(shared.both)} AUs of the model and the data"
+    number = number_of(len(shared.both), "AU")
+    told = f"judged on the {number} that the model and the data share: {' '.join(shared.both)}"
+    return "; ".join([told, *alone]) if alone else f"judged on all of the {number} of the model and the data"
 
 
 def result_table(title: str, results: Sequence[Result]) -> Table:

@@ -21,7 +21,7 @@ import dataclasses
 from pathlib import Path
 
 from ...aus import REGIONS, LabelSet, RegionGroup, RegionLayout, label_set
-from ...errors import ConfigError, require
+from ...errors import ConfigError, number_of, require
 from ...modelfolder.strict import from_mapping, strict
 from ..fit.yaml_file import read_mapping
 from .raw import found_subjects
@@ -97,6 +97,7 @@ class OwnDataset:
 
         Raises:
             ConfigError: names the key that is wrong.
+            DataError: `raw` has no labels where the description says.
         """
         task = "{task}/" if "task" in fields(self.raw.labels) else ""
         return DatasetSpec(
@@ -118,14 +119,13 @@ class OwnDataset:
                 "that mdhr prepare wrote beside its lists"
             )
         if isinstance(self.folds, str) and self.folds != "each":
-            tested = found_subjects(dataclasses.replace(self.raw, labels=self.folds), raw)
-            check(bool(tested), f"label files of test subjects at {self.folds} in '{raw}'")
-            return (tested,)
+            return (found_subjects(dataclasses.replace(self.raw, labels=self.folds), raw),)
         people = found_subjects(self.raw, raw)
         number = len(people) if self.folds == "each" else int(self.folds)
         check(
             2 <= number <= len(people),
-            f"2 to {len(people)} folds for {len(people)} people in '{raw}'; got {self.folds}",
+            f"at least 2 folds, and a person or more for each; got folds: {self.folds}, and "
+            f"{number_of(len(people), 'person', 'people')} in '{raw}'",
         )
         return tuple(people[first::number] for first in range(number))
 

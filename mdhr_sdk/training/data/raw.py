@@ -54,15 +54,10 @@ class RawVideo:
 
 def find_videos(dataset: DatasetSpec, raw: Path) -> list[RawVideo]:
     """Every video of a distribution that has labels, in the order of the lists: fold by fold, then by task."""
-    if not raw.is_dir():
-        raise DataError(
-            f"'{raw}' is no folder; --raw wants the folder of the distribution, which has {_looks(dataset)}"
-        )
+    _check_folder(dataset.raw, raw)
     if dataset.raw.spans:
         return [_spanned(dataset, raw, names, rows) for names, rows in read_spans(dataset.raw, raw).items()]
     files = _label_files(dataset.raw, raw)
-    if not files:
-        raise DataError(f"'{raw}' has no {dataset.raw.labels}; --raw wants the folder that holds {_looks(dataset)}")
     videos = [_video(dataset, raw, names, files[names]) for names in sorted(files, key=_order(dataset))]
     for video in videos:
         frame = video.frame(video.numbers[0] if len(video.numbers) else 0)
@@ -75,7 +70,12 @@ def find_videos(dataset: DatasetSpec, raw: Path) -> list[RawVideo]:
 
 
 def found_subjects(layout: RawLayout, raw: Path) -> tuple[str, ...]:
-    """Who has labels in a distribution, by name."""
+    """Who has labels in a distribution, by name; at least one.
+
+    Raises:
+        DataError: it is no folder, or has no labels where the layout says.
+    """
+    _check_folder(layout, raw)
     keys = read_spans(layout, raw) if layout.spans else _label_files(layout, raw)
     return tuple(sorted({subject for subject, _ in keys}))
 
@@ -97,8 +97,13 @@ def picture_files(folder: Path) -> dict[int, Path]:
     return found
 
 
-def _looks(dataset: DatasetSpec) -> str:
-    return f"{dataset.raw.labels} and {dataset.raw.pictures[0]}"
+def _check_folder(layout: RawLayout, raw: Path) -> None:
+    if not raw.is_dir():
+        raise DataError(f"'{raw}' is no folder; --raw wants the folder of the distribution, which has {_looks(layout)}")
+
+
+def _looks(layout: RawLayout) -> str:
+    return f"{layout.labels} and {layout.pictures[0]}"
 
 
 def _order(dataset: DatasetSpec) -> Callable[[tuple[str, str]], tuple[int, str, list[tuple[int, str]]]]:
@@ -122,6 +127,8 @@ def _label_files(layout: RawLayout, raw: Path) -> dict[tuple[str, str], dict[int
             fields = names.groupdict()
             key = fields["subject"], fields.get("task", "")
             found.setdefault(key, {})[int(fields.get("au", 0))] = path
+    if not found:
+        raise DataError(f"'{raw}' has no {layout.labels}; --raw wants the folder that holds {_looks(layout)}")
     return found
 
 

@@ -75,16 +75,8 @@ def score_folder(folder: ModelFolder, config: Path | None, changes: Sequence[str
     settings = dataclasses.replace(settings, data=clips, model=size, trainer=one)
     for place in settings.data.each:
         _check_crops(Path(place.images), folder.config.preprocessing)
-    labels, shared = (
-        folder.config.model.label_set,
-        Shared.of(folder.config.model.label_set, label_set_of(settings.data)),
-    )
-    if not shared.both:
-        raise ConfigError(
-            f"'{folder.path}' scores {' '.join(shared.model)}, and the data set has {' '.join(shared.data)}: no AU in "
-            "common; take another of the two"
-        )
-    columns = [labels.codes.index(code) for code in shared.both]
+    shared = _shared(folder, label_set_of(settings.data))
+    columns = [folder.config.model.label_set.codes.index(code) for code in shared.both]
     device = _device(settings.trainer.accelerator)
     model = load_model(folder).to(device)
     results: list[FoldResult] = []
@@ -100,6 +92,17 @@ def score_folder(folder: ModelFolder, config: Path | None, changes: Sequence[str
         found[fold] = Predictions(data.frames.of(shared.both), scores)
         results.append(judge(found[fold], thresholds, fold))
     return Scored([Result(NETWORK if geometry else GIVEN, shared.both, tuple(results))], found, shared)
+
+
+def _shared(folder: ModelFolder, data: LabelSet) -> Shared:
+    """The AUs of a model and of the data, of which at least one must be in both."""
+    shared = Shared.of(folder.config.model.label_set, data)
+    if not shared.both:
+        raise ConfigError(
+            f"'{folder.path}' scores {' '.join(shared.model)}, and the data set has {' '.join(shared.data)}: no AU in "
+            "common; take another of the two"
+        )
+    return shared
 
 
 def _device(accelerator: str) -> torch.device:

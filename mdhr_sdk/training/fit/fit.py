@@ -31,16 +31,16 @@ from ...errors import ConfigError, TrainingError, number_of
 from ...model import MDHR
 from ...model.released import check_archive
 from ..data.subjects import by_set
-from ..evaluate.evaluation import stopped_after
+from ..evaluate.evaluation import HELD_OUT, stopped_after
 from ..evaluate.metrics import count, mean
 from ..evaluate.predictions import Frames, Predictions
 from .launch import check_processes, make_trainer, plain_errors, synchronised
 from .module import MDHRTraining
 from .order import BlockBatches, ClipSource, Plan
 from .settings import Settings
-from .starting import starting_model
 from .stopping import best_so_far, is_stale, note_stop
 from .telling import Progress, Tell, silent
+from .weights.starting import starting_model
 
 CHECKPOINT = "last.ckpt"
 
@@ -174,7 +174,7 @@ def class_weights(settings: Settings, data: FoldData) -> list[float]:
     if chosen == "none":
         return [1.0] * len(codes)
     if unknown := [code for code in chosen if code not in codes]:
-        raise ConfigError(f"loss.class_weights: no AU {', '.join(unknown)}; the data has {', '.join(codes)}")
+        raise ConfigError(f"loss.class_weights: {', '.join(unknown)} not in the data, which has {', '.join(codes)}")
     return [chosen.get(code, 1.0) * float(weight) for code, weight in zip(codes, data.weights, strict=True)]
 
 
@@ -190,13 +190,15 @@ class Keeper(pl.Callback):
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         module: Any = pl_module
         epoch, first, _ = module.plan.blocks[min(trainer.current_epoch, len(module.plan.blocks) - 1)]
-        self.progress.begin(epoch + first / module.plan.batches, best_so_far(self.folder))
+        self.progress.begin(epoch + first / module.plan.batches, best_so_far(self.folder, epoch))
 
     def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         module: Any = pl_module
         block = module.plan.blocks[trainer.current_epoch]
         epochs, chosen = block.epoch + 1, self.settings.trainer
-        due = epochs % chosen.validate_every == 0 or epochs == self.progress.epochs
+        regular = epochs % chosen.validate_every == 0 or epochs == self.progress.epochs
+        # The inner run may choose any of its epochs, and one that was extended has a last one from before.
+        due = regular or epoch_stem(self.folder / HELD_OUT, epochs).with_suffix(".npz").is_file()
         if block.last == module.plan.batches:
             if due:
                 self._validate(trainer, module, epochs)

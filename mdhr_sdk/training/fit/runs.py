@@ -31,8 +31,8 @@ from .launch import check_processes
 from .record import RECORD, note_surroundings, read_record, surroundings, write_record
 from .saving import save_fold
 from .settings import Settings, read_settings
-from .starting import open_start, origin
 from .telling import Tell, silent
+from .weights.starting import open_start, origin
 
 DataOf = Callable[[Settings, int, bool], FoldData]  # settings, fold, inner run
 SEEN, START, ORIGIN = "data.json", "start.json", "origin.json"

@@ -44,18 +44,7 @@ def save_fold(
     thresholds = choice.thresholds if choice else (HALF,) * len(data.label_set.aus)
     model = MDHR(settings.model_config(data.label_set))
     model.load_state_dict(load_file(epoch_stem(folder, epoch).with_suffix(".safetensors")))
-    how = "epoch and thresholds chosen on held-out training subjects" if choice else "last epoch, threshold 0.5"
-    digest = hashlib.sha256(settings.to_yaml(brief=True).encode()).hexdigest()[:12]
-    provenance = (
-        f"mdhr_sdk {__version__}, {data.label_set.name} without the test subjects of fold {fold}, "
-        f"epoch {epoch} of {settings.trainer.epochs}, {how}, seed {settings.trainer.seed}, settings {digest}"
-    )
-    licence = f"that of the training data ({data.label_set.name}) and of the starting weights"
-    provenance += f", {extended}" if extended else ""
-    if before:
-        name = before["folder"] if settings.start.folder in BUNDLED else Path(before["folder"]).name
-        provenance += f"; started with {settings.start.take} of {plain(name)}: {before['provenance']}"
-        licence += f": {before['licence']}" if before["licence"] else ""
+    provenance, licence = _origin(settings, data.label_set.name, fold, epoch, choice, before, extended)
     with scratch(folder) as own:
         made = save_model(
             model.eval(),
@@ -71,6 +60,25 @@ def save_fold(
         if data.trained_on is not None:
             note_subjects(made, data.learnt_from, fold, start)
         made.path.replace(folder / "model")  # whole: a folder of that name ends the fold
+
+
+def _origin(
+    settings: Settings, dataset: str, fold: int, epoch: int, choice: Choice | None, before: Origin, extended: str
+) -> tuple[str, str]:
+    """Provenance and licence: those of this run, then those of the model that it started from."""
+    how = "epoch and thresholds chosen on held-out training subjects" if choice else "last epoch, threshold 0.5"
+    digest = hashlib.sha256(settings.to_yaml(brief=True).encode()).hexdigest()[:12]
+    provenance = (
+        f"mdhr_sdk {__version__}, {dataset} without the test subjects of fold {fold}, "
+        f"epoch {epoch} of {settings.trainer.epochs}, {how}, seed {settings.trainer.seed}, settings {digest}"
+    )
+    licence = f"that of the training data ({dataset}) and of the starting weights"
+    provenance += f", {extended}" if extended else ""
+    if before:
+        name = before["folder"] if settings.start.folder in BUNDLED else Path(before["folder"]).name
+        provenance += f"; started with {settings.start.take} of {plain(name)}: {before['provenance']}"
+        licence += f": {before['licence']}" if before["licence"] else ""
+    return provenance, licence
 
 
 def _name(folder: Path) -> str:

@@ -16,13 +16,18 @@ def is_stale(folder: Path, patience: int) -> bool:
     return len(figures) - 1 - figures.index(max(figures)) >= patience
 
 
-def best_so_far(folder: Path) -> tuple[float, int]:
-    """The best mean F1 of the validations on disk, and after how many epochs it was reached; (-1, 0) without any."""
+def best_so_far(folder: Path, done: int) -> tuple[float, int]:
+    """The best mean F1 of the validations on disk, and after how many epochs it was reached; (-1, 0) without any.
+
+    Args:
+        done: epochs that are over; a run that was killed may have left a validation of the next, which comes again.
+    """
     if not any(folder.glob("epoch_*.npz")):
         return -1.0, 0
-    figures = {epoch: f1_at_half(Predictions.load(path)) for epoch, path in epochs_of(folder).items()}
-    best = max(figures, key=lambda epoch: figures[epoch])
-    return figures[best], best
+    paths = {epoch: path for epoch, path in epochs_of(folder).items() if epoch <= done}
+    figures = {epoch: f1_at_half(Predictions.load(path)) for epoch, path in paths.items()}
+    best = max(figures, key=lambda epoch: figures[epoch], default=0)
+    return figures.get(best, -1.0), best
 
 
 def note_stop(folder: Path, epochs: int) -> None:

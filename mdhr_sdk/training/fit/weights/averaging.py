@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from ...errors import ConfigError
-from ...model import load_model, save_model
-from ...modelfolder.config import FolderConfig
-from ...modelfolder.folder import ModelFolder
-from ..data.subjects import note_together
-from ..evaluate.evaluation import HALF
+from ....errors import ConfigError
+from ....model import load_model, save_model
+from ....modelfolder.config import FolderConfig
+from ....modelfolder.folder import ModelFolder
+from ...data.subjects import note_together
+from ...evaluate.evaluation import HALF
 from .starting import difference
 
 SAME = ("model", "clip_length", "preprocessing")
@@ -32,12 +32,10 @@ def average(first: ModelFolder, second: ModelFolder, out: Path, share: float = 0
     if not 0 <= share <= 1:
         raise ConfigError(f"the second model's share is expected in [0, 1]; got {share}")
     ours, theirs = first.config, second.config
-    thresholds, others = _of_network(ours), _of_network(theirs)
-    other = [name for name in SAME if getattr(ours, name) != getattr(theirs, name)]
-    if other := other + ["thresholds"] * (thresholds != others):
+    if told := _difference(ours, theirs):
         raise ConfigError(
-            f"weights of '{first.path}' and '{second.path}' have no mean: {_differences(ours, theirs, other[0])}; take "
-            "models of one architecture, one trained on from the other"
+            f"weights of '{first.path}' and '{second.path}' have no mean, for they differ in {told}; take models of "
+            "one architecture with the same thresholds, one trained on from the other"
         )
     if untrained := [one.path for one in (first, second) if not one.config.trained]:
         raise ConfigError(f"'{untrained[0]}' is not trained: its weights are random; take trained models")
@@ -51,7 +49,7 @@ def average(first: ModelFolder, second: ModelFolder, out: Path, share: float = 0
         model,
         out,
         clip_length=ours.clip_length,
-        thresholds=thresholds,
+        thresholds=_of_network(ours),
         trained=True,
         provenance=f"mean, {1 - share:.2g} to {share:.2g}, of: {ours.provenance}; and of: {theirs.provenance}",
         licence="; and ".join(dict.fromkeys((ours.licence, theirs.licence))),
@@ -68,8 +66,13 @@ def _of_network(config: FolderConfig) -> tuple[float, ...]:
     return (HALF,) * len(config.thresholds) if any(config.geometry) else config.thresholds
 
 
-def _differences(ours: FolderConfig, theirs: FolderConfig, name: str) -> str:
-    one, other = getattr(ours, name), getattr(theirs, name)
-    if name == "model":
-        return f"they differ in {difference(one, other)}"
-    return f"{name} is {one!s:.60} there and {other!s:.60} here"
+def _difference(ours: FolderConfig, theirs: FolderConfig) -> str:
+    """In what two models differ that have no mean for it; '' for none."""
+    for name in SAME:
+        one, other = getattr(ours, name), getattr(theirs, name)
+        if one != other:
+            return difference(one, other) if name == "model" else f"{name} ({one!s:.60} there, {other!s:.60} here)"
+    both = list(zip(_of_network(ours), _of_network(theirs), strict=True))
+    if pairs := [(one, other) for one, other in both if one != other]:
+        return f"{len(pairs)} of {len(both)} thresholds, as {pairs[0][0]:.3g} there and {pairs[0][1]:.3g} here"
+    return ""

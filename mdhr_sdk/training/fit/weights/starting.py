@@ -7,12 +7,12 @@ import logging
 from collections.abc import Sequence
 from typing import Any
 
-from ...aus import LabelSet
-from ...errors import CheckpointError, ConfigError, ModelFolderError
-from ...model import MDHR, load_model
-from ...modelfolder.config import ModelConfig
-from ...modelfolder.folder import ModelFolder
-from .settings import Settings
+from ....aus import LabelSet
+from ....errors import CheckpointError, ConfigError, ModelFolderError
+from ....model import MDHR, load_model
+from ....modelfolder.config import ModelConfig
+from ....modelfolder.folder import ModelFolder
+from ..settings import Settings
 from .taking import BACKBONE, Taken, fitting_tensors, put, same_tensors
 
 FIELDS = tuple(field.name for field in dataclasses.fields(ModelConfig))

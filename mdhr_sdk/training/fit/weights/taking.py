@@ -14,10 +14,10 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from ...aus import RegionGroup, au_code
-from ...errors import number_of
-from ...model import MDHR
-from ...modelfolder.config import ModelConfig
+from ....aus import RegionGroup, au_code
+from ....errors import number_of
+from ....model import MDHR
+from ....modelfolder.config import ModelConfig
 
 BACKBONE = "encoder.backbone."
 BY_AU = ("head.score.reference", "head.temporal.")  # as many rows for each AU, in the order of the label set
