@@ -22,6 +22,7 @@ from mdhr_sdk.deploy.export.triton import served_name
 from mdhr_sdk.errors import BackendError
 from mdhr_sdk.pipeline.modes import model_info
 from mdhr_sdk.pipeline.scores.geometry import read_geometry
+from mdhr_sdk.pipeline.scores.intensity import read_intensity
 from mdhr_sdk.runtime import Session
 from mdhr_sdk.runtime.session import Arrays, graph_specs
 from mdhr_sdk.runtime.stream.parameters import read_parameters
@@ -60,7 +61,8 @@ def open_detector(client: triton.InferenceServerClient, model: str) -> AUDetecto
     encoder, relations, temporal = (Served(client, folder, graph) for graph in ("encoder", "relations", "temporal"))
     parameters = read_parameters(folder, scaled=True) if folder.config.model.mfd else None
     graphs = StreamGraphs(folder.config, encoder, relations, temporal, parameters, "Triton", threads=None)
-    return AUDetector(folder.config, graphs, model_info(folder, encoder), geometry=read_geometry(folder))
+    read = {"geometry": read_geometry(folder), "intensity": read_intensity(folder)}
+    return AUDetector(folder.config, graphs, model_info(folder, encoder), **read)
 
 
 def stream(url: str, model: str, source: str) -> Iterator[FrameResult]:

@@ -19,6 +19,7 @@ from mdhr_sdk.errors import MDHRError, SourceError
 from mdhr_sdk.vision.faces.engine import choose_engine, installed_mediapipe
 from mdhr_sdk.vision.faces.fetch import FACE_LANDMARKER, cached
 
+from .page import frame_times
 from .scenes import scenes, write_scene
 
 ENGINES = ("solutions", "tasks", "onnx")
@@ -122,7 +123,7 @@ def cells(row: dict[str, Any]) -> list[str]:
     share, peak = row.get("share_of_facemesh_alone"), row["peak_mib"]
     return [
         f"{row['frames_per_s']:.0f}", "-" if share is None else f"{share:.2f}", f"{row['cpu_ms_a_frame']:.1f}",
-        *(f"{row['frame_ms'][name]:.1f}" for name in ("p50", "p90", "p99", "p99.9")),
+        *frame_times(row),
         f"{row['first_result_s']:.1f}", "-" if peak is None else f"{peak:.0f}",
     ]  # fmt: skip
 

@@ -45,11 +45,13 @@ class Joined:
     Attributes:
         texts: end of the file's name -> content.
         frames, with_face: frames, and those with a face.
+        tracks: ids of the faces.
     """
 
     texts: dict[str, str]
     frames: int
     with_face: int
+    tracks: frozenset[int]
 
 
 def joined(place: Place, bases: Sequence[str]) -> Joined | str:
@@ -77,6 +79,7 @@ def joined(place: Place, bases: Sequence[str]) -> Joined | str:
     return Joined(
         {TABLE: _text([first.header, *table]), EVENTS: _text([first.events_header, *events])},
         len({row[frame] for row in table}), len({row[frame] for row in table if row[track]}),
+        frozenset(int(row[track]) for row in table if row[track]),
     )  # fmt: skip
 
 

@@ -83,6 +83,17 @@ class Outcome:
                 self.scored += 1
                 self.occurrences.update(face.active)
 
+    def add(self, part: Outcome) -> None:
+        """Count what was counted of a part; frames and tracks are the caller's, who knows which parts share them."""
+        self.scored += part.scored
+        self.occurrences.update(part.occurrences)
+        self.damaged += part.damaged
+        self.left_out += part.left_out
+        self.doubted.update(part.doubted)
+        self.limited += part.limited
+        self.most_seen = max(self.most_seen, part.most_seen)
+        self.most_scored = max(self.most_scored, part.most_scored)
+
     def tell_kept(self) -> None:
         """Add to the error of a source that broke off what there is of it."""
         if self.error is None or not self.frames:

@@ -51,7 +51,7 @@ def check_split(minutes: float, mode: str, files: Files, scope: Scope, min_quali
         ConfigError: says which, and why.
     """
     reasons = {
-        "expected --split MINUTES above 0": not 0 < minutes < math.inf,
+        f"expected --split MINUTES above 0; got {minutes:g}": not 0 < minutes < math.inf,
         "--split needs --mode stream": mode != "stream",
         "--split needs --no-overlay and --no-timeline: they are made of all frames": files.overlay or files.timeline,
         "--split needs --format native: other tables cannot be joined line by line": files.formats != ("native",),

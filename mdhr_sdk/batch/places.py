@@ -86,8 +86,9 @@ class Folder:
             sweep(self.root / folder)
 
     def remove(self, folder: str) -> None:
-        """Remove a folder and all that is in it, if it is there."""
-        shutil.rmtree(self.root / folder, ignore_errors=True)
+        """Remove a folder and all that is in it, if it is there, and no link leads to it from elsewhere."""
+        if (self.root / folder).resolve().is_relative_to(self.root.resolve()):
+            shutil.rmtree(self.root / folder, ignore_errors=True)
 
 
 class Remote:

@@ -49,6 +49,7 @@ class Video:
         outcome.total_s = sum(one.total_s for one in self.outcomes)
         if all(one.skipped for one in self.outcomes) and (before := is_done(place, job.base, mark, key)):
             outcome.skipped, outcome.frames, outcome.with_face = True, before.frames, before.with_face
+            place.remove(f"{job.base}{PARTS}")  # a driver that was killed just then left them
             return outcome
         tables = joined(place, self.bases)
         if isinstance(tables, str):
@@ -57,7 +58,10 @@ class Video:
         made = {f"{name}{end}": len(text.encode()) for end, text in tables.texts.items()}
         for end in (TABLE, EVENTS):
             place.write(f"{job.base}{end}", tables.texts[end])
-        outcome.frames, outcome.with_face = tables.frames, tables.with_face
+        outcome.frames, outcome.with_face, outcome.tracks = tables.frames, tables.with_face, {*tables.tracks}
+        if not any(one.skipped for one in self.outcomes):  # of those nothing more is known than their tables
+            for one in self.outcomes:
+                outcome.add(one)
         record = Record(job.source.name, mark, key, made, tables.frames, tables.with_face, round(outcome.total_s, 3))
         place.write(f"{job.base}{RECORD}", record.text())
         place.remove(f"{job.base}{PARTS}")

@@ -134,7 +134,7 @@ class Worker:
                 for result in results:
                     if bounds is None or bounds.takes(result):
                         with clock("write"):
-                            writer.write(result)
+                            writer.write(result, counted=bounds is None or bounds.end is None)
                     if writer.given_up or (bounds is not None and bounds.over):
                         break
             outcome.read = not writer.given_up

@@ -34,8 +34,8 @@ class SourceWriter:
         """Every file that grows with the frames has failed."""
         return self._files is not None and self._files.given_up
 
-    def write(self, result: FrameResult) -> None:
-        """Add a frame to the files, and count it."""
+    def write(self, result: FrameResult, counted: bool = True) -> None:
+        """Add a frame to the files, and count it, unless another part of the video does."""
         if self.given_up:
             return
         if self._files is None:
@@ -43,7 +43,7 @@ class SourceWriter:
             last = LIVE_FRAMES if info.live else None
             self._files = SourceFiles(self._base, self._codes, self._wanted, info.fps, info.still, last)
         self._files.write(result)
-        if not self.given_up:
+        if counted and not self.given_up:
             self.outcome.count(result)
 
     def close(self) -> None:

@@ -20,7 +20,7 @@ from ..outputs.files import MEASURED, Files
 from ..pipeline.scores.decide import check_quality
 from .parts import shared
 from .parts.logs import set_log_level
-from .parts.many import MANY, automatic_jobs, cores_each, run_crew, threads_each
+from .parts.many import MOST_JOBS, automatic_jobs, cores_each, run_crew, threads_each
 from .parts.options import BAD_INPUT, MODEL, TrustCode, command_app, complain, trust
 from .parts.scope import read_scope
 
@@ -105,7 +105,8 @@ def batch(
         make = partial(Worker, options.with_threads(cores), out, resume)
         failed = run_crew(todo, lambda: Ray(make, ray, Share(cores, gpus), jobs), options, out, quiet, split)
     else:
-        count = min(jobs or automatic_jobs(len(todo)), len(todo)) if split is None else jobs or automatic_jobs(MANY)
+        count = jobs or automatic_jobs(len(todo) if split is None else 2 * MOST_JOBS)  # parts are not known yet
+        count = min(count, len(todo)) if split is None else count
         make = partial(Worker, options.with_threads(threads_each(count)), out, resume)
         begin = partial(set_log_level, log_level)
         own = cores_each(count, device)

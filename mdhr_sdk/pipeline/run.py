@@ -245,7 +245,10 @@ class Run:
             unanswered = self._unanswered(group.readers)
             broken = broken or unanswered
         for reader in group.readers.all:
-            yield from group.end(reader)
+            try:
+                yield from group.end(reader)
+            except MDHRError as failure:  # of the model: the last frames of the others still come
+                broken = broken or failure
         if broken is not None:
             raise broken
 

@@ -60,7 +60,9 @@ def test_the_tables_of_parts_are_those_of_one_run(
     (tmp_path / "list.txt").write_text("".join(f"{film}\n" for film in films))
     words = ("batch", tmp_path / "list.txt", "--mode", "stream", "--no-overlay", "--no-timeline", "--quiet")
     assert command(app, *words, "--out", tmp_path / "one", "--jobs", 1)[0] == 0
-    split = (*words, "--out", tmp_path / "parts", "--jobs", 2, "--split", 0.05)
+    loud = (*words[:-1], "--jobs", 2, "--split", 0.05)
+    assert "cut.mp4, share of its faces (250, frame by frame)" in command(app, *loud, "--out", tmp_path / "loud")[1]
+    split = (*loud, "--out", tmp_path / "parts", "--quiet")
     assert command(app, *split) == (0, "", "")
     names = ("cut_aus.csv", "cut_events.csv", "take_aus.csv", "take_events.csv")
     for name in names:
@@ -76,7 +78,7 @@ def test_the_tables_of_parts_are_those_of_one_run(
 @pytest.mark.parametrize(
     ("place", "value", "said"),
     [
-        (0, 0.0, "MINUTES above 0"), (0, math.nan, "MINUTES above 0"), (1, "clip", "--mode stream"),
+        (0, 0.0, "MINUTES above 0; got 0"), (0, math.nan, "MINUTES above 0; got nan"), (1, "clip", "--mode stream"),
         (2, Files(overlay=False), "--no-timeline"), (2, replace(PLAIN, formats=("native", "jsonl")), "--format native"),
         (3, Scope(every=2), "leave out --start"), (3, Scope(person="first"), "leave out --person"),
         (3, Scope(reidentify=True), "takes --region alone"),
@@ -155,7 +157,7 @@ def test_numbers_of_tracks_go_on_and_rows_beyond_a_part_are_left_out(tmp_path: P
     assert not isinstance(tables, str)
     assert tables.texts["_aus.csv"].split() == ["frame,track_id,score", "0,0,a", "1,,", "2,1,b", "2,2,c", "3,1,d"]
     assert tables.texts["_events.csv"].split() == ["track_id,onset_frame", "0,0", "1,3"]
-    assert (tables.frames, tables.with_face) == (4, 3)
+    assert (tables.frames, tables.with_face, tables.tracks) == (4, 3, {0, 1, 2})
 
 
 @pytest.mark.parametrize(

@@ -121,3 +121,11 @@ def test_a_fingerprint_is_of_the_content(tmp_path: Path) -> None:
     assert fingerprint([one]) != before, "of a small file every byte counts"
     with pytest.raises(SourceError, match="cannot read"):
         fingerprint([tmp_path / "none"])
+
+
+def test_nothing_is_removed_through_a_link(tmp_path: Path) -> None:
+    (tmp_path / "mine" / "a.parts").mkdir(parents=True)
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out" / "P01").symlink_to(tmp_path / "mine")
+    destination(tmp_path / "out").remove("P01/a.parts")
+    assert (tmp_path / "mine" / "a.parts").is_dir()

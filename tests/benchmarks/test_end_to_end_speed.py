@@ -32,9 +32,15 @@ MEASURED: dict[str, Any] = {
 
 def test_the_page_holds_the_measured_figures() -> None:
     text = page.section(MEASURED)
-    assert "| 1 face, 640x360 | onnx | no | 120 | 0.75 | 9.5 | 8.0 / 9.0 / 12.0 / 14.0 | 1.9 | 512 |" in text
+    assert "| 1 face, 640x360 | onnx | no | 60 | 120 | 0.75 | 9.5 | 8.0 / 9.0 / 12.0 / 14.0 | 1.9 | 512 |" in text
     assert "| all of these | 3.50 |" in text and "90 frames/s with it, 120 without" in text
     assert "A CPU, 2 cores" in text and "Warning" not in text
+
+
+def test_percentiles_of_a_few_frames_are_not_told() -> None:
+    row = {**ROW, "frames": 15, "steps": 2}
+    assert "| 9.5 | - / - / - / - | 1.9 |" in page.section({**MEASURED, "rows": [row, {**row, "overlay": True}]})
+    assert run.cells(row)[3:7] == ["-"] * 4
 
 
 def test_a_machine_that_was_not_quiet_is_told() -> None:

@@ -131,6 +131,29 @@ def test_where_the_end_of_one_source_fails_the_others_lose_nothing_that_was_scor
     assert lengths(results) == {"array[0]": 2, "array[1]": 3}
 
 
+def test_where_the_model_fails_and_then_an_end_too_the_first_error_is_told_and_the_others_end(
+    detector: AUDetector, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    encoder, finish, results = encoder_of(detector), StreamScorer.finish, []
+    run = encoder.run
+
+    def fails_at_the_third(inputs: Any) -> Any:
+        if len(encoder.batches) == 2:
+            raise BackendError("out of memory")
+        return run(inputs)
+
+    def fails_for_the_first(self: Any, keys: Any = None) -> Any:
+        if any(source == 0 for source, _ in keys):
+            raise BackendError("out of memory again")
+        return finish(self, keys)
+
+    monkeypatch.setattr(encoder, "run", fails_at_the_third)
+    monkeypatch.setattr(StreamScorer, "finish", fails_for_the_first)
+    with pytest.raises(BackendError, match=r"out of memory$"):
+        results.extend(detector.stream([video([{0}] * 4), video([{1}] * 4)], 2))
+    assert lengths(results) == {"array[1]": 2}
+
+
 def test_a_face_that_is_no_number_ends_the_run_after_what_was_scored(
     detector: AUDetector, monkeypatch: pytest.MonkeyPatch
 ) -> None:

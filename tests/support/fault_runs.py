@@ -18,9 +18,6 @@ from __future__ import annotations
 
 import argparse
 import contextlib
-import csv
-import errno
-import itertools
 import math
 import os
 import shutil
@@ -29,7 +26,6 @@ import tempfile
 import time
 from collections import Counter
 from collections.abc import Iterator
-from dataclasses import dataclass, field
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -39,18 +35,28 @@ if __name__ == "__main__":
     ROOT = Path(__file__).resolve().parents[2]
     sys.path[:0] = [str(ROOT), str(ROOT / "tests"), str(ROOT / "tests/support")]
 
-import numpy as np
 
-from fake_streams import STREAMING, FakeGraph, streaming
-from fakes import CODES, SLOT, mesh
-from mdhr_sdk.errors import BackendError, NotFiniteError, SourceError
+from fake_streams import streaming
+from fakes import CODES, SLOT
+from fault_parts import (
+    LoopError,
+    QuickMesher,
+    Report,
+    Taken,
+    Trouble,
+    TroubledTables,
+    alone,
+    captures_of,
+    check_table,
+    fail_once,
+    not_finite,
+)
+from mdhr_sdk.errors import BackendError, NotFiniteError
 from mdhr_sdk.outputs.live.queued import QueuedSink
 from mdhr_sdk.outputs.live.tables import LiveTables
 from mdhr_sdk.pipeline.crops import Found
 from mdhr_sdk.pipeline.scores.decide import Waiting
 from mdhr_sdk.results import FrameResult, SourceStatus
-from mdhr_sdk.runtime.stream.scorer import StreamScorer
-from mdhr_sdk.vision import Face
 from mdhr_sdk.vision.sources.live.address import live_source
 from mdhr_sdk.vision.sources.live.supervisor import STALE_S
 from scripted_camera import FAULTS, GAP_S, SLACK_S, Camera, ScriptedCapture, take_of
@@ -73,110 +79,6 @@ TIMED = (
 THREADED = (
     "pipeline.ahead", "pipeline.reader", "pipeline.readers", "outputs.live.queued", "vision.sources.live.supervisor"
 )  # fmt: skip
-MESHES = [mesh(slot) for slot in range(3)]
-
-
-class LoopError(Exception):
-    """What may be raised in the loop over results."""
-
-
-class QuickMesher:
-    """Stands for `FaceMesher`: finds a face in every slot that is not black."""
-
-    seen = 0
-
-    def __init__(self, *_: object) -> None:
-        pass
-
-    def find(self, image: np.ndarray) -> list[Face]:
-        return [Face(MESHES[slot]) for slot in range(3) if image[SLOT // 2, SLOT * slot + SLOT // 2, 0]]
-
-    def reset(self) -> None:
-        pass
-
-    close = reset
-
-
-@dataclass
-class Taken:
-    """What the model was given of a frame: track -> slot and grey level."""
-
-    take: int | None
-    faces: dict[int, tuple[int, int]]
-
-
-@dataclass
-class Report:
-    """What happened; `worst_s` is the longest time without a word of a source that was open."""
-
-    faults: Counter[str] = field(default_factory=Counter)
-    runs: int = 0
-    results: int = 0
-    stale: int = 0
-    captured: int = 0
-    scored: int = 0
-    dropped: Counter[str] = field(default_factory=Counter)
-    reconnects: int = 0
-    worst_s: float = 0.0
-    tracks: int = 0
-    scores: int = 0
-    rows: int = 0
-    lost: Counter[str] = field(default_factory=Counter)
-
-    def __str__(self) -> str:
-        told, dropped, lost = (
-            ", ".join(f"{count:,} {kind}" for kind, count in counts.most_common())
-            for counts in (self.faults, self.dropped, self.lost)
-        )
-        return (
-            f"{self.faults.total():,} faults ({told}) in {self.runs:,} runs\n{self.results:,} results, {self.stale:,} "
-            f"of them stale; captured {self.captured:,} = scored {self.scored:,} + dropped {self.dropped.total():,} "
-            f"({dropped})\n{self.reconnects:,} reconnects; longest silence of an open source {self.worst_s:.2f} s\n"
-            f"{self.tracks:,} tracks of one take and person, {self.scores:,} scores of frames as of these alone\n"
-            f"tables: {self.rows:,} frames written, counted as dropped: {lost or 'none'}"
-        )
-
-
-class Trouble:
-    """What is wrong with the disk and the sinks now."""
-
-    def __init__(self, world: World) -> None:
-        self.world = world
-        self.full_until_s = self.slow_until_s = 0.0
-        self.failures = 0
-
-    def write(self, file: int, data: bytes) -> int:
-        """As `os.write`, on a disk that may be full."""
-        if self.world.now_s < self.full_until_s:
-            if len(data) > 1 and self.world.random.random() < 0.5:
-                return os.write(file, data[: self.world.random.randrange(1, len(data))])
-            raise OSError(errno.ENOSPC, "No space left on device")
-        return os.write(file, data)
-
-
-class TroubledTables:
-    """`LiveTables` that is slow or fails now and then. `taken` lists the frames that it took."""
-
-    def __init__(self, tables: LiveTables, trouble: Trouble) -> None:
-        self._tables, self._trouble = tables, trouble
-        self.taken: list[int] = []
-
-    def __enter__(self) -> TroubledTables:
-        self._tables.__enter__()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._tables.__exit__()
-
-    def write(self, result: FrameResult) -> None:
-        trouble = self._trouble
-        if trouble.failures:
-            trouble.failures -= 1
-            raise ValueError("a sink of somebody else")
-        if trouble.world.now_s < trouble.slow_until_s:
-            trouble.world.sleep(trouble.world.random.uniform(0.0, 0.5))
-        self._tables.write(result)
-        self.taken.append(result.index)
 
 
 class Harness:
@@ -296,8 +198,8 @@ class Harness:
                         self._count(result, sinks, given)
         except (LoopError, BackendError, NotFiniteError) as error:
             ending = ending or type(error).__name__
-            assert self._broken == type(error).__name__, "an error that nobody asked for"
-            for key in self._unencoded if isinstance(error, BackendError) else ():
+            assert type(error).__name__ in self._broken, "an error that nobody asked for"
+            for key in self._unencoded:
                 del self._taken[key]
         finally:
             self._mend()
@@ -309,12 +211,12 @@ class Harness:
         self._check_counts(dict(stream.status), given)
         self._check_scores()
         for name in names:
-            self._check_table(folder / name.replace(" ", ""), tables[name], sinks[name], name, given)
+            check_table(self.report, folder / name.replace(" ", ""), tables[name], sinks[name], given[name])
         shutil.rmtree(folder)
 
     def _loop(self, stream: Any, sinks: dict[str, QueuedSink], given: Counter[str]) -> str:
         """Take results and let things go wrong; returns how the run is left."""
-        self._broken = ""
+        self._broken = set[str]()  # the errors that were asked for
         while len(self._results) < MOST_RESULTS and self.report.faults.total() < self._wanted:
             asked_s = self.world.now_s
             result = next(stream)
@@ -346,7 +248,7 @@ class Harness:
         """Let one thing go wrong; whether it lasts."""
         kinds = FAULTS + OURS
         kind: str = self.random.choice(ENDING) if self.random.random() < 0.01 else self.random.choice(kinds)
-        if kind == "worker" and not (living := [one for one in _captures(readers) if not one.dead]):
+        if kind == "worker" and not (living := [one for one in captures_of(readers) if not one.dead]):
             return False  # there is nobody to kill
         self.report.faults[kind] += 1
         long = self.random.random() < 0.15
@@ -356,7 +258,7 @@ class Harness:
         elif kind == "worker":
             self.random.choice(living).kill()
         elif kind == "no_worker":
-            self._fail_once(self.captures)
+            fail_once(self.captures)
         elif kind == "slow":
             self.world.sleep(min(seconds, 2.0))
         elif kind == "disk":
@@ -366,25 +268,15 @@ class Harness:
         elif kind == "sink":
             self.trouble.failures += 1
         elif kind == "model":
-            self._broken, self.graphs.encoder.fails = BackendError.__name__, True
+            self._broken.add(BackendError.__name__)
+            self.graphs.encoder.fails = True
         elif kind == "nan":
-            self._broken = NotFiniteError.__name__
-            self.graphs.temporal.run = _not_finite
+            self._broken.add(NotFiniteError.__name__)
+            self.graphs.temporal.run = not_finite
         else:
-            self._broken = LoopError.__name__
+            self._broken.add(LoopError.__name__)
             raise LoopError
         return long
-
-    def _fail_once(self, captures: Any) -> None:
-        """The next process cannot be started."""
-        start = captures.side_effect
-
-        def refuse(stdin: int | None = None) -> Any:
-            captures.side_effect = start
-            raise SourceError("cannot start the process that reads live sources")
-
-        if start is not refuse and getattr(start, "__name__", "") != "refuse":
-            captures.side_effect = refuse
 
     def _mend(self) -> None:
         self.graphs.encoder.fails = False
@@ -422,58 +314,14 @@ class Harness:
         for track_of, (takes, slots) in owners.items():
             assert len(takes) < 2, f"{track_of} is of the takes {takes}"
             assert len(slots) == 1, f"{track_of} is of the people {slots}"
-        alone = self._alone(levels)
+        wanted = alone(self.oracle, levels, LOOKAHEAD)
         for result in self._results:
             for face in result.faces:
                 key = result.source, face.track_id, first[result.source, face.track_id, result.index]
                 told = [face[code].probability for code in CODES]
-                assert told == alone[key][result.index - key[2]], (key, result.index, self._broken)
+                assert told == wanted[key][result.index - key[2]], (key, result.index, self._broken)
                 self.report.scores += 1
         self.report.tracks += len(owners)
-
-    def _alone(self, levels: dict[Any, list[int]]) -> dict[Any, list[list[float]]]:
-        """What each list of grey levels scores, as a stream of its own."""
-        scorer, scores = StreamScorer(self.oracle, LOOKAHEAD), {key: list[list[float]]() for key in levels}
-        encoder: FakeGraph = self.oracle.encoder  # type: ignore[assignment]
-        live = dict(levels)
-        for position in itertools.count():
-            ended = [key for key, own in live.items() if len(own) == position]
-            for one in scorer.finish(ended):
-                scores[one.key].append(one.scores.tolist())
-            live = {key: own for key, own in live.items() if len(own) > position}
-            if not live:
-                return scores
-            now = np.array([own[position] for own in live.values()], np.float32)
-            features = {spec.name: encoder._filled(spec.name, now) for spec in encoder.outputs}
-            for one in scorer.push_features(list(live), features):
-                scores[one.key].append(one.scores.tolist())
-        raise AssertionError
-
-    def _check_table(
-        self, base: Path, tables: TroubledTables, sink: QueuedSink, name: str, given: Counter[str]
-    ) -> None:
-        """The file holds what was taken, in whole lines, and the rest is counted."""
-        data = (base.parent / f"{base.name}_aus.csv").read_bytes()
-        assert data.endswith(b"\n"), "a line is cut off"
-        frames = [int(row["frame"]) for row in csv.DictReader(data.decode().splitlines())]
-        written = [index for index, _ in itertools.groupby(frames)]
-        status = sink.status
-        assert written == tables.taken == sorted(written), "a row is lost, or comes twice"
-        late = len(written) - status.written  # one in hand, at which waiting ended, counts as dropped
-        assert late == 0 or (late == 1 and status.dropped_by.get("end")), (status, written)
-        assert status.written + status.dropped == given[name], (status, given)
-        self.report.rows += len(written)
-        self.report.lost.update(status.dropped_by)
-
-
-def _captures(readers: Any) -> list[ScriptedCapture]:
-    """The processes that read now."""
-    return [one._supervisor._capture for one in readers.all if one._supervisor._capture is not None]
-
-
-def _not_finite(inputs: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
-    rows = len(inputs["nodes"])
-    return {"scores": np.full((rows, len(STREAMING.model.label_set.aus)), np.nan, np.float32)}
 
 
 def main() -> None:

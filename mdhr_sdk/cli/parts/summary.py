@@ -89,8 +89,8 @@ def _losses(outcome: Outcome) -> Iterator[str]:
     """What of a source was not scored, or not as it was filmed."""
     name = outcome.label
     if outcome.damaged or outcome.source.damaged:
-        lost = f"{outcome.source.damaged:,}"
-        yield f"{name}: damaged packets and pictures: {lost}; frames noted as damaged: {outcome.damaged:,}"
+        lost = f"damaged packets and pictures: {outcome.source.damaged:,}; " if outcome.source.damaged else ""
+        yield f"{name}: {lost}frames noted as damaged: {outcome.damaged:,}"
     if outcome.dropped:
         captured = outcome.frames + outcome.dropped
         yield f"{name}: captured {captured:,} = scored {outcome.frames:,} + dropped {outcome.dropped:,}"
