@@ -36,8 +36,7 @@ def run_ablation(name: str, words: Sequence[str], folds: Sequence[int], out: Pat
     from ..training.fit.settings import read_settings
 
     chosen = study(name)
-    if json_path is not None and (json_path.is_dir() or not json_path.absolute().parent.is_dir()):
-        raise OutputError(f"--json needs a file in a folder that exists; got '{json_path}'")
+    _check_json(json_path)
     config, numbers, changes = sorted_words(words, folds)
     base = read_settings(config, changes).anywhere()
     numbers = numbers or all_folds(base)
@@ -63,6 +62,12 @@ def run_ablation(name: str, words: Sequence[str], folds: Sequence[int], out: Pat
     if json_path is not None:
         text = json.dumps({"study": name, "rows": defined(rows)}, indent=2, allow_nan=False) + "\n"
         write_whole(json_path, text)
+
+
+def _check_json(path: Path | None) -> None:
+    """Find a file that cannot be written before hours of work."""
+    if path is not None and (path.is_dir() or not path.absolute().parent.is_dir()):
+        raise OutputError(f"--json needs a file in a folder that exists; got '{path}'")
 
 
 def _ablated(base: Settings, model: dict, folder: Path, folds: Sequence[int]) -> tuple[float, float, float]:
@@ -104,6 +109,7 @@ def run_geometry(words: Sequence[str], json_path: Path | None) -> None:
             "expected a model and the folder of meshes that mdhr synthetic geometry made, as in: mdhr ablate geometry "
             f"edge data/meshes; got '{' '.join(words)}'"
         )
+    _check_json(json_path)
     folder = ModelFolder.open(words[0])
     model = read_geometry(folder)
     if model is None:
@@ -131,7 +137,9 @@ def ablate(
         typer.Argument(help="CONFIG (a YAML file), then section.key=value ...; of geometry: MODEL, folder of meshes."),
     ] = None,
     fold: Annotated[Optional[list[int]], typer.Option(help="Folds, as in --fold 1 2 3; all by default.")] = None,
-    out: Annotated[Path, typer.Option(help="Folder for the runs; give it again to go on.")] = Path("mdhr-ablation"),
+    out: Annotated[
+        Optional[Path], typer.Option(help="Folder for the runs, mdhr-ablation by default; give it again to go on.")
+    ] = None,
     json: Annotated[Optional[Path], typer.Option(help="Write the table there.")] = None,
 ) -> None:
     """Train every row of a table of the paper and print it beside the published figures.
@@ -139,6 +147,8 @@ def ablate(
     `geometry` takes parts away from what reads face meshes beside a model's network, on rendered people.
     """
     if study == "geometry":
+        if fold or out is not None:
+            raise ConfigError("geometry has no folds and makes no runs; leave out --fold and --out")
         run_geometry(words or [], json)
         return
-    run_ablation(study, words or [], fold or [], out, json)
+    run_ablation(study, words or [], fold or [], out or Path("mdhr-ablation"), json)

@@ -7,9 +7,9 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Optional
 
-import numpy as np
 import typer
 
+from ..arguments import numbers_by_au
 from .parts.options import command_app, say
 
 app = command_app(no_args_is_help=True, help="Render labelled faces to train on (extra: synthetic).")
@@ -100,43 +100,34 @@ def geometry(
     check_imaging()
     for package, extra in (("numba", "synthetic"), ("torch", "train"), ("scipy", "train")):
         require(package, extra)
-    from ..synthetic.dataset import PERSONS_A_SEED
     from ..synthetic.geometry.fit import FitOptions, fit
-    from ..synthetic.geometry.judge import judge
-    from ..synthetic.geometry.meshes import load_meshes, render_meshes
-    from ..synthetic.geometry.saving import by_au, check_target, save_geometry, with_rest_logits
+    from ..synthetic.geometry.judge import judge, lines
+    from ..synthetic.geometry.meshes import People, load_meshes, render_meshes
+    from ..synthetic.geometry.saving import check_target, save_geometry, with_rest_logits
     from ..synthetic.geometry.together import judge_together
     from .parts.progress import counted, usable_cores
 
     folder = check_target(into)
-    own, moved_by = by_au(folder, shares), by_au(folder, relative)
-    first = seed * PERSONS_A_SEED
-    train = range(first, first + persons)
-    test = range(first + PERSONS_A_SEED // 2, first + PERSONS_A_SEED // 2 + test_persons)
+    labels = folder.config.model.label_set
+    own, moved_by = (numbers_by_au(labels.aus, words, otherwise=0.0) for words in (shares, relative))
+    people = People(persons, test_persons, seed, usable_cores() if workers is None else workers)
+    options = FitOptions(epochs=epochs, seed=draw)
     with counted("persons") as moved:
-        cores = usable_cores() if workers is None else workers
-        render_meshes(facekit, out, test, cores, moved)
-        render_meshes(facekit, out, train, cores, moved, varied=True)
+        render_meshes(facekit, out, people.test, people.workers, moved)
+        render_meshes(facekit, out, people.train, people.workers, moved, varied=True)
     with counted("networks") as moved:
-        meshes = load_meshes(out, train)
-        fitted = fit(meshes, FitOptions(epochs=epochs, seed=draw), moved)
+        meshes = load_meshes(out, people.train)
+        fitted = fit(meshes, options, moved)
     model = judge_together(with_rest_logits(fitted, folder, meshes, moved_by, own), meshes, folder)
-    told = judge(model, load_meshes(out, test), folder)
-    codes = folder.config.model.label_set.codes
+    told = judge(model, load_meshes(out, people.test), folder)
     say(f"AUC on frames of {test_persons} other rendered people; in brackets with the person's face at rest known")
-    say("      geometry alone  with the network")
-    columns = [told.auc_new, told.auc_known, told.combined_new, told.combined_known]
-    rows = [*zip(codes, zip(*columns, strict=True), strict=True), ("mean", [np.nanmean(column) for column in columns])]
-    for code, row in rows:
-        say(f"{code:4s}  {row[0]:.3f} ({row[1]:.3f})   {row[2]:.3f} ({row[3]:.3f})")
-    say(f"faces at rest are told from others with an AUC of {told.rest_auc:.3f}")
+    for line in lines(labels.codes, told):
+        say(line)
     made_from = f"{persons} rendered people of seed {seed}, {epochs} epochs, random numbers of seed {draw}"
     save_geometry(folder, model, made_from)
     say(f"wrote geometry.safetensors into {into}")
     if any(folder.config.intensity):
-        say(
-            "its intensities are gone, since they read the geometry before: make them again by mdhr synthetic intensity"
-        )
+        say("its intensities are gone, since they read the geometry before; make them again: mdhr synthetic intensity")
 
 
 @app.command()
@@ -158,8 +149,7 @@ def intensity(
     check_imaging()
     for package, extra in (("numba", "synthetic"), ("torch", "train"), ("scipy", "train")):
         require(package, extra)
-    from ..synthetic.dataset import PERSONS_A_SEED
-    from ..synthetic.geometry.meshes import load_meshes, render_meshes
+    from ..synthetic.geometry.meshes import People, load_meshes, render_meshes
     from ..synthetic.geometry.saving import check_target
     from ..synthetic.intensity.fit import fit, read_people
     from ..synthetic.intensity.judge import good, judge, lines
@@ -168,15 +158,11 @@ def intensity(
 
     folder = check_target(into)
     read = geometry_of(folder)
-    train, test = (
-        range(first, first + count)
-        for first, count in ((seed * PERSONS_A_SEED, persons), (int((seed + 0.5) * PERSONS_A_SEED), test_persons))
-    )
+    people = People(persons, test_persons, seed, usable_cores() if workers is None else workers)
     with counted("persons") as moved:
-        cores = usable_cores() if workers is None else workers
-        render_meshes(facekit, out, [*train, *test], cores, progress=moved)
-    model = fit(read_people(load_meshes(out, train), read, folder), read)
-    told = judge(model, read, read_people(load_meshes(out, test), read, folder))
+        render_meshes(facekit, out, [*people.train, *people.test], people.workers, progress=moved)
+    model = fit(read_people(load_meshes(out, people.train), read, folder), read)
+    told = judge(model, read, read_people(load_meshes(out, people.test), read, folder))
     kept = good(told, folder.config.reliability)
     say(f"intensities on frames of {test_persons} other rendered people; in brackets with the face at rest known")
     for line in lines(folder.config.model.label_set.codes, told, kept):

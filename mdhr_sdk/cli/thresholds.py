@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Optional
@@ -10,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Optional
 import typer
 from rich.table import Table
 
+from ..arguments import numbers_by_au
 from ..detector import AUDetector
 from ..errors import ConfigError, ModelFolderError
 from ..modelfolder.folder import ModelFolder
@@ -42,7 +42,7 @@ def run_thresholds(
         raise ModelFolderError(
             f"'{model}' comes with mdhr_sdk and stays as it is; mdhr copy {model} FOLDER makes your own"
         )
-    caps_by_au = _by_au(folder.config.model.label_set.codes, most)
+    caps_by_au = numbers_by_au(folder.config.model.label_set.aus, most, otherwise=1.0)
     with AUDetector.from_pretrained(model, all_aus=True) as detector:
         before, engine = list(detector.thresholds.values()), detector.face_choice.name
         judged = picture_scoring.scored(detector, labels)
@@ -60,18 +60,6 @@ def run_thresholds(
     if write:
         folder.update(thresholds=dict(zip(judged.codes, cuts, strict=True)), faces=engine)
         console.print(f"wrote the thresholds into {folder.path / 'config.json'}", soft_wrap=True)
-
-
-def _by_au(codes: Sequence[str], words: str) -> tuple[float, ...]:
-    """The cap of each AU, from a list as '1=0.06,12=0.08'; 1 for none."""
-    found = dict.fromkeys(codes, 1.0)
-    for word in filter(None, words.replace(" ", "").split(",")):
-        parts = re.fullmatch(r"(?:AU)?([0-9]{1,2})=(0[.][0-9]+|1)", word, re.IGNORECASE)
-        code = f"AU{int(parts[1]):02d}" if parts else ""
-        if parts is None or code not in found:
-            raise ConfigError(f"expected AU=SHARE of {', '.join(codes)}, as in 1=0.06,12=0.08; got '{word}'")
-        found[code] = float(parts[2])
-    return tuple(found.values())
 
 
 def _table(model: str, before: Summary, after: Summary, unseen: Summary, cuts: Sequence[float]) -> Table:

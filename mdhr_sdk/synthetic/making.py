@@ -84,7 +84,7 @@ class Maker:
         rows = []
         for index, frame in enumerate(clip.frames):
             check_stopped()
-            face = _true_face(self._mesher.find(frame), clip.landmarks_px[index])
+            face = true_face(self._mesher.find(frame), clip.landmarks_px[index])
             path = f"{task.name}/{number}/{index * step}.jpg"
             if face is not None:
                 crop = align(frame, face.landmarks_px, size_px=task.crop_px)
@@ -103,7 +103,7 @@ class Maker:
         return rows
 
 
-def _true_face(faces: Sequence[Face], landmarks_px: Floats) -> Face | None:
+def true_face(faces: Sequence[Face], landmarks_px: Floats) -> Face | None:
     """The found face that lies on the rendered one; None if there are only meshes on an ear or a hand."""
     true = landmarks_px[TRUE]
     eyes_px = np.linalg.norm(true[:2].mean(axis=0) - true[2:4].mean(axis=0))

@@ -241,8 +241,8 @@ def test_a_mesh_on_something_else_is_no_face(share: float, found: bool) -> None:
     off = true.copy()
     off[2, 1] += share * np.linalg.norm(marks[[36, 39]].mean(axis=0) - marks[[42, 45]].mean(axis=0))
     first, second = Face(off), Face(true)
-    assert making._true_face([first], marks) is (first if found else None)
-    assert making._true_face([first, second], marks) is (first if found else second)
+    assert making.true_face([first], marks) is (first if found else None)
+    assert making.true_face([first, second], marks) is (first if found else second)
 
 
 def test_landmarks_of_mesh_and_model_name_the_same_points(kit: FaceKit) -> None:

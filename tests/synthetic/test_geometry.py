@@ -9,16 +9,17 @@ import numpy as np
 import pytest
 
 from commands import Command, command
+from mdhr_sdk.arguments import numbers_by_au
 from mdhr_sdk.cli.app import app
 from mdhr_sdk.errors import ConfigError, DataError, ModelFolderError
 from mdhr_sdk.modelfolder import ModelFolder
 from mdhr_sdk.pipeline.scores.geometry import FILE, read_geometry
-from mdhr_sdk.synthetic.face.muscles import INDEX
+from mdhr_sdk.synthetic.face.muscles import AUS, INDEX
 from mdhr_sdk.synthetic.geometry.ablation import Scored, ablate
 from mdhr_sdk.synthetic.geometry.fit import FitOptions, fit
 from mdhr_sdk.synthetic.geometry.judge import judge, own_neutral
 from mdhr_sdk.synthetic.geometry.meshes import as_in_print, load_meshes, render_meshes
-from mdhr_sdk.synthetic.geometry.saving import by_au, check_target, save_geometry, with_rest_logits
+from mdhr_sdk.synthetic.geometry.saving import check_target, save_geometry, with_rest_logits
 from mdhr_sdk.synthetic.geometry.together import TogetherOptions, judge_together_of
 from mdhr_sdk.vision.faces.geometry import MEASURES
 from toy_people import people
@@ -33,11 +34,17 @@ def target(tmp_path_factory: pytest.TempPathFactory) -> ModelFolder:
     return ModelFolder.open("edge").copy(tmp_path_factory.mktemp("target") / "model")
 
 
+@pytest.fixture(scope="module")
+def sound(tmp_path_factory: pytest.TempPathFactory) -> ModelFolder:
+    """One that no test changes."""
+    return ModelFolder.open("edge").copy(tmp_path_factory.mktemp("sound") / "model")
+
+
 def test_a_movement_is_told_once_the_face_at_rest_is_known(target: ModelFolder) -> None:
     options = FitOptions(copies=2, networks=2, epochs=20, batch=64, hidden=16)
     model = fit(people(0, 60), options)
-    shares = by_au(target, "2=1")
-    model = with_rest_logits(model, target, people(0, 4), by_au(target, "2=0.5"), shares)
+    shares = numbers_by_au(AUS, "2=1", 0.0)
+    model = with_rest_logits(model, target, people(0, 4), numbers_by_au(AUS, "2=0.5", 0.0), shares)
     told = judge(model, people(1000, 12), target)
     au = INDEX[2]
     assert told.auc_known[au] > 0.95 and told.auc_new[au] < told.auc_known[au] - 0.05
@@ -71,7 +78,8 @@ def test_what_is_noise_is_not_judged_by_and_each_part_taken_away_is_told() -> No
     rows = {row.name: row for row in ablate(model, *parts, tell=told.append)}
     assert list(rows) == told and len(told) == 8
     assert rows["as it is"].auc[1] > 0.95 > 0.7 > rows["network alone"].auc[1]
-    assert rows["as it is"].f1[1] > 0.85 and rows["trained again, unaware of faces at rest"].auc[1] < 0.9
+    unaware = rows["trained again, unaware of faces at rest"]
+    assert rows["as it is"].f1[1] > 0.85 and unaware.auc[0] == unaware.auc[1] < 0.9, "it never reads the face at rest"
     assert all(0 <= value <= 1 for row in rows.values() for value in (*row.auc, *row.f1))
 
 
@@ -99,7 +107,12 @@ def test_pictures_as_in_print_are_grey_and_blurred_and_keep_their_places() -> No
 
 @pytest.mark.parametrize(
     ("words", "told"),
-    [(["edge"], "expected a model and the folder of meshes"), (["edge", "."], "holds meshes of 0 people to train on")],
+    [
+        (["edge"], "expected a model and the folder of meshes"),
+        (["edge", "."], "holds meshes of 0 people to train on"),
+        (["edge", ".", "--fold", "1"], "leave out --fold and --out"),
+        (["edge", ".", "--json", "no/folder.json"], "--json needs a file in a folder that exists"),
+    ],
 )
 def test_ablating_geometry_needs_a_model_and_meshes(command: Command, tmp_path: Path, words: list, told: str) -> None:
     words = [str(tmp_path) if word == "." else word for word in words]
@@ -107,11 +120,11 @@ def test_ablating_geometry_needs_a_model_and_meshes(command: Command, tmp_path: 
     assert code == 2 and told in said and len(said.splitlines()) == 1
 
 
-@pytest.mark.parametrize("words", ["1", "1=2", "99=0.5", "1=0.5;2", "AU=1"])
-def test_shares_are_read_strictly(words: str, target: ModelFolder) -> None:
-    assert by_au(target, "AU12=0.5, 1=1")[:1] == (1.0,) and by_au(target, "") == (0.0,) * 15
+@pytest.mark.parametrize("words", ["1", "1=2", "99=0.5", "1=0.5;2", "AU=1", "1=0.5,AU01=0.6"])
+def test_shares_are_read_strictly(words: str) -> None:
+    assert numbers_by_au(AUS, "AU12=0.5, 1=1", 0.0)[:1] == (1.0,) and numbers_by_au(AUS, "", 0.0) == (0.0,) * 15
     with pytest.raises(ConfigError, match=r"as in 1=0\.7,4=0\.3; got '"):
-        by_au(target, words)
+        numbers_by_au(AUS, words, 0.0)
 
 
 def test_only_fitting_folders_are_changed(tiny_folder: Path) -> None:
@@ -153,3 +166,14 @@ def test_the_command_refuses_the_bundled_model(command: Command, tmp_path: Path)
         app, "synthetic", "geometry", tmp_path / "kit.npz", "--out", tmp_path / "m", "--into", model, "--shares", "1=1"
     )
     assert code == 2 and "comes with mdhr_sdk" in told and len(told.splitlines()) == 1
+
+
+@pytest.mark.parametrize("kind", ["geometry", "intensity"])
+@pytest.mark.parametrize("words", [("--persons", 0), ("--test-persons", 0), ("--persons", 600_000), ("--workers", 0)])
+def test_numbers_of_people_that_cannot_be_are_told_before_any_is_rendered(
+    command: Command, sound: ModelFolder, tmp_path: Path, kind: str, words: tuple[str, int]
+) -> None:
+    more = ("--shares", "1=1") if kind == "geometry" else ("--seed", 3)
+    out = ("--out", tmp_path / "meshes", "--into", sound.path)
+    code, _, told = command(app, "synthetic", kind, tmp_path / "kit.npz", *out, *more, *words)
+    assert code == 2 and words[0].strip("-").replace("-", "_") in told and len(told.splitlines()) == 1

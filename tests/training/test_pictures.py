@@ -180,7 +180,7 @@ def test_the_command_refuses_what_it_cannot_use(command: Command, tmp_path: Path
     code, _, told = command(app, "evaluate", "edge", labels, "--fold", 1)
     assert code == 2 and "give it alone" in told
     code, _, told = command(app, "thresholds", "edge", labels, "--most", "99=0.1")
-    assert code == 2 and "as in 1=0.06,12=0.08; got '99=0.1'" in told
+    assert code == 2 and "as in 1=0.7,4=0.3; got '99=0.1'" in told
     code, _, told = command(app, "thresholds", "edge", labels, "--start", "1.5")
     assert code == 2 and "as in --start 0.5; got 1.5" in told
     code, _, told = command(app, "thresholds", "edge", labels, "--write")

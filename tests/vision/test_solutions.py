@@ -21,7 +21,7 @@ def test_a_close_up_lands_where_the_whole_frame_does(still_mesher, demo_frames):
     (face,) = still_mesher.find(demo_frames[0])
     rgb = np.ascontiguousarray(demo_frames[0][:, :, ::-1])
     graph = still_mesher._engine._close_up
-    (close,) = small.close_up(lambda part: solutions._meshes(graph, part), rgb, face.box_px)
+    (close,) = small.close_up(lambda part: solutions.meshes_of(graph, part), rgb, face.box_px)
     assert np.abs(close[:, :2] - face.landmarks_px[:, :2]).mean() < 3
 
 
@@ -144,8 +144,8 @@ def test_a_face_that_only_its_mesh_still_follows_is_not_given_up_for_another(dem
         engine = mesher._engine
         mesher.find(np.hstack([demo_frames[0], np.full_like(demo_frames[0], 90)]))
         engine._frames = 10
-        seen = solutions._meshes
+        seen = solutions.meshes_of
         only_right = lambda graph, rgb: [m for m in seen(graph, rgb) if graph is not engine._several or m[0, 0] > 320]  # noqa: E731
-        monkeypatch.setattr(solutions, "_meshes", only_right)
+        monkeypatch.setattr(solutions, "meshes_of", only_right)
         assert [face.box_px[0] < 320 for face in mesher.find(pair)] == [True, False]
         assert engine._whole is engine._one, "the other face is followed in a close-up"

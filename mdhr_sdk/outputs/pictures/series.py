@@ -14,6 +14,7 @@ from ...results import AUScore, FrameResult
 
 Values = NDArray[np.float64]
 Flags = NDArray[np.bool_]
+MOST_INTENSITY = 5.0
 
 
 @dataclass(frozen=True, eq=False)

@@ -14,7 +14,18 @@ from ...atomic import whole
 from ...errors import InputError, OutputError
 from ...results import FrameResult, ModelInfo
 from .heatmap import draw_heatmap, heatmap_height
-from .series import Series, Values, absence, codes_of, reduced, spread, spread_flags, spread_time, track_series
+from .series import (
+    MOST_INTENSITY,
+    Series,
+    Values,
+    absence,
+    codes_of,
+    reduced,
+    spread,
+    spread_flags,
+    spread_time,
+    track_series,
+)
 from .style import FAINT, GAP, HEAD_IN, INK, LEFT, MARGIN, MUTED, RIGHT, WIDTH_IN, au_name, draw_title, track_colour
 
 if TYPE_CHECKING:
@@ -30,7 +41,6 @@ TOP, PITCH = 1.04, 1.27  # where a row ends above its 0, and where the next one 
 LINES: dict[str, Any] = {"color": FAINT, "linewidth": 0.8, "zorder": 0.5}
 NEUTRAL: dict[str, Any] = {"color": "#e2e8f0", "linewidth": 0}
 INTENSITY: dict[str, Any] = {"color": INK, "linewidth": 0.9, "zorder": 3.5}
-MOST_INTENSITY = 5.0
 
 
 def draw_timeline(results: Sequence[FrameResult]) -> Figure:

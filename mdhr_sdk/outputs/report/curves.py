@@ -8,12 +8,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ...results import AUEvent, FrameResult
-from ..pictures.series import Series, reduced, track_series
+from ..pictures.series import MOST_INTENSITY, Series, reduced, track_series
 from ..pictures.style import track_colour
 
 WIDTH, HEIGHT, EVENT = 900, 34, 5  # of a row, and of the bars of events under it, in units of the drawing
 POINTS = 1200  # most along the time axis
-MOST_INTENSITY = 5.0
 Across = Callable[[NDArray[np.float64] | float], NDArray[np.float64]]  # seconds to the place in a row
 
 

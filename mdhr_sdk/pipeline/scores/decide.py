@@ -183,18 +183,23 @@ class Waiting:
             for i, row in scores.items()
         }
 
+    def _with_geometry(
+        self, index: int, scores: dict[int, NDArray[np.float32]]
+    ) -> tuple[dict[int, NDArray[np.float32]], Mapping[int, NDArray[np.floating]], dict[int, float]]:
+        """Of a frame: scores, intensities as shares of the most, and how far faces at rest are known, by track id."""
+        if self._own_neutral is None:
+            return scores, {}, dict.fromkeys(scores, 0.0)
+        reads = {track_id: self._geometry.pop((index, track_id)) for track_id in scores}
+        strengths = self._strengths(reads, scores)
+        combined = {i: self._own_neutral.combine(i, reads[i], row) for i, row in scores.items()}
+        return combined, strengths, {i: read.known for i, read in reads.items()}
+
     def _result(self, pending: Found) -> FrameResult:
         frame = pending.frame
         scores = {track_id: self._scores.pop((frame.index, track_id)) for track_id in pending.faces}
         measured = self._measured.pop(frame.index, {})
         scores = {i: row for i, row in scores.items() if self._naming.trusts(measured.get(i))}
-        known = dict.fromkeys(scores, 0.0)
-        strengths: Mapping[int, NDArray[np.floating]] = {}
-        if self._own_neutral is not None:
-            reads = {track_id: self._geometry.pop((frame.index, track_id)) for track_id in scores}
-            strengths = self._strengths(reads, scores)
-            scores = {i: self._own_neutral.combine(i, reads[i], row) for i, row in scores.items()}
-            known = {i: read.known for i, read in reads.items()}
+        scores, strengths, known = self._with_geometry(frame.index, scores)
         if self._smoother is not None and self._strength_smoother is not None:
             scores = self._smoother.smooth(frame.timestamp_s, scores, frame.breaks)
             strengths = self._strength_smoother.smooth(frame.timestamp_s, strengths, frame.breaks)

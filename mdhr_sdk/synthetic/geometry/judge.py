@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -51,6 +52,20 @@ def judge(model: GeometryModel, meshes: Meshes, folder: ModelFolder) -> Told:
         area_under_curve(model.mixed(relative, known[:, :-1]), meshes.labels),
         float(area_under_curve(new[:, -1:], at_rest.astype(np.int8))[0]),
     )
+
+
+def lines(codes: Sequence[str], told: Told) -> Iterator[str]:
+    """A table as text, the means of the AUs that are shown, and how well rest is told."""
+    yield "      geometry alone  with the network"
+    columns = (told.auc_new, told.auc_known, told.combined_new, told.combined_known)
+    for code, row in zip(codes, zip(*columns, strict=True), strict=True):
+        yield _line(code, row)
+    yield _line("mean", [float(np.nanmean(column)) for column in columns])
+    yield f"faces at rest are told from others with an AUC of {told.rest_auc:.3f}"
+
+
+def _line(name: str, row: Sequence[float]) -> str:
+    return f"{name:4s}  {row[0]:.3f} ({row[1]:.3f})   {row[2]:.3f} ({row[3]:.3f})"
 
 
 def own_neutral(meshes: Meshes, measured: Floats) -> Floats:

@@ -7,24 +7,26 @@ import zipfile
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
+from pydantic import Field
 
 from ...atomic import whole
 from ...errors import DataError, MissingDependencyError, install_hint, require
+from ...modelfolder.strict import strict
 from ...training.pool import check_stopped, spread
 from ...vision import Face, align
 from ...vision.faces.mediapipe.package import import_mediapipe
 from ...vision.faces.mediapipe.same_thread import in_this_thread
-from ...vision.faces.mediapipe.solutions import _meshes as meshes_of
+from ...vision.faces.mediapipe.solutions import meshes_of
 from ..dataset import PERSONS_A_SEED
 from ..face.person import Person
 from ..kit import FaceKit, Floats
 from ..labelled import ClipOptions, render_at_rest, render_clip
-from ..making import _true_face as true_face
+from ..making import true_face
 from ..picture.render import Renderer
 
 FRAMES, SPACING_S, AT_REST = 6, 0.5, 2  # of each person: of a clip, and more at rest in the same scene
@@ -34,6 +36,34 @@ PRINTED = 0.7
 CROP_PX = 128
 POINTS = 468  # of the mesh without irises
 COLUMNS = {"fine": (POINTS, 3), "plain": (POINTS, 3), "labels": (15,), "intensities": (15,), "rest": ()}
+
+
+@strict
+class People:
+    """Which people are rendered; those to test on are others than those to train on.
+
+    Attributes:
+        persons: to train on.
+        test_persons: to test on.
+        seed: no two seeds share a person.
+        workers: processes.
+    """
+
+    persons: Annotated[int, Field(ge=1, le=PERSONS_A_SEED // 2)]
+    test_persons: Annotated[int, Field(ge=1, le=PERSONS_A_SEED // 2)]
+    seed: Annotated[int, Field(ge=0, le=2**32)] = 0
+    workers: Annotated[int, Field(ge=1, le=1024)] = 1
+
+    @property
+    def train(self) -> range:
+        """Seeds of the people to train on."""
+        return range(self.seed * PERSONS_A_SEED, self.seed * PERSONS_A_SEED + self.persons)
+
+    @property
+    def test(self) -> range:
+        """Seeds of the people to test on."""
+        first = self.seed * PERSONS_A_SEED + PERSONS_A_SEED // 2
+        return range(first, first + self.test_persons)
 
 
 @dataclass(frozen=True, eq=False)

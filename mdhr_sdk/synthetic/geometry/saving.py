@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -42,23 +41,6 @@ def check_target(path: Path) -> ModelFolder:
             f"take a model with input_size_px={CROP_PX}"
         )
     return folder
-
-
-def by_au(folder: ModelFolder, words: str) -> tuple[float, ...]:
-    """One number in [0, 1] an AU of the model, from a list as '1=0.7,4=0.3'; 0 for an AU that is not in it.
-
-    Raises:
-        ConfigError: a word is not of that kind, or of no AU of the model.
-    """
-    known = folder.config.model.label_set.aus
-    found = dict.fromkeys(known, 0.0)
-    for word in filter(None, words.replace(" ", "").split(",")):
-        parts = re.fullmatch(r"(?:AU)?([0-9]{1,2})=([01](?:[.][0-9]*)?)", word, re.IGNORECASE)
-        if parts is None or int(parts[1]) not in known or not 0 <= float(parts[2]) <= 1:
-            told = ", ".join(map(str, known))
-            raise ConfigError(f"expected AU=NUMBER, AUs of {told}, numbers in [0, 1], as in 1=0.7,4=0.3; got '{word}'")
-        found[int(parts[1])] = float(parts[2])
-    return tuple(found.values())
 
 
 def with_rest_logits(

@@ -54,7 +54,7 @@ class SolutionsEngine:
             for graph in self._graphs:
                 graph.answer(_BLANK)  # graphs start at the first frame
         self._small = SmallFaces(
-            lambda part: _detections(self._far, part), lambda part: _meshes(self._close_up, part), max_faces, still
+            lambda part: _detections(self._far, part), lambda part: meshes_of(self._close_up, part), max_faces, still
         )
         self._forget()
 
@@ -80,7 +80,7 @@ class SolutionsEngine:
         self._small.forget()
 
     def _find(self, rgb: NDArray[np.uint8]) -> tuple[list[Mesh], int]:
-        meshes = _meshes(self._whole, rgb)
+        meshes = meshes_of(self._whole, rgb)
         period = SEARCH_PERIOD if meshes or self._small.followed else EMPTY_SEARCH_PERIOD
         searches = self._still or self._frames % period == 0
         boxes: list[Box] = []
@@ -107,7 +107,7 @@ class SolutionsEngine:
 
     def _hand_over(self, to: Any, rgb: NDArray[np.uint8], meshes: list[Mesh]) -> list[Mesh] | None:
         """Use another whole-frame mesh from now on, if it sees all that is known; returns what it sees."""
-        seen = _meshes(to, rgb)
+        seen = meshes_of(to, rgb)
         takes = all(covered(box_around(mesh), seen) for mesh in meshes)
         (self._whole if takes else to).answer(_BLANK)  # it forgets whom it followed
         if takes:
@@ -132,7 +132,7 @@ def _detections(detector: Any, rgb: NDArray[np.uint8]) -> list[Box]:
     return [(b.xmin * width, b.ymin * height, (b.xmin + b.width) * width, (b.ymin + b.height) * height) for b in boxes]
 
 
-def _meshes(graph: Any, rgb: NDArray[np.uint8]) -> list[Mesh]:
+def meshes_of(graph: Any, rgb: NDArray[np.uint8]) -> list[Mesh]:
     height, width = rgb.shape[:2]
     scale = np.array([width, height, width], np.float32)
     return [points_of(written) * scale for written in graph.answer(rgb)]
