@@ -50,6 +50,7 @@ def said_of(seed: int, geometry: GeometryModel, frames: int = 600) -> Read:
     return Read(said, moved, measured, measured, truth, rng.random(truth.shape) < 0.9)
 
 
+@pytest.mark.slow
 def test_what_is_seen_is_fitted_and_what_is_not_is_off(geometry: GeometryModel) -> None:
     model = fit(said_of(1, geometry), geometry)
     assert model.told.all() and (model.weights[:, :3] >= 0).all() and (np.diff(model.levels, axis=1) >= 0).all()
@@ -63,6 +64,7 @@ def test_what_is_seen_is_fitted_and_what_is_not_is_off(geometry: GeometryModel) 
     assert len(table) == AUS + 2 and table[1 + UNSEEN].endswith("off") and not table[1].endswith("off")
 
 
+@pytest.mark.slow
 def test_frames_of_which_nobody_could_tell_do_not_count(geometry: GeometryModel) -> None:
     read = said_of(3, geometry)
     wrong = np.where(read.known, read.truth, 1 - read.truth)
