@@ -56,11 +56,13 @@ def _views(content: bytes) -> dict[str, NDArray[Any]]:
         raise ValueError("its header is longer than the file")
     found = {}
     for name, told in parsed(content[8:begin]).items():
+        if name == "__metadata__":
+            continue
+        kind, (first, last) = KINDS[told["dtype"]], told["data_offsets"]
+        count = math.prod(told["shape"])
+        if not 0 <= first <= last <= len(content) - begin or last - first != count * kind.itemsize:
+            raise ValueError(f"{name} does not lie where its header says")
         if name.startswith(f"{HEAD}."):
-            kind, (first, last) = KINDS[told["dtype"]], told["data_offsets"]
-            count = math.prod(told["shape"])
-            if not 0 <= first <= last <= len(content) - begin or last - first != count * kind.itemsize:
-                raise ValueError(f"{name} does not lie where its header says")
             found[name] = np.frombuffer(content, kind, count, begin + first).reshape(told["shape"])
     return found
 
