@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import signal
+import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -19,6 +20,7 @@ from mdhr_sdk import AUDetector
 from mdhr_sdk.cli import detect
 from mdhr_sdk.outputs import SinkGroup
 from mdhr_sdk.outputs.files import Files
+from mdhr_sdk.results import FrameResult
 
 TABLE = Files(overlay=False, timeline=False)
 
@@ -33,9 +35,19 @@ def rows(folder: Path) -> dict[str, int]:
     return {path.name: len(pd.read_csv(path)) for path in sorted(folder.glob("*_aus*.csv"))}
 
 
-def test_ctrl_c_ends_them_all_with_whole_tables(detector: AUDetector, tmp_path: Path):
+def test_ctrl_c_ends_them_all_with_whole_tables(detector: AUDetector, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    write, right_was_scored = SinkGroup.write, threading.Event()
+
+    def watched(self: SinkGroup, result: FrameResult) -> None:
+        write(self, result)
+        if result.source == "right":
+            right_was_scored.set()
+
+    monkeypatch.setattr(SinkGroup, "write", watched)
+
     def left() -> Iterator[np.ndarray]:
         yield from video([{0}] * 4)
+        assert right_was_scored.wait(60)
         raise KeyboardInterrupt
 
     def right() -> Iterator[np.ndarray]:

@@ -45,15 +45,17 @@ def test_a_camera_that_stalls_and_comes_back_is_told_and_counted(detector: AUDet
                     break
             now = stream.status["door"]
             assert (now.state, now.name, now.reconnects) == ("live", "door", 1) and now.fps_in > 0 < now.fps_out
-    (stale,) = [one for one in seen if one.stale]
-    assert (stale.status, stale.faces, stale.source) == ("stale", (), "door")
-    before, after = seen[seen.index(stale) - 1], seen[seen.index(stale) + 1]
+    stale = [one for one in seen if one.stale]  # one a second: more than one where the server is slow to come back
+    assert all((one.status, one.faces, one.source) == ("stale", (), "door") for one in stale)
+    first = seen.index(stale[0])
+    assert seen[first : first + len(stale)] == stale, "it did not stall again"
+    before, after = seen[first - 1], seen[first + len(stale)]
     assert before.faces[0].track_id != after.faces[0].track_id, "nobody knows what happened meanwhile"
     assert all(a.index < b.index for a, b in pairwise(seen)), "a newer result may have replaced one"
     assert all(a.timestamp_s < b.timestamp_s and a.captured_at < b.captured_at for a, b in pairwise(seen))
     status = stream.status["door"]
     assert status.captured == status.scored + status.dropped and status.dropped == sum(status.dropped_by.values())
-    assert status.scored == len(seen) - 1 and (status.state, status.ended) == ("ended", False)
+    assert status.scored == len(seen) - len(stale) and (status.state, status.ended) == ("ended", False)
     with (tmp_path / "door.csv").open() as file:
         rows = list(csv.DictReader(file))
     assert [row["status"] for row in rows[-1:]] == ["stale"] and rows[0]["captured_at"].endswith("Z")
