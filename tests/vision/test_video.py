@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import gc
+import itertools
 from fractions import Fraction
 from itertools import pairwise
 
+import av
 import cv2
 import numpy as np
 import pytest
@@ -37,6 +40,19 @@ def test_a_video_can_be_left_early_and_opened_again(demo_path):
         first = next(iter(source)).image
     with source:
         np.testing.assert_array_equal(next(iter(source)).image, first)
+
+
+def test_no_decoded_picture_waits_for_the_garbage_collector(demo_path):
+    (source,) = list_sources(str(demo_path))
+    gc.disable()
+    try:
+        with source:
+            kept = [
+                sum(isinstance(one, av.VideoFrame) for one in gc.get_objects()) for _ in itertools.islice(source, 40)
+            ]
+    finally:
+        gc.enable()
+    assert kept[39] == kept[9], "frames in a cycle of references are gigabytes with large pictures"
 
 
 @pytest.mark.parametrize(

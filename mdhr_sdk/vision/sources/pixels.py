@@ -8,6 +8,7 @@ from functools import cache
 import av
 import cv2
 import numpy as np
+from av.sidedata.sidedata import SideDataContainer
 from av.video.reformatter import Colorspace, ColorTrc, VideoReformatter
 from numpy.typing import NDArray
 
@@ -28,12 +29,13 @@ def turn_of(frame: av.VideoFrame) -> tuple[int, int, int, int]:
     Turns by anything but quarters become the nearest quarter.
     """
     try:
-        data = frame.side_data.get("DISPLAYMATRIX")
+        # Not `frame.side_data`: it and the frame would hold each other, and hundreds of pictures wait to be collected.
+        data = SideDataContainer(frame).get("DISPLAYMATRIX")  # type: ignore[call-arg]
     except ValueError:  # there is a kind of data that PyAV does not know, as the EXIF of a camera
         return _quarter(frame.rotation)
     if data is None:
         return UPRIGHT
-    a, b, _, c, d = np.frombuffer(data, np.int32)[:5].astype(float)  # type: ignore[call-overload]
+    a, b, _, c, d = np.frombuffer(data, np.int32)[:5].astype(float)
     if abs(a) + abs(d) >= abs(b) + abs(c):
         return _sign(a), 0, 0, _sign(d)
     return 0, _sign(b), _sign(c), 0
