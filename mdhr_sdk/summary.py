@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from .arguments import flag, is_number
 from .errors import InputError
 
 if TYPE_CHECKING:
@@ -38,6 +39,7 @@ def occurrence_rate(table: pd.DataFrame, by: Sequence[str] = FACE, trusted: bool
 
     Raises:
         InputError: columns are missing.
+        ConfigError: `trusted` is neither True nor False.
     """
     return _means(table, "_occurrence", by, trusted)
 
@@ -115,14 +117,15 @@ def onset_synchrony(
         when the second face's onsets are moved around the recording, 199 times.
 
     Raises:
-        InputError: columns are missing, or the window or duration is not above 0.
+        InputError: columns are missing, or the window or duration is no number above 0.
     """
     import pandas as pd
 
     needed = ("source", "track_id", "au", "onset_s", "onset_cut")
     if missing := [name for name in needed if name not in events.columns]:
         raise InputError(f"events need the columns {', '.join(needed)}; got none called {missing[0]}")
-    if not (window_s > 0 and (duration_s is None or duration_s > 0)):
+    lengths = (window_s,) if duration_s is None else (window_s, duration_s)
+    if not all(is_number(one) and one > 0 for one in lengths):
         raise InputError(f"window_s and duration_s must be above 0; got {window_s!r} and {duration_s!r}")
     whole = events[~events["onset_cut"].astype(bool)]
     rows = {}
@@ -143,7 +146,7 @@ def _counted(table: pd.DataFrame, trusted: bool) -> pd.DataFrame:
     for name in ("status", "track_id"):
         if name not in table.columns:
             raise InputError(f"expected a table of results; got one without the column {name}; read a *_aus.csv")
-    counts = table["status"].eq("ok") if trusted else ~table["status"].isin(SILENT)
+    counts = table["status"].eq("ok") if flag("trusted", trusted) else ~table["status"].isin(SILENT)
     return table[counts & table["track_id"].notna()]
 
 
