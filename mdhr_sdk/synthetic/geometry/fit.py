@@ -162,10 +162,11 @@ def _train(
     at_rest = (meshes.intensities.max(axis=1) < REST_BELOW)[:, None]
     labels = np.concatenate([meshes.labels, at_rest.astype(np.int8)], axis=1)
 
+    def reader(measured: Floats, neutral: Floats) -> networks.Reader:
+        return lambda rows: _inputs(frame, measured[rows], neutral[rows], rng, options)
+
     def readers() -> Iterator[networks.Reader]:
-        for measured, _ in copies:
-            neutral = copies[int(rng.integers(len(copies)))][1]
-            yield lambda rows, one=measured, other=neutral: _inputs(frame, one[rows], other[rows], rng, options)
+        return (reader(measured, copies[int(rng.integers(len(copies)))][1]) for measured, _ in copies)
 
     hidden = [] if options.linear else [options.hidden] * (LAYERS - 1)
     network = networks.make([3 * MEASURES + 1, *hidden, labels.shape[1]], options.seed + number, options.dropout)

@@ -6,7 +6,6 @@ and noisy, and often left out: what is trained is how far each can be relied on,
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import replace
 from typing import Annotated
 
@@ -73,13 +72,12 @@ def judge_together_of(model: GeometryModel, meshes: Meshes, said: Floats, option
     rng = np.random.default_rng((options.seed, 1))
     copies = [_both(model, meshes, said, rng, options) for _ in range(options.copies)]
 
-    def readers() -> Iterator[networks.Reader]:
-        for both in copies:
-            yield lambda rows, one=both: _doubted(one[rows], rng, options)
+    def reader(both: Floats) -> networks.Reader:
+        return lambda rows: _doubted(both[rows], rng, options)
 
     aus = meshes.labels.shape[1]
     layer = networks.make([2 * aus, aus], options.seed)
-    networks.train(layer, meshes.labels, options.copies, readers, options, rng)
+    networks.train(layer, meshes.labels, options.copies, lambda: map(reader, copies), options, rng)
     ((weights, offset),) = networks.arrays(layer)
     return replace(model, from_scores=weights[:, :aus], from_geometry=weights[:, aus:], offset=offset)
 
