@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import glob
 import itertools
+import os
 import re
 from collections import Counter
 from collections.abc import Callable, Sequence
@@ -15,6 +16,7 @@ TABLE, EVENTS, TIMELINE = "_aus.csv", "_events.csv", "_timeline.png"
 OVERLAY, STILL = "_overlay.mp4", "_overlay.jpg"
 OPENFACE, PYFEAT, PARQUET, JSONL = "_openface.csv", "_pyfeat.csv", "_aus.parquet", "_aus.jsonl"
 MAX_STEM_BYTES = 200  # file systems take names of 255, and ours add up to 40
+_URL = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+:/")
 Named = tuple[str, str]  # a source's name, and its kind as in `SourceInfo`
 
 
@@ -38,7 +40,8 @@ def stems(sources: Sequence[Named]) -> list[str]:
 
 def bases(sources: Sequence[Named], roots: Sequence[str | Path] = ()) -> list[str]:
     """As `stems`; but sources below one of the folders `roots` keep the folders between: 'P01/video'."""
-    below = [_folders_below(name, roots) for name, _ in sources]
+    whole = [whole_path(root) for root in roots]
+    below = [_folders_below(name, whole) for name, _ in sources]
     plain_stems = iter(stems([source for source, folders in zip(sources, below, strict=True) if folders is None]))
     used: set[str] = set()
     found: list[str] = []
@@ -53,9 +56,19 @@ def bases(sources: Sequence[Named], roots: Sequence[str | Path] = ()) -> list[st
     return found
 
 
-def _folders_below(name: str, roots: Sequence[str | Path]) -> tuple[str, ...] | None:
+def whole_path(name: str | Path) -> Path:
+    """A path from the top on, so that relative and absolute ones can be held against each other; a URL as it is."""
+    return Path(name if _URL.match(str(name)) else os.path.abspath(name))  # noqa: PTH100 (without links followed)
+
+
+def is_below(name: str, root: str | Path) -> bool:
+    """Whether a file, or what a URL names, lies in a folder or below it."""
+    return _folders_below(name, [whole_path(root)]) is not None
+
+
+def _folders_below(name: str, roots: Sequence[Path]) -> tuple[str, ...] | None:
     """The folders between the first root that holds a file, and the file; None if none does."""
-    folder = Path(name).parent
+    folder = whole_path(name).parent
     for root in roots:
         if folder.is_relative_to(root):
             return folder.relative_to(root).parts
