@@ -28,14 +28,11 @@ def labels(names: Sequence[str]) -> list[str]:
 
 
 def stems(sources: Sequence[Named]) -> list[str]:
-    """What each source's file names begin with: its name, with folders if two are alike; unique even without case."""
-    found: list[str] = []
-    used: set[str] = set()
-    for stem in _told_apart([_path_parts(*source) for source in sources], _file_stem):
-        names = itertools.chain((stem,), (f"{stem}-{count}" for count in itertools.count(2)))
-        found.append(next(name for name in names if name.casefold() not in used))
-        used.add(found[-1].casefold())
-    return found
+    """What each source's file names begin with: its name, with folders if two are alike; unique even without case.
+
+    Where folders do not tell them apart, the suffixes of the files do ('clip_mov', 'clip_mp4'), else a number.
+    """
+    return _unique(_told_apart([_path_parts(*source) for source in sources], _file_stem), sources)
 
 
 def bases(sources: Sequence[Named], roots: Sequence[str | Path] = ()) -> list[str]:
@@ -43,17 +40,36 @@ def bases(sources: Sequence[Named], roots: Sequence[str | Path] = ()) -> list[st
     whole = [whole_path(root) for root in roots]
     below = [_folders_below(name, whole) for name, _ in sources]
     plain_stems = iter(stems([source for source, folders in zip(sources, below, strict=True) if folders is None]))
+    found = [
+        next(plain_stems)
+        if folders is None
+        else "/".join(_file_stem([part]) for part in (*folders, _path_parts(*source)[-1]))
+        for source, folders in zip(sources, below, strict=True)
+    ]
+    return _unique(found, sources)
+
+
+def _unique(found: Sequence[str], sources: Sequence[Named]) -> list[str]:
+    """Tell alike ones apart by the suffixes of their files if these differ, so that names stay when files come."""
+    suffixes = [_suffix(*source) for source in sources]
+    alike: dict[str, set[str]] = {}
+    for base, suffix in zip(found, suffixes, strict=True):
+        alike.setdefault(base.casefold(), set()).add(suffix.casefold())
     used: set[str] = set()
-    found: list[str] = []
-    for source, folders in zip(sources, below, strict=True):
-        if folders is None:
-            base = next(plain_stems)
-        else:
-            base = "/".join(_file_stem([part]) for part in (*folders, _path_parts(*source)[-1]))
-        names = itertools.chain((base,), (f"{base}-{count}" for count in itertools.count(2)))
-        found.append(next(name for name in names if name.casefold() not in used))
-        used.add(found[-1].casefold())
-    return found
+    made: list[str] = []
+    for base, suffix in zip(found, suffixes, strict=True):
+        folder, slash, own = base.rpartition("/")
+        told = f"{folder}{slash}{_file_stem([own, suffix])}" if suffix and len(alike[base.casefold()]) > 1 else base
+        names = itertools.chain((told,), (f"{told}-{count}" for count in itertools.count(2)))
+        made.append(next(name for name in names if name.casefold() not in used))
+        used.add(made[-1].casefold())
+    return made
+
+
+def _suffix(name: str, kind: str) -> str:
+    """A file's suffix in letters and digits, as 'mp4'."""
+    found = re.match(r"\.(\w+)", Path(name).suffix) if kind in ("video", "image") else None
+    return found[1] if found else ""
 
 
 def whole_path(name: str | Path) -> Path:

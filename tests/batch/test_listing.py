@@ -82,4 +82,4 @@ def test_a_file_named_by_several_spellings_is_read_once_and_said(
 def test_names_below_a_root_are_unique_too() -> None:
     names = ["a/P01/v.mp4", "a/P01/v.mov", "b/P01/V.mp4", "c/v.mp4", "a/..x/v w.mp4"]
     sources = [(name, "video") for name in names]
-    assert bases(sources, ["a", "b"]) == ["P01/v", "P01/v-2", "P01/V-3", "v", "x/v_w"]
+    assert bases(sources, ["a", "b"]) == ["P01/v_mp4", "P01/v_mov", "P01/V_mp4-2", "v", "x/v_w"]
