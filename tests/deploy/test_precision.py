@@ -258,6 +258,7 @@ def test_what_cannot_be_exported_is_refused_at_once(tiny_folder: Path, options: 
         export_graphs(tiny_folder, **options)
 
 
+@pytest.mark.slow
 def test_calibration_takes_full_clips_of_faces(tiny_folder: Path, demo_path: Path) -> None:
     config = ModelFolder.open(tiny_folder).config
     clips = calibration_clips(demo_path, config)
