@@ -43,6 +43,12 @@ class Arguments:
         Optional[float],
         typer.Option(help="Read longer videos in parts of about so many minutes, from cut to cut; see docs/batch.md."),
     ] = None
+    root: Annotated[
+        Optional[str],
+        typer.Option(
+            help="Results keep the folders below this folder or URL; below the one that holds all, if not given."
+        ),
+    ] = None
     resume: shared.Resume = False
     model: Annotated[str, typer.Option(help=f"{MODEL}.")] = DEFAULT
     where: shared.Where = field(default_factory=shared.Where)
@@ -93,7 +99,7 @@ def batch(given: Arguments) -> None:
     options = given.options()
     if given.split is not None:
         check_split(given.split, given.mode, options.files, options.scope, options.min_quality)
-    todo = jobs_of_list(read_list(given.files), options.scope)
+    todo = jobs_of_list(read_list(given.files), options.scope, given.root)
     open_crew = _cluster(given, options) if given.ray is not None else _processes(given, options, len(todo))
     failed = run_crew(todo, open_crew, options, given.out, given.quiet, given.split)
     for error in failed:

@@ -72,6 +72,7 @@ def test_frames_of_which_nobody_could_tell_do_not_count(geometry: GeometryModel)
     np.testing.assert_array_equal(one.levels, other.levels)
 
 
+@pytest.mark.slow
 def test_people_are_read_and_the_folder_tells_what_was_fitted(target: ModelFolder) -> None:
     geometry = read_geometry(target)
     assert geometry is not None

@@ -78,6 +78,8 @@ class LiveSettings:
     log_format: LogFormat = "text"
 
     def __post_init__(self) -> None:
+        for one in fields(self):
+            _check_texts(one.name, getattr(self, one.name))
         _ = self.named_sources, self.segment_s, self.kept, self.give_up_after_s, self.neutral_s, self.served_at
         _ = self.scope
 
@@ -149,6 +151,21 @@ class LiveSettings:
         if not port.isdecimal() or len(port) > 5 or not 0 <= int(port) <= 65_535 or (separator and not host):
             raise ConfigError(f"serve expects PORT or HOST:PORT, as 8000 or 127.0.0.1:8000; got '{self.serve}'")
         return (host.strip("[]") or "127.0.0.1", int(port))
+
+
+def _check_texts(name: str, value: object) -> None:
+    """Raise ConfigError if a setting is or holds a text without a letter, as an unset variable of a shell gives.
+
+    Characters of control are refused too: no address, path or word has them. The text is not repeated, since it may be
+    a password.
+    """
+    if isinstance(value, Mapping):
+        value = (*value.keys(), *value.values())
+    for text in value if isinstance(value, tuple) else (value,):
+        if isinstance(text, str) and not text.strip():
+            raise ConfigError(f"{name.replace('_', '-')} is given an empty text; give it a value, or leave it out")
+        if isinstance(text, str) and any(ord(letter) < 32 or ord(letter) == 127 for letter in text):
+            raise ConfigError(f"{name.replace('_', '-')} holds a character of control, as a line's end; leave it out")
 
 
 def size_bytes(amount: Amount) -> int | None:
