@@ -25,7 +25,6 @@ if TYPE_CHECKING:
     import pandas as pd
 
 BASELINES: dict[str, Baseline] = {"neutral": "neutral", "no_baseline": "missing"}
-WITHOUT_FACE = ("no_face", "low_quality", "stale")
 NEEDED = ("source", "frame", "timestamp_s", "status", "track_id", *BOX)
 INTENSITY = "_intensity"
 Kind = Literal["csv", "parquet", "jsonl"]
