@@ -91,6 +91,7 @@ def test_a_list_is_a_batch_with_a_name_for_each():
         (np.zeros((0, 6, 3), np.uint8), "at least one pixel"),
         (np.zeros((0, 4, 6, 3), np.uint8), "at least one frame"),
         (np.zeros(5, np.uint8), r"\(5,\)"),
+        (np.zeros((2, 4, 6, 3), object), r"array\.astype\('uint8'\)"),
     ],
 )
 def test_arrays_that_are_not_bgr_uint8_are_refused_with_a_remedy(bad, hint):

@@ -7,7 +7,7 @@ import time
 from collections import deque
 from collections.abc import Iterator
 from fractions import Fraction
-from typing import NamedTuple
+from typing import BinaryIO, NamedTuple
 
 import av
 from av.codec.codec import Capabilities
@@ -17,15 +17,20 @@ from av.video.reformatter import VideoReformatter
 from av.video.stream import VideoStream
 
 from ...errors import SourceError
+from .losses import Blocks, Index
 from .pixels import SQUARE, to_bgr, turn_of
 from .source import Damage, Image
 
 DEFAULT_FPS = 25.0
+FINEST_STAMPS = 1000  # a second
 TS_DISCONT = 0x0200  # FFmpeg's AVFMT_TS_DISCONT
 JOIN_PACKETS = 3
 NO_VIDEOS = frozenset(("tty", "bin", "xbin", "adf", "idf"))  # FFmpeg draws text and old pictures of letters
-HOLE_BYTES = 64  # of a Matroska file between two packets; what stands between those of a sound file is about 25
-STEPPED = frozenset(("matroska", "webm", "flv", "mxf"))  # all tracks are read: a loss shows between their packets
+MATROSKA = frozenset(("matroska", "webm"))
+MPEG2 = frozenset(("mpeg1video", "mpeg2video"))
+STEPPED = frozenset(
+    ("matroska", "webm", "flv", "mxf", "asf")
+)  # all tracks are read: a loss shows between their packets
 MOST_THREADS = 16  # of FFmpeg's frame threads
 CORES = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 # What FFmpeg chooses, and the same in a worker that keeps to one of the cores: where damage shows depends on it.
@@ -75,8 +80,10 @@ def rate_of(track: VideoStream) -> float:
     shown = [entry.timestamp for entry in indexed if entry.size]
     if len(shown) > 1 and shown[-1] > shown[0]:
         return float((len(shown) - 1) / ((shown[-1] - shown[0]) * (track.time_base or 1)))
-    rates = [float(rate or 0) for rate in (track.average_rate, track.guessed_rate)]
-    return next((rate for rate in rates if 0 < rate < 10_000), 0.0)
+    average, guessed = (float(rate or 0) for rate in (track.average_rate, track.guessed_rate))
+    if guessed >= FINEST_STAMPS and guessed * float(track.time_base or 0) == 1:
+        guessed = 0.0  # that of the stamps, where nothing tells of the pictures, as of what browsers record
+    return next((rate for rate in (average, guessed) if 0 < rate < 10_000), 0.0)
 
 
 def restarts(container: InputContainer) -> bool:
@@ -92,6 +99,7 @@ class Decoder:
         track: one of its picture tracks.
         damage: counts the packets and pictures that were lost.
         live: a failed read is the end, and no picture waits for the next ones, as it does in frame threads.
+        file: the same file in bytes, where there is one: what a Matroska lost shows between its packets only.
 
     Attributes:
         end_s: in the file's time, where the last of the packets read so far ends, of all tracks if those are read.
@@ -99,7 +107,14 @@ class Decoder:
         waited_s: how long the last packet was waited for.
     """
 
-    def __init__(self, container: InputContainer, track: VideoStream, damage: Damage, live: bool = False) -> None:
+    def __init__(
+        self,
+        container: InputContainer,
+        track: VideoStream,
+        damage: Damage,
+        live: bool = False,
+        file: BinaryIO | None = None,
+    ) -> None:
         self._container = container
         self._track = track
         self._reformatter = VideoReformatter()
@@ -116,7 +131,12 @@ class Decoder:
         self._next_dts: int | None = None
         self._names = set(container.format.name.split(","))
         self._all_tracks = not live and bool(self._names & STEPPED)
-        self._packet_end: int | None = None  # where in the file the packet before ended
+        self._follows: Blocks | Index | None = None  # knows where packets are missing
+        if "avi" in self._names and not live:
+            self._follows = Index(track)
+        elif self._names & MATROSKA and file is not None:
+            self._follows = Blocks(file, track.index)
+        self._pictured: tuple[bytes, int] | None = None  # size and colour samples of an MPEG-2
         self._hole = False  # bytes were passed over since the track's last packet
         self._spoilt = False  # the picture at hand was decoded past an error
         self._sent: deque[int | None] = deque(maxlen=MOST_THREADS)  # stamps of the last packets that were decoded
@@ -162,6 +182,8 @@ class Decoder:
                 break
             except av.error.EOFError:
                 break
+            except IndexError:  # a packet of a track that began on the way, which PyAV does not know
+                failed += 1
             except av.error.FFmpegError:
                 if failed == 0 and self._tries > 1:
                     self._hurt(None)
@@ -169,7 +191,7 @@ class Decoder:
         yield None
 
     def _place(self, packet: av.Packet) -> None:
-        """Matroska is read on from the next cluster after damage, without an error: a hole in the file tells of it."""
+        """Note when a packet ends and came, and whether pictures were passed over before it."""
         if packet.pts is not None:
             self.end_s = max(self.end_s, float((packet.pts + (packet.duration or 0)) * (packet.time_base or 0)))
             if self._live:
@@ -177,24 +199,37 @@ class Decoder:
                 self._arrivals[packet.pts] = before_s if self._held_back else self._arrived_s
                 while len(self._arrivals) > MOST_REORDERED:
                     del self._arrivals[next(iter(self._arrivals))]
-        if self._names & {"matroska", "webm"} and packet.pos is not None and packet.pos >= 0:
-            self._hole |= self._packet_end is not None and packet.pos - self._packet_end > HOLE_BYTES
-            beside = packet.has_sidedata("matroska_block_additional")  # as transparency, of unknown size in the file
-            self._packet_end = None if beside else packet.pos + packet.size
+        if self._follows is not None:
+            self._hole |= self._follows.lost_before(packet)
 
     def _pictures_of(self, packet: av.Packet | None) -> list[av.VideoFrame]:
         self._spoilt = False
         if not self._sound(packet):
             return []
         self._sent.append(None if packet is None else packet.pts)
+        held = self._held_before(packet)
         try:
-            return self._track.decode(packet)
+            return held + self._track.decode(packet)
         except av.error.EOFError:
-            return []
+            return held
         except av.error.FFmpegError:
-            frames = self._again(packet)
+            frames = held + self._again(packet)
         if not frames and (self._pictures_out or not restarts(self._container)):
             self._hurt(self._failed())  # not where a broadcast begins between two key frames
+        return frames
+
+    def _held_before(self, packet: av.Packet | None) -> list[av.VideoFrame]:
+        """The picture that MPEG-2 holds back, before its size changes: it would be forgotten."""
+        if packet is None or not packet.is_keyframe or self._track.codec_context.name not in MPEG2:
+            return []
+        _, _, head = bytes(packet).partition(b"\0\0\1\xb3")
+        extension = head.partition(b"\0\0\1\xb5")[2]
+        now = head[:3], extension[1] & 6 if len(extension) > 1 else 0
+        before, self._pictured = self._pictured, now if head else self._pictured
+        if not head or before in (None, now):
+            return []
+        frames = self._track.decode(None)
+        self._track.codec_context.flush_buffers()
         return frames
 
     def _failed(self) -> int | None:
@@ -252,8 +287,8 @@ class Decoder:
 
     def _missing(self) -> int:
         """Pictures that never came, of a file that tells how many it has; most are lost without an error."""
-        if "avi" in self._names:  # an entry of no bytes shows the picture before once more
-            return sum(entry.size > 0 for entry in self._track.index_entries) - self._pictures_out
+        if isinstance(self._follows, Index):
+            return self._follows.pictures - self._pictures_out
         return self._packets_in - self._pictures_out if self._damage.count and self._track.frames else 0
 
     def _hurt(self, stamp: int | None) -> None:

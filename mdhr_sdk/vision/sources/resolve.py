@@ -141,8 +141,13 @@ class _Resolver:
         if isinstance(source, Source):
             return [source]
         if isinstance(source, np.ndarray):
-            if source.dtype.kind not in "OU":
+            if source.dtype.kind not in "OUT":
                 return [array_source(source, label, self._fps)]
+            if source.ndim > 1 and source.size and isinstance(source.flat[0], numbers.Number):
+                raise InputError(
+                    f"expected {label} to hold paths or images; it is an array {source.shape} of objects that are "
+                    "numbers; give pixels as array.astype('uint8')"
+                )
             source = source.reshape(-1).tolist()
         if isinstance(source, list | tuple):
             return self._each(source, label)
