@@ -11,6 +11,7 @@ import pytest
 import ebml
 from made_videos import index_of, noisy, numbered, read, write_video
 from mdhr_sdk.errors import SourceError, TruncatedSourceError
+from mdhr_sdk.vision.sources.joined import parts_of
 
 ORDERED = {"g": "10", "bf": "0", "sc_threshold": "0"}
 UNKEYED = [[0xFB, b"\xd8"]]  # refers to a picture 40 ms before
@@ -139,7 +140,9 @@ def test_pictures_that_an_mpeg_4_does_not_code_are_not_lost(tmp_path):
     assert (len(frames), source.damaged) == (15, 0)
 
 
-@pytest.mark.parametrize(("name", "codec"), [("a.wmv", "wmv2"), ("a.ivf", "libvpx-vp9")])
+@pytest.mark.parametrize(
+    ("name", "codec"), [("a.wmv", "wmv2"), pytest.param("a.ivf", "libvpx-vp9", marks=pytest.mark.slow)]
+)
 def test_a_cut_video_of_rarer_kinds_is_told(tmp_path, name, codec):
     path = write_video(
         tmp_path / name, [noisy(index) for index in range(60)], codec, sound_s=4.0 if codec == "wmv2" else 0
@@ -156,6 +159,28 @@ def test_a_video_may_be_called_as_an_image(tmp_path, name, kind):
     path = write_video(tmp_path / f"a.{kind}", 10, "mpeg2video" if kind == "mpg" else "mpeg4")
     frames, _ = read(path.rename(tmp_path / name))
     assert [index_of(frame.image) for frame in frames] == [*range(10)]
+
+
+def test_a_part_without_pictures_is_counted_and_the_others_are_read(tmp_path):
+    path = write_video(tmp_path / "a.ts", 60, "libx264")
+    other = write_video(tmp_path / "b.ts", 30, "libx264", container_options={"mpegts_start_pid": "300"})
+    path.write_bytes(other.read_bytes()[: 4 * 188] + path.read_bytes())
+    frames, source = read(path)
+    assert [index_of(frame.image) for frame in frames] == [number % 20 for number in range(60)]
+    assert source.damaged == 1
+
+
+def test_a_long_broadcast_is_looked_into_at_some_places_first(tmp_path, monkeypatch):
+    monkeypatch.setattr("mdhr_sdk.vision.sources.joined.CHUNK_PACKETS", 4)
+    monkeypatch.setattr("mdhr_sdk.vision.sources.joined.SAMPLE_PACKETS", 12)
+    images = [noisy(index) for index in range(30)]
+    for name, pid in (("a.ts", "256"), ("b.ts", "300")):
+        write_video(tmp_path / name, images, "libx264", container_options={"mpegts_start_pid": pid})
+    one, other = (tmp_path / "a.ts").read_bytes(), (tmp_path / "b.ts").read_bytes()
+    for both in (one + one, one + other):
+        (tmp_path / "c.ts").write_bytes(both)
+        assert len(parts_of(tmp_path / "c.ts")) == (2 if both.endswith(other) else 1)
+        assert len(read(tmp_path / "c.ts")[0]) == 60
 
 
 def test_pictures_in_a_document_are_no_video_for_whom_asks_for_it(tmp_path):

@@ -192,6 +192,13 @@ def test_a_path_with_brackets_is_taken_literally(make_images):
     assert [source.kind for source in list_sources(folder / "f[1].png")] == ["image"]
 
 
+def test_a_pattern_in_a_folder_with_brackets_and_accents_of_either_kind_are_found(make_images):
+    folder = make_images("e\u0301.png", "f.png", folder="S[1]")
+    assert len(list_sources(f"{folder}/*.png")) == len(list_sources(f"{folder}/**/*.png")) == 2
+    (source,) = list_sources(folder / "\u00e9.png")
+    assert source.name == str(folder / "e\u0301.png")
+
+
 @pytest.mark.parametrize(
     "text", ["missing.mp4", "missing/*.jpg", "", "  ", "empty", "text", "x" * 5000, "a\0b", "~nobody-here/x"]
 )

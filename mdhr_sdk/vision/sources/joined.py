@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import math
 import mmap
 import os
 import re
 import struct
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from io import SEEK_CUR, SEEK_END
 from pathlib import Path
 from typing import BinaryIO, NamedTuple
@@ -14,7 +15,9 @@ from typing import BinaryIO, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-CHUNK_PACKETS = 1 << 17  # of a broadcast that are looked at together
+CHUNK_PACKETS = 1 << 15  # of a broadcast that are looked at together: 6 MB
+PLACES, SAMPLE_PACKETS = 32, 1 << 13  # of a long one that are looked at first; tables come ten times a second
+LARGEST_BYTES = 1 << 30
 PACKETS = ((188, 0), (192, 4), (204, 0))  # bytes of a broadcast's packets, and where in them their first byte 0x47 is
 VIDEO_TYPES = frozenset((0x01, 0x02, 0x10, 0x1B, 0x20, 0x24, 0x33, 0xD1, 0xEA))
 BEFORE_TABLE = 64  # packets; the list of programs stands so shortly before what it lists
@@ -53,8 +56,8 @@ class Window:
 def parts_of(path: Path) -> list[tuple[int, int]]:
     """(start, end) in bytes of the recordings in a file: one, as a rule.
 
-    A broadcast's parts are those with other picture tracks. Looks through the whole of a broadcast, FLV, WMV, IVF and
-    NUT, which is quick beside decoding it.
+    A broadcast's parts are those with other picture tracks. A long one is looked into at some places only, and wholly
+    if its tracks differ there. FLV, WMV, IVF and NUT are looked through where they have a gigabyte at most.
     """
     with path.open("rb") as file:
         head, size = file.read(5 * max(PACKETS)[0]), os.fstat(file.fileno()).st_size
@@ -63,9 +66,9 @@ def parts_of(path: Path) -> list[tuple[int, int]]:
         if head[4:8] == b"ftyp":
             starts = [*_of_boxes(file, size)]
         elif length := next((length for mark, length in BEGINNINGS if re.match(mark, head)), 0):
-            starts = [*_of_beginnings(file, head[:length])]
-        elif layout:
-            starts = [*_of_tables(file, *layout)]
+            starts = [*_of_beginnings(file, head[:length])] if size <= LARGEST_BYTES else []
+        elif layout and _differs(file, size, *layout):
+            starts = [*_of_tables(_tables(file, *layout), layout[0])]
     return [*zip([0, *starts], [*starts, size], strict=True)]
 
 
@@ -109,12 +112,21 @@ class _Row(NamedTuple):
     payload: bytes
 
 
-def _of_tables(file: BinaryIO, stride: int, lead: int) -> Iterator[int]:
+def _differs(file: BinaryIO, size: int, stride: int, lead: int) -> bool:
+    """Whether a broadcast's tables are not the same all over; for one that is short, whether to look."""
+    if size <= PLACES * CHUNK_PACKETS * stride:
+        return True
+    places = (size // stride * number // PLACES * stride for number in range(PLACES))
+    samples = (_tables(file, stride, lead, place, place + SAMPLE_PACKETS * stride) for place in places)
+    return any(True for _ in _of_tables((row for rows in samples for row in rows), stride))
+
+
+def _of_tables(tables: Iterable[_Row], stride: int) -> Iterator[int]:
     """Of a broadcast: where its tables name other programs, or other picture tracks of a program."""
     programs: frozenset[int] = frozenset()
     tracks: dict[int, tuple[tuple[int, int], ...]] = {}  # of each program
     listed_at = 0
-    for row in _tables(file, stride, lead):
+    for row in tables:
         if row.pid == 0:
             listed, listed_at = _programs(row.payload), row.at
             if tracks and listed and not listed & programs:
@@ -129,12 +141,12 @@ def _of_tables(file: BinaryIO, stride: int, lead: int) -> Iterator[int]:
             tracks[row.pid] = now
 
 
-def _tables(file: BinaryIO, stride: int, lead: int) -> Iterator[_Row]:
-    """The packets that hold the list of programs (PID 0), and of the tracks of each."""
-    at, pids = 0, [0]
-    while True:
+def _tables(file: BinaryIO, stride: int, lead: int, at: int = 0, end: float = math.inf) -> Iterator[_Row]:
+    """The packets that hold the list of programs (PID 0), and of the tracks of each; from one place to another."""
+    pids = [0]
+    while at < end:
         file.seek(at)
-        data = np.frombuffer(file.read(CHUNK_PACKETS * stride), np.uint8)
+        data = np.frombuffer(file.read(int(min(CHUNK_PACKETS * stride, end - at))), np.uint8)
         packets = data[: len(data) // stride * stride].reshape(-1, stride)
         if not len(packets):
             return

@@ -9,6 +9,7 @@ import math
 import numbers
 import os
 import re
+import unicodedata
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence, Set
 from functools import partial
@@ -218,8 +219,10 @@ class _Resolver:
             if not path.is_file():
                 raise SourceError(f"expected a file, folder or camera at {text!r}; it is a pipe, socket or device")
             return [self._file(path, held_by(path))]
+        if (other := _written_otherwise(path)) is not None:
+            return self._from_path(str(other))
         if any(character in text for character in "*?["):
-            return self._from_files([match for match in matching(path) if not match.is_dir()], text)
+            return self._from_files([match for match in matching(_in_folders(path)) if not match.is_dir()], text)
         raise SourceError(f"nothing exists at {text!r}; check the spelling and the working directory ({Path.cwd()})")
 
     def _from_files(self, files: list[Path], name: str, deeper: int = 0) -> list[Source]:
@@ -257,6 +260,18 @@ class _Resolver:
             kind: Kind = "sequence" if held == "pages" else "video"
             return Source(name, kind, partial(open_pages, path, self._fps), paths=[path])
         return Source(name, "video", partial(open_video, path), paths=[path], seeks=True)
+
+
+def _written_otherwise(path: Path) -> Path | None:
+    """An existing path of the same letters, whose accents Unicode writes apart, as a Mac does, or as one."""
+    forms = (Path(unicodedata.normalize(form, str(path))) for form in ("NFC", "NFD"))
+    return next((form for form in forms if form != path and form.exists()), None)
+
+
+def _in_folders(pattern: Path) -> Path:
+    """A pattern whose leading folders exist by that very name, brackets and all."""
+    folder = next((one for one in pattern.parents if one.is_dir()), Path())
+    return Path(glob.escape(str(folder))) / pattern.relative_to(folder)
 
 
 def matching(pattern: Path) -> list[Path]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 import os
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import BinaryIO
@@ -58,41 +58,51 @@ def open_video(path: Path, start_s: float = 0.0) -> Iterator[Opened]:
 
 
 def _joined(path: Path, parts: Sequence[tuple[int, int]], stack: ExitStack) -> Opened:
-    """Recordings that follow on each other in one file."""
+    """Recordings that follow on each other in one file; those that cannot be opened are counted as damage."""
     damage = Damage()
 
-    def part(start: int, end: int) -> Opened:
-        window = Window(stack.enter_context(path.open("rb")), start, end)
-        try:
-            container = stack.enter_context(av.open(window, "r", options=OPTIONS, metadata_errors="ignore"))
-        except (av.error.FFmpegError, ValueError):
-            raise SourceError(_failure(path)) from None
-        opened = finite(container, str(path), damage, _failure(path))
-        assert opened is not None
-        return opened
+    def opened() -> Iterator[Opened]:
+        lost: SourceError | None = None
+        for number, (start, end) in enumerate(parts):
+            window = Window(stack.enter_context(path.open("rb")), start, end)
+            try:
+                container = stack.enter_context(av.open(window, "r", options=OPTIONS, metadata_errors="ignore"))
+                part = finite(container, str(path), damage, _failure(path))
+            except (av.error.FFmpegError, ValueError):
+                lost = SourceError(_failure(path))
+            except SourceError as error:
+                lost = error
+            else:
+                assert part is not None
+                yield part if number == len(parts) - 1 else part._replace(images=_uncut(part))
+                continue
+            damage.count += 1
+        if lost is not None and damage.count == len(parts):
+            raise lost
 
-    first = part(*parts[0])
-    return Opened(first.fps, None, False, _one_after_the_other(first, parts, part), damage=damage)
+    each = opened()
+    first = next(each)
+    return Opened(first.fps, None, False, _one_after_the_other(itertools.chain([first], each)), damage=damage)
 
 
-def _one_after_the_other(
-    first: Opened, parts: Sequence[tuple[int, int]], part: Callable[[int, int], Opened]
-) -> Iterator[Picture]:
+def _uncut(part: Opened) -> Iterator[Picture]:
+    """The pictures of a part; what it lacks at its end is damage, and the next part follows."""
+    try:
+        yield from map(Picture._make, part.images)
+    except TruncatedSourceError as error:
+        assert part.damage is not None
+        part.damage.count += error.declared - error.decoded
+
+
+def _one_after_the_other(parts: Iterator[Opened]) -> Iterator[Picture]:
     begins_s = now_s = 0.0
-    for number, place in enumerate(parts):
-        opened = part(*place) if number else first
+    for number, part in enumerate(parts):
         anew = number > 0
-        try:
-            for picture in map(Picture._make, opened.images):
-                now_s = begins_s + picture.timestamp_s
-                yield picture._replace(timestamp_s=now_s, breaks=picture.breaks or anew)
-                anew = False
-        except TruncatedSourceError as error:
-            if number == len(parts) - 1:
-                raise
-            assert opened.damage is not None
-            opened.damage.count += error.declared - error.decoded
-        begins_s = now_s + 1 / (opened.fps or DEFAULT_FPS)
+        for picture in map(Picture._make, part.images):
+            now_s = begins_s + picture.timestamp_s
+            yield picture._replace(timestamp_s=now_s, breaks=picture.breaks or anew)
+            anew = False
+        begins_s = now_s + 1 / (part.fps or DEFAULT_FPS)
 
 
 def _container(path: Path, stack: ExitStack) -> InputContainer:
