@@ -172,6 +172,13 @@ def test_hdr_is_brought_to_a_normal_screen(tmp_path, transfer, share):
     assert read(path)[0][0].image.mean() == pytest.approx(235, abs=4)
 
 
+def test_a_transfer_that_only_the_container_names_counts(tmp_path):
+    paper = np.full((64, 96, 3), round(255 * 0.581), np.uint8)
+    named = {"color_trc": 16, "color_primaries": 9, "colorspace": 9}
+    path = write_video(tmp_path / "a.mov", [paper] * 2, "prores_ks", pixels="yuv422p10le", **named)
+    assert read(path)[0][0].image.mean() == pytest.approx(235, abs=4)
+
+
 @pytest.mark.parametrize("stamps", [[0, 40, 80, 120, 2120, 2160, 2360, 2560], [80 * (i // 2) for i in range(30)]])
 def test_variable_rates_and_repeated_stamps_are_each_frames_own_times(tmp_path, stamps):
     frames, _ = read(write_video(tmp_path / "a.mkv", len(stamps), stamps_ms=stamps))

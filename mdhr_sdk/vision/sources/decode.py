@@ -18,7 +18,7 @@ from av.video.stream import VideoStream
 
 from ...errors import SourceError
 from .losses import Blocks, Index
-from .pixels import SQUARE, to_bgr, turn_of
+from .pixels import SQUARE, UNNAMED, to_bgr, turn_of
 from .source import Damage, Image
 
 DEFAULT_FPS = 25.0
@@ -121,6 +121,7 @@ class Decoder:
         self._damage = damage
         self._tries = 1 if live else TRIES
         self._codec_aspect = track.codec_context.sample_aspect_ratio
+        self._colours = track.codec_context.colorspace, track.codec_context.color_trc  # before a decoder unnames them
         self._aspect_now: Fraction | None = None
         self._look: object = None  # size, pixel format, aspect and turn of the picture before
         self._lost = False  # pictures were lost since the last one
@@ -298,6 +299,10 @@ class Decoder:
         self._dirty_from = stamp
 
     def _shown(self, frame: av.VideoFrame) -> Decoded:
+        if frame.colorspace == UNNAMED:
+            frame.colorspace = self._colours[0]
+        if frame.color_trc == UNNAMED:
+            frame.color_trc = self._colours[1]
         aspect, turn = self._aspect(frame), turn_of(frame)
         look = frame.width, frame.height, frame.format.name, aspect, turn
         first, changed = self._look is None, self._look != look

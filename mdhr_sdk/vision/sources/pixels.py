@@ -18,7 +18,7 @@ from .source import Image
 UPRIGHT = (1, 0, 0, 1)
 SQUARE = Fraction(1)
 HD_LINES = 720
-UNNAMED, YCGCO = 2, 8  # of FFmpeg's AVColorSpace; the first: the file names no matrix
+UNNAMED, YCGCO = 2, 8  # of FFmpeg's AVColorSpace; the first, of AVColorTransferCharacteristic too: the file names none
 # What FFmpeg converts, and the matrices that are nearest to some that it does not: BT.2020 with constant luminance, and
 # those of the file's own primaries. It has none for the rest: ICtCp and the like.
 MATRICES = frozenset((0, 1, 2, 4, 5, 6, 7, 9))
