@@ -121,6 +121,19 @@ def test_pictures_after_a_loss_in_an_avi_keep_their_times(tmp_path, codec):
     assert frames[-1].timestamp_s == pytest.approx(39 / 25)
 
 
+@pytest.mark.parametrize("name", ["a.mp4", "a.mkv", "a.ts"])
+def test_a_hole_that_was_filled_with_zeros_is_damage(tmp_path, name):
+    path = write_video(tmp_path / name, [noisy(index) for index in range(40)], "libx264", codec_options=ORDERED)
+    with av.open(str(path)) as container:
+        place = [(packet.pos, packet.size) for packet in container.demux(video=0) if packet.size][15]
+    data = bytearray(path.read_bytes())
+    data[place[0] + 600 : place[0] + 700] = bytes(100)
+    path.write_bytes(data)
+    frames, source = read(path)
+    assert source.damaged >= 1
+    assert [round(25 * frame.timestamp_s) for frame in frames if frame.note] == [15, 16, 17, 18, 19]
+
+
 def test_pictures_that_an_mpeg_4_does_not_code_are_not_lost(tmp_path):
     with av.open(str(tmp_path / "a.avi"), "w") as container:
         track = container.add_stream("mpeg4", rate=25, options={"bf": "0"})

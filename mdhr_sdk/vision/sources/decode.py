@@ -17,7 +17,7 @@ from av.video.reformatter import VideoReformatter
 from av.video.stream import VideoStream
 
 from ...errors import SourceError
-from .losses import Blocks, Index
+from .losses import Index, Zeros, follower
 from .pixels import SQUARE, UNNAMED, to_bgr, turn_of
 from .source import Damage, Image
 
@@ -26,7 +26,6 @@ FINEST_STAMPS = 1000  # a second
 TS_DISCONT = 0x0200  # FFmpeg's AVFMT_TS_DISCONT
 JOIN_PACKETS = 3
 NO_VIDEOS = frozenset(("tty", "bin", "xbin", "adf", "idf"))  # FFmpeg draws text and old pictures of letters
-MATROSKA = frozenset(("matroska", "webm"))
 MPEG2 = frozenset(("mpeg1video", "mpeg2video"))
 STEPPED = frozenset(
     ("matroska", "webm", "flv", "mxf", "asf")
@@ -132,11 +131,8 @@ class Decoder:
         self._next_dts: int | None = None
         self._names = set(container.format.name.split(","))
         self._all_tracks = not live and bool(self._names & STEPPED)
-        self._follows: Blocks | Index | None = None  # knows where packets are missing
-        if "avi" in self._names and not live:
-            self._follows = Index(track)
-        elif self._names & MATROSKA and file is not None:
-            self._follows = Blocks(file, track.index)
+        self._follows = None if live else follower(self._names, track, file)  # knows where packets are missing
+        self._zeros = Zeros(track)
         self._pictured: tuple[bytes, int] | None = None  # size and colour samples of an MPEG-2
         self._hole = False  # bytes were passed over since the track's last packet
         self._spoilt = False  # the picture at hand was decoded past an error
@@ -255,7 +251,7 @@ class Decoder:
             return []
 
     def _sound(self, packet: av.Packet | None) -> bool:
-        """Whether to decode a packet; counts those that the container marks as corrupt."""
+        """Whether to decode a packet; counts those that are known as damaged."""
         if self._suspect is not None:
             self._judge(*self._suspect, packet)
         if self._hole:
@@ -275,6 +271,8 @@ class Decoder:
         elif packet.is_corrupt:  # cut short by the end of the file
             self._hurt(packet.pts)
             return False
+        elif self._zeros.inside(packet):
+            self._hurt(packet.pts)
         return True
 
     def _judge(self, stamp: int | None, number: int, packet: av.Packet | None) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Set
 from typing import BinaryIO, NamedTuple
 
 import av
@@ -17,6 +18,7 @@ PASSED = frozenset((
 ))  # fmt: skip
 MOST_ELEMENTS = 10_000  # between two packets
 AVI_HEAD_BYTES = 8  # of a packet, in the file
+ZEROS = 16  # so many in a row; three are never in a coded picture
 NOT_CODED_BYTES = 19  # in so few MPEG-4 says that a picture is that before; FFmpeg's bound
 
 
@@ -128,6 +130,35 @@ class Index:
         packet.dts = stamp
         before, self._before = self._before, number
         return number > before + 1
+
+
+def follower(names: Set[str], track: VideoStream, file: BinaryIO | None) -> Blocks | Index | None:
+    """What knows where packets of a format are missing; None for most formats, and for a Matroska without its file."""
+    if "avi" in names:
+        return Index(track)
+    return Blocks(file, track.index) if file is not None and names & {"matroska", "webm"} else None
+
+
+class Zeros:
+    """Finds zeros in packets of H.264 and HEVC, which no encoder writes: a hole in a file is often filled with them.
+
+    Decoders take them for pictures without a change. None are found in a packet's padding at its end.
+    """
+
+    def __init__(self, track: VideoStream) -> None:
+        extradata = track.codec_context.extradata or b""
+        self._coded = track.codec_context.name in ("h264", "hevc")
+        self._starts = extradata[:1] != b"\1"  # its parts begin with zeros and a one, and not with their length
+
+    def inside(self, packet: av.Packet) -> bool:
+        data = bytes(packet) if self._coded else b""
+        at = data.find(bytes(ZEROS))
+        if at < 0:
+            return False
+        after = data[at:].lstrip(b"\0")[:1]
+        if self._starts:
+            return after not in (b"", b"\1")
+        return at == 0 or after != b""
 
 
 def _length(first: int) -> int:
