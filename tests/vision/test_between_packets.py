@@ -11,7 +11,7 @@ import pytest
 import ebml
 from made_videos import index_of, noisy, numbered, read, write_video
 from mdhr_sdk.errors import SourceError, TruncatedSourceError
-from mdhr_sdk.vision.sources.joined import parts_of
+from mdhr_sdk.vision.sources.containers.joined import parts_of
 
 ORDERED = {"g": "10", "bf": "0", "sc_threshold": "0"}
 UNKEYED = [[0xFB, b"\xd8"]]  # refers to a picture 40 ms before
@@ -184,8 +184,8 @@ def test_a_part_without_pictures_is_counted_and_the_others_are_read(tmp_path):
 
 
 def test_a_long_broadcast_is_looked_into_at_some_places_first(tmp_path, monkeypatch):
-    monkeypatch.setattr("mdhr_sdk.vision.sources.joined.CHUNK_PACKETS", 4)
-    monkeypatch.setattr("mdhr_sdk.vision.sources.joined.SAMPLE_PACKETS", 12)
+    monkeypatch.setattr("mdhr_sdk.vision.sources.containers.joined.CHUNK_PACKETS", 4)
+    monkeypatch.setattr("mdhr_sdk.vision.sources.containers.joined.SAMPLE_PACKETS", 12)
     images = [noisy(index) for index in range(30)]
     for name, pid in (("a.ts", "256"), ("b.ts", "300")):
         write_video(tmp_path / name, images, "libx264", container_options={"mpegts_start_pid": pid})

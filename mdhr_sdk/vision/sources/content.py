@@ -119,7 +119,7 @@ def _probed(path: Path) -> Held | None:
     """What FFmpeg finds; a file that begins like a video and cannot be opened is a damaged one."""
     import av
 
-    from .decode import NO_VIDEOS, picture_track
+    from .containers.picture import NO_VIDEOS, picture_track
     from .video import open_file
 
     try:

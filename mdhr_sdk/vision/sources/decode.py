@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import time
 from collections import deque
 from collections.abc import Iterator
@@ -10,44 +9,43 @@ from fractions import Fraction
 from typing import BinaryIO, NamedTuple
 
 import av
+import numpy as np
 from av.codec.codec import Capabilities
 from av.container import InputContainer
-from av.stream import Disposition
 from av.video.reformatter import VideoReformatter
 from av.video.stream import VideoStream
 
-from ...errors import SourceError
-from .losses import Index, Zeros, follower
+from ...children import usable_cores
+from .arrivals import Arrivals, Came
+from .containers.losses import Index, Zeros, follower
+from .containers.picture import restarts
 from .pixels import SQUARE, UNNAMED, to_bgr, turn_of
 from .source import Damage, Image
 
-DEFAULT_FPS = 25.0
-FINEST_STAMPS = 1000  # a second
-TS_DISCONT = 0x0200  # FFmpeg's AVFMT_TS_DISCONT
 JOIN_PACKETS = 3
-NO_VIDEOS = frozenset(("tty", "bin", "xbin", "adf", "idf"))  # FFmpeg draws text and old pictures of letters
 MPEG2 = frozenset(("mpeg1video", "mpeg2video"))
-STEPPED = frozenset(
-    ("matroska", "webm", "flv", "mxf", "asf")
-)  # all tracks are read: a loss shows between their packets
+STEPPED = frozenset(("matroska", "webm", "flv", "mxf"))  # all tracks are read: a loss shows between their packets
 MOST_THREADS = 16  # of FFmpeg's frame threads
-CORES = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+CORES = usable_cores()
 # What FFmpeg chooses, and the same in a worker that keeps to one of the cores: where damage shows depends on it.
 FRAME_THREADS = min(CORES + 1, MOST_THREADS) if CORES > 1 else 1
-HELD_BACK = frozenset(("rtsp", "mpegts"))  # whose packet is given once the next one begins: when that before was given
 MOST_REORDERED = 64  # packets of a live stream whose pictures may still come
+BLACK = np.uint8(0)
 TRIES = 100  # reads in a row that give no packet before a damaged file counts as ended
+SHOWN_S = 0.2  # a live picture is converted at least so often, also if a newer one has come meanwhile
 
 
 class Decoded(NamedTuple):
     """A picture.
 
     Attributes:
-        image: (H, W, 3) uint8 BGR, upright, with square pixels.
+        image: (H, W, 3) uint8 BGR, upright, with square pixels; black of that size if it is late.
         time_s: its presentation time as the file has it; None where the file has none.
         duration_s: how long it is shown; 0 where the file does not say.
         arrived_s: by `time.perf_counter`, when its packet had been read, or the one that brought it out.
         breaks, note: as in `Frame`.
+        late: it is of a live stream, and a newer packet has come before it was decoded.
+        passed: packets that were passed over before it.
     """
 
     image: Image
@@ -56,38 +54,8 @@ class Decoded(NamedTuple):
     arrived_s: float
     breaks: bool
     note: str
-
-
-def picture_track(container: InputContainer) -> VideoStream | None:
-    """The track that a player shows; cover art is none. One without a decoder has no `codec_context`."""
-    tracks = [track for track in container.streams.video if not track.disposition & Disposition.attached_pic]
-    known = [track for track in tracks if track.codec_context is not None]
-    best = container.streams.best("video")
-    return best if best in known else next(iter(known or tracks), None)
-
-
-def known(track: VideoStream, name: str) -> VideoStream:
-    """The track, or SourceError where there is no decoder for it."""
-    if track.codec_context is None:
-        raise SourceError(f"the codec of {name} cannot be decoded here; re-encode it as H.264 mp4")
-    return track
-
-
-def rate_of(track: VideoStream) -> float:
-    """Frames a second, 0 where the track does not say. An AVI may show a picture less often: its index tells."""
-    indexed = track.index_entries if track.container.format.name == "avi" else ()
-    shown = [entry.timestamp for entry in indexed if entry.size]
-    if len(shown) > 1 and shown[-1] > shown[0]:
-        return float((len(shown) - 1) / ((shown[-1] - shown[0]) * (track.time_base or 1)))
-    average, guessed = (float(rate or 0) for rate in (track.average_rate, track.guessed_rate))
-    if guessed >= FINEST_STAMPS and guessed * float(track.time_base or 0) == 1:
-        guessed = 0.0  # that of the stamps, where nothing tells of the pictures, as of what browsers record
-    return next((rate for rate in (average, guessed) if 0 < rate < 10_000), 0.0)
-
-
-def restarts(container: InputContainer) -> bool:
-    """Whether the clock of this format may start again, as that of a broadcast."""
-    return bool(container.format.flags & TS_DISCONT)
+    late: bool = False
+    passed: tuple[Came, ...] = ()
 
 
 class Decoder:
@@ -97,7 +65,8 @@ class Decoder:
         container: open for reading.
         track: one of its picture tracks.
         damage: counts the packets and pictures that were lost.
-        live: a failed read is the end, and no picture waits for the next ones, as it does in frame threads.
+        live: the track's packets as they arrive, whose end is the end; then no picture waits for the next ones, as it
+            does in frame threads. None for a file.
         file: the same file in bytes, where there is one: what a Matroska lost shows between its packets only.
 
     Attributes:
@@ -111,14 +80,13 @@ class Decoder:
         container: InputContainer,
         track: VideoStream,
         damage: Damage,
-        live: bool = False,
+        live: Arrivals | None = None,
         file: BinaryIO | None = None,
     ) -> None:
         self._container = container
         self._track = track
         self._reformatter = VideoReformatter()
         self._damage = damage
-        self._tries = 1 if live else TRIES
         self._codec_aspect = track.codec_context.sample_aspect_ratio
         self._colours = track.codec_context.colorspace, track.codec_context.color_trc  # before a decoder unnames them
         self._aspect_now: Fraction | None = None
@@ -130,8 +98,9 @@ class Decoder:
         self._keys: deque[int | None] = deque(maxlen=MOST_THREADS)  # stamps of the last key packets
         self._next_dts: int | None = None
         self._names = set(container.format.name.split(","))
-        self._all_tracks = not live and bool(self._names & STEPPED)
-        self._follows = None if live else follower(self._names, track, file)  # knows where packets are missing
+        self._all_tracks = live is None and bool(self._names & STEPPED)
+        # Knows where packets are missing.
+        self._follows = None if live is not None else follower(self._names, track, file)
         self._zeros = Zeros(track)
         self._pictured: tuple[bytes, int] | None = None  # size and colour samples of an MPEG-2
         self._hole = False  # bytes were passed over since the track's last packet
@@ -140,13 +109,15 @@ class Decoder:
         self.end_s = 0.0
         self.packets_read = 0
         self._delay: int | None = None  # of an AVI: the first picture comes out so many packets after it was read
-        self._arrived_s = self._given_s = self.waited_s = 0.0
+        self._arrived_s = self.waited_s = 0.0
         self._arrivals: dict[int | None, float] = {}  # of a live source, by stamp
         self._live = live
-        self._held_back = bool(self._names & HELD_BACK) and track.codec_context.name != "mjpeg"
+        self._passed: tuple[Came, ...] = ()  # packets that were passed over since the last picture
+        self._shown_s = 0.0  # when a picture was converted last
+        self._shape: tuple[int, ...] = ()
         self._packets_in, self._pictures_out = 0, 0
-        track.thread_type = "SLICE" if live else "AUTO"
-        if not live:
+        track.thread_type = "AUTO" if live is None else "SLICE"
+        if live is None:
             track.codec_context.thread_count = FRAME_THREADS
         if track.codec_context.name in ("hevc", "mjpeg"):  # others tell of damage by themselves, or lose pictures
             track.codec_context.options = {"err_detect": "explode"}
@@ -162,40 +133,48 @@ class Decoder:
 
     def _packets(self) -> Iterator[av.Packet | None]:
         """The track's packets; None to bring out what the decoder still holds."""
+        yield from self._stored() if self._live is None else self._arriving(self._live)
+        yield None
+
+    def _stored(self) -> Iterator[av.Packet]:
+        """Those of a file, past what cannot be read."""
         tracks = () if self._all_tracks else (self._track,)
         failed = 0
-        while failed < self._tries:
+        while failed < TRIES:
             try:
-                asked_s = time.perf_counter()
                 for packet in self._container.demux(*tracks):
-                    self._arrived_s = time.perf_counter()
-                    self.waited_s = self._arrived_s - asked_s
                     failed = 0
                     if packet.size:
                         self._place(packet)
                         if packet.stream_index == self._track.index:
                             yield packet
-                    asked_s = time.perf_counter()
-                break
+                return
             except av.error.EOFError:
-                break
+                return
             except IndexError:  # a packet of a track that began on the way, which PyAV does not know
                 failed += 1
             except av.error.FFmpegError:
-                if failed == 0 and self._tries > 1:
+                if failed == 0:
                     self._hurt(None)
                 failed += 1
-        yield None
+
+    def _arriving(self, live: Arrivals) -> Iterator[av.Packet]:
+        """Those of a live stream. After packets that were passed over, decoding starts anew."""
+        for packet, (self._arrived_s, self.waited_s), passed in live:
+            if passed:
+                self._passed += passed
+                self._track.codec_context.flush_buffers()
+            if packet.pts is not None:
+                self._arrivals[packet.pts] = self._arrived_s
+                while len(self._arrivals) > MOST_REORDERED:
+                    del self._arrivals[next(iter(self._arrivals))]
+            self._place(packet)
+            yield packet
 
     def _place(self, packet: av.Packet) -> None:
         """Note when a packet ends and came, and whether pictures were passed over before it."""
         if packet.pts is not None:
             self.end_s = max(self.end_s, float((packet.pts + (packet.duration or 0)) * (packet.time_base or 0)))
-            if self._live:
-                before_s, self._given_s = self._given_s or self._arrived_s, self._arrived_s
-                self._arrivals[packet.pts] = before_s if self._held_back else self._arrived_s
-                while len(self._arrivals) > MOST_REORDERED:
-                    del self._arrivals[next(iter(self._arrivals))]
         if self._follows is not None:
             self._hole |= self._follows.lost_before(packet)
 
@@ -308,14 +287,28 @@ class Decoder:
         note, lost = self._judged(frame)
         stamp = self._avi_stamp(frame) if "avi" in self._names else frame.pts
         base = self._track.time_base or Fraction(0)  # the last frames come out of the decoder without one
+        passed, self._passed = self._passed, ()
+        late = not first and not changed and self._overtaken()
+        image = np.broadcast_to(BLACK, self._shape) if late else to_bgr(frame, turn, aspect, self._reformatter)
+        self._shape = image.shape
         return Decoded(
-            to_bgr(frame, turn, aspect, self._reformatter),
+            image,
             None if stamp is None else float(stamp * base),
             float((frame.duration or 0) * base),
             self._arrivals.pop(frame.pts, self._arrived_s),
             not first and (changed or lost),
             note,
+            late,
+            passed,
         )
+
+    def _overtaken(self) -> bool:
+        """Whether a newer packet of a live stream has come, unless nothing was shown for a while."""
+        now_s = time.perf_counter()
+        if self._live is None or not self._live.overtaken or now_s - self._shown_s > SHOWN_S:
+            self._shown_s = now_s
+            return False
+        return True
 
     def _avi_stamp(self, frame: av.VideoFrame) -> int | None:
         """An AVI numbers its packets as they are read; what FFmpeg makes of it for B frames is not their order."""

@@ -14,11 +14,12 @@ from av.container import InputContainer
 from av.video.stream import VideoStream
 
 from ...errors import SourceError, TruncatedSourceError, number_of
+from .containers.edits import pauses_of, without
+from .containers.joined import Window, is_broadcast, parts_of
+from .containers.length import declared_frames, indexed_packets, missing_s
+from .containers.picture import DEFAULT_FPS, NO_VIDEOS, known, picture_track, rate_of, restarts
 from .content import goes_by_name, is_document, looks_like
-from .decode import DEFAULT_FPS, NO_VIDEOS, Decoded, Decoder, known, picture_track, rate_of, restarts
-from .edits import pauses_of, without
-from .joined import Window, is_broadcast, parts_of
-from .length import declared_frames, indexed_packets, missing_s
+from .decode import Decoded, Decoder
 from .seeking import WORTH_S, KeyPicture, key_before
 from .source import Damage, Opened, Picture
 
