@@ -159,6 +159,14 @@ class Reader:
         self._in_use = 1
         return replace(item, index=self._taken - 1) if isinstance(item, Frame) else item
 
+    def renewed(self, item: Frame | Found) -> Frame | Found:
+        """The frame that was taken, or in its place a newer one that has come since; the lock is held."""
+        if not self.newest or not self._ready or not isinstance(item, Frame):
+            return item
+        newer = self._ready.pop()
+        assert isinstance(newer, Frame)
+        return replace(self._one_of(item, newer), index=item.index)
+
     def used(self) -> None:
         """The frame that was taken is no longer needed, and its producer may reuse the memory; the lock is held."""
         self._in_use = 0

@@ -82,6 +82,11 @@ class Readers:
             self._used.notify_all()
         return due
 
+    def renewed(self, reader: Reader, item: Frame | Found) -> Frame | Found:
+        """A frame that is due, or the newest one of its source, if it had to wait for the faces of others."""
+        with self._shown:
+            return reader.renewed(item)
+
     def _ready(self) -> list[int]:
         shown = [number for number, reader in self._open.items() if reader.due]
         waits = any(not reader.live and not reader.due for reader in self._open.values())
