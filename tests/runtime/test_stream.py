@@ -23,11 +23,8 @@ from streams import SETTLED, SIZE, K, T, expected, folder_of, open_scorer, small
 
 
 @pytest.fixture(scope="module")
-def exported(folder: ModelFolder) -> ModelFolder:
-    from mdhr_sdk.deploy import export_graphs
-
-    export_graphs(folder.path, graphs=["encoder", "relations", "temporal"])
-    return ModelFolder.open(folder.path)
+def exported(small_onnx_folder: Path) -> ModelFolder:
+    return ModelFolder.open(small_onnx_folder)
 
 
 WHOLE = [(lookahead, 2 * T + 3) for lookahead in range(T)]

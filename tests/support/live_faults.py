@@ -23,13 +23,13 @@ from pathlib import Path
 
 if __name__ == "__main__":
     ROOT = Path(__file__).resolve().parents[2]
-    sys.path[:0] = [str(ROOT), str(ROOT / "tests"), str(ROOT / "tests/support"), str(ROOT / "benchmarks")]
+    sys.path[:0] = [str(ROOT), str(ROOT / "tests"), str(ROOT / "tests/support")]
 
 import numpy as np
 
+from benchmarks.live.server import FAULTS, GAP_S, LiveServer, read_stamp
 from fake_streams import streaming
 from fakes import CODES, SLOT, FakeMesher, picture
-from live_server import FAULTS, GAP_S, LiveServer, read_stamp
 from mdhr_sdk import AUDetector
 from mdhr_sdk.errors import BackendError
 from mdhr_sdk.results import FaceResult, FrameResult, SourceStatus
