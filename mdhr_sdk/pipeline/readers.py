@@ -73,10 +73,6 @@ class Readers:
                 pass
             if self.finishing:
                 self._leave()
-            first = [self._open[number] for number in self._ready()]
-        for reader in first:
-            reader.prepare()
-        with self._shown:
             due = {number: self._open[number].take() for number in self._ready()}
             self._open = {number: one for number, one in self._open.items() if due.get(number, one) is not None}
             self._used.notify_all()
