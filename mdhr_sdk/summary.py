@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from .arguments import flag
+from .arguments import flag, is_number
 from .errors import InputError
 
 if TYPE_CHECKING:
@@ -41,6 +41,7 @@ def occurrence_rate(table: pd.DataFrame, by: Sequence[str] = FACE, trusted: bool
 
     Raises:
         InputError: columns are missing.
+        ConfigError: `trusted` is neither True nor False.
     """
     return _means(table, "_occurrence", by, trusted)
 
@@ -119,14 +120,16 @@ def onset_synchrony(
         when the second face's onsets are moved around the recording, 199 times.
 
     Raises:
-        InputError: columns are missing, the window or duration is not above 0, or an onset comes after the duration.
+        InputError: columns are missing, the window or duration is no number above 0, or an onset comes after the
+            duration.
     """
     import pandas as pd
 
     needed = ("source", "track_id", "au", "onset_s", "onset_cut")
     if missing := [name for name in needed if name not in events.columns]:
         raise InputError(f"events need the columns {', '.join(needed)}; got none called {missing[0]}")
-    if not (window_s > 0 and (duration_s is None or duration_s > 0)):
+    lengths = (window_s,) if duration_s is None else (window_s, duration_s)
+    if not all(is_number(one) and one > 0 for one in lengths):
         raise InputError(f"window_s and duration_s must be above 0; got {window_s!r} and {duration_s!r}")
     whole = events[~events["onset_cut"].astype(bool) & events["onset_s"].notna()]
     if duration_s is not None and len(late := whole["onset_s"][whole["onset_s"] > duration_s]):

@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from benchmarks.batch.study_of_files import write_clip
 from commands import Command
 from mdhr_sdk import Scope
 from mdhr_sdk.batch import splitting
@@ -22,7 +23,6 @@ from mdhr_sdk.errors import ConfigError
 from mdhr_sdk.outputs.files import Files
 from mdhr_sdk.results import FaceResult, FrameResult, ModelInfo
 from mdhr_sdk.vision import list_sources
-from study_of_files import write_clip
 
 MODEL = ModelInfo("edge", "bp4d", "resnet18", "torch", "cpu", True)
 PLAIN = Files(overlay=False, timeline=False)
