@@ -133,6 +133,8 @@ def _process(
             for writer in writers:
                 stack.callback(writer.close)
             try:
+                for writer in writers:
+                    writer.make_room()
                 _read(detector, writers, reading, clock, progress, tasks, interrupt)
             except KeyboardInterrupt:
                 for outcome in outcomes:
