@@ -10,6 +10,7 @@ import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+import hypothesis
 import numpy as np
 import pytest
 from filelock import FileLock
@@ -23,13 +24,19 @@ from mdhr_sdk.runtime.cuda import devices as cuda
 # Read by PyTorch and the BLAS libraries when they load: tests share the machine. Subprocesses inherit it.
 os.environ.setdefault("OMP_NUM_THREADS", "1" if "PYTEST_XDIST_WORKER" in os.environ else "2")
 
+# No example fails since it took long: machines are slow, or busy.
+hypothesis.settings.register_profile(
+    "any machine", deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow]
+)
+hypothesis.settings.load_profile("any machine")
+
 TINY_CLIP_LENGTH, TINY_SIZE_PX = 4, 96
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         if item.get_closest_marker("slow"):
-            item.add_marker(pytest.mark.timeout(600))
+            item.add_marker(pytest.mark.timeout(900))
 
 
 def smooth_clips(seed: int, batch: int, frames: int = TINY_CLIP_LENGTH, size: int = TINY_SIZE_PX) -> np.ndarray:
@@ -74,7 +81,7 @@ def demo_frames(demo_path: Path) -> np.ndarray:
     return frames
 
 
-def made_once(factory: pytest.TempPathFactory, name: str, make: Callable[[Path], None]) -> Path:
+def made_once(factory: pytest.TempPathFactory, name: str, make: Callable[[Path], object]) -> Path:
     """A folder that the first of pytest's processes to need it makes, and all of them use."""
     root = factory.getbasetemp()
     folder = (root.parent if "PYTEST_XDIST_WORKER" in os.environ else root) / name
@@ -131,6 +138,27 @@ def tiny_rounded_folder(tiny_onnx_folder: Path, demo_path: Path, tmp_path_factor
         export_graphs(folder, graphs=["encoder"], precision="int8", calibrate=demo_path)
 
     return made_once(tmp_path_factory, "tiny-rounded", make)
+
+
+@pytest.fixture(scope="session")
+def small_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The small model to stream with of `streams`."""
+    from streams import folder_of
+
+    return made_once(tmp_path_factory, "small", folder_of)
+
+
+@pytest.fixture(scope="session")
+def small_onnx_folder(small_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """`small_folder` with the graphs of its streams in ONNX."""
+
+    def make(folder: Path) -> None:
+        from mdhr_sdk.deploy import export_graphs
+
+        shutil.copytree(small_folder, folder)
+        export_graphs(folder, graphs=["encoder", "relations", "temporal"])
+
+    return made_once(tmp_path_factory, "small-onnx", make)
 
 
 @pytest.fixture

@@ -7,6 +7,7 @@ import os
 import re
 import shutil
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -17,8 +18,7 @@ from mdhr_sdk.cli.app import app
 from mdhr_sdk.vision.faces.engine import installed_mediapipe
 from processes import environment, run
 
-FAST = [page for page in PAGES if any(b.language in RUN and not b.slow and not b.not_run for b in blocks(page))]
-SLOW = [page for page in PAGES if any(b.language in RUN and b.slow and not b.not_run for b in blocks(page))]
+LONG = (ROOT / "README.md", ROOT / "docs" / "training.md")  # more than some seconds, though no block alone
 SCRIPTS = ("mdhr_sdk", "benchmarks", "examples", "export", "tests", "csrc")  # folders that pages name files of
 NOT_RUN = [block for page in PAGES for block in blocks(page) if block.not_run]
 
@@ -27,28 +27,28 @@ def names(items: list[Path]) -> list[str]:
     return [str(page.relative_to(ROOT)) for page in items]
 
 
-def run_blocks(chosen: list[Block], folder: Path) -> None:
-    checkout(folder)
+def runnable(page: Path) -> list[Block]:
+    return [block for block in blocks(page) if block.language in RUN and not block.not_run]
+
+
+def pages_to_run() -> Iterator[object]:
+    for page in PAGES:
+        if chosen := runnable(page):
+            long = page in LONG or any(block.slow for block in chosen)
+            yield pytest.param(page, id=str(page.relative_to(ROOT)), marks=[pytest.mark.slow] if long else [])
+
+
+@pytest.mark.skipif(shutil.which("bash") is None, reason="no bash")
+@pytest.mark.parametrize("page", pages_to_run())
+def test_what_a_page_shows_runs_in_order(page: Path, tmp_path: Path) -> None:
+    folder = checkout(tmp_path)
     path = os.pathsep.join([str(folder / ".venv" / "bin"), os.environ["PATH"]])
     # What a page converts is not for the user's cache; where MediaPipe has no models, its task file is there.
     more = {"MDHR_CACHE": folder / "cache"} if installed_mediapipe()[1] else {}
-    for block in chosen:
+    for block in runnable(page):
         call = ["bash", "-eu", "-c"] if block.language == "bash" else [sys.executable, "-c"]
         done = run([*call, block.text], 300, cwd=folder, env=environment(PATH=path, **more))
         assert done.returncode == 0, f"{block.name}\n{done.stdout}\n{done.stderr}"
-
-
-@pytest.mark.skipif(shutil.which("bash") is None, reason="no bash")
-@pytest.mark.parametrize("page", FAST, ids=names(FAST))
-def test_what_a_page_shows_runs_in_order(page: Path, tmp_path: Path) -> None:
-    run_blocks([b for b in blocks(page) if b.language in RUN and not b.slow and not b.not_run], tmp_path)
-
-
-@pytest.mark.slow
-@pytest.mark.skipif(shutil.which("bash") is None, reason="no bash")
-@pytest.mark.parametrize("page", SLOW, ids=names(SLOW))
-def test_all_that_a_page_shows_runs_in_order(page: Path, tmp_path: Path) -> None:
-    run_blocks([b for b in blocks(page) if b.language in RUN and not b.not_run], tmp_path)
 
 
 @pytest.mark.parametrize("block", NOT_RUN, ids=[block.name for block in NOT_RUN])

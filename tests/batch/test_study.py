@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import logging
+import time
 from collections.abc import Callable
 from contextlib import closing
 from functools import partial
@@ -54,7 +56,8 @@ def test_nothing_to_do_and_workers_that_cannot_begin(tmp_path: Path) -> None:
 
 
 def test_totals_say_how_far_it_is_and_keep_few_outcomes() -> None:
-    totals = Totals(1000, 10_000)
+    began_s = time.monotonic() - 100  # long ago, beside the moments between two looks at the clock
+    totals = Totals(1000, 10_000, began_s=began_s)
     assert totals.line == "0 of 1,000 files"
     for number in range(500):
         one = job(number, f"{number}")
@@ -63,8 +66,10 @@ def test_totals_say_how_far_it_is_and_keep_few_outcomes() -> None:
         totals.add(one, outcome)
     assert totals.line.startswith("500 of 1,000 files, 100 skipped, 1 failed, ") and totals.line.endswith(" left")
     assert len(totals.shown) == 11 and totals.frames == 4000
+    told = json.loads(totals.text(None))
+    assert (told["files"], told["not_read"], told["frames"]) == (1000, 500, 5000), "of what was done before, too"
     assert totals.left_s == pytest.approx(totals.seconds * 5 / 4, rel=0.1)
-    totals = Totals(10, 10_000)
+    totals = Totals(10, 10_000, began_s=began_s)
     one = job(0, "broken")
     totals.add(one, Outcome(one.source, one.label, error=MDHRError("no video")))
     assert totals.left_s == pytest.approx(totals.seconds * 9, rel=0.5), "its few bytes say nothing of the others"

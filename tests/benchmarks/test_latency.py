@@ -10,14 +10,15 @@ from typing import Any, ClassVar
 import numpy as np
 import pytest
 
-import latency
-import measuring
-from candidates import BASELINE, Candidate, Settings
-from latency import app
+from benchmarks.speed import latency, measuring
+from benchmarks.speed.candidates import BASELINE, Candidate, Settings
+from benchmarks.speed.latency import app
+from benchmarks.speed.measuring import LEAST_ROUNDS, MATMULS, measure
+from benchmarks.speed.workers import WorkerError
+from mdhr_sdk.aus import label_set
 from mdhr_sdk.errors import BackendError
+from mdhr_sdk.modelfolder.config import FolderConfig, ModelConfig
 from mdhr_sdk.modelfolder.folder import ModelFolder
-from measuring import LEAST_ROUNDS, MATMULS, measure
-from workers import WorkerError
 
 Command = Callable[..., tuple[int, str, str]]
 ORT, TORCH = Candidate("onnxruntime"), Candidate("torch")
@@ -215,13 +216,18 @@ def test_rounds_end_when_the_time_is_up(fakes: type[FakeWorker], command: Comman
 
 
 def test_fp16_on_a_cpu_is_told_to_be_slower_before_it_is_measured(
-    tiny_rounded_folder: Path, monkeypatch: pytest.MonkeyPatch, command: Command
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, command: Command
 ) -> None:
+    folder = ModelFolder.create(tmp_path / "model", FolderConfig(ModelConfig(label_set("disfa"))))
+    for name in ("model.safetensors", "clip.onnx", "clip.fp16.onnx"):  # names only: nothing is loaded
+        with folder.writing(name, {}) as path:
+            path.write_bytes(name.encode())
+
     def measure(*_: object) -> None:
         raise BackendError("measured")
 
     monkeypatch.setattr(latency, "measure", measure)
-    _, out, err = command(app, tiny_rounded_folder)
+    _, out, err = command(app, folder.path)
     assert "fp16 on a CPU is slower than fp32" in " ".join(out.split()) and "error: measured" in err
 
 

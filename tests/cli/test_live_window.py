@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from live_server import LiveServer
+from benchmarks.live.server import LiveServer
 from mdhr_sdk.cli.parts.live.window import TITLE, check_display, tiled
 from mdhr_sdk.errors import OutputError
 from processes import environment, finished, started, until
@@ -60,10 +60,13 @@ def test_keys_mark_record_pause_and_quit(display: str, demo_frames: np.ndarray, 
             until(lambda: any(row["status"] == "neutral" for row in rows()))
             press("p")
             until(lambda: told("paused"))
-            time.sleep(0.5)  # what was on its way
-            count = len(rows())
-            time.sleep(1.0)
-            assert len(rows()) <= count + 1
+
+            def no_more() -> bool:
+                count = len(rows())
+                time.sleep(1.0)
+                return len(rows()) <= count + 1
+
+            until(no_more)  # after what was on its way
             press("q")
             assert finished(process).returncode == 0, log.read_text()
     assert len(list(tmp_path.glob("door_2*Z.mp4"))) == 1 and not list(tmp_path.glob("*.open.mp4"))

@@ -22,7 +22,10 @@ from mdhr_sdk.runtime.cuda.devices import cuda_device_count
 from mdhr_sdk.runtime.cuda.toolchains import TOOLCHAINS
 
 RTX = TOOLCHAINS["rtx"]
-pytestmark = pytest.mark.skipif(RTX.missing() is not None, reason=f"{RTX.title} is not installed")
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.skipif(RTX.missing() is not None, reason=f"{RTX.title} is not installed"),
+]
 BATCHES = [pytest.param((1, 1, 8), id="dynamic"), pytest.param((2, 2, 2), id="static")]
 
 

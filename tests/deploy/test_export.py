@@ -123,6 +123,7 @@ def test_where_one_graph_fails_the_others_are_made_and_each_is_told(
         assert str(result.exception) == "of another shape" and "relations.onnx: not kept\n" in result.stdout
 
 
+@pytest.mark.slow
 def test_clips_of_one_frame_have_no_dynamics_in_onnx(tmp_path: Path) -> None:
     size = {"input_size_px": 64, "projection_width": 16, "au_width": 8, "weight_width": 4}
     model = build_mdhr("disfa", "test_resnet", **size)

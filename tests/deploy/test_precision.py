@@ -49,6 +49,7 @@ def producers(graph: onnx.GraphProto) -> dict[str, onnx.NodeProto]:
     return {output: node for node in graph.node for output in node.output}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["clip", "encoder", "head"])
 def test_a_half_graph_takes_and_gives_floats_and_holds_halves(rounded: ModelFolder, name: str) -> None:
     graph = graph_of(rounded, f"{name}.fp16.onnx")
@@ -61,6 +62,7 @@ def test_a_half_graph_takes_and_gives_floats_and_holds_halves(rounded: ModelFold
     assert held[TensorProto.FLOAT16] > held[TensorProto.FLOAT]
 
 
+@pytest.mark.slow
 def test_region_logits_and_cached_projections_stay_in_single(rounded: ModelFolder) -> None:
     def dtypes(name: str, part: str) -> set[int]:
         return {t.data_type for t in graph_of(rounded, name).initializer if part in t.name}
@@ -72,6 +74,7 @@ def test_region_logits_and_cached_projections_stay_in_single(rounded: ModelFolde
     assert dtypes("clip.fp16.onnx", "backbone") == {TensorProto.FLOAT16}
 
 
+@pytest.mark.slow
 def test_a_head_subtracts_before_it_rounds(rounded: ModelFolder) -> None:
     graph = graph_of(rounded, "head.fp16.onnx")
     casts = [node for node in graph.node if node.op_type == "Cast" and node.attribute[0].i == TensorProto.FLOAT16]
@@ -99,6 +102,7 @@ def test_half_precision_follows_the_model_over_subtle_motion() -> None:
         assert 0 < (got - wanted).abs().max() <= 1e-2 and (got - wanted).abs().mean() <= 2e-3
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("name", "precision"), [("clip", "fp16"), ("encoder", "fp16"), ("encoder", "int8")])
 def test_the_manifest_says_what_precision_costs(rounded: ModelFolder, name: str, precision: str) -> None:
     entry = rounded.manifest[f"{name}.{precision}.onnx"]
@@ -107,6 +111,7 @@ def test_the_manifest_says_what_precision_costs(rounded: ModelFolder, name: str,
     assert 1e-7 < entry["parity"]["mean_score"] <= LIMITS[precision].mean_score
 
 
+@pytest.mark.slow
 def test_int8_rounds_the_encoder_but_its_first_two_layers(rounded: ModelFolder) -> None:
     graph = graph_of(rounded, "encoder.int8.onnx")
     made = producers(graph)
@@ -168,6 +173,7 @@ def test_what_no_half_of_the_layers_mends_is_left_to_the_gate(monkeypatch: pytes
         choose_layers(Layered(1, 1), model.trial)  # type: ignore[arg-type]
 
 
+@pytest.mark.slow
 def test_weights_whose_products_overflow_here_are_neither_run_nor_judged(
     rounded: ModelFolder, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -217,6 +223,7 @@ def test_a_head_whose_weights_were_renamed_is_not_rounded(tmp_path: Path) -> Non
         encoder_layers(graph)
 
 
+@pytest.mark.slow
 def test_sessions_run_what_was_asked_for(rounded: ModelFolder) -> None:
     frames = np.random.default_rng(0).standard_normal((3, 3, 96, 96), dtype=np.float32)
     with torch.inference_mode():
@@ -251,6 +258,7 @@ def test_what_cannot_be_exported_is_refused_at_once(tiny_folder: Path, options: 
         export_graphs(tiny_folder, **options)
 
 
+@pytest.mark.slow
 def test_calibration_takes_full_clips_of_faces(tiny_folder: Path, demo_path: Path) -> None:
     config = ModelFolder.open(tiny_folder).config
     clips = calibration_clips(demo_path, config)

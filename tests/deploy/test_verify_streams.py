@@ -11,7 +11,7 @@ import pytest
 import torch
 from typer.testing import CliRunner
 
-from conftest import smooth_clips
+from conftest import made_once, smooth_clips
 from engine_helpers import shift_scores
 from mdhr_sdk.cli.app import app
 from mdhr_sdk.deploy import LIMITS, Broken, Judge, ParityReport, export_graphs, verify
@@ -26,6 +26,7 @@ from mdhr_sdk.runtime import BACKENDS, SessionOptions, open_session
 from mdhr_sdk.runtime.stream import rings
 from mdhr_sdk.runtime.stream.stream_graphs import BESIDE, StreamGraphs
 
+pytestmark = pytest.mark.slow
 T, SETTLED = 7, 3  # of k = 1
 CPU = SessionOptions("cpu", threads=1)
 BF16 = SessionOptions("cpu", precision="bf16")
@@ -40,12 +41,13 @@ def small_model() -> MDHR:
     return model
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def exported(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    path = tmp_path_factory.mktemp("streams") / "small"
-    save_model(small_model(), path, clip_length=T)
-    export_graphs(path, graphs=["encoder", *BESIDE])
-    return path
+    def make(path: Path) -> None:
+        save_model(small_model(), path, clip_length=T)
+        export_graphs(path, graphs=["encoder", *BESIDE])
+
+    return made_once(tmp_path_factory, "verified-streams", make)
 
 
 @pytest.fixture
@@ -60,7 +62,6 @@ def entry(folder: Path, name: str = "encoder.onnx") -> dict[str, Any]:
     return ModelFolder.open(folder).manifest[name]
 
 
-@pytest.mark.slow
 def test_streams_are_compared_at_the_edge_and_inside_and_noted_backend_by_backend(folder: Path) -> None:
     pytest.importorskip("openvino")
     told = dict(verify(folder, backends=["onnxruntime", "openvino"]))
@@ -79,7 +80,6 @@ def test_streams_are_compared_at_the_edge_and_inside_and_noted_backend_by_backen
     StreamGraphs.open(opened, "onnxruntime", CPU).close()
 
 
-@pytest.mark.slow
 def test_streams_that_fail_in_one_backend_are_refused_there_only(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     pytest.importorskip("openvino")
 
@@ -99,7 +99,6 @@ def test_streams_that_fail_in_one_backend_are_refused_there_only(folder: Path, m
     graphs.close()
 
 
-@pytest.mark.slow
 def test_rings_that_answer_something_else_are_found_and_used_no_more(
     folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -126,7 +125,6 @@ def test_rings_that_answer_something_else_are_found_and_used_no_more(
     assert not any(report.failure for _, report in again if isinstance(report, ParityReport)), "anew"
 
 
-@pytest.mark.slow
 def test_streams_without_numbers_fail_and_take_the_place_of_an_earlier_note(
     folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -161,7 +159,6 @@ def test_a_small_graph_that_differs_is_why_there_is_no_stream(folder: Path) -> N
     assert "temporal.onnx does not answer like the weights: max_score is" in str(told["encoder.onnx, stream"])
 
 
-@pytest.mark.slow
 def test_a_small_graph_that_is_damaged_is_why_there_is_no_stream(folder: Path) -> None:
     """Nothing was ever noted of it: its bytes alone are wrong."""
     with (folder / "relations.onnx").open("ab") as file:

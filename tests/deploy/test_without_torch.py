@@ -30,6 +30,7 @@ def folder(tiny_onnx_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPat
     return Path(shutil.copytree(tiny_onnx_folder, tmp_path / "model"))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("gone", [(), ("head.onnx",), ("clip.onnx", "relations.onnx")])
 def test_other_backends_are_compared_with_the_proven_graphs(folder: Path, gone: tuple[str, ...]) -> None:
     pytest.importorskip("openvino")

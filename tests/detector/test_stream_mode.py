@@ -15,12 +15,12 @@ from mdhr_sdk.model import load_model
 from mdhr_sdk.pipeline.crops import CropFinder, Found
 from mdhr_sdk.results import FrameResult
 from mdhr_sdk.vision import prepare
-from streams import SETTLED, T, expected, folder_of
+from streams import SETTLED, T, expected
 
 
-@pytest.fixture(scope="module")
-def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return folder_of(tmp_path_factory.mktemp("streams") / "small").path
+@pytest.fixture
+def folder(small_folder: Path) -> Path:
+    return small_folder
 
 
 @pytest.fixture(scope="module")

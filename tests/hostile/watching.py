@@ -18,7 +18,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-PATIENCE_S = 90
+PATIENCE_S = 240  # the longest takes 28 s on a quiet machine
 MOST_MIB = 1024  # of memory that a case may take beyond what the process had
 ROOM_MIB = 3072  # of its own memory: beyond it the process is told that there is no more
 INSIDE = ("model", "copied", "keys")  # what may change

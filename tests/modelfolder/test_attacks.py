@@ -11,21 +11,27 @@ from pathlib import Path
 import pytest
 
 import mdhr_sdk
+from conftest import made_once
 from run_attacks import ATTACKS
 
 HOSTILE = Path(__file__).parents[1] / "hostile"
 EDGE = Path(mdhr_sdk.__file__).parent / "models" / "edge"
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def found(tmp_path_factory: pytest.TempPathFactory) -> dict[str, dict[str, object]]:
     """Name -> what became of the attack. One process tries all of them, since it takes seconds to begin."""
-    command = [sys.executable, str(HOSTILE / "run_attacks.py"), str(EDGE), "--torch"]
-    environment = {**os.environ, "PYTHONPATH": str(Path(mdhr_sdk.__file__).parents[1])}
-    place = tmp_path_factory.mktemp("attacks")
-    told = subprocess.run(command, env=environment, cwd=place, capture_output=True, text=True, check=False)
-    assert told.returncode == 0, told.stderr[-2000:]
-    return {one["name"]: one for one in map(json.loads, told.stdout.splitlines())}
+
+    def make(folder: Path) -> None:
+        folder.mkdir()
+        command = [sys.executable, str(HOSTILE / "run_attacks.py"), str(EDGE), "--torch"]
+        environment = {**os.environ, "PYTHONPATH": str(Path(mdhr_sdk.__file__).parents[1])}
+        told = subprocess.run(command, env=environment, cwd=folder, capture_output=True, text=True, check=False)
+        assert told.returncode == 0, told.stderr[-2000:]
+        (folder / "told.jsonl").write_text(told.stdout)
+
+    told = made_once(tmp_path_factory, "attacks", make) / "told.jsonl"
+    return {one["name"]: one for one in map(json.loads, told.read_text().splitlines())}
 
 
 @pytest.mark.slow

@@ -317,5 +317,5 @@ with multiprocessing.get_context("fork").Pool(2) as pool:
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork here")
 def test_processes_that_are_forked_after_kernels_ran_do_not_wait_for_ever(compiled: None):
-    done = subprocess.run([sys.executable, "-c", FORKED], capture_output=True, text=True, timeout=60)
+    done = subprocess.run([sys.executable, "-c", FORKED], capture_output=True, text=True, timeout=200)
     assert done.stdout.strip() == str([(4, 16, 32, 7, 7)] * 2), done.stderr

@@ -12,13 +12,11 @@ from fake_tensorrt import FakeTensorRT
 from mdhr_sdk.deploy import EngineOptions, build_engine
 from mdhr_sdk.model import MDHR, load_model
 from mdhr_sdk.modelfolder.folder import ModelFolder
-from streams import folder_of
 
 
 @pytest.fixture(scope="session")
-def folder(tmp_path_factory: pytest.TempPathFactory) -> ModelFolder:
-    """A small model to stream with."""
-    return folder_of(tmp_path_factory.mktemp("stream") / "small")
+def folder(small_folder: Path) -> ModelFolder:
+    return ModelFolder.open(small_folder)
 
 
 @pytest.fixture(scope="session")

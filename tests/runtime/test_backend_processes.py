@@ -88,5 +88,5 @@ def test_a_signal_after_sessions_were_closed_in_their_order_is_handled(tiny_onnx
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="nothing forks there")
 @pytest.mark.parametrize("how", ["close", "del", "session", "with", "exit"])
 def test_a_fork_frees_no_session(how: str):
-    done = run_python("-c", FORKED, how, timeout_s=60)
+    done = run_python("-c", FORKED, how)
     assert (done.returncode, done.stdout.strip()) == (0, "3"), done.stderr

@@ -13,7 +13,7 @@ import pytest
 
 from fake_cuda import CudaError
 from fake_tensorrt import FakeTensorRT
-from mdhr_sdk.deploy import EngineOptions, build_engine, export_graphs
+from mdhr_sdk.deploy import EngineOptions, build_engine
 from mdhr_sdk.deploy.engines import build as engines
 from mdhr_sdk.errors import BackendError, InputError
 from mdhr_sdk.model import load_model
@@ -25,25 +25,18 @@ from mdhr_sdk.runtime.cuda.devices import CudaDevice
 from mdhr_sdk.runtime.stream import device_rings as device_dynamics
 from mdhr_sdk.runtime.stream.scorer import StreamScorer
 from mdhr_sdk.runtime.stream.stream_graphs import StreamGraphs
-from streams import SETTLED, T, expected, folder_of, open_scorer, streamed, video
+from streams import SETTLED, T, expected, open_scorer, streamed, video
 
 GRAPHS = ("encoder", "relations", "temporal")
 
 
-@pytest.fixture(scope="module")
-def exported(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = folder_of(tmp_path_factory.mktemp("device") / "small")
-    export_graphs(folder.path, graphs=list(GRAPHS))
-    return folder.path
-
-
 @pytest.fixture
 def machine(
-    exported: Path, tmp_path: Path, gpu_machine: Callable[..., FakeTensorRT], monkeypatch: pytest.MonkeyPatch
+    small_onnx_folder: Path, tmp_path: Path, gpu_machine: Callable[..., FakeTensorRT], monkeypatch: pytest.MonkeyPatch
 ) -> tuple[FakeTensorRT, ModelFolder]:
     """A GPU, and engines for it of up to four frames. Its memory is the host's, so that kernels can run there."""
     trt = gpu_machine()
-    folder = Path(shutil.copytree(exported, tmp_path / "model"))
+    folder = Path(shutil.copytree(small_onnx_folder, tmp_path / "model"))
     monkeypatch.setattr(engines, "_why_unproven", lambda *_: "not the matter here")
     for graph in GRAPHS:
         build_engine(folder, EngineOptions(graph, "fp32", 1, 1, 4, toolchain="tensorrt"))
@@ -196,9 +189,11 @@ def test_an_engine_of_one_batch_keeps_what_is_asked_for_also_in_its_cuda_graph(m
     np.testing.assert_array_equal(session.run({"frames": frames})["map_1"], wanted["map_1"])
 
 
-def test_onnxruntime_binds_what_is_kept(exported: Path) -> None:
+def test_onnxruntime_binds_what_is_kept(small_onnx_folder: Path) -> None:
     """On the CPU: of its memory there, only the address is another."""
-    session, _ = open_session(ModelFolder.open(exported), "onnxruntime", SessionOptions("cpu", threads=1), "encoder")
+    session, _ = open_session(
+        ModelFolder.open(small_onnx_folder), "onnxruntime", SessionOptions("cpu", threads=1), "encoder"
+    )
     assert session.keeps_outputs
     frames = {"frames": video(5)}
     wanted = session.run(frames)

@@ -23,11 +23,8 @@ from streams import SETTLED, SIZE, K, T, expected, folder_of, open_scorer, small
 
 
 @pytest.fixture(scope="module")
-def exported(folder: ModelFolder) -> ModelFolder:
-    from mdhr_sdk.deploy import export_graphs
-
-    export_graphs(folder.path, graphs=["encoder", "relations", "temporal"])
-    return ModelFolder.open(folder.path)
+def exported(small_onnx_folder: Path) -> ModelFolder:
+    return ModelFolder.open(small_onnx_folder)
 
 
 WHOLE = [(lookahead, 2 * T + 3) for lookahead in range(T)]
@@ -54,6 +51,22 @@ def test_scores_that_are_known_before_they_are_due_are_held(tmp_path: Path, mode
     assert [score.delay_frames for score in scores] == [min(lookahead, 24 - i) for i in range(25)]
     wanted = expected(model, frames, lookahead, length=11)
     np.testing.assert_allclose([score.scores for score in scores], wanted, atol=1e-5)
+
+
+@pytest.mark.parametrize("lookahead", [2, SETTLED])
+def test_what_is_known_so_far_is_the_shorter_stream_and_changes_nothing(
+    folder: ModelFolder, model: MDHR, lookahead: int
+) -> None:
+    frames, scorer = video(2 * T), open_scorer(folder, "torch", lookahead)
+    scores: list[StreamScore] = []
+    for count, frame in enumerate(frames, 1):
+        scores += scorer.push({0: frame, 1: frame})
+        early = [one for one in scorer.so_far([1, 0]) if one.key == 0]
+        assert [one.frame for one in early] == list(range(max(0, count - lookahead), count))
+        wanted = expected(model, frames[:count], lookahead)[-len(early) :]
+        np.testing.assert_allclose([one.scores for one in early], wanted, atol=1e-5)
+    scores = [one for one in scores + scorer.finish() if one.key == 0]
+    np.testing.assert_allclose([one.scores for one in scores], expected(model, frames, lookahead), atol=1e-5)
 
 
 @pytest.mark.parametrize("backend", ["onnxruntime", "openvino"])

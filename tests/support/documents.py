@@ -4,7 +4,7 @@ Blocks fenced as `bash` or `python` are run, in the order of the page, all of a 
 another kind (`text`, `yaml`) are not. A comment in the line before the fence says otherwise:
 
     <!-- not run: needs TensorRT -->     the block is not run, and the tests say why
-    <!-- slow -->                        this block and those after it are run by the slow tests only
+    <!-- slow -->                        the whole page is run by the slow tests only
 """
 
 from __future__ import annotations

@@ -29,7 +29,7 @@ from mdhr_sdk.synthetic.picture.surface import value_noise
 SIDE = 24
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=10, deadline=None)
 @given(st.integers(0, 2**32 - 1), st.integers(1, 12), st.booleans())
 def test_every_pixel_shows_the_nearest_triangle_over_its_centre(seed: int, count: int, both_sides: bool) -> None:
     rng = np.random.default_rng(seed)

@@ -20,7 +20,7 @@ from mdhr_sdk.training.fit.weights.averaging import average
 
 def made(path: Path, seed: int, trained: bool = True, **config: object) -> ModelFolder:
     torch.manual_seed(seed)
-    settings = {"backbone": "resnet18", "input_size_px": 64, "projection_width": 16, "au_width": 16, **config}
+    settings = {"backbone": "test_resnet", "input_size_px": 64, "projection_width": 16, "au_width": 16, **config}
     model = MDHR(ModelConfig(label_set("disfa"), **settings))  # type: ignore[arg-type]
     save_model(model, path, clip_length=4, trained=trained, provenance=f"seed {seed}", licence="MIT")
     return ModelFolder.open(path)

@@ -296,7 +296,8 @@ def test_several_workers_make_what_one_makes(tmp_path: Path) -> None:
     assert seen[0] == (0, 60) and seen == sorted(seen)
 
 
-def test_ctrl_c_ends_the_workers_and_leaves_nothing_half_done(tmp_path: Path) -> None:
+def test_ctrl_c_ends_the_workers_and_leaves_nothing_half_done(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PIDS", str(tmp_path))  # slow: they are not done before the signal comes
     two_subjects(tmp_path / "raw", rows=400)
     options = PrepareOptions(size_px=16, partial=True, workers=2)
 

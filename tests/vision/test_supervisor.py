@@ -17,7 +17,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from live_server import LiveServer, age_ms, read_stamp, write_stamp
+from benchmarks.live.server import LiveServer, age_ms, read_stamp, write_stamp
 from made_videos import numbered, write_video
 from mdhr_sdk.errors import SourceError
 from mdhr_sdk.vision import Frame, list_sources
@@ -25,9 +25,8 @@ from mdhr_sdk.vision.sources.live.address import live_source
 from mdhr_sdk.vision.sources.live.health import Patience
 from mdhr_sdk.vision.sources.live.supervisor import Supervisor
 from mdhr_sdk.vision.sources.live.timing import Backlog, OwnClock
-from processes import ROOT, alive, environment, finished, started, until
+from processes import ROOT, TIMEOUT_S, alive, environment, finished, started, until
 
-WAIT_S = 30.0
 AGAIN = Patience()
 
 
@@ -60,7 +59,7 @@ class Watched:
 
     def next(self, stale: bool = False) -> Frame:
         """The next frame that is news, or the next one that is stale."""
-        end_s = time.monotonic() + WAIT_S
+        end_s = time.monotonic() + TIMEOUT_S
         while time.monotonic() < end_s:
             frame = next(self.frames)
             if frame.stale == stale:
@@ -73,22 +72,23 @@ def test_it_is_live_again_after_its_server_and_its_process_were_killed(server: L
     with Watched(server.url) as run:
         first = run.next()
         assert run.supervisor.health.state == "live" and run.source.info.live and not first.breaks
-        assert first.captured_at is not None and 0 <= time.time() - first.captured_at.timestamp() < WAIT_S
+        assert first.captured_at is not None and 0 <= time.time() - first.captured_at.timestamp() < TIMEOUT_S
         for _ in range(3):
             frame = run.next()
-            assert abs(age_ms(frame.image) - 1e3 * (time.perf_counter() - frame.read_s)) < 1000
+            since_ms = 1e3 * (time.perf_counter() - frame.read_s)
+            assert 0 <= since_ms < age_ms(frame.image) + 2, "it arrived after it was drawn, and before now"
         take = read_stamp(frame.image)[1]
         server.stop()
-        until(lambda: run.next(stale=True) and run.supervisor.health.state in ("lost", "reconnecting"))
-        assert "cannot open stream" in run.supervisor.health.reason
+        until(lambda: run.next(stale=True) and "cannot open stream" in run.supervisor.health.reason)
+        assert run.supervisor.health.state in ("lost", "reconnecting")
         server.start()
         back = run.next()
         assert back.breaks and back.timestamp_s > frame.timestamp_s and read_stamp(back.image)[1] > take
         assert (run.supervisor.health.state, run.supervisor.health.reconnects) == ("live", 1)
         os.kill(run.supervisor._capture.pid, signal.SIGKILL)
-        while not (frame := run.next()).breaks:
-            pass
-        assert run.supervisor.health.reconnects == 2
+        while run.supervisor.health.reconnects == 1:
+            frame = run.next()
+        assert frame.breaks and run.supervisor.health.reconnects == 2
         pid = run.supervisor._capture.pid
     assert run.supervisor.health.state == "ended" and not alive(pid)
     assert f"{server.url}: its process ended by signal 9; it is opened again until it answers" in caplog.messages
@@ -115,19 +115,19 @@ def test_one_that_falls_silent_is_cut_off_and_given_up_when_that_is_asked_for():
         began_s = time.monotonic()
         with pytest.raises(SourceError, match="given up after") as caught:
             run.__enter__()
-        assert 1.0 <= time.monotonic() - began_s < WAIT_S and "SECRET" not in str(caught.value)
+        assert 1.0 <= time.monotonic() - began_s < TIMEOUT_S and "SECRET" not in str(caught.value)
     with pytest.raises(SourceError, match="cannot open stream"):
         Watched(url, Patience(reconnect=False)).__enter__()
 
 
 def test_a_hung_process_is_killed_at_the_deadline(server: LiveServer):
-    with Watched(live_source(server.url, timeout_s=0.5)) as run:
+    with Watched(live_source(server.url, timeout_s=2.0)) as run:  # which a busy machine needs to open it
         run.next()
         pid = run.supervisor._capture.pid
         os.kill(pid, signal.SIGSTOP)
-        while not run.next().breaks:
-            pass
-        assert not alive(pid) and run.supervisor.health.reconnects == 1
+        while not run.supervisor.health.reconnects:
+            frame = run.next()
+        assert not alive(pid) and frame.breaks
 
 
 def test_it_ends_when_it_is_stopped_from_another_thread():
@@ -165,7 +165,7 @@ with Supervisor(source, source.spec, Patience(), lambda why: None) as run:
         pid = int(process.stdout.readline())
         assert alive(pid)
         process.kill()
-        until(lambda: not alive(pid), WAIT_S)
+        until(lambda: not alive(pid))
 
 
 @pytest.mark.parametrize(("suffix", "options"), [("ts", "format=mpegts"), ("raw", "")])
@@ -186,7 +186,7 @@ with Supervisor(source, source.spec, Patience(), print) as run:
 """
     command = [sys.executable, "-c", code]
     with started(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=False, env=environment()) as process:
-        out, _ = process.communicate(data, timeout=WAIT_S)
+        out, _ = process.communicate(data, timeout=TIMEOUT_S)
     given = json.loads(out)
     assert [shape for shape, _ in given] == [[64, 96, 3]] * 12
     assert [round((level - 38) / 8) for _, level in given] == list(range(12))

@@ -163,6 +163,7 @@ def test_one_that_hangs_leaves_the_others(frame: Made) -> None:
     sinks.add(other, "other", source="another.mp4")
     for index in range(50):
         sinks.write(frame(index))
+    until(lambda: len(good.indices) == 50)
     sinks.close(0.3)
     assert good.indices == list(range(50)) and other.indices == []
     assert [one.dropped for one in sinks.status] == [50, 0, 0]
