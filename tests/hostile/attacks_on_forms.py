@@ -1,4 +1,4 @@
-"""Attacks by odd forms: other encodings, kinds of numbers, fields, names and links, and files of intensities."""
+"""Attacks by odd forms: other encodings, kinds of numbers, fields, names and links."""
 
 from __future__ import annotations
 
@@ -8,18 +8,11 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from attacks_on_content import DOCTOR, config, entry, raw_weights, text
 from attacks_on_graphs import bomb, graph
 from attacks_on_paths import (
     Attack,
     copies,
-    folder_class,
-    is_link_to,
-    is_pipe,
-    is_sparse,
-    moved_out,
     names_in_manifest,
     opens,
     says,
@@ -28,10 +21,8 @@ from attacks_on_paths import (
     vouch,
 )
 from attacks_on_runtimes import raw, scores
-from attacks_on_settings import arrays, put
 from attacks_on_trust import digests
 
-INTENSITY = "intensity.safetensors"
 LONE = "\ud800"  # half of a letter, which no encoding writes
 
 
@@ -69,80 +60,6 @@ def label_set(**changes: Any) -> Callable[[Path], None]:
         vouch(arena / "model", "config.json")
 
     return prepare
-
-
-# ---------------------------------------------------------------------------------------------- what the mesh adds
-def intensities(change: Callable[[dict[str, Any]], object]) -> Callable[[Path], None]:
-    """Other arrays of intensities, for which the manifest vouches."""
-
-    def prepare(arena: Path) -> None:
-        from safetensors.numpy import load_file, save_file
-
-        found = load_file(arena / "model" / INTENSITY)
-        change(found)
-        save_file(found, arena / "model" / INTENSITY)
-        vouch(arena / "model", INTENSITY)
-
-    return prepare
-
-
-def many_knots(found: dict[str, Any]) -> None:
-    found["knots"] = np.tile(np.arange(100_000, dtype=np.float32), (15, 1))
-    found["levels"] = np.zeros((15, 100_000), np.float32)
-
-
-def no_axes(found: dict[str, Any]) -> None:
-    found["knots"] = np.ones((), np.float32)
-
-
-def close_knots(found: dict[str, Any]) -> None:
-    """Knots that the smallest number is between: a line as steep as there is."""
-    places = np.arange(16) * np.float32(1.4e-45)
-    found["knots"] = np.tile(places.astype(np.float32), (15, 1))
-    found["levels"] = np.tile(np.linspace(0, 1, 16, dtype=np.float32), (15, 1))
-
-
-def geometry(change: Callable[[dict[str, Any]], object]) -> Callable[[Path], None]:
-    """Other arrays of geometry, of which those of intensities say nothing."""
-
-    def prepare(arena: Path) -> None:
-        arrays(change)(arena)
-        path = arena / "model" / "manifest.json"
-        files = json.loads(path.read_text())["files"]
-        del files[INTENSITY]["geometry_sha256"]
-        path.write_text(json.dumps({"files": files}))
-
-    return prepare
-
-
-def extremes(found: dict[str, Any]) -> None:
-    """The largest numbers that a geometry may hold."""
-    for name in found:
-        if name not in ("spread", "absolute_spread"):
-            found[name] = np.full_like(found[name], 1e6)
-        else:
-            found[name] = np.full_like(found[name], 1e-6 * 1.01)
-
-
-def reads_meshes(arena: Path) -> str:
-    """Scores and intensities of odd meshes."""
-    from mdhr_sdk.pipeline.scores.geometry import OwnNeutral, logit, read_geometry
-    from mdhr_sdk.pipeline.scores.intensity import given, read_intensity
-    from mdhr_sdk.vision import Face
-
-    folder = folder_class().open(arena / "model")
-    geometry, strong = read_geometry(folder), read_intensity(folder)
-    assert geometry is not None and strong is not None
-    own, rng = OwnNeutral(geometry), np.random.default_rng(0)
-    meshes = [rng.uniform(0, 500, (478, 3)), np.zeros((478, 3)), np.full((468, 3), 1e6), rng.uniform(0, 9, (468, 3))]
-    row = np.linspace(0, 1, 15).astype(np.float32)
-    for at, mesh in enumerate(meshes * 5):
-        read = own.take(at / 25, {0: Face(mesh.astype(np.float32))})[0]
-        levels = strong.strengths(given(logit(row), read.logits, own.moved(0, read, row), read.known))[strong.told]
-        both = own.combine(0, read, row)
-        for found in (levels, both):
-            assert ((found >= 0) & (found <= 1)).all(), f"{found} left [0, 1]"
-    return "all in [0, 1]"
 
 
 # ------------------------------------------------------------------------------------------------------- what runs
@@ -275,6 +192,22 @@ def in_the_manifest(change: Callable[[dict[str, Any]], Any]) -> Callable[[Path],
     return prepare
 
 
+def odd_letters(arena: Path) -> None:
+    """Half letters, letters from right to left, and a name that is a path."""
+    config(name="../../home/.bashrc", licence="MIT\u202e\u2066evil\u200b")(arena)
+    entry("clip.onnx", device=LONE, tool=LONE, parity={"failure": LONE, "on": LONE, "max_score": 1.0})(arena)
+
+
+def tells_a_name(arena: Path) -> str:
+    """What every row of a table says of the model."""
+    from mdhr_sdk import AUDetector
+
+    with AUDetector.from_pretrained(arena / "model", threads=1) as detector:
+        told = detector.info.name
+    assert told[0].isalnum(), f"a spreadsheet runs {told[:40]}"
+    return told
+
+
 CARD = coded("MODEL_CARD.md", lambda content: b"# \x1b]0;owned\x07\xff\xfe\x9b2J\r\n" + content)
 VERIFY = says("verify", "ARENA/model", "--backend", "onnxruntime", "--graph", "clip")
 DIGEST, COPY = says("digest", "ARENA/model"), says("copy", "ARENA/model", "ARENA/copied")
@@ -302,28 +235,6 @@ ATTACKS = (
     Attack("an AU twice", label_set(aus=[1] * 15), opens),
     Attack("AUs below 0", label_set(aus=[-n for n in range(15)]), opens),
     Attack("an AU of 5,000 digits", label_set(aus=[int("9" * 4000), *range(14)]), opens),
-    Attack("a name that is a path", config(name="../../home/.bashrc"), DOCTOR, refused=False),
-    Attack("letters from right to left", config(licence="MIT\u202e\u2066evil\u200b"), DOCTOR, refused=False),
-    Attack("intensity told by words", config(intensity=["true"] * 15), opens),
-    Attack("intensity without geometry", config(geometry=[]), opens),
-    Attack("intensity: knots that are no numbers", intensities(put("knots", np.nan)), opens),
-    Attack("intensity: knots that stand still", intensities(put("knots", 1)), opens),
-    Attack("intensity: levels above 1", intensities(put("levels", 2)), opens),
-    Attack("intensity: weights of 1e30", intensities(put("weights", 1e30)), opens),
-    Attack("intensity: 100,000 knots", intensities(many_knots), opens),
-    Attack("intensity: knots as close as numbers are", intensities(close_knots), reads_meshes, refused=False),
-    Attack("intensity: words for bytes", coded(INTENSITY, lambda _: b"\x00" * 7), opens),
-    Attack("intensity: an array too many", intensities(lambda f: f.update(x=np.zeros(3, np.float32))), opens),
-    Attack("intensity: numbers without axes", intensities(no_axes), opens),
-    Attack("intensity: no numbers at all", intensities(lambda f: f.update(knots=np.zeros((15, 0), np.float32))), opens),
-    Attack("intensity is a link out", moved_out(INTENSITY), opens),
-    Attack("intensity is a pipe", is_pipe(INTENSITY), opens),
-    Attack("intensity of 1 TB", is_sparse(INTENSITY, 1 << 40), opens),
-    Attack("intensity: made from a geometry of another kind", entry(INTENSITY, geometry_sha256={"a": [1]}), opens),
-    Attack("geometry: the largest numbers", geometry(extremes), reads_meshes, refused=False),
-    Attack("geometry: all points in one place", geometry(put("reference", 0)), reads_meshes, refused=False),
-    Attack("geometry: denormal numbers", geometry(put("weight0", 1e-42)), reads_meshes, refused=False),
-    Attack("geometry is /proc/self/environ", is_link_to("geometry.safetensors", "/proc/self/environ"), opens),
     Attack("weights with a gap", raw_weights(GAP, bytes(12)), streams),
     Attack("weights backwards", raw_weights(BACKWARDS, bytes(8)), streams),
     Attack("weights of sizes below 0", raw_weights(NEGATIVE, bytes(8)), streams),
@@ -360,13 +271,12 @@ ATTACKS = (
     Attack("a server in a name; copy", names_in_manifest("\\\\server\\share\\clip.onnx"), copies),
     Attack("a name that ends in a point; copy", names_in_manifest("clip.onnx."), copies),
     Attack("a name with a zero byte; digest", names_in_manifest("clip.onnx\0.txt"), digests),
-    Attack("half a letter in the manifest; doctor",
-           entry("clip.onnx", parity={"failure": LONE, "on": LONE, "max_score": 1.0}), DOCTOR, refused=False),
-    Attack("half a letter as a machine; doctor", entry("clip.onnx", device=LONE, tool=LONE), DOCTOR, refused=False),
+    Attack("odd letters in all that is told; doctor", odd_letters, DOCTOR, refused=False),
     Attack("half a letter in the manifest; copy", entry("clip.onnx", device=LONE), copies, refused=False),
     Attack("files of 1e308 bytes; copy", entry("clip.onnx", bytes=1e308), copies),
     Attack("files of -0.0 bytes; copy", entry("clip.onnx", bytes=-0.0), copies),
     Attack("a digest in capitals; digest", entry("clip.onnx", sha256="A" * 64), digests),
+    Attack("a name that is a formula", config(name='=+@HYPERLINK("http://x")'), tells_a_name, refused=False),
     Attack("a manifest as a list", in_the_manifest(list), opens),
     Attack("entries that are lists", in_the_manifest(lambda f: {name: [1] for name in f}), opens),
     Attack("a card with escapes; copy", CARD, copies, refused=False),
