@@ -14,8 +14,8 @@ from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 from rich.table import Table
 
+from benchmarks.report import Json, console, write_json
 from mdhr_sdk.cli.app import run_app
-from report import Json, console, write_json
 
 MB = 1e6
 app = typer.Typer(add_completion=False, rich_markup_mode=None)

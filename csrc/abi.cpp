@@ -2,6 +2,7 @@
 #include <omp.h>
 
 #include <algorithm>
+#include <cmath>
 #include <cstdio>
 #include <exception>
 #include <new>
@@ -12,6 +13,8 @@
 namespace {
 
 thread_local char reason[200] = "";
+
+constexpr double kMemory = 0x1p46;  // bytes: no machine has more
 
 struct Failure {
     int code;
@@ -55,7 +58,7 @@ void check_shape(const mdhr_shape* s) {
     check(within(s->positions, 1, 20) && within(s->squeezed, 1, 20),
           "shape: expected positions and squeezed from 1 to 2^20 - 1");
     const double maps = 4.0 * s->scales * s->channels * s->positions;
-    check(maps * s->frames * std::max(s->batch, 1) < 0x1p46, "shape: no memory holds maps of that size");
+    check(maps * s->frames * std::max(s->batch, 1) < kMemory, "shape: no memory holds maps of that size");
 }
 
 void check_parameters(const mdhr_parameters* p) {
@@ -75,11 +78,15 @@ void check_maps(const mdhr_maps* maps, const mdhr_shape& s, const mdhr_place& pl
         check_pointer(maps->data[l], unit, "maps: expected an array a scale, on CUDA aligned to its elements");
         check(whole(maps->batch_stride[l]) && whole(maps->frame_stride[l]),
               "maps: expected strides of whole elements on CUDA");
+        const double reach = std::fabs(static_cast<double>(maps->batch_stride[l])) * (s.batch - 1) +
+                             std::fabs(static_cast<double>(maps->frame_stride[l])) * (s.frames - 1);
+        check(reach < kMemory, "maps: expected strides in bytes; no memory reaches so far");
     }
 }
 
 void check_place(const mdhr_place* place) {
     check(place, "place: expected a pointer; got NULL");
+    check(place->device >= -1, "place: expected device -1 or more");
     check(place->threads >= 0 && place->threads <= 1024, "place: expected threads from 0 to 1024");
 #ifndef MDHR_WITH_CUDA
     check(place->device < 0, "place: this library was built without CUDA");
@@ -88,11 +95,12 @@ void check_place(const mdhr_place* place) {
 
 void check_states(const mdhr_state* const* states, const mdhr_shape& s, int32_t ring) {
     check(states, "states: expected a pointer; got NULL");
-    check(8.0 * s.k * s.scales * s.positions * std::max(s.channels, s.squeezed) < 0x1p46,
+    check(8.0 * s.k * s.scales * s.positions * std::max(s.channels, s.squeezed) < kMemory,
           "states: no memory holds rings of that size");
     for (int i = 0; i < s.batch; ++i) {
         check(states[i], "states: expected pointers; one is NULL");
-        check(states[i]->count >= 0, "states: expected counts of at least 0");
+        const int64_t count = states[i]->count;
+        check(count >= 0 && count < INT64_C(1) << 62, "states: expected counts from 0 to 2^62 - 1");
         check_pointer(states[i]->previous, sizeof(float), "states: expected previous, aligned to floats");
         check_pointer(states[i]->products, sizeof(float), "states: expected products, aligned to floats");
         check_pointer(states[i]->ring, static_cast<size_t>(mdhr::size_of(ring)),

@@ -2,8 +2,9 @@
    5 of the paper, as compiled code. docs/graphs.md has the equations, and the rest of a stream. mdhr_sdk itself calls
    nothing else; nothing here knows Python. A library for C is one command, in this folder:
 
-       g++ -std=c++17 -O3 -fopenmp -fno-math-errno -fno-trapping-math -fPIC -shared *.cpp -o libmdhr.so
+       g++ -std=c++17 -O3 -fopenmp -fno-math-errno -fno-trapping-math -fPIC -shared -Wno-psabi *.cpp -o libmdhr.so
 
+   Arrays of floats are aligned to floats. Maps, and the motion of clips, lie anywhere; on CUDA aligned to elements.
    Every function may be called by several threads at once, of which no two give the same state. OpenMP's threads do not
    outlive a fork: where a process forks after a call of several threads, the child must ask for one thread. */
 #ifndef MDHR_H
@@ -55,10 +56,11 @@ typedef struct {
 /* One projected map (C, P) without gaps for each scale, clip and frame. */
 typedef struct {
     const void *data[MDHR_MAX_SCALES];
-    int64_t batch_stride[MDHR_MAX_SCALES]; /* bytes from a clip, or a state's map, to the next */
-    int64_t frame_stride[MDHR_MAX_SCALES]; /* bytes from a frame to the next */
+    int64_t batch_stride[MDHR_MAX_SCALES]; /* bytes from a clip, or a state's map, to the next; also 0 or less */
+    int64_t frame_stride[MDHR_MAX_SCALES]; /* bytes from a frame to the next; a step has one */
     int32_t dtype;                         /* a step takes MDHR_FLOAT32 only */
-    int32_t changes; /* not 0: frame t holds what changed since frame t - 1, and the first one nothing that counts */
+    int32_t changes; /* not 0: frame t holds what changed since frame t - 1, and the first one nothing that counts;
+                        a step takes 0 only */
 } mdhr_maps;
 
 /* Where the work runs: all pointers but those of structures are of this device's memory. */

@@ -177,8 +177,8 @@ void fuse_step(const Step& step, int threads) {
             weights(own);
         }
 #pragma omp for schedule(dynamic)
-        for (int i = 0; i < s.batch * blocks; ++i) {
-            own.state = i / blocks;
+        for (int64_t i = 0; i < static_cast<int64_t>(s.batch) * blocks; ++i) {
+            own.state = static_cast<int>(i / blocks);
             own.first = static_cast<int>(static_cast<int64_t>(s.channels) * (i % blocks) / blocks);
             own.last = static_cast<int>(static_cast<int64_t>(s.channels) * (i % blocks + 1) / blocks);
             fuse(own);

@@ -1,4 +1,4 @@
-"""The part of docs/graphs.md that reads the mesh: from measures to the scores of both together, in plain NumPy."""
+"""The part of docs/graphs.md that reads the mesh: from measures to final scores and intensities, in plain NumPy."""
 
 from __future__ import annotations
 
@@ -103,26 +103,44 @@ def logit(scores: np.ndarray) -> np.ndarray:
     return np.log(s / (1 - s))
 
 
+def strengths(inputs: np.ndarray, told: np.ndarray, i: dict[str, np.ndarray]) -> np.ndarray:
+    """(N,) intensities from 0 to 5, of inputs (N, 4); NaN for AUs that have none."""
+    sums = (i["weights"] * inputs).sum(axis=1)
+    rows = zip(sums, i["knots"], i["levels"], strict=True)
+    return np.where(told, [5 * np.interp(one, knots, levels) for one, knots, levels in rows], np.nan)
+
+
 def combined(
-    meshes: np.ndarray, times_s: np.ndarray, scores: np.ndarray, g: dict[str, np.ndarray], shares: np.ndarray
+    meshes: np.ndarray,
+    times_s: np.ndarray,
+    scores: np.ndarray,
+    g: dict[str, np.ndarray],
+    shares: np.ndarray,
+    i: dict[str, np.ndarray],
+    told: np.ndarray,
 ) -> dict[str, np.ndarray]:
-    """What is said of one face, frame by frame: its logits, known, at_rest, and the scores (F, N) of both together."""
+    """What is said of one face, frame by frame: its logits, known, at_rest, final scores (F, N) and intensities.
+
+    i is empty for a model without intensities.
+    """
     own, said, last = Mean(g["mean"]), Mean(g["rest_logits"]), None
-    one = np.eye(len(shares))
-    from_scores, from_geometry = g.get("from_scores", 0 * one), g.get("from_geometry", one)
-    rows: dict[str, list] = {"logits": [], "known": [], "at_rest": [], "scores": []}
+    rows: dict[str, list] = {"logits": [], "known": [], "at_rest": [], "scores": [], "intensities": []}
     for mesh, time_s, row in zip(meshes, times_s, scores, strict=True):
-        m = measured(mesh, g["reference"]) + (g.get("refinement", 0) if len(mesh) == 468 else 0)
+        m = measured(mesh, g["reference"]) + (g["refinement"] if len(mesh) == 468 else 0)
         known = own.weight / (own.weight + 6)
         *aus, rest = logits(m, own.value, known, g)
         passed_s = 1 / 25 if last is None else min(max(time_s - last, 0), 0.2)
         at_rest, last = 25 * passed_s / (1 + np.exp(-rest)), time_s
         network = logit(row) - known * g["relative"] * (said.value - g["rest_logits"])
-        judged = from_scores @ network + from_geometry @ np.array(aus) + g.get("offset", 0)
+        judged = g["from_scores"] @ network + g["from_geometry"] @ np.array(aus) + g["offset"]
         mixed = np.clip((1 - shares) * network + shares * judged, -50, 50)
+        from_rest = known * (logit(row) - said.value)
+        inputs = np.column_stack([logit(row), aus, from_rest, np.full(len(row), known)])
+        strong = strengths(inputs, told, i) if i else ()
         own.add(m, at_rest)
         said.add(logit(row), at_rest)
         both = np.where(shares > 0, 1 / (1 + np.exp(-mixed)), row).astype(np.float32)
-        for name, value in {"logits": aus, "known": known, "at_rest": at_rest, "scores": both}.items():
+        told_of = {"logits": aus, "known": known, "at_rest": at_rest, "scores": both, "intensities": strong}
+        for name, value in told_of.items():
             rows[name].append(value)
     return {name: np.array(values) for name, values in rows.items()}

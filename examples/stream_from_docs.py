@@ -127,6 +127,10 @@ def read_safetensors(path: Path, prefix: str = "") -> dict[str, np.ndarray]:
     return found
 
 
+def read_wide(path: Path) -> dict[str, np.ndarray]:
+    return {name: array.astype(np.float64) for name, array in read_safetensors(path).items()}
+
+
 def fold(w: dict[str, np.ndarray], scales: int) -> dict[str, np.ndarray]:
     def norm(name: str, bias: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         scale = w[f"{name}.weight"] / np.sqrt(w[f"{name}.running_var"] + 1e-5)
@@ -274,7 +278,8 @@ def compare(golden: Path, folder: Path) -> dict[str, float]:
     most: dict[str, float] = {}
 
     def note(name: str, got: np.ndarray, wanted: np.ndarray) -> None:
-        most[name] = max(most.get(name, 0.0), float(np.abs(got.astype(np.float64) - wanted).max()))
+        apart = np.nan_to_num(got.astype(np.float64), nan=-1) - np.nan_to_num(wanted, nan=-1)
+        most[name] = max(most.get(name, 0.0), float(np.abs(apart).max()))
 
     pre, size = config["preprocessing"], config["preprocessing"]["size_px"]
     p = fold(read_safetensors(folder / "model.safetensors", "head.dynamics."), len(config["model"]["scales"]))
@@ -308,21 +313,29 @@ def compare(golden: Path, folder: Path) -> dict[str, float]:
             scores = in_windows(graphs, frames[: int(length)], p, int(lookahead))
             note("streams shorter than a clip", scores, read(name))
         if f"{one}/geometry/meshes" in arrays:
-            compare_geometry(f"{one}/geometry", own, folder, np.array(config["geometry"]), read, note)
+            compare_geometry(f"{one}/geometry", own, folder, config, read, note)
     return most
 
 
 def compare_geometry(
-    place: str, own: dict[str, np.ndarray], folder: Path, shares: np.ndarray, read: Callable, note: Callable
+    place: str, own: dict[str, np.ndarray], folder: Path, config: dict, read: Callable, note: Callable
 ) -> None:
-    """Measures, and with this code's own scores of the network what the mesh says and both together."""
-    g = {name: array.astype(np.float64) for name, array in read_safetensors(folder / "geometry.safetensors").items()}
+    """Measures, and with this code's own scores of the network what the mesh says, final scores and intensities."""
+    g, i = read_wide(folder / "geometry.safetensors"), {}
+    shares, told = np.array(config["geometry"]), np.array(config["intensity"], bool)
+    if told.any():
+        i = read_wide(folder / "intensity.safetensors")
     meshes = read(f"{place}/meshes")
     note("measures", np.stack([measured(mesh, g["reference"]) for mesh in meshes]), read(f"{place}/measures"))
+    plain = np.stack([measured(mesh[:468], g["reference"]) + g["refinement"] for mesh in meshes])
+    note("measures of 468 points", plain, read(f"{place}/plain_measures"))
     for times in ("steady", "uneven"):
         for kind, scores in own.items():
-            found = combined(meshes, read(f"{place}/{times}/times_s"), scores, g, shares)
+            found = combined(meshes, read(f"{place}/{times}/times_s"), scores, g, shares, i, told)
             note(f"final {kind}", found.pop("scores"), read(f"{place}/{times}/{kind}"))
+            strong, kind = found.pop("intensities"), kind.replace("scores", "intensities")
+            if i:
+                note(kind, strong, read(f"{place}/{times}/{kind}"))
             for name, array in found.items():
                 note(f"geometry: {name}", array, read(f"{place}/{times}/{name}"))
 
@@ -331,8 +344,9 @@ def main() -> None:
     most = compare(Path(sys.argv[1]), Path(sys.argv[2]))
     for name, difference in most.items():
         print(f"{name:28} {difference:.1e}")
-    if max(most.values()) > 1e-6:
-        sys.exit("differs by more than 1e-6")
+    limits = {name: 1e-4 if "intensities" in name else 1e-6 for name in most}
+    if any(most[name] > limit for name, limit in limits.items()):
+        sys.exit("differs by more than 1e-6, or intensities by more than 1e-4")
 
 
 if __name__ == "__main__":

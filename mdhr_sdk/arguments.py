@@ -6,6 +6,7 @@ import math
 import re
 from collections.abc import Sequence
 from numbers import Real
+from typing import TypeGuard
 
 import numpy as np
 
@@ -19,7 +20,7 @@ def flag(name: str, value: object) -> bool:
     return bool(value)
 
 
-def is_number(value: object) -> bool:
+def is_number(value: object) -> TypeGuard[float]:
     """Whether it is a number that a float can hold, and finite; True and '5' are none."""
     if not isinstance(value, Real) or isinstance(value, bool | np.bool_):
         return False

@@ -1,4 +1,4 @@
-"""Processes that work for this one: what Ctrl-C and the end of their parent mean to them."""
+"""Processes that work for this one, and what this one may use: what Ctrl-C and the end of a parent mean, and cores."""
 
 from __future__ import annotations
 
@@ -34,3 +34,8 @@ def _end_with_parent() -> None:
     if parent is not None:
         parent.join()
         os._exit(1)
+
+
+def usable_cores() -> int:
+    """Cores that this process may use now."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

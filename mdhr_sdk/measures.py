@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 # The mesh points that stand for the landmarks: those that lie nearest to them, on average, on rendered faces whose 68
-# landmarks are known (benchmarks/pose_constants.py).
+# landmarks are known (benchmarks/accuracy/pose_constants.py).
 IBUG_68: tuple[int, ...] = (
     127, 234, 93, 215, 172, 150, 149, 148, 152, 377, 378, 379, 397, 435, 323, 454, 356, 70, 63, 105, 66, 107, 336, 296,
     334, 293, 300, 168, 197, 195, 4, 240, 97, 2, 326, 460, 33, 160, 158, 133, 153, 163, 362, 385, 387, 263, 390, 380,

@@ -2,7 +2,8 @@
 
 Every function takes a pandas DataFrame as `Results.to_dataframe()` gives it, or `pandas.read_csv` of a `*_aus.csv`;
 onsets are those of `*_events.csv`. A row counts if it shows a face and its scores say something: frames without a face
-and the neutral seconds do not. `trusted=True` counts only the rows whose status is 'ok'.
+and the neutral seconds do not. `trusted=True` counts only the rows whose status is 'ok'. An empty cell of an AU counts
+neither for nor against it.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ from typing import TYPE_CHECKING, Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from .arguments import flag, is_number
 from .errors import InputError
 
 if TYPE_CHECKING:
@@ -30,7 +32,8 @@ def occurrence_rate(table: pd.DataFrame, by: Sequence[str] = FACE, trusted: bool
 
     Args:
         table: of results.
-        by: columns that make a group, by default each face of each source. Your own columns do too, as 'condition'.
+        by: columns that make a group, by default each face of each source. Your own do too, as 'condition'. Rows
+            without a value there make a group called NaN.
         trusted: count only rows of status 'ok'.
 
     Returns:
@@ -38,6 +41,7 @@ def occurrence_rate(table: pd.DataFrame, by: Sequence[str] = FACE, trusted: bool
 
     Raises:
         InputError: columns are missing.
+        ConfigError: `trusted` is neither True nor False.
     """
     return _means(table, "_occurrence", by, trusted)
 
@@ -75,15 +79,16 @@ def co_occurrence(table: pd.DataFrame, measure: Measure = "jaccard", trusted: bo
 
     rows = _counted(table, trusted)
     names = _columns(rows, "_occurrence")
-    occurs = rows[list(names)].to_numpy(np.float64)
-    both, count = occurs.T @ occurs, len(occurs)
-    own = np.diag(both)
+    told = rows[list(names)].astype("float64").to_numpy()
+    known, occurs = np.isfinite(told).astype(np.float64), np.nan_to_num(told)
+    both, count = occurs.T @ occurs, known.T @ known
+    own = occurs.T @ known  # of the rows in which the other AU has a value too
     with np.errstate(invalid="ignore", divide="ignore"):
         if measure == "jaccard":
-            values = both / (own[:, None] + own[None] - both)
+            values = both / (own + own.T - both)
         elif measure == "phi":
-            spread = np.sqrt(own * (count - own))
-            values = (count * both - np.outer(own, own)) / np.outer(spread, spread)
+            spread = own * (count - own)
+            values = (count * both - own * own.T) / np.sqrt(spread * spread.T)
         elif measure == "share":
             values = both / count
         else:
@@ -101,13 +106,13 @@ def onset_synchrony(
     """Whether two faces begin the same AU at the same time, and who begins.
 
     Each onset of the one goes with at most one of the other, the nearest pairs first. Events that are cut at the
-    recording's beginning have no known onset and do not count.
+    recording's beginning have no known onset and do not count, nor do empty cells.
 
     Args:
         events: of `*_events.csv`.
         first, second: (source, track id) of the two faces. Two sources must share their clock.
         window_s: longest time between two onsets that belong together.
-        duration_s: of the recording, from 0; None to leave `by_chance` empty.
+        duration_s: of the recording, from 0 to its end; None to leave `by_chance` empty.
 
     Returns:
         A row an AU that either shows: `first` and `second`, their onsets; `together`; `share`, twice that over both;
@@ -115,16 +120,20 @@ def onset_synchrony(
         when the second face's onsets are moved around the recording, 199 times.
 
     Raises:
-        InputError: columns are missing, or the window or duration is not above 0.
+        InputError: columns are missing, the window or duration is no number above 0, or an onset comes after the
+            duration.
     """
     import pandas as pd
 
     needed = ("source", "track_id", "au", "onset_s", "onset_cut")
     if missing := [name for name in needed if name not in events.columns]:
         raise InputError(f"events need the columns {', '.join(needed)}; got none called {missing[0]}")
-    if not (window_s > 0 and (duration_s is None or duration_s > 0)):
+    lengths = (window_s,) if duration_s is None else (window_s, duration_s)
+    if not all(is_number(one) and one > 0 for one in lengths):
         raise InputError(f"window_s and duration_s must be above 0; got {window_s!r} and {duration_s!r}")
-    whole = events[~events["onset_cut"].astype(bool)]
+    whole = events[~events["onset_cut"].astype(bool) & events["onset_s"].notna()]
+    if duration_s is not None and len(late := whole["onset_s"][whole["onset_s"] > duration_s]):
+        raise InputError(f"duration_s is {duration_s:g}, and an onset comes at {late.iloc[0]:g} s; give a later end")
     rows = {}
     for au in sorted(whole["au"].unique()):
         one, other = (_onsets(whole, face, au) for face in (first, second))
@@ -143,7 +152,7 @@ def _counted(table: pd.DataFrame, trusted: bool) -> pd.DataFrame:
     for name in ("status", "track_id"):
         if name not in table.columns:
             raise InputError(f"expected a table of results; got one without the column {name}; read a *_aus.csv")
-    counts = table["status"].eq("ok") if trusted else ~table["status"].isin(SILENT)
+    counts = table["status"].eq("ok") if flag("trusted", trusted) else ~table["status"].isin(SILENT)
     return table[counts & table["track_id"].notna()]
 
 
@@ -158,11 +167,12 @@ def _columns(table: pd.DataFrame, end: str) -> dict[str, str]:
 def _means(table: pd.DataFrame, end: str, by: Sequence[str], trusted: bool) -> pd.DataFrame:
     rows = _counted(table, trusted)
     names = _columns(rows, end)
+    by = [by] if isinstance(by, str) else list(by)
     if missing := [name for name in by if name not in rows.columns]:
         raise InputError(f"expected the column {missing[0]} to group by; got {', '.join(table.columns[:8])}, ...")
     if not by:
         raise InputError("expected one or more columns to group by; got none; ['source'] is one group a source")
-    groups = rows.groupby(list(by), sort=True)
+    groups = rows.groupby(by, sort=True, dropna=False)
     means = groups[list(names)].mean().rename(columns=names)
     means.insert(0, "frames", groups.size())
     return means.astype(dict.fromkeys(names.values(), "float64"))

@@ -10,7 +10,7 @@ from scipy.spatial.distance import jaccard
 from scipy.stats import pearsonr
 
 from mdhr_sdk import summary
-from mdhr_sdk.errors import InputError
+from mdhr_sdk.errors import ConfigError, InputError
 
 
 @pytest.fixture
@@ -65,6 +65,33 @@ def test_co_occurrence_is_that_of_scipy(table):
     assert np.isnan(summary.co_occurrence(table, "phi").loc["AU01", "AU12"])
     with pytest.raises(InputError, match="jaccard, phi or share"):
         summary.co_occurrence(table, "cosine")
+
+
+def test_what_says_nothing_makes_no_numbers(table):
+    """Empty cells, a group without a name, one frame, no face: as pandas counts them, NaN where nothing is known."""
+    table.loc[10:30, "AU01_occurrence"] = np.nan
+    counted = table[~table.status.isin(summary.SILENT) & table.track_id.notna()]
+    pairs = counted[["AU01_occurrence", "AU12_occurrence"]].astype(float)
+    told = summary.co_occurrence(table.astype({"AU12_occurrence": "Int64"}), "phi")
+    np.testing.assert_allclose(told, pairs.corr())
+    known = pairs.dropna()
+    assert summary.co_occurrence(table, "share").loc["AU01", "AU12"] == (known.prod(axis=1)).mean()
+    assert summary.co_occurrence(table, "share").loc["AU12", "AU12"] == pairs.AU12_occurrence.mean()
+    table["condition"] = np.where(table.source == "a.mp4", "calm", None)
+    rates = summary.occurrence_rate(table, by="condition")
+    assert rates.frames.sum() == len(counted) and rates.index.isna().sum() == 1, "no row is lost without a word"
+    one = table.iloc[[7]]
+    assert summary.occurrence_rate(one)["frames"].tolist() == [1]
+    assert summary.co_occurrence(one, "phi").isna().all().all(), "one frame has no correlation"
+    none = table[table.status == "no_face"]
+    assert summary.occurrence_rate(none).empty and summary.co_occurrence(none).isna().all().all()
+    events = events_of(f0=[1.0, np.nan], f1=[1.0])
+    assert summary.onset_synchrony(events, ("a.mp4", 0), ("a.mp4", 1)).loc["AU12", "share"] == 1
+    assert summary.onset_synchrony(events.iloc[:0], ("a.mp4", 0), ("a.mp4", 1)).empty
+    with pytest.raises(InputError, match=r"duration_s is 0\.5, and an onset comes at 1 s"):
+        summary.onset_synchrony(events, ("a.mp4", 0), ("a.mp4", 1), duration_s=0.5)
+    with pytest.raises(ConfigError, match="trusted must be True or False"):
+        summary.occurrence_rate(table, trusted="no")
 
 
 def events_of(**onsets: list[float]) -> pd.DataFrame:

@@ -6,8 +6,9 @@ import csv
 import io
 import json
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from ..outputs.naming import EVENTS, TABLE
 from .parts import BOUNDS
@@ -18,10 +19,11 @@ Row = list[str]
 
 @dataclass(frozen=True)
 class Piece:
-    """What a part left: where it begins and ends, and its rows."""
+    """What a part left: where it begins and ends, its rows, and the counts of its `Outcome`."""
 
     begin: int
     end: int | None
+    counts: Mapping[str, Any]
     header: Row
     rows: list[Row]
     events_header: Row
@@ -46,12 +48,14 @@ class Joined:
         texts: end of the file's name -> content.
         frames, with_face: frames, and those with a face.
         tracks: ids of the faces.
+        counts: of the parts' outcomes.
     """
 
     texts: dict[str, str]
     frames: int
     with_face: int
     tracks: frozenset[int]
+    counts: tuple[Mapping[str, Any], ...]
 
 
 def joined(place: Place, bases: Sequence[str]) -> Joined | str:
@@ -79,7 +83,7 @@ def joined(place: Place, bases: Sequence[str]) -> Joined | str:
     return Joined(
         {TABLE: _text([first.header, *table]), EVENTS: _text([first.events_header, *events])},
         len({row[frame] for row in table}), len({row[frame] for row in table if row[track]}),
-        frozenset(int(row[track]) for row in table if row[track]),
+        frozenset(int(row[track]) for row in table if row[track]), tuple(piece.counts for piece in pieces),
     )  # fmt: skip
 
 
@@ -105,7 +109,7 @@ def _piece(place: Place, base: str) -> Piece | None:
     if bounds.get("begin") is None:
         return None
     (header, *rows), (events_header, *events) = (_rows(place, f"{base}{end}") for end in (TABLE, EVENTS))
-    return Piece(bounds["begin"], bounds["end"], header, rows, events_header, events)
+    return Piece(bounds["begin"], bounds["end"], bounds["counts"], header, rows, events_header, events)
 
 
 def _rows(place: Place, name: str) -> list[Row]:

@@ -10,7 +10,7 @@ from contextlib import AbstractContextManager
 from pathlib import Path
 
 from ..errors import ConfigError, SourceError, number_of
-from ..outputs.naming import bases, labels
+from ..outputs.naming import bases, is_below, labels, whole_path
 from ..vision import Scope, Source, list_sources
 from ..vision.sources.source import Opened
 from .places import is_remote, local_path, opened, public_url
@@ -43,13 +43,17 @@ def read_list(path: str) -> list[str]:
     return list(dict.fromkeys(named))
 
 
-def jobs_of_list(named: Sequence[str], scope: Scope) -> list[Job]:
-    """A job for each file that is named; results keep the folders below the one that holds them all.
+def jobs_of_list(named: Sequence[str], scope: Scope, root: str | None = None) -> list[Job]:
+    """A job for each file that is named.
 
     A path that leads to nothing is a job that fails, so that it is listed with the others.
 
+    Args:
+        root: folder or URL; results keep the folders below it. None for the folder that holds all files, and of the
+            URLs for the one that holds all of a kind ('s3://').
+
     Raises:
-        ConfigError: an address that is live.
+        ConfigError: an address that is live, or a file that is not below the root.
     """
     schemes = tuple(f"{scheme}://" for scheme in LIVE_SCHEMES)
     if live := next((text for text in named if text.lower().startswith(schemes)), ""):
@@ -57,8 +61,13 @@ def jobs_of_list(named: Sequence[str], scope: Scope) -> list[Job]:
     urls = _by_public_name(text for text in named if is_remote(text))
     paths = [local_path(text) if "://" in text else text for text in named if not is_remote(text)]
     sources = once(list_sources(paths, on_error="skip")) if paths else []
-    roots = _roots([source.name for source in sources]) + _roots(list(urls))
+    root = root if root is None or is_remote(root) else local_path(root)
+    roots = _roots([source.name for source in sources]) + _roots(list(urls)) if root is None else [root]
     sources += [Source(url, "video", _not_fetched) for url in urls]
+    if root is not None and (out := next((one.name for one in sources if not is_below(one.name, root)), "")):
+        raise ConfigError(
+            f"expected files below --root '{public_url(root)}'; '{out}' is not; give a folder that holds all"
+        )
     return jobs_of([source.scoped(scope) for source in sources], roots, urls)
 
 
@@ -110,11 +119,12 @@ def jobs_of(
 
 
 def _roots(names: Sequence[str]) -> list[Path]:
-    """The folder that holds all of these files."""
-    folders = [os.path.dirname(name) for name in names]  # noqa: PTH120 (a path or the name of a URL)
-    if not folders or len({folder.startswith("/") for folder in folders}) > 1:
-        return []
-    return [Path(os.path.commonpath(folders))]
+    """The folder that holds all of these files; of URLs, or of drives of Windows, one each kind."""
+    kinds: dict[str, list[str]] = {}
+    for name in names:
+        folder = whole_path(name).parent
+        kinds.setdefault(folder.parts[0] if folder.parts else "", []).append(str(folder))
+    return [Path(os.path.commonpath(folders)) for folders in kinds.values()]
 
 
 def _not_fetched() -> AbstractContextManager[Opened]:

@@ -4,15 +4,19 @@ from __future__ import annotations
 
 import math
 from collections import Counter
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 from ..errors import MDHRError, number_of
 from ..results import Baseline, FrameResult
 from ..vision import Source
 
 State = Literal["done", "skipped", "failed", "stopped"]
+SUMMED = ("scored", "damaged", "left_out", "limited")  # numbers of a part that add up
+GREATEST = ("most_seen", "most_scored")  # of which the greatest counts
+TALLIES = ("occurrences", "doubted")
 
 
 @dataclass
@@ -83,16 +87,19 @@ class Outcome:
                 self.scored += 1
                 self.occurrences.update(face.active)
 
-    def add(self, part: Outcome) -> None:
+    @property
+    def counts(self) -> dict[str, Any]:
+        """What `add` takes of a part, as JSON holds it."""
+        return {name: getattr(self, name) for name in (*SUMMED, *GREATEST, *TALLIES)}
+
+    def add(self, counts: Mapping[str, Any]) -> None:
         """Count what was counted of a part; frames and tracks are the caller's, who knows which parts share them."""
-        self.scored += part.scored
-        self.occurrences.update(part.occurrences)
-        self.damaged += part.damaged
-        self.left_out += part.left_out
-        self.doubted.update(part.doubted)
-        self.limited += part.limited
-        self.most_seen = max(self.most_seen, part.most_seen)
-        self.most_scored = max(self.most_scored, part.most_scored)
+        for name in SUMMED:
+            setattr(self, name, getattr(self, name) + counts[name])
+        for name in GREATEST:
+            setattr(self, name, max(getattr(self, name), counts[name]))
+        for name in TALLIES:
+            getattr(self, name).update(counts[name])
 
     def tell_kept(self) -> None:
         """Add to the error of a source that broke off what there is of it."""

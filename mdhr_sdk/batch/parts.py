@@ -39,6 +39,10 @@ class Part:
     start_s: float
     end_s: float
 
+    def mark(self, fingerprint: str) -> str:
+        """What tells this part of a source with that fingerprint."""
+        return f"{fingerprint} {self}"
+
     def scope_of(self, scope: Scope) -> Scope:
         """What of the source is read, of a scope that takes all of its time."""
         return replace(scope, start_s=max(0.0, self.start_s - BEFORE_S)) if self.number else scope

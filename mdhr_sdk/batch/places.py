@@ -24,6 +24,7 @@ class Place(Protocol):
     def read(self, name: str) -> bytes | None: ...
     def put(self, file: Path, name: str) -> str: ...
     def write(self, name: str, content: str) -> None: ...
+    def drop(self, name: str) -> None: ...
     def staging(self) -> contextlib.AbstractContextManager[Path]: ...
     def tidy(self, folders: Iterable[str]) -> None: ...
     def remove(self, folder: str) -> None: ...
@@ -60,6 +61,11 @@ class Folder:
         with told(self.root / name):
             self._make_folder((self.root / name).parent)
         write_whole(self.root / name, content)
+
+    def drop(self, name: str) -> None:
+        """Remove a file, if it is there."""
+        with told(self.root / name):
+            (self.root / name).unlink(missing_ok=True)
 
     def _make_folder(self, folder: Path) -> None:
         """Make a folder of results; no link that somebody put there leads out of the root."""
@@ -118,6 +124,11 @@ class Remote:
         with self._told(name):
             self._system.makedirs(self._path(name).rpartition("/")[0], exist_ok=True)
             self._system.pipe_file(self._path(name), content.encode())
+
+    def drop(self, name: str) -> None:
+        with self._told(name):
+            if self._system.isfile(self._path(name)):
+                self._system.rm_file(self._path(name))
 
     @contextlib.contextmanager
     def staging(self) -> Iterator[Path]:

@@ -6,11 +6,12 @@ import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields
 
+from ..errors import OutputError
 from ..modelfolder.plain_json import MOST_BYTES, parsed
 from .places import Place
 
 RECORD = "_run.json"  # after the name that a source's files begin with
-FORMAT = 1
+FORMAT = 2
 
 
 @dataclass(frozen=True)
@@ -19,6 +20,7 @@ class Record:
 
     Attributes:
         source: name of the source.
+        path: of the source from the top on, or its URL without login.
         fingerprint: of its content.
         key: of the options and the model, as `DetectOptions.key`.
         files: name -> bytes, in the record's folder.
@@ -27,6 +29,7 @@ class Record:
     """
 
     source: str
+    path: str
     fingerprint: str
     key: str
     files: Mapping[str, int]
@@ -38,11 +41,32 @@ class Record:
         return json.dumps({"format": FORMAT, **asdict(self)}, indent=2, ensure_ascii=True) + "\n"
 
 
-def is_done(place: Place, base: str, fingerprint: str, key: str) -> Record | None:
-    """The record of results at `base` if they are those of this source and these options, and all are there."""
+def recorded(place: Place, base: str) -> Record | None:
+    """The record of the results at `base`; None if there is none that can be read."""
     if (place.size(f"{base}{RECORD}") or 0) > MOST_BYTES:
         return None
-    record = _parsed(place.read(f"{base}{RECORD}"))
+    return _parsed(place.read(f"{base}{RECORD}"))
+
+
+def check_free(place: Place, base: str, path: str, fingerprint: str) -> None:
+    """Refuse to replace the results of another file, as those of another folder's file of that name.
+
+    The same file may have changed, and the same content may lie elsewhere now.
+
+    Raises:
+        OutputError: says whose results they are.
+    """
+    record = recorded(place, base)
+    if record is not None and record.path != path and record.fingerprint != fingerprint:
+        raise OutputError(
+            f"'{base}' among the results is of another file, '{record.path}', and stays as it is; give another --out, "
+            f"or remove '{base}{RECORD}' to have it replaced"
+        )
+
+
+def is_done(place: Place, base: str, fingerprint: str, key: str) -> Record | None:
+    """The record of results at `base` if they are those of this source and these options, and all are there."""
+    record = recorded(place, base)
     if record is None or (record.fingerprint, record.key) != (fingerprint, key):
         return None
     folder = base.rpartition("/")[0]

@@ -28,12 +28,12 @@ class Video:
 
     Attributes:
         job: of the whole.
-        bases: of the parts' files, in order.
+        parts: base of a part's files -> the part, in order.
         outcomes: of those parts that are done with.
     """
 
     job: Job
-    bases: list[str]
+    parts: dict[str, Part]
     outcomes: list[Outcome] = field(default_factory=list)
 
     def join(self, place: Place, key: str) -> Outcome | str:
@@ -51,18 +51,21 @@ class Video:
             outcome.skipped, outcome.frames, outcome.with_face = True, before.frames, before.with_face
             place.remove(f"{job.base}{PARTS}")  # a driver that was killed just then left them
             return outcome
-        tables = joined(place, self.bases)
+        if not all(is_done(place, base, part.mark(mark), key) for base, part in self.parts.items()):
+            return "the video was changed while they were read"
+        tables = joined(place, list(self.parts))
         if isinstance(tables, str):
             return tables
         name = job.base.rpartition("/")[2]
         made = {f"{name}{end}": len(text.encode()) for end, text in tables.texts.items()}
+        place.drop(f"{job.base}{RECORD}")
         for end in (TABLE, EVENTS):
             place.write(f"{job.base}{end}", tables.texts[end])
         outcome.frames, outcome.with_face, outcome.tracks = tables.frames, tables.with_face, {*tables.tracks}
-        if not any(one.skipped for one in self.outcomes):  # of those nothing more is known than their tables
-            for one in self.outcomes:
-                outcome.add(one)
-        record = Record(job.source.name, mark, key, made, tables.frames, tables.with_face, round(outcome.total_s, 3))
+        for counts in tables.counts:
+            outcome.add(counts)
+        counts = tables.frames, tables.with_face, round(outcome.total_s, 3)
+        record = Record(job.source.name, job.path, mark, key, made, *counts)
         place.write(f"{job.base}{RECORD}", record.text())
         place.remove(f"{job.base}{PARTS}")
         return outcome
@@ -79,10 +82,9 @@ def run_split(
     todo, videos = list[Job](), dict[int, Video]()
     for job in jobs:
         parts = [] if job.url else _parts(job, minutes)
-        bases = [f"{job.base}{PARTS}/{part.number:04d}" for part in parts]
         if parts:
-            video = Video(job, bases)
-            for part, base in zip(parts, bases, strict=True):
+            video = Video(job, {f"{job.base}{PARTS}/{part.number:04d}": part for part in parts})
+            for base, part in video.parts.items():
                 videos[len(todo)], label = video, f"{job.label}, part {part.number + 1}"
                 todo.append(replace(job, number=len(todo), base=base, part=part, label=label))
         else:
@@ -95,12 +97,12 @@ def run_split(
             return
         video = videos[job.number]
         video.outcomes.append(outcome)
-        if len(video.outcomes) < len(video.bases):
+        if len(video.outcomes) < len(video.parts):
             return
         assert crew.described is not None
         whole = video.join(place, crew.described.key)
         if isinstance(whole, str):
-            parts = number_of(len(video.bases), "part")
+            parts = number_of(len(video.parts), "part")
             log.warning("%s is read as one, since its %s do not fit: %s", video.job.label, parts, whole)
             place.remove(f"{video.job.base}{PARTS}")
             again.append(replace(video.job, number=len(todo) + len(again)))

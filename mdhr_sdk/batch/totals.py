@@ -6,6 +6,7 @@ import json
 import time
 from collections import Counter
 from dataclasses import dataclass, field
+from typing import Any
 
 from .options import Described
 from .outcome import Outcome
@@ -24,6 +25,7 @@ class Totals:
         jobs: so many in all.
         all_bytes: of their files.
         states: state -> jobs.
+        frames: read in this run.
         shown: the outcomes that the table shows: the first ones, and fifty that failed. The others are only counted.
         rows: a line of `summary.json` each.
     """
@@ -32,11 +34,10 @@ class Totals:
     all_bytes: int = 0
     states: Counter[str] = field(default_factory=Counter)
     frames: int = 0
-    with_face: int = 0
     done_bytes: int = 0  # of the jobs that took time
     skipped_bytes: int = 0  # of the others: done before, or failed before a frame
     shown: list[Outcome] = field(default_factory=list)
-    rows: list[dict[str, object]] = field(default_factory=list)
+    rows: list[dict[str, Any]] = field(default_factory=list)
     began_s: float = field(default_factory=time.monotonic)
 
     def add(self, job: Job, outcome: Outcome) -> None:
@@ -48,9 +49,9 @@ class Totals:
         else:
             self.done_bytes += job.size_bytes
             self.frames += outcome.frames
-            self.with_face += outcome.with_face
-        row: dict[str, object] = {"source": outcome.source.name, "state": state, "results": job.base}
-        row |= {"frames": outcome.frames, "seconds": round(outcome.total_s, 3)}
+        row: dict[str, Any] = {"source": outcome.source.name, "state": state, "results": job.base}
+        row |= {"frames": outcome.frames, "frames_with_face": outcome.with_face}
+        row["seconds"] = round(outcome.total_s, 3)
         if reasons := [str(error) for error in (outcome.error, *outcome.failures) if error is not None]:
             row["reason"] = "; ".join(reasons)
         self.rows.append(row)
@@ -97,8 +98,7 @@ class Totals:
             "files": self.jobs,
             **states,
             "not_read": self.jobs - self.told,
-            "frames": self.frames,
-            "frames_with_face": self.with_face,
+            **{name: sum(row[name] for row in self.rows) for name in ("frames", "frames_with_face")},
             "seconds": round(self.seconds, 3),
             "model": None if described is None else described.info.details,
             "options": None if described is None else described.key,

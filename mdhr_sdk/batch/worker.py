@@ -11,15 +11,17 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ..atomic import LOCK, write_whole
-from ..errors import MDHRError, OutputError
+from ..errors import MDHRError, OutputError, SourceError
+from ..outputs.naming import whole_path
 from ..pipeline.clock import StageClock
+from ..pipeline.tuned import tuned_process
 from ..vision import Source, list_sources
 from .fingerprint import fingerprint
 from .options import DetectOptions
 from .outcome import Outcome
 from .parts import BOUNDS, PARTS, Bounds, Part
 from .places import Folder, destination, fetched
-from .record import RECORD, Record, is_done
+from .record import RECORD, Record, check_free, is_done
 from .writer import SourceWriter
 
 
@@ -46,6 +48,11 @@ class Job:
     part: Part | None = None
 
     @property
+    def path(self) -> str:
+        """Where the source lies, from the top on; of a URL without its login."""
+        return str(whole_path(self.source.name))
+
+    @property
     def whole(self) -> str:
         """The base of the whole source's files."""
         return self.base if self.part is None else self.base.rpartition(f"{PARTS}/")[0]
@@ -54,7 +61,8 @@ class Job:
 class Worker:
     """Reads files into results, whole or not at all.
 
-    Files are made in a hidden folder and moved to their names when all are complete; the record comes last.
+    Files are made in a hidden folder and moved to their names when all are complete; the record comes last. Settings of
+    the whole process are changed until it is closed (`tuned_process`).
 
     Args:
         out: path or URL of the destination.
@@ -65,6 +73,7 @@ class Worker:
         self._options = options
         self._resume = resume
         with ExitStack() as stack:
+            stack.enter_context(tuned_process())
             self._detector = stack.enter_context(closing(options.open()))
             self._place = destination(out)
             self._staging = stack.enter_context(self._place.staging())
@@ -96,23 +105,25 @@ class Worker:
         with ExitStack() as stack:
             began_s, source = time.perf_counter(), job.source.scoped(self._options.scope)
             files = [job.url] if job.url else source.paths
-            mark = fingerprint(files) if files else ""
+            mark = content = fingerprint(files) if files else ""
             if self._done(job.whole, outcome, mark):
                 return
             if job.part is not None:
-                source, mark = source.scoped(job.part.scope_of(source.scope)), f"{mark} {job.part}"
+                source, mark = source.scoped(job.part.scope_of(source.scope)), job.part.mark(content)
                 if self._done(job.base, outcome, mark):
                     return
+            check_free(self._place, job.whole, job.path, content)
             if job.url:
                 source = _named(stack.enter_context(fetched(job.url, self._staging)), source)
             outcome.source = source
-            self._write(source, job, outcome, clock)
+            self._write(source, job, outcome, clock, content)
             outcome.failures = [self._renamed(error, job) for error in outcome.failures]
             outcome.error = outcome.error and self._renamed(outcome.error, job)
             made = self._publish(job, outcome)
             if mark and outcome.complete and not outcome.failures:
                 seconds, key = round(time.perf_counter() - began_s, 3), self.described.key
-                record = Record(source.name, mark, key, made, outcome.frames, outcome.with_face, seconds)
+                counts = outcome.frames, outcome.with_face, seconds
+                record = Record(source.name, job.path, mark, key, made, *counts)
                 self._place.write(f"{job.base}{RECORD}", record.text())
 
     def _done(self, base: str, outcome: Outcome, mark: str) -> bool:
@@ -122,8 +133,8 @@ class Worker:
             outcome.frames, outcome.with_face = record.frames, record.with_face
         return record is not None
 
-    def _write(self, source: Source, job: Job, outcome: Outcome, clock: StageClock) -> None:
-        """Read the source into files in the hidden folder."""
+    def _write(self, source: Source, job: Job, outcome: Outcome, clock: StageClock, content: str) -> None:
+        """Read the source, of which the fingerprint is known, into files in the hidden folder."""
         base = self._staging / Path(job.base).name
         writer = SourceWriter(self._detector.thresholds, outcome, base, self._options.files)
         reading, bounds = self._options.reading, None if job.part is None else Bounds(job.part)
@@ -138,15 +149,25 @@ class Worker:
                     if writer.given_up or (bounds is not None and bounds.over):
                         break
             outcome.read = not writer.given_up
+            self._check(source, job, content)
         except MDHRError as error:
             outcome.error = error.with_traceback(None)  # a traceback would keep the frames in memory
         finally:
             writer.close()
         if bounds is not None:
             outcome.files.append(base.with_name(f"{base.name}{BOUNDS}"))
-            write_whole(outcome.files[-1], json.dumps(bounds.as_json()))
+            write_whole(outcome.files[-1], json.dumps({**bounds.as_json(), "counts": outcome.counts}))
         with clock("timeline"):
             writer.draw()
+
+    def _check(self, source: Source, job: Job, content: str) -> None:
+        """Raise if what was read changed meanwhile, or another process made results of that name."""
+        if source.paths and fingerprint(source.paths) != content:
+            raise SourceError(
+                f"{source.name} was changed while it was read, so nobody knows what its results are of; read it again "
+                "when it is complete"
+            )
+        check_free(self._place, job.whole, job.path, content)
 
     def _renamed(self, error: MDHRError, job: Job) -> MDHRError:
         """The error with the name that a file was to get: nobody finds the hidden one. The disk is the same."""
@@ -156,8 +177,10 @@ class Worker:
         return OutputError(str(error).replace(hidden, f"{(self._place.root / job.base).parent}{os.sep}"))
 
     def _publish(self, job: Job, outcome: Outcome) -> dict[str, int]:
-        """Move the files to their names; returns name -> bytes."""
+        """Move the files to their names; returns name -> bytes. A record of earlier results goes before them."""
         folder, made = job.base.rpartition("/")[0], dict[str, int]()
+        if outcome.complete:
+            self._place.drop(f"{job.base}{RECORD}")
         files, replaced = outcome.files, set[Path]()
         outcome.files = []
         for file in files:

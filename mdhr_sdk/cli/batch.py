@@ -41,6 +41,12 @@ def batch(
         Optional[float],
         typer.Option(help="Read longer videos in parts of about so many minutes, from cut to cut; see docs/batch.md."),
     ] = None,
+    root: Annotated[
+        Optional[str],
+        typer.Option(
+            help="Results keep the folders below this folder or URL; below the one that holds all, if not given."
+        ),
+    ] = None,
     resume: shared.Resume = False,
     model: Annotated[str, typer.Option(help=f"{MODEL}.")] = DEFAULT,
     backend: shared.Backend = "auto",
@@ -100,7 +106,7 @@ def batch(
     )
     if split is not None:
         check_split(split, mode, options.files, options.scope, min_quality)
-    todo = jobs_of_list(read_list(files), options.scope)
+    todo = jobs_of_list(read_list(files), options.scope, root)
     if ray is not None:
         make = partial(Worker, options.with_threads(cores), out, resume)
         failed = run_crew(todo, lambda: Ray(make, ray, Share(cores, gpus), jobs), options, out, quiet, split)

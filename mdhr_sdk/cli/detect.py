@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from pathlib import Path
@@ -35,24 +34,13 @@ from .parts.out import check_out, named_folder, roots
 from .parts.progress import progress_bar, usable_cores
 from .parts.scope import read_scope
 from .parts.summary import report
+from .parts.times import read_time
 
 if TYPE_CHECKING:
     from rich.progress import Progress, TaskID
     from typing_extensions import Unpack
 
 app = command_app()
-
-
-def read_seconds(text: str) -> float:
-    """'2s', '2' or '1.5 s' -> seconds.
-
-    Raises:
-        ConfigError: another text.
-    """
-    found = re.fullmatch(r"\s*([0-9]+(?:\.[0-9]*)?|\.[0-9]+)\s*s?\s*", text)
-    if found is None:
-        raise ConfigError(f"--calibrate-neutral expects seconds, as in 2s; got '{text}'")
-    return float(found[1])
 
 
 def model_threads(sources: Sequence[Source], bundled: bool) -> int | None:
@@ -285,7 +273,7 @@ def detect(
         trust=trust(trust_code),
         smoothing=smooth,
         lookahead=lookahead,
-        calibrate_neutral_s=None if calibrate_neutral is None else read_seconds(calibrate_neutral),
+        calibrate_neutral_s=None if calibrate_neutral is None else read_time("--calibrate-neutral", calibrate_neutral),
         fps=fps,
         scope=read_scope(start, end, every, sample_fps, region, person),
         min_quality=min_quality,

@@ -13,6 +13,7 @@ from typing import Any, NamedTuple
 
 from torch import Tensor, nn
 
+from ..arguments import flag
 from ..aus import LabelSet
 from ..aus import label_set as named_label_set
 from ..errors import ConfigError, InputError
@@ -53,7 +54,7 @@ class FrameEncoder(nn.Module):
 
     def __init__(self, config: ModelConfig, pretrained: bool = False) -> None:
         super().__init__()
-        self.backbone = build_backbone(config.backbone, config.input_size_px, pretrained)
+        self.backbone = build_backbone(config.backbone, config.input_size_px, flag("pretrained", pretrained))
         channels = self.backbone.channels
         self.projection_width = config.projection_width or channels[-1]
         self.static = TokenLinear(channels[-1], config.au_width)

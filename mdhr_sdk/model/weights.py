@@ -11,6 +11,7 @@ import torch
 from safetensors import SafetensorError
 from safetensors.torch import load, save_file
 
+from ..arguments import flag
 from ..errors import ModelFolderError
 from ..modelfolder.config import FolderConfig, ModelConfig, Preprocessing
 from ..modelfolder.folder import WEIGHTS, ModelFolder
@@ -42,14 +43,16 @@ def save_model(
             a variance can be beyond halves.
 
     Raises:
+        ConfigError: a value that `FolderConfig` refuses, or a word in the place of True or False.
         ModelFolderError: the folder holds something already, or cannot be written; or a weight is beyond fp16.
     """
+    flag("half", half)
     config = FolderConfig(
         model=model.config,
         clip_length=clip_length,
         thresholds=tuple(float(t) for t in thresholds),
         preprocessing=Preprocessing(size_px=model.config.input_size_px),
-        trained=trained,
+        trained=flag("trained", trained),
         provenance=provenance,
         licence=licence,
     )

@@ -6,6 +6,8 @@ import re
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from ..arguments import is_number
+
 TEXTS = ("tool", "device", "source_sha256", "config_sha256", "onnx_sha256", "key", "signature")
 OBJECTS = ("options", "versions", "target", "parity")  # and whatever begins with one of these:
 FOUND = ("parity_in_", "streams_in_")
@@ -52,15 +54,15 @@ def _wrong_values(entry: Mapping[str, Any]) -> Iterator[str]:
         if not _is_text(entry.get(key, "")):
             yield f"a '{key}' that is no text"
     for key in COUNTS:
-        if not _is_number(entry.get(key, 0)) or int(entry.get(key, 0)) != entry.get(key, 0) or entry.get(key, 0) < 0:
+        if not is_number(entry.get(key, 0)) or int(entry.get(key, 0)) != entry.get(key, 0) or entry.get(key, 0) < 0:
             yield f"a '{key}' that is no count"
-    if not _is_number(entry.get("build_s", 0)):
+    if not is_number(entry.get("build_s", 0)):
         yield "a 'build_s' that is no number"
 
 
 def _wrong_report(report: Mapping[str, Any], key: str) -> Iterator[str]:
     worst = report.get("max_score")
-    if not all(_is_text(report.get(told, "")) for told in TOLD) or not (worst is None or _is_number(worst)):
+    if not all(_is_text(report.get(told, "")) for told in TOLD) or not (worst is None or is_number(worst)):
         yield f"a '{key}' that is no comparison"
 
 
@@ -81,7 +83,3 @@ def _wrong_target(target: Mapping[str, Any]) -> Iterator[str]:
 
 def _is_text(value: Any) -> bool:
     return isinstance(value, str) and len(value) <= MOST_LETTERS
-
-
-def _is_number(value: Any) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool)

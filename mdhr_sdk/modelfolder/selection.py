@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from numbers import Real
 
+from ..arguments import is_number
 from ..errors import ConfigError
 from .config import FolderConfig
 
@@ -51,7 +51,7 @@ def select(config: FolderConfig, thresholds: Mapping[str, float] | None = None, 
             raise ConfigError(f"no threshold for '{code}', which is of tier {OFF_TIER} and so off; {_remedy('it')}")
         if code not in codes:
             raise ConfigError(f"no threshold for '{code}': this model scores {', '.join(own)}")
-        if not isinstance(value, Real) or isinstance(value, bool) or not 0 <= value <= 1:
+        if not is_number(value) or not 0 <= value <= 1:
             raise ConfigError(f"the threshold of {code} must lie in [0, 1]; got {value!r}")
     given = {code: float(value) for code, value in (thresholds or {}).items()}
     strong = tuple(codes[place] for place in places if config.intensity and config.intensity[place])

@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from ..arguments import flag
 from ..errors import InputError
 from . import reference
 from .extension import MOST_THREADS, Backend, Parameters, Shape, call, choose, maps_of, place
@@ -120,10 +121,12 @@ def fuse_dynamics(
 
     Raises:
         InputError: arrays of another kind, shape, dtype or device, or k or threads below 1.
+        ConfigError: `changes` is neither True nor False.
         BackendError: 'compiled', or a CUDA array, and there is no such kernel.
     """
     views = view_maps(maps, 5, "(B, T, C, h, w)")
     check_counts(k, threads)
+    flag("changes", changes)
     library = choose(backend)
     shape = parameters.shape_for(views, views[0].shape[1], k)
     result = like_maps(views, out)

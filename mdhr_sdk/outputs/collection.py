@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, overload
 
+from ..arguments import flag
 from ..errors import InputError, MDHRError, OutputError, number_of
 from ..measures import MEASURES
 from ..results import AUEvent, FrameResult, ModelInfo
@@ -233,7 +234,7 @@ class Results(Sequence[FrameResult]):
         if not self.frames:
             raise InputError("there is no frame to save; check that the source was read")
         bare = next((frame for frame in self.frames if frame.image is None), None)
-        if overlay and bare is not None:
+        if overlay is not None and flag("overlay", overlay) and bare is not None:
             bare.annotate()  # raises
         frames: dict[str, list[FrameResult]] = {}
         for frame in self.frames:

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import numpy as np
 
+from ..arguments import flag
 from ..atomic import incomplete
 from ..errors import ConfigError, MDHRError, OutputError
 from ..results import FrameResult
@@ -41,7 +42,7 @@ class Files:
         measures: whether the faces were measured, so that tables have columns for it.
 
     Raises:
-        ConfigError: an unknown format, or none.
+        ConfigError: an unknown format, or none; or a word in the place of True or False.
         MissingDependencyError: what writes a format is not installed.
     """
 
@@ -52,6 +53,8 @@ class Files:
     measures: bool = False
 
     def __post_init__(self) -> None:
+        for name in ("overlay", "timeline", "measures"):
+            flag(name, getattr(self, name))
         if unknown := [one for one in self.formats if one not in FORMATS]:
             raise ConfigError(f"a format is one of {', '.join(FORMATS)}; got '{unknown[0]}'")
         if not self.formats:

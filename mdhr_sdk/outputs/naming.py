@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import glob
 import itertools
+import os
 import re
 from collections import Counter
 from collections.abc import Callable, Sequence
@@ -15,6 +16,7 @@ TABLE, EVENTS, TIMELINE = "_aus.csv", "_events.csv", "_timeline.png"
 OVERLAY, STILL = "_overlay.mp4", "_overlay.jpg"
 OPENFACE, PYFEAT, PARQUET, JSONL = "_openface.csv", "_pyfeat.csv", "_aus.parquet", "_aus.jsonl"
 MAX_STEM_BYTES = 200  # file systems take names of 255, and ours add up to 40
+_URL = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+:/")
 Named = tuple[str, str]  # a source's name, and its kind as in `SourceInfo`
 
 
@@ -26,36 +28,63 @@ def labels(names: Sequence[str]) -> list[str]:
 
 
 def stems(sources: Sequence[Named]) -> list[str]:
-    """What each source's file names begin with: its name, with folders if two are alike; unique even without case."""
-    found: list[str] = []
-    used: set[str] = set()
-    for stem in _told_apart([_path_parts(*source) for source in sources], _file_stem):
-        names = itertools.chain((stem,), (f"{stem}-{count}" for count in itertools.count(2)))
-        found.append(next(name for name in names if name.casefold() not in used))
-        used.add(found[-1].casefold())
-    return found
+    """What each source's file names begin with: its name, with folders if two are alike; unique even without case.
+
+    Where folders do not tell them apart, the suffixes of the files do ('clip_mov', 'clip_mp4'), else a number.
+    """
+    return _unique(_told_apart([_path_parts(*source) for source in sources], _file_stem), sources)
 
 
 def bases(sources: Sequence[Named], roots: Sequence[str | Path] = ()) -> list[str]:
     """As `stems`; but sources below one of the folders `roots` keep the folders between: 'P01/video'."""
-    below = [_folders_below(name, roots) for name, _ in sources]
+    whole = [whole_path(root) for root in roots]
+    below = [_folders_below(name, whole) for name, _ in sources]
     plain_stems = iter(stems([source for source, folders in zip(sources, below, strict=True) if folders is None]))
+    found = [
+        next(plain_stems)
+        if folders is None
+        else "/".join(_file_stem([part]) for part in (*folders, _path_parts(*source)[-1]))
+        for source, folders in zip(sources, below, strict=True)
+    ]
+    return _unique(found, sources)
+
+
+def _unique(found: Sequence[str], sources: Sequence[Named]) -> list[str]:
+    """Tell alike ones apart by the suffixes of their files if these differ, so that names stay when files come."""
+    suffixes = [_suffix(*source) for source in sources]
+    alike: dict[str, set[str]] = {}
+    for base, suffix in zip(found, suffixes, strict=True):
+        alike.setdefault(base.casefold(), set()).add(suffix.casefold())
     used: set[str] = set()
-    found: list[str] = []
-    for source, folders in zip(sources, below, strict=True):
-        if folders is None:
-            base = next(plain_stems)
-        else:
-            base = "/".join(_file_stem([part]) for part in (*folders, _path_parts(*source)[-1]))
-        names = itertools.chain((base,), (f"{base}-{count}" for count in itertools.count(2)))
-        found.append(next(name for name in names if name.casefold() not in used))
-        used.add(found[-1].casefold())
-    return found
+    made: list[str] = []
+    for base, suffix in zip(found, suffixes, strict=True):
+        folder, slash, own = base.rpartition("/")
+        told = f"{folder}{slash}{_file_stem([own, suffix])}" if suffix and len(alike[base.casefold()]) > 1 else base
+        names = itertools.chain((told,), (f"{told}-{count}" for count in itertools.count(2)))
+        made.append(next(name for name in names if name.casefold() not in used))
+        used.add(made[-1].casefold())
+    return made
 
 
-def _folders_below(name: str, roots: Sequence[str | Path]) -> tuple[str, ...] | None:
+def _suffix(name: str, kind: str) -> str:
+    """A file's suffix in letters and digits, as 'mp4'."""
+    found = re.match(r"\.(\w+)", Path(name).suffix) if kind in ("video", "image") else None
+    return found[1] if found else ""
+
+
+def whole_path(name: str | Path) -> Path:
+    """A path from the top on, so that relative and absolute ones can be held against each other; a URL as it is."""
+    return Path(name if _URL.match(str(name)) else os.path.abspath(name))  # noqa: PTH100 (without links followed)
+
+
+def is_below(name: str, root: str | Path) -> bool:
+    """Whether a file, or what a URL names, lies in a folder or below it."""
+    return _folders_below(name, [whole_path(root)]) is not None
+
+
+def _folders_below(name: str, roots: Sequence[Path]) -> tuple[str, ...] | None:
     """The folders between the first root that holds a file, and the file; None if none does."""
-    folder = Path(name).parent
+    folder = whole_path(name).parent
     for root in roots:
         if folder.is_relative_to(root):
             return folder.relative_to(root).parts

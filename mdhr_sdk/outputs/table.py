@@ -9,6 +9,7 @@ from dataclasses import fields
 from pathlib import Path
 from typing import IO
 
+from ..arguments import flag
 from ..errors import InputError
 from ..measures import MEASURES
 from ..results import AUEvent, Ending, FrameResult
@@ -104,7 +105,8 @@ class CsvSink(RowsSink[list[dict[str, object]]]):
     ) -> None:
         super().__init__(path)
         self.codes = tuple(codes)
-        self._live, self._measures = live, measures
+        self._live = None if live is None else flag("live", live)
+        self._measures = flag("measures", measures)
         self._intensities: tuple[str, ...] | None = None
 
     def _render(self, result: FrameResult) -> list[dict[str, object]]:

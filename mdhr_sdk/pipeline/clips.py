@@ -13,7 +13,7 @@ from ..runtime import Session
 from ..runtime.session import check_finite
 from ..vision import prepare
 from .clock import StageClock
-from .scoring import Crop, Scored
+from .scoring import Crop, Cut, Scored
 
 
 @dataclass
@@ -71,9 +71,9 @@ class ClipScoring:
         self._assemblers: dict[int, ClipAssembler] = {}  # by source
         self._held: dict[int, list[Scored]] = {}  # scores that were not given out, by source
 
-    def push(self, frames: Mapping[int, tuple[int, Mapping[int, Crop]]]) -> dict[int, list[Scored]]:
+    def push(self, frames: Mapping[int, Cut]) -> dict[int, list[Scored]]:
         done: list[tuple[int, Clip]] = []
-        for source, (index, crops) in frames.items():
+        for source, (index, crops, *_) in frames.items():
             if source not in self._assemblers:
                 self._assemblers[source] = ClipAssembler(self._config.clip_length)
             done += [(source, clip) for clip in self._assemblers[source].push(index, crops)]

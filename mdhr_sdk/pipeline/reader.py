@@ -8,8 +8,11 @@ import threading
 import time
 from collections import Counter, deque
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager, nullcontext
 from dataclasses import replace
 
+from ..children import usable_cores
 from ..errors import MDHRError, SourceError
 from ..results import FrameResult, SourceStatus
 from ..vision import Frame, Source, SourceInfo
@@ -231,13 +234,16 @@ class Reader:
         scope = self.source.scope
         if scope.narrows and opened is not self.source:  # read by another process, which knows of no scope
             frames = frames_in(scope, frames, self.source.name)
-        while self._wanted():
+
+        def decode() -> Frame | None:
             with self._clock("read"):
-                frame = next(frames, None)
-            if frame is None:
-                return
-            self._put(self.finder.find(frame) if self._finds else self._own(frame))
-            del frame  # else its memory is held while the next one is read
+                return next(frames, None)
+
+        beside = self._finds and self.source.kind == "video" and usable_cores() > 1
+        with one_ahead(decode) if beside else nullcontext(decode) as following:
+            while self._wanted() and (frame := following()) is not None:
+                self._put(self.finder.find(frame) if self._finds else self._own(frame))
+                del frame  # else its memory is held while the next one is read
 
     def _wanted(self) -> bool:
         """Wait until the next frame may be asked for; whether it is wanted."""
@@ -297,3 +303,18 @@ class Reader:
             breaks=waits.breaks or newer.breaks,
             note=newer.note or waits.note,
         )
+
+
+@contextmanager
+def one_ahead(decode: Callable[[], Frame | None]) -> Iterator[Callable[[], Frame | None]]:
+    """Decode a frame in a thread of its own while the caller finds the faces of the one before."""
+    with ThreadPoolExecutor(1, "mdhr decodes") as thread:
+        coming = thread.submit(decode)
+
+        def following() -> Frame | None:
+            nonlocal coming
+            if (frame := coming.result()) is not None:
+                coming = thread.submit(decode)
+            return frame
+
+        yield following

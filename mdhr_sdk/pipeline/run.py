@@ -24,7 +24,7 @@ from .reader import LIVE, Reader, log
 from .readers import Readers
 from .scores.decide import Naming, Waiting, check_quality
 from .scores.neutral import Calibration
-from .scoring import Crop, Scoring
+from .scoring import Cut, Scoring
 
 MAX_SOURCES = 64  # each has a thread and a face finder of its own
 
@@ -318,12 +318,12 @@ class _Group:
             broken_off = isinstance(reader.error, MDHRError)  # Ctrl-C is how a camera ends
             yield from _made(waiting.end(scored, broken_off), None)
 
-    def _cut(self, reader: Reader, item: Frame | Found) -> tuple[int, dict[int, Crop]]:
+    def _cut(self, reader: Reader, item: Frame | Found) -> Cut:
         found, crops = reader.cut(item)
         if reader not in self.waiting:
             self.waiting[reader] = Waiting(self.plan.naming, self.plan.images, reader.source.info.fps)
         self.waiting[reader].take(found, crops)
-        return found.frame.index, crops
+        return Cut(found.frame.index, crops, found.frame.dropped, found.frame.timestamp_s)
 
 
 def _made(results: Iterator[FrameResult], turn: int | None) -> Iterator[Made]:

@@ -4,12 +4,28 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
 Crop = NDArray[np.uint8]
+
+
+class Cut(NamedTuple):
+    """A frame of a source as it is scored.
+
+    Attributes:
+        index: of the frame.
+        crops: (S, S, 3) uint8 BGR, by track.
+        dropped: frames of the source that were passed over before it.
+        timestamp_s: as of `Frame`.
+    """
+
+    index: int
+    crops: Mapping[int, Crop]
+    dropped: int = 0
+    timestamp_s: float = 0.0
 
 
 @dataclass(frozen=True, eq=False)
@@ -28,8 +44,8 @@ class Scoring(Protocol):
     before.
     """
 
-    def push(self, frames: Mapping[int, tuple[int, Mapping[int, Crop]]]) -> dict[int, list[Scored]]:
-        """Take the next frame of some sources: source -> (index, crop (S, S, 3), uint8 BGR, of each track in it)."""
+    def push(self, frames: Mapping[int, Cut]) -> dict[int, list[Scored]]:
+        """Take the next frame of some sources."""
         ...
 
     def flush(self, source: int) -> list[Scored]:

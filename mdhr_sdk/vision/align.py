@@ -97,7 +97,7 @@ def crop_matrix(
     template = TEMPLATES.get(template_id)
     if template is None:
         raise ConfigError(f"unknown alignment template {template_id!r}; known: {', '.join(TEMPLATES)}")
-    if not isinstance(size_px, int | np.integer) or size_px < 1:
+    if not isinstance(size_px, int | np.integer) or isinstance(size_px, bool) or size_px < 1:
         raise ConfigError(f"size_px must be an integer of at least 1; got {size_px!r}")
     mesh = np.asarray(landmarks_px, np.float64)
     least = max(template.landmarks) + 1

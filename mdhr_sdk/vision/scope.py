@@ -7,13 +7,14 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, cast, get_args
 
-from ..arguments import flag
+from ..arguments import flag, is_number
 from ..errors import ConfigError
 
 Person = Literal["largest", "central", "first"]
 Rectangle = tuple[float, float, float, float]  # x, y, width, height
 Corners = tuple[tuple[float, float], ...]
 Region = Rectangle | Corners
+MOST_DIGITS = 19  # of a track id
 SLACK_S = 1e-6  # times are sums of floats
 
 
@@ -50,13 +51,13 @@ class Scope:
     reidentify: bool = False
 
     def __post_init__(self) -> None:
-        if not _is_number(self.start_s) or not 0 <= self.start_s < math.inf:
+        if not is_number(self.start_s) or self.start_s < 0:
             raise ConfigError(f"the start must be a number of seconds, at least 0; got {self.start_s!r}")
-        if self.end_s is not None and not (_is_number(self.end_s) and self.start_s < self.end_s):
+        if self.end_s is not None and not (is_number(self.end_s) and self.start_s < self.end_s):
             raise ConfigError(f"the end must be later than the start, {self.start_s:g} s; got {self.end_s!r}")
         if not isinstance(self.every, int) or isinstance(self.every, bool) or self.every < 1:
             raise ConfigError(f"every must be an integer of at least 1; got {self.every!r}")
-        if self.sample_fps is not None and not (_is_number(self.sample_fps) and 0 < self.sample_fps < math.inf):
+        if self.sample_fps is not None and not (is_number(self.sample_fps) and self.sample_fps > 0):
             raise ConfigError(f"sample_fps must be a number above 0; got {self.sample_fps!r}")
         if self.sample_fps is not None and self.every != 1:
             raise ConfigError("expected every or sample_fps, each thins the frames out; got both; leave one out")
@@ -115,12 +116,8 @@ def read_region(text: str) -> Region:
 
 def read_person(text: str) -> Person | int:
     """'largest', 'central', 'first' or a number -> a `Scope.person`; ConfigError for another text."""
-    person = int(text) if text.isdecimal() else text
+    person = int(text) if text.isdecimal() and len(text) < MOST_DIGITS else text
     return Scope(person=person).person  # type: ignore[arg-type,return-value]
-
-
-def _is_number(value: object) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool)
 
 
 def _checked_region(region: Sequence[Any]) -> Region:
@@ -134,7 +131,7 @@ def _checked_region(region: Sequence[Any]) -> Region:
             corners = tuple((float(x), float(y)) for x, y in region)
             if len(corners) >= 3 and all(map(math.isfinite, (one for corner in corners for one in corner))):
                 return corners
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, OverflowError):
         pass
     raise ConfigError(
         "a region is (x, y, width, height) with a width and height above 0, or three or more corners (x, y), in "

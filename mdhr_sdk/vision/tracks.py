@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Generic, Protocol, TypeVar
 
+from ..arguments import is_number
 from ..errors import ConfigError, InputError
 from .boxes import Box, iou
 from .looks import Look
@@ -68,9 +69,9 @@ class Tracker(Generic[F]):
     """
 
     def __init__(self, max_gap_s: float = 1.0, min_iou: float = 0.3) -> None:
-        if not 0 <= max_gap_s < math.inf:
+        if not is_number(max_gap_s) or max_gap_s < 0:
             raise ConfigError(f"max_gap_s must be a number of seconds, at least 0; got {max_gap_s!r}")
-        if not 0 < min_iou <= 1:
+        if not is_number(min_iou) or not 0 < min_iou <= 1:
             raise ConfigError(f"min_iou must be in (0, 1]; got {min_iou!r}")
         self._max_gap_s = max_gap_s
         self._min_iou = min_iou

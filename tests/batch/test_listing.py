@@ -37,8 +37,30 @@ def test_results_keep_the_folders_of_the_sources(tmp_path: Path, demo_path: Path
     assert {job.source.scope for job in jobs} == {Scope(every=2)}
     (job,) = jobs_of_list([f"file://{names[0]}"], Scope())
     assert job.source.paths == (Path(names[0]),) and (job.base, job.url) == ("a", "")
+    for root, told in ((str(tmp_path), ["study/P01/a"]), (f"file://{tmp_path}/study/P01", ["a"])):
+        assert [job.base for job in jobs_of_list(names[:1], Scope(), root)] == told, "also of a part of a list"
+    with pytest.raises(ConfigError, match=f"below --root 'memory://films'; '{names[0]}' is not"):
+        jobs_of_list(["memory://films/P03/a.mp4", names[0]], Scope(), "memory://films")
     with pytest.raises(ConfigError, match="'rtsp://host/a' is live"):
         jobs_of_list(["rtsp://me:x@host/a"], Scope())
+
+
+def test_relative_and_absolute_paths_keep_their_folders_too(
+    tmp_path: Path, demo_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("study/P01/a.mp4", "study/P02/a.mp4", "more/P01/a.mp4"):
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).symlink_to(demo_path)
+    monkeypatch.chdir(tmp_path / "study")
+    named = [
+        "P01/a.mp4",
+        str(tmp_path / "study/P02/a.mp4"),
+        "../more/P01/a.mp4",
+        "s3://x/P01/a.mp4",
+        "gs://y/P01/a.mp4",
+    ]
+    bases = [job.base for job in jobs_of_list(named, Scope())]
+    assert bases == ["study/P01/a", "study/P02/a", "more/P01/a", "a", "a-2"]
 
 
 def test_a_file_named_by_several_spellings_is_read_once_and_said(
@@ -60,4 +82,4 @@ def test_a_file_named_by_several_spellings_is_read_once_and_said(
 def test_names_below_a_root_are_unique_too() -> None:
     names = ["a/P01/v.mp4", "a/P01/v.mov", "b/P01/V.mp4", "c/v.mp4", "a/..x/v w.mp4"]
     sources = [(name, "video") for name in names]
-    assert bases(sources, ["a", "b"]) == ["P01/v", "P01/v-2", "P01/V-3", "v", "x/v_w"]
+    assert bases(sources, ["a", "b"]) == ["P01/v_mp4", "P01/v_mov", "P01/V_mp4-2", "v", "x/v_w"]

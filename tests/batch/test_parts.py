@@ -11,8 +11,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from benchmarks.batch.study_of_files import write_clip
 from commands import Command
 from mdhr_sdk import Scope
+from mdhr_sdk.batch import splitting
 from mdhr_sdk.batch.joining import joined
 from mdhr_sdk.batch.parts import Bounds, Part, check_split, parts_of
 from mdhr_sdk.batch.places import Folder
@@ -21,7 +23,6 @@ from mdhr_sdk.errors import ConfigError
 from mdhr_sdk.outputs.files import Files
 from mdhr_sdk.results import FaceResult, FrameResult, ModelInfo
 from mdhr_sdk.vision import list_sources
-from study_of_files import write_clip
 
 MODEL = ModelInfo("edge", "bp4d", "resnet18", "torch", "cpu", True)
 PLAIN = Files(overlay=False, timeline=False)
@@ -46,6 +47,10 @@ def scenes(demo: Path, lengths: list[int]) -> list[np.ndarray]:
     return made
 
 
+def stopped(*_: object) -> None:
+    raise KeyboardInterrupt
+
+
 @pytest.mark.slow
 def test_the_tables_of_parts_are_those_of_one_run(
     demo_path: Path,
@@ -61,9 +66,13 @@ def test_the_tables_of_parts_are_those_of_one_run(
     words = ("batch", tmp_path / "list.txt", "--mode", "stream", "--no-overlay", "--no-timeline", "--quiet")
     assert command(app, *words, "--out", tmp_path / "one", "--jobs", 1)[0] == 0
     loud = (*words[:-1], "--jobs", 2, "--split", 0.05)
-    assert "cut.mp4, share of its faces (250, frame by frame)" in command(app, *loud, "--out", tmp_path / "loud")[1]
-    split = (*loud, "--out", tmp_path / "parts", "--quiet")
-    assert command(app, *split) == (0, "", "")
+    split = (*loud, "--out", tmp_path / "parts")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(splitting, "joined", stopped)
+        assert command(app, *split)[0] == 130
+    code, told, _ = command(app, *split, "--resume")
+    assert code == 0
+    assert "cut.mp4, share of its faces (250, frame by frame)" in told, "also of parts that an earlier run has read"
     names = ("cut_aus.csv", "cut_events.csv", "take_aus.csv", "take_events.csv")
     for name in names:
         assert (tmp_path / "parts" / name).read_bytes() == (tmp_path / "one" / name).read_bytes(), name
@@ -71,7 +80,7 @@ def test_the_tables_of_parts_are_those_of_one_run(
     assert len(ids - {""}) == 5, "a track a scene"
     assert not [path for path in (tmp_path / "parts").iterdir() if path.is_dir()], "the parts are gone"
     before = {path: path.stat().st_mtime_ns for path in (tmp_path / "parts").glob("*_*.*")}
-    assert command(app, *split, "--resume") == (0, "", "")
+    assert command(app, *split, "--resume", "--quiet") == (0, "", "")
     assert all(path.stat().st_mtime_ns == time for path, time in before.items()), "what is done is passed over"
 
 
@@ -140,7 +149,7 @@ def test_a_cut_is_not_safe_without_a_face_or_while_a_lost_face_could_return(
 
 def pieces(folder: Path, *parts: tuple[int | None, int | None, str, str]) -> list[str]:
     for number, (begin, end, rows, events) in enumerate(parts):
-        (folder / f"{number}_part.json").write_text(json.dumps({"begin": begin, "end": end}))
+        (folder / f"{number}_part.json").write_text(json.dumps({"begin": begin, "end": end, "counts": {"scored": 1}}))
         (folder / f"{number}_aus.csv").write_text("frame,track_id,score\r\n" + rows.replace("\n", "\r\n"))
         (folder / f"{number}_events.csv").write_text("track_id,onset_frame\r\n" + events.replace("\n", "\r\n"))
     return [str(number) for number in range(len(parts))]
@@ -158,6 +167,7 @@ def test_numbers_of_tracks_go_on_and_rows_beyond_a_part_are_left_out(tmp_path: P
     assert tables.texts["_aus.csv"].split() == ["frame,track_id,score", "0,0,a", "1,,", "2,1,b", "2,2,c", "3,1,d"]
     assert tables.texts["_events.csv"].split() == ["track_id,onset_frame", "0,0", "1,3"]
     assert (tables.frames, tables.with_face, tables.tracks) == (4, 3, {0, 1, 2})
+    assert tables.counts == ({"scored": 1}, {"scored": 1}), "of the parts that have frames"
 
 
 @pytest.mark.parametrize(

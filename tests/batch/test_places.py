@@ -11,7 +11,7 @@ import pytest
 
 from mdhr_sdk.batch.fingerprint import PIECE_BYTES, PIECES, fingerprint
 from mdhr_sdk.batch.places import Folder, Place, destination, fetched, is_remote, opened, public_url
-from mdhr_sdk.batch.record import RECORD, Record, is_done
+from mdhr_sdk.batch.record import RECORD, Record, check_free, is_done
 from mdhr_sdk.errors import OutputError, SourceError
 
 fsspec = pytest.importorskip("fsspec")
@@ -41,14 +41,21 @@ def test_a_place_takes_files_whole_and_gives_them_back(place: Place, tmp_path: P
 
 
 def test_what_is_done_is_so_only_with_all_its_files(place: Place) -> None:
-    record = Record("clip.mp4", "print", "key", {"clip_aus.csv": 3}, 10, 9, 1.5)
+    record = Record("clip.mp4", "/films/clip.mp4", "print", "key", {"clip_aus.csv": 3}, 10, 9, 1.5)
     assert is_done(place, "P01/clip", "print", "key") is None
     place.write("P01/clip_aus.csv", "abc")
     place.write(f"P01/clip{RECORD}", record.text())
     assert is_done(place, "P01/clip", "print", "key") == record
     assert is_done(place, "P01/clip", "other", "key") is None and is_done(place, "P01/clip", "print", "k") is None
+    for path, content in (("/films/clip.mp4", "other"), ("/moved/clip.mp4", "print")):
+        check_free(place, "P01/clip", path, content)
+    with pytest.raises(OutputError, match=r"is of another file, '/films/clip\.mp4', and stays as it is"):
+        check_free(place, "P01/clip", "/other/clip.mp4", "other")
     place.write("P01/clip_aus.csv", "ab")
     assert is_done(place, "P01/clip", "print", "key") is None
+    place.drop("P01/clip_aus.csv")
+    place.drop("P01/clip_aus.csv")
+    assert place.size("P01/clip_aus.csv") is None
     for text in ("", "[]", "{", '{"format": 1}', record.text().replace("clip_aus.csv", "../clip_aus.csv")):
         place.write(f"P01/clip{RECORD}", text)
         assert is_done(place, "P01/clip", "print", "key") is None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import logging
 import time
 from collections.abc import Callable
@@ -65,6 +66,8 @@ def test_totals_say_how_far_it_is_and_keep_few_outcomes() -> None:
         totals.add(one, outcome)
     assert totals.line.startswith("500 of 1,000 files, 100 skipped, 1 failed, ") and totals.line.endswith(" left")
     assert len(totals.shown) == 11 and totals.frames == 4000
+    told = json.loads(totals.text(None))
+    assert (told["files"], told["not_read"], told["frames"]) == (1000, 500, 5000), "of what was done before, too"
     assert totals.left_s == pytest.approx(totals.seconds * 5 / 4, rel=0.1)
     totals = Totals(10, 10_000, began_s=began_s)
     one = job(0, "broken")

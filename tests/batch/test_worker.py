@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import pickle
+import shutil
 from collections.abc import Iterator
 from contextlib import closing
 from dataclasses import replace
@@ -17,10 +18,12 @@ from fakes import write_film
 from mdhr_sdk import Scope
 from mdhr_sdk.batch.listing import jobs_of_list
 from mdhr_sdk.batch.options import DetectOptions
+from mdhr_sdk.batch.outcome import Outcome
 from mdhr_sdk.batch.worker import Worker
 from mdhr_sdk.errors import ConfigError
 from mdhr_sdk.modelfolder.bundled import bundled_models
 from mdhr_sdk.outputs.files import Files
+from mdhr_sdk.results import FrameResult
 
 pytestmark = pytest.mark.skipif("edge" not in bundled_models(), reason="this copy has no bundled weights")
 OPTIONS = DetectOptions(threads=1, max_faces=1, files=Files(overlay=False, timeline=False))
@@ -70,6 +73,34 @@ def test_what_breaks_off_is_told_and_kept_as_incomplete(worker: Worker, film: Pa
         outcome = worker.run(job)
         assert outcome.state == "failed" and outcome.files == [] and outcome.timings_s == {}
     assert not list(out.glob("broken*")) and not list(out.glob("none*"))
+
+
+def test_results_of_another_file_and_of_one_that_changes_are_not_taken(
+    film: Path, out: Path, worker: Worker, tmp_path: Path, demo_frames: Any
+) -> None:
+    worker.run(*jobs_of_list([str(film)], Scope()))
+    before = {path: path.read_bytes() for path in out.glob("clip_*")}
+    other = write_film(tmp_path / "clip.mp4", list(demo_frames[5:11]))
+    outcome = worker.run(*jobs_of_list([str(other)], Scope()))
+    assert f"'clip' among the results is of another file, '{film}'" in str(outcome.error)
+    assert {path: path.read_bytes() for path in out.glob("clip_*")} == before
+
+    growing = tmp_path / "growing.mp4"
+    shutil.copy(film, growing)
+    (job,) = jobs_of_list([str(growing)], Scope())
+    count = Outcome.count
+
+    def grown(outcome: Outcome, result: FrameResult) -> None:
+        count(outcome, result)
+        with growing.open("ab") as file:
+            file.write(b"more")
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Outcome, "count", grown)
+        outcome = worker.run(job)
+    assert outcome.state == "failed" and "growing.mp4 was changed while it was read" in str(outcome.error)
+    made = ["growing_aus.incomplete.csv", "growing_events.incomplete.csv"]
+    assert sorted(path.name for path in out.glob("growing*")) == made
 
 
 def test_a_change_of_option_or_model_is_another_key(worker: Worker, tmp_path: Path) -> None:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from candidates import BASELINE, Candidate, Settings, plan, runnable
+from benchmarks.speed.candidates import BASELINE, Candidate, Settings, plan, runnable
 from mdhr_sdk.aus import label_set
 from mdhr_sdk.errors import BackendError
 from mdhr_sdk.modelfolder.artefacts import PRECISIONS

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-import cases
+from benchmarks.accuracy import cases
 
 
 def test_a_table_tells_rows_times_scores_and_errors(tmp_path: Path, command, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,4 +1,4 @@
-"""benchmarks/curve.py on a data set of a few small images."""
+"""benchmarks/training/curve.py on a data set of a few small images."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from curve import curve, variants, with_people
+from benchmarks.training.curve import curve, variants, with_people
 from mdhr_sdk.errors import ConfigError, InputError
 from mdhr_sdk.training.data.datasets import dataset
 from mdhr_sdk.training.data.folds import augmentation

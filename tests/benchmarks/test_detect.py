@@ -1,4 +1,4 @@
-"""benchmarks/detect.py on a small model and the bundled video."""
+"""benchmarks/speed/detect.py on a small model and the bundled video."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from benchmarks.speed.detect import app, detect, scores
 from commands import Command
-from detect import app, detect, scores
 from mdhr_sdk import AUDetector
 from mdhr_sdk.errors import InputError
 

@@ -9,8 +9,8 @@ from xml.etree import ElementTree
 
 import pytest
 
-from endtoend import page, run
-from endtoend.scenes import Scene, scenes, write_scene
+from benchmarks.speed.endtoend import page, run
+from benchmarks.speed.endtoend.scenes import Scene, scenes, write_scene
 from mdhr_sdk.errors import SourceError
 from mdhr_sdk.vision import list_sources
 

@@ -1,4 +1,4 @@
-"""benchmarks/events.py: which event goes with which of the truth, and what is counted."""
+"""benchmarks/accuracy/events.py: which event goes with which of the truth, and what is counted."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 import pytest
 
-from events import compare, measure, pooled, row, runs
+from benchmarks.accuracy.events import compare, measure, pooled, row, runs
 from mdhr_sdk import AUEvent
 
 

@@ -9,11 +9,10 @@ from typing import Any
 
 import pytest
 
-import counting
-import flops
+from benchmarks.speed import counting, flops
+from benchmarks.speed.counting import Cost, Count, count
+from benchmarks.speed.flops import app
 from commands import Command
-from counting import Cost, Count, count
-from flops import app
 from mdhr_sdk.aus import label_set
 from mdhr_sdk.model import load_model
 from mdhr_sdk.modelfolder.config import FolderConfig, ModelConfig, Preprocessing

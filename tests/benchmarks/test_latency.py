@@ -10,16 +10,15 @@ from typing import Any, ClassVar
 import numpy as np
 import pytest
 
-import latency
-import measuring
-from candidates import BASELINE, Candidate, Settings
-from latency import app
+from benchmarks.speed import latency, measuring
+from benchmarks.speed.candidates import BASELINE, Candidate, Settings
+from benchmarks.speed.latency import app
+from benchmarks.speed.measuring import LEAST_ROUNDS, MATMULS, measure
+from benchmarks.speed.workers import WorkerError
 from mdhr_sdk.aus import label_set
 from mdhr_sdk.errors import BackendError
 from mdhr_sdk.modelfolder.config import FolderConfig, ModelConfig
 from mdhr_sdk.modelfolder.folder import ModelFolder
-from measuring import LEAST_ROUNDS, MATMULS, measure
-from workers import WorkerError
 
 Command = Callable[..., tuple[int, str, str]]
 ORT, TORCH = Candidate("onnxruntime"), Candidate("torch")

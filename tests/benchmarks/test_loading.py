@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-import loading
+from benchmarks.training import loading
 from commands import Command
 
 

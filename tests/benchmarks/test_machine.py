@@ -11,9 +11,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-import machine
+from benchmarks import machine
+from benchmarks.machine import describe_machine, device_free_mib, usable_cores
 from fake_tensorrt import FakeTensorRT
-from machine import describe_machine, device_free_mib, usable_cores
 
 CPUINFO = """processor\t: 0
 model name\t: {name}

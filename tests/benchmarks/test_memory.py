@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+from benchmarks.training.memory import need
 from mdhr_sdk.model import build_mdhr
 from mdhr_sdk.training.fit.settings import read_settings
-from memory import need
 
 SMALL = (
     "model.backbone=resnet18", "model.input_size_px=64", "model.au_width=16", "model.projection_width=16",

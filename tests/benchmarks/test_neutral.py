@@ -1,4 +1,4 @@
-"""benchmarks/neutral.py: which frames are the reference, and what the others become."""
+"""benchmarks/accuracy/neutral.py: which frames are the reference, and what the others become."""
 
 from __future__ import annotations
 
@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 from typer.testing import CliRunner
 
+from benchmarks.accuracy.neutral import app, both, worth
 from mdhr_sdk.errors import InputError
 from mdhr_sdk.training.evaluate.predictions import Frames, Predictions
-from neutral import app, both, worth
 
 
 def logit(score: float) -> float:

@@ -10,10 +10,10 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from benchmarks.speed.released import PooledMean, released_difference, released_session
 from mdhr_sdk.model.dynamics import window_mean
 from mdhr_sdk.modelfolder.folder import ModelFolder
 from mdhr_sdk.runtime import SessionOptions, open_session
-from released import PooledMean, released_difference, released_session
 
 CPU = SessionOptions("cpu", 1, "fp32")
 

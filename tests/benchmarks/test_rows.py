@@ -11,13 +11,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from candidates import BASELINE, Candidate, Settings
-from latency_report import latency_table, notes, reason_table
+from benchmarks.report import console
+from benchmarks.speed.candidates import BASELINE, Candidate, Settings
+from benchmarks.speed.latency_report import latency_table, notes, reason_table
+from benchmarks.speed.measuring import MATMULS, Measured
+from benchmarks.speed.rows import frames_a_run, row, score_difference, times_as_fast
 from mdhr_sdk.aus import label_set
 from mdhr_sdk.modelfolder.config import FolderConfig, ModelConfig
-from measuring import MATMULS, Measured
-from report import console
-from rows import frames_a_run, row, score_difference, times_as_fast
 
 ORT = Candidate("onnxruntime")
 Turns = list[list[float]]

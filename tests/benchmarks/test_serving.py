@@ -1,4 +1,4 @@
-"""benchmarks/serving.py: every row is measured, with clients that get what is served."""
+"""benchmarks/live/serving.py: every row is measured, with clients that get what is served."""
 
 from __future__ import annotations
 
@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
+from benchmarks.live.serving import FPS, app
 from commands import Command
-from serving import FPS, app
 
 
 @pytest.mark.slow

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-import step
+from benchmarks.training import step
 from commands import Command
 from mdhr_sdk.training.fit.settings import read_settings
 

@@ -1,4 +1,4 @@
-"""benchmarks/streaming.py on a small model: real workers, real figures."""
+"""benchmarks/speed/streaming.py on a small model: real workers, real figures."""
 
 from __future__ import annotations
 
@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from candidates import BASELINE, Candidate
-from streaming import row, streaming
+from benchmarks.speed.candidates import BASELINE, Candidate
+from benchmarks.speed.streaming import row, streaming
 
 
 @pytest.mark.slow

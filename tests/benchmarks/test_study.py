@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-import study
+from benchmarks.training import study
 from commands import Command
 from mdhr_sdk.model import build_mdhr
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from benchmarks.batch.study_of_files import leftovers, make_study, records, tables
 from mdhr_sdk.vision import list_sources
-from study_of_files import leftovers, make_study, records, tables
 
 
 def test_a_study_is_made_of_short_films_some_of_them_broken(tmp_path: Path) -> None:

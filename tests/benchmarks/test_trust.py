@@ -1,4 +1,4 @@
-"""benchmarks/trust.py and pose.py: how pictures are changed and sorted."""
+"""benchmarks/accuracy/trust.py and pose.py: how pictures are changed and sorted."""
 
 from __future__ import annotations
 
@@ -7,9 +7,9 @@ import pytest
 
 pytest.importorskip("numba")
 
+from benchmarks.accuracy.pose import Face
+from benchmarks.accuracy.trust import TURN_DEG, blurred, shrunk, turned
 from mdhr_sdk.measures import rotation_of
-from pose import Face
-from trust import TURN_DEG, blurred, shrunk, turned
 
 
 def face(yaw_deg: float, pitch_deg: float = 0.0) -> Face:

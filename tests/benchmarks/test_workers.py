@@ -8,9 +8,9 @@ from typing import Any
 
 import pytest
 
-import worker as program
+from benchmarks.speed import worker as program
+from benchmarks.speed.workers import Worker, WorkerError
 from processes import alive
-from workers import Worker, WorkerError
 
 REQUEST: dict[str, Any] = {"job": "matmul", "backend": "matmul-numpy", "device": "cpu", "threads": 1}
 ANSWER = "import sys; print('{\"size\": 1}', flush=True)\n"

@@ -77,7 +77,7 @@ def test_file_names_are_unique_and_usable(names: list[str]) -> None:
 @pytest.mark.parametrize(
     ("names", "kind", "expected"),
     [
-        (["a-2.mp4", "a.mov", "a.mp4"], "video", ["a-2", "a", "a-3"]),
+        (["a-2.mp4", "a.mov", "a.mp4"], "video", ["a-2", "a_mov", "a_mp4"]),
         (["x/Clip.mp4", "y/clip.mp4", "CLIP.avi"], "video", ["x_Clip", "y_clip", "CLIP"]),
         (["camera 0", "https://host/live/"], "video", ["camera_0", "live"]),
         (["x/a/v.mp4", "y/a/v.mp4", "b/v.mp4"], "video", ["x_a_v", "y_a_v", "b_v"]),

@@ -22,8 +22,8 @@ import av
 import numpy as np
 import pytest
 
+from benchmarks.live.server import LiveServer
 from commands import Command
-from live_server import LiveServer
 from mdhr_sdk.cli.parts.live.watch import Watch
 from mdhr_sdk.results import FrameResult
 from processes import finished, run_python, started, until

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from mdhr_sdk.cli.parts.live.controls import Controls
-from mdhr_sdk.cli.parts.live.settings import LiveSettings, live_settings, seconds, size_bytes
+from mdhr_sdk.cli.parts.live.settings import LiveSettings, live_settings, size_bytes
 from mdhr_sdk.cli.parts.live.stopping import Stop
 from mdhr_sdk.errors import ConfigError
 from mdhr_sdk.outputs.live.recording import Keep
@@ -58,6 +58,11 @@ def test_the_command_line_wins_over_the_file(tmp_path: Path) -> None:
         ("record: video", "record must be one of"),
         ("region: left", "a region is"),
         ("person: tallest", "person must be"),
+        ("out: ''", "line 1: out is given an empty text"),
+        ('token: " "', "line 1: token is given an empty text"),
+        ("sources: {'': 0}", "sources is given an empty text"),
+        ("jsonl: [a.jsonl, '']", "jsonl is given an empty text"),
+        ('out: "a\\0b"', "out holds a character of control"),
         ("min_quality: 2", "min_quality"),
         ("sources: {a/b: 0}", "a source's name"),
         ("sources: [door=0, Door=1]", "'door' comes twice"),
@@ -66,7 +71,7 @@ def test_the_command_line_wins_over_the_file(tmp_path: Path) -> None:
         ("csv:", "line 1: 'csv' has no value"),
         ("jsonl: yes", "line 1: 'jsonl' needs more than 'yes'"),
         ("max-faces: 1\nmax_faces: 2", "line 2: 'max_faces' stands there twice"),
-        ("segment: 1:30", "line 1: segment expects a time"),  # 90 in YAML 1.1
+        ("segment: 1:30m", "line 1: segment expects a time"),
         ("log_level: loud", "log_level"),
         ("- a", "must hold keys with values"),
         ("a: [", "is not YAML"),
@@ -124,9 +129,7 @@ def test_a_message_holds_no_password(tmp_path: Path) -> None:
     assert "secret" not in str(error.value) and "sources.door" in str(error.value)
 
 
-def test_times_and_sizes() -> None:
-    times = ("90", 90, 1.5, "1.5h", "10m", "7d")
-    assert [seconds("x", one) for one in times] == [90.0, 90.0, 1.5, 5400.0, 600.0, 604800.0]
+def test_sizes() -> None:
     assert [size_bytes(one) for one in ("20GB", "1.5 GiB", "500mb", "7d", 7)] == [
         2 * 10**10,
         1610612736,
@@ -134,9 +137,6 @@ def test_times_and_sizes() -> None:
         None,
         None,
     ]
-    for bad in ("", "-1s", "1 year", "nan", "1e400", "1e3s"):
-        with pytest.raises(ConfigError):
-            seconds("x", bad)
 
 
 def test_a_token_is_not_shown() -> None:

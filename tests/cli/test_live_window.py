@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from live_server import LiveServer
+from benchmarks.live.server import LiveServer
 from mdhr_sdk.cli.parts.live.window import TITLE, check_display, tiled
 from mdhr_sdk.errors import OutputError
 from processes import environment, finished, started, until

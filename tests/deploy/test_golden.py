@@ -20,6 +20,7 @@ from mdhr_sdk.deploy.export import golden
 from mdhr_sdk.deploy.export.golden_faces import Seen
 from mdhr_sdk.errors import ExportError
 from mdhr_sdk.modelfolder.folder import ModelFolder
+from mdhr_sdk.pipeline.scores import intensity
 from mdhr_sdk.pipeline.scores.geometry import FILE, INPUTS, GeometryModel
 from mdhr_sdk.runtime import SessionOptions, open_session
 from mdhr_sdk.vision.faces.geometry import MEASURES, mean_face, measures
@@ -42,7 +43,7 @@ def made_faces(most: int) -> list[Seen]:
 
 @pytest.fixture
 def folder_with_geometry(tiny_onnx_folder: Path, tmp_path: Path) -> Path:
-    """One of random networks, in which some AUs have no share and some are judged relative to the own face."""
+    """One of random networks, in which some AUs have no share or no intensity, and some are judged relative."""
     folder = ModelFolder.open(tiny_onnx_folder).copy(tmp_path / "with-geometry")
     aus, rng = len(folder.config.thresholds), np.random.default_rng(5)
     mesh = np.column_stack([made_faces(1)[0].mesh, made_faces(1)[0].depth])
@@ -60,10 +61,15 @@ def folder_with_geometry(tiny_onnx_folder: Path, tmp_path: Path) -> Path:
         **{name: np.eye(aus) + rng.normal(0, 0.1, (aus, aus)) for name in ("from_scores", "from_geometry")},
     }  # fmt: skip
     model = GeometryModel(**{one.name: arrays[one.name] for one in fields(GeometryModel)})
-    with folder.writing(FILE, {}) as path:
-        path.write_bytes(model.to_bytes())
+    told = np.resize([True, False, True], aus)
+    knots, levels = (np.sort(rng.normal(0, 2, (aus, 6))), np.sort(rng.uniform(0, 1, (aus, 6))))
+    strong = intensity.IntensityModel(np.abs(rng.normal(0, 1, (aus, intensity.INPUTS))), knots, levels, told)
+    for name, content in {FILE: model.to_bytes(), intensity.FILE: strong.to_bytes()}.items():
+        with folder.writing(name, {}) as path:
+            path.write_bytes(content)
+    config = replace(folder.config, geometry=tuple(shares.tolist()), intensity=tuple(told.tolist()))
     with folder.writing("config.json", {}) as path:
-        path.write_text(replace(folder.config, geometry=tuple(shares.tolist())).to_json())
+        path.write_text(config.to_json())
     return folder.path
 
 
@@ -131,6 +137,8 @@ def test_code_from_the_page_gives_the_final_scores_of_a_model_with_geometry(
         )
         assert (plain[:, 1] == alone[:, 1]).all(), "an AU without a share keeps its score"
         assert np.abs(plain - alone).max() > 0.05 and np.abs(plain - uneven).max() > 1e-3
+        strong = arrays["sequence_0/geometry/steady/clip_intensities"]
+        assert np.isnan(strong[:, 1]).all() and strong[:, 0].std() > 0.01 and "clip_intensities" in done.stdout
 
 
 def test_that_code_knows_nothing_of_the_sdk_and_has_the_lists_of_the_page() -> None:
@@ -186,7 +194,10 @@ def test_the_bundled_model_needs_no_pytorch_and_agrees_with_code_from_the_page(t
     assert "ring, L = 7" in told.stdout and "final stream_scores_7" in told.stdout
     with np.load(tmp_path / "golden" / "golden.npz") as arrays:
         wanted = arrays["sequence_0/geometry/steady/stream_scores_15"]
+        strong = arrays["sequence_0/geometry/steady/stream_intensities_15"]
         with AUDetector.from_pretrained("edge", max_faces=1, backend="onnxruntime", all_aus=True) as detector:
             results = detector.predict(iter(arrays["sequence_0/frames"]), fps=25, mode="stream", lookahead=15)
     own = [[au.probability for au in frame.faces[0].aus.values()] for frame in results]
     np.testing.assert_allclose(own, wanted, atol=1e-6)
+    told = [[au.intensity for au in frame.faces[0].aus.values()] for frame in results]
+    np.testing.assert_allclose(np.array(told, float), strong, atol=1e-4)

@@ -12,9 +12,9 @@ from pathlib import Path
 
 import pytest
 
+from benchmarks.live.server import LiveServer
 from fake_streams import camera, streaming
 from fakes import FakeMesher, picture, video
-from live_server import LiveServer
 from mdhr_sdk import AUDetector
 from mdhr_sdk.errors import ConfigError, InputError, SourceError
 from mdhr_sdk.outputs import CsvSink

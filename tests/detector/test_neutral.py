@@ -123,17 +123,6 @@ def test_a_still_has_no_seconds(detector: AUDetector):
         detector.predict(picture(0, {0}), calibrate_neutral_s=1)
 
 
-@pytest.mark.parametrize(("text", "seconds"), [("2s", 2.0), ("2", 2.0), (" 1.5 s", 1.5), (".5", 0.5), ("0", 0.0)])
-def test_seconds_as_typed(text: str, seconds: float):
-    assert detect.read_seconds(text) == seconds
-
-
-@pytest.mark.parametrize("text", ["", "s", "2m", "2 s s", "-1", "1e3", "nan", "2ms"])
-def test_other_texts_are_refused(text: str):
-    with pytest.raises(ConfigError, match="expects seconds, as in 2s"):
-        detect.read_seconds(text)
-
-
 @pytest.fixture
 def told(
     detector: AUDetector, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch

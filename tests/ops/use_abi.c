@@ -107,8 +107,11 @@ int main(int argc, char **argv) {
     BAD_CLIP(mdhr_parameters, parameters, bad.scale = (const float *)((const char *)bad.scale + 1), "aligned");
     BAD_CLIP(mdhr_maps, maps, bad.data[L - 1] = NULL, "a scale");
     BAD_CLIP(mdhr_maps, maps, bad.dtype = 3, "dtype");
+    if (B > 1) BAD_CLIP(mdhr_maps, maps, bad.batch_stride[0] = INT64_MIN, "so far");
+    if (T > 1) BAD_CLIP(mdhr_maps, maps, bad.frame_stride[0] = INT64_MAX - 7, "so far");
     BAD_CLIP(mdhr_place, place, bad.threads = -1, "threads");
     BAD_CLIP(mdhr_place, place, bad.threads = 1025, "threads");
+    BAD_CLIP(mdhr_place, place, bad.device = -2, "-1 or more");
     if (!mdhr_has_cuda()) BAD_CLIP(mdhr_place, place, bad.device = 0, "without CUDA");
     else {
         const mdhr_place nowhere = {.device = 999};
@@ -126,6 +129,8 @@ int main(int argc, char **argv) {
     REFUSED(STEP(&step, &halves, states, MDHR_FLOAT32, motion), "float32 frames");
     mdhr_state kept = memory[0];
     memory[0].count = -1;
+    REFUSED(STEP(&step, &maps, states, MDHR_FLOAT32, motion), "counts");
+    memory[0].count = INT64_MAX - 1;
     REFUSED(STEP(&step, &maps, states, MDHR_FLOAT32, motion), "counts");
     memory[0] = kept, memory[0].ring = NULL;
     REFUSED(STEP(&step, &maps, states, MDHR_FLOAT32, motion), "ring");

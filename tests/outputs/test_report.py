@@ -227,4 +227,4 @@ def test_events_a_minute_of_parquet_tables_are_those_beside_it(saved, tmp_path, 
     own.save(tmp_path / "other", timeline=False, formats=("parquet",))
     (found,) = find_tables([tmp_path / "other"])
     rates = [summarise(Results.from_file(path), "", False, True).faces[0].per_minute for path in (table, found.path)]
-    assert rates[0] == rates[1] and rates[0]["AU12"] == pytest.approx(30) and found.has_events
+    assert rates[0] == rates[1] and rates[0]["AU12"] == pytest.approx(60 * 25 / 48) and found.has_events

@@ -154,6 +154,18 @@ def test_csv_comes_back_byte_for_byte(tmp_path, frames, measured, codes):
         assert back.codes == codes and back.sources == own.sources
 
 
+@pytest.mark.parametrize(
+    ("cell", "value"), [("AU12_occurrence", ""), ("AU12_occurrence", "2"), ("AU12_probability", "")]
+)
+def test_a_cell_that_somebody_emptied_is_no_decision(tmp_path, measured, codes, cell, value):
+    path = write(CsvSink(tmp_path / "a.csv", codes), measured(0, faces=0), measured(1))
+    table = pd.read_csv(path, dtype=str, keep_default_na=False)
+    table.loc[1, cell] = value
+    table.to_csv(path, index=False)
+    with pytest.raises(InputError, match=r"of AU12 in frame 1 of 'clip.mp4'; got .*" + (value or "empty")):
+        Results.from_file(path)
+
+
 def test_every_kind_of_model_comes_back_from_its_text():
     plain = ModelInfo("edge", "bp4d", "resnet18", "torch", "cpu", True)
     rated = {"tiers": {"AU01": "A", "AU04": "B", "AU07": "C"}, "off": ("AU07",)}

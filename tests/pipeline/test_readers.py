@@ -105,15 +105,19 @@ def test_complete_gives_all_frames_and_then_the_error(count: int, taken: int, fa
     assert run.readers.due() == {}, "nothing comes after the end"
 
 
-def test_a_video_is_read_ahead_so_far_and_no_further_and_faces_are_found_there(monkeypatch: pytest.MonkeyPatch):
+@pytest.mark.parametrize(("cores", "ahead"), [(1, 4), (2, 5)])
+def test_a_video_is_read_ahead_so_far_and_no_further_and_faces_are_found_there(
+    monkeypatch: pytest.MonkeyPatch, cores: int, ahead: int
+):
     monkeypatch.setattr("mdhr_sdk.pipeline.reader.FRAMES_AHEAD", 3)
+    monkeypatch.setattr("mdhr_sdk.pipeline.reader.usable_cores", lambda: cores)
     made: list[int] = []
     with Reading([source("video", noted(99, made))]) as run:
         assert next(run.frames())[1].index == 0
-        until(lambda: len(made) == 4)  # one is in use, three are ready
+        until(lambda: len(made) == ahead)  # one is in use, three are ready, and one is decoded beside them
         time.sleep(0.05)
-        assert made == [0, 1, 2, 3]
-    assert len(made) == 4
+        assert made == list(range(ahead))
+    assert len(made) == ahead
     assert run.finders["video"].threads == set(run.readers._threads) and run.given_back == ["video"]
 
 

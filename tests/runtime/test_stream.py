@@ -53,6 +53,22 @@ def test_scores_that_are_known_before_they_are_due_are_held(tmp_path: Path, mode
     np.testing.assert_allclose([score.scores for score in scores], wanted, atol=1e-5)
 
 
+@pytest.mark.parametrize("lookahead", [2, SETTLED])
+def test_what_is_known_so_far_is_the_shorter_stream_and_changes_nothing(
+    folder: ModelFolder, model: MDHR, lookahead: int
+) -> None:
+    frames, scorer = video(2 * T), open_scorer(folder, "torch", lookahead)
+    scores: list[StreamScore] = []
+    for count, frame in enumerate(frames, 1):
+        scores += scorer.push({0: frame, 1: frame})
+        early = [one for one in scorer.so_far([1, 0]) if one.key == 0]
+        assert [one.frame for one in early] == list(range(max(0, count - lookahead), count))
+        wanted = expected(model, frames[:count], lookahead)[-len(early) :]
+        np.testing.assert_allclose([one.scores for one in early], wanted, atol=1e-5)
+    scores = [one for one in scores + scorer.finish() if one.key == 0]
+    np.testing.assert_allclose([one.scores for one in scores], expected(model, frames, lookahead), atol=1e-5)
+
+
 @pytest.mark.parametrize("backend", ["onnxruntime", "openvino"])
 @pytest.mark.parametrize("lookahead", [1, SETTLED])
 def test_exported_graphs_stream_alike(exported: ModelFolder, model: MDHR, backend: str, lookahead: int) -> None:

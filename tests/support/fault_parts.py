@@ -72,6 +72,7 @@ class Report:
     worst_s: float = 0.0
     tracks: int = 0
     scores: int = 0
+    early: int = 0
     rows: int = 0
     lost: Counter[str] = field(default_factory=Counter)
 
@@ -84,7 +85,8 @@ class Report:
             f"{self.faults.total():,} faults ({told}) in {self.runs:,} runs\n{self.results:,} results, {self.stale:,} "
             f"of them stale; captured {self.captured:,} = scored {self.scored:,} + dropped {self.dropped.total():,} "
             f"({dropped})\n{self.reconnects:,} reconnects; longest silence of an open source {self.worst_s:.2f} s\n"
-            f"{self.tracks:,} tracks of one take and person, {self.scores:,} scores of frames as of these alone\n"
+            f"{self.tracks:,} tracks of one take and person, {self.scores:,} scores of frames as of these alone, "
+            f"{self.early:,} of them with less than the lookahead\n"
             f"tables: {self.rows:,} frames written, counted as dropped: {lost or 'none'}"
         )
 
@@ -148,6 +150,25 @@ def alone(graphs: StreamGraphs, levels: dict[Any, list[int]], lookahead: int) ->
         for one in scorer.push_features(list(live), features):
             scores[one.key].append(one.scores.tolist())
     raise AssertionError
+
+
+class Oracle:
+    """What streams score alone, each frame in the window that ended when its result came."""
+
+    def __init__(self, graphs: StreamGraphs, levels: dict[Any, list[int]], lookahead: int) -> None:
+        self._graphs, self._levels, self._lookahead = graphs, levels, lookahead
+        self._whole = alone(graphs, levels, lookahead)
+        self._parts: dict[Any, list[list[float]]] = {}  # (key, newest frame) -> scores of a stream that ends there
+
+    def scores(self, key: Any, frame: int, delay_frames: int) -> list[float]:
+        """Of a frame of a stream, so many frames later."""
+        newest = frame + delay_frames
+        if delay_frames >= self._lookahead or newest >= len(self._levels[key]) - 1:
+            return self._whole[key][frame]
+        if (key, newest) not in self._parts:
+            part = {0: self._levels[key][: newest + 1]}
+            self._parts[key, newest] = alone(self._graphs, part, self._lookahead)[0]
+        return self._parts[key, newest][frame]
 
 
 def not_finite(inputs: dict[str, np.ndarray]) -> dict[str, np.ndarray]:

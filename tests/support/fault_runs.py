@@ -40,12 +40,12 @@ from fake_streams import streaming
 from fakes import CODES, SLOT
 from fault_parts import (
     LoopError,
+    Oracle,
     QuickMesher,
     Report,
     Taken,
     Trouble,
     TroubledTables,
-    alone,
     captures_of,
     check_table,
     fail_once,
@@ -314,13 +314,15 @@ class Harness:
         for track_of, (takes, slots) in owners.items():
             assert len(takes) < 2, f"{track_of} is of the takes {takes}"
             assert len(slots) == 1, f"{track_of} is of the people {slots}"
-        wanted = alone(self.oracle, levels, LOOKAHEAD)
+        oracle = Oracle(self.oracle, levels, LOOKAHEAD)
         for result in self._results:
             for face in result.faces:
                 key = result.source, face.track_id, first[result.source, face.track_id, result.index]
                 told = [face[code].probability for code in CODES]
-                assert told == wanted[key][result.index - key[2]], (key, result.index, self._broken)
+                wanted = oracle.scores(key, result.index - key[2], result.delay_frames)
+                assert told == wanted, (key, result.index, result.delay_frames, self._broken)
                 self.report.scores += 1
+                self.report.early += result.delay_frames < LOOKAHEAD
         self.report.tracks += len(owners)
 
 

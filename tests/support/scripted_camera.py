@@ -19,6 +19,7 @@ from mdhr_sdk.vision.sources.live.capture import CaptureDied
 from mdhr_sdk.vision.sources.live.spec import LiveSpec
 from mdhr_sdk.vision.sources.live.streams import _arriving, _with
 from mdhr_sdk.vision.sources.live.supervisor import KILL_S, START_S
+from mdhr_sdk.vision.sources.live.timing import Backlog
 from mdhr_sdk.vision.sources.live.worker import SLOTS, Worker, as_message
 from mdhr_sdk.vision.sources.source import Damage, Opened, Source
 from virtual_time import Task, World
@@ -97,7 +98,8 @@ class Camera:
             self.world.sleep(self.world.random.uniform(0.0, 0.2))
             damage = Damage()
             decoder: Any = ScriptedDecoder(self, damage)
-            pictures = _arriving(decoder, FORMATS, self.fps, spec, name, f"cannot open stream {name}", False)
+            backlog = None if spec.complete else Backlog(1 / self.fps)
+            pictures = _arriving(decoder, FORMATS, backlog, name, f"cannot open stream {name}", False)
             yield Opened(self.fps, None, True, _with(next(pictures), pictures), damage=damage)
 
         return Source(name, "stream", opener)

@@ -103,7 +103,7 @@ def test_the_command_refuses_the_bundled_model(command: Command, tmp_path: Path)
 @pytest.mark.slow
 @pytest.mark.skipif(KIT is None, reason="the packed face model is not beside this checkout")
 def test_a_movement_that_grows_is_rendered_with_its_truth() -> None:
-    from intensity import GROWING, at_rest, growing, joined
+    from benchmarks.accuracy.intensity import GROWING, at_rest, growing, joined
     from mdhr_sdk.synthetic.face.person import Person
     from mdhr_sdk.synthetic.kit import FaceKit
     from mdhr_sdk.synthetic.labelled import ClipOptions, render_motion

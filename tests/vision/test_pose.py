@@ -156,7 +156,7 @@ def test_the_68_landmarks_are_points_of_the_mesh_and_mirror_each_other():
 @pytest.mark.skipif(FACEKIT is None, reason="no packed face model beside the checkout")
 def test_rendered_faces_of_known_pose_and_gaze():
     pytest.importorskip("numba")
-    import pose as benchmark
+    from benchmarks.accuracy import pose as benchmark
 
     errors = benchmark.measure(benchmark.rendered(FACEKIT, 2102, persons=8, poses=8))
     assert errors.missed <= 1

@@ -17,7 +17,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from live_server import LiveServer, age_ms, read_stamp, write_stamp
+from benchmarks.live.server import LiveServer, age_ms, read_stamp, write_stamp
 from made_videos import numbered, write_video
 from mdhr_sdk.errors import SourceError
 from mdhr_sdk.vision import Frame, list_sources

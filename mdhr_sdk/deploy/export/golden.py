@@ -25,6 +25,7 @@ from ...ops import fuse_dynamics
 from ...pipeline.clips import Clip, ClipScoring
 from ...pipeline.clock import StageClock
 from ...pipeline.scores.geometry import GeometryModel, read_geometry
+from ...pipeline.scores.intensity import IntensityModel, read_intensity
 from ...runtime import Session, SessionOptions, open_session
 from ...runtime.stream.scorer import StreamScorer, default_lookahead
 from ...runtime.stream.stream_graphs import StreamGraphs
@@ -94,10 +95,10 @@ def _arrays(folder: ModelFolder, sequences: int, graphs: set[str]) -> Iterator[t
             opened.callback(streams.close)
         if streams and streams.parameters is not None:
             yield from ((f"parameters/{name}", array) for name, array in streams.parameters.arrays().items())
-        geometry = read_geometry(folder)
+        mesh_models = read_geometry(folder), read_intensity(folder)
         for number in range(sequences):
             part = [there_and_back[(APART * number + i) % len(there_and_back)] for i in range(frames)]
-            for name, array in _sequence(folder, part, sessions, streams, geometry):
+            for name, array in _sequence(folder, part, sessions, streams, mesh_models):
                 yield f"sequence_{number}/{name}", array
 
 
@@ -106,7 +107,7 @@ def _sequence(
     faces: list[Seen],
     sessions: dict[str, Session],
     streams: StreamGraphs | None,
-    geometry: GeometryModel | None,
+    mesh_models: tuple[GeometryModel | None, IntensityModel | None],
 ) -> Iterator[tuple[str, Array]]:
     pre = folder.config.preprocessing
     for number, view in enumerate(VIEWS):
@@ -123,9 +124,10 @@ def _sequence(
     if streams is not None:
         answers |= _of_streams(streams, inputs)
     yield from answers.items()
+    geometry, intensity = mesh_models
     if geometry is not None:
         whole = {name: rows for name, rows in answers.items() if name.startswith(("clip_scores", "stream_scores_"))}
-        yield from geometry_arrays(geometry, faces, whole)
+        yield from geometry_arrays(geometry, intensity, faces, whole)
 
 
 def _of_frames(

@@ -8,7 +8,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ...pipeline.scores.geometry import FRAMES_A_SECOND, GeometryModel, GeometryRead, OwnNeutral
+from ...pipeline.scores.geometry import FRAMES_A_SECOND, PLAIN, GeometryModel, GeometryRead, OwnNeutral, logit
+from ...pipeline.scores.intensity import MOST, IntensityModel, given
 from ...vision import Face
 from .golden_faces import Seen
 
@@ -17,16 +18,18 @@ STILL_S, BACK_S, LATER_S = 0.0, -0.5, 3.0  # steps from a frame to the next that
 
 
 def geometry_arrays(
-    model: GeometryModel, faces: Sequence[Seen], scores: Mapping[str, Array]
+    model: GeometryModel, intensity: IntensityModel | None, faces: Sequence[Seen], scores: Mapping[str, Array]
 ) -> Iterator[tuple[str, Array]]:
-    """Meshes, measures, and for two rows of times what geometry says and the scores that follow; by name.
+    """Meshes, measures, and for two rows of times what geometry says, and the scores and intensities that follow.
 
     Args:
+        intensity: None for a model without it, of which there are none.
         scores: name -> (F, N) of the network alone, of the same F faces.
     """
     meshes = np.stack([np.column_stack([face.mesh, face.depth]).astype(np.float32) for face in faces])
     yield "geometry/meshes", meshes
     yield "geometry/measures", np.stack([model.measured(mesh) for mesh in meshes])
+    yield "geometry/plain_measures", np.stack([model.measured(mesh[:PLAIN]) for mesh in meshes])
     for name, times_s in (("steady", _steady(len(meshes))), ("uneven", _uneven(len(meshes)))):
         yield f"geometry/{name}/times_s", times_s
         reads = _reads(OwnNeutral(model), meshes, times_s)
@@ -34,9 +37,24 @@ def geometry_arrays(
         yield f"geometry/{name}/known", np.array([read.known for read in reads])
         yield f"geometry/{name}/at_rest", np.array([read.at_rest for read in reads])
         for kind, rows in scores.items():
-            own = OwnNeutral(model)
-            together = zip(_reads(own, meshes, times_s), rows, strict=True)
-            yield f"geometry/{name}/{kind}", np.stack([own.combine(0, read, row) for read, row in together])
+            final, strengths = _final(model, intensity, meshes, times_s, rows)
+            yield f"geometry/{name}/{kind}", final
+            if intensity is not None:
+                yield f"geometry/{name}/{kind.replace('scores', 'intensities')}", strengths
+
+
+def _final(
+    model: GeometryModel, intensity: IntensityModel | None, meshes: Array, times_s: Array, rows: Array
+) -> tuple[Array, Array]:
+    """(F, N) scores, and (F, N) intensities, NaN for AUs without one."""
+    own, final = OwnNeutral(model), []
+    strengths = np.full(rows.shape, np.nan)
+    for at, (read, row) in enumerate(zip(_reads(own, meshes, times_s), rows, strict=True)):
+        if intensity is not None:
+            moved = own.moved(0, read, row)
+            strengths[at] = MOST * intensity.strengths(given(logit(row), read.logits, moved, read.known))
+        final.append(own.combine(0, read, row))
+    return np.stack(final), strengths
 
 
 def _steady(count: int) -> Array:

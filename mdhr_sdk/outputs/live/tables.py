@@ -8,6 +8,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from ...arguments import flag
 from ...errors import OutputError
 from ...results import Ending, FrameResult
 from ..naming import EVENTS, TABLE
@@ -39,7 +40,7 @@ class LiveTables:
     ) -> None:
         self._paths = [base.with_name(base.name + end) for end in (TABLE, EVENTS)]
         self._codes = tuple(codes)
-        self._columns = columns(codes, live=True, measures=measures, intensities=intensities)
+        self._columns = columns(codes, live=True, measures=flag("measures", measures), intensities=intensities)
         self._event_columns = event_columns(bool(intensities))
         self._endings: dict[Ending, str] = {}
         self._files: list[AppendFile] = []

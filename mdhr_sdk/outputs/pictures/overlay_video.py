@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import os
 from pathlib import Path
 from typing import NamedTuple
@@ -10,6 +9,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from ...arguments import is_number
 from ...errors import OutputError
 from ...results import FrameResult
 from ..sinks import FileSink
@@ -49,7 +49,7 @@ class OverlaySink(FileSink[Drawn]):
 
     def __init__(self, path: str | os.PathLike[str], fps: float | None = None, codec: str = "h264") -> None:
         super().__init__(path)
-        self.fps = float(fps) if fps is not None and math.isfinite(fps) and fps > 0 else USUAL_FPS
+        self.fps = float(fps) if is_number(fps) and fps > 0 else USUAL_FPS
         self.codec = codec
         self._is_still = self.path.suffix.lower() in STILLS
         if not self._is_still:

@@ -33,7 +33,7 @@ class FaceSummary:
         frames: rows that count.
         mean: AU -> mean probability.
         share: AU -> share of frames in which it occurs.
-        per_minute: AU -> events a minute; empty where the events are not known.
+        per_minute: AU -> events a minute of the time in which the face is there; empty where events are not known.
         intensity: AU -> mean intensity, of the AUs that have one.
     """
 
@@ -93,15 +93,16 @@ def _faces(results: Results, events_known: bool) -> list[FaceSummary]:
         return []
     rates, means = summary.occurrence_rate(table), summary.mean_probability(table)
     strengths = summary.mean_intensity(table) if results.model.intensities else rates
-    minutes = _seconds(results.frames) / 60
+    frame_min = _seconds(results.frames) / len(results.frames) / 60
     events = Counter((event.track_id, event.au) for event in results.events)
     for source, track in rates.index:
         share, mean = (
             {code: float(one.loc[(source, track), code]) for code in results.codes} for one in (rates, means)
         )
+        count = int(rates.loc[(source, track), "frames"])
+        minutes = count * frame_min
         told = {code: events[track, code] / minutes for code in results.codes} if minutes and events_known else {}
         strong = {code: float(strengths.loc[(source, track), code]) for code in results.model.intensities}
-        count = int(rates.loc[(source, track), "frames"])
         found.append(FaceSummary(source, int(track), count, mean, share, told, strong))
     return found
 

@@ -83,15 +83,15 @@ class ServeSink:
     ) -> None:
         for module in ("starlette", "uvicorn", "websockets", "prometheus_client"):
             require(module, EXTRA)
-        if not 0 <= port <= 65535:
-            raise InputError(f"a port is a number from 0 to 65535; got {port}")
+        if not isinstance(port, int) or isinstance(port, bool) or not 0 <= port <= 65535:
+            raise InputError(f"a port is a number from 0 to 65535; got {port!r}")
         if token is not None and (len(token) < TOKEN_LENGTH or not token.isascii() or not token.isalnum()):
             raise InputError(
                 f"a token needs at least {TOKEN_LENGTH} letters and digits, and nothing else; got {len(token)} "
                 "characters; leave it out for a new one"
             )
-        if not 16 <= width_px <= 3840:
-            raise InputError(f"width_px must be from 16 to 3840; got {width_px}")
+        if not isinstance(width_px, int) or not 16 <= width_px <= 3840:
+            raise InputError(f"width_px must be from 16 to 3840; got {width_px!r}")
         host = host[1:-1] if host.startswith("[") and host.endswith("]") else host  # as in an address
         self.host = host
         self.status: StatusOf | None = None

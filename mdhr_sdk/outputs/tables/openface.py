@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from ...arguments import flag
 from ...measures import FaceMeasures, ibug_landmarks
 from ...results import FaceResult, FrameResult
 from ..table import RowsSink
@@ -51,7 +52,7 @@ class OpenFaceSink(RowsSink[FrameResult]):
 
     def __init__(self, path: str | os.PathLike[str], codes: Sequence[str] = (), measures: bool = False) -> None:
         super().__init__(path)
-        self._absent = dict.fromkeys(_filled(codes, measures), 0)
+        self._absent = dict.fromkeys(_filled(codes, flag("measures", measures)), 0)
 
     def _render(self, result: FrameResult) -> FrameResult:
         return result

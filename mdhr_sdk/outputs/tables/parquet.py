@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Literal, get_args
 
 import numpy as np
 
+from ...arguments import flag
 from ...errors import ConfigError, InputError, MissingDependencyError, install_hint, require
 from ...measures import MEASURES, ibug_landmarks
 from ...results import FrameResult, ModelInfo
@@ -82,7 +83,7 @@ class ParquetSink(FileSink[list[dict[str, object]]]):
         import_pyarrow()
         self.codes = tuple(codes)
         self._thresholds = dict(codes) if isinstance(codes, Mapping) else {}
-        self._measures, self._landmarks = measures, landmarks
+        self._measures, self._landmarks = flag("measures", measures), landmarks
         self._model: ModelInfo | None = None
         self._waiting: list[dict[str, object]] = []
 

@@ -154,11 +154,7 @@ def _frame(
 
 
 def _face(row: Mapping[str, Any], codes: Sequence[str], model: ModelInfo) -> FaceResult:
-    aus = {}
-    for code in codes:
-        strength = row.get(f"{code}{INTENSITY}")
-        intensity = float(cast("float", strength)) if _known(strength) else None
-        aus[code] = AUScore(code, float(row[f"{code}_probability"]), bool(row[f"{code}_occurrence"]), intensity)
+    aus = {code: _au(row, code) for code in codes}
     status = str(row["status"])
     baseline = BASELINES.get(status, "applied" if model.neutral_s else "off")
     x0, y0, x1, y1 = (float(row[name]) for name in BOX)
@@ -174,8 +170,25 @@ def _face(row: Mapping[str, Any], codes: Sequence[str], model: ModelInfo) -> Fac
     return FaceResult(whole(row["track_id"]), (x0, y0, x1, y1), points, aus, baseline, measures)
 
 
+def _au(row: Mapping[str, Any], code: str) -> AUScore:
+    """An AU of a face; ValueError for a cell that somebody emptied, which would count as something."""
+    probability, occurrence, strength = (row.get(f"{code}{end}") for end in ("_probability", "_occurrence", INTENSITY))
+    if not (_known(probability) and 0 <= cast("float", probability) <= 1 and occurrence in (0, 1)):
+        raise ValueError(
+            f"expected 0 to 1 for the probability and 0 or 1 for the occurrence of {code} in frame {row['frame']} of "
+            f"'{row['source']}'; got {_shown(probability)} and {_shown(occurrence)}"
+        )
+    intensity = float(cast("float", strength)) if _known(strength) else None
+    return AUScore(code, float(cast("float", probability)), bool(occurrence), intensity)
+
+
 def _known(value: object) -> bool:
     return isinstance(value, float | int) and value == value
+
+
+def _shown(value: object) -> str:
+    """A cell as the reader of an error sees it."""
+    return "empty" if value is None or value != value else f"{value!r:.40}"
 
 
 def _text(value: object) -> str:
@@ -256,6 +269,8 @@ def _measures_of(values: Mapping[str, Any] | None) -> FaceMeasures | None:
 def _score(code: str, values: Mapping[str, Any]) -> AUScore:
     strength = values.get("intensity")
     intensity = None if strength is None else finite(strength)
+    if values["occurrence"] not in (0, 1):
+        raise ValueError(f"occurrence {values['occurrence']!r:.40} of {code}")
     return AUScore(code, number(values["probability"]), bool(values["occurrence"]), intensity)
 
 

@@ -86,7 +86,8 @@ class Naming:
         """Name the probabilities (N,) and decide; `strengths` (N,) are intensities as shares of the most."""
         kept = probabilities if self.places is None else probabilities[list(self.places)]
         pairs = zip(self.thresholds.items(), kept, strict=True)
-        aus = {code: AUScore(code, float(p), bool(p >= threshold)) for (code, threshold), p in pairs}
+        # In float64: NumPy 2 would round the threshold to the score's float32, NumPy 1 not.
+        aus = {code: AUScore(code, float(p), float(p) >= threshold) for (code, threshold), p in pairs}
         if strengths is not None:
             own = strengths if self.places is None else strengths[list(self.places)]
             for code, strength in zip(self.thresholds, own.tolist(), strict=True):

@@ -222,7 +222,7 @@ class _Own:
 
     measured: _Mean
     said: _Mean
-    last_s: float = -1.0
+    last_s: float | None = None
     taken: int = 0
 
 
@@ -264,7 +264,7 @@ class OwnNeutral:
         measured = self._model.measured(face.landmarks_px)
         known = own.measured.weight / (own.measured.weight + HALFWAY)
         logits = self._model.logits(measured[None], own.measured.value[None], np.array([known]))[0]
-        passed_s = timestamp_s - own.last_s if own.last_s >= 0 else 1 / FRAMES_A_SECOND
+        passed_s = 1 / FRAMES_A_SECOND if own.last_s is None else timestamp_s - own.last_s
         at_rest = float(FRAMES_A_SECOND * min(max(passed_s, 0.0), LONGEST_S) / (1 + np.exp(-logits[-1])))
         own.measured.add(measured, at_rest)
         own.last_s, own.taken = timestamp_s, self._taken

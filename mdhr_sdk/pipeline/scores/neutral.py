@@ -20,6 +20,7 @@ from collections.abc import Mapping
 import numpy as np
 from numpy.typing import NDArray
 
+from ...arguments import is_number
 from ...errors import ConfigError
 from ...results import Baseline
 
@@ -133,7 +134,7 @@ class NeutralBaseline:
 
 def checked_seconds(seconds: float) -> float:
     """`seconds`, if so long a time can be neutral, or ConfigError."""
-    if isinstance(seconds, bool) or not isinstance(seconds, int | float) or not 0 < seconds < math.inf:
+    if not is_number(seconds) or seconds <= 0:
         raise ConfigError(f"the neutral seconds must be a number above 0, as in 2.0; got {seconds!r}")
     return float(seconds)
 

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from ...arguments import is_number
 from ...errors import ConfigError
 
 BETA = 4.0  # Hz that the cutoff rises for a change of 1 a second
@@ -40,7 +41,7 @@ class OneEuro:
     """
 
     def __init__(self, cutoff_hz: float) -> None:
-        if isinstance(cutoff_hz, bool) or not isinstance(cutoff_hz, int | float) or not 0 < cutoff_hz < math.inf:
+        if not is_number(cutoff_hz) or cutoff_hz <= 0:
             raise ConfigError(f"smoothing must be a cutoff in Hz above 0, as in 1.0; got {cutoff_hz!r}")
         self.cutoff_hz = float(cutoff_hz)
         self._states: dict[int, _State] = {}  # by track id

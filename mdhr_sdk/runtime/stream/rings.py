@@ -12,6 +12,7 @@ as beyond the edges of a clip. Two ways to the same numbers:
 
 from __future__ import annotations
 
+import copy
 from collections import deque
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -166,6 +167,13 @@ class SettledRing:
         self._related = 0  # frames whose nodes are known
         self.ended = False
 
+    def branch(self) -> SettledRing:
+        """A copy that can be finished while this one goes on."""
+        twin = copy.copy(self)
+        twin.state = copy.deepcopy(self.state)
+        twin._nodes = None if self._nodes is None else self._nodes.copy()
+        return twin
+
     def windows(self, nodes: Array) -> Iterator[Window]:
         """The frames that can now be scored, in order, with the nodes of the rows that were given last."""
         for one in nodes:
@@ -258,6 +266,10 @@ class WindowRing:
         self._seen += 1
         frame = self._seen - 1 - self._settings.lookahead
         return self._rows(range(frame, frame + 1) if frame >= 0 else range(0))
+
+    def branch(self) -> WindowRing:
+        """A copy that can be finished while this one goes on: finishing changes no array."""
+        return copy.copy(self)
 
     def finish(self) -> Rows:
         return self._rows(range(max(0, self._seen - self._settings.lookahead), self._seen))

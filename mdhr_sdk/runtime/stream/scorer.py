@@ -201,6 +201,22 @@ class StreamScorer:
         rows = self.settings.finish([stream.ring for stream in streams.values()])
         return self._score(streams, dict(zip(streams, rows, strict=True)), 0)
 
+    @property
+    def branches(self) -> bool:
+        """Whether `so_far` can be asked: not where rings lie on a device."""
+        return self.settings.dynamics is None or not self.settings.dynamics.on_device
+
+    def so_far(self, keys: Sequence[Hashable]) -> list[StreamScore]:
+        """What `finish` would return now for these open streams, which go on. It costs about as much as `push`.
+
+        Raises:
+            BackendError, NotFiniteError: as `push`; after the latter its streams are ended.
+        """
+        own = [self._streams[key] for key in keys]
+        twins = {key: _Stream(one.ring.branch(), one.seen, one.held.copy()) for key, one in zip(keys, own, strict=True)}
+        rows = self.settings.finish([twin.ring for twin in twins.values()])
+        return self._score(twins, dict(zip(twins, rows, strict=True)), 0)
+
     def discard(self) -> None:
         """Forget all streams without scoring their last frames."""
         self._streams.clear()

@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import replace
-from typing import Annotated, Any
+from typing import Annotated
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 from pydantic import Field
-from torch import nn
-from torch.nn import functional
 
 from ...errors import DataError
 from ...modelfolder.strict import Number, Positive, Share, strict
@@ -21,7 +18,6 @@ from .meshes import Meshes
 
 REST_BELOW = 0.12  # intensity of every AU in a frame that counts as at rest
 POSE_SPREAD = (0.1, 0.2, 0.2, 0.05)  # of squared yaw, pitch, size of yaw, squared roll; in radians
-HEAVIEST = 40.0  # of a frame that shows a rare AU
 Floats = NDArray[np.float64]
 
 
@@ -83,11 +79,14 @@ def fit(
     for spread in spreads:
         spread[-POSE:] = POSE_SPREAD
     frame = _frame(reference, mean, spreads[0], spreads[1], refinement, meshes.labels.shape[1])
-    networks = []
+    layers = []
     for number in range(options.networks):
-        networks.append(_train(frame, copies, meshes, options, number))
+        layers.append(_train(frame, copies, meshes, options, number))
         progress(number + 1, options.networks)
-    return _joined(frame, networks)
+    weights, biases = (
+        tuple(np.stack([one[layer][kind] for one in layers]) for layer in range(LAYERS)) for kind in (0, 1)
+    )
+    return replace(frame, weights=weights, biases=biases)
 
 
 def _refinement(meshes: Meshes, reference: Floats) -> Floats:
@@ -155,39 +154,25 @@ def _shaken(laid: Floats, rng: np.random.Generator, options: FitOptions) -> Floa
 
 def _train(
     frame: GeometryModel, copies: list[tuple[Floats, Floats]], meshes: Meshes, options: FitOptions, number: int
-) -> nn.Sequential:
-    torch.manual_seed(options.seed + number)
+) -> list[tuple[Floats, Floats]]:
+    """Weights and biases of the layers of one network."""
+    from . import networks
+
     rng = np.random.default_rng((options.seed, number))
     at_rest = (meshes.intensities.max(axis=1) < REST_BELOW)[:, None]
     labels = np.concatenate([meshes.labels, at_rest.astype(np.int8)], axis=1)
-    truth, known, heavier = targets(labels, options.rarity)
-    network = _network(options, truth.shape[1])
-    batch = min(options.batch, len(truth))
-    steps = options.epochs * len(copies) * (len(truth) // batch)
-    optimiser: Any = torch.optim.AdamW(network.parameters(), weight_decay=options.decay)
-    schedule = torch.optim.lr_scheduler.OneCycleLR(optimiser, options.rate, max(steps, 2))
-    for _ in range(options.epochs):
-        for measured, _ in copies:
-            neutral = copies[int(rng.integers(len(copies)))][1]
-            order = rng.permutation(len(truth))
-            for start in range(0, len(truth) - batch + 1, batch):
-                rows = order[start : start + batch]
-                inputs = torch.from_numpy(_inputs(frame, measured[rows], neutral[rows], rng, options))
-                each = functional.binary_cross_entropy_with_logits(
-                    network(inputs), truth[rows], pos_weight=heavier, reduction="none"
-                )
-                optimiser.zero_grad()
-                (each * known[rows]).mean().backward()
-                optimiser.step()
-                schedule.step()
-    return network.eval()
 
+    def reader(measured: Floats, neutral: Floats) -> networks.Reader:
+        return lambda rows: _inputs(frame, measured[rows], neutral[rows], rng, options)
 
-def targets(labels: NDArray[np.int8], rarity: float) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
-    """Labels (M, K) in {0, 1, -1} -> truth and whether it is known, (M, K), and weights (K,) of what is there."""
-    truth, known = (torch.from_numpy(one.astype(np.float32)) for one in (labels == 1, labels >= 0))
-    share = ((truth * known).sum(0) / known.sum(0)).clamp(1e-3, 1 - 1e-3)
-    return truth, known, ((1 - share) / share).clamp(1, HEAVIEST) ** rarity
+    def readers() -> Iterator[networks.Reader]:
+        return (reader(measured, copies[int(rng.integers(len(copies)))][1]) for measured, _ in copies)
+
+    hidden = [] if options.linear else [options.hidden] * (LAYERS - 1)
+    network = networks.make([3 * MEASURES + 1, *hidden, labels.shape[1]], options.seed + number, options.dropout)
+    networks.train(network, labels, len(copies), readers, options, rng)
+    layers = networks.arrays(network)
+    return _in_layers(*layers[0]) if options.linear else layers
 
 
 def degrees(count: int, unknown: float, rng: np.random.Generator) -> Floats:
@@ -207,33 +192,7 @@ def _inputs(
     return frame.inputs(measured + jitter + other, neutral + other, known).astype(np.float32)
 
 
-def _network(options: FitOptions, outputs: int) -> nn.Sequential:
-    layers: list[nn.Module] = []
-    width = 3 * MEASURES + 1
-    for _ in range(0 if options.linear else LAYERS - 1):
-        layers += [nn.Linear(width, options.hidden), nn.ReLU(), nn.Dropout(options.dropout)]
-        width = options.hidden
-    return nn.Sequential(*layers, nn.Linear(width, outputs))
-
-
-def _joined(frame: GeometryModel, networks: list[nn.Sequential]) -> GeometryModel:
-    layers = [_arrays(network) for network in networks]
-    weights, biases = (
-        tuple(np.stack([one[layer][kind] for one in layers]) for layer in range(LAYERS)) for kind in (0, 1)
-    )
-    return replace(frame, weights=weights, biases=biases)
-
-
-def _arrays(network: nn.Sequential) -> list[tuple[Floats, Floats]]:
-    """Weights and biases of each layer; a linear network as layers that pass on its outputs and their negatives."""
-    found = [
-        (layer.weight.detach().numpy().astype(np.float64), layer.bias.detach().numpy().astype(np.float64))
-        for layer in network
-        if isinstance(layer, nn.Linear)
-    ]
-    if len(found) == LAYERS:
-        return found
-    weight, bias = found[0]
+def _in_layers(weight: Floats, bias: Floats) -> list[tuple[Floats, Floats]]:
+    """A linear network as layers that pass on its outputs and their negatives."""
     signs = np.concatenate([np.eye(len(bias)), -np.eye(len(bias))])
-    both = (signs @ weight, signs @ bias)
-    return [both, (np.eye(len(signs)), np.zeros(len(signs))), (signs.T, np.zeros(len(bias)))]
+    return [(signs @ weight, signs @ bias), (np.eye(len(signs)), np.zeros(len(signs))), (signs.T, np.zeros(len(bias)))]

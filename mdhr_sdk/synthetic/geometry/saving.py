@@ -7,11 +7,9 @@ from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 
 from ...errors import ConfigError
-from ...model import load_model
 from ...modelfolder.folder import ModelFolder
 from ...pipeline.scores.geometry import FILE, GeometryModel, logit
 from ...vision import prepare
@@ -53,6 +51,10 @@ def with_rest_logits(
 
 def network_logits(folder: ModelFolder, crops: NDArray[np.uint8]) -> NDArray[np.float64]:
     """(M, N) what the folder's network says of crops (M, S, S, 3), each frame by itself."""
+    import torch
+
+    from ...model import load_model
+
     network, preprocessing = load_model(folder).eval(), folder.config.preprocessing
     said = []
     with torch.no_grad():

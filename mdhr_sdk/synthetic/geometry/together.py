@@ -7,19 +7,16 @@ and noisy, and often left out: what is trained is how far each can be relied on,
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import Annotated, Any
+from typing import Annotated
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 from pydantic import Field
-from torch import nn
-from torch.nn import functional
 
 from ...modelfolder.folder import ModelFolder
 from ...modelfolder.strict import Number, Positive, Share, strict
 from ...pipeline.scores.geometry import GeometryModel
-from .fit import FitOptions, copy_of, degrees, targets, with_rest
+from .fit import FitOptions, copy_of, degrees, with_rest
 from .judge import own_neutral
 from .meshes import Meshes
 from .saving import network_logits
@@ -70,32 +67,18 @@ def judge_together(
 
 def judge_together_of(model: GeometryModel, meshes: Meshes, said: Floats, options: TogetherOptions) -> GeometryModel:
     """The same of what the network said: logits (M, N) of people who all have a frame at rest."""
+    from . import networks
+
     rng = np.random.default_rng((options.seed, 1))
     copies = [_both(model, meshes, said, rng, options) for _ in range(options.copies)]
-    truth, known, heavier = targets(meshes.labels, options.rarity)
-    torch.manual_seed(options.seed)
-    count, aus = truth.shape
-    layer = nn.Linear(2 * aus, aus)
-    batch = min(options.batch, count)
-    steps = options.epochs * options.copies * (count // batch)
-    optimiser: Any = torch.optim.AdamW(layer.parameters(), weight_decay=options.decay)
-    schedule = torch.optim.lr_scheduler.OneCycleLR(optimiser, options.rate, max(steps, 2))
-    for _ in range(options.epochs):
-        for both in copies:
-            order = rng.permutation(count)
-            for start in range(0, count - batch + 1, batch):
-                rows = order[start : start + batch]
-                each = functional.binary_cross_entropy_with_logits(
-                    layer(torch.from_numpy(_doubted(both[rows], rng, options))),
-                    truth[rows],
-                    pos_weight=heavier,
-                    reduction="none",
-                )
-                optimiser.zero_grad()
-                (each * known[rows]).mean().backward()
-                optimiser.step()
-                schedule.step()
-    weights, offset = (one.detach().numpy().astype(np.float64) for one in (layer.weight, layer.bias))
+
+    def reader(both: Floats) -> networks.Reader:
+        return lambda rows: _doubted(both[rows], rng, options)
+
+    aus = meshes.labels.shape[1]
+    layer = networks.make([2 * aus, aus], options.seed)
+    networks.train(layer, meshes.labels, options.copies, lambda: map(reader, copies), options, rng)
+    ((weights, offset),) = networks.arrays(layer)
     return replace(model, from_scores=weights[:, :aus], from_geometry=weights[:, aus:], offset=offset)
 
 

@@ -13,7 +13,7 @@ LIDS = ((159, 145), (386, 374))
 IRIS = (468, 473)
 LEAST_OPEN = 0.12  # lids nearer than this, in eye widths, hide the iris: no gaze
 # Pitch and yaw in degrees of a right eye in its head, as sums of `gaze_terms`; a left eye is one seen in a mirror. Made
-# on rendered faces by benchmarks/pose_constants.py.
+# on rendered faces by benchmarks/accuracy/pose_constants.py.
 EYE_ANGLES = np.array(((-16.88, -2.67, 91.10, 39.24), (-0.32, 118.50, -13.85, 6.91)))
 _POINTS = [point for eye in range(2) for point in (*CORNERS[eye], *LIDS[eye], IRIS[eye])]
 _MIRROR = np.array(((1.0, 1.0, 1.0), (-1.0, 1.0, 1.0)))

@@ -15,7 +15,7 @@ from .gaze import eye_directions
 from .pose import HeadPose, head_pose
 
 # Where a face stops being trusted. At each of the first three the mean AUC of `edge` on rendered faces has fallen from
-# 0.95 to about 0.91 (benchmarks/trust.py); the last one was not measured.
+# 0.95 to about 0.91 (benchmarks/accuracy/trust.py); the last one was not measured.
 LEAST_EYES_PX = 18.0
 MOST_TURN_DEG = 45.0
 LEAST_SHARPNESS = 0.1

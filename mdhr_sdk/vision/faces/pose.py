@@ -17,7 +17,7 @@ Rotation = NDArray[np.float64]
 RIGID = (33, 133, 362, 263, 168, 6, 197, 195, 5, 4, 127, 356, 234, 454, 162, 389, 93, 323)
 # Where they are on a mean face, in the head's directions: x to the right of a picture into whose camera it looks, y up,
 # z out of the face. The unit is the distance of the outer eye corners, the origin lies between them.
-# Made on rendered faces by benchmarks/pose_constants.py.
+# Made on rendered faces by benchmarks/accuracy/pose_constants.py.
 MEAN_FACE = np.array(
     (
         (-0.500, 0.000, 0.000), (-0.202, -0.015, 0.047), (0.202, -0.015, 0.047), (0.500, 0.000, 0.000),

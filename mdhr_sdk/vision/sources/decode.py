@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import time
 from collections import deque
 from collections.abc import Iterator
@@ -10,13 +9,16 @@ from fractions import Fraction
 from typing import NamedTuple
 
 import av
+import numpy as np
 from av.codec.codec import Capabilities
 from av.container import InputContainer
 from av.stream import Disposition
 from av.video.reformatter import VideoReformatter
 from av.video.stream import VideoStream
 
+from ...children import usable_cores
 from ...errors import SourceError
+from .arrivals import Arrivals, Came
 from .pixels import SQUARE, to_bgr, turn_of
 from .source import Damage, Image
 
@@ -27,23 +29,26 @@ NO_VIDEOS = frozenset(("tty", "bin", "xbin", "adf", "idf"))  # FFmpeg draws text
 HOLE_BYTES = 64  # of a Matroska file between two packets; what stands between those of a sound file is about 25
 STEPPED = frozenset(("matroska", "webm", "flv", "mxf"))  # all tracks are read: a loss shows between their packets
 MOST_THREADS = 16  # of FFmpeg's frame threads
-CORES = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+CORES = usable_cores()
 # What FFmpeg chooses, and the same in a worker that keeps to one of the cores: where damage shows depends on it.
 FRAME_THREADS = min(CORES + 1, MOST_THREADS) if CORES > 1 else 1
-HELD_BACK = frozenset(("rtsp", "mpegts"))  # whose packet is given once the next one begins: when that before was given
 MOST_REORDERED = 64  # packets of a live stream whose pictures may still come
+BLACK = np.uint8(0)
 TRIES = 100  # reads in a row that give no packet before a damaged file counts as ended
+SHOWN_S = 0.2  # a live picture is converted at least so often, also if a newer one has come meanwhile
 
 
 class Decoded(NamedTuple):
     """A picture.
 
     Attributes:
-        image: (H, W, 3) uint8 BGR, upright, with square pixels.
+        image: (H, W, 3) uint8 BGR, upright, with square pixels; black of that size if it is late.
         time_s: its presentation time as the file has it; None where the file has none.
         duration_s: how long it is shown; 0 where the file does not say.
         arrived_s: by `time.perf_counter`, when its packet had been read, or the one that brought it out.
         breaks, note: as in `Frame`.
+        late: it is of a live stream, and a newer packet has come before it was decoded.
+        passed: packets that were passed over before it.
     """
 
     image: Image
@@ -52,6 +57,8 @@ class Decoded(NamedTuple):
     arrived_s: float
     breaks: bool
     note: str
+    late: bool = False
+    passed: tuple[Came, ...] = ()
 
 
 def picture_track(container: InputContainer) -> VideoStream | None:
@@ -91,7 +98,8 @@ class Decoder:
         container: open for reading.
         track: one of its picture tracks.
         damage: counts the packets and pictures that were lost.
-        live: a failed read is the end, and no picture waits for the next ones, as it does in frame threads.
+        live: the track's packets as they arrive, whose end is the end; then no picture waits for the next ones, as it
+            does in frame threads. None for a file.
 
     Attributes:
         end_s: in the file's time, where the last of the packets read so far ends, of all tracks if those are read.
@@ -99,12 +107,13 @@ class Decoder:
         waited_s: how long the last packet was waited for.
     """
 
-    def __init__(self, container: InputContainer, track: VideoStream, damage: Damage, live: bool = False) -> None:
+    def __init__(
+        self, container: InputContainer, track: VideoStream, damage: Damage, live: Arrivals | None = None
+    ) -> None:
         self._container = container
         self._track = track
         self._reformatter = VideoReformatter()
         self._damage = damage
-        self._tries = 1 if live else TRIES
         self._codec_aspect = track.codec_context.sample_aspect_ratio
         self._aspect_now: Fraction | None = None
         self._look: object = None  # size, pixel format, aspect and turn of the picture before
@@ -115,7 +124,7 @@ class Decoder:
         self._keys: deque[int | None] = deque(maxlen=MOST_THREADS)  # stamps of the last key packets
         self._next_dts: int | None = None
         self._names = set(container.format.name.split(","))
-        self._all_tracks = not live and bool(self._names & STEPPED)
+        self._all_tracks = live is None and bool(self._names & STEPPED)
         self._packet_end: int | None = None  # where in the file the packet before ended
         self._hole = False  # bytes were passed over since the track's last packet
         self._spoilt = False  # the picture at hand was decoded past an error
@@ -123,13 +132,15 @@ class Decoder:
         self.end_s = 0.0
         self.packets_read = 0
         self._delay: int | None = None  # of an AVI: the first picture comes out so many packets after it was read
-        self._arrived_s = self._given_s = self.waited_s = 0.0
+        self._arrived_s = self.waited_s = 0.0
         self._arrivals: dict[int | None, float] = {}  # of a live source, by stamp
         self._live = live
-        self._held_back = bool(self._names & HELD_BACK) and track.codec_context.name != "mjpeg"
+        self._passed: tuple[Came, ...] = ()  # packets that were passed over since the last picture
+        self._shown_s = 0.0  # when a picture was converted last
+        self._shape: tuple[int, ...] = ()
         self._packets_in, self._pictures_out = 0, 0
-        track.thread_type = "SLICE" if live else "AUTO"
-        if not live:
+        track.thread_type = "AUTO" if live is None else "SLICE"
+        if live is None:
             track.codec_context.thread_count = FRAME_THREADS
         if track.codec_context.name in ("hevc", "mjpeg"):  # others tell of damage by themselves, or lose pictures
             track.codec_context.options = {"err_detect": "explode"}
@@ -145,38 +156,46 @@ class Decoder:
 
     def _packets(self) -> Iterator[av.Packet | None]:
         """The track's packets; None to bring out what the decoder still holds."""
+        yield from self._stored() if self._live is None else self._arriving(self._live)
+        yield None
+
+    def _stored(self) -> Iterator[av.Packet]:
+        """Those of a file, past what cannot be read."""
         tracks = () if self._all_tracks else (self._track,)
         failed = 0
-        while failed < self._tries:
+        while failed < TRIES:
             try:
-                asked_s = time.perf_counter()
                 for packet in self._container.demux(*tracks):
-                    self._arrived_s = time.perf_counter()
-                    self.waited_s = self._arrived_s - asked_s
                     failed = 0
                     if packet.size:
                         self._place(packet)
                         if packet.stream_index == self._track.index:
                             yield packet
-                    asked_s = time.perf_counter()
-                break
+                return
             except av.error.EOFError:
-                break
+                return
             except av.error.FFmpegError:
-                if failed == 0 and self._tries > 1:
+                if failed == 0:
                     self._hurt(None)
                 failed += 1
-        yield None
+
+    def _arriving(self, live: Arrivals) -> Iterator[av.Packet]:
+        """Those of a live stream. After packets that were passed over, decoding starts anew."""
+        for packet, (self._arrived_s, self.waited_s), passed in live:
+            if passed:
+                self._passed += passed
+                self._track.codec_context.flush_buffers()
+            if packet.pts is not None:
+                self._arrivals[packet.pts] = self._arrived_s
+                while len(self._arrivals) > MOST_REORDERED:
+                    del self._arrivals[next(iter(self._arrivals))]
+            self._place(packet)
+            yield packet
 
     def _place(self, packet: av.Packet) -> None:
         """Matroska is read on from the next cluster after damage, without an error: a hole in the file tells of it."""
         if packet.pts is not None:
             self.end_s = max(self.end_s, float((packet.pts + (packet.duration or 0)) * (packet.time_base or 0)))
-            if self._live:
-                before_s, self._given_s = self._given_s or self._arrived_s, self._arrived_s
-                self._arrivals[packet.pts] = before_s if self._held_back else self._arrived_s
-                while len(self._arrivals) > MOST_REORDERED:
-                    del self._arrivals[next(iter(self._arrivals))]
         if self._names & {"matroska", "webm"} and packet.pos is not None and packet.pos >= 0:
             self._hole |= self._packet_end is not None and packet.pos - self._packet_end > HOLE_BYTES
             beside = packet.has_sidedata("matroska_block_additional")  # as transparency, of unknown size in the file
@@ -270,14 +289,28 @@ class Decoder:
         note, lost = self._judged(frame)
         stamp = self._avi_stamp(frame) if "avi" in self._names else frame.pts
         base = self._track.time_base or Fraction(0)  # the last frames come out of the decoder without one
+        passed, self._passed = self._passed, ()
+        late = not first and not changed and self._overtaken()
+        image = np.broadcast_to(BLACK, self._shape) if late else to_bgr(frame, turn, aspect, self._reformatter)
+        self._shape = image.shape
         return Decoded(
-            to_bgr(frame, turn, aspect, self._reformatter),
+            image,
             None if stamp is None else float(stamp * base),
             float((frame.duration or 0) * base),
             self._arrivals.pop(frame.pts, self._arrived_s),
             not first and (changed or lost),
             note,
+            late,
+            passed,
         )
+
+    def _overtaken(self) -> bool:
+        """Whether a newer packet of a live stream has come, unless nothing was shown for a while."""
+        now_s = time.perf_counter()
+        if self._live is None or not self._live.overtaken or now_s - self._shown_s > SHOWN_S:
+            self._shown_s = now_s
+            return False
+        return True
 
     def _avi_stamp(self, frame: av.VideoFrame) -> int | None:
         """An AVI numbers its packets as they are read; what FFmpeg makes of it for B frames is not their order."""

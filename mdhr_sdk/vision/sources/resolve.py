@@ -5,8 +5,6 @@ from __future__ import annotations
 import glob
 import itertools
 import logging
-import math
-import numbers
 import os
 import re
 from collections import Counter
@@ -19,7 +17,7 @@ from typing import get_args
 
 import numpy as np
 
-from ...arguments import flag
+from ...arguments import flag, is_number
 from ...errors import ConfigError, InputError, SourceError, check_imaging, number_of
 from .arrays import array_source, iterator_source
 from .content import Held, held_by
@@ -91,7 +89,7 @@ def list_sources(
     check_imaging()
     if on_error not in get_args(OnError):
         raise ConfigError(f"on_error must be one of {', '.join(get_args(OnError))}; got {on_error!r}")
-    if fps is not None and not (isinstance(fps, numbers.Real) and 0 < fps < math.inf):
+    if fps is not None and not (is_number(fps) and fps > 0):
         raise InputError(f"expected fps to be a positive number; got {fps!r}; leave it out for {DEFAULT_FPS:g}")
     if sequence is not None:
         flag("sequence", sequence)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import re
 from collections import Counter
 from collections.abc import Mapping
@@ -21,6 +20,7 @@ from ....training.fit.yaml_file import read_texts
 from ....vision import Scope
 from ....vision.sources.live.address import split_name
 from ..scope import read_scope
+from ..times import read_time
 
 LogLevel = Literal["debug", "info", "warning", "error"]
 LogFormat = Literal["text", "json"]
@@ -28,7 +28,6 @@ Amount = str | int | float  # '10m', '20GB', or a plain number
 Seconds = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 OFF, ON = ("no", "off", "none", "never", "false"), ("yes", "on", "true")  # in the place of what can be left out
 LISTS = ("sources", "jsonl", "keep")  # one of them needs no list
-_SECONDS = {"": 1.0, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
 _BYTES = {"MB": 10**6, "GB": 10**9, "TB": 10**12, "MIB": 2**20, "GIB": 2**30, "TIB": 2**40}
 _LOGIN = re.compile(r"//[^/@\s]*@")  # of an address, which a message may repeat
 _NAME = re.compile(r"\w[\w.-]{0,63}")
@@ -79,6 +78,8 @@ class LiveSettings:
     log_format: LogFormat = "text"
 
     def __post_init__(self) -> None:
+        for one in fields(self):
+            _check_texts(one.name, getattr(self, one.name))
         _ = self.named_sources, self.segment_s, self.kept, self.give_up_after_s, self.neutral_s, self.served_at
         _ = self.scope
 
@@ -99,18 +100,18 @@ class LiveSettings:
 
     @property
     def segment_s(self) -> float:
-        length_s = seconds("segment", self.segment)
+        length_s = read_time("segment", self.segment)
         if length_s < 1:
             raise ConfigError(f"segment expects at least 1s; got '{self.segment}'")
         return length_s
 
     @property
     def give_up_after_s(self) -> float | None:
-        return None if self.give_up_after is None else seconds("give_up_after", self.give_up_after)
+        return None if self.give_up_after is None else read_time("give-up-after", self.give_up_after)
 
     @property
     def neutral_s(self) -> float | None:
-        return None if self.calibrate_neutral is None else seconds("calibrate_neutral", self.calibrate_neutral)
+        return None if self.calibrate_neutral is None else read_time("calibrate-neutral", self.calibrate_neutral)
 
     @property
     def scope(self) -> Scope | None:
@@ -127,7 +128,7 @@ class LiveSettings:
         others = [amount for amount in self.keep if size_bytes(amount) is None]
         with_units = all(str(amount).strip()[-1:].isalpha() for amount in self.keep)
         try:
-            ages = [seconds("keep", amount) for amount in others]
+            ages = [read_time("keep", amount) for amount in others]
         except ConfigError:
             with_units, ages = False, []
         # It removes files, so nothing is guessed: neither a unit nor which of two is meant.
@@ -149,17 +150,19 @@ class LiveSettings:
         return (host.strip("[]") or "127.0.0.1", int(port))
 
 
-def seconds(what: str, amount: Amount) -> float:
-    """'10m', '90', 90, '1.5h', '7d' -> seconds.
+def _check_texts(name: str, value: object) -> None:
+    """Raise ConfigError if a setting is or holds a text without a letter, as an unset variable of a shell gives.
 
-    Raises:
-        ConfigError: another text, or not above 0.
+    Characters of control are refused too: no address, path or word has them. The text is not repeated, since it may be
+    a password.
     """
-    found = re.fullmatch(r"([0-9]+(?:\.[0-9]*)?|\.[0-9]+)\s*([smhd]?)", str(amount).strip().lower())
-    value = float(found[1]) * _SECONDS[found[2]] if found else 0.0
-    if not 0 < value < math.inf:
-        raise ConfigError(f"{what.replace('_', '-')} expects a time, as 30s, 10m, 2h or 7d; got '{amount}'")
-    return value
+    if isinstance(value, Mapping):
+        value = (*value.keys(), *value.values())
+    for text in value if isinstance(value, tuple) else (value,):
+        if isinstance(text, str) and not text.strip():
+            raise ConfigError(f"{name.replace('_', '-')} is given an empty text; give it a value, or leave it out")
+        if isinstance(text, str) and any(ord(letter) < 32 or ord(letter) == 127 for letter in text):
+            raise ConfigError(f"{name.replace('_', '-')} holds a character of control, as a line's end; leave it out")
 
 
 def size_bytes(amount: Amount) -> int | None:

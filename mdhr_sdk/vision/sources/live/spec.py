@@ -24,6 +24,7 @@ class LiveSpec:
         format: FFmpeg's name of the container, where it cannot be told from the data: 'mpegts', 'rawvideo'.
         timeout_s: how long opening may take, and how long no frame may come before it is opened again.
         complete: nothing is dropped before it is read.
+        ahead: packets are taken as they come, and those that newer ones overtake are not decoded; not with `complete`.
     """
 
     way: Way
@@ -35,6 +36,7 @@ class LiveSpec:
     format: str | None = None
     timeout_s: float = 5.0
     complete: bool = False
+    ahead: bool = False
 
     @property
     def kind(self) -> Literal["camera", "stream"]:

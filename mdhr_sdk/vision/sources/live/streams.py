@@ -12,9 +12,11 @@ from av.container import InputContainer
 from av.video.stream import VideoStream
 
 from ....errors import MissingDependencyError, SourceError, number_of
+from ..arrivals import Arrivals
 from ..decode import Decoder, known, picture_track
 from ..source import Damage, Opened, Picture
 from ..video import finite, open_video
+from .intake import Asked, Intake
 from .spec import LiveSpec
 from .timing import Backlog, OwnClock, Pace
 
@@ -32,13 +34,14 @@ def open_stream(spec: LiveSpec, name: str) -> Iterator[Opened]:
     options = {"protocol_whitelist": NETWORK}
     if spec.address.lower().startswith("rtsp"):
         options["rtsp_transport"] = spec.transport  # TCP by default, which loses nothing on the way
-    with _connected(spec.address, spec, options, failure) as container:
+    with ExitStack() as stack:
+        container = stack.enter_context(_connected(spec.address, spec, options, failure))
         if container.duration or (container.size > 0 and container.format.name not in ENDLESS):
             opened = finite(container, name, Damage(), failure)
             assert opened is not None
             yield opened
         else:
-            yield _endless(container, spec, name, failure)
+            yield _endless(stack, container, spec, name, failure)
 
 
 @contextmanager
@@ -53,8 +56,9 @@ def open_pipe(spec: LiveSpec, name: str) -> Iterator[Opened]:
         width, height = spec.size_px or (0, 0)
         options |= {"video_size": f"{width}x{height}", "pixel_format": spec.pixels or ""}
         options |= {"framerate": f"{spec.fps:g}"} if spec.fps else {}
-    with _connected(f"pipe:{spec.address}", spec, options, failure) as container:
-        yield _endless(container, spec, name, failure, ends=True)
+    with ExitStack() as stack:
+        container = stack.enter_context(_connected(f"pipe:{spec.address}", spec, options, failure))
+        yield _endless(stack, container, spec, name, failure, ends=True)
 
 
 @contextmanager
@@ -64,35 +68,39 @@ def open_file(spec: LiveSpec, name: str) -> Iterator[Opened]:
         yield opened._replace(live=True, frame_count=None, images=_paced(opened))
 
 
-@contextmanager
-def _connected(url: str, spec: LiveSpec, options: dict[str, str], failure: str) -> Iterator[InputContainer]:
+def _connected(url: str, spec: LiveSpec, options: dict[str, str], failure: str) -> InputContainer:
     """An open container. No address may lead into local files."""
     options = {"fpsprobesize": "0", "live_start_index": "-1", **options}  # begin at once, and with the newest
-    with ExitStack() as stack:
-        try:
-            timeout = None if spec.way == "pipe" else (spec.timeout_s, spec.timeout_s)
-            opened = av.open(url, format=spec.format, options=options, timeout=timeout, metadata_errors="ignore")
-            container = stack.enter_context(opened)
-        except av.error.ProtocolNotFoundError:
-            scheme = url.partition(":")[0]
-            raise MissingDependencyError(
-                f"PyAV's FFmpeg here cannot read {scheme}:// addresses; let another program receive it, as in "
-                f"'ffmpeg -i {scheme}://... -c copy -f mpegts - | mdhr live -#format=mpegts'"
-            ) from None
-        except (av.error.FFmpegError, OSError, ValueError):
-            raise SourceError(failure) from None
-        yield container
+    timeout = None if spec.way == "pipe" else (spec.timeout_s, spec.timeout_s)
+    try:
+        return av.open(url, format=spec.format, options=options, timeout=timeout, metadata_errors="ignore")
+    except av.error.ProtocolNotFoundError:
+        scheme = url.partition(":")[0]
+        raise MissingDependencyError(
+            f"PyAV's FFmpeg here cannot read {scheme}:// addresses; let another program receive it, as in "
+            f"'ffmpeg -i {scheme}://... -c copy -f mpegts - | mdhr live -#format=mpegts'"
+        ) from None
+    except (av.error.FFmpegError, OSError, ValueError):
+        raise SourceError(failure) from None
 
 
-def _endless(container: InputContainer, spec: LiveSpec, name: str, failure: str, ends: bool = False) -> Opened:
+def _endless(
+    stack: ExitStack, container: InputContainer, spec: LiveSpec, name: str, failure: str, ends: bool = False
+) -> Opened:
+    """What goes on until it breaks off. `stack` closes the container, and is given what reads it."""
     track = picture_track(container)
     if track is None:
         raise SourceError(failure)
-    damage = Damage()
-    decoder = Decoder(container, known(track, name), damage, live=True)
-    formats = set(container.format.name.split(","))
+    formats, damage = set(container.format.name.split(",")), Damage()
+    live: Arrivals = Asked(container, known(track, name))
     fps = (spec.fps or 0.0) if formats & CLOCKLESS else _declared(track)
-    pictures = _arriving(decoder, formats, fps, spec, name, failure, ends)
+    waits = formats & PLAYLISTS or spec.complete or ends  # until it is asked for
+    backlog = None if waits else Backlog(1 / fps if fps else PERIOD_S)
+    if spec.ahead and not waits:
+        stack.pop_all()  # the intake closes it, since its thread may be reading
+        live = stack.enter_context(Intake(container, track, spec.timeout_s))
+    decoder = Decoder(container, track, damage, live)
+    pictures = _arriving(decoder, formats, backlog, name, failure, ends)
     first = next(pictures, None)  # many only say that they have a picture
     if first is None:
         raise SourceError(failure)
@@ -105,23 +113,23 @@ def _with(first: Picture, rest: Iterator[Picture]) -> Iterator[Picture]:
 
 
 def _arriving(
-    decoder: Decoder, formats: set[str], fps: float, spec: LiveSpec, name: str, failure: str, ends: bool
+    decoder: Decoder, formats: set[str], backlog: Backlog | None, name: str, failure: str, ends: bool
 ) -> Iterator[Picture]:
-    """The pictures of a stream as they arrive, those included that are no news."""
+    """The pictures of a stream as they arrive, those included that are no news; without a backlog all are."""
     opened_s = time.perf_counter()
     clockless, paced = bool(formats & CLOCKLESS), bool(formats & PLAYLISTS)
-    backlog = None if paced or spec.complete or ends else Backlog(1 / fps if fps else PERIOD_S)
     clock, pace, count = OwnClock(), Pace(), 0
     for picture in decoder:
         arrived_s, stream_s = picture.arrived_s, None if clockless else picture.time_s
+        for came_s, waited_s in picture.passed if backlog is not None else ():
+            why = backlog.late(waited_s, came_s) or "newer"
+            yield Picture(picture.image, came_s - opened_s, came_s, late=why)
         late = "" if backlog is None else backlog.late(decoder.waited_s, arrived_s)
-        if backlog is not None and not late:
-            backlog.seen(decoder.waited_s)
         if paced:
             pace.wait(stream_s)
             arrived_s = time.perf_counter()
         jumped = clock.jumped(stream_s, arrived_s)  # it is to see every picture
-        breaks = picture.breaks or jumped
+        breaks, late = picture.breaks or jumped, late or ("newer" if picture.late else "")
         yield Picture(picture.image, arrived_s - opened_s, arrived_s, breaks, picture.note, stream_s, late)
         count += 1
     if count == 0:

@@ -146,7 +146,6 @@ class Supervisor:
         self._deadline_s = self._patient_until()
         if message["is"] == "frame" and self._late(message):
             message |= {"is": "passed", "why": "newer"}
-            self._note = message["note"] or self._note
         if message["is"] == "opened":
             if self._began_s is None:
                 self._began_s = time.perf_counter()
@@ -156,6 +155,7 @@ class Supervisor:
             self._news_s = time.perf_counter()
             self._dropped += 1
             self._breaks |= message["breaks"]
+            self._note = (message["why"] == "newer" and message["note"]) or self._note
             self._passed(message["why"])
             if message["why"] == "same" and self.health.state == "live":
                 self.health = self.health.become("stale", "it shows the same picture")

@@ -31,11 +31,8 @@ class Backlog:
             if waited_s < LEAST_WAIT_S and now_s - self._since_s < MOST_BACKLOG_S:
                 return self._why
             self._why = ""
+        self._period_s += 0.1 * (min(waited_s, 10.0) - self._period_s)  # learns how far apart pictures are
         return ""
-
-    def seen(self, waited_s: float) -> None:
-        """Learn how far apart pictures are."""
-        self._period_s += 0.1 * (min(waited_s, 10.0) - self._period_s)
 
 
 class OwnClock:

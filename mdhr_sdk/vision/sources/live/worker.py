@@ -112,7 +112,7 @@ class Worker:
         values = wanted["spec"]
         if values["size_px"] is not None:
             values["size_px"] = tuple(values["size_px"])
-        source = source_of(LiveSpec(**values), wanted["name"])
+        source = source_of(LiveSpec(**{**values, "ahead": True}), wanted["name"])
         try:
             with source:
                 info = source.info
@@ -132,7 +132,7 @@ class Worker:
             if not why and source.live and repeats.lasted_s(frame.image, frame.read_s) >= SAME_S:
                 why = "same"
             if why:
-                self.tell("passed", why=why, breaks=frame.breaks)
+                self.tell("passed", why=why, breaks=frame.breaks, note=frame.note)
             else:
                 self._give(frame, source.damaged)
 

@@ -1,0 +1,1 @@
+"""How well AUs, brows, intensities, events and head pose are told."""

@@ -1,0 +1,1 @@
+"""Many files: studies, workers and clusters."""

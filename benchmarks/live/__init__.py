@@ -1,0 +1,1 @@
+"""Live sources: delay, faults, endings, days of running, and the served page."""

@@ -1,0 +1,1 @@
+"""What training costs, and what each part of it is worth."""

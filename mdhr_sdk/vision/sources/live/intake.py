@@ -1,0 +1,155 @@
+"""Takes the packets of a live stream as they come: arrivals are known, and nothing waits in the network."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections import deque
+from collections.abc import Iterator
+from types import TracebackType
+from typing import TYPE_CHECKING
+
+import av
+from av.codec.codec import Properties
+from av.container import InputContainer
+from av.video.stream import VideoStream
+
+from ..arrivals import Arrived, Came
+
+if TYPE_CHECKING:
+    from typing_extensions import Self
+
+HELD_BACK = frozenset(("rtsp", "mpegts"))  # whose packet is given once the next one begins: when that before was given
+BEHIND_S = 0.5  # of decoding; after that it goes on from a key frame that has come meanwhile
+MOST_BYTES = 32 << 20  # that wait to be decoded
+PATIENCE_S = 1.0  # beyond the source's own deadline
+
+
+class Asked:
+    """Gives each packet when it is asked for: the source waits, and nothing is passed over. A failed read ends it."""
+
+    overtaken = False
+
+    def __init__(self, container: InputContainer, track: VideoStream) -> None:
+        self._packets, self._index = container.demux(track), track.index
+        self._held_back = not HELD_BACK.isdisjoint(container.format.name.split(",")) and (
+            track.codec_context.name != "mjpeg"
+        )
+
+    def __iter__(self) -> Iterator[Arrived]:
+        given_s = 0.0
+        while True:
+            asked_s = time.perf_counter()
+            try:
+                packet = next(self._packets, None)
+            except av.error.FFmpegError:
+                return
+            if packet is None:
+                return
+            if packet.size and packet.stream_index == self._index:
+                before_s, given_s = given_s, time.perf_counter()
+                arrived_s = before_s or given_s if self._held_back else given_s
+                yield Arrived(packet, Came(arrived_s, given_s - asked_s))
+
+
+class Intake:
+    """Reads packets in a thread of its own, so that slow decoding neither delays nor hides their arrival.
+
+    Of pictures that do not depend on each other only the newest is given. Of others all are given, but for those before
+    a later key frame if decoding is half a second behind.
+
+    Args:
+        container: open; this closes it.
+        timeout_s: within which a read of it ends.
+    """
+
+    def __init__(self, container: InputContainer, track: VideoStream, timeout_s: float) -> None:
+        self._container = container
+        self._read = Asked(container, track)
+        self._timeout_s = timeout_s
+        self._alone = bool(track.codec_context.codec.properties & Properties.INTRA_ONLY.value)
+        self._changed = threading.Condition()
+        self._waiting: deque[Arrived] = deque()
+        self._bytes = 0  # of those that wait
+        self._passed: list[Came] = []
+        self._blind = False  # nothing can be decoded before the next key frame
+        self._over = self._left = False
+        self._error: BaseException | None = None
+        self._thread = threading.Thread(target=self._run, name="mdhr takes packets", daemon=True)
+
+    def __enter__(self) -> Self:
+        self._thread.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """End the thread and close the container; one that does not answer is left open."""
+        self._left = True
+        self._thread.join(self._timeout_s + PATIENCE_S)
+        if not self._thread.is_alive():
+            self._container.close()
+
+    def __iter__(self) -> Iterator[Arrived]:
+        """The packets that are to be decoded, until the stream ends."""
+        while (one := self._next()) is not None:
+            yield one
+
+    @property
+    def overtaken(self) -> bool:
+        """Whether a newer packet waits."""
+        return bool(self._waiting)
+
+    def _next(self) -> Arrived | None:
+        with self._changed:
+            self._changed.wait_for(lambda: self._waiting or self._over)
+            if not self._waiting:
+                if self._error is not None:
+                    raise self._error
+                return None
+            for _ in range(self._useless()):
+                self._pass_over(self._waiting.popleft())
+            one, passed, self._passed = self._waiting.popleft(), self._passed, []
+            self._bytes -= one.packet.size
+            return one._replace(passed=tuple(passed))
+
+    def _useless(self) -> int:
+        """How many of those that wait nobody needs any more; the lock is held."""
+        if self._alone:
+            return len(self._waiting) - 1
+        if self._waiting[-1].came.arrived_s - self._waiting[0].came.arrived_s < BEHIND_S:
+            return 0
+        return max((number for number, one in enumerate(self._waiting) if one.packet.is_keyframe), default=0)
+
+    def _pass_over(self, one: Arrived) -> None:
+        self._bytes -= one.packet.size
+        self._passed.append(one.came)
+
+    def _run(self) -> None:
+        try:
+            for one in self._read:
+                if self._left:
+                    break
+                with self._changed:
+                    self._take(one)
+                    self._changed.notify()
+        except BaseException as error:  # raised where the packets are taken
+            self._error = error
+        finally:
+            with self._changed:
+                self._over = True
+                self._changed.notify()
+
+    def _take(self, one: Arrived) -> None:
+        """Let a packet wait; the lock is held. If too much waits, all of it goes, and a key frame is waited for."""
+        starts = self._alone or one.packet.is_keyframe
+        self._blind = self._blind and not starts
+        if self._bytes + one.packet.size > MOST_BYTES and self._waiting:
+            while self._waiting:
+                self._pass_over(self._waiting.popleft())
+            self._blind = not starts
+        if self._blind:
+            self._passed.append(one.came)
+            return
+        self._waiting.append(one)
+        self._bytes += one.packet.size

@@ -1,0 +1,82 @@
+"""Packets of a live stream that come faster than they are decoded."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import av
+import pytest
+from av.container import InputContainer
+
+from made_videos import index_of, write_video
+from mdhr_sdk.vision.sources.decode import Decoder
+from mdhr_sdk.vision.sources.live import intake
+from mdhr_sdk.vision.sources.live.intake import Intake
+from mdhr_sdk.vision.sources.source import Damage
+from processes import until
+
+GROUP = 10  # pictures from one key frame to the next
+
+
+@contextmanager
+def all_waiting(path: Path) -> Iterator[tuple[InputContainer, Intake]]:
+    """What is read from a file before anybody asks for it."""
+    container = av.open(str(path))
+    with Intake(container, container.streams.video[0], 5.0) as one:
+        until(lambda: one._over)
+        yield container, one
+
+
+@pytest.fixture
+def film(tmp_path: Path) -> Path:
+    options = {"g": str(GROUP), "bf": "0", "sc_threshold": "0"}
+    return write_video(tmp_path / "film.mp4", 3 * GROUP, "libx264", codec_options=options)
+
+
+def test_of_pictures_that_stand_alone_only_the_newest_is_given(tmp_path: Path) -> None:
+    path = write_video(tmp_path / "film.avi", 12, "mjpeg", pixels="yuvj420p")
+    with all_waiting(path) as (container, one):
+        (picture,) = Decoder(container, container.streams.video[0], Damage(), one)
+    assert index_of(picture.image) == 11 and not picture.late
+    assert len(picture.passed) == 11 and [*picture.passed] == sorted(picture.passed)
+
+
+def test_the_others_are_decoded_and_those_that_were_overtaken_are_not_converted(film: Path) -> None:
+    with all_waiting(film) as (container, one):
+        pictures = list(Decoder(container, container.streams.video[0], Damage(), one))
+    assert len(pictures) == 3 * GROUP and not any(one.passed or one.breaks or one.note for one in pictures)
+    late = [number for number, one in enumerate(pictures) if one.late]
+    assert late and 0 not in late and 3 * GROUP - 1 not in late
+    assert all(one.image.shape == pictures[0].image.shape and not one.image.any() for one in pictures if one.late)
+    assert all(index_of(one.image) == number % 20 for number, one in enumerate(pictures) if not one.late)
+
+
+def test_decoding_that_is_behind_goes_on_from_a_key_frame(film: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(intake, "BEHIND_S", 0.0)
+    damage = Damage()
+    with all_waiting(film) as (container, one):
+        pictures = list(Decoder(container, container.streams.video[0], damage, one))
+    assert len(pictures) == GROUP and len(pictures[0].passed) == 2 * GROUP
+    assert index_of(next(one.image for one in pictures if not one.late)) == 0
+    assert not damage.count and not any(one.note or one.breaks for one in pictures)
+
+
+def test_what_waits_is_bounded_and_goes_on_from_a_key_frame(film: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with av.open(str(film)) as container:
+        sizes = [packet.size for packet in container.demux(video=0) if packet.size]
+    monkeypatch.setattr(intake, "MOST_BYTES", sum(sizes[: GROUP + 5]))
+    with all_waiting(film) as (_, one):
+        given = list(one)
+    assert [packet.packet.is_keyframe for packet in given] == [True] + [False] * (GROUP - 1)
+    assert [len(packet.passed) for packet in given] == [2 * GROUP] + [0] * (GROUP - 1)
+
+
+def test_leaving_ends_the_thread_while_packets_come(film: Path) -> None:
+    container = av.open(str(film))
+    with Intake(container, container.streams.video[0], 5.0) as one:
+        next(iter(one))
+    assert not one._thread.is_alive()
+    with pytest.raises(AssertionError):
+        next(container.demux(video=0))
