@@ -28,8 +28,8 @@ from mdhr_sdk import Scope
 from mdhr_sdk.batch.listing import jobs_of_list
 from mdhr_sdk.batch.outcome import Outcome
 from mdhr_sdk.batch.totals import Totals
+from mdhr_sdk.children import usable_cores
 from mdhr_sdk.cli.app import run_app
-from mdhr_sdk.cli.parts.progress import usable_cores
 from mdhr_sdk.errors import MDHRError
 from mdhr_sdk.vision import list_sources
 
