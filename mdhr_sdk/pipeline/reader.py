@@ -8,9 +8,9 @@ import threading
 import time
 from collections import Counter, deque
 from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, nullcontext
 from dataclasses import replace
+from queue import SimpleQueue
 
 from ..children import usable_cores
 from ..errors import MDHRError, SourceError
@@ -312,13 +312,30 @@ class Reader:
 @contextmanager
 def one_ahead(decode: Callable[[], Frame | None]) -> Iterator[Callable[[], Frame | None]]:
     """Decode a frame in a thread of its own while the caller finds the faces of the one before."""
-    with ThreadPoolExecutor(1, "mdhr decodes") as thread:
-        coming = thread.submit(decode)
+    asked: SimpleQueue[bool] = SimpleQueue()
+    coming: SimpleQueue[tuple[Frame | None, BaseException | None]] = SimpleQueue()
 
-        def following() -> Frame | None:
-            nonlocal coming
-            if (frame := coming.result()) is not None:
-                coming = thread.submit(decode)
-            return frame
+    def work() -> None:
+        while asked.get():
+            try:
+                coming.put((decode(), None))
+            except BaseException as error:  # raised where the frame is taken
+                coming.put((None, error))
 
+    def following() -> Frame | None:
+        frame, error = coming.get()
+        if error is not None:
+            raise error
+        if frame is not None:
+            asked.put(True)
+        return frame
+
+    # No executor: none may be used once the main thread has ended, and others may read on.
+    thread = threading.Thread(target=work, name="mdhr decodes", daemon=True)
+    thread.start()
+    asked.put(True)
+    try:
         yield following
+    finally:
+        asked.put(False)
+        thread.join()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from fractions import Fraction
+from pathlib import Path
 
 import av
 import numpy as np
@@ -11,6 +12,7 @@ import pytest
 import ebml
 from made_videos import index_of, noisy, numbered, read, write_video
 from mdhr_sdk.errors import SourceError, TruncatedSourceError
+from mdhr_sdk.vision import list_sources
 from mdhr_sdk.vision.sources.containers.joined import parts_of
 
 ORDERED = {"g": "10", "bf": "0", "sc_threshold": "0"}
@@ -194,6 +196,46 @@ def test_a_long_broadcast_is_looked_into_at_some_places_first(tmp_path, monkeypa
         (tmp_path / "c.ts").write_bytes(both)
         assert len(parts_of(tmp_path / "c.ts")) == (2 if both.endswith(other) else 1)
         assert len(read(tmp_path / "c.ts")[0]) == 60
+
+
+def table(data: bytes, pid: int) -> bytes:
+    """The first packet of a broadcast that holds the table of this PID."""
+    packets = (data[at : at + 188] for at in range(0, len(data), 188))
+    return next(one for one in packets if int.from_bytes(one[1:3], "big") & 0x1FFF == pid)
+
+
+@pytest.mark.parametrize("change", ["only announced", "of another kind"])
+def test_a_table_of_tracks_counts_once_it_holds(tmp_path, change):
+    path = write_video(tmp_path / "a.ts", 20, "libx264")
+    other = write_video(tmp_path / "b.ts", 20, "libx264", **OTHER_TRACK)
+    data, coming = path.read_bytes(), bytearray(table(other.read_bytes(), 4096))
+    half = len(data) // 376 * 188
+    for parts in (3, 1):  # then that of before comes again
+        path.write_bytes(data[:half] + bytes(coming) + data[half:])
+        assert len(parts_of(path)) == parts
+        if change == "only announced":
+            coming[5 + 5] &= 0xFE
+        else:
+            coming[5] = 0xC0
+    assert_whole(path, 20)
+
+
+def test_what_is_no_packet_is_passed_over(tmp_path):
+    one = write_video(tmp_path / "a.ts", 20, "libx264").read_bytes()
+    two = write_video(tmp_path / "b.ts", 20, "libx264", **OTHER_TRACK).read_bytes()
+    path = tmp_path / "c.ts"
+    path.write_bytes(one + bytes(30_000_001) + two)  # as of a recorder that makes its files before it fills them
+    begins = len(one) + 30_000_001 + two.index(table(two, 0))
+    assert parts_of(path) == [(0, begins), (begins, path.stat().st_size)]
+
+
+def test_a_part_is_closed_before_the_next_one(tmp_path):
+    data = write_video(tmp_path / "a.ivf", [numbered(index) for index in range(2)], "libvpx").read_bytes()
+    (tmp_path / "b.ivf").write_bytes(12 * data)
+    with list_sources(tmp_path / "b.ivf")[0] as source:
+        opened = [len([*Path("/dev/fd").iterdir()]) for _ in source]
+    assert len(opened) == 24
+    assert opened[-1] == opened[0]
 
 
 def test_pictures_in_a_document_are_no_video_for_whom_asks_for_it(tmp_path):

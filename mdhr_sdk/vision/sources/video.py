@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import BinaryIO
@@ -55,33 +55,37 @@ def open_video(path: Path, start_s: float = 0.0) -> Iterator[Opened]:
             container = stack.enter_context(_container(path, stack))
             opened = finite(container, str(path), Damage(), _failure(path), file=file)
         assert opened is not None
-        yield without(opened, pauses) if pauses else opened
+        yield without(opened, pauses, _start_s(container, track)) if track and pauses else opened
 
 
 def _joined(path: Path, parts: Sequence[tuple[int, int]], stack: ExitStack) -> Opened:
     """Recordings that follow on each other in one file; those that cannot be opened are counted as damage."""
     damage = Damage()
 
-    def opened() -> Iterator[Opened]:
+    def opened() -> Generator[Opened, None, None]:
         lost: SourceError | None = None
+        shown = False
         for number, (start, end) in enumerate(parts):
-            window = Window(stack.enter_context(path.open("rb")), start, end)
-            try:
-                container = stack.enter_context(av.open(window, "r", options=OPTIONS, metadata_errors="ignore"))
-                part = finite(container, str(path), damage, _failure(path))
-            except (av.error.FFmpegError, ValueError):
-                lost = SourceError(_failure(path))
-            except SourceError as error:
-                lost = error
-            else:
-                assert part is not None
-                yield part if number == len(parts) - 1 else part._replace(images=_uncut(part))
-                continue
+            with ExitStack() as part_stack:  # closed before the next one: there may be thousands
+                window = Window(part_stack.enter_context(path.open("rb")), start, end)
+                try:
+                    container = av.open(window, "r", options=OPTIONS, metadata_errors="ignore")
+                    part = finite(part_stack.enter_context(container), str(path), damage, _failure(path))
+                except (av.error.FFmpegError, ValueError):
+                    lost = SourceError(_failure(path))
+                except SourceError as error:
+                    lost = error
+                else:
+                    assert part is not None
+                    shown = True
+                    yield part if number == len(parts) - 1 else part._replace(images=_uncut(part))
+                    continue
             damage.count += 1
-        if lost is not None and damage.count == len(parts):
+        if lost is not None and not shown:
             raise lost
 
     each = opened()
+    stack.callback(each.close)
     first = next(each)
     return Opened(first.fps, None, False, _one_after_the_other(itertools.chain([first], each)), damage=damage)
 

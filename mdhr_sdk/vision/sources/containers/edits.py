@@ -9,6 +9,7 @@ from typing import NamedTuple
 
 from ..source import Opened, Picture
 
+MOST_BOXES = 1_000_000  # of a file or box that are looked at
 LARGEST_BYTES = 1 << 20  # of a box of one track's edits; all others are passed over
 SLACK_S = 1e-3
 EMPTY = -1  # the time of an edit that shows nothing
@@ -21,7 +22,7 @@ class _Box(NamedTuple):
 
 
 def pauses_of(path: Path, track_id: int) -> list[tuple[float, float]]:
-    """(from, to) in seconds of playing time, where a track shows nothing after it has begun; empty for most files."""
+    """(from, to) in seconds of the file's time: where a track shows nothing after it has begun; most have none."""
     with path.open("rb") as file:
         if file.read(8)[4:] not in (b"ftyp", b"moov", b"wide", b"mdat", b"free", b"skip"):
             return []
@@ -30,7 +31,9 @@ def pauses_of(path: Path, track_id: int) -> list[tuple[float, float]]:
         def inside(box: _Box, *kinds: bytes) -> Iterator[_Box]:
             """The boxes of the first of these kinds, and in them those of the next, and so on."""
             at = box.start
-            while at + 8 <= box.end:
+            for _ in range(MOST_BOXES):
+                if at + 8 > box.end:
+                    return
                 file.seek(at)
                 length, kind, long = struct.unpack(">I4sQ", file.read(16).ljust(16, b"\0"))
                 head, length = (16, long) if length == 1 else (8, length or box.end - at)
@@ -49,23 +52,28 @@ def pauses_of(path: Path, track_id: int) -> list[tuple[float, float]]:
         scale = next((_field(data(box), 12, 20, ">I") for box in inside(whole, b"moov", b"mvhd")), 0)
         for track in inside(whole, b"moov", b"trak"):
             ids = [_field(data(box), 12, 20, ">I") for box in inside(track, b"tkhd")]
-            edits = [edit for box in inside(track, b"edts", b"elst") for edit in _rows(data(box))]
             if scale and ids == [track_id]:
+                edits = next((_rows(data(box)) for box in inside(track, b"edts", b"elst")), [])
                 return [*_pauses(edits, scale)]
     return []
 
 
-def without(opened: Opened, pauses: Sequence[tuple[float, float]]) -> Opened:
-    """A video without the pictures that lie in a pause."""
+def without(opened: Opened, pauses: Sequence[tuple[float, float]], start_s: float) -> Opened:
+    """A video without the pictures that lie in a pause; it begins at `start_s` of the file's time."""
     fewer = round(opened.fps * sum(end - start for start, end in pauses))
     count = None if opened.frame_count is None else max(1, opened.frame_count - fewer)
-    return opened._replace(images=_shown(map(Picture._make, opened.images), pauses), frame_count=count)
+    shifted = [(start - start_s, end - start_s) for start, end in pauses]
+    return opened._replace(images=_shown(map(Picture._make, opened.images), shifted), frame_count=count)
 
 
 def _shown(pictures: Iterator[Picture], pauses: Sequence[tuple[float, float]]) -> Iterator[Picture]:
+    """The others; each tells what those that are left out before it had to tell."""
+    breaks, note = False, ""
     for picture in pictures:
+        breaks, note = breaks or picture.breaks, picture.note or note
         if not any(start - SLACK_S <= picture.timestamp_s < end - SLACK_S for start, end in pauses):
-            yield picture
+            yield picture._replace(breaks=breaks, note=note)
+            breaks, note = False, ""
 
 
 def _field(data: bytes, short: int, long: int, kind: str) -> int:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
 import math
-import mmap
 import os
 import re
 import struct
@@ -17,9 +17,14 @@ from numpy.typing import NDArray
 
 CHUNK_PACKETS = 1 << 15  # of a broadcast that are looked at together: 6 MB
 PLACES, SAMPLE_PACKETS = 32, 1 << 13  # of a long one that are looked at first; tables come ten times a second
+AFTER_LOSS_PACKETS = 64  # that are looked at first where packets begin again, then twice as many
+SEARCHED_BYTES = 1 << 16  # at once, for where something begins
 LARGEST_BYTES = 1 << 30
+MOST_BOXES = 1_000_000  # of an mp4 that are looked at: half a million fragments
+MOST_PARTS = 10_000  # the last one has the rest
 PACKETS = ((188, 0), (192, 4), (204, 0))  # bytes of a broadcast's packets, and where in them their first byte 0x47 is
 VIDEO_TYPES = frozenset((0x01, 0x02, 0x10, 0x1B, 0x20, 0x24, 0x33, 0xD1, 0xEA))
+PROGRAMS, TRACKS = 0, 2  # kinds of tables
 BEFORE_TABLE = 64  # packets; the list of programs stands so shortly before what it lists
 # How files begin of which FFmpeg reads one, and how many bytes of it come again where the next one begins.
 BEGINNINGS = (
@@ -61,15 +66,16 @@ def parts_of(path: Path) -> list[tuple[int, int]]:
     """
     with path.open("rb") as file:
         head, size = file.read(5 * max(PACKETS)[0]), os.fstat(file.fileno()).st_size
-        starts: list[int] = []
+        starts: Iterable[int] = ()
         layout = next((one for one in PACKETS if _in_step(head, *one)), None)
         if head[4:8] == b"ftyp":
-            starts = [*_of_boxes(file, size)]
+            starts = _of_boxes(file, size)
         elif length := next((length for mark, length in BEGINNINGS if re.match(mark, head)), 0):
-            starts = [*_of_beginnings(file, head[:length])] if size <= LARGEST_BYTES else []
+            starts = _of_beginnings(file, head[:length]) if size <= LARGEST_BYTES else ()
         elif layout and _differs(file, size, *layout):
-            starts = [*_of_tables(_tables(file, *layout), layout[0])]
-    return [*zip([0, *starts], [*starts, size], strict=True)]
+            starts = _of_tables(_tables(file, *layout), layout[0])
+        found = [*itertools.islice(starts, MOST_PARTS - 1)]
+    return [*zip([0, *found], [*found, size], strict=True)]
 
 
 def is_broadcast(path: Path) -> bool:
@@ -82,7 +88,7 @@ def is_broadcast(path: Path) -> bool:
 def _of_boxes(file: BinaryIO, size: int) -> Iterator[int]:
     """Of mp4: where the next ftyp and moov follow."""
     at, started, movies = 0, 0, 0
-    while at + 8 <= size:
+    for _ in range(MOST_BOXES):
         file.seek(at)
         length, kind, long = struct.unpack(">I4sQ", file.read(16).ljust(16, b"\0"))
         length = long if length == 1 else length
@@ -93,17 +99,23 @@ def _of_boxes(file: BinaryIO, size: int) -> Iterator[int]:
             if started and movies > 1:
                 yield started
                 started = 0
-        if length < 8:
-            return
         at += length
+        if length < 8 or at + 8 > size:
+            return
 
 
 def _of_beginnings(file: BinaryIO, mark: bytes) -> Iterator[int]:
-    with mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
-        at = data.find(mark, 1)
-        while at > 0:
-            yield at
-            at = data.find(mark, at + 1)
+    at, held = 0, b""
+    file.seek(0)
+    while read := file.read(SEARCHED_BYTES):
+        data = held + read
+        place = data.find(mark)
+        while place >= 0:
+            if at + place:
+                yield at + place
+            place = data.find(mark, place + 1)
+        held = data[1 - len(mark) :]
+        at += len(data) - len(held)
 
 
 class _Row(NamedTuple):
@@ -143,10 +155,10 @@ def _of_tables(tables: Iterable[_Row], stride: int) -> Iterator[int]:
 
 def _tables(file: BinaryIO, stride: int, lead: int, at: int = 0, end: float = math.inf) -> Iterator[_Row]:
     """The packets that hold the list of programs (PID 0), and of the tracks of each; from one place to another."""
-    pids = [0]
+    pids, count = [0], CHUNK_PACKETS
     while at < end:
         file.seek(at)
-        data = np.frombuffer(file.read(int(min(CHUNK_PACKETS * stride, end - at))), np.uint8)
+        data = np.frombuffer(file.read(int(min(count * stride, end - at))), np.uint8)
         packets = data[: len(data) // stride * stride].reshape(-1, stride)
         if not len(packets):
             return
@@ -155,25 +167,29 @@ def _tables(file: BinaryIO, stride: int, lead: int, at: int = 0, end: float = ma
         pid = (packets[:, lead + 1] & 0x1F).astype(int) << 8 | packets[:, lead + 2]
         begins = (packets[:, lead + 1] & 0x40) > 0
         for number in np.flatnonzero(begins & (pid == 0)):
-            pids += _programs(_payload(packets[number], lead)) - {*pids}
+            pids += _programs(_payload(packets[number], lead, PROGRAMS)) - {*pids}
         for number in np.flatnonzero(begins & np.isin(pid, pids)):
-            yield _Row(at + int(number) * stride, int(pid[number]), _payload(packets[number], lead))
+            table = TRACKS if pid[number] else PROGRAMS
+            yield _Row(at + int(number) * stride, int(pid[number]), _payload(packets[number], lead, table))
         at += len(packets) * stride
+        count = min(CHUNK_PACKETS, 2 * count)
         if len(out_of_step):
-            at = _next_step(file, at, stride, lead)
+            at, count = _next_step(file, at, end, stride, lead), AFTER_LOSS_PACKETS
 
 
-def _next_step(file: BinaryIO, at: int, stride: int, lead: int) -> int:
-    """Where packets begin again, after some bytes that are none."""
-    while True:
+def _next_step(file: BinaryIO, at: int, end: float, stride: int, lead: int) -> int:
+    """Where packets begin again, four at least, after some bytes that are none; the end where there are none."""
+    while at < end:
         file.seek(at)
-        data = file.read(5 * stride)
-        if len(data) < 5 * stride:
-            return at + len(data)
-        found = next((step for step in range(1, stride + 1) if _in_step(data[step:], stride, lead)), None)
-        if found is not None:
-            return at + found
-        at += stride
+        marks = np.frombuffer(file.read(SEARCHED_BYTES), np.uint8)[lead:] == 0x47
+        places = len(marks) - 3 * stride
+        if places <= 0:
+            return at + lead + len(marks)
+        found = np.flatnonzero(np.all([marks[one * stride :][:places] for one in range(4)], axis=0))
+        if len(found):
+            return at + int(found[0])
+        at += places
+    return at
 
 
 def _in_step(data: bytes, stride: int, lead: int) -> bool:
@@ -181,12 +197,15 @@ def _in_step(data: bytes, stride: int, lead: int) -> bool:
     return len(data) > 2 * stride + lead and {*data[lead : 5 * stride : stride]} == {0x47}
 
 
-def _payload(packet: NDArray[np.uint8], lead: int) -> bytes:
-    """A table's section without its head of eight bytes and its check sum, as far as it is in this packet."""
+def _payload(packet: NDArray[np.uint8], lead: int, table: int) -> bytes:
+    """A table's section without its head of eight bytes and its check sum, as far as it is in this packet.
+
+    Nothing of a table of another kind, and of one that is only announced.
+    """
     data = packet[lead:].tobytes()
     at = 4 + (1 + data[4] if data[3] & 0x20 else 0)
     at += 1 + data[at] if at < len(data) else 0
-    if at + 8 > len(data):
+    if at + 8 > len(data) or data[at] != table or not data[at + 5] & 1:
         return b""
     length = (data[at + 1] & 0x0F) << 8 | data[at + 2]
     return data[at + 8 : min(at + 3 + length - 4, 188)]
