@@ -82,6 +82,7 @@ class Reader:
         self.live = source.kind in LIVE  # then it waits for no other source, and none for it
         self.error: BaseException | None = None
         self.opened = self.ended = self.stopped = False
+        self.decodes_in: threading.Thread | None = None  # this one's, or one beside it
         self._check = check
         self._open_finder = open_finder
         self._finder: CropFinder | None = None
@@ -240,6 +241,7 @@ class Reader:
             frames = frames_in(scope, frames, self.source.name)
 
         def decode() -> Frame | None:
+            self.decodes_in = threading.current_thread()
             with self._clock("read"):
                 return next(frames, None)
 

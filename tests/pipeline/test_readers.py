@@ -191,21 +191,16 @@ def test_a_file_drops_if_it_is_asked_to_and_the_callers_memory_is_not_shown_late
 
 
 def test_the_first_frame_does_not_grow_old_while_the_face_finder_is_made(monkeypatch: pytest.MonkeyPatch):
-    enough = threading.Event()
+    open_finder, made, before = Reading._open, list[int](), list[list[int]]()
 
-    def images() -> Iterator[np.ndarray]:
-        yield from map(small, range(10))
-        enough.set()
-
-    open_finder = Reading._open
-
-    def slow(self: Reading, info: SourceInfo) -> Any:
-        assert enough.wait(WAIT_S)
+    def watched(self: Reading, info: SourceInfo) -> Any:
+        before.append(made.copy())
         return open_finder(self, info)
 
-    monkeypatch.setattr(Reading, "_open", slow)
-    with Reading([source("camera", images(), live=True)]) as run:
-        assert next(run.frames())[1].image[0, 0, 0] == 9
+    monkeypatch.setattr(Reading, "_open", watched)
+    with Reading([source("camera", noted(10, made), live=True)]) as run:
+        next(run.frames())
+    assert before == [[]], "it is made before the first frame is asked for"
 
 
 def test_what_a_dropped_frame_told_of_the_source_stays_told():
@@ -278,6 +273,7 @@ def test_garbage_collected_by_its_own_thread_it_ends_without_an_error(monkeypatc
         held.run.readers.close()
         yield small(1)
 
+    monkeypatch.setattr(reading, "CLOSE_S", 10 * WAIT_S)
     held.run = Reading([source("video", images())])
     begin.set()
     held.run.readers._threads[0].join(WAIT_S)
