@@ -119,10 +119,11 @@ class Decoder:
         track.thread_type = "AUTO" if live is None else "SLICE"
         if live is None:
             track.codec_context.thread_count = FRAME_THREADS
+        self._options = dict(track.codec_context.options)  # the opener's
         if track.codec_context.name in ("hevc", "mjpeg"):  # others tell of damage by themselves, or lose pictures
-            track.codec_context.options = {"err_detect": "explode"}
+            track.codec_context.options = {**self._options, "err_detect": "explode"}
         elif track.codec_context.name == "libdav1d":
-            track.codec_context.options = {"max_frame_delay": "1"}  # so that an error is the last packet's
+            track.codec_context.options = {**self._options, "max_frame_delay": "1"}  # so an error is the last packet's
 
     def __iter__(self) -> Iterator[Decoded]:
         for packet in self._packets():
@@ -221,6 +222,7 @@ class Decoder:
             return []
         lenient = av.VideoCodecContext.create(codec.name, "r")
         assert isinstance(lenient, av.VideoCodecContext)
+        lenient.options = self._options
         if codec.extradata:
             lenient.extradata = codec.extradata
         self._spoilt = True
