@@ -128,7 +128,7 @@ print(queue.status.reason, dict(queue.status.dropped_by), file=sys.stderr)
 def test_lines_are_whole_in_a_pipe_that_another_program_made_non_blocking() -> None:
     code = """
 import json, os, sys, threading, time
-from mdhr_sdk.outputs.live.readers import StdoutReader
+from mdhr_sdk.outputs.live.line_readers import StdoutReader
 read, write = os.pipe()
 os.set_blocking(write, False)
 os.dup2(write, 1); os.close(write)
