@@ -66,13 +66,19 @@ def stamped() -> Iterator[Stamps]:
             stamps.taken_s[reader.source.name, frame.index] = frame.read_s, time.perf_counter()
         return item
 
+    def renewed(old: Callable[..., Any], reader: Reader, item: Any) -> Any:
+        newer = old(reader, item)
+        if newer is not item:
+            stamps.taken_s[reader.source.name, newer.index] = newer.read_s, time.perf_counter()
+        return newer
+
     def made(old: Callable[..., FrameResult], waiting: Waiting, pending: Any) -> FrameResult:
         result = old(waiting, pending)
         stamps.made_s[result.source, result.index] = time.perf_counter()
         return result
 
     places: list[tuple[Any, str, Callable[..., Any]]] = [
-        (Reader, "_put", put), (Reader, "take", take), (Waiting, "_result", made)
+        (Reader, "_put", put), (Reader, "take", take), (Reader, "renewed", renewed), (Waiting, "_result", made)
     ]  # fmt: skip
     olds = [getattr(owner, name) for owner, name, _ in places]
     for (owner, name, new), old in zip(places, olds, strict=True):

@@ -25,6 +25,7 @@ from mdhr_sdk import AUDetector
 from mdhr_sdk.pipeline.clock import StageClock
 from mdhr_sdk.pipeline.crops import CropFinder
 from mdhr_sdk.pipeline.scores.decide import Waiting
+from mdhr_sdk.pipeline.scoring import Cut
 from mdhr_sdk.pipeline.streams import StreamScoring
 from mdhr_sdk.runtime.stream.scorer import StreamScorer
 from mdhr_sdk.runtime.stream.stream_graphs import StreamGraphs
@@ -128,7 +129,7 @@ def whole(detector: AUDetector, frames: list[Frame], meshes: list[list[Face]], l
         found = finder.find(frame)
         crops = finder.crops(found)
         waiting.take(found, crops)
-        list(waiting.give(scoring.push({0: (frame.index, crops)})[0]))
+        list(waiting.give(scoring.push({0: Cut(frame.index, crops)})[0]))
 
     with ExitStack() as stack:
         graphs_timed(stack, graphs, spent)

@@ -14,6 +14,7 @@ from ..batch.listing import jobs_of, once
 from ..batch.options import DetectOptions
 from ..batch.outcome import Outcome
 from ..batch.writer import SourceWriter
+from ..children import usable_cores
 from ..detector import AUDetector
 from ..errors import ConfigError, MDHRError
 from ..modelfolder.bundled import DEFAULT
@@ -32,7 +33,7 @@ from .parts.logs import LogLevel, set_log_level
 from .parts.many import run_many, threads_each, worker_count
 from .parts.options import BAD_INPUT, Console, command_app, complain, say
 from .parts.out import check_out, named_folder, roots
-from .parts.progress import progress_bar, usable_cores
+from .parts.progress import progress_bar
 from .parts.summary import report
 from .parts.times import read_time
 
@@ -133,6 +134,8 @@ def _process(
             for writer in writers:
                 stack.callback(writer.close)
             try:
+                for writer in writers:
+                    writer.make_room()
                 _read(detector, writers, reading, clock, progress, tasks, interrupt)
             except KeyboardInterrupt:
                 for outcome in outcomes:

@@ -58,9 +58,10 @@ def make(
     check_imaging()
     for package, extra in (("numba", "synthetic"), ("torch", "train")):
         require(package, extra)
+    from ..children import usable_cores
     from ..synthetic.dataset import MakeOptions, make_dataset
     from ..synthetic.labelled import ClipOptions
-    from .parts.progress import counted, usable_cores
+    from .parts.progress import counted
 
     clip = ClipOptions(frames, spacing, size, hard_cases=not plain)
     options = MakeOptions(
@@ -103,11 +104,11 @@ def geometry(
     The model must have the AUs of the synthetic label set.
     """
     _check_installed()
+    from ..children import usable_cores
     from ..synthetic.geometry.fit import FitOptions
     from ..synthetic.geometry.judge import judge, lines
     from ..synthetic.geometry.meshes import People, load_meshes
     from ..synthetic.geometry.saving import check_target, save_geometry
-    from .parts.progress import usable_cores
 
     folder = check_target(into)
     labels = folder.config.model.label_set
@@ -140,12 +141,13 @@ def intensity(
     Told are those of tier A and B that agree well with the truth on people it was not fitted on.
     """
     _check_installed()
+    from ..children import usable_cores
     from ..synthetic.geometry.meshes import People, load_meshes, render_meshes
     from ..synthetic.geometry.saving import check_target
     from ..synthetic.intensity.fit import fit, read_people
     from ..synthetic.intensity.judge import good, judge, lines
     from ..synthetic.intensity.saving import geometry_of, save_intensity
-    from .parts.progress import counted, usable_cores
+    from .parts.progress import counted
 
     folder = check_target(into)
     read = geometry_of(folder)

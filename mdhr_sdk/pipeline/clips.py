@@ -73,10 +73,10 @@ class ClipScoring:
 
     def push(self, frames: Mapping[int, Cut]) -> dict[int, list[Scored]]:
         done: list[tuple[int, Clip]] = []
-        for source, (index, crops, *_) in frames.items():
+        for source, cut in frames.items():
             if source not in self._assemblers:
                 self._assemblers[source] = ClipAssembler(self._config.clip_length)
-            done += [(source, clip) for clip in self._assemblers[source].push(index, crops)]
+            done += [(source, clip) for clip in self._assemblers[source].push(cut.index, cut.crops)]
         self._score(done)
         return {source: self._held.pop(source, []) for source in frames}
 

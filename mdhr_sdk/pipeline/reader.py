@@ -115,6 +115,7 @@ class Reader:
                     self._finds = not self.newest and not self.live
                     self.opened = True
                     self._health = self._health.become("live")
+                _ = self.finder  # here: it takes a while, and the scoring of other sources goes on
                 self._read(opened)
         except MDHRError as error:
             self.error = None if self.unanswered else error
@@ -162,6 +163,14 @@ class Reader:
         self._in_use = 1
         return replace(item, index=self._taken - 1) if isinstance(item, Frame) else item
 
+    def renewed(self, item: Frame | Found) -> Frame | Found:
+        """The frame that was taken, or in its place a newer one that has come since; the lock is held."""
+        if not self.newest or not self._ready or not isinstance(item, Frame):
+            return item
+        newer = self._ready.pop()
+        assert isinstance(newer, Frame)
+        return replace(self._one_of(item, newer), index=item.index)
+
     def used(self) -> None:
         """The frame that was taken is no longer needed, and its producer may reuse the memory; the lock is held."""
         self._in_use = 0
@@ -189,11 +198,6 @@ class Reader:
         if self._finder is None:
             self._finder, self._give_back = self._open_finder(self.source)
         return self._finder
-
-    def prepare(self) -> None:
-        """Open the face finder before the first frame is taken, which would else grow old meanwhile."""
-        if not self._finds and self._ready:
-            _ = self.finder
 
     def cut(self, item: Frame | Found) -> tuple[Found, dict[int, Crop]]:
         """The faces of a frame, found now if they were not before, and their crops."""

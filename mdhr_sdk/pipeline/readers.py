@@ -73,14 +73,15 @@ class Readers:
                 pass
             if self.finishing:
                 self._leave()
-            first = [self._open[number] for number in self._ready()]
-        for reader in first:
-            reader.prepare()
-        with self._shown:
             due = {number: self._open[number].take() for number in self._ready()}
             self._open = {number: one for number, one in self._open.items() if due.get(number, one) is not None}
             self._used.notify_all()
         return due
+
+    def renewed(self, reader: Reader, item: Frame | Found) -> Frame | Found:
+        """A frame that is due, or the newest one of its source, if it had to wait for the faces of others."""
+        with self._shown:
+            return reader.renewed(item)
 
     def _ready(self) -> list[int]:
         shown = [number for number, reader in self._open.items() if reader.due]

@@ -319,7 +319,7 @@ class _Group:
             yield from _made(waiting.end(scored, broken_off), None)
 
     def _cut(self, reader: Reader, item: Frame | Found) -> Cut:
-        found, crops = reader.cut(item)
+        found, crops = reader.cut(self.readers.renewed(reader, item))
         if reader not in self.waiting:
             self.waiting[reader] = Waiting(self.plan.naming, self.plan.images, reader.source.info.fps)
         self.waiting[reader].take(found, crops)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
-from typing import NamedTuple, cast
+from typing import cast
 
 import numpy as np
 
@@ -21,7 +21,8 @@ LEAST_FPS = 25.0  # at which models are trained: a lookahead is not made shorter
 JITTER = 0.9  # of that: frames come a little early and late
 
 
-class _Waits(NamedTuple):
+@dataclass(frozen=True)
+class _Waits:
     """A frame of a face that has no score yet.
 
     Attributes:
@@ -62,22 +63,21 @@ class StreamScoring:
         scorer.discard()  # streams that an earlier, abandoned run left
 
     def push(self, frames: Mapping[int, Cut]) -> dict[int, list[Scored]]:
-        cuts = {source: Cut(*cut) for source, cut in frames.items()}
-        faces = {(source, track): crop for source, cut in cuts.items() for track, crop in cut.crops.items()}
+        faces = {(source, track): crop for source, cut in frames.items() for track, crop in cut.crops.items()}
         preprocessing = self._config.preprocessing
         with self._clock("align"):
             stacked = prepare(np.stack(list(faces.values())), preprocessing.mean, preprocessing.std) if faces else ()
         with self._clock("model"):
-            left = [face for face in self._faces if face[0] in cuts and face not in faces]
-            for source, cut in cuts.items():
+            left = [face for face in self._faces if face[0] in frames and face not in faces]
+            for source, cut in frames.items():
                 self._places[source] = self._places.get(source, -1) + 1 + cut.dropped
             for source, track in faces:
-                waits = _Waits(cuts[source].index, self._places[source], cuts[source].timestamp_s)
+                waits = _Waits(frames[source].index, self._places[source], frames[source].timestamp_s)
                 self._faces.setdefault((source, track), _Face()).waits.append(waits)
             self._keep(lambda: self._scorer.push(dict(zip(faces, stacked, strict=True))))
             self._end(left)
             self._early(list(faces))
-        return {number: self._held.pop(number, []) for number in cuts}
+        return {number: self._held.pop(number, []) for number in frames}
 
     def flush(self, source: int) -> list[Scored]:
         with self._clock("model"):

@@ -27,6 +27,7 @@ from mdhr_sdk.pipeline.clips import MAX_BATCH, ClipScoring
 from mdhr_sdk.pipeline.clock import StageClock
 from mdhr_sdk.pipeline.crops import CropFinder, Found
 from mdhr_sdk.pipeline.scores.decide import Naming, Waiting
+from mdhr_sdk.pipeline.scoring import Cut
 from mdhr_sdk.results import FrameResult
 from mdhr_sdk.vision import Face, Frame
 
@@ -47,7 +48,7 @@ def run(pattern, session: Any, keep_images: bool = False, width: int = 3) -> lis
         found = finder.find(Frame(picture(index, slots, width), index, index / 25, "made up"))
         crops = finder.crops(found)
         waiting.take(found, crops)
-        results += [(index + 1, result) for result in waiting.give(scoring.push({0: (index, crops)})[0])]
+        results += [(index + 1, result) for result in waiting.give(scoring.push({0: Cut(index, crops)})[0])]
     return results + [(len(pattern), result) for result in waiting.give(scoring.flush(0))]
 
 
@@ -102,7 +103,7 @@ def test_clips_of_several_sources_go_to_the_model_together_and_are_told_apart():
     session = FakeSession()
     scoring = ClipScoring(session, CONFIG, StageClock())
     for index in range(LENGTH):
-        crops = {source: (index, {0: picture(index, {source})[:, 64 * source :][:, :64]}) for source in (0, 1)}
+        crops = {source: Cut(index, {0: picture(index, {source})[:, 64 * source :][:, :64]}) for source in (0, 1)}
         scored = scoring.push(crops)
     assert {source: [one.index for one in own] for source, own in scored.items()} == {0: [0, 1, 2, 3], 1: [0, 1, 2, 3]}
     assert [len(batch) for batch in session.batches] == [2]

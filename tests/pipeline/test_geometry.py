@@ -24,6 +24,7 @@ from mdhr_sdk.pipeline.scores.geometry import (
     logit,
     read_geometry,
 )
+from mdhr_sdk.pipeline.scoring import Cut
 from mdhr_sdk.vision import Face, Frame
 from mdhr_sdk.vision.faces.geometry import (
     MEASURES,
@@ -258,7 +259,7 @@ def test_results_carry_what_geometry_adds_whenever_scores_come() -> None:
         crops = finder.crops(found)
         reads.append(own.take(index / 25, found.faces))
         waiting.take(found, crops)
-        results += list(waiting.give(scoring.push({0: (index, crops)})[0]))
+        results += list(waiting.give(scoring.push({0: Cut(index, crops)})[0]))
     results += list(waiting.end(scoring.flush(0), False))
     assert len(results) == 6
     for index, result in enumerate(results):
@@ -279,6 +280,6 @@ def test_faces_that_are_left_out_for_their_quality_teach_nothing() -> None:
     found = finder.find(Frame(picture(0, {0, 2}), 0, 0.0, "made up"))
     crops = finder.crops(found)
     waiting.take(found, crops)
-    results = [*waiting.give(scoring.push({0: (0, crops)})[0]), *waiting.end(scoring.flush(0), False)]
+    results = [*waiting.give(scoring.push({0: Cut(0, crops)})[0]), *waiting.end(scoring.flush(0), False)]
     assert [(result.faces, result.untrusted) for result in results] == [((), 2)]
     assert waiting._own_neutral is not None and not waiting._own_neutral._own

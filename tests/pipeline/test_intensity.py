@@ -19,6 +19,7 @@ from mdhr_sdk.pipeline.scores.decide import Naming, Waiting
 from mdhr_sdk.pipeline.scores.geometry import FILE as GEOMETRY
 from mdhr_sdk.pipeline.scores.geometry import OwnNeutral, logit
 from mdhr_sdk.pipeline.scores.intensity import FILE, INPUTS, MADE_FROM, MOST, IntensityModel, given, read_intensity
+from mdhr_sdk.pipeline.scoring import Cut
 from mdhr_sdk.vision import Frame
 from toy_geometry import network
 
@@ -131,7 +132,7 @@ def run(naming: Naming, frames: int = 6) -> list:
         found = finder.find(Frame(picture(index, {0, 2}), index, index / 25, "made up"))
         crops = finder.crops(found)
         waiting.take(found, crops)
-        results += list(waiting.give(scoring.push({0: (index, crops)})[0]))
+        results += list(waiting.give(scoring.push({0: Cut(index, crops)})[0]))
     return [*results, *waiting.end(scoring.flush(0), False)]
 
 

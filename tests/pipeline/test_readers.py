@@ -121,6 +121,21 @@ def test_a_video_is_read_ahead_so_far_and_no_further_and_faces_are_found_there(
     assert run.finders["video"].threads == set(run.readers._threads) and run.given_back == ["video"]
 
 
+def test_a_frame_that_waits_for_the_faces_of_others_is_replaced_by_a_newer_one():
+    permits = threading.Semaphore(1)
+    images = (small(index) for index in range(4) if permits.acquire(timeout=WAIT_S))
+    with Reading([source("camera", images, live=True)]) as run:
+        readers, reader = run.readers, run.readers.all[0]
+        frame = readers.due()[0]
+        assert isinstance(frame, Frame) and readers.renewed(reader, frame) is frame
+        permits.release(3)
+        until(lambda: reader.status.captured == 4)
+        newer = readers.renewed(reader, frame)
+        assert isinstance(newer, Frame) and int(newer.image[0, 0, 0]) == 3
+        assert (newer.index, newer.dropped, reader.status.dropped_by) == (0, 3, {"newer": 3})
+        permits.release(9)
+
+
 @pytest.mark.parametrize(("height", "width", "depth"), [(360, 640, 16), (2160, 3840, 5), (4320, 7680, 1)])
 def test_big_pictures_do_not_pile_up(height: int, width: int, depth: int):
     image = np.broadcast_to(np.uint8(0), (height, width, 3))

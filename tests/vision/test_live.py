@@ -178,6 +178,19 @@ def test_a_stream_that_changes_its_size_shows_the_new_pictures(serve):
     assert [frame.index for frame in frames if frame.breaks] == [8]
 
 
+def test_pictures_beyond_8k_are_refused_before_they_take_memory(serve):
+    data = bytearray(cv2.imencode(".jpg", numbered(0))[1].tobytes())
+    at = data.index(b"\xff\xc0") + 5  # of the frame's height and width
+    data[at : at + 4] = (20_000).to_bytes(2, "big") * 2
+    piece = b"--frame\r\nContent-Type: image/jpeg\r\nContent-Length: %d\r\n\r\n%s\r\n" % (len(data), data)
+    host = serve([piece] * 5, MULTIPART)
+    with (
+        pytest.raises(SourceError, match=r"at most 36 megapixels|cannot open stream"),
+        list_sources(f"http://{host}/cam")[0],
+    ):
+        pass
+
+
 def test_a_stream_that_does_not_answer_fails_in_bounded_time(capfd):
     with socket.create_server(("127.0.0.1", 0)) as server:
         port = server.getsockname()[1]

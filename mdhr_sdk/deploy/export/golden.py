@@ -26,6 +26,7 @@ from ...pipeline.clips import Clip, ClipScoring
 from ...pipeline.clock import StageClock
 from ...pipeline.scores.geometry import GeometryModel, read_geometry
 from ...pipeline.scores.intensity import IntensityModel, read_intensity
+from ...pipeline.scoring import Cut
 from ...runtime import Session, SessionOptions, open_session
 from ...runtime.stream.scorer import StreamScorer, default_lookahead
 from ...runtime.stream.stream_graphs import StreamGraphs
@@ -145,7 +146,7 @@ def _of_frames(
             yield from _answers(graph, sessions[graph], {sessions[graph].inputs[0].name: array})
     if "clip" in sessions:
         scoring = ClipScoring(sessions["clip"], folder.config, StageClock())
-        scored = [one for number, crop in enumerate(crops) for one in scoring.push({0: (number, {0: crop})})[0]]
+        scored = [one for number, crop in enumerate(crops) for one in scoring.push({0: Cut(number, {0: crop})})[0]]
         yield "clip_scores", np.stack([one.probabilities for one in scored + scoring.flush(0)])
     if "head" in sessions and "encoder" in sessions:
         features = sessions["encoder"].run({"frames": inputs[:length]})

@@ -7,7 +7,7 @@ import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from ....detector import AUDetector
 from ....errors import MDHRError, plain
@@ -114,7 +114,8 @@ class LiveSession:
         elif isinstance(self._error, MDHRError) and self._error not in errors:
             errors.append(self._error)
         lost = bool(errors) if not self._stop.asked else self._lost_before
-        return Ended(self.status, self._outputs.sinks.status, errors, lost, self._watch.paused, hangs, broken)
+        status = {name: _settled(one) for name, one in self.status.items()}
+        return Ended(status, self._outputs.sinks.status, errors, lost, self._watch.paused, hangs, broken)
 
     def _score(self) -> None:
         """Give every result to the watch and the outputs; runs in a thread of its own."""
@@ -196,3 +197,10 @@ class LiveSession:
         self._outputs.sinks.close(CLOSE_S)
         if thread.ident is not None:
             thread.join(0.2)
+
+
+def _settled(one: SourceStatus) -> SourceStatus:
+    """The frames on their way count as dropped: no result follows, also of a source that has not let go."""
+    left = one.captured - one.scored - one.dropped
+    by = {**one.dropped_by, "left": one.dropped_by.get("left", 0) + left} if left else one.dropped_by
+    return replace(one, dropped=one.dropped + left, dropped_by=by)

@@ -67,7 +67,7 @@ class Intake:
         self._container = container
         self._read = Asked(container, track)
         self._timeout_s = timeout_s
-        self._alone = bool(track.codec_context.codec.properties & Properties.INTRA_ONLY.value)
+        self._alone = bool(int(track.codec_context.codec.properties) & Properties.INTRA_ONLY.value)
         self._changed = threading.Condition()
         self._waiting: deque[Arrived] = deque()
         self._bytes = 0  # of those that wait

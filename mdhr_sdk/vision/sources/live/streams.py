@@ -13,7 +13,8 @@ from av.video.stream import VideoStream
 
 from ....errors import MissingDependencyError, SourceError, number_of
 from ..arrivals import Arrivals
-from ..decode import Decoder, known, picture_track
+from ..containers.picture import known, picture_track
+from ..decode import Decoder
 from ..source import Damage, Opened, Picture
 from ..video import finite, open_video
 from .intake import Asked, Intake
@@ -24,6 +25,7 @@ NETWORK = "rtsp,rtp,rtmp,rtmps,http,https,udp,tcp,tls,srt,crypto,data,hls,httppr
 PLAYLISTS = frozenset(("hls", "dash"))  # whose pictures come in bursts, a segment at a time
 ENDLESS = PLAYLISTS | {"mpjpeg"}  # whose size is that of a list of what follows, or made up
 CLOCKLESS = frozenset(("mpjpeg", "mjpeg", "image2pipe", "rawvideo"))  # whose times and rate FFmpeg makes up
+MOST_PIXELS = 36_000_000  # of a picture: 8K; a few of them are in memory at a time
 PERIOD_S = 0.04  # of pictures, until it is known better
 
 
@@ -71,6 +73,7 @@ def open_file(spec: LiveSpec, name: str) -> Iterator[Opened]:
 def _connected(url: str, spec: LiveSpec, options: dict[str, str], failure: str) -> InputContainer:
     """An open container. No address may lead into local files."""
     options = {"fpsprobesize": "0", "live_start_index": "-1", **options}  # begin at once, and with the newest
+    options["max_pixels"] = str(MOST_PIXELS)
     timeout = None if spec.way == "pipe" else (spec.timeout_s, spec.timeout_s)
     try:
         return av.open(url, format=spec.format, options=options, timeout=timeout, metadata_errors="ignore")
@@ -91,6 +94,12 @@ def _endless(
     track = picture_track(container)
     if track is None:
         raise SourceError(failure)
+    if track.width * track.height > MOST_PIXELS:
+        raise SourceError(
+            f"{name} gives pictures of {track.width} x {track.height}; at most {MOST_PIXELS // 10**6} megapixels of a "
+            "stream are read: ask it for smaller ones"
+        )
+    track.codec_context.options = {"max_pixels": str(MOST_PIXELS)}
     formats, damage = set(container.format.name.split(",")), Damage()
     live: Arrivals = Asked(container, known(track, name))
     fps = (spec.fps or 0.0) if formats & CLOCKLESS else _declared(track)
@@ -121,10 +130,10 @@ def _arriving(
     clock, pace, count = OwnClock(), Pace(), 0
     for picture in decoder:
         arrived_s, stream_s = picture.arrived_s, None if clockless else picture.time_s
-        for came_s, waited_s in picture.passed if backlog is not None else ():
-            why = backlog.late(waited_s, came_s) or "newer"
+        for came_s, waited_s in picture.passed:
+            why = (backlog.late(waited_s, came_s) if backlog else "") or "newer"
             yield Picture(picture.image, came_s - opened_s, came_s, late=why)
-        late = "" if backlog is None else backlog.late(decoder.waited_s, arrived_s)
+        late = backlog.late(decoder.waited_s, arrived_s) if backlog else ""
         if paced:
             pace.wait(stream_s)
             arrived_s = time.perf_counter()
