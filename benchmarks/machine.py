@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from importlib import metadata
 from pathlib import Path
 
-from mdhr_sdk.cli.parts.progress import usable_cores
+from mdhr_sdk.children import usable_cores
 from mdhr_sdk.runtime.cuda.devices import cuda_free_bytes
 
 CPUINFO = Path("/proc/cpuinfo")

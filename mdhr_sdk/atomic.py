@@ -39,6 +39,7 @@ RESULTS = ".mdhr-results-"  # what is in it is of use even when its writer was k
 WAIT_S = 60.0
 TURN_S = 0.02  # between two looks at a lock that somebody holds
 NAME_BYTES = 255  # most of a file's name
+MOST_LEFT = 1000  # folders that one sweep clears: who was killed leaves one; a stranger's folder may bring many
 
 _OURS = re.compile(rf"(?:{re.escape(PREFIX)}|{re.escape(RESULTS)})[a-z0-9_]{{8}}")
 _NO_LINK = getattr(os, "O_NOFOLLOW", 0)
@@ -215,7 +216,10 @@ def sweep(folder: Path, below: bool = False) -> list[Path]:
     if fcntl is not None:
         folders = [Path(at) for at, _, _ in os.walk(folder)] if below else [folder]
         for one in folders:
-            for left in _left_in(one):
+            found = _left_in(one)
+            if len(found) > MOST_LEFT:
+                log.warning(f"'{one}' has {len(found):,} folders of killed writers; {MOST_LEFT:,} are cleared now")
+            for left in found[:MOST_LEFT]:
                 with contextlib.suppress(OSError):
                     kept += _cleared(left)
     for path in kept:

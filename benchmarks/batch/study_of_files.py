@@ -28,8 +28,8 @@ from mdhr_sdk import Scope
 from mdhr_sdk.batch.listing import jobs_of_list
 from mdhr_sdk.batch.outcome import Outcome
 from mdhr_sdk.batch.totals import Totals
+from mdhr_sdk.children import usable_cores
 from mdhr_sdk.cli.app import run_app
-from mdhr_sdk.cli.parts.progress import usable_cores
 from mdhr_sdk.errors import MDHRError
 from mdhr_sdk.vision import list_sources
 
@@ -225,6 +225,7 @@ def speed(folder: Path, files: int, frames: int, jobs: int, rounds: int) -> dict
         f"jobs_{jobs}_s": [round(run.seconds, 2) for run in spent[jobs]],
         "processor_s": {count: round(seconds, 1) for count, seconds in work.items()},
         "times": round(clock[1] / clock[jobs], 2),
+        "most_mib_of_a_process": resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss >> 10,
         "at_most": round(clock[1] / (work[1] / usable_cores()), 2),
         "tables_equal": made[1] == made[jobs],
     }

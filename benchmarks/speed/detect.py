@@ -18,8 +18,8 @@ from benchmarks.machine import describe_machine
 from benchmarks.report import Backends, Json, Precisions, Threads, console, write_json
 from benchmarks.speed.candidates import Candidate, Settings, runnable
 from mdhr_sdk import AUDetector
+from mdhr_sdk.children import usable_cores
 from mdhr_sdk.cli.app import run_app
-from mdhr_sdk.cli.parts.progress import usable_cores
 from mdhr_sdk.errors import InputError
 from mdhr_sdk.modelfolder.folder import ModelFolder
 from mdhr_sdk.pipeline.modes import Mode

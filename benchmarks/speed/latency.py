@@ -18,7 +18,7 @@ from benchmarks.speed.endtoend.run import measure as measure_whole
 from benchmarks.speed.latency_report import header, latency_table, notes, reason_table, report_content
 from benchmarks.speed.measuring import LEAST_ROUNDS, measure
 from benchmarks.speed.rows import frames_a_run, row
-from mdhr_sdk.cli.parts.progress import usable_cores
+from mdhr_sdk.children import usable_cores
 from mdhr_sdk.errors import MDHRError, MissingDependencyError, require
 from mdhr_sdk.modelfolder.artefacts import PRECISIONS
 from mdhr_sdk.modelfolder.config import FolderConfig

@@ -17,9 +17,9 @@ from rich.table import Table
 
 from benchmarks.machine import describe_machine
 from benchmarks.report import Json, console, write_json
+from mdhr_sdk.children import usable_cores
 from mdhr_sdk.cli.app import run_app
 from mdhr_sdk.cli.init import demo_crops
-from mdhr_sdk.cli.parts.progress import usable_cores
 from mdhr_sdk.errors import ConfigError, require
 from mdhr_sdk.modelfolder.config import Preprocessing
 from mdhr_sdk.training.data.datasets import DATASETS, FrameName

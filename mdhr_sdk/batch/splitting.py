@@ -64,8 +64,8 @@ class Video:
         outcome.frames, outcome.with_face, outcome.tracks = tables.frames, tables.with_face, {*tables.tracks}
         for counts in tables.counts:
             outcome.add(counts)
-        counts = tables.frames, tables.with_face, round(outcome.total_s, 3)
-        record = Record(job.source.name, job.path, mark, key, made, *counts)
+        numbers = tables.frames, tables.with_face, round(outcome.total_s, 3)
+        record = Record(job.source.name, job.path, mark, key, made, *numbers)
         place.write(f"{job.base}{RECORD}", record.text())
         place.remove(f"{job.base}{PARTS}")
         return outcome

@@ -6,8 +6,12 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from ..outputs.files import Files, SourceFiles
+from ..outputs.naming import whole_path
 from ..results import FrameResult
+from .fingerprint import fingerprint
 from .outcome import Outcome
+from .places import Folder
+from .record import RECORD, check_free, recorded
 
 LIVE_FRAMES = 100_000  # of a camera or live stream, the last ones go into the timeline: about an hour
 
@@ -33,6 +37,18 @@ class SourceWriter:
     def given_up(self) -> bool:
         """Every file that grows with the frames has failed."""
         return self._files is not None and self._files.given_up
+
+    def make_room(self) -> None:
+        """Drop the record of earlier results of this name: they are about to be replaced.
+
+        Raises:
+            OutputError: they are of another file (`check_free`), and stay.
+        """
+        source, place = self.outcome.source, Folder(self._base.parent)
+        if source.paths and recorded(place, self._base.name) is not None:
+            path = str(whole_path(source.name))
+            check_free(place, self._base.name, path, fingerprint(source.paths))
+            place.drop(f"{self._base.name}{RECORD}")
 
     def write(self, result: FrameResult, counted: bool = True) -> None:
         """Add a frame to the files, and count it, unless another part of the video does."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Optional
 
@@ -13,26 +14,26 @@ from ..batch.listing import jobs_of, once
 from ..batch.options import DetectOptions
 from ..batch.outcome import Outcome
 from ..batch.writer import SourceWriter
+from ..children import usable_cores
 from ..detector import AUDetector
 from ..errors import ConfigError, MDHRError
 from ..modelfolder.bundled import DEFAULT
-from ..outputs.files import MEASURED, Files
+from ..outputs.files import Files
 from ..outputs.naming import OVERLAY, bases, labels
 from ..outputs.pictures.encoder import check_codec
 from ..pipeline.clock import StageClock
 from ..pipeline.modes import Reading
 from ..pipeline.run import in_turn, scoped
-from ..pipeline.scores.decide import check_quality
 from ..pipeline.tuned import tuned_process
 from ..vision import Source, list_sources
 from .parts import shared
+from .parts.expanded import expanded
 from .parts.interrupt import Interrupt
 from .parts.logs import LogLevel, set_log_level
 from .parts.many import run_many, threads_each, worker_count
-from .parts.options import BAD_INPUT, Console, TrustCode, command_app, complain, say, trust
+from .parts.options import BAD_INPUT, Console, command_app, complain, say
 from .parts.out import check_out, named_folder, roots
-from .parts.progress import progress_bar, usable_cores
-from .parts.scope import read_scope
+from .parts.progress import progress_bar
 from .parts.summary import report
 from .parts.times import read_time
 
@@ -133,6 +134,8 @@ def _process(
             for writer in writers:
                 stack.callback(writer.close)
             try:
+                for writer in writers:
+                    writer.make_room()
                 _read(detector, writers, reading, clock, progress, tasks, interrupt)
             except KeyboardInterrupt:
                 for outcome in outcomes:
@@ -192,96 +195,91 @@ def _read(
                 named[name].outcome.error = error.with_traceback(None)
 
 
-@app.command()
-def detect(
-    source: Annotated[list[str], typer.Argument(help="Videos, images, folders, globs, camera numbers or URLs.")],
-    model: shared.Model = None,
-    out: Annotated[Path, typer.Option(help="Folder for the results.", parser=named_folder)] = Path("mdhr-output"),
-    backend: shared.Backend = "auto",
-    device: shared.Device = "auto",
-    precision: shared.Precision = "auto",
-    threads: shared.Threads = None,
-    fps: Annotated[
-        Optional[float], typer.Option(help="Frames per second of an image sequence; 25 if not given.")
-    ] = None,
+@dataclass(frozen=True)
+class Arguments:
+    """The options of `mdhr detect`."""
+
+    source: Annotated[list[str], typer.Argument(help="Videos, images, folders, globs, camera numbers or URLs.")]
+    model: shared.Model = None
+    out: Annotated[Path, typer.Option(help="Folder for the results.", parser=named_folder)] = Path("mdhr-output")
+    where: shared.Where = field(default_factory=shared.Where)
+    threads: shared.Threads = None
+    fps: Annotated[Optional[float], typer.Option(help="Frames per second of an image sequence; 25 if not given.")] = (
+        None
+    )
     sequence: Annotated[
         Optional[bool],
         typer.Option("--sequence/--stills", help="Images of a folder: frames of one video, or unrelated stills."),
-    ] = None,
-    max_faces: shared.MaxFaces = 10,
-    face_model: shared.FaceModel = None,
-    faces: shared.Faces = "auto",
-    mode: shared.Mode = "clip",
-    lookahead: shared.Lookahead = None,
+    ] = None
+    max_faces: shared.MaxFaces = 10
+    face_model: shared.FaceModel = None
+    faces: shared.Faces = "auto"
+    mode: shared.Mode = "clip"
+    lookahead: shared.Lookahead = None
     ring_dtype: Annotated[
         Optional[str],
         typer.Option(
             help="Stream mode: how a face's last frames are kept: float32, or float16 or bfloat16, half as big."
         ),
-    ] = None,
-    overlay: shared.Overlay = True,
-    codec: shared.Codec = "h264",
-    timeline: shared.Timeline = True,
-    calibrate_neutral: shared.CalibrateNeutral = None,
-    smooth: shared.Smooth = None,
-    format: shared.Format = "native",
-    measures: shared.Measures = False,
-    min_quality: shared.MinQuality = 0.0,
-    all_aus: shared.AllAus = False,
-    digest: shared.Digest = None,
-    trust_code: TrustCode = False,
-    start: shared.Start = None,
-    end: shared.End = None,
-    every: shared.Every = None,
-    sample_fps: shared.SampleFps = None,
-    region: shared.Region = None,
-    person: shared.Person = None,
+    ] = None
+    drawn: shared.Drawn = field(default_factory=shared.Drawn)
+    calibrate_neutral: shared.CalibrateNeutral = None
+    smooth: shared.Smooth = None
+    tables: shared.Tables = field(default_factory=shared.Tables)
+    trusted: shared.Trusted = field(default_factory=shared.Trusted)
+    part: shared.Part = field(default_factory=shared.Part)
     jobs: Annotated[
         Optional[int], typer.Option(min=1, help="Worker processes; from 8 files on as many as cores, if not given.")
-    ] = None,
-    resume: shared.Resume = False,
-    quiet: shared.Quiet = False,
-    log_level: shared.Level = None,
-) -> None:
+    ] = None
+    resume: shared.Resume = False
+    quiet: shared.Quiet = False
+    log_level: shared.Level = None
+
+    def options(self, files: Files) -> DetectOptions:
+        """Those that results depend on; ConfigError where one cannot be read."""
+        neutral = self.calibrate_neutral
+        return DetectOptions(
+            model=self.model or DEFAULT,
+            **vars(self.where),
+            threads=self.threads,
+            mode=self.mode,
+            max_faces=self.max_faces,
+            face_model=self.face_model,
+            faces=self.faces,
+            all_aus=self.trusted.all_aus,
+            ring_dtype=self.ring_dtype or "float32",
+            digest=self.trusted.digest,
+            trust=self.trusted.trust,
+            smoothing=self.smooth,
+            lookahead=self.lookahead,
+            calibrate_neutral_s=None if neutral is None else read_time("--calibrate-neutral", neutral),
+            fps=self.fps,
+            scope=self.part.scope(),
+            min_quality=self.tables.min_quality,
+            files=files,
+        )
+
+
+@app.command()
+@expanded
+def detect(given: Arguments) -> None:
     """Read videos or images into tables, timelines and overlays.
 
     Clip mode scores windows of T frames, as in the paper. Stream mode scores each frame in the window that ends
     LOOKAHEAD frames after it: less delay for cameras, and no frame at a window's edge.
     """
-    set_log_level(log_level)
-    if ring_dtype is not None and mode == "clip":
-        raise ConfigError(f"--ring-dtype belongs to --mode stream; got {ring_dtype} in clip mode")
-    formats = tuple(one.strip() for one in format.split(","))
-    measures = measures or check_quality(min_quality) > 0 or not {*MEASURED}.isdisjoint(formats)
-    files = Files(overlay, codec, timeline, formats, measures)
-    given = source if len(source) > 1 else source[0]  # a missing one of several does not end the others
-    sources = once(list_sources(given, fps=fps, sequence=sequence, on_error="skip"))
-    check_out(source, out)
-    options = DetectOptions(
-        model=model or DEFAULT,
-        backend=backend,
-        device=device,
-        precision=precision,
-        threads=threads,
-        mode=mode,
-        max_faces=max_faces,
-        face_model=face_model,
-        faces=faces,
-        all_aus=all_aus,
-        ring_dtype=ring_dtype or "float32",
-        digest=digest,
-        trust=trust(trust_code),
-        smoothing=smooth,
-        lookahead=lookahead,
-        calibrate_neutral_s=None if calibrate_neutral is None else read_time("--calibrate-neutral", calibrate_neutral),
-        fps=fps,
-        scope=read_scope(start, end, every, sample_fps, region, person),
-        min_quality=min_quality,
-        files=files,
-    )
-    if model is None and not quiet:
+    set_log_level(given.log_level)
+    if given.ring_dtype is not None and given.mode == "clip":
+        raise ConfigError(f"--ring-dtype belongs to --mode stream; got {given.ring_dtype} in clip mode")
+    files = given.tables.files(given.drawn)
+    source = given.source if len(given.source) > 1 else given.source[0]  # a missing one of several ends no other
+    sources = once(list_sources(source, fps=given.fps, sequence=given.sequence, on_error="skip"))
+    check_out(given.source, given.out)
+    options = given.options(files)
+    if given.model is None and not given.quiet:
         say(f"no --model given: taking '{DEFAULT}', which comes with mdhr_sdk")
-    failed = read_sources(options, scoped(sources, options.scope), out, roots(source), jobs, resume, quiet, log_level)
+    read, below = scoped(sources, options.scope), roots(given.source)
+    failed = read_sources(options, read, given.out, below, given.jobs, given.resume, given.quiet, given.log_level)
     for error in failed:
         complain(error)
     if failed:

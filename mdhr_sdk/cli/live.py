@@ -7,6 +7,7 @@ import os
 import sys
 from collections.abc import Callable, Mapping
 from contextlib import ExitStack
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, Optional
 
@@ -17,6 +18,7 @@ from ..errors import ConfigError, MDHRError, number_of
 from ..outputs.live.folder import LiveRun, live_folder
 from ..outputs.naming import stems
 from .parts import shared
+from .parts.expanded import expanded
 from .parts.live.checking import check_all
 from .parts.live.logs import Teller, logs
 from .parts.live.opening import open_detector, open_sources
@@ -33,61 +35,66 @@ app = command_app()
 log = logging.getLogger("mdhr_sdk")
 
 
-@app.command()
-def live(
-    context: typer.Context,
+@dataclass(frozen=True)
+class Arguments:
+    """The options of `mdhr live`; what they mean stands in `LiveSettings`."""
+
     sources: Annotated[
         Optional[list[str]],
         typer.Argument(metavar="SOURCE...", help="Cameras, URLs or files, each as ADDRESS or NAME=ADDRESS."),
-    ] = None,
-    config: Annotated[Optional[Path], typer.Option(help="A YAML file with these options; see docs/live.md.")] = None,
-    check: Annotated[bool, typer.Option("--check", help="Try each source and output, and say what works.")] = False,
-    out: Annotated[Optional[str], typer.Option(help="Folder for tables and recordings; mdhr-output.")] = None,
-    csv: Annotated[bool, typer.Option("--csv", help="Tables of each source, whole at any moment.")] = False,
+    ] = None
+    config: Annotated[Optional[Path], typer.Option(help="A YAML file with these options; see docs/live.md.")] = None
+    check: Annotated[bool, typer.Option("--check", help="Try each source and output, and say what works.")] = False
+    out: Annotated[Optional[str], typer.Option(help="Folder for tables and recordings; mdhr-output.")] = None
+    csv: Annotated[bool, typer.Option("--csv", help="Tables of each source, whole at any moment.")] = False
     jsonl: Annotated[
         Optional[list[str]],
         typer.Option(metavar="-|FILE|tcp://|udp://", help="JSON Lines, to standard output, a file or a program."),
-    ] = None,
-    record: Annotated[Optional[Picture], typer.Option(help="Record pictures as they came, or with scores.")] = None,
-    segment: Annotated[Optional[str], typer.Option(help="Length of a recording; 10m.")] = None,
+    ] = None
+    record: Annotated[Optional[Picture], typer.Option(help="Record pictures as they came, or with scores.")] = None
+    segment: Annotated[Optional[str], typer.Option(help="Length of a recording; 10m.")] = None
     keep: Annotated[
         Optional[list[str]], typer.Option(help="Remove older recordings: an age as 7d, a size as 20GB, or both.")
-    ] = None,
-    serve: Annotated[Optional[str], typer.Option(metavar="[HOST:]PORT", help="Serve a page (extra: live).")] = None,
+    ] = None
+    serve: Annotated[Optional[str], typer.Option(metavar="[HOST:]PORT", help="Serve a page (extra: live).")] = None
     token: Annotated[
         Optional[str], typer.Option(envvar="MDHR_TOKEN", help="What the page asks for; better in MDHR_TOKEN.")
-    ] = None,
-    mqtt: Annotated[Optional[str], typer.Option(metavar="mqtt://HOST[:PORT]/PREFIX", help="(extra: mqtt)")] = None,
-    lsl: Annotated[bool, typer.Option("--lsl", help="Lab streaming layer (extra: lsl).")] = False,
-    show: Annotated[bool, typer.Option("--show", help="Show a window with keys for control.")] = False,
-    lookahead: Annotated[Optional[int], typer.Option(help="Score a frame this many frames later; for edge 7.")] = None,
-    policy: Annotated[Optional[Policy], typer.Option(help="Score the newest frame, or each: complete.")] = None,
+    ] = None
+    mqtt: Annotated[Optional[str], typer.Option(metavar="mqtt://HOST[:PORT]/PREFIX", help="(extra: mqtt)")] = None
+    lsl: Annotated[bool, typer.Option("--lsl", help="Lab streaming layer (extra: lsl).")] = False
+    show: Annotated[bool, typer.Option("--show", help="Show a window with keys for control.")] = False
+    lookahead: Annotated[Optional[int], typer.Option(help="Score a frame this many frames later; for edge 7.")] = None
+    policy: Annotated[Optional[Policy], typer.Option(help="Score the newest frame, or each: complete.")] = None
     give_up_after: Annotated[
         Optional[str], typer.Option(help="End a source that is lost for so long, as 5m; without it, never.")
-    ] = None,
-    region: shared.Region = None,
-    person: shared.Person = None,
+    ] = None
+    region: shared.Region = None
+    person: shared.Person = None
     reidentify: Annotated[
         bool, typer.Option("--reidentify", help="Who was away and looks as before has the same number again.")
-    ] = False,
-    measures: Annotated[bool, typer.Option("--measures", help="Measure head pose, gaze and quality too.")] = False,
-    min_quality: Annotated[Optional[float], shared.MIN_QUALITY] = None,
-    calibrate_neutral: shared.CalibrateNeutral = None,
-    smooth: shared.Smooth = None,
-    model: shared.Model = None,
-    backend: Annotated[Optional[str], shared.BACKEND] = None,
-    device: Annotated[Optional[str], shared.DEVICE] = None,
-    precision: Annotated[Optional[str], shared.PRECISION] = None,
-    threads: shared.Threads = None,
-    max_faces: Annotated[Optional[int], typer.Option(help="Most faces per frame; 10.")] = None,
-    face_model: Annotated[Optional[str], shared.FACE_MODEL] = None,
-    faces: Annotated[Optional[str], shared.FACES] = None,
-    all_aus: shared.AllAus = False,
-    digest: shared.Digest = None,
-    trust_code: TrustCode = False,
-    log_level: Annotated[Optional[LogLevel], typer.Option(help="debug, info, warning or error; info.")] = None,
-    log_format: Annotated[Optional[LogFormat], typer.Option(help="text or json; text.")] = None,
-) -> None:
+    ] = False
+    measures: Annotated[bool, typer.Option("--measures", help="Measure head pose, gaze and quality too.")] = False
+    min_quality: Annotated[Optional[float], shared.MIN_QUALITY] = None
+    calibrate_neutral: shared.CalibrateNeutral = None
+    smooth: shared.Smooth = None
+    model: shared.Model = None
+    backend: Annotated[Optional[str], shared.BACKEND] = None
+    device: Annotated[Optional[str], shared.DEVICE] = None
+    precision: Annotated[Optional[str], shared.PRECISION] = None
+    threads: shared.Threads = None
+    max_faces: Annotated[Optional[int], typer.Option(help="Most faces per frame; 10.")] = None
+    face_model: Annotated[Optional[str], shared.FACE_MODEL] = None
+    faces: Annotated[Optional[str], shared.FACES] = None
+    all_aus: shared.AllAus = False
+    digest: shared.Digest = None
+    trust_code: TrustCode = False
+    log_level: Annotated[Optional[LogLevel], typer.Option(help="debug, info, warning or error; info.")] = None
+    log_format: Annotated[Optional[LogFormat], typer.Option(help="text or json; text.")] = None
+
+
+@app.command()
+@expanded
+def live(context: typer.Context, given: Arguments) -> None:
     """Score cameras and streams as they come, for hours, with outputs that are whole at any moment.
 
     Ctrl-C, TERM and HUP end it with whole files; with --config and without a terminal HUP reads the file again.
@@ -95,15 +102,15 @@ def live(
     results.
     """
     typed = _typed(context)
-    settings = live_settings(config, typed)
+    settings = live_settings(given.config, typed)
     if not settings.sources:
         raise ConfigError("mdhr live needs a source, as 0 or door=rtsp://...; name one, or give --config live.yaml")
     console = Console(stderr=True, markup=False, emoji=False)
     stop = Stop()
     with logs(console, settings.log_level, settings.log_format) as teller, stop.on_signals():
-        if check:
+        if given.check:
             raise typer.Exit(check_all(settings))
-        following = _Following(None if sys.stderr.isatty() else config, typed)
+        following = _Following(None if sys.stderr.isatty() else given.config, typed)
         before: LiveSettings | None = None
         while True:
             try:

@@ -9,10 +9,11 @@ import typer
 from rich.table import Table
 
 from ..atomic import write_whole
+from ..children import usable_cores
 from ..errors import check_imaging, number_of
 from ..vision import DEFAULT_TEMPLATE
 from .parts.options import Console, command_app
-from .parts.progress import counted, interruptible, usable_cores
+from .parts.progress import counted, interruptible
 
 if TYPE_CHECKING:
     from ..training.data.preparation import Prepared

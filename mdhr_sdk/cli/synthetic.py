@@ -51,9 +51,10 @@ def make(
     check_imaging()
     for package, extra in (("numba", "synthetic"), ("torch", "train")):
         require(package, extra)
+    from ..children import usable_cores
     from ..synthetic.dataset import MakeOptions, make_dataset
     from ..synthetic.labelled import ClipOptions
-    from .parts.progress import counted, usable_cores
+    from .parts.progress import counted
 
     clip = ClipOptions(frames, spacing, size, hard_cases=not plain)
     options = MakeOptions(
@@ -100,12 +101,13 @@ def geometry(
     check_imaging()
     for package, extra in (("numba", "synthetic"), ("torch", "train"), ("scipy", "train")):
         require(package, extra)
+    from ..children import usable_cores
     from ..synthetic.geometry.fit import FitOptions, fit
     from ..synthetic.geometry.judge import judge, lines
     from ..synthetic.geometry.meshes import People, load_meshes, render_meshes
     from ..synthetic.geometry.saving import check_target, save_geometry, with_rest_logits
     from ..synthetic.geometry.together import judge_together
-    from .parts.progress import counted, usable_cores
+    from .parts.progress import counted
 
     folder = check_target(into)
     labels = folder.config.model.label_set
@@ -149,12 +151,13 @@ def intensity(
     check_imaging()
     for package, extra in (("numba", "synthetic"), ("torch", "train"), ("scipy", "train")):
         require(package, extra)
+    from ..children import usable_cores
     from ..synthetic.geometry.meshes import People, load_meshes, render_meshes
     from ..synthetic.geometry.saving import check_target
     from ..synthetic.intensity.fit import fit, read_people
     from ..synthetic.intensity.judge import good, judge, lines
     from ..synthetic.intensity.saving import geometry_of, save_intensity
-    from .parts.progress import counted, usable_cores
+    from .parts.progress import counted
 
     folder = check_target(into)
     read = geometry_of(folder)

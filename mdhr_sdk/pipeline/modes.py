@@ -35,7 +35,7 @@ def model_info(folder: ModelFolder, session: Session) -> ModelInfo:
     """What results say of a model that a session runs."""
     config = folder.config
     return ModelInfo(
-        name=config.name or folder.path.resolve().name,
+        name=_shown(config.name or folder.path.resolve().name),
         label_set=config.model.label_set.name,
         backbone=config.model.backbone,
         backend=session.backend,
@@ -46,6 +46,11 @@ def model_info(folder: ModelFolder, session: Session) -> ModelInfo:
         trained_on=config.trained_on,
         tiers=config.tiers,
     )
+
+
+def _shown(name: str) -> str:
+    """A model's name as tables begin a cell with it: a spreadsheet would run what begins as a formula."""
+    return name.lstrip("=+-@ \t") or "model"
 
 
 def checked(name: str, value: Choice, choices: Any) -> Choice:

@@ -20,10 +20,12 @@ from mdhr_sdk.batch.listing import jobs_of_list
 from mdhr_sdk.batch.options import DetectOptions
 from mdhr_sdk.batch.outcome import Outcome
 from mdhr_sdk.batch.worker import Worker
-from mdhr_sdk.errors import ConfigError
+from mdhr_sdk.batch.writer import SourceWriter
+from mdhr_sdk.errors import ConfigError, OutputError
 from mdhr_sdk.modelfolder.bundled import bundled_models
 from mdhr_sdk.outputs.files import Files
 from mdhr_sdk.results import FrameResult
+from mdhr_sdk.vision import list_sources
 
 pytestmark = pytest.mark.skipif("edge" not in bundled_models(), reason="this copy has no bundled weights")
 OPTIONS = DetectOptions(threads=1, max_faces=1, files=Files(overlay=False, timeline=False))
@@ -84,6 +86,16 @@ def test_results_of_another_file_and_of_one_that_changes_are_not_taken(
     outcome = worker.run(*jobs_of_list([str(other)], Scope()))
     assert f"'clip' among the results is of another file, '{film}'" in str(outcome.error)
     assert {path: path.read_bytes() for path in out.glob("clip_*")} == before
+
+    for path in (other, film):
+        (source,) = list_sources(path)
+        writer = SourceWriter((), Outcome(source, "clip"), out / "clip", OPTIONS.files)
+        if path == other:
+            with pytest.raises(OutputError, match="of another file"):
+                writer.make_room()
+        else:
+            writer.make_room()
+    assert before.keys() - set(out.glob("clip_*")) == {out / "clip_run.json"}, "one after the other, too"
 
     growing = tmp_path / "growing.mp4"
     shutil.copy(film, growing)

@@ -16,7 +16,7 @@ import pytest
 from fakes import write_film
 from mdhr_sdk.cli.parts import many
 from mdhr_sdk.cli.parts.out import roots
-from mdhr_sdk.cli.parts.scope import read_scope
+from mdhr_sdk.cli.parts.shared import Part
 from mdhr_sdk.errors import ConfigError
 from mdhr_sdk.modelfolder.bundled import bundled_models
 from mdhr_sdk.vision import Scope, Source
@@ -24,11 +24,11 @@ from processes import alive, finished, run_python, started, until
 
 
 def test_options_of_a_scope() -> None:
-    assert read_scope(None, None, None, None, None, None) == Scope()
-    scope = read_scope("1:00", "90", None, 5.0, "1,2,3,4", "0")
+    assert Part().scope() == Scope()
+    scope = Part("1:00", "90", None, 5.0, "1,2,3,4", "0").scope()
     assert scope == Scope(60.0, 90.0, 1, 5.0, (1, 2, 3, 4), 0)
     with pytest.raises(ConfigError, match="--end expects a time above 0, as 90, 30s"):
-        read_scope(None, "soon", None, None, None, None)
+        Part(end="soon").scope()
 
 
 def never() -> Any:

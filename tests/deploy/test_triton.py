@@ -12,7 +12,7 @@ from typer.testing import CliRunner
 
 from mdhr_sdk import AUDetector
 from mdhr_sdk.cli.app import app
-from mdhr_sdk.deploy.export.triton import Batching, config_text, served_name, write_repository
+from mdhr_sdk.deploy.export.triton import config_text, served_name, write_repository
 from mdhr_sdk.errors import ExportError
 from mdhr_sdk.modelfolder.folder import ModelFolder
 from mdhr_sdk.runtime.session import graph_specs
@@ -59,12 +59,6 @@ def test_out_belongs_to_what_makes_a_folder(tmp_path: Path) -> None:
     assert isinstance(done.exception, ExportError) and "go into the model's folder" in str(done.exception)
 
 
-def test_bad_batching_is_refused() -> None:
-    for wrong in ((0, 0), (1, -1)):
-        with pytest.raises(ExportError, match="expected at least 1 frame"):
-            Batching(*wrong)
-
-
 def test_names_are_those_that_a_url_can_hold(tmp_path: Path) -> None:
     copy = ModelFolder.open("edge").copy(tmp_path / "my model (é)")
     assert served_name(copy, "encoder") == "my_model_____encoder"
@@ -78,11 +72,11 @@ def test_configs_are_valid_by_tritons_schema_for_every_graph_and_tell_its_shapes
 
     folder = ModelFolder.open("edge")
     for graph in ("clip", "clip_u8", "encoder", "encoder_u8", "head", "relations", "temporal"):
-        text = config_text(folder, graph, Batching(32, 100))
+        text = config_text(folder, graph)
         config = text_format.Parse(text, model_config_pb2.ModelConfig())
         inputs, outputs = graph_specs(folder.config, graph, folder.config.clip_length)
         assert config.name == f"edge_{graph}" and config.backend == "onnxruntime"
-        assert config.dynamic_batching.max_queue_delay_microseconds == 100
+        assert config.dynamic_batching.max_queue_delay_microseconds == 500
         for told, specs in ((config.input, inputs), (config.output, outputs)):
             assert [(one.name, tuple(one.dims)) for one in told] == [(one.name, one.shape[1:]) for one in specs]
         kinds = {model_config_pb2.DataType.Name(one.data_type) for one in (*config.input, *config.output)}

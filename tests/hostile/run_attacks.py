@@ -14,8 +14,10 @@ sys.path.insert(0, str(Path(__file__).parent))
 
 import attacks_on_batch
 import attacks_on_content
+import attacks_on_forms
 import attacks_on_graphs
 import attacks_on_loading
+import attacks_on_mesh
 import attacks_on_operators
 import attacks_on_paths
 import attacks_on_results
@@ -28,7 +30,7 @@ ATTACKS = (
     *(*attacks_on_paths.ATTACKS, *attacks_on_content.ATTACKS, *attacks_on_graphs.ATTACKS),
     *(*attacks_on_runtimes.ATTACKS, *attacks_on_trust.ATTACKS, *attacks_on_loading.ATTACKS),
     *(*attacks_on_operators.ATTACKS, *attacks_on_results.ATTACKS, *attacks_on_batch.ATTACKS),
-    *attacks_on_settings.ATTACKS,
+    *(*attacks_on_settings.ATTACKS, *attacks_on_forms.ATTACKS, *attacks_on_mesh.ATTACKS),
 )
 
 

@@ -117,6 +117,18 @@ def test_the_index_has_people_and_conditions(tmp_path, saved, codes):
     assert float(share[place][0]) == pytest.approx(own["AU12_occurrence"].mean())
 
 
+def test_a_line_that_means_two_sources_counts_for_none(tmp_path, saved):
+    for person in ("P01", "P02"):
+        saved(folder=person, source=f"study/{person}/a.mp4")
+    about = tmp_path / "about.csv"
+    for named, warned in ((("a",), True), (("P01/a", "P02/a.mp4"), False)):
+        about.write_text("source,person\n" + "".join(f"{name},of {name[:3]}\n" for name in named))
+        files, _ = write_report(find_tables([tmp_path]), tmp_path / "report", read_about(about))
+        text = files[-1].read_text()
+        assert ("told of several sources, and counts for none: a;" in text) == warned
+        assert ("of P01" in text and "of P02" in text) != warned
+
+
 def test_measured_faces_have_a_curve_of_quality(tmp_path, rated, codes):
     def measured(index):
         one = FaceMeasures(0.0, 50.0, 0.0, 5.0, 0.0, 0.0, 80.0, 0.3, 1.0, 0.4, "turned_away")

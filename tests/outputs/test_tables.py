@@ -260,6 +260,7 @@ def test_events_beside_a_table_come_with_it(tmp_path, frames, codes):
     ("name", "content", "words"),
     [
         ("a.csv", b"x,y\n1,2\n", "no model is told"),
+        ("a.csv", b"source;frame;model\nclip;0;edge\n", "its cells are parted by ';'"),
         ("a.csv", b"", "is no table of results"),
         ("a.csv", b"\xff\xfe\x00binary", "is no table of results"),
         ("a.csv", b"model\nedge: bp4d resnet18\n", "it lacks source"),

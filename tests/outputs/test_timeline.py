@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import warnings
 
 import numpy as np
 import pytest
@@ -12,7 +13,7 @@ from hypothesis import strategies as st
 from mdhr_sdk.errors import InputError
 from mdhr_sdk.outputs import draw_timeline
 from mdhr_sdk.outputs.pictures.series import Series, absence, reduced, spread, spread_flags, spread_time, track_series
-from mdhr_sdk.outputs.pictures.timeline import PITCH
+from mdhr_sdk.outputs.pictures.timeline import PITCH, save_timeline
 
 
 def legend(figure) -> list[str]:
@@ -117,9 +118,11 @@ def test_several_stills_share_a_heat_map_and_videos_have_their_own_block(frame, 
     assert "3 images" in words(figure) and "no face found" in words(figure)
 
 
-@pytest.mark.parametrize("name", ["a$b$c_{.mp4", "x" * 300 + ".mp4"])
+@pytest.mark.parametrize("name", ["a$b$c_{.mp4", "x" * 300 + ".mp4", "日本\x1b[31m\n.mp4"])
 def test_any_file_name_is_a_title(tmp_path, frame, name):
-    draw_timeline([frame(index, source=name) for index in range(2)]).savefig(tmp_path / "a.png")
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        save_timeline([frame(index, source=name) for index in range(2)], tmp_path / "a.png")
 
 
 def test_no_frame_and_too_many_videos_are_refused(frame):

@@ -108,6 +108,7 @@ def test_streams_that_come_and_go_answer_as_on_the_host(machine, ring_dtype: str
     same(device.finish(), host.finish())
 
 
+@pytest.mark.slow
 def test_a_ring_that_is_forgotten_gives_its_memory_and_nothing_else_to_the_next(machine) -> None:
     trt, folder = machine
     scorer = scorer_on(folder)

@@ -16,7 +16,7 @@ from streams import SETTLED, K, T, expected, open_scorer, streamed, video
 
 
 @pytest.mark.parametrize(("dtype", "bound"), [("float16", 6e-5), ("bfloat16", 5e-4)])
-@pytest.mark.parametrize("lookahead", [0, 2, SETTLED, T - 1])
+@pytest.mark.parametrize("lookahead", [0, SETTLED])
 def test_a_ring_of_halves_costs_little_and_takes_half(
     folder: ModelFolder, model: MDHR, lookahead: int, dtype: str, bound: float
 ) -> None:

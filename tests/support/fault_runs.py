@@ -42,7 +42,7 @@ from fault_parts import (
     LoopError,
     Oracle,
     QuickMesher,
-    Report,
+    RunsReport,
     Taken,
     Trouble,
     TroubledTables,
@@ -87,7 +87,7 @@ class Harness:
     def __init__(self, seed: int, folder: Path) -> None:
         self.world = World(seed)
         self.random = self.world.random
-        self.report = Report()
+        self.report = RunsReport()
         self.folder = folder
         self.trouble = Trouble(self.world)
         self.cameras = [Camera(self.world, person, FPS) for person in (0, 1)]
@@ -98,7 +98,7 @@ class Harness:
         self._taken_s = math.inf  # by the model, when it had a frame or 'stale' last
         self._quiet = 0  # results until the next fault
 
-    def run(self, faults: int) -> Report:
+    def run(self, faults: int) -> RunsReport:
         """Do so many faults."""
         self._wanted = faults
         with self._patched():
@@ -293,10 +293,7 @@ class Harness:
             assert left <= MOST_LEFT, f"{name}: {left} frames are counted as left"
             assert one.scored == given[name] - stale[name], (name, one, given)
             assert one.dropped >= sum(result.dropped for result in self._results if result.source == name)
-            self.report.captured += one.captured
-            self.report.scored += one.scored
-            self.report.dropped.update(one.dropped_by)
-            self.report.reconnects += one.reconnects
+            self.report.add(one)
 
     def _check_scores(self) -> None:
         """Each track is of one take and one person, and scores as its pictures do when they are all there is."""

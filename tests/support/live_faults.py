@@ -18,7 +18,6 @@ import sys
 import time
 from collections import Counter
 from contextlib import ExitStack
-from dataclasses import dataclass, field
 from pathlib import Path
 
 if __name__ == "__main__":
@@ -30,6 +29,7 @@ import numpy as np
 from benchmarks.live.server import FAULTS, GAP_S, LiveServer, read_stamp
 from fake_streams import streaming
 from fakes import CODES, SLOT, FakeMesher, picture
+from fault_report import Report
 from mdhr_sdk import AUDetector
 from mdhr_sdk.errors import BackendError
 from mdhr_sdk.results import FaceResult, FrameResult, SourceStatus
@@ -43,36 +43,6 @@ LOOKAHEAD = 3
 
 class SinkError(Exception):
     """What a sink may raise in the loop over results."""
-
-
-@dataclass
-class Report:
-    """What happened.
-
-    Attributes:
-        faults: by kind.
-        worst_s: the longest wait for a result.
-        tracks: that were compared with what their pictures give alone.
-    """
-
-    faults: Counter[str] = field(default_factory=Counter)
-    results: int = 0
-    stale: int = 0
-    captured: int = 0
-    scored: int = 0
-    dropped: Counter[str] = field(default_factory=Counter)
-    reconnects: int = 0
-    worst_s: float = 0.0
-    tracks: int = 0
-
-    def __str__(self) -> str:
-        told = ", ".join(f"{count} {kind}" for kind, count in self.faults.most_common())
-        lost = ", ".join(f"{count} {kind}" for kind, count in self.dropped.most_common())
-        return (
-            f"{self.faults.total()} faults ({told})\n{self.results} results, {self.stale} of them stale; captured "
-            f"{self.captured} = scored {self.scored} + dropped {self.dropped.total()} ({lost})\n{self.reconnects} "
-            f"reconnects; longest wait for a result {self.worst_s:.2f} s; {self.tracks} tracks compared"
-        )
 
 
 class Harness:
@@ -170,10 +140,7 @@ class Harness:
             assert one.captured == one.scored + one.dropped, (name, one)
             assert one.dropped == sum(one.dropped_by.values()), (name, one)
             assert one.scored >= given[name] if self._broken else one.scored == given[name], (name, one, given)
-            self.report.captured += one.captured
-            self.report.scored += one.scored
-            self.report.dropped.update(one.dropped_by)
-            self.report.reconnects += one.reconnects
+            self.report.add(one)
 
     def _compare(self) -> None:
         """Each track is of one take, and scores as its pictures do when they are all there is."""

@@ -157,6 +157,7 @@ def test_a_clip_that_stands_still_is_one_frame_of_its_window(frames: FrameList, 
     assert 0.35 < np.mean([len(set(often[epoch, 0]["rows"].tolist())) == 1 for epoch in range(200)]) < 0.65
 
 
+@pytest.mark.slow
 def test_a_clip_follows_from_seed_epoch_and_index_in_any_process(frames: FrameList, root: Path) -> None:
     alone, keys = clips(frames, root), [[(epoch, index) for index in (1, 0)] for epoch in (0, 5)]
     loader = DataLoader(alone, batch_sampler=keys, num_workers=2, multiprocessing_context="spawn")

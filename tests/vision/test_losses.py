@@ -140,6 +140,7 @@ def edited(data: bytes, edits: list[tuple[float, float]]) -> bytes:
         ([(1.5, -1), (2, 1)], [*range(25, 75)]),
         ([(1, 2), (1, 0)], [*range(50, 75), *range(25)]),
         ([(1, 1), (1, 1)], [*range(25, 50)] * 2),
+        ([(1, 0), (1, -1), (1, 2)], [*range(25), *range(50, 75)]),
     ],
 )
 def test_a_file_whose_edit_list_begins_late_or_goes_back_is_whole(tmp_path, edits, numbers):
@@ -148,6 +149,10 @@ def test_a_file_whose_edit_list_begins_late_or_goes_back_is_whole(tmp_path, edit
     frames, source = read(path)
     assert [index_of(frame.image) for frame in frames] == [number % 20 for number in numbers]
     assert (source.info.frame_count, source.damaged) == (len(numbers), 0)
+    paused = [25] if edits[1] == (1, -1) else []
+    assert [
+        number for number, one in enumerate(pairwise(frames), 1) if one[1].timestamp_s - one[0].timestamp_s > 0.9
+    ] == paused
 
 
 def test_the_pictures_of_an_avi_with_b_frames_come_at_even_times(tmp_path):

@@ -91,6 +91,7 @@ def test_a_list_is_a_batch_with_a_name_for_each():
         (np.zeros((0, 6, 3), np.uint8), "at least one pixel"),
         (np.zeros((0, 4, 6, 3), np.uint8), "at least one frame"),
         (np.zeros(5, np.uint8), r"\(5,\)"),
+        (np.zeros((2, 4, 6, 3), object), r"array\.astype\('uint8'\)"),
     ],
 )
 def test_arrays_that_are_not_bgr_uint8_are_refused_with_a_remedy(bad, hint):
@@ -189,6 +190,13 @@ def test_a_glob_enters_each_folder_once_where_links_lead_in_a_circle(make_images
 def test_a_path_with_brackets_is_taken_literally(make_images):
     folder = make_images("f[1].png")
     assert [source.kind for source in list_sources(folder / "f[1].png")] == ["image"]
+
+
+def test_a_pattern_in_a_folder_with_brackets_and_accents_of_either_kind_are_found(make_images):
+    folder = make_images("e\u0301.png", "f.png", folder="S[1]")
+    assert len(list_sources(f"{folder}/*.png")) == len(list_sources(f"{folder}/**/*.png")) == 2
+    (source,) = list_sources(folder / "\u00e9.png")
+    assert source.name == str(folder / "e\u0301.png")
 
 
 @pytest.mark.parametrize(

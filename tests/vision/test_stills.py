@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import struct
 import sys
 import warnings
 
@@ -247,3 +248,78 @@ def test_a_large_picture_is_read_without_a_word_and_a_bomb_refused(tmp_path, mon
     monkeypatch.setattr(Pillow, "MAX_IMAGE_PIXELS", 1_000)
     with pytest.raises(SourceError, match=r"million pixels in .*a\.png"), list_sources(tmp_path / "a.png")[0]:
         pass
+
+
+def tiff(path, values: np.ndarray, order: str = "<", **tags: tuple[int, ...]) -> None:
+    """One channel in a plain TIFF of either byte order, with more tags by name as 16-bit numbers."""
+    data = values.astype(values.dtype.newbyteorder(order)).tobytes()
+    height, width = values.shape
+    entries = {256: (width,), 257: (height,), 258: (values.dtype.itemsize * 8,), 259: (1,), 262: (1,), 277: (1,)}
+    entries |= {273: (0,), 278: (height,), 279: (len(data),), 339: ({"u": 1, "i": 2, "f": 3}[values.dtype.kind],)}
+    entries |= {int(name.lstrip("_")): value for name, value in tags.items()}
+    entries[273] = (8 + 6 + 12 * len(entries),)
+    rows = b"".join(
+        struct.pack(f"{order}HHI", tag, 3, 1) + struct.pack(f"{order}H", *value) + b"\0\0"
+        for tag, value in sorted(entries.items())
+    )
+    head = {"<": b"II*\0", ">": b"MM\0*"}[order] + struct.pack(f"{order}IH", 8, len(entries))
+    path.write_bytes(head + rows + bytes(4) + data)
+
+
+GREYS = np.array([[0, 40, 128, 255]] * 4)
+
+
+@pytest.mark.parametrize("order", "<>")
+@pytest.mark.parametrize(
+    ("values", "tags"),
+    [
+        ((GREYS * 257).astype(np.uint16), {}),
+        ((GREYS * 4095 // 255).astype(np.uint16), {"_281": (4095,)}),
+        ((GREYS * 32767 // 255).astype(np.int16), {}),
+        ((GREYS * (2**31 - 1) // 255).astype(np.int32), {}),
+        ((GREYS / 255).astype(np.float32), {}),
+        ((GREYS / 255).astype(np.float64), {}),
+    ],
+)
+def test_grey_tiffs_of_many_bits_are_scaled_in_either_byte_order(tmp_path, values, tags, order):
+    tiff(tmp_path / "a.tif", values, order, **tags)
+    assert np.abs(only(tmp_path / "a.tif")[0, :, 0].astype(int) - GREYS[0]).max() <= 1
+
+
+def test_whole_numbers_of_32_bits_may_hold_16(tmp_path):
+    for most in (2**32 - 1, 65535):
+        tiff(tmp_path / "a.tif", (GREYS * most // 255).astype(np.uint32))
+        assert np.abs(only(tmp_path / "a.tif")[0, :, 0].astype(int) - GREYS[0]).max() <= 1
+
+
+@pytest.mark.parametrize("mode", ["L", "I;16", "P", "RGBA", "CMYK"])
+def test_a_plain_tiff_is_turned_in_every_mode(tmp_path, mode):
+    """Pillow maps such pixels into memory, and tore them if the picture lay on its side."""
+    exif = Pillow.Exif()
+    exif[0x0112] = 6
+    grey = Pillow.fromarray(picture()).convert("L")
+    wide = Pillow.fromarray(np.asarray(grey).astype(np.uint16) * 257)
+    colours = Pillow.fromarray(picture())
+    stored = wide if mode == "I;16" else colours.quantize(16) if mode == "P" else colours.convert(mode)
+    stored.save(tmp_path / "a.tif", exif=exif.tobytes())
+    expected = np.asarray((grey if mode in ("L", "I;16") else colours).convert("RGB"))
+    assert near(only(tmp_path / "a.tif"), np.rot90(expected, -1), 14)
+
+
+def test_a_raw_photo_is_told_and_not_its_small_copy_scored(tmp_path):
+    tiff(tmp_path / "a.dng", GREYS.astype(np.uint8), _254=(1,), _330=(8,))
+    with pytest.raises(SourceError, match=r"a\.dng; it is a camera's raw photo, .* save it as JPEG, PNG or TIFF"):
+        only(tmp_path / "a.dng")
+
+
+def test_a_large_picture_is_converted_in_bands(tmp_path, monkeypatch):
+    Pillow.fromarray(picture()).convert("P").save(tmp_path / "a.png")
+    whole = only(tmp_path / "a.png")
+    monkeypatch.setattr("mdhr_sdk.vision.sources.images.BAND_PX", 7 * 80)
+    np.testing.assert_array_equal(only(tmp_path / "a.png"), whole)
+
+
+def test_a_postscript_program_is_given_to_no_other_program(tmp_path):
+    (tmp_path / "a.jpg").write_bytes(b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 10 10\n%%EndComments\nshowpage\n")
+    with pytest.raises(SourceError, match="damaged or of another format"):
+        only(tmp_path / "a.jpg")

@@ -15,6 +15,7 @@ import pytest
 from made_videos import index_of, numbered, read, trimmed, turned, write_sound, write_video
 from mdhr_sdk.errors import SourceError
 from mdhr_sdk.vision import SourceInfo, list_sources
+from mdhr_sdk.vision.sources.pixels import UPRIGHT, to_bgr
 
 
 def times(frames) -> list[float]:
@@ -141,11 +142,40 @@ def test_colours_are_those_of_the_matrix_range_and_depth_that_the_file_names(tmp
     assert np.abs(frames[0].image.astype(int) - COLOUR).max() <= 4
 
 
+@pytest.mark.parametrize("matrix", [3, 10])
+def test_a_matrix_that_ffmpeg_lacks_is_the_nearest_one(tmp_path, matrix):
+    nearest = 9 if matrix == 10 else 5
+    path = write_video(tmp_path / "a.mkv", [COLOUR] * 2, "libx264", codec_options={"qp": "0"}, colorspace=nearest)
+    with av.open(str(path)) as container:
+        frame = next(container.decode(video=0)).reformat(format="yuv444p10le")
+    frame.colorspace = matrix
+    assert np.abs(to_bgr(frame, UPRIGHT, Fraction(1)).astype(int) - COLOUR).max() <= 4
+    frame.colorspace = 14
+    with pytest.raises(SourceError, match="the pictures have those of matrix 14, as ICtCp"):
+        to_bgr(frame, UPRIGHT, Fraction(1))
+
+
+def test_luma_and_differences_to_green_and_orange_become_colours():
+    blue, green, red = (int(value) for value in COLOUR[0, 0])
+    planes = ((red + 2 * green + blue) / 4, 128 + (2 * green - red - blue) / 4, 128 + (red - blue) / 2)
+    values = np.stack([np.full((64, 96), round(plane), np.uint8) for plane in planes])
+    frame = av.VideoFrame.from_ndarray(values, format="yuv444p")
+    frame.colorspace, frame.color_range = 8, 2
+    assert np.abs(to_bgr(frame, UPRIGHT, Fraction(1)).astype(int) - COLOUR).max() <= 2
+
+
 @pytest.mark.parametrize(("transfer", "share"), [(16, 0.581), (18, 0.75)])
 def test_hdr_is_brought_to_a_normal_screen(tmp_path, transfer, share):
     """By BT.2408 the white of paper, 203 nits, is at 58 % of PQ and at 75 % of HLG."""
     paper = np.full((64, 96, 3), round(255 * share), np.uint8)
     path = write_video(tmp_path / "a.mkv", [paper] * 2, "libx264", pixels="yuv420p10le", color_trc=transfer)
+    assert read(path)[0][0].image.mean() == pytest.approx(235, abs=4)
+
+
+def test_a_transfer_that_only_the_container_names_counts(tmp_path):
+    paper = np.full((64, 96, 3), round(255 * 0.581), np.uint8)
+    named = {"color_trc": 16, "color_primaries": 9, "colorspace": 9}
+    path = write_video(tmp_path / "a.mov", [paper] * 2, "prores_ks", pixels="yuv422p10le", **named)
     assert read(path)[0][0].image.mean() == pytest.approx(235, abs=4)
 
 

@@ -17,6 +17,7 @@ from ...batch.splitting import run_split
 from ...batch.study import run_study
 from ...batch.totals import SUMMARY, Totals, duration
 from ...batch.worker import Job, Worker
+from ...children import usable_cores
 from ...errors import ConfigError, MDHRError, number_of
 from ...outputs.naming import OVERLAY
 from ...outputs.pictures.encoder import check_codec
@@ -25,7 +26,7 @@ from ...runtime.cuda.devices import cuda_device_count
 from ...vision import Source
 from .logs import LogLevel, set_log_level
 from .options import Console
-from .progress import progress_bar, usable_cores
+from .progress import progress_bar
 from .summary import report
 
 MANY = 8  # files from which on workers are worth their start

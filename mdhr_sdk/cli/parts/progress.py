@@ -6,7 +6,6 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
-from ...children import usable_cores as usable_cores
 from .options import Console
 
 if TYPE_CHECKING:

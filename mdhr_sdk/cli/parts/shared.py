@@ -1,21 +1,28 @@
 """Options that `mdhr detect`, `mdhr batch` and `mdhr live` share.
 
-Each is written as `name: shared.Name = default`. The defaults of `mdhr live` stand in its settings, so there an option
-that was not given is None; where that makes another type, only the words are shared, as in `shared.BACKEND`.
+Each is written as `name: shared.Name = default`, in a dataclass of which `expanded` makes the command's options. Groups
+of options that stand together are dataclasses themselves. The defaults of `mdhr live` stand in its settings, so there
+an option that was not given is None; where that makes another type, only the words are shared, as in `shared.BACKEND`.
 """
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Optional
 
 import typer
 
 from ...modelfolder.bundled import DEFAULT
-from ...outputs.files import FORMATS
+from ...modelfolder.folder import Trust
+from ...outputs.files import FORMATS, MEASURED, Files
 from ...pipeline import modes
+from ...pipeline.scores.decide import check_quality
+from ...vision import Scope
+from ...vision.scope import read_person, read_region
 from .logs import LogLevel
-from .options import MODEL
+from .options import MODEL, TrustCode, trust
+from .times import read_time
 
 BACKEND = typer.Option(help="auto, or a backend of docs/backends.md.")
 DEVICE = typer.Option(help="auto, cpu, cuda or cuda:N.")
@@ -74,3 +81,76 @@ Resume = Annotated[
 ]
 Quiet = Annotated[bool, typer.Option("--quiet", help="Say nothing but warnings and errors.")]
 Level = Annotated[Optional[LogLevel], typer.Option(help="Show the log from this level on, with times.")]
+
+
+@dataclass(frozen=True)
+class Where:
+    """What runs the model; fields of `DetectOptions`."""
+
+    backend: Backend = "auto"
+    device: Device = "auto"
+    precision: Precision = "auto"
+
+
+@dataclass(frozen=True)
+class Trusted:
+    """Which AUs and files are trusted."""
+
+    all_aus: AllAus = False
+    digest: Digest = None
+    trust_code: TrustCode = False
+
+    @property
+    def trust(self) -> Trust | None:
+        return trust(self.trust_code)
+
+
+@dataclass(frozen=True)
+class Drawn:
+    """What is drawn of a source."""
+
+    overlay: Overlay = True
+    codec: Codec = "h264"
+    timeline: Timeline = True
+
+
+@dataclass(frozen=True)
+class Tables:
+    """What is written into tables."""
+
+    format: Format = "native"
+    measures: Measures = False
+    min_quality: MinQuality = 0.0
+
+    def files(self, drawn: Drawn) -> Files:
+        """All that is written; raises as `Files`, and ConfigError for a `min_quality` that cannot be."""
+        formats = tuple(one.strip() for one in self.format.split(","))
+        measures = self.measures or check_quality(self.min_quality) > 0 or not {*MEASURED}.isdisjoint(formats)
+        return Files(drawn.overlay, drawn.codec, drawn.timeline, formats, measures)
+
+
+@dataclass(frozen=True)
+class Part:
+    """What of a source is scored."""
+
+    start: Start = None
+    end: End = None
+    every: Every = None
+    sample_fps: SampleFps = None
+    region: Region = None
+    person: Person = None
+
+    def scope(self) -> Scope:
+        """What the options mean.
+
+        Raises:
+            ConfigError: an option cannot be read, or they do not go together.
+        """
+        return Scope(
+            start_s=0.0 if self.start is None else read_time("--start", self.start, zero=True),
+            end_s=None if self.end is None else read_time("--end", self.end),
+            every=1 if self.every is None else self.every,
+            sample_fps=self.sample_fps,
+            region=None if self.region is None else read_region(self.region),
+            person=None if self.person is None else read_person(self.person),
+        )

@@ -8,7 +8,6 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
 from ...atomic import scratch, told
@@ -23,34 +22,12 @@ VERSION = "1"
 FILE = "model.onnx"  # the name that Triton's ONNX Runtime backend looks for
 TYPES = {"float32": "TYPE_FP32", "uint8": "TYPE_UINT8"}
 PRECISIONS = ("fp32", "fp16", "int8")
-
-
-@dataclass(frozen=True)
-class Batching:
-    """How Triton batches requests.
-
-    Attributes:
-        most_frames: in one run of a graph of single frames; a graph of whole clips takes as many frames in its clips.
-        delay_us: how long a request waits for others, in microseconds.
-    """
-
-    most_frames: int = 64
-    delay_us: int = 500
-
-    def __post_init__(self) -> None:
-        if self.most_frames < 1 or self.delay_us < 0:
-            raise ExportError(
-                f"expected at least 1 frame in a batch and no negative delay; got {self.most_frames} and "
-                f"{self.delay_us} microseconds"
-            )
+MOST_FRAMES = 64  # in a batch; a graph of whole clips takes as many frames in its clips
+DELAY_US = 500  # how long a request waits for others
 
 
 def write_repository(
-    folder: str | Path,
-    out: str | Path,
-    graphs: Sequence[str] = (),
-    precision: str = "fp32",
-    batching: Batching | None = None,
+    folder: str | Path, out: str | Path, graphs: Sequence[str] = (), precision: str = "fp32"
 ) -> Iterator[str]:
     """Write a model repository to a new folder; yields what is done, line by line.
 
@@ -65,7 +42,7 @@ def write_repository(
         ExportError: `out` is there, a graph was not exported or may not be used, or there is none.
         ModelFolderError: the folder cannot be read.
     """
-    source, target, batching = ModelFolder.open(folder), Path(out), batching or Batching()
+    source, target = ModelFolder.open(folder), Path(out)
     if target.exists() or target.is_symlink():
         raise ExportError(f"expected a new folder for the repository; '{target}' is there; name another with --out")
     if precision not in PRECISIONS:
@@ -81,7 +58,7 @@ def write_repository(
                 model = made / served_name(source, graph)
                 (model / VERSION).mkdir(parents=True)
                 (model / VERSION / FILE).write_bytes(source.read(file))
-                (model / "config.pbtxt").write_text(config_text(source, graph, batching), encoding="utf-8")
+                (model / "config.pbtxt").write_text(config_text(source, graph), encoding="utf-8")
             made.rename(target)
     for graph in files:
         yield f"{target / served_name(source, graph)}: {graph}, {precision}"
@@ -92,7 +69,7 @@ def served_name(folder: ModelFolder, graph: str) -> str:
     return re.sub(r"[^A-Za-z0-9_.-]", "_", f"{folder.path.resolve().name}_{graph}")
 
 
-def config_text(folder: ModelFolder, graph: str, batching: Batching) -> str:
+def config_text(folder: ModelFolder, graph: str) -> str:
     """The config.pbtxt of a graph: a `ModelConfig` in protobuf's text format.
 
     Triton adds the batch, which is the first axis of every tensor, to the shapes that stand here.
@@ -100,7 +77,7 @@ def config_text(folder: ModelFolder, graph: str, batching: Batching) -> str:
     config = folder.config
     inputs, outputs = graph_specs(config, graph, config.clip_length)
     of_clips = graph.startswith(("clip", "head"))
-    most = max(1, batching.most_frames // config.clip_length) if of_clips else batching.most_frames
+    most = max(1, MOST_FRAMES // config.clip_length) if of_clips else MOST_FRAMES
     lines = [
         f"# {graph} of a model folder {folder.digest}, by mdhr export --format triton",
         f"name: {json.dumps(served_name(folder, graph))}",
@@ -108,7 +85,7 @@ def config_text(folder: ModelFolder, graph: str, batching: Batching) -> str:
         f"max_batch_size: {most}",
         *_tensors("input", inputs),
         *_tensors("output", outputs),
-        f"dynamic_batching {{ max_queue_delay_microseconds: {batching.delay_us} }}",
+        f"dynamic_batching {{ max_queue_delay_microseconds: {DELAY_US} }}",
     ]
     return "\n".join(lines) + "\n"
 

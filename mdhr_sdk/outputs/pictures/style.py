@@ -6,6 +6,7 @@ from pathlib import PurePath
 from typing import TYPE_CHECKING, Any
 
 from ...aus import ACTION_UNITS, au_code
+from ...errors import plain
 from ...results import ModelInfo
 
 if TYPE_CHECKING:
@@ -46,7 +47,8 @@ def draw_title(panel: SubFigure, height_in: float, name: str, model: ModelInfo) 
 
 
 def shortened(name: str, length: int) -> str:
-    """A long file name without its middle, since beginnings and ends distinguish names."""
+    """A file name as it may be shown; a long one without its middle, since beginnings and ends distinguish names."""
+    name = plain(name)
     if len(name) <= length:
         return name
     half = (length - 1) // 2

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Sequence
 from functools import cache
 from itertools import groupby
@@ -85,7 +86,8 @@ def save_timeline(frames: Sequence[FrameResult], path: Path) -> Figure:
     if path.suffix.lower() not in FIGURES:
         raise OutputError(f"a plot is one of {', '.join(FIGURES)}, but '{path.name}' is not; change the suffix")
     figure = draw_timeline(frames)
-    with whole(path) as part:
+    with whole(path) as part, warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "Glyph .* missing from font")  # a name in other letters is drawn as boxes
         if path.suffix.lower() == ".png":
             _write_png(figure, part)
         else:

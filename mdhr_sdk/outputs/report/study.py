@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -108,8 +109,9 @@ def write_report(
     Args:
         tables: of `find_tables`.
         out: folder of the pages.
-        about: what is known of the sources: a column 'source' (its name, or the beginning of its files' names), and
-            'person', 'condition', or both; see `read_about`.
+        about: what is known of the sources: a column 'source' (its name, or as much of its end as is needed, with or
+            without suffix: 'P01/a'; or the beginning of its files' names), and 'person', 'condition', or both; see
+            `read_about`. A line that means several sources counts for none; the index says so.
         progress: called with the tables done and all of them.
 
     Raises:
@@ -179,17 +181,21 @@ def _render_index(
 ) -> str:
     rows = [] if about is None else cast("list[dict[str, str]]", about.to_dict("records"))
     known = {row["source"]: row for row in rows}
+    meant = Counter(name for name, _ in {(_meant(one, base, known), one.name) for one, base in sources})
+    several = sorted(name for name, count in meant.items() if name is not None and count > 1)
+    known = {name: row for name, row in known.items() if name not in several}
     codes = list(dict.fromkeys(code for one, _ in sources for code in one.codes))
     faces = [(face, _known_of(one, base, known)) for one, base in sources for face in one.faces]
     people = list(
         _grouped(faces, codes, lambda face, row: (row.get("person", ""), f"{face.source}, face {face.track_id}"))
     )
     conditions = list(_grouped(faces, codes, lambda face, row: (row.get("condition", ""), ""))) if known else []
-    unknown = sorted({one.name for one, base in sources if known and not _known_of(one, base, known)})
+    unknown = sorted({one.name for one, base in sources if rows and not _known_of(one, base, known)})
     taken = [_known_of(one, base, known).get("source") for one, base in sources]
     return str(template("report_index.html").render(
         sources=[one for one, _ in sources], people=people, conditions=conditions, codes=codes,
         names={code: au_name(code) for code in codes}, errors=[str(error) for error in errors], unknown=unknown,
+        several=several,
         unused=sorted(known.keys() - set(taken)), strong=any(one.model.intensities for one, _ in sources),
         untrained=UNTRAINED if any(not one.model.trained for one, _ in sources) else "",
         models=sorted({one.model.details for one, _ in sources}),
@@ -197,8 +203,16 @@ def _render_index(
 
 
 def _known_of(source: SourceSummary, base: str, known: Mapping[str, Mapping[str, str]]) -> Mapping[str, str]:
-    names = (source.name, Path(source.name).name, Path(source.name).stem, base)
-    return next((known[name] for name in names if name in known), {})
+    name = _meant(source, base, known)
+    return {} if name is None else known[name]
+
+
+def _meant(source: SourceSummary, base: str, known: Mapping[str, Mapping[str, str]]) -> str | None:
+    """Which of the known names means a source: the longest end of its path, with or without its suffix."""
+    path = Path(source.name)
+    ends = (Path(*path.parts[start:]) for start in range(len(path.parts)))
+    names = (str(name) for end in ends for name in (end, end.with_suffix("") if end.name else end))
+    return next((name for name in (source.name, *names, base) if name in known), None)
 
 
 def _grouped(

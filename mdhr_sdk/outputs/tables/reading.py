@@ -25,7 +25,6 @@ if TYPE_CHECKING:
     import pandas as pd
 
 BASELINES: dict[str, Baseline] = {"neutral": "neutral", "no_baseline": "missing"}
-WITHOUT_FACE = ("no_face", "low_quality", "stale")
 NEEDED = ("source", "frame", "timestamp_s", "status", "track_id", *BOX)
 INTENSITY = "_intensity"
 Kind = Literal["csv", "parquet", "jsonl"]
@@ -107,7 +106,9 @@ def _csv(path: Path) -> tuple[pd.DataFrame, ModelInfo]:
     texts = ("source", "status", "note", "model", "captured_at")
     table = pd.read_csv(path, dtype=dict.fromkeys(texts, str), keep_default_na=False, na_values=[""])
     if "model" not in table.columns or not len(table):
-        raise InputError(f"'{path}' is no table of results: no model is told; give one that mdhr_sdk wrote")
+        spread = len(table.columns) and ";" in str(table.columns[0])  # as spreadsheets save where commas are decimal
+        told = "its cells are parted by ';' and not ','" if spread else "no model is told"
+        raise InputError(f"'{path}' is no table of results: {told}; give one that mdhr_sdk wrote")
     return table, model_of_text(str(table["model"].iloc[0]))
 
 

@@ -51,9 +51,7 @@ class TogetherOptions:
     seed: Annotated[int, Field(ge=0)] = 0
 
 
-def judge_together(
-    model: GeometryModel, meshes: Meshes, folder: ModelFolder, options: TogetherOptions | None = None
-) -> GeometryModel:
+def judge_together(model: GeometryModel, meshes: Meshes, folder: ModelFolder) -> GeometryModel:
     """The model with `from_scores`, `from_geometry` and `offset` trained.
 
     Args:
@@ -61,8 +59,8 @@ def judge_together(
         meshes: of people to train on; who has no frame at rest is left out.
         folder: with the network.
     """
-    meshes, options = with_rest(meshes), options or TogetherOptions()
-    return judge_together_of(model, meshes, network_logits(folder, meshes.crops), options)
+    meshes = with_rest(meshes)
+    return judge_together_of(model, meshes, network_logits(folder, meshes.crops), TogetherOptions())
 
 
 def judge_together_of(model: GeometryModel, meshes: Meshes, said: Floats, options: TogetherOptions) -> GeometryModel:

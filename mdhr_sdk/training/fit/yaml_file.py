@@ -21,17 +21,14 @@ _NULL = "tag:yaml.org,2002:null"
 _NO_KEYS = "'{}' must hold keys with values, as 'name: value'; got {}"
 
 
-def read_mapping(path: Path, extra: str = "train") -> dict[str, Any]:
+def read_mapping(path: Path) -> dict[str, Any]:
     """A YAML file, or by its name a JSON one, that holds keys with values; {} for an empty one.
-
-    Args:
-        extra: the pip extra that brings PyYAML.
 
     Raises:
         ConfigError: it is missing, no file, too large or damaged; or a key stands there twice, or YAML refers to what
             stands elsewhere.
     """
-    kind, parse = ("JSON", parsed) if path.suffix.lower() == ".json" else ("YAML", partial(_parsed, extra=extra))
+    kind, parse = ("JSON", parsed) if path.suffix.lower() == ".json" else ("YAML", partial(_parsed, extra="train"))
     content = _content(path, parse, kind)
     if content is None:
         return {}
@@ -40,11 +37,14 @@ def read_mapping(path: Path, extra: str = "train") -> dict[str, Any]:
     return content
 
 
-def read_texts(path: Path, extra: str = "train") -> tuple[dict[str, Any], dict[Place, int]]:
+def read_texts(path: Path, extra: str) -> tuple[dict[str, Any], dict[Place, int]]:
     """As `read_mapping`, but each value is the text that stands there, or None where nothing does.
 
     YAML guesses what a text means: 'on' is true, 012 is ten, and 22:30 is 1350. Who knows what is expected in a place
     can read the text itself, as `modelfolder.strict.from_texts` does.
+
+    Args:
+        extra: the pip extra that brings PyYAML.
 
     Returns:
         The keys with their values, and the line of every key by the keys that lead to it, as ('sources', 'door').

@@ -75,6 +75,24 @@ def looks_like(path: Path) -> str | None:
     return "holds text" if _is_text(head) else None if _claimed(path) else "holds data of another kind"
 
 
+def is_document(path: Path) -> bool:
+    """Whether a file is a document or archive, whatever pictures lie in it."""
+    head = _head(path) if path.is_file() else None
+    return head is not None and head.startswith(tuple(_OTHERS))
+
+
+def goes_by_name(path: Path) -> bool:
+    """Whether FFmpeg may see a file's name. It goes by one of an image, whatever the file holds; playlists need theirs.
+
+    A name that is no UTF-8 it cannot take.
+    """
+    try:
+        str(path).encode()
+    except UnicodeEncodeError:
+        return False
+    return _claimed(path) == "video" or _is_text(_head(path) or b"")
+
+
 def _head(path: Path) -> bytes | None:
     try:
         with path.open("rb") as file:
@@ -101,7 +119,7 @@ def _probed(path: Path) -> Held | None:
     """What FFmpeg finds; a file that begins like a video and cannot be opened is a damaged one."""
     import av
 
-    from .decode import NO_VIDEOS, picture_track
+    from .containers.picture import NO_VIDEOS, picture_track
     from .video import open_file
 
     try:

@@ -6,27 +6,24 @@ import time
 from collections import deque
 from collections.abc import Iterator
 from fractions import Fraction
-from typing import NamedTuple
+from typing import BinaryIO, NamedTuple
 
 import av
 import numpy as np
 from av.codec.codec import Capabilities
 from av.container import InputContainer
-from av.stream import Disposition
 from av.video.reformatter import VideoReformatter
 from av.video.stream import VideoStream
 
 from ...children import usable_cores
-from ...errors import SourceError
 from .arrivals import Arrivals, Came
-from .pixels import SQUARE, to_bgr, turn_of
+from .containers.losses import Index, Zeros, follower
+from .containers.picture import restarts
+from .pixels import SQUARE, UNNAMED, to_bgr, turn_of
 from .source import Damage, Image
 
-DEFAULT_FPS = 25.0
-TS_DISCONT = 0x0200  # FFmpeg's AVFMT_TS_DISCONT
 JOIN_PACKETS = 3
-NO_VIDEOS = frozenset(("tty", "bin", "xbin", "adf", "idf"))  # FFmpeg draws text and old pictures of letters
-HOLE_BYTES = 64  # of a Matroska file between two packets; what stands between those of a sound file is about 25
+MPEG2 = frozenset(("mpeg1video", "mpeg2video"))
 STEPPED = frozenset(("matroska", "webm", "flv", "mxf"))  # all tracks are read: a loss shows between their packets
 MOST_THREADS = 16  # of FFmpeg's frame threads
 CORES = usable_cores()
@@ -61,36 +58,6 @@ class Decoded(NamedTuple):
     passed: tuple[Came, ...] = ()
 
 
-def picture_track(container: InputContainer) -> VideoStream | None:
-    """The track that a player shows; cover art is none. One without a decoder has no `codec_context`."""
-    tracks = [track for track in container.streams.video if not track.disposition & Disposition.attached_pic]
-    known = [track for track in tracks if track.codec_context is not None]
-    best = container.streams.best("video")
-    return best if best in known else next(iter(known or tracks), None)
-
-
-def known(track: VideoStream, name: str) -> VideoStream:
-    """The track, or SourceError where there is no decoder for it."""
-    if track.codec_context is None:
-        raise SourceError(f"the codec of {name} cannot be decoded here; re-encode it as H.264 mp4")
-    return track
-
-
-def rate_of(track: VideoStream) -> float:
-    """Frames a second, 0 where the track does not say. An AVI may show a picture less often: its index tells."""
-    indexed = track.index_entries if track.container.format.name == "avi" else ()
-    shown = [entry.timestamp for entry in indexed if entry.size]
-    if len(shown) > 1 and shown[-1] > shown[0]:
-        return float((len(shown) - 1) / ((shown[-1] - shown[0]) * (track.time_base or 1)))
-    rates = [float(rate or 0) for rate in (track.average_rate, track.guessed_rate)]
-    return next((rate for rate in rates if 0 < rate < 10_000), 0.0)
-
-
-def restarts(container: InputContainer) -> bool:
-    """Whether the clock of this format may start again, as that of a broadcast."""
-    return bool(container.format.flags & TS_DISCONT)
-
-
 class Decoder:
     """The pictures of one track, in the order in which they are shown.
 
@@ -100,6 +67,7 @@ class Decoder:
         damage: counts the packets and pictures that were lost.
         live: the track's packets as they arrive, whose end is the end; then no picture waits for the next ones, as it
             does in frame threads. None for a file.
+        file: the same file in bytes, where there is one: what a Matroska lost shows between its packets only.
 
     Attributes:
         end_s: in the file's time, where the last of the packets read so far ends, of all tracks if those are read.
@@ -108,13 +76,19 @@ class Decoder:
     """
 
     def __init__(
-        self, container: InputContainer, track: VideoStream, damage: Damage, live: Arrivals | None = None
+        self,
+        container: InputContainer,
+        track: VideoStream,
+        damage: Damage,
+        live: Arrivals | None = None,
+        file: BinaryIO | None = None,
     ) -> None:
         self._container = container
         self._track = track
         self._reformatter = VideoReformatter()
         self._damage = damage
         self._codec_aspect = track.codec_context.sample_aspect_ratio
+        self._colours = track.codec_context.colorspace, track.codec_context.color_trc  # before a decoder unnames them
         self._aspect_now: Fraction | None = None
         self._look: object = None  # size, pixel format, aspect and turn of the picture before
         self._lost = False  # pictures were lost since the last one
@@ -125,7 +99,10 @@ class Decoder:
         self._next_dts: int | None = None
         self._names = set(container.format.name.split(","))
         self._all_tracks = live is None and bool(self._names & STEPPED)
-        self._packet_end: int | None = None  # where in the file the packet before ended
+        # Knows where packets are missing.
+        self._follows = None if live is not None else follower(self._names, track, file)
+        self._zeros = Zeros(track)
+        self._pictured: tuple[bytes, int] | None = None  # size and colour samples of an MPEG-2
         self._hole = False  # bytes were passed over since the track's last packet
         self._spoilt = False  # the picture at hand was decoded past an error
         self._sent: deque[int | None] = deque(maxlen=MOST_THREADS)  # stamps of the last packets that were decoded
@@ -175,6 +152,8 @@ class Decoder:
                 return
             except av.error.EOFError:
                 return
+            except IndexError:  # a packet of a track that began on the way, which PyAV does not know
+                failed += 1
             except av.error.FFmpegError:
                 if failed == 0:
                     self._hurt(None)
@@ -194,27 +173,40 @@ class Decoder:
             yield packet
 
     def _place(self, packet: av.Packet) -> None:
-        """Matroska is read on from the next cluster after damage, without an error: a hole in the file tells of it."""
+        """Note when a packet ends and came, and whether pictures were passed over before it."""
         if packet.pts is not None:
             self.end_s = max(self.end_s, float((packet.pts + (packet.duration or 0)) * (packet.time_base or 0)))
-        if self._names & {"matroska", "webm"} and packet.pos is not None and packet.pos >= 0:
-            self._hole |= self._packet_end is not None and packet.pos - self._packet_end > HOLE_BYTES
-            beside = packet.has_sidedata("matroska_block_additional")  # as transparency, of unknown size in the file
-            self._packet_end = None if beside else packet.pos + packet.size
+        if self._follows is not None:
+            self._hole |= self._follows.lost_before(packet)
 
     def _pictures_of(self, packet: av.Packet | None) -> list[av.VideoFrame]:
         self._spoilt = False
         if not self._sound(packet):
             return []
         self._sent.append(None if packet is None else packet.pts)
+        held = self._held_before(packet)
         try:
-            return self._track.decode(packet)
+            return held + self._track.decode(packet)
         except av.error.EOFError:
-            return []
+            return held
         except av.error.FFmpegError:
-            frames = self._again(packet)
+            frames = held + self._again(packet)
         if not frames and (self._pictures_out or not restarts(self._container)):
             self._hurt(self._failed())  # not where a broadcast begins between two key frames
+        return frames
+
+    def _held_before(self, packet: av.Packet | None) -> list[av.VideoFrame]:
+        """The picture that MPEG-2 holds back, before its size changes: it would be forgotten."""
+        if packet is None or not packet.is_keyframe or self._track.codec_context.name not in MPEG2:
+            return []
+        _, _, head = bytes(packet).partition(b"\0\0\1\xb3")
+        extension = head.partition(b"\0\0\1\xb5")[2]
+        now = head[:3], extension[1] & 6 if len(extension) > 1 else 0
+        before, self._pictured = self._pictured, now if head else self._pictured
+        if not head or before in (None, now):
+            return []
+        frames = self._track.decode(None)
+        self._track.codec_context.flush_buffers()
         return frames
 
     def _failed(self) -> int | None:
@@ -240,7 +232,7 @@ class Decoder:
             return []
 
     def _sound(self, packet: av.Packet | None) -> bool:
-        """Whether to decode a packet; counts those that the container marks as corrupt."""
+        """Whether to decode a packet; counts those that are known as damaged."""
         if self._suspect is not None:
             self._judge(*self._suspect, packet)
         if self._hole:
@@ -260,6 +252,8 @@ class Decoder:
         elif packet.is_corrupt:  # cut short by the end of the file
             self._hurt(packet.pts)
             return False
+        elif self._zeros.inside(packet):
+            self._hurt(packet.pts)
         return True
 
     def _judge(self, stamp: int | None, number: int, packet: av.Packet | None) -> None:
@@ -273,8 +267,8 @@ class Decoder:
 
     def _missing(self) -> int:
         """Pictures that never came, of a file that tells how many it has; most are lost without an error."""
-        if "avi" in self._names:  # an entry of no bytes shows the picture before once more
-            return sum(entry.size > 0 for entry in self._track.index_entries) - self._pictures_out
+        if isinstance(self._follows, Index):
+            return self._follows.pictures - self._pictures_out
         return self._packets_in - self._pictures_out if self._damage.count and self._track.frames else 0
 
     def _hurt(self, stamp: int | None) -> None:
@@ -284,6 +278,10 @@ class Decoder:
         self._dirty_from = stamp
 
     def _shown(self, frame: av.VideoFrame) -> Decoded:
+        if frame.colorspace == UNNAMED:
+            frame.colorspace = self._colours[0]
+        if frame.color_trc == UNNAMED:
+            frame.color_trc = self._colours[1]
         aspect, turn = self._aspect(frame), turn_of(frame)
         look = frame.width, frame.height, frame.format.name, aspect, turn
         first, changed = self._look is None, self._look != look

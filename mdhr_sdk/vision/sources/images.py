@@ -14,6 +14,7 @@ from pathlib import Path
 
 import cv2
 import numpy as np
+from numpy.typing import NDArray
 from PIL import ExifTags, ImageOps
 from PIL import Image as Pillow
 
@@ -28,6 +29,9 @@ UNTIMED_S = 0.1  # browsers show a GIF's images so long where it does not say
 BRIGHTEST = 2.0  # of floating-point values that end at 1; a highlight may be beyond
 PHOTOS = ("MPO", "HEIF")  # several images in one file that are no sequence: another view, a smaller copy
 _HEIC = re.compile(rb".{4}ftyp(hei|mif)", re.DOTALL)
+BAND_PX = 16 << 20  # of a picture that are converted at once, so that a very large one is not held three times
+SCRIPTS = ("EPS", "WMF")  # programs, which Pillow gives to other programs
+SUBFILE, BITS, ZERO_IS, MAX_VALUE, SUBIFDS, SAMPLES, DNG = 254, 258, 262, 281, 330, 339, 50706  # tags of a TIFF
 BOXED = ("HEIF", "AVIF")  # boxes of the file tell how a picture is turned, and their readers leave EXIF out
 _TURN_BOX = re.compile(rb"\0\0\0\x09(irot|imir)")
 _TIFF_HEAD = re.compile(rb"II\*\0|MM\0\*")
@@ -37,8 +41,8 @@ EXIF_BYTES = 1 << 16
 def read_image(path: Path) -> Image:
     """Read an image file as (H, W, 3) uint8 BGR, turned upright by its EXIF orientation; of several, the first.
 
-    Transparent parts are white. 16 bits become 8 by their upper ones; floating-point values are in [0, 1], or in
-    [0, 255] where one is greater than 2.
+    Transparent parts are white. More than 8 bits become 8 by their upper ones; floating-point values are in [0, 1], or
+    in [0, 255] where one is greater than 2.
 
     Raises:
         SourceError: the file cannot be read, is damaged, or is no image that Pillow or OpenCV knows.
@@ -146,7 +150,14 @@ def _open(path: Path) -> Pillow.Image:
     with path.open("rb") as file:
         heic = _HEIC.match(file.read(12))
     if not heic:
-        return Pillow.open(path)
+        picture = Pillow.open(path)
+        if picture.format in SCRIPTS:
+            raise Pillow.UnidentifiedImageError
+        if picture.format == "TIFF":
+            # Of a named file Pillow maps plain pixels into memory, by the size after its turn: the rows would be torn.
+            picture.filename = ""
+            _check_whole(picture, path)
+        return picture
     try:
         from pillow_heif.as_plugin import HeifImageFile  # registering it with Pillow would be for the whole process
     except ModuleNotFoundError:
@@ -154,6 +165,16 @@ def _open(path: Path) -> Pillow.Image:
             f"{path} is a HEIC image, which needs a package: pip install pillow-heif; or save it as JPEG"
         ) from None
     return HeifImageFile(path)
+
+
+def _check_whole(picture: Pillow.Image, path: Path) -> None:
+    """Refuse a camera's raw photo: Pillow sees nothing of it but a small copy."""
+    tags = picture.tag_v2  # type: ignore[attr-defined]
+    if int(tags.get(SUBFILE, 0)) & HIDDEN and (SUBIFDS in tags or DNG in tags):
+        raise SourceError(
+            f"expected a picture in {path}; it is a camera's raw photo, of which only a small copy can be read; "
+            "save it as JPEG, PNG or TIFF"
+        )
 
 
 def _damaged(path: Path) -> SourceError:
@@ -190,7 +211,7 @@ def _shown(picture: Pillow.Image) -> list[int]:
     shown = []
     for number in range(count):
         picture.seek(number)
-        if not int(picture.tag_v2.get(254, 0)) & HIDDEN:  # type: ignore[attr-defined]
+        if not int(picture.tag_v2.get(SUBFILE, 0)) & HIDDEN:  # type: ignore[attr-defined]
             shown.append(number)
     picture.seek(0)
     return shown or [0]
@@ -216,17 +237,51 @@ def _lasts_s(picture: Pillow.Image) -> float:
 def _bgr(picture: Pillow.Image) -> Image:
     upright = _upright(picture)
     if upright.mode.startswith(("I", "F")):
-        values = np.asarray(upright)
-        if picture.format == "TIFF" and picture.mode.startswith("I;16") and picture.tag_v2.get(262) == 0:  # type: ignore[attr-defined]
-            values = np.iinfo(np.uint16).max - values  # 0 is white
-        if upright.mode == "I":
-            values = np.clip(values, 0, np.iinfo(np.uint16).max).astype(np.uint16)  # how Pillow reads 16 bits of some
-        return np.dstack([_eight_bits(values)] * 3)
-    if upright.has_transparency_data:
-        clear = upright.convert("RGBA")
-        white = Pillow.new("RGBA", clear.size, "white")
-        upright = Pillow.alpha_composite(white, clear)
-    return np.asarray(cv2.cvtColor(np.asarray(upright.convert("RGB")), cv2.COLOR_RGB2BGR), np.uint8)
+        return np.dstack([_grey(picture, upright)] * 3)
+    width, height = upright.size
+    rows = max(1, BAND_PX // width)
+    image = np.empty((height, width, 3), np.uint8)
+    for top in range(0, height, rows):
+        part = upright if rows >= height else upright.crop((0, top, width, min(top + rows, height)))
+        image[top : top + rows] = cv2.cvtColor(np.asarray(_opaque(part)), cv2.COLOR_RGB2BGR)
+    return image
+
+
+def _opaque(picture: Pillow.Image) -> Pillow.Image:
+    """As RGB, on white where it is transparent."""
+    if picture.has_transparency_data:
+        clear = picture.convert("RGBA")
+        picture = Pillow.alpha_composite(Pillow.new("RGBA", clear.size, "white"), clear)
+    return picture.convert("RGB")
+
+
+def _grey(picture: Pillow.Image, upright: Pillow.Image) -> Image:
+    """The 8 bits of one channel that has more, by what the file says of its values."""
+    values = np.asarray(upright)
+    if upright.mode == "F":
+        return _eight_bits(values)
+    most = _most_value(picture, values)
+    if most > np.iinfo(np.int32).max:
+        values = values.astype(np.int32).view(np.uint32)  # which Pillow has as signed numbers
+    if "transparency" in picture.info:
+        values = np.where(values == picture.info["transparency"], most, values)
+    if picture.format == "TIFF" and picture.mode.startswith("I;16") and picture.tag_v2.get(ZERO_IS) == 0:  # type: ignore[attr-defined]
+        values = most - values.astype(np.int64)  # 0 is white
+    return np.round(np.clip(values, 0, most) / (np.float32(most) / 255)).astype(np.uint8)
+
+
+def _most_value(picture: Pillow.Image, values: NDArray[np.generic]) -> int:
+    """What is white in a picture of whole numbers of more than 8 bits."""
+    if picture.format != "TIFF":
+        return 0xFFFF  # Pillow scales all others so
+    tags = picture.tag_v2  # type: ignore[attr-defined]
+    bits, signed = int(tags.get(BITS, (16,))[0]), tags.get(SAMPLES, (1,))[0] == 2
+    said, greatest = int(tags.get(MAX_VALUE, (0,))[0]), int(values.max(initial=0))
+    if 0xFF < said < 1 << bits and greatest <= said:
+        return said
+    if bits > 16 and int(values.min(initial=0)) >= 0 and greatest <= 0xFFFF:
+        return 0xFFFF  # 16 bits that were stored in 32
+    return (1 << (bits - signed)) - 1
 
 
 def _upright(picture: Pillow.Image) -> Pillow.Image:
@@ -258,7 +313,7 @@ def _turn_without_box(picture: Pillow.Image) -> int:
 def _eight_bits(values: np.ndarray) -> Image:
     if values.dtype == np.uint8:
         return values
-    if values.dtype == np.uint16:
+    if values.dtype.kind == "u" and values.dtype.itemsize == 2:
         return np.round(values / np.float32(257)).astype(np.uint8)
     values = np.nan_to_num(values.astype(np.float32), nan=0.0, posinf=0.0, neginf=0.0)
     scale = 255 if values.max(initial=0) <= BRIGHTEST else 1

@@ -9,15 +9,20 @@ import av
 import cv2
 import numpy as np
 from av.sidedata.sidedata import SideDataContainer
-from av.video.reformatter import Colorspace, ColorTrc, VideoReformatter
+from av.video.reformatter import ColorRange, Colorspace, ColorTrc, VideoReformatter
 from numpy.typing import NDArray
 
+from ...errors import SourceError
 from .source import Image
 
 UPRIGHT = (1, 0, 0, 1)
 SQUARE = Fraction(1)
 HD_LINES = 720
-UNNAMED = 2  # of FFmpeg's AVColorSpace: the file names no matrix
+UNNAMED, YCGCO = 2, 8  # of FFmpeg's AVColorSpace; the first, of AVColorTransferCharacteristic too: the file names none
+# What FFmpeg converts, and the matrices that are nearest to some that it does not: BT.2020 with constant luminance, and
+# those of the file's own primaries. It has none for the rest: ICtCp and the like.
+MATRICES = frozenset((0, 1, 2, 4, 5, 6, 7, 9))
+NEAREST = {3: UNNAMED, 10: 9, 12: UNNAMED, 13: UNNAMED}
 WIDEST = 16  # a pixel that is further from square than this is an error of the file
 PEAK_NITS = 1000.0
 WHITE_NITS = 203.0  # of a sheet of paper in an HDR picture, ITU-R BT.2408
@@ -64,11 +69,16 @@ def to_bgr(
 
     Args:
         reformatter: the one of the frames before, which spares its preparation if they were alike.
+
+    Raises:
+        SourceError: its colours are of a kind that nothing here converts.
     """
-    large = frame.colorspace == UNNAMED and frame.height >= HD_LINES
-    matrix = Colorspace.ITU709 if large else None
-    converted = (reformatter or VideoReformatter()).reformat(frame, format="bgr24", src_colorspace=matrix, threads=1)
-    image = np.asarray(converted.to_ndarray(), np.uint8)
+    reformatter = reformatter or VideoReformatter()
+    if frame.colorspace == YCGCO:
+        image = _of_ycgco(frame, reformatter)
+    else:
+        converted = reformatter.reformat(frame, format="bgr24", src_colorspace=_matrix(frame), threads=1)
+        image = np.asarray(converted.to_ndarray(), np.uint8)
     if frame.color_trc in _NITS:
         image = np.asarray(cv2.LUT(image, _normal_screen(frame.color_trc)), np.uint8)
     width = shown_width(frame.width, pixel_aspect)
@@ -76,6 +86,32 @@ def to_bgr(
         how = cv2.INTER_AREA if width < frame.width else cv2.INTER_LINEAR
         image = np.asarray(cv2.resize(image, (width, frame.height), interpolation=how), np.uint8)
     return np.ascontiguousarray(_turned(image, turn))
+
+
+def _matrix(frame: av.VideoFrame) -> int | None:
+    """The matrix to convert by; None for the frame's own, and for BT.601 where it has none."""
+    named = int(frame.colorspace)
+    matrix = NEAREST.get(named, named)
+    if matrix not in MATRICES:
+        raise SourceError(
+            f"expected colours as of BT.601, BT.709 or BT.2020; the pictures have those of matrix {named}, as ICtCp or "
+            "Dolby Vision, which cannot be converted; re-encode the video as H.264 mp4"
+        )
+    if matrix == UNNAMED and frame.height >= HD_LINES:
+        return Colorspace.ITU709
+    return None if matrix == named else Colorspace.ITU601 if matrix == UNNAMED else matrix
+
+
+def _of_ycgco(frame: av.VideoFrame, reformatter: VideoReformatter) -> Image:
+    """BGR of luma and two differences to green and orange, which FFmpeg leaves to others."""
+    full, same = ColorRange.JPEG, Colorspace.ITU709
+    kept = reformatter.reformat(
+        frame, format="yuv444p", src_colorspace=same, dst_colorspace=same, dst_color_range=full, threads=1
+    )
+    luma, green, orange = np.asarray(kept.to_ndarray(), np.int16)
+    green, orange = green - 128, orange - 128
+    bgr = np.stack([luma - green - orange, luma + green, luma - green + orange], axis=-1)
+    return np.clip(bgr, 0, 255).astype(np.uint8)
 
 
 def shown_width(width: int, pixel_aspect: Fraction) -> int:

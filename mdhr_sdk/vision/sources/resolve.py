@@ -7,6 +7,7 @@ import itertools
 import logging
 import os
 import re
+import unicodedata
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence, Set
 from functools import partial
@@ -139,8 +140,13 @@ class _Resolver:
         if isinstance(source, Source):
             return [source]
         if isinstance(source, np.ndarray):
-            if source.dtype.kind not in "OU":
+            if source.dtype.kind not in "OUT":
                 return [array_source(source, label, self._fps)]
+            if source.ndim > 1 and source.size and isinstance(source.flat[0], int | float | np.number):
+                raise InputError(
+                    f"expected {label} to hold paths or images; it is an array {source.shape} of objects that are "
+                    "numbers; give pixels as array.astype('uint8')"
+                )
             source = source.reshape(-1).tolist()
         if isinstance(source, list | tuple):
             return self._each(source, label)
@@ -211,8 +217,10 @@ class _Resolver:
             if not path.is_file():
                 raise SourceError(f"expected a file, folder or camera at {text!r}; it is a pipe, socket or device")
             return [self._file(path, held_by(path))]
+        if (other := _written_otherwise(path)) is not None:
+            return self._from_path(str(other))
         if any(character in text for character in "*?["):
-            return self._from_files([match for match in matching(path) if not match.is_dir()], text)
+            return self._from_files([match for match in matching(_in_folders(path)) if not match.is_dir()], text)
         raise SourceError(f"nothing exists at {text!r}; check the spelling and the working directory ({Path.cwd()})")
 
     def _from_files(self, files: list[Path], name: str, deeper: int = 0) -> list[Source]:
@@ -250,6 +258,18 @@ class _Resolver:
             kind: Kind = "sequence" if held == "pages" else "video"
             return Source(name, kind, partial(open_pages, path, self._fps), paths=[path])
         return Source(name, "video", partial(open_video, path), paths=[path], seeks=True)
+
+
+def _written_otherwise(path: Path) -> Path | None:
+    """An existing path of the same letters, whose accents Unicode writes apart, as a Mac does, or as one."""
+    forms = (Path(unicodedata.normalize(form, str(path))) for form in ("NFC", "NFD"))
+    return next((form for form in forms if form != path and form.exists()), None)
+
+
+def _in_folders(pattern: Path) -> Path:
+    """A pattern whose leading folders exist by that very name, brackets and all."""
+    folder = next((one for one in pattern.parents if one.is_dir()), Path())
+    return Path(glob.escape(str(folder))) / pattern.relative_to(folder)
 
 
 def matching(pattern: Path) -> list[Path]:

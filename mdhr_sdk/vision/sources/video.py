@@ -4,21 +4,26 @@ from __future__ import annotations
 
 import itertools
 import os
-import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
+from typing import BinaryIO
 
 import av
 from av.container import InputContainer
 from av.video.stream import VideoStream
 
 from ...errors import SourceError, TruncatedSourceError, number_of
-from .content import looks_like
-from .decode import DEFAULT_FPS, NO_VIDEOS, Decoded, Decoder, known, picture_track, rate_of, restarts
+from .containers.edits import pauses_of, without
+from .containers.joined import Window, is_broadcast, parts_of
+from .containers.length import declared_frames, indexed_packets, missing_s
+from .containers.picture import DEFAULT_FPS, NO_VIDEOS, known, picture_track, rate_of, restarts
+from .content import goes_by_name, is_document, looks_like
+from .decode import Decoded, Decoder
 from .seeking import WORTH_S, KeyPicture, key_before
 from .source import Damage, Opened, Picture
 
+OPTIONS = {"protocol_whitelist": "file,crypto,data"}
 JUMP_S = 10.0  # a step that no broadcast makes unless its clock was set anew, as FFmpeg has it
 TOLERATED_PERIODS, TOLERATED_S = 5, 0.2  # so little may be missing at the end, the longer of the two
 RESTART_PERIODS = 5  # a step back of so many is a clock that starts again; a shorter one is an untidy stamp
@@ -31,16 +36,74 @@ def open_video(path: Path, start_s: float = 0.0) -> Iterator[Opened]:
     Args:
         start_s: pictures before this time are not needed. They are left out where that is safe, and quicker.
     """
+    if is_document(path):  # in which FFmpeg may find a picture
+        raise SourceError(_failure(path))
     with ExitStack() as stack:
         container = stack.enter_context(_container(path, stack))
-        key = _key_before(path, start_s) if start_s > WORTH_S else None
+        file = stack.enter_context(path.open("rb"))
+        parts = parts_of(path)
+        if len(parts) > 1:
+            yield _joined(path, parts, stack)
+            return
+        track = picture_track(container)
+        pauses = [] if track is None else pauses_of(path, track.id)
+        key = _key_before(path, start_s) if start_s > WORTH_S and not pauses else None
         if key is not None:
-            container.seek(key.pts, stream=picture_track(container))
-        opened = finite(container, str(path), Damage(), _failure(path), key)
+            container.seek(key.pts, stream=track)
+        opened = finite(container, str(path), Damage(), _failure(path), key, file)
         if opened is None:  # the container led elsewhere
-            opened = finite(stack.enter_context(_container(path, stack)), str(path), Damage(), _failure(path))
+            container = stack.enter_context(_container(path, stack))
+            opened = finite(container, str(path), Damage(), _failure(path), file=file)
         assert opened is not None
-        yield opened
+        yield without(opened, pauses) if pauses else opened
+
+
+def _joined(path: Path, parts: Sequence[tuple[int, int]], stack: ExitStack) -> Opened:
+    """Recordings that follow on each other in one file; those that cannot be opened are counted as damage."""
+    damage = Damage()
+
+    def opened() -> Iterator[Opened]:
+        lost: SourceError | None = None
+        for number, (start, end) in enumerate(parts):
+            window = Window(stack.enter_context(path.open("rb")), start, end)
+            try:
+                container = stack.enter_context(av.open(window, "r", options=OPTIONS, metadata_errors="ignore"))
+                part = finite(container, str(path), damage, _failure(path))
+            except (av.error.FFmpegError, ValueError):
+                lost = SourceError(_failure(path))
+            except SourceError as error:
+                lost = error
+            else:
+                assert part is not None
+                yield part if number == len(parts) - 1 else part._replace(images=_uncut(part))
+                continue
+            damage.count += 1
+        if lost is not None and damage.count == len(parts):
+            raise lost
+
+    each = opened()
+    first = next(each)
+    return Opened(first.fps, None, False, _one_after_the_other(itertools.chain([first], each)), damage=damage)
+
+
+def _uncut(part: Opened) -> Iterator[Picture]:
+    """The pictures of a part; what it lacks at its end is damage, and the next part follows."""
+    try:
+        yield from map(Picture._make, part.images)
+    except TruncatedSourceError as error:
+        assert part.damage is not None
+        part.damage.count += error.declared - error.decoded
+
+
+def _one_after_the_other(parts: Iterator[Opened]) -> Iterator[Picture]:
+    begins_s = now_s = 0.0
+    for number, part in enumerate(parts):
+        anew = number > 0
+        for picture in map(Picture._make, part.images):
+            now_s = begins_s + picture.timestamp_s
+            yield picture._replace(timestamp_s=now_s, breaks=picture.breaks or anew)
+            anew = False
+        begins_s = now_s + 1 / (part.fps or DEFAULT_FPS)
 
 
 def _container(path: Path, stack: ExitStack) -> InputContainer:
@@ -70,12 +133,14 @@ def open_file(path: Path, stack: ExitStack) -> InputContainer:
     A playlist can reach other files, but no network.
     """
     name = os.path.abspath(path)  # noqa: PTH100 (no link is to be followed)
-    try:
-        name.encode()
-    except UnicodeEncodeError:  # bytes that are no UTF-8
-        return av.open(stack.enter_context(path.open("rb")), "r")
-    options = {"protocol_whitelist": "file,crypto,data"}
-    return av.open(f"file:{name}", "r", options=options, metadata_errors="ignore")
+    given: str | Window = f"file:{name}" if goes_by_name(path) else _nameless(path, stack)
+    kind = "mpegts" if is_broadcast(path) else None  # FFmpeg does not know a very short one
+    return av.open(given, "r", format=kind, options=OPTIONS, metadata_errors="ignore")
+
+
+def _nameless(path: Path, stack: ExitStack) -> Window:
+    """A file without the name that a file object has."""
+    return Window(stack.enter_context(path.open("rb")), 0, path.stat().st_size)
 
 
 def _failure(path: Path) -> str:
@@ -85,7 +150,12 @@ def _failure(path: Path) -> str:
 
 
 def finite(
-    container: InputContainer, name: str, damage: Damage, failure: str, key: KeyPicture | None = None
+    container: InputContainer,
+    name: str,
+    damage: Damage,
+    failure: str,
+    key: KeyPicture | None = None,
+    file: BinaryIO | None = None,
 ) -> Opened | None:
     """What has an end: a file, here or on a web server.
 
@@ -93,6 +163,7 @@ def finite(
 
     Args:
         key: the picture that the container was set to; None where it is at its beginning.
+        file: as of `Decoder`.
 
     Returns:
         None where the first picture is not that of `key`.
@@ -103,7 +174,7 @@ def finite(
     if track is None:
         kinds = ", ".join(sorted({stream.type for stream in container.streams})) or "nothing"
         raise SourceError(f"expected a video in {name}; it holds {kinds} and no moving picture; give another file")
-    decoder = Decoder(container, known(track, name), damage)
+    decoder = Decoder(container, known(track, name), damage, file=file)
     decoded = iter(decoder)
     first = next(decoded, None)
     if key is not None:
@@ -115,13 +186,12 @@ def finite(
     fps = rate_of(track)
     start_s = (first.time_s or 0.0) if container.start_time is None else _start_s(container, track)
     clock = _Clock(start_s, fps, restarts(container))
-    counts = [track.frames, _indexed(container, track)[1] or round(_promised_s(container, track, clock.start_s) * fps)]
-    declared = min((count for count in counts if count > 0), default=None)  # an edit list may play a part only
+    declared = declared_frames(container, track, clock.start_s, fps)
     pictures: Iterator[Decoded] = itertools.chain([first], decoded)
     if not restarts(container):
         pictures = _tidied(pictures, clock.period_s)
     before = 0 if key is None else key.index
-    timed = _timed(pictures, clock, decoder, container, track, name, before)
+    timed = _timed(pictures, clock, decoder, container, track, name, before, file)
     return Opened(fps, declared, False, timed, damage=damage, first_index=before)
 
 
@@ -146,6 +216,7 @@ def _timed(
     track: VideoStream,
     name: str,
     before: int,
+    file: BinaryIO | None,
 ) -> Iterator[Picture]:
     count, end_s = before, 0.0
     for picture in pictures:
@@ -153,14 +224,12 @@ def _timed(
         end_s = max(end_s, timestamp_s + max(clock.period_s, picture.duration_s))
         yield Picture(picture.image, timestamp_s, picture.arrived_s, picture.breaks or restarted, picture.note)
         count += 1
-    missing_s = _promised_s(container, track, clock.start_s) - end_s
-    indexed, whole = _indexed(container, track)
-    if indexed:
-        missing_s = (indexed - decoder.packets_read) * clock.period_s
-    elif _names(container) & {"flv", "mxf"}:  # which declare one length for all their tracks
-        missing_s = (container.duration or 0) / av.time_base - decoder.end_s
-    if missing_s > max(TOLERATED_PERIODS * clock.period_s, TOLERATED_S):
-        declared = max(whole, count + max(1, round(missing_s / clock.period_s)))
+    lacks_s = missing_s(
+        container, track, file, decoder.packets_read, clock.period_s, clock.start_s, end_s, decoder.end_s
+    )
+    if lacks_s > max(TOLERATED_PERIODS * clock.period_s, TOLERATED_S):
+        whole = indexed_packets(container, track)[1]
+        declared = max(whole, count + max(1, round(lacks_s / clock.period_s)))
         raise TruncatedSourceError(
             f"{name} ended after {count} of the {number_of(declared, 'frame')} that it declares; the file is cut off "
             "or damaged: copy it again or re-encode it",
@@ -210,30 +279,3 @@ def _start_s(container: InputContainer, track: VideoStream) -> float:
     if track.start_time is None:
         return start_s
     return min(0.0, float(track.start_time * (track.time_base or 0)))  # sound may begin before zero
-
-
-def _names(container: InputContainer) -> set[str]:
-    return set(container.format.name.split(","))
-
-
-def _indexed(container: InputContainer, track: VideoStream) -> tuple[int, int]:
-    """Packets in the index of an mp4, and how many of them are to be seen; it grows with the fragments that are read.
-
-    No other format has such an index.
-    """
-    entries = list(track.index_entries) if "mp4" in _names(container) else []
-    return sum(entry.size > 0 for entry in entries), sum(entry.size > 0 and not entry.is_discard for entry in entries)
-
-
-def _promised_s(container: InputContainer, track: VideoStream, start_s: float) -> float:
-    """When the picture ends by the file's own index; 0 where it has none, or FFmpeg only estimates it."""
-    names = _names(container)
-    if "avi" in names:  # whose frames all last one period
-        return float(track.frames * (track.time_base or 0))
-    if names & {"matroska", "webm"}:
-        tagged = re.fullmatch(r"(\d+):(\d+):(\d+(?:\.\d+)?)", track.metadata.get("DURATION", "").strip("\0 "))
-        if tagged:
-            return 3600 * int(tagged[1]) + 60 * int(tagged[2]) + float(tagged[3]) - start_s
-        if len(container.streams) == 1:
-            return (container.duration or 0) / av.time_base
-    return 0.0

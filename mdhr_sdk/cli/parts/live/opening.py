@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
+from ....children import usable_cores
 from ....detector import AUDetector
 from ....errors import ConfigError
 from ....modelfolder.bundled import DEFAULT
 from ....vision import Source, list_sources
 from ....vision.sources.source import OnError
 from ..options import trust
-from ..progress import usable_cores
 from .settings import LiveSettings
 
 

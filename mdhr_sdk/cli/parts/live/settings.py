@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections import Counter
 from collections.abc import Mapping
-from dataclasses import field, fields, replace
+from dataclasses import field, fields
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -18,8 +18,8 @@ from ....outputs.live.recording import Keep, Picture
 from ....pipeline.modes import Policy
 from ....training.fit.yaml_file import read_texts
 from ....vision import Scope
+from ....vision.scope import read_person, read_region
 from ....vision.sources.live.address import split_name
-from ..scope import read_scope
 from ..times import read_time
 
 LogLevel = Literal["debug", "info", "warning", "error"]
@@ -118,8 +118,11 @@ class LiveSettings:
         """Whose faces are scored, of every source; None for all."""
         if self.region is None and self.person is None and not self.reidentify:
             return None
-        person = None if self.person is None else str(self.person)
-        return replace(read_scope(None, None, None, None, self.region, person), reidentify=self.reidentify)
+        return Scope(
+            region=None if self.region is None else read_region(self.region),
+            person=None if self.person is None else read_person(str(self.person)),
+            reidentify=self.reidentify,
+        )
 
     @property
     def kept(self) -> Keep:

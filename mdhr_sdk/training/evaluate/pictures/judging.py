@@ -43,13 +43,6 @@ class Judged:
         """Names of the pictures in which no face was found."""
         return [case.name for case, row in zip(self.cases, self.scores, strict=True) if np.isnan(row).any()]
 
-    @property
-    def judgeable(self) -> list[int]:
-        """Columns of AUs that are present in some picture and absent in another."""
-        seen = ~np.isnan(self.scores).any(axis=1)
-        known = self.labels[seen]
-        return [au for au in range(len(self.codes)) if (known[:, au] == 1).any() and (known[:, au] == 0).any()]
-
 
 @dataclass(frozen=True)
 class Decided:

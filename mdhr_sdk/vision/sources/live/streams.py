@@ -13,7 +13,8 @@ from av.video.stream import VideoStream
 
 from ....errors import MissingDependencyError, SourceError, number_of
 from ..arrivals import Arrivals
-from ..decode import Decoder, known, picture_track
+from ..containers.picture import known, picture_track
+from ..decode import Decoder
 from ..source import Damage, Opened, Picture
 from ..video import finite, open_video
 from .intake import Asked, Intake

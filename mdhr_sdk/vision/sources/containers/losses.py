@@ -1,0 +1,166 @@
+"""Where packets of a Matroska or AVI file are missing: FFmpeg passes over what is damaged without an error."""
+
+from __future__ import annotations
+
+from collections.abc import Set
+from typing import BinaryIO, NamedTuple
+
+import av
+from av.video.stream import VideoStream
+
+NEAR_BYTES = 64  # so little may be anything; what stands between the packets of a sound file is about 25
+BLOCKS = frozenset((0xA3, 0xA1))
+ENTERED = frozenset((0x18538067, 0x1F43B675, 0xA0))  # segment, cluster and group of a block
+# All else that stands between blocks: padding, check sums, times, what belongs to a block, and the lists of a file.
+PASSED = frozenset((
+    0xEC, 0xBF, 0xE7, 0xA7, 0xAB, 0x5854, 0xAF, 0x9B, 0xFB, 0xFD, 0xFA, 0xA4, 0x75A1, 0x75A2, 0x8E, 0xC8, 0x1C53BB6B,
+    0x1254C367, 0x114D9B74, 0x1043A770, 0x1941A469, 0x1A45DFA3, 0x1549A966, 0x1654AE6B,
+))  # fmt: skip
+MOST_ELEMENTS = 10_000  # between two packets
+AVI_HEAD_BYTES = 8  # of a packet, in the file
+ZEROS = 16  # so many in a row; three are never in a coded picture
+NOT_CODED_BYTES = 19  # in so few MPEG-4 says that a picture is that before; FFmpeg's bound
+
+
+class _Element(NamedTuple):
+    kind: int
+    start: int  # of what it holds
+    size: int | None  # None where the file does not say
+
+
+class Blocks:
+    """Follows the packets of a Matroska file.
+
+    Args:
+        file: the same file, open for reading in bytes.
+        track: index of the picture track.
+    """
+
+    def __init__(self, file: BinaryIO, track: int) -> None:
+        self._file = file
+        self._track = track
+        self._number: int | None = None  # of the picture track, as blocks have it
+        self._end: tuple[int, int] | None = None  # of the packet before: where it began, and its bytes
+
+    def lost_before(self, packet: av.Packet) -> bool:
+        """Whether pictures may have been passed over since the packet before; give it every packet of the file."""
+        if packet.pos is None or packet.pos < 0:
+            return False
+        before, self._end = self._end, (packet.pos, packet.size)
+        if self._number is None and packet.stream_index == self._track:
+            self._number = self._vint(packet.pos)[0]
+        if before is None or packet.pos - sum(before) <= NEAR_BYTES:
+            return False
+        return not self._whole(before[0], packet.pos)
+
+    def _whole(self, block: int, following: int) -> bool:
+        """Whether known elements, and no block of the picture track, lead from one block to another's contents."""
+        at = self._end_of(block)
+        for _ in range(MOST_ELEMENTS):
+            if at is None or at >= following:
+                return False
+            element = self._element(at)
+            if element.kind in BLOCKS and element.start == following:
+                return True
+            if element.kind in ENTERED:
+                at = element.start
+            elif element.size is None or not self._beside(element):
+                return False
+            else:
+                at = element.start + element.size
+        return False
+
+    def _beside(self, element: _Element) -> bool:
+        """Whether an element is known, and no picture."""
+        if element.kind in BLOCKS:
+            return self._vint(element.start)[0] != self._number
+        return element.kind in PASSED
+
+    def _end_of(self, block: int) -> int | None:
+        """Where a block ends, by the size that stands before its contents."""
+        head = self._read(max(0, block - 9), min(9, block))
+        for length in range(1, len(head)):
+            if head[-length - 1] in BLOCKS and _length(head[-length]) == length:
+                return block + int.from_bytes(head[-length:], "big") - (1 << 7 * length)
+        return None
+
+    def _element(self, at: int) -> _Element:
+        data = self._read(at, 12)
+        named = _length(data[0]) if data else 9
+        if named > 4 or len(data) <= named:
+            return _Element(0, at, None)
+        size, taken = self._vint(at + named)
+        return _Element(int.from_bytes(data[:named], "big"), at + named + taken, size)
+
+    def _vint(self, at: int) -> tuple[int | None, int]:
+        """A number of one to eight bytes, and how many they are; None for one that says it is not known."""
+        data = self._read(at, 8)
+        length = _length(data[0]) if data else 9
+        if length > len(data):
+            return None, length
+        number = int.from_bytes(data[:length], "big") - (1 << 7 * length)
+        return (None if number == (1 << 7 * length) - 1 else number), length
+
+    def _read(self, at: int, size: int) -> bytes:
+        self._file.seek(at)
+        return self._file.read(size)
+
+
+class Index:
+    """Follows the packets of an AVI by its index.
+
+    FFmpeg numbers those that it finds, so that all after a loss would come early. An
+    entry of no bytes shows the picture before once more.
+    """
+
+    def __init__(self, track: VideoStream) -> None:
+        full = [entry for entry in track.index_entries if entry.size]
+        least = NOT_CODED_BYTES if track.codec_context.name == "mpeg4" else 0
+        self.pictures = sum(entry.size > least for entry in full)
+        self._stamps = {entry.pos + AVI_HEAD_BYTES: (number, entry.timestamp) for number, entry in enumerate(full)}
+        self._before = -1
+
+    def lost_before(self, packet: av.Packet) -> bool:
+        """Give a packet its own time; whether there were others since the packet before."""
+        number, stamp = self._stamps.get(-1 if packet.pos is None else packet.pos, (None, 0))
+        if number is None:  # it has no index, or not for this one
+            return False
+        if packet.pts is not None and packet.dts is not None:
+            packet.pts += stamp - packet.dts
+        packet.dts = stamp
+        before, self._before = self._before, number
+        return number > before + 1
+
+
+def follower(names: Set[str], track: VideoStream, file: BinaryIO | None) -> Blocks | Index | None:
+    """What knows where packets of a format are missing; None for most formats, and for a Matroska without its file."""
+    if "avi" in names:
+        return Index(track)
+    return Blocks(file, track.index) if file is not None and names & {"matroska", "webm"} else None
+
+
+class Zeros:
+    """Finds zeros in packets of H.264 and HEVC, which no encoder writes: a hole in a file is often filled with them.
+
+    Decoders take them for pictures without a change. None are found in a packet's padding at its end.
+    """
+
+    def __init__(self, track: VideoStream) -> None:
+        extradata = track.codec_context.extradata or b""
+        self._coded = track.codec_context.name in ("h264", "hevc")
+        self._starts = extradata[:1] != b"\1"  # its parts begin with zeros and a one, and not with their length
+
+    def inside(self, packet: av.Packet) -> bool:
+        data = bytes(packet) if self._coded else b""
+        at = data.find(bytes(ZEROS))
+        if at < 0:
+            return False
+        after = data[at:].lstrip(b"\0")[:1]
+        if self._starts:
+            return after not in (b"", b"\1")
+        return at == 0 or after != b""
+
+
+def _length(first: int) -> int:
+    """Bytes of a number that begins with this one; 9 for none."""
+    return 9 - first.bit_length()
