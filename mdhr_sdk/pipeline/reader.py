@@ -82,6 +82,7 @@ class Reader:
         self.live = source.kind in LIVE  # then it waits for no other source, and none for it
         self.error: BaseException | None = None
         self.opened = self.ended = self.stopped = False
+        self.decodes_in: threading.Thread | None = None  # this one's, or one beside it
         self._check = check
         self._open_finder = open_finder
         self._finder: CropFinder | None = None
@@ -240,6 +241,7 @@ class Reader:
             frames = frames_in(scope, frames, self.source.name)
 
         def decode() -> Frame | None:
+            self.decodes_in = threading.current_thread()
             with self._clock("read"):
                 return next(frames, None)
 
@@ -311,31 +313,32 @@ class Reader:
 
 @contextmanager
 def one_ahead(decode: Callable[[], Frame | None]) -> Iterator[Callable[[], Frame | None]]:
-    """Decode a frame in a thread of its own while the caller finds the faces of the one before."""
-    asked: SimpleQueue[bool] = SimpleQueue()
-    coming: SimpleQueue[tuple[Frame | None, BaseException | None]] = SimpleQueue()
+    """Decode a frame in a thread of its own while the caller finds the faces of the one before.
 
-    def work() -> None:
-        while asked.get():
+    Not by a `ThreadPoolExecutor`, whose threads Python waits for at its end: a read that hangs must not hold that up.
+    Nor may one be used once the main thread has ended, and other threads of the caller's may read on.
+    """
+    wanted, done = SimpleQueue[bool](), SimpleQueue[Frame | BaseException | None]()
+
+    def run() -> None:
+        while wanted.get():
             try:
-                coming.put((decode(), None))
-            except BaseException as error:  # raised where the frame is taken
-                coming.put((None, error))
+                done.put(decode())
+            except BaseException as error:  # raised where the frames are taken
+                done.put(error)
 
     def following() -> Frame | None:
-        frame, error = coming.get()
-        if error is not None:
-            raise error
-        if frame is not None:
-            asked.put(True)
+        frame = done.get()
+        if isinstance(frame, BaseException):
+            raise frame
+        wanted.put(frame is not None)
         return frame
 
-    # No executor: none may be used once the main thread has ended, and others may read on.
-    thread = threading.Thread(target=work, name="mdhr decodes", daemon=True)
+    thread = threading.Thread(target=run, name="mdhr decodes", daemon=True)
+    wanted.put(True)
     thread.start()
-    asked.put(True)
     try:
         yield following
     finally:
-        asked.put(False)
+        wanted.put(False)
         thread.join()
