@@ -87,7 +87,8 @@ def _joined(path: Path, parts: Sequence[tuple[int, int]], stack: ExitStack) -> O
     each = opened()
     stack.callback(each.close)
     first = next(each)
-    return Opened(first.fps, None, False, _one_after_the_other(itertools.chain([first], each)), damage=damage)
+    pictures = _one_after_the_other(itertools.chain([first], each), str(path))
+    return Opened(first.fps, None, False, pictures, damage=damage)
 
 
 def _uncut(part: Opened) -> Iterator[Picture]:
@@ -99,15 +100,29 @@ def _uncut(part: Opened) -> Iterator[Picture]:
         part.damage.count += error.declared - error.decoded
 
 
-def _one_after_the_other(parts: Iterator[Opened]) -> Iterator[Picture]:
+def _one_after_the_other(parts: Iterator[Opened], name: str) -> Iterator[Picture]:
     begins_s = now_s = 0.0
+    count = 0
     for number, part in enumerate(parts):
-        anew = number > 0
-        for picture in map(Picture._make, part.images):
-            now_s = begins_s + picture.timestamp_s
-            yield picture._replace(timestamp_s=now_s, breaks=picture.breaks or anew)
-            anew = False
+        anew, before = number > 0, count
+        try:
+            for picture in map(Picture._make, part.images):
+                now_s = begins_s + picture.timestamp_s
+                yield picture._replace(timestamp_s=now_s, breaks=picture.breaks or anew)
+                anew = False
+                count += 1
+        except TruncatedSourceError as error:  # of the last part
+            raise _cut_off(name, before + error.decoded, before + error.declared) from None
         begins_s = now_s + 1 / (part.fps or DEFAULT_FPS)
+
+
+def _cut_off(name: str, count: int, declared: int) -> TruncatedSourceError:
+    return TruncatedSourceError(
+        f"{name} ended after {count} of the {number_of(declared, 'frame')} that it declares; the file is cut off "
+        "or damaged: copy it again or re-encode it",
+        count,
+        declared,
+    )
 
 
 def _container(path: Path, stack: ExitStack) -> InputContainer:
@@ -234,12 +249,7 @@ def _timed(
     if lacks_s > max(TOLERATED_PERIODS * clock.period_s, TOLERATED_S):
         whole = indexed_packets(container, track)[1]
         declared = max(whole, count + max(1, round(lacks_s / clock.period_s)))
-        raise TruncatedSourceError(
-            f"{name} ended after {count} of the {number_of(declared, 'frame')} that it declares; the file is cut off "
-            "or damaged: copy it again or re-encode it",
-            count,
-            declared,
-        )
+        raise _cut_off(name, count, declared)
 
 
 class _Clock:

@@ -243,6 +243,18 @@ def test_what_is_no_packet_is_passed_over(tmp_path):
     assert parts_of(path) == [(0, begins), (begins, path.stat().st_size)]
 
 
+def test_a_joined_file_whose_end_is_cut_off_is_told_with_the_frames_of_all_parts(tmp_path):
+    path = write_video(tmp_path / "a.mp4", 60, "libx264", container_options={"movflags": "faststart"})
+    data = path.read_bytes()
+    path.write_bytes(data + data[: len(data) * 3 // 4])
+    taken = []
+    with pytest.raises(TruncatedSourceError) as told, list_sources(path)[0] as source:
+        taken.extend(source)
+    assert len(taken) > 60
+    assert f"ended after {len(taken)} of the 120 frames" in str(told.value)
+    assert (told.value.decoded, told.value.declared) == (len(taken), 120)
+
+
 def test_a_part_is_closed_before_the_next_one(tmp_path):
     data = write_video(tmp_path / "a.ivf", [numbered(index) for index in range(2)], "libvpx").read_bytes()
     (tmp_path / "b.ivf").write_bytes(12 * data)
