@@ -53,8 +53,9 @@ def measure(source: Path, out: Path, *options: str) -> Row:
     done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=600)
     tables = [pd.read_csv(path) for path in sorted(out.glob("*_aus*.csv"))]
     lines = pd.concat(tables) if tables else pd.DataFrame()
-    # Only what was said on the error stream: the summary has words of its own for all sources.
-    told = " ".join(re.sub(r"\s+", " ", done.stderr).replace(str(source), source.name).split())
+    # What was said on the error stream, and of damage: the rest of the summary is there for all sources.
+    damage = [line for line in done.stdout.splitlines() if "damaged packets" in line]
+    told = " ".join(re.sub(r"\s+", " ", "\n".join([*damage, done.stderr])).replace(str(source), source.name).split())
     told = told if len(told) <= LONGEST_NOTE else f"{told[: LONGEST_NOTE - 3]}..."
     last_s = float(lines.timestamp_s.max()) if len(lines) else None
     columns = {code: f"{code}_probability" for code in SHOWN}
