@@ -150,6 +150,20 @@ def test_pictures_that_an_flv_lost_are_told(tmp_path, sound_s):
     assert any(frame.note for frame in frames)
 
 
+@pytest.mark.parametrize("name", ["a.mp4", "a.mkv", "a.ts"])
+def test_padding_between_the_parts_of_a_picture_is_no_damage(tmp_path, name):
+    images = [noisy(index) for index in range(10)]
+    raw = write_video(tmp_path / "a.h264", images, "libx264", codec_options={"slices": "4", "bf": "0"})
+    raw.write_bytes(raw.read_bytes().replace(b"\0\0\1", bytes(24) + b"\0\0\1")[24:])
+    with av.open(str(raw)) as given, av.open(str(tmp_path / name), "w") as container:
+        track = container.add_stream_from_template(given.streams.video[0])
+        for index, packet in enumerate(packet for packet in given.demux(video=0) if packet.size):
+            packet.pts = packet.dts = round(index / 25 / packet.time_base)
+            packet.stream = track
+            container.mux(packet)
+    assert_whole(tmp_path / name, 10)
+
+
 def test_pictures_that_an_mpeg_4_does_not_code_are_not_lost(tmp_path):
     with av.open(str(tmp_path / "a.avi"), "w") as container:
         track = container.add_stream("mpeg4", rate=25, options={"bf": "0"})

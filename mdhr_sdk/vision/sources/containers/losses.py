@@ -172,23 +172,38 @@ def follower(names: Set[str], track: VideoStream, file: BinaryIO | None) -> Bloc
 class Zeros:
     """Finds zeros in packets of H.264 and HEVC, which no encoder writes: a hole in a file is often filled with them.
 
-    Decoders take them for pictures without a change. None are found in a packet's padding at its end.
+    Decoders take them for pictures without a change. Zeros at the end of a part of a picture are padding.
     """
 
     def __init__(self, track: VideoStream) -> None:
-        extradata = track.codec_context.extradata or b""
-        self._coded = track.codec_context.name in ("h264", "hevc")
-        self._starts = extradata[:1] != b"\1"  # its parts begin with zeros and a one, and not with their length
+        extradata, codec = track.codec_context.extradata or b"", track.codec_context.name
+        self._coded = codec in ("h264", "hevc")
+        self._length_bytes = 0  # that stand before each part; 0 where parts begin with zeros and a one
+        if extradata[:1] == b"\1":
+            place = 4 if codec == "h264" else 21
+            self._length_bytes = 1 + (extradata[place] & 3 if place < len(extradata) else 3)
 
     def inside(self, packet: av.Packet) -> bool:
         data = bytes(packet) if self._coded else b""
         at = data.find(bytes(ZEROS))
         if at < 0:
             return False
-        after = data[at:].lstrip(b"\0")[:1]
-        if self._starts:
-            return after not in (b"", b"\1")
-        return at == 0 or after != b""
+        if self._length_bytes:
+            return self._in_parts(data)
+        return data[at:].lstrip(b"\0")[:1] not in (b"", b"\1")
+
+    def _in_parts(self, data: bytes) -> bool:
+        """Whether zeros are within a part, or where the length of one should be."""
+        start = 0
+        while start < len(data):
+            head = start + self._length_bytes
+            end = head + int.from_bytes(data[start:head], "big")
+            if end == head:
+                return start == 0 or data[start:].strip(b"\0") != b""
+            if bytes(ZEROS) in data[head:end].rstrip(b"\0"):
+                return True
+            start = end
+        return False
 
 
 def _length(first: int) -> int:
