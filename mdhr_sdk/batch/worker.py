@@ -19,7 +19,7 @@ from ..vision import Source, list_sources
 from .fingerprint import fingerprint
 from .options import DetectOptions
 from .outcome import Outcome
-from .parts import BOUNDS, PARTS, Bounds, Part
+from .parts import BOUNDS, Bounds, Part, whole_base
 from .places import Folder, destination, fetched
 from .record import RECORD, Record, check_free, is_done
 from .writer import SourceWriter
@@ -55,7 +55,7 @@ class Job:
     @property
     def whole(self) -> str:
         """The base of the whole source's files."""
-        return self.base if self.part is None else self.base.rpartition(f"{PARTS}/")[0]
+        return self.base if self.part is None else whole_base(self.base)
 
 
 class Worker:

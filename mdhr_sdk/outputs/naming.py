@@ -77,6 +77,13 @@ def whole_path(name: str | Path) -> Path:
     return Path(name if _URL.match(str(name)) else os.path.abspath(name))  # noqa: PTH100 (without links followed)
 
 
+def same_path(one: str, other: str) -> bool:
+    """Whether two of `whole_path` lead to one place: '/tmp/a' and '/private/tmp/a' on macOS."""
+    if one == other or _URL.match(one) or _URL.match(other):
+        return one == other
+    return os.path.realpath(one) == os.path.realpath(other)
+
+
 def is_below(name: str, root: str | Path) -> bool:
     """Whether a file, or what a URL names, lies in a folder or below it."""
     return _folders_below(name, [whole_path(root)]) is not None
