@@ -13,6 +13,7 @@ from pathlib import Path
 
 import pytest
 
+from mdhr_sdk import atomic
 from mdhr_sdk.atomic import LOCK, PREFIX, locked
 from mdhr_sdk.aus import label_set
 from mdhr_sdk.errors import ModelFolderError
@@ -264,3 +265,15 @@ def test_a_reader_of_a_folder_that_cannot_be_locked_looks_again(folder: ModelFol
     graph.write_bytes(b"other")
     with pytest.raises(ModelFolderError, match=r"graph\.safetensors' has other bytes"):
         folder.read("graph.safetensors")
+
+
+def test_a_sweep_clears_only_so_many_folders_and_says_so(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(atomic, "MOST_LEFT", 3)
+    for at in range(5):
+        (tmp_path / f"{atomic.PREFIX}0000000{at}").mkdir()
+    atomic.sweep(tmp_path)
+    assert len(list(tmp_path.iterdir())) == 2 and "has 5 folders of killed writers; 3 are cleared now" in caplog.text
+    atomic.sweep(tmp_path)
+    assert not list(tmp_path.iterdir())

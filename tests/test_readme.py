@@ -7,7 +7,6 @@ import os
 import re
 import shutil
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -31,11 +30,14 @@ def runnable(page: Path) -> list[Block]:
     return [block for block in blocks(page) if block.language in RUN and not block.not_run]
 
 
-def pages_to_run() -> Iterator[object]:
+def pages_to_run() -> list[object]:
+    found = []
     for page in PAGES:
         if chosen := runnable(page):
             long = page in LONG or any(block.slow for block in chosen)
-            yield pytest.param(page, id=str(page.relative_to(ROOT)), marks=[pytest.mark.slow] if long else [])
+            name = str(page.relative_to(ROOT))
+            found.append(pytest.param(page, id=name, marks=[pytest.mark.slow] if long else []))
+    return found
 
 
 @pytest.mark.skipif(shutil.which("bash") is None, reason="no bash")

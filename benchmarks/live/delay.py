@@ -5,7 +5,7 @@
     python -m benchmarks.live.delay --kills 50
     python -m benchmarks.live.delay --url rtsp://127.0.0.1:8554/cam --seconds 60
 
-Servers are processes of `live_server.py` on the loopback, unless `--url` names one whose pictures are stamped as theirs
+Servers are processes of `server.py` on the loopback, unless `--url` names one whose pictures are stamped as theirs
 are, or as 40 blocks of 16 pixels (`--wide-stamp`). The delay is that between the stamp in the picture and the moment
 at which the loop has the result; `--stages` tells where it goes. The bar is a p99 of the lookahead, in frames of the
 source, and 300 ms. `--kills` kills the server (SIGKILL), starts it again after a random pause, and takes

@@ -22,7 +22,7 @@ from rich.table import Table
 from benchmarks.live.server import LiveServer, demo
 from benchmarks.report import console
 from mdhr_sdk.cli.app import run_app
-from mdhr_sdk.outputs.live.folder import live_folder
+from mdhr_sdk.outputs.live.run_folder import live_folder
 
 FPS = 25.0
 START_S = 60.0  # the longest that a run may take to its first row

@@ -15,7 +15,7 @@ import typer
 
 from ..detector import AUDetector
 from ..errors import ConfigError, MDHRError, number_of
-from ..outputs.live.folder import LiveRun, live_folder
+from ..outputs.live.run_folder import LiveRun, live_folder
 from ..outputs.naming import stems
 from .parts import shared
 from .parts.expanded import expanded

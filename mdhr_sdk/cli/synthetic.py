@@ -3,14 +3,21 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Annotated, Optional
+from typing import TYPE_CHECKING, Annotated, Optional
 
 import typer
 
 from ..arguments import numbers_by_au
 from .parts.options import command_app, say
+
+if TYPE_CHECKING:
+    from ..modelfolder.folder import ModelFolder
+    from ..pipeline.scores.geometry import GeometryModel
+    from ..synthetic.geometry.fit import FitOptions
+    from ..synthetic.geometry.meshes import People
 
 app = command_app(no_args_is_help=True, help="Render labelled faces to train on (extra: synthetic).")
 
@@ -96,31 +103,18 @@ def geometry(
 
     The model must have the AUs of the synthetic label set.
     """
-    from ..errors import check_imaging, require
-
-    check_imaging()
-    for package, extra in (("numba", "synthetic"), ("torch", "train"), ("scipy", "train")):
-        require(package, extra)
+    _check_installed()
     from ..children import usable_cores
-    from ..synthetic.geometry.fit import FitOptions, fit
+    from ..synthetic.geometry.fit import FitOptions
     from ..synthetic.geometry.judge import judge, lines
-    from ..synthetic.geometry.meshes import People, load_meshes, render_meshes
-    from ..synthetic.geometry.saving import check_target, save_geometry, with_rest_logits
-    from ..synthetic.geometry.together import judge_together
-    from .parts.progress import counted
+    from ..synthetic.geometry.meshes import People, load_meshes
+    from ..synthetic.geometry.saving import check_target, save_geometry
 
     folder = check_target(into)
     labels = folder.config.model.label_set
     own, moved_by = (numbers_by_au(labels.aus, words, otherwise=0.0) for words in (shares, relative))
     people = People(persons, test_persons, seed, usable_cores() if workers is None else workers)
-    options = FitOptions(epochs=epochs, seed=draw)
-    with counted("persons") as moved:
-        render_meshes(facekit, out, people.test, people.workers, moved)
-        render_meshes(facekit, out, people.train, people.workers, moved, varied=True)
-    with counted("networks") as moved:
-        meshes = load_meshes(out, people.train)
-        fitted = fit(meshes, options, moved)
-    model = judge_together(with_rest_logits(fitted, folder, meshes, moved_by, own), meshes, folder)
+    model = _geometry(facekit, out, people, FitOptions(epochs=epochs, seed=draw), folder, moved_by, own)
     told = judge(model, load_meshes(out, people.test), folder)
     say(f"AUC on frames of {test_persons} other rendered people; in brackets with the person's face at rest known")
     for line in lines(labels.codes, told):
@@ -146,11 +140,7 @@ def intensity(
 
     Told are those of tier A and B that agree well with the truth on people it was not fitted on.
     """
-    from ..errors import check_imaging, require
-
-    check_imaging()
-    for package, extra in (("numba", "synthetic"), ("torch", "train"), ("scipy", "train")):
-        require(package, extra)
+    _check_installed()
     from ..children import usable_cores
     from ..synthetic.geometry.meshes import People, load_meshes, render_meshes
     from ..synthetic.geometry.saving import check_target
@@ -172,3 +162,36 @@ def intensity(
         say(line)
     save_intensity(folder, replace(model, told=kept), f"{persons} rendered people of seed {seed}")
     say(f"wrote intensity.safetensors into {into}")
+
+
+def _check_installed() -> None:
+    from ..errors import check_imaging, require
+
+    check_imaging()
+    for package, extra in (("numba", "synthetic"), ("torch", "train"), ("scipy", "train")):
+        require(package, extra)
+
+
+def _geometry(
+    facekit: Path,
+    out: Path,
+    people: People,
+    options: FitOptions,
+    folder: ModelFolder,
+    relative: Sequence[float],
+    shares: Sequence[float],
+) -> GeometryModel:
+    """Render the people and train on them."""
+    from ..synthetic.geometry.fit import fit
+    from ..synthetic.geometry.meshes import load_meshes, render_meshes
+    from ..synthetic.geometry.saving import with_rest_logits
+    from ..synthetic.geometry.together import judge_together
+    from .parts.progress import counted
+
+    with counted("persons") as moved:
+        render_meshes(facekit, out, people.test, people.workers, moved)
+        render_meshes(facekit, out, people.train, people.workers, moved, varied=True)
+    with counted("networks") as moved:
+        meshes = load_meshes(out, people.train)
+        fitted = fit(meshes, options, moved)
+    return judge_together(with_rest_logits(fitted, folder, meshes, relative, shares), meshes, folder)

@@ -8,9 +8,9 @@ import threading
 import time
 from collections import Counter, deque
 from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, nullcontext
 from dataclasses import replace
+from queue import SimpleQueue
 
 from ..children import usable_cores
 from ..errors import MDHRError, SourceError
@@ -82,6 +82,7 @@ class Reader:
         self.live = source.kind in LIVE  # then it waits for no other source, and none for it
         self.error: BaseException | None = None
         self.opened = self.ended = self.stopped = False
+        self.decodes_in: threading.Thread | None = None  # this one's, or one beside it
         self._check = check
         self._open_finder = open_finder
         self._finder: CropFinder | None = None
@@ -240,6 +241,7 @@ class Reader:
             frames = frames_in(scope, frames, self.source.name)
 
         def decode() -> Frame | None:
+            self.decodes_in = threading.current_thread()
             with self._clock("read"):
                 return next(frames, None)
 
@@ -311,14 +313,31 @@ class Reader:
 
 @contextmanager
 def one_ahead(decode: Callable[[], Frame | None]) -> Iterator[Callable[[], Frame | None]]:
-    """Decode a frame in a thread of its own while the caller finds the faces of the one before."""
-    with ThreadPoolExecutor(1, "mdhr decodes") as thread:
-        coming = thread.submit(decode)
+    """Decode a frame in a thread of its own while the caller finds the faces of the one before.
 
-        def following() -> Frame | None:
-            nonlocal coming
-            if (frame := coming.result()) is not None:
-                coming = thread.submit(decode)
-            return frame
+    Not by a `ThreadPoolExecutor`, whose threads Python waits for at its end: a read that hangs must not hold that up.
+    """
+    wanted, done = SimpleQueue[bool](), SimpleQueue[Frame | BaseException | None]()
 
+    def run() -> None:
+        while wanted.get():
+            try:
+                done.put(decode())
+            except BaseException as error:  # raised where the frames are taken
+                done.put(error)
+
+    def following() -> Frame | None:
+        frame = done.get()
+        if isinstance(frame, BaseException):
+            raise frame
+        wanted.put(frame is not None)
+        return frame
+
+    thread = threading.Thread(target=run, name="mdhr decodes", daemon=True)
+    wanted.put(True)
+    thread.start()
+    try:
         yield following
+    finally:
+        wanted.put(False)
+        thread.join()

@@ -101,7 +101,7 @@ class Readers:
         if self._closed or os.getpid() != self._pid:  # a fork has none of the threads
             return
         self.leave()
-        if threading.current_thread() in self._threads:  # by garbage collection in a reader: it ends after this item
+        if self.reads_in(threading.current_thread()):  # by garbage collection in a reader: it ends after this item
             return
         since_s = time.monotonic()
         for reader, thread in zip(self.all, self._threads, strict=True):
@@ -124,7 +124,7 @@ class Readers:
 
     def reads_in(self, thread: threading.Thread) -> bool:
         """Whether a thread is one of these."""
-        return thread in self._threads
+        return thread in self._threads or any(one.decodes_in is thread for one in self.all)
 
     def leave(self) -> None:
         """Read no more, and drop the frames that are ready; does not wait for the threads."""

@@ -23,6 +23,6 @@ def test_fifty_faults(tmp_path: Path) -> None:
 @pytest.mark.slow
 def test_thousands_of_faults(tmp_path: Path) -> None:
     report = Harness(2, tmp_path).run(2000)
-    assert len(report.faults) == 20 and min(report.faults.values()) > 2
+    assert len(report.faults) == 20 and min(report.faults.values()) > 0
     assert {"newer", "unread", "start", "same", "left"} <= report.dropped.keys()
     assert {"failed", "end"} <= report.lost.keys() and report.reconnects > 100 and report.stale > 100

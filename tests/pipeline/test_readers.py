@@ -190,22 +190,21 @@ def test_a_file_drops_if_it_is_asked_to_and_the_callers_memory_is_not_shown_late
         assert (frame.image[0, 0, 0], frame.dropped, frame.index) == (19, 19, 0)
 
 
-def test_the_first_frame_does_not_grow_old_while_the_face_finder_is_made(monkeypatch: pytest.MonkeyPatch):
-    enough = threading.Event()
-
-    def images() -> Iterator[np.ndarray]:
-        yield from map(small, range(10))
-        enough.set()
-
+def test_a_face_finder_that_is_being_made_holds_up_no_other_source_and_no_frame(monkeypatch: pytest.MonkeyPatch):
+    made, read = threading.Event(), list[int]()
     open_finder = Reading._open
 
     def slow(self: Reading, info: SourceInfo) -> Any:
-        assert enough.wait(WAIT_S)
+        assert info.name == "quick" or made.wait(WAIT_S)
         return open_finder(self, info)
 
     monkeypatch.setattr(Reading, "_open", slow)
-    with Reading([source("camera", images(), live=True)]) as run:
-        assert next(run.frames())[1].image[0, 0, 0] == 9
+    quick, late = source("camera", map(small, range(9)), True, "quick"), source("camera", noted(1, read), True, "late")
+    with Reading([late, quick]) as run:
+        until(lambda: run.readers.all[1].ended)
+        assert next(run.frames())[1].source == "quick" and not read, "it is read once its faces can be found"
+        made.set()
+        assert next(run.frames())[1].source == "late"
 
 
 def test_what_a_dropped_frame_told_of_the_source_stays_told():
@@ -278,6 +277,7 @@ def test_garbage_collected_by_its_own_thread_it_ends_without_an_error(monkeypatc
         held.run.readers.close()
         yield small(1)
 
+    monkeypatch.setattr(reading, "CLOSE_S", 10 * WAIT_S)
     held.run = Reading([source("video", images())])
     begin.set()
     held.run.readers._threads[0].join(WAIT_S)

@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 import random
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import greenlet
@@ -68,6 +69,10 @@ class World:
     def sleep(self, seconds: float) -> None:
         self.wait(lambda: False, self.now_s + seconds)
 
+    def until_s(self, timeout: float | None) -> float:
+        """The time at which one who waits so long has waited enough."""
+        return math.inf if timeout is None else self.now_s + timeout
+
     @property
     def current(self) -> Task | None:
         here = greenlet.getcurrent()
@@ -105,81 +110,85 @@ class Clock:
         self._world.sleep(seconds)
 
 
+class _Thread:
+    ident: int | None = None
+
+    def __init__(
+        self, threads: Threads, target: Callable[..., object], name: str, daemon: bool, args: tuple[Any, ...] = ()
+    ) -> None:
+        self.name, self._target, self._args = name, target, args
+        self._threads, self._task = threads, None
+
+    def start(self) -> None:
+        self._task: Task | None = self._threads.world.spawn(lambda: self._target(*self._args), self.name)
+        self.ident = id(self)
+        self._threads.running[self._task] = self
+
+    def join(self, timeout: float | None = None) -> None:
+        task = self._task
+        assert task is not None
+        self._threads.world.wait(lambda: task.over, self._threads.world.until_s(timeout))
+        if task.over:
+            self._threads.running.pop(task, None)
+
+    def is_alive(self) -> bool:
+        return self._task is not None and not self._task.over
+
+
+class _Lock:
+    """Needless: nobody is interrupted where they do not wait."""
+
+    def __enter__(self) -> _Lock:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        pass
+
+
+class _Condition(_Lock):
+    def __init__(self, world: World, lock: object = None) -> None:
+        self._world, self._told = world, 0
+
+    def wait(self, timeout: float | None = None) -> bool:
+        before = self._told
+        return self._world.wait(lambda: self._told != before, self._world.until_s(timeout))
+
+    def wait_for(self, predicate: Callable[[], Any], timeout: float | None = None) -> Any:
+        if not predicate():
+            self._world.wait(lambda: bool(predicate()), self._world.until_s(timeout))
+        return predicate()
+
+    def notify(self, n: int = 1) -> None:
+        self._told += 1
+
+    notify_all = notify
+
+
+class _Event:
+    def __init__(self, world: World) -> None:
+        self._world, self._set = world, False
+
+    def set(self) -> None:
+        self._set = True
+
+    def is_set(self) -> bool:
+        return self._set
+
+    def wait(self, timeout: float | None = None) -> bool:
+        return self._set or self._world.wait(lambda: self._set, self._world.until_s(timeout))
+
+
 class Threads:
     """Stands for the module `threading`."""
 
+    Lock = RLock = _Lock
+
     def __init__(self, world: World) -> None:
-        self._world = world
-        self._running: dict[Task, Any] = {}
-        owner = self
-
-        class Thread:
-            ident: int | None = None
-
-            def __init__(self, target: Callable[..., object], name: str, daemon: bool, args: tuple[Any, ...] = ()):
-                self.name, self._target, self._args = name, target, args
-                self._task: Task | None = None
-
-            def start(self) -> None:
-                self._task = world.spawn(lambda: self._target(*self._args), self.name)
-                self.ident = id(self)
-                owner._running[self._task] = self
-
-            def join(self, timeout: float | None = None) -> None:
-                task = self._task
-                assert task is not None
-                world.wait(lambda: task.over, math.inf if timeout is None else world.now_s + timeout)
-                if task.over:
-                    owner._running.pop(task, None)
-
-            def is_alive(self) -> bool:
-                return self._task is not None and not self._task.over
-
-        class Lock:
-            """Needless: nobody is interrupted where they do not wait."""
-
-            def __enter__(self) -> Lock:
-                return self
-
-            def __exit__(self, *_: object) -> None:
-                pass
-
-        class Condition(Lock):
-            def __init__(self, lock: object = None) -> None:
-                self._told = 0
-
-            def wait(self, timeout: float | None = None) -> bool:
-                before = self._told
-                return world.wait(lambda: self._told != before, math.inf if timeout is None else world.now_s + timeout)
-
-            def wait_for(self, predicate: Callable[[], Any], timeout: float | None = None) -> Any:
-                if not predicate():
-                    until_s = math.inf if timeout is None else world.now_s + timeout
-                    world.wait(lambda: bool(predicate()), until_s)
-                return predicate()
-
-            def notify(self, n: int = 1) -> None:
-                self._told += 1
-
-            notify_all = notify
-
-        class Event:
-            def __init__(self) -> None:
-                self._set = False
-
-            def set(self) -> None:
-                self._set = True
-
-            def is_set(self) -> bool:
-                return self._set
-
-            def wait(self, timeout: float | None = None) -> bool:
-                until_s = math.inf if timeout is None else world.now_s + timeout
-                return self._set or world.wait(lambda: self._set, until_s)
-
-        self.Thread, self.Condition, self.Event = Thread, Condition, Event
-        self.Lock = self.RLock = Lock
+        self.world = world
+        self.running: dict[Task, Any] = {}
+        self.Thread = partial(_Thread, self)
+        self.Condition, self.Event = partial(_Condition, world), partial(_Event, world)
 
     def current_thread(self) -> Any:
-        task = self._world.current
-        return self._running.get(task) if task is not None else None
+        task = self.world.current
+        return self.running.get(task) if task is not None else None

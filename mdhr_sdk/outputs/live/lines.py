@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from ...errors import OutputError
 from ...results import Ending, FrameResult, ModelInfo
 from ..jsonl import as_json, end_as_json, json_line
-from .readers import LineReader, line_reader
+from .line_readers import LineReader, line_reader
 
 if TYPE_CHECKING:
     from typing_extensions import Self

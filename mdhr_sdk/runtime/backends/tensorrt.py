@@ -14,8 +14,8 @@ from ...errors import BackendError, InputError, ModelFolderError
 from ...modelfolder.artefacts import artefact, no_artefact
 from ...modelfolder.folder import ModelFolder
 from ..cuda.devices import device_number, no_device
-from ..cuda.engine import Engine
 from ..cuda.memory import memory_obstacle, open_memory
+from ..cuda.tensorrt_engine import Engine
 from ..cuda.toolchains import TOOLCHAINS, Toolchain, foreign
 from ..session import Arrays, Part, Session, SessionOptions, check_inputs, check_kept, graph_specs, joined
 from .backend import Backend

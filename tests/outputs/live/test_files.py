@@ -16,8 +16,8 @@ import pytest
 
 from mdhr_sdk.errors import ConfigError, OutputError
 from mdhr_sdk.outputs.live.append import AppendFile
-from mdhr_sdk.outputs.live.folder import RUN, live_folder
 from mdhr_sdk.outputs.live.lines import LinesSink
+from mdhr_sdk.outputs.live.run_folder import RUN, live_folder
 from mdhr_sdk.outputs.live.tables import LiveTables
 from mdhr_sdk.results import AUEvent, Ending, FrameResult
 from processes import run_python

@@ -10,7 +10,7 @@ from contextlib import contextmanager
 
 import pytest
 
-from mdhr_sdk.outputs.live import queued, readers
+from mdhr_sdk.outputs.live import line_readers, queued
 from mdhr_sdk.outputs.live.lines import LinesSink
 from mdhr_sdk.outputs.live.queued import QueuedSink
 from mdhr_sdk.results import FrameResult
@@ -81,7 +81,7 @@ def test_a_reader_that_leaves_is_connected_to_again(frame: Made, monkeypatch: py
 
 
 def test_a_reader_that_takes_nothing_blocks_nobody(frame: Made, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(readers, "STALL_S", 0.2)
+    monkeypatch.setattr(line_readers, "STALL_S", 0.2)
     with listening() as server:
         queue = QueuedSink(LinesSink(f"tcp://127.0.0.1:{server.getsockname()[1]}"), "tcp", most=50).__enter__()
         for index in range(20_000):
@@ -128,7 +128,7 @@ print(queue.status.reason, dict(queue.status.dropped_by), file=sys.stderr)
 def test_lines_are_whole_in_a_pipe_that_another_program_made_non_blocking() -> None:
     code = """
 import json, os, sys, threading, time
-from mdhr_sdk.outputs.live.readers import StdoutReader
+from mdhr_sdk.outputs.live.line_readers import StdoutReader
 read, write = os.pipe()
 os.set_blocking(write, False)
 os.dup2(write, 1); os.close(write)

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from ....atomic import scratch, told
 from ....errors import MDHRError, OutputError
-from ....outputs.live.readers import CONNECT_S, host_and_port, line_reader
+from ....outputs.live.line_readers import CONNECT_S, host_and_port, line_reader
 from ....outputs.pictures.encoder import check_codec
 from ....vision import Source
 from ..options import say

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from ...boxes import area, box_around, iou
 from ..small import Mesh, SmallFaces, covered
-from .detector import FaceDetector
+from .face_detector import FaceDetector
 from .record import DETECTOR, MESH
 from .regions import Region, around_mesh
 from .session import Session, open_session

@@ -1,4 +1,4 @@
-"""Where packets of a Matroska or AVI file are missing: FFmpeg passes over what is damaged without an error."""
+"""Where packets of a Matroska, FLV or AVI file are missing: FFmpeg passes over what is damaged without an error."""
 
 from __future__ import annotations
 
@@ -132,11 +132,41 @@ class Index:
         return number > before + 1
 
 
-def follower(names: Set[str], track: VideoStream, file: BinaryIO | None) -> Blocks | Index | None:
-    """What knows where packets of a format are missing; None for most formats, and for a Matroska without its file."""
+class Tags:
+    """Follows the packets of an FLV, in which each part tells where the next one is."""
+
+    def __init__(self, file: BinaryIO) -> None:
+        self._file = file
+        self._before: int | None = None
+
+    def lost_before(self, packet: av.Packet) -> bool:
+        """Whether pictures may have been passed over since the packet before; give it every packet of the file."""
+        before, self._before = self._before, packet.pos
+        if before is None or packet.pos is None:
+            return False
+        at, _ = self._tag(before)
+        while at < packet.pos:
+            at, pictured = self._tag(at)
+            if pictured:
+                return True
+        return at != packet.pos
+
+    def _tag(self, at: int) -> tuple[int, bool]:
+        """Where the next part begins, and whether this one is a picture."""
+        self._file.seek(at)
+        head = self._file.read(13).ljust(13, b"\0")
+        form, kind = head[11], head[12]
+        pictured = form & 15 in (1, 3) if form & 128 else form >> 4 != 5 and (form & 15 != 7 or kind == 1)
+        return at + 15 + int.from_bytes(head[1:4], "big"), head[0] & 31 == 9 and pictured
+
+
+def follower(names: Set[str], track: VideoStream, file: BinaryIO | None) -> Blocks | Tags | Index | None:
+    """What knows where packets of a format are missing; None for most formats, and for others without their file."""
     if "avi" in names:
         return Index(track)
-    return Blocks(file, track.index) if file is not None and names & {"matroska", "webm"} else None
+    if file is None:
+        return None
+    return Blocks(file, track.index) if names & {"matroska", "webm"} else Tags(file) if "flv" in names else None
 
 
 class Zeros:

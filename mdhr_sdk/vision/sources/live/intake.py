@@ -10,7 +10,6 @@ from types import TracebackType
 from typing import TYPE_CHECKING
 
 import av
-from av.codec.codec import Properties
 from av.container import InputContainer
 from av.video.stream import VideoStream
 
@@ -20,6 +19,7 @@ if TYPE_CHECKING:
     from typing_extensions import Self
 
 HELD_BACK = frozenset(("rtsp", "mpegts"))  # whose packet is given once the next one begins: when that before was given
+INTRA_ONLY = 1  # FFmpeg's AV_CODEC_PROP_INTRA_ONLY
 BEHIND_S = 0.5  # of decoding; after that it goes on from a key frame that has come meanwhile
 MOST_BYTES = 32 << 20  # that wait to be decoded
 PATIENCE_S = 1.0  # beyond the source's own deadline
@@ -67,7 +67,7 @@ class Intake:
         self._container = container
         self._read = Asked(container, track)
         self._timeout_s = timeout_s
-        self._alone = bool(int(track.codec_context.codec.properties) & Properties.INTRA_ONLY.value)
+        self._alone = bool(track.codec_context.codec.properties & INTRA_ONLY)
         self._changed = threading.Condition()
         self._waiting: deque[Arrived] = deque()
         self._bytes = 0  # of those that wait

@@ -134,6 +134,20 @@ def test_a_hole_that_was_filled_with_zeros_is_damage(tmp_path, name):
     assert [round(25 * frame.timestamp_s) for frame in frames if frame.note] == [15, 16, 17, 18, 19]
 
 
+@pytest.mark.parametrize("sound_s", [0.0, 1.6])
+def test_pictures_that_an_flv_lost_are_told(tmp_path, sound_s):
+    images = [noisy(index) for index in range(40)]
+    path = write_video(tmp_path / "a.flv", images, "libx264", codec_options=ORDERED, sound_s=sound_s)
+    assert read(path)[1].damaged == 0
+    with av.open(str(path)) as container:
+        places = [packet.pos for packet in container.demux(video=0) if packet.size]
+    data = path.read_bytes()
+    path.write_bytes(data[: places[14] + 200] + data[places[16] - 300 :])
+    frames, source = read(path)
+    assert len(frames) < 40 and source.damaged >= 1
+    assert any(frame.note for frame in frames)
+
+
 def test_pictures_that_an_mpeg_4_does_not_code_are_not_lost(tmp_path):
     with av.open(str(tmp_path / "a.avi"), "w") as container:
         track = container.add_stream("mpeg4", rate=25, options={"bf": "0"})

@@ -21,9 +21,9 @@ from mdhr_sdk.vision.faces.engine import choose_engine, installed_mediapipe
 from mdhr_sdk.vision.faces.onnx import session
 from mdhr_sdk.vision.faces.onnx.attention import options_of
 from mdhr_sdk.vision.faces.onnx.convert import detector_graph
-from mdhr_sdk.vision.faces.onnx.detector import anchors, suppressed
 from mdhr_sdk.vision.faces.onnx.engine import FaceMesh
 from mdhr_sdk.vision.faces.onnx.export import MEMBERS, find_networks
+from mdhr_sdk.vision.faces.onnx.face_detector import anchors, suppressed
 from mdhr_sdk.vision.faces.onnx.record import usable_record
 from mdhr_sdk.vision.faces.onnx.regions import Region
 from mdhr_sdk.vision.faces.onnx.tflite import read_network
