@@ -95,6 +95,12 @@ def _folders_below(name: str, roots: Sequence[Path]) -> tuple[str, ...] | None:
     for root in roots:
         if folder.is_relative_to(root):
             return folder.relative_to(root).parts
+    if not roots or _URL.match(name):
+        return None
+    real = Path(os.path.realpath(folder))  # one may be named by way of a link, as the working directory never is
+    for root in map(os.path.realpath, roots):
+        if real.is_relative_to(root):
+            return real.relative_to(root).parts
     return None
 
 
