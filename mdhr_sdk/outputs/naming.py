@@ -98,9 +98,9 @@ def _folders_below(name: str, roots: Sequence[Path]) -> tuple[str, ...] | None:
     if not roots or _URL.match(name):
         return None
     real = Path(os.path.realpath(folder))  # one may be named by way of a link, as the working directory never is
-    for root in map(os.path.realpath, roots):
-        if real.is_relative_to(root):
-            return real.relative_to(root).parts
+    for target in map(os.path.realpath, roots):
+        if real.is_relative_to(target):
+            return real.relative_to(target).parts
     return None
 
 
