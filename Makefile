@@ -33,7 +33,7 @@ lint: $(VENV)/installed-dev
 
 # What the runtime weighs, package by package.
 sizes:
-	$(BIN)/python benchmarks/sizes.py --extra solutions
+	$(BIN)/python -m benchmarks.sizes --extra solutions
 
 # The compiled kernels in place, after a change to csrc/.
 kernels: $(VENV)/installed-dev

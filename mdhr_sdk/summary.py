@@ -120,8 +120,8 @@ def onset_synchrony(
         when the second face's onsets are moved around the recording, 199 times.
 
     Raises:
-        InputError: columns are missing, the window or duration is no number above 0, or an onset comes after the
-            duration.
+        InputError: columns are missing, the window or duration is no number above 0, or an onset of the two comes after
+            the duration.
     """
     import pandas as pd
 
@@ -131,14 +131,13 @@ def onset_synchrony(
     lengths = (window_s,) if duration_s is None else (window_s, duration_s)
     if not all(is_number(one) and one > 0 for one in lengths):
         raise InputError(f"window_s and duration_s must be above 0; got {window_s!r} and {duration_s!r}")
-    whole = events[~events["onset_cut"].astype(bool) & events["onset_s"].notna()]
+    ours = [(events["source"] == source) & (events["track_id"] == track) for source, track in (first, second)]
+    whole = events[(ours[0] | ours[1]) & ~events["onset_cut"].astype(bool) & events["onset_s"].notna()]
     if duration_s is not None and len(late := whole["onset_s"][whole["onset_s"] > duration_s]):
         raise InputError(f"duration_s is {duration_s:g}, and an onset comes at {late.iloc[0]:g} s; give a later end")
     rows = {}
     for au in sorted(whole["au"].unique()):
         one, other = (_onsets(whole, face, au) for face in (first, second))
-        if not len(one) + len(other):
-            continue
         lags = _paired(one, other, window_s)
         share = 2 * len(lags) / (len(one) + len(other))
         rows[au] = {"first": len(one), "second": len(other), "together": len(lags), "share": share}

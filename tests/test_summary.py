@@ -90,6 +90,8 @@ def test_what_says_nothing_makes_no_numbers(table):
     assert summary.onset_synchrony(events.iloc[:0], ("a.mp4", 0), ("a.mp4", 1)).empty
     with pytest.raises(InputError, match=r"duration_s is 0\.5, and an onset comes at 1 s"):
         summary.onset_synchrony(events, ("a.mp4", 0), ("a.mp4", 1), duration_s=0.5)
+    longer = pd.concat([events, events.assign(source="longer.mp4", onset_s=100.0)])
+    assert len(summary.onset_synchrony(longer, ("a.mp4", 0), ("a.mp4", 1), duration_s=2.0)), "of other sources any"
     with pytest.raises(ConfigError, match="trusted must be True or False"):
         summary.occurrence_rate(table, trusted="no")
 

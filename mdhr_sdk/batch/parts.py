@@ -20,7 +20,7 @@ BEFORE_S = 2.0  # a part is read from so long before its time on: what a face wa
 AFTER_S = 2.0  # and to so long after its end: scores come later, and events later still
 LOST_S = 1.0  # a face keeps its number for so long
 WORTH = 1.5  # a video of so many parts' length is split
-PARTS = ".parts"  # after the name that a video's files begin with: a folder of those of its parts
+PARTS = ".parts"
 BOUNDS = "_part.json"  # after the name that a part's files begin with
 
 
@@ -46,6 +46,22 @@ class Part:
     def scope_of(self, scope: Scope) -> Scope:
         """What of the source is read, of a scope that takes all of its time."""
         return replace(scope, start_s=max(0.0, self.start_s - BEFORE_S)) if self.number else scope
+
+
+def parts_folder(base: str) -> str:
+    """Where the files of a video's parts lie: 'P01/a' -> 'P01/.a.parts'.
+
+    It is hidden: no results of another source have that name, and no report reads them.
+    """
+    folder, slash, name = base.rpartition("/")
+    return f"{folder}{slash}.{name}{PARTS}"
+
+
+def whole_base(base: str) -> str:
+    """What the names of a video's files begin with, of those of one of its parts."""
+    parts, _, _ = base.rpartition("/")
+    folder, slash, name = parts.rpartition("/")
+    return f"{folder}{slash}{name.removeprefix('.').removesuffix(PARTS)}"
 
 
 def check_split(minutes: float, mode: str, files: Files, scope: Scope, min_quality: float) -> None:

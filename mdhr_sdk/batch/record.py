@@ -8,6 +8,7 @@ from dataclasses import asdict, dataclass, fields
 
 from ..errors import OutputError
 from ..modelfolder.plain_json import MOST_BYTES, parsed
+from ..outputs.naming import same_path
 from .places import Place
 
 RECORD = "_run.json"  # after the name that a source's files begin with
@@ -51,13 +52,13 @@ def recorded(place: Place, base: str) -> Record | None:
 def check_free(place: Place, base: str, path: str, fingerprint: str) -> None:
     """Refuse to replace the results of another file, as those of another folder's file of that name.
 
-    The same file may have changed, and the same content may lie elsewhere now.
+    The same file may have changed, and be named by way of a link; the same content may lie elsewhere now.
 
     Raises:
         OutputError: says whose results they are.
     """
     record = recorded(place, base)
-    if record is not None and record.path != path and record.fingerprint != fingerprint:
+    if record is not None and record.fingerprint != fingerprint and not same_path(record.path, path):
         raise OutputError(
             f"'{base}' among the results is of another file, '{record.path}', and stays as it is; give another --out, "
             f"or remove '{base}{RECORD}' to have it replaced"

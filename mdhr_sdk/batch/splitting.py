@@ -12,7 +12,7 @@ from .crews.crew import Crew
 from .fingerprint import fingerprint
 from .joining import joined
 from .outcome import Outcome
-from .parts import PARTS, Part, parts_of
+from .parts import Part, parts_folder, parts_of
 from .places import Place
 from .record import RECORD, Record, is_done
 from .study import run_study
@@ -49,7 +49,7 @@ class Video:
         outcome.total_s = sum(one.total_s for one in self.outcomes)
         if all(one.skipped for one in self.outcomes) and (before := is_done(place, job.base, mark, key)):
             outcome.skipped, outcome.frames, outcome.with_face = True, before.frames, before.with_face
-            place.remove(f"{job.base}{PARTS}")  # a driver that was killed just then left them
+            place.remove(parts_folder(job.base))  # a driver that was killed just then left them
             return outcome
         if not all(is_done(place, base, part.mark(mark), key) for base, part in self.parts.items()):
             return "the video was changed while they were read"
@@ -67,7 +67,7 @@ class Video:
         numbers = tables.frames, tables.with_face, round(outcome.total_s, 3)
         record = Record(job.source.name, job.path, mark, key, made, *numbers)
         place.write(f"{job.base}{RECORD}", record.text())
-        place.remove(f"{job.base}{PARTS}")
+        place.remove(parts_folder(job.base))
         return outcome
 
 
@@ -83,7 +83,7 @@ def run_split(
     for job in jobs:
         parts = [] if job.url else _parts(job, minutes)
         if parts:
-            video = Video(job, {f"{job.base}{PARTS}/{part.number:04d}": part for part in parts})
+            video = Video(job, {f"{parts_folder(job.base)}/{part.number:04d}": part for part in parts})
             for base, part in video.parts.items():
                 videos[len(todo)], label = video, f"{job.label}, part {part.number + 1}"
                 todo.append(replace(job, number=len(todo), base=base, part=part, label=label))
@@ -104,7 +104,7 @@ def run_split(
         if isinstance(whole, str):
             parts = number_of(len(video.parts), "part")
             log.warning("%s is read as one, since its %s do not fit: %s", video.job.label, parts, whole)
-            place.remove(f"{video.job.base}{PARTS}")
+            place.remove(parts_folder(video.job.base))
             again.append(replace(video.job, number=len(todo) + len(again)))
         else:
             tell(video.job, whole)

@@ -7,7 +7,7 @@ import os
 import shutil
 import time
 from contextlib import ExitStack, closing
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from ..atomic import LOCK, write_whole
@@ -19,7 +19,7 @@ from ..vision import Source, list_sources
 from .fingerprint import fingerprint
 from .options import DetectOptions
 from .outcome import Outcome
-from .parts import BOUNDS, PARTS, Bounds, Part
+from .parts import BOUNDS, Bounds, Part, whole_base
 from .places import Folder, destination, fetched
 from .record import RECORD, Record, check_free, is_done
 from .writer import SourceWriter
@@ -55,7 +55,7 @@ class Job:
     @property
     def whole(self) -> str:
         """The base of the whole source's files."""
-        return self.base if self.part is None else self.base.rpartition(f"{PARTS}/")[0]
+        return self.base if self.part is None else whole_base(self.base)
 
 
 class Worker:
@@ -106,11 +106,11 @@ class Worker:
             began_s, source = time.perf_counter(), job.source.scoped(self._options.scope)
             files = [job.url] if job.url else source.paths
             mark = content = fingerprint(files) if files else ""
-            if self._done(job.whole, outcome, mark):
+            if self._done(job, job.whole, outcome, mark):
                 return
             if job.part is not None:
                 source, mark = source.scoped(job.part.scope_of(source.scope)), job.part.mark(content)
-                if self._done(job.base, outcome, mark):
+                if self._done(job, job.base, outcome, mark):
                     return
             check_free(self._place, job.whole, job.path, content)
             if job.url:
@@ -126,11 +126,14 @@ class Worker:
                 record = Record(source.name, job.path, mark, key, made, *counts)
                 self._place.write(f"{job.base}{RECORD}", record.text())
 
-    def _done(self, base: str, outcome: Outcome, mark: str) -> bool:
+    def _done(self, job: Job, base: str, outcome: Outcome, mark: str) -> bool:
+        """Whether an earlier run has done it; a file that was moved may change at its new place from now on."""
         record = is_done(self._place, base, mark, self.described.key) if self._resume and mark else None
         if record is not None:
             outcome.skipped = outcome.read = True
             outcome.frames, outcome.with_face = record.frames, record.with_face
+            if record.path != job.path:
+                self._place.write(f"{base}{RECORD}", replace(record, path=job.path).text())
         return record is not None
 
     def _write(self, source: Source, job: Job, outcome: Outcome, clock: StageClock, content: str) -> None:

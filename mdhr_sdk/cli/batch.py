@@ -92,8 +92,9 @@ def batch(given: Arguments) -> None:
     done again, and --resume goes on where a run was stopped. Sources and results may be paths or URLs, as s3://...
     """
     set_log_level(given.log_level)
-    if not given.out.strip():
-        raise ConfigError("--out expects a folder or URL; got an empty text")
+    for option, place in (("--out", given.out), ("--root", given.root)):
+        if place is not None and not place.strip():
+            raise ConfigError(f"{option} expects a folder or URL; got an empty text")
     if given.ray is None and (given.cores != 1 or given.gpus):
         raise ConfigError("--cores and --gpus belong to --ray; without it give --jobs")
     options = given.options()

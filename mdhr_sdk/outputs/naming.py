@@ -77,6 +77,13 @@ def whole_path(name: str | Path) -> Path:
     return Path(name if _URL.match(str(name)) else os.path.abspath(name))  # noqa: PTH100 (without links followed)
 
 
+def same_path(one: str, other: str) -> bool:
+    """Whether two of `whole_path` lead to one place: '/tmp/a' and '/private/tmp/a' on macOS."""
+    if one == other or _URL.match(one) or _URL.match(other):
+        return one == other
+    return os.path.realpath(one) == os.path.realpath(other)
+
+
 def is_below(name: str, root: str | Path) -> bool:
     """Whether a file, or what a URL names, lies in a folder or below it."""
     return _folders_below(name, [whole_path(root)]) is not None
@@ -88,6 +95,12 @@ def _folders_below(name: str, roots: Sequence[Path]) -> tuple[str, ...] | None:
     for root in roots:
         if folder.is_relative_to(root):
             return folder.relative_to(root).parts
+    if not roots or _URL.match(name):
+        return None
+    real = Path(os.path.realpath(folder))  # one may be named by way of a link, as the working directory never is
+    for target in map(os.path.realpath, roots):
+        if real.is_relative_to(target):
+            return real.relative_to(target).parts
     return None
 
 

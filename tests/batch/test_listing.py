@@ -63,6 +63,19 @@ def test_relative_and_absolute_paths_keep_their_folders_too(
     assert bases == ["study/P01/a", "study/P02/a", "more/P01/a", "a", "a-2"]
 
 
+def test_a_root_and_its_files_may_be_named_by_way_of_a_link(
+    tmp_path: Path, demo_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "real" / "P01").mkdir(parents=True)
+    (tmp_path / "real" / "P01" / "a.mp4").symlink_to(demo_path)
+    (tmp_path / "home").symlink_to("real")
+    monkeypatch.chdir(tmp_path / "home")
+    for named, root in (("P01/a.mp4", tmp_path / "home"), (f"{tmp_path}/home/P01/a.mp4", "."), ("P01/a.mp4", ".")):
+        assert [job.base for job in jobs_of_list([named], Scope(), str(root))] == ["P01/a"]
+    with pytest.raises(ConfigError, match="files below --root"):
+        jobs_of_list([str(demo_path)], Scope(), str(tmp_path / "home"))
+
+
 def test_a_file_named_by_several_spellings_is_read_once_and_said(
     tmp_path: Path, demo_path: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -16,11 +16,12 @@ from commands import Command
 from mdhr_sdk import Scope
 from mdhr_sdk.batch import splitting
 from mdhr_sdk.batch.joining import joined
-from mdhr_sdk.batch.parts import Bounds, Part, check_split, parts_of
+from mdhr_sdk.batch.parts import Bounds, Part, check_split, parts_folder, parts_of, whole_base
 from mdhr_sdk.batch.places import Folder
 from mdhr_sdk.cli.app import app
 from mdhr_sdk.errors import ConfigError
 from mdhr_sdk.outputs.files import Files
+from mdhr_sdk.outputs.naming import bases
 from mdhr_sdk.results import FaceResult, FrameResult, ModelInfo
 from mdhr_sdk.vision import list_sources
 
@@ -70,6 +71,8 @@ def test_the_tables_of_parts_are_those_of_one_run(
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(splitting, "joined", stopped)
         assert command(app, *split)[0] == 130
+    left = {path.name for path in (tmp_path / "parts").iterdir() if path.is_dir()}
+    assert ".cut.parts" in left and all(name.startswith(".") for name in left), "reports pass over them"
     code, told, _ = command(app, *split, "--resume")
     assert code == 0
     assert "cut.mp4, share of its faces (250, frame by frame)" in told, "also of parts that an earlier run has read"
@@ -114,6 +117,13 @@ def test_short_videos_and_pictures_have_no_parts(demo_path: Path) -> None:
     assert [round(part.start_s / length_s, 2) for part in parts] == [0, 0.33, 0.67]
 
 
+def test_parts_lie_where_no_other_source_has_its_results() -> None:
+    for base, folder in (("a", ".a.parts"), ("P01/a", "P01/.a.parts"), ("a.parts/b", "a.parts/.b.parts")):
+        assert (parts_folder(base), whole_base(f"{folder}/0003")) == (folder, base)
+    sources = [(f"study/{name}", "video") for name in ("a.mp4", "a.parts/0000.mp4", ".b.parts/0000.mp4")]
+    assert bases(sources, ["study"]) == ["a", "a.parts/0000", "b.parts/0000"]
+
+
 @pytest.fixture
 def filmed() -> Callable[..., FrameResult]:
     """(index, scene, faces) -> a result with a picture, at 10 frames a second."""
@@ -156,13 +166,13 @@ def pieces(folder: Path, *parts: tuple[int | None, int | None, str, str]) -> lis
 
 
 def test_numbers_of_tracks_go_on_and_rows_beyond_a_part_are_left_out(tmp_path: Path) -> None:
-    bases = pieces(
+    names = pieces(
         tmp_path,
         (0, 2, "0,0,a\n1,,\n2,1,b\n2,2,c\n3,1,d\n", "0,0\n1,2\n"),
         (None, None, "", ""),
         (2, None, "2,4,b\n2,5,c\n3,4,d\n", "4,3\n"),
     )
-    tables = joined(Folder(tmp_path), bases)
+    tables = joined(Folder(tmp_path), names)
     assert not isinstance(tables, str)
     assert tables.texts["_aus.csv"].split() == ["frame,track_id,score", "0,0,a", "1,,", "2,1,b", "2,2,c", "3,1,d"]
     assert tables.texts["_events.csv"].split() == ["track_id,onset_frame", "0,0", "1,3"]
@@ -182,6 +192,6 @@ def test_numbers_of_tracks_go_on_and_rows_beyond_a_part_are_left_out(tmp_path: P
 def test_parts_that_do_not_fit_are_told(
     second: tuple[int | None, int | None, str, str], said: str, tmp_path: Path
 ) -> None:
-    bases = pieces(tmp_path, (0, 2, "0,0,a\n2,1,b\n", ""), second)
-    told = joined(Folder(tmp_path), bases)
+    names = pieces(tmp_path, (0, 2, "0,0,a\n2,1,b\n", ""), second)
+    told = joined(Folder(tmp_path), names)
     assert isinstance(told, str) and said in told

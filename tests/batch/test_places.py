@@ -61,6 +61,17 @@ def test_what_is_done_is_so_only_with_all_its_files(place: Place) -> None:
         assert is_done(place, "P01/clip", "print", "key") is None
 
 
+def test_a_file_that_changed_is_the_same_file_by_way_of_a_link(tmp_path: Path) -> None:
+    (tmp_path / "real").mkdir()
+    (tmp_path / "link").symlink_to("real")
+    place, paths = destination(tmp_path / "out"), [str(tmp_path / folder / "clip.mp4") for folder in ("real", "link")]
+    for path, other in (paths, paths[::-1]):
+        place.write(f"clip{RECORD}", Record("clip.mp4", path, "print", "key", {}, 10, 9, 1.5).text())
+        check_free(place, "clip", other, "changed")
+        with pytest.raises(OutputError, match="is of another file"):
+            check_free(place, "clip", str(tmp_path / "other" / "clip.mp4"), "changed")
+
+
 def test_places_that_cannot_be_are_told(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     with pytest.raises(OutputError, match="is a file"):

@@ -115,6 +115,21 @@ def test_results_of_another_file_and_of_one_that_changes_are_not_taken(
     assert sorted(path.name for path in out.glob("growing*")) == made
 
 
+def test_a_file_that_was_moved_may_change_at_its_new_place(
+    film: Path, out: Path, worker: Worker, tmp_path: Path, demo_frames: Any
+) -> None:
+    first, moved = tmp_path / "before" / "talk.mp4", tmp_path / "after" / "talk.mp4"
+    for path in (first, moved):
+        path.parent.mkdir()
+    shutil.copy(film, first)
+    worker.run(*jobs_of_list([str(first)], Scope()))
+    shutil.move(first, moved)
+    assert worker.run(*jobs_of_list([str(moved)], Scope())).state == "skipped"
+    write_film(moved, list(demo_frames[:6]))
+    outcome = worker.run(*jobs_of_list([str(moved)], Scope()))
+    assert (outcome.state, outcome.frames) == ("done", 6)
+
+
 def test_a_change_of_option_or_model_is_another_key(worker: Worker, tmp_path: Path) -> None:
     key = worker.described.key
     assert OPTIONS.key("model") == replace(OPTIONS, threads=2).key("model")

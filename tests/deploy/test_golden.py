@@ -27,7 +27,7 @@ from mdhr_sdk.vision.faces.geometry import MEASURES, mean_face, measures
 
 ROOT = Path(__file__).parents[2]
 EXAMPLE = ROOT / "examples" / "stream_from_docs.py"
-ITS_GEOMETRY = EXAMPLE.with_name("geometry_from_docs.py")
+ITS_CROP, ITS_GEOMETRY = (EXAMPLE.with_name(f"{name}_from_docs.py") for name in ("crop", "geometry"))
 
 
 def made_faces(most: int) -> list[Seen]:
@@ -143,14 +143,14 @@ def test_code_from_the_page_gives_the_final_scores_of_a_model_with_geometry(
 
 def test_that_code_knows_nothing_of_the_sdk_and_has_the_lists_of_the_page() -> None:
     names = set()
-    for path in (EXAMPLE, ITS_GEOMETRY):
+    for path in (EXAMPLE, ITS_CROP, ITS_GEOMETRY):
         imports = [
             n for n in ast.walk(ast.parse(path.read_text("utf-8"))) if isinstance(n, ast.Import | ast.ImportFrom)
         ]
         names |= {a.name for node in imports if isinstance(node, ast.Import) for a in node.names}
         names |= {node.module for node in imports if isinstance(node, ast.ImportFrom)}
     allowed = {"__future__", "collections.abc", "json", "pathlib", "struct", "sys", "numpy", "onnxruntime"}
-    assert names == {*allowed, "geometry_from_docs"}
+    assert names == {*allowed, "crop_from_docs", "geometry_from_docs"}
     page = (ROOT / "docs" / "graphs.md").read_text("utf-8")
     lists = page[page.index("RIGID = (") :].partition("```")[0]
     assert lists in ITS_GEOMETRY.read_text("utf-8").replace("  # fmt: skip", "")
