@@ -26,13 +26,14 @@ PACKETS = ((188, 0), (192, 4), (204, 0))  # bytes of a broadcast's packets, and 
 VIDEO_TYPES = frozenset((0x01, 0x02, 0x10, 0x1B, 0x20, 0x24, 0x33, 0xD1, 0xEA))
 PROGRAMS, TRACKS = 0, 2  # kinds of tables
 BEFORE_TABLE = 64  # packets; the list of programs stands so shortly before what it lists
-# How files begin of which FFmpeg reads one, and how many bytes of it come again where the next one begins.
+# How files begin of which FFmpeg reads one, whatever tracks they have.
 BEGINNINGS = (
-    (rb"FLV\x01", 13),
-    (rb"\x30\x26\xb2\x75\x8e\x66\xcf\x11", 16),
-    (rb"DKIF\0\0\x20\0", 12),
-    (rb"nut/multimedia container\0", 25),
+    re.compile(rb"FLV\x01[\x01\x04\x05]\0\0\0\x09\0{4}"),
+    re.compile(rb"\x30\x26\xb2\x75\x8e\x66\xcf\x11\xa6\xd9\0\xaa\0\x62\xce\x6c"),
+    re.compile(rb"DKIF\0\0\x20\0(?=[A-Z0-9]{4})"),
+    re.compile(rb"nut/multimedia container\0"),
 )
+LONGEST_BEGINNING = 25
 
 
 class Window:
@@ -70,8 +71,8 @@ def parts_of(path: Path) -> list[tuple[int, int]]:
         layout = next((one for one in PACKETS if _in_step(head, *one)), None)
         if head[4:8] == b"ftyp":
             starts = _of_boxes(file, size)
-        elif length := next((length for mark, length in BEGINNINGS if re.match(mark, head)), 0):
-            starts = _of_beginnings(file, head[:length]) if size <= LARGEST_BYTES else ()
+        elif mark := next((one for one in BEGINNINGS if one.match(head)), None):
+            starts = _of_beginnings(file, mark, head[:4]) if size <= LARGEST_BYTES else ()
         elif layout and _differs(file, size, *layout):
             starts = _of_tables(_tables(file, *layout), layout[0])
         found = [*itertools.islice(starts, MOST_PARTS - 1)]
@@ -104,17 +105,17 @@ def _of_boxes(file: BinaryIO, size: int) -> Iterator[int]:
             return
 
 
-def _of_beginnings(file: BinaryIO, mark: bytes) -> Iterator[int]:
-    at, held = 0, b""
+def _of_beginnings(file: BinaryIO, mark: re.Pattern[bytes], first: bytes) -> Iterator[int]:
+    """Where a mark comes again; `first` are its first bytes, which are found more quickly."""
+    at, last, held = 0, 0, b""
     file.seek(0)
     while read := file.read(SEARCHED_BYTES):
         data = held + read
-        place = data.find(mark)
-        while place >= 0:
-            if at + place:
-                yield at + place
-            place = data.find(mark, place + 1)
-        held = data[1 - len(mark) :]
+        for found in mark.finditer(data) if first in data else ():
+            if at + found.start() > last:  # else it was found in the bytes before, too
+                last = at + found.start()
+                yield last
+        held = data[1 - LONGEST_BEGINNING :]
         at += len(data) - len(held)
 
 
