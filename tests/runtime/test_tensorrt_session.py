@@ -110,6 +110,21 @@ def test_an_engine_of_many_batches_is_queued_anew_and_allocates_nothing(built) -
     assert set(trt.cuda.log) == {"cudaSetDevice", "cudaMemcpyAsync", "cudaStreamSynchronize"}
 
 
+@pytest.mark.parametrize(("name", "version", "package"), KINDS)
+@pytest.mark.parametrize("batches", [(1, 1, 4), (2, 2, 2)])
+def test_where_host_and_device_share_their_memory_nothing_is_copied(built, name, version, package, batches) -> None:
+    trt, folder = built(name, version, package, batches=batches)
+    trt.cuda.integrated = True
+    session = open_head(folder, backend_of(name))
+    for size in (1, 5, 2):
+        inputs = batch_of(session, size, seed=size)
+        for key, value in wanted(folder, inputs).items():
+            np.testing.assert_allclose(session.run(inputs)[key], value, atol=1e-5)
+    assert not {"cudaMemcpyAsync", "cudaMalloc"} & set(trt.cuda.log)
+    session.close()
+    assert trt.cuda.left == 0
+
+
 def test_tensorrt_rtx_captures_by_itself(built) -> None:
     trt, folder = built("tensorrt_rtx", "1.7.1.116", batches=(2, 2, 2))
     session: Any = open_head(folder, "tensorrt-rtx")

@@ -36,6 +36,7 @@ class FakeCuda:
         log: what was asked of it, in order.
         fail: function name -> error of its next call.
         free_bytes: memory of every device that nobody uses; 0: the driver refuses to say.
+        integrated: whether the devices share the host's memory.
         pools: whether they can allocate in a stream's order.
         broken: streams whose recording has become invalid.
         multiprocessors, total_bytes: of every device.
@@ -44,7 +45,7 @@ class FakeCuda:
     def __init__(self, *devices: tuple[str, str]) -> None:
         self.devices = list(devices)
         self.free_bytes = 3 << 30
-        self.pools = True
+        self.integrated, self.pools = False, True
         self.multiprocessors, self.total_bytes = 8, int(7.4 * 2**30)
         self.log: list[str] = []
         self.fail: dict[str, CudaError] = {}
@@ -100,7 +101,20 @@ class FakeCuda:
         del self.streams[stream]
 
     def cudaHostAlloc(self, size: int, flags: int) -> int:
+        assert flags == 2, "memory that no integrated device may use"
         return self.allocate(self.pinned, size)
+
+    def cudaDeviceGetAttribute(self, attribute: int, device: int) -> int:
+        assert attribute == 18 and device < len(self.devices)
+        return int(self.integrated)
+
+    def cudaHostGetDevicePointer(self, address: int, flags: int) -> int:
+        assert self.integrated and address in self.pinned and flags == 0
+        return address
+
+    def on_device(self, address: int, size: int) -> np.ndarray:
+        """The bytes at an address that a device uses."""
+        return self.span({**self.live, **self.pinned} if self.integrated else self.live, address, size)
 
     def cudaFreeHost(self, address: int) -> None:
         self.release(self.pinned, address)
@@ -160,6 +174,7 @@ class FakeCuda:
 class FakeRuntime(ModuleType):
     """`cuda.bindings.runtime`: every function answers (error, result ...)."""
 
+    cudaDeviceAttr = SimpleNamespace(cudaDevAttrIntegrated=18)
     cudaMemcpyKind = SimpleNamespace(cudaMemcpyHostToDevice=1, cudaMemcpyDeviceToHost=2)
     cudaStreamCaptureMode = SimpleNamespace(cudaStreamCaptureModeThreadLocal=1)
 

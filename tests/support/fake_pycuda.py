@@ -15,6 +15,9 @@ from fake_cuda import FakeCuda, FakeRuntime
 class FakePyCuda(ModuleType):
     """`pycuda.driver`; without `graphs` what an older JetPack has."""
 
+    host_alloc_flags = SimpleNamespace(DEVICEMAP=2)
+    device_attribute = SimpleNamespace(INTEGRATED=18)
+
     class Error(Exception):
         """Base of pycuda's own errors."""
 
@@ -44,16 +47,20 @@ class FakePyCuda(ModuleType):
             self.pushed += change
 
         context = SimpleNamespace(push=lambda: push(1), pop=lambda: push(-1), detach=lambda: None)
-        return SimpleNamespace(retain_primary_context=lambda: context)
+        attribute = lambda which: self.call("cudaDeviceGetAttribute", which, index)  # noqa: E731
+        return SimpleNamespace(retain_primary_context=lambda: context, get_attribute=attribute)
 
     def Stream(self) -> _Stream:
         return _Stream(self)
 
-    def pagelocked_empty(self, shape: tuple[int, ...], dtype: Any) -> np.ndarray:
+    def pagelocked_empty(self, shape: tuple[int, ...], dtype: Any, mem_flags: int = 0) -> np.ndarray:
         cuda, size = self.cuda, int(np.prod(shape)) * np.dtype(dtype).itemsize
-        address = self.call("cudaHostAlloc", size, 0)
+        address = self.call("cudaHostAlloc", size, mem_flags)
 
         class Allocation(ctypes.c_byte * size):
+            def get_device_pointer(self) -> int:
+                return cuda.cudaHostGetDevicePointer(address, 0)
+
             def free(self) -> None:
                 cuda.cudaFreeHost(address)
 

@@ -286,7 +286,7 @@ class _Context:
         return (next(iter(self._shapes.values()))[0] if self._shapes else -1, *rest)
 
     def set_tensor_address(self, name: str, address: int) -> bool:
-        self._cuda.span(self._cuda.live, address, 1)
+        self._cuda.on_device(address, 1)
         self._addresses[name] = address
         return "set_tensor_address" not in self._engine.trt.refuse
 
@@ -313,4 +313,4 @@ class _Context:
             self._memory(name, array.nbytes)[:] = np.ascontiguousarray(array).reshape(-1).view(np.uint8)
 
     def _memory(self, name: str, size: int) -> np.ndarray:
-        return self._cuda.span(self._cuda.live, self._addresses[name], size)
+        return self._cuda.on_device(self._addresses[name], size)

@@ -19,6 +19,7 @@ HINTS = {
     "cudaErrorInsufficientDriver": "; the driver is older than this cuda-bindings (on JetPack 6: pip install "
     "'cuda-bindings==12.*')"
 }
+MAPPED = 2  # cudaHostAllocMapped: an integrated GPU may use the memory as its own
 LAYOUTS = ("cuda.bindings.runtime", "cuda.cudart")  # of cuda-bindings: from 12.6 on, and before
 
 
@@ -68,9 +69,19 @@ class CudaBindings:
     def host(self, shape: tuple[int, ...], dtype: DTypeLike) -> NDArray[Any]:
         """An uninitialised array in pinned memory; not to be used after `close`."""
         size = int(np.prod(shape)) * np.dtype(dtype).itemsize
-        address = self._hold("cudaFreeHost", self._call("cudaHostAlloc", size, 0))
+        address = self._hold("cudaFreeHost", self._call("cudaHostAlloc", size, MAPPED))
         memory = (ctypes.c_byte * size).from_address(int(address))
         return np.frombuffer(memoryview(memory), dtype).reshape(shape)
+
+    def mapped(self, array: NDArray[Any]) -> int | None:
+        """Where the device itself reads and writes a pinned array; None where it has memory of its own.
+
+        An integrated GPU, as a Jetson's, shares the host's memory: nothing needs to be copied.
+        """
+        integrated = self._runtime.cudaDeviceAttr.cudaDevAttrIntegrated
+        if not self._call("cudaDeviceGetAttribute", integrated, self.number):
+            return None
+        return int(self._call("cudaHostGetDevicePointer", array.ctypes.data, 0))
 
     def device(self, size_bytes: int) -> int:
         """Address of new device memory."""

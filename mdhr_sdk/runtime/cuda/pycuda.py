@@ -19,7 +19,8 @@ class PyCuda:
         self._allocations: list[Any] = []
         try:
             driver.init()
-            self._context = driver.Device(index).retain_primary_context()
+            self._device = driver.Device(index)
+            self._context = self._device.retain_primary_context()
         except driver.Error as error:
             raise BackendError(f"CUDA: {error}") from None
         self._closed = False
@@ -40,9 +41,16 @@ class PyCuda:
             self._context.pop()
 
     def host(self, shape: tuple[int, ...], dtype: DTypeLike) -> NDArray[Any]:
-        array: NDArray[Any] = self._driver.pagelocked_empty(shape, dtype)
+        flags = self._driver.host_alloc_flags.DEVICEMAP
+        array: NDArray[Any] = self._driver.pagelocked_empty(shape, dtype, mem_flags=flags)
         self._allocations.append(array.base)
         return array
+
+    def mapped(self, array: NDArray[Any]) -> int | None:
+        if not self._device.get_attribute(self._driver.device_attribute.INTEGRATED):
+            return None
+        base: Any = array.base
+        return int(base.get_device_pointer())
 
     def device(self, size_bytes: int) -> int:
         allocation = self._driver.mem_alloc(size_bytes)

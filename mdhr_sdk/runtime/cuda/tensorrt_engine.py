@@ -48,6 +48,7 @@ class Engine:
         self.inputs: dict[str, NDArray[Any]] = {}
         self.outputs: dict[str, NDArray[Any]] = {}
         self._addresses: dict[str, int] = {}
+        self._copied: set[str] = set()  # tensors whose memory on the device is another
         self._kept: frozenset[str] = frozenset()
         self._batch = 0
         self._static = False
@@ -60,8 +61,12 @@ class Engine:
         self._static = least == most
         for specs, pinned in ((inputs, self.inputs), (outputs, self.outputs)):
             for spec in specs:
-                pinned[spec.name] = self._memory.host((most, *(n or 0 for n in spec.shape[1:])), spec.dtype)
-                self._addresses[spec.name] = self._memory.device(pinned[spec.name].nbytes)
+                array = self._memory.host((most, *(n or 0 for n in spec.shape[1:])), spec.dtype)
+                pinned[spec.name], address = array, self._memory.mapped(array)
+                if address is None:
+                    self._copied.add(spec.name)
+                    address = self._memory.device(array.nbytes)
+                self._addresses[spec.name] = address
                 self._done(
                     self._context.set_tensor_address(spec.name, self._addresses[spec.name]),
                     f"set_tensor_address of '{spec.name}'",
@@ -140,12 +145,11 @@ class Engine:
 
     def _enqueue(self) -> None:
         batch = self._batch
-        for name, array in self.inputs.items():
-            self._memory.upload(self._addresses[name], array[:batch])
+        for name in self._copied & self.inputs.keys():
+            self._memory.upload(self._addresses[name], self.inputs[name][:batch])
         self._done(self._context.execute_async_v3(self._memory.stream), "execute_async_v3")
-        for name, array in self.outputs.items():
-            if name not in self._kept:
-                self._memory.download(array[:batch], self._addresses[name])
+        for name in self._copied & self.outputs.keys() - self._kept:
+            self._memory.download(self.outputs[name][:batch], self._addresses[name])
 
     def _capture(self) -> None:
         try:
