@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
+from itertools import takewhile
 from typing import cast
 
 import numpy as np
@@ -105,9 +106,10 @@ class StreamScoring:
             return 0
         newest, lookahead = waits[-1], self._scorer.lookahead
         least_s = JITTER * lookahead / LEAST_FPS
-        return sum(
+        due = (
             newest.place - one.place >= lookahead and newest.timestamp_s - one.timestamp_s >= least_s for one in waits
         )
+        return sum(takewhile(bool, due))  # pictures that are shown in another order than they come have mixed times
 
     def _keep(self, step: Callable[[], Iterable[StreamScore]]) -> None:
         """Keep the scores of a step, also of one whose answers for some faces were not finite."""

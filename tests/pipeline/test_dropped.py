@@ -49,6 +49,16 @@ def test_dropped_frames_count_as_frames_of_the_lookahead(dropped: list[int], fps
     assert [at - one.index for at, one in scored(dropped, fps)] == delays
 
 
+def test_a_frame_that_came_after_the_next_one_is_not_scored_before_its_time() -> None:
+    """B frames come after the picture that is shown behind them, so times go back."""
+    graphs = streaming()._opened["stream"][0]
+    scoring, found = StreamScoring(StreamScorer(graphs, LOOKAHEAD), CONFIG, StageClock()), []
+    for index, (more, time_s) in enumerate([(0, 0.0), (0, 0.3), (0, 0.1), (3, 0.32)]):
+        cut = Cut(index, {5: crop(index)}, more, time_s)
+        found += [(index, one.index) for one in scoring.push({0: cut})[0]]
+    assert found == [(3, 0)], "the second one has waited for 0.02 s, the third for 0.22 s"
+
+
 @settings(max_examples=60, deadline=None)
 @given(dropped=st.lists(st.sampled_from([0, 0, 0, 1, 2, 7]), min_size=1, max_size=20), lookahead=st.integers(0, 6))
 def test_every_frame_is_scored_once_as_the_frames_until_then_score(dropped: list[int], lookahead: int) -> None:

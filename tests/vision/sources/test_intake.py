@@ -7,10 +7,11 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import av
+import cv2
 import pytest
 from av.container import InputContainer
 
-from made_videos import index_of, write_video
+from made_videos import index_of, numbered, write_video
 from mdhr_sdk.vision.sources.decode import Decoder
 from mdhr_sdk.vision.sources.live import intake
 from mdhr_sdk.vision.sources.live.intake import Intake
@@ -73,10 +74,23 @@ def test_what_waits_is_bounded_and_goes_on_from_a_key_frame(film: Path, monkeypa
     assert [len(packet.passed) for packet in given] == [2 * GROUP] + [0] * (GROUP - 1)
 
 
-def test_leaving_ends_the_thread_while_packets_come(film: Path) -> None:
-    container = av.open(str(film))
+class Endless:
+    """A file of pictures without an end."""
+
+    def __init__(self, picture: bytes) -> None:
+        self._picture, self._rest = picture, b""
+
+    def read(self, size: int) -> bytes:
+        self._rest = self._rest or self._picture
+        given, self._rest = self._rest[:size], self._rest[size:]
+        return given
+
+
+def test_leaving_ends_the_thread_while_packets_come() -> None:
+    jpeg = cv2.imencode(".jpg", numbered(7))[1].tobytes()
+    container = av.open(Endless(jpeg), format="mjpeg")
     with Intake(container, container.streams.video[0], 5.0) as one:
-        next(iter(one))
-    assert not one._thread.is_alive()
+        assert next(iter(one)).packet.size and not one._over
+    assert one._over and not one._thread.is_alive()
     with pytest.raises(AssertionError):
         next(container.demux(video=0))
