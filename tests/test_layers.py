@@ -13,7 +13,7 @@ import mdhr_sdk
 
 ROOT = Path(mdhr_sdk.__file__).parent
 FLOORS = (
-    {"aus", "measures", "results", "summary", "errors", "atomic", "folders", "children", "arguments"},
+    {"aus", "measures", "results", "summary", "errors", "atomic", "folders", "children", "arguments", "openvino_core"},
     {"modelfolder", "ops", "vision", "outputs"},
     {"model"},
     {"runtime"},

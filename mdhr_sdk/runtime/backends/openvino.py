@@ -3,18 +3,17 @@
 from __future__ import annotations
 
 import importlib.util
-import sys
 from collections.abc import Sequence
-from functools import cache
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from ...errors import BackendError, ModelFolderError, install_hint, require
+from ...errors import BackendError, ModelFolderError, install_hint
 from ...modelfolder.artefacts import artefact
 from ...modelfolder.folder import ModelFolder
+from ...openvino_core import openvino_core
 from ..session import Arrays, Session, SessionOptions, TensorSpec, check_specs, graph_specs
 from .onnxruntime import SUFFIX, OnnxFileBackend
 
@@ -58,7 +57,7 @@ class OpenVINOSession(Session):
         if options.threads is not None:
             settings["INFERENCE_NUM_THREADS"] = options.threads
         try:
-            core = _core()
+            core = openvino_core()
             self._model: Any = core.compile_model(core.read_model(content, b""), "CPU", settings)
         except RuntimeError as error:
             reason = " ".join(str(error).split())[:200]
@@ -93,21 +92,5 @@ def _specs(wanted: Sequence[TensorSpec], ports: Any) -> list[TensorSpec]:
     return found
 
 
-def _load() -> Any:
-    """OpenVINO without its telemetry, which reports every import over the network from a process of its own."""
-    sys.modules.setdefault("openvino_telemetry", None)  # type: ignore[arg-type]  # as if it were not installed
-    return require("openvino", "openvino")
-
-
-@cache
-def _core() -> Any:
-    """The one OpenVINO core of this process, kept until its end.
-
-    Each core's CPU plugin gives the thread a stack for signals, and frees it when the core goes. Of two cores, the one
-    that goes last puts the other's freed stack back, and the next signal that Python handles kills the process.
-    """
-    return _load().Core()
-
-
 def _capabilities() -> list[str]:
-    return _core().get_property("CPU", "OPTIMIZATION_CAPABILITIES")
+    return openvino_core().get_property("CPU", "OPTIMIZATION_CAPABILITIES")

@@ -27,6 +27,7 @@ from mdhr_sdk.vision.faces.onnx.face_detector import anchors, suppressed
 from mdhr_sdk.vision.faces.onnx.record import usable_record
 from mdhr_sdk.vision.faces.onnx.regions import Region
 from mdhr_sdk.vision.faces.onnx.tflite import read_network
+from processes import environment, run_python
 
 __all__ = ["command"]
 needs_wheel = pytest.mark.skipif(not installed_mediapipe()[1], reason="this MediaPipe has no models in its wheel")
@@ -69,6 +70,31 @@ def test_runtimes_agree_and_so_do_batches(folder: Path, demo_frames: np.ndarray)
         np.testing.assert_allclose(both, [mesh.find(rgb, [one])[0] for one in regions], atol=0.01)
         answers.append(both)
     np.testing.assert_allclose(answers[0], answers[-1], atol=0.05)
+
+
+SIGNAL = """
+import signal
+import numpy as np
+from mdhr_sdk import AUDetector
+from mdhr_sdk.vision import FaceMesher
+
+detector = AUDetector.from_pretrained("edge", faces="onnx")
+for _ in range(2):
+    with FaceMesher(1, faces="onnx") as mesher:
+        mesher.find(np.zeros((90, 90, 3), np.uint8))
+detector.close()
+try:
+    signal.raise_signal(signal.SIGINT)
+except KeyboardInterrupt:
+    print("interrupted")
+"""
+
+
+@pytest.mark.slow
+def test_ctrl_c_after_faces_were_found_is_handled(folder: Path) -> None:
+    pytest.importorskip("openvino")
+    done = run_python("-c", SIGNAL, env=environment(MDHR_CACHE=folder.parent))
+    assert (done.returncode, done.stdout.strip()) == (0, "interrupted"), done.stderr
 
 
 @pytest.mark.slow

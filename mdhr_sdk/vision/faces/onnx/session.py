@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ....errors import SourceError
+from ....openvino_core import openvino_core
 
 
 class Session(Protocol):
@@ -39,14 +40,12 @@ def open_session(path: Path, threads: int = 1) -> Session:
 
 class _OpenVINO:
     def __init__(self, path: Path, threads: int) -> None:
-        import openvino
-
         # In bfloat16, which is OpenVINO's choice on newer CPUs, landmarks lie eight times as far from MediaPipe's.
         options = {
             "INFERENCE_NUM_THREADS": threads, "NUM_STREAMS": 1, "PERFORMANCE_HINT": "LATENCY",
             "INFERENCE_PRECISION_HINT": "f32",
         }  # fmt: skip
-        core = openvino.Core()
+        core = openvino_core()
         self._core, self._options, self._model = core, options, core.read_model(path)
         self._requests: dict[int, Any] = {}  # one graph a batch size: fixed shapes run faster
         self.run(np.zeros((1, *self._size(), 3), np.uint8))

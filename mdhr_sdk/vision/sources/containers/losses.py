@@ -109,8 +109,8 @@ class Blocks:
 class Index:
     """Follows the packets of an AVI by its index.
 
-    FFmpeg numbers those that it finds, so that all after a loss would come early. An
-    entry of no bytes shows the picture before once more.
+    FFmpeg numbers those that it finds, so that all after a loss would come early. An entry of no bytes shows the
+    picture before once more.
     """
 
     def __init__(self, track: VideoStream) -> None:
