@@ -17,17 +17,7 @@ INTENSITY = "intensity.safetensors"
 
 
 def intensities(change: Callable[[dict[str, Any]], object]) -> Callable[[Path], None]:
-    """Other arrays of intensities, for which the manifest vouches."""
-
-    def prepare(arena: Path) -> None:
-        from safetensors.numpy import load_file, save_file
-
-        found = load_file(arena / "model" / INTENSITY)
-        change(found)
-        save_file(found, arena / "model" / INTENSITY)
-        vouch(arena / "model", INTENSITY)
-
-    return prepare
+    return arrays(change, INTENSITY)
 
 
 def no_header(arena: Path) -> None:

@@ -53,16 +53,16 @@ def settles(arena: Path) -> str:
     return repr(live_settings(arena / "copied" / "live.yaml", {}))[:200]
 
 
-def arrays(change: Callable[[dict[str, Any]], object]) -> Callable[[Path], None]:
-    """Other arrays of geometry, for which the manifest vouches."""
+def arrays(change: Callable[[dict[str, Any]], object], name: str = GEOMETRY) -> Callable[[Path], None]:
+    """Other arrays in a file, for which the manifest vouches."""
 
     def prepare(arena: Path) -> None:
         from safetensors.numpy import load_file, save_file
 
-        found = load_file(arena / "model" / GEOMETRY)
+        found = load_file(arena / "model" / name)
         change(found)
-        save_file(found, arena / "model" / GEOMETRY)
-        vouch(arena / "model", GEOMETRY)
+        save_file(found, arena / "model" / name)
+        vouch(arena / "model", name)
 
     return prepare
 
