@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 import logging
+import sys
 import unicodedata
 import warnings
 from types import ModuleType
@@ -230,6 +231,8 @@ def import_cv2() -> ModuleType:
 
 
 def _import_imaging(module: str) -> ModuleType:
+    if (loaded := sys.modules.get(module)) is not None and loaded.__dict__.get("__version__"):
+        return loaded  # the import system takes microseconds, several times a frame
     name, requirement = _IMAGING[module]
     try:
         return importlib.import_module(module)
