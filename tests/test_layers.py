@@ -15,7 +15,8 @@ ROOT = Path(mdhr_sdk.__file__).parent
 TOOLS = {"atomic", "folders", "children", "ending", "arguments", "openvino_core"}
 FLOORS = (
     {"aus", "measures", "results", "summary", "errors"} | TOOLS,
-    {"modelfolder", "ops", "vision", "outputs"},
+    {"ops"},
+    {"modelfolder", "vision", "outputs"},
     {"model"},
     {"runtime"},
     {"pipeline"},

@@ -144,7 +144,7 @@ class Waiting:
         if measured:
             self._measured[frame.index] = measured
         faces = {track_id: found.faces[track_id] for track_id in crops}
-        self._waiting.append(replace(found, frame=replace(frame, image=image), faces=faces))
+        self._waiting.append(Found(replace(frame, image=image), faces, found.seen, found.left_out))
         if self._own_neutral is not None:
             trusted = {i: face for i, face in faces.items() if self._naming.trusts(measured.get(i))}
             reads = self._own_neutral.take(frame.timestamp_s, trusted)
