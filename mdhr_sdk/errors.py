@@ -184,12 +184,13 @@ def number_of(count: int, one: str, several: str = "") -> str:
 
 
 def install_hint(extra: str) -> str:
-    """How to install an extra; from the checkout, since the package is on no registry."""
-    return f"in the mdhr_sdk checkout run: pip install -e '.[{extra}]'"
+    """How to install an extra, '' for the core; from the checkout, since the package is on no registry."""
+    what = f"'.[{extra}]'" if extra else "."
+    return f"in the mdhr_sdk checkout run: pip install -e {what}"
 
 
 def require(module: str, extra: str) -> ModuleType:
-    """Import `module` now, or name the pip extra that brings it.
+    """Import `module` now, or name the pip extra that brings it; '' is the core.
 
     Raises:
         MissingDependencyError: the package is not installed.
@@ -246,11 +247,11 @@ def _import_imaging(module: str) -> ModuleType:
         raise missing_library(name, error) from None
 
 
-def missing_library(package: str, error: ImportError) -> MissingDependencyError:
+def missing_library(package: str, error: ImportError | OSError) -> MissingDependencyError:
     """The error for a package that is installed but cannot be loaded, with the remedy."""
     reason = str(error).partition("\n")[0]
+    headless = ", or install opencv-contrib-python-headless in place of opencv-contrib-python"
     return MissingDependencyError(
         f"{package} is installed but cannot be loaded: {reason}; on a server without a desktop run: "
-        "apt-get install libgl1 libglib2.0-0 libegl1 libgles2, or install opencv-contrib-python-headless in place of "
-        "opencv-contrib-python"
+        f"apt-get install libgl1 libglib2.0-0 libegl1 libgles2{headless if package == 'OpenCV' else ''}"
     )
