@@ -13,8 +13,6 @@ from .outcome import Outcome
 from .places import Folder
 from .record import RECORD, check_free, recorded
 
-LIVE_FRAMES = 100_000  # of a camera or live stream, the last ones go into the timeline: about an hour
-
 
 class SourceWriter:
     """Writes the files of one source, and counts what is in them.
@@ -56,8 +54,7 @@ class SourceWriter:
             return
         if self._files is None:
             info = self.outcome.source.info
-            last = LIVE_FRAMES if info.live else None
-            self._files = SourceFiles(self._base, self._codes, self._wanted, info.fps, info.still, last)
+            self._files = SourceFiles(self._base, self._codes, self._wanted, info.fps, info.still)
         self._files.write(result)
         if counted and not self.given_up:
             self.outcome.count(result)
