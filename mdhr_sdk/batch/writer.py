@@ -11,7 +11,7 @@ from ..results import FrameResult
 from .fingerprint import fingerprint
 from .outcome import Outcome
 from .places import Folder
-from .record import RECORD, check_free, recorded
+from .record import RECORD, Record, check_free, left_over, recorded
 
 
 class SourceWriter:
@@ -30,6 +30,7 @@ class SourceWriter:
         self._codes, self._base, self._wanted = codes, base, wanted
         self._files: SourceFiles | None = None  # made with the first frame
         self._closed = False
+        self._before: Record | None = None  # of results that are replaced
 
     @property
     def given_up(self) -> bool:
@@ -45,7 +46,7 @@ class SourceWriter:
         source, place = self.outcome.source, Folder(self._base.parent)
         if source.paths and recorded(place, self._base.name) is not None:
             path = str(whole_path(source.name))
-            check_free(place, self._base.name, path, fingerprint(source.paths))
+            self._before = check_free(place, self._base.name, path, fingerprint(source.paths))
             place.drop(f"{self._base.name}{RECORD}")
 
     def write(self, result: FrameResult, counted: bool = True) -> None:
@@ -78,3 +79,6 @@ class SourceWriter:
     def _tell(self, files: SourceFiles) -> None:
         self.outcome.files, self.outcome.replaced = files.paths, files.replaced
         self.outcome.failures = files.failures
+        if self.outcome.complete:
+            made = [path.name for path in files.paths]
+            self.outcome.stale = left_over(Folder(self._base.parent), self._base.name, self._before, made)

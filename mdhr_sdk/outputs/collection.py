@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, overload
 
 from ..arguments import flag
-from ..errors import InputError, MDHRError, OutputError, number_of
+from ..errors import InputError, MDHRError, OutputError, no_formula, number_of
 from ..measures import MEASURES
 from ..results import AUEvent, FrameResult, ModelInfo
 from .files import Files, SourceFiles
@@ -116,6 +116,7 @@ class Results(Sequence[FrameResult]):
         Raises:
             InputError: there is no source of that name.
         """
+        name = name if name in self.sources else no_formula(name)
         if name not in self.sources:
             known = ", ".join(map(repr, self.sources[:8])) + (", ..." if len(self.sources) > 8 else "")
             raise InputError(f"there is no source {name!r} in these results; choose one of: {known or 'none'}")

@@ -57,6 +57,7 @@ class Files:
             flag(name, getattr(self, name))
         if unknown := [one for one in self.formats if one not in FORMATS]:
             raise ConfigError(f"a format is one of {', '.join(FORMATS)}; got '{unknown[0]}'")
+        object.__setattr__(self, "formats", tuple(one for one in FORMATS if one in self.formats))  # in one order
         if not self.formats:
             raise ConfigError(f"results need a format, one or more of {', '.join(FORMATS)}; got none")
         if "parquet" in self.formats:

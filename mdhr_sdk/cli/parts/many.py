@@ -141,6 +141,11 @@ def _conclude(place: Place, out: str, totals: Totals, crew: Crew, quiet: bool) -
     rest = totals.told - totals.states["skipped"] - len(totals.shown)
     lines = [f"and {number_of(rest, 'file')} more"] if rest else []
     lines += [f"{totals.line}, in {duration(totals.seconds)}", f"results are in {out}; {SUMMARY} there lists all files"]
+    if totals.stale:
+        files = number_of(totals.stale, "file")
+        lines.append(
+            f"beside the results of {files} some of an earlier run with other options are left; {SUMMARY} names them"
+        )
     if totals.told < totals.jobs:
         lines.append(f"stopped: {number_of(totals.jobs - totals.told, 'file')} not read; go on with --resume")
     for line in lines:

@@ -105,6 +105,8 @@ def _csv(path: Path) -> tuple[pd.DataFrame, ModelInfo]:
 
     texts = ("source", "status", "note", "model", "captured_at")
     table = pd.read_csv(path, dtype=dict.fromkeys(texts, str), keep_default_na=False, na_values=[""])
+    if list(table.columns) in (event_columns(False), event_columns(True)):
+        raise InputError(f"'{path}' is a table of events; give the table of results beside it, *{TABLE}")
     if "model" not in table.columns or not len(table):
         spread = len(table.columns) and ";" in str(table.columns[0])  # as spreadsheets save where commas are decimal
         told = "its cells are parted by ';' and not ','" if spread else "no model is told"
