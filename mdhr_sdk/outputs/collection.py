@@ -6,6 +6,7 @@ import dataclasses
 import os
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, overload
 
@@ -18,7 +19,7 @@ from .naming import OVERLAY, stems
 from .pictures.encoder import check_codec
 from .pictures.timeline import draw_timeline, save_timeline
 from .sinks import FileSink
-from .table import BOX, CsvSink, EventsSink, columns, events_of, records
+from .table import BLOCK, BOX, CsvSink, EventsSink, columns, events_of, records
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -139,7 +140,11 @@ class Results(Sequence[FrameResult]):
         floats = ["timestamp_s", *BOX, *(f"{code}_probability" for code in self.codes), *intensities, *measures]
         integers = ["track_id", *(f"{code}_occurrence" for code in self.codes)]
         types = {"frame": "int64", **dict.fromkeys(floats, "float64"), **dict.fromkeys(integers, "Int64")}
-        table = pd.DataFrame.from_records(list(records(self.frames, self.codes)), columns=names).astype(types)
+        rows = records(self.frames, self.codes)
+        blocks = [pd.DataFrame.from_records(list(islice(rows, BLOCK)), columns=names).astype(types)]
+        while block := list(islice(rows, BLOCK)):
+            blocks.append(pd.DataFrame.from_records(block, columns=names).astype(types))
+        table = blocks[0] if len(blocks) == 1 else pd.concat(blocks, ignore_index=True).infer_objects()
         table.attrs |= {"model": self.model.tag, "reliability": {c: self.model.tiers.get(c, "") for c in self.codes}}
         return table
 

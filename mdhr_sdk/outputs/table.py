@@ -17,6 +17,7 @@ from .sinks import FileSink, Item
 
 BOX = ("x0_px", "y0_px", "x1_px", "y1_px")
 LIVE = ("captured_at", "delay_ms", "dropped")  # columns that only live sources have
+BLOCK = 4096  # rows that are dicts at once
 NAMES = ("source", "input", "model")  # columns of texts that come from outside
 Row = Mapping[str, object]
 

@@ -17,7 +17,7 @@ from ...errors import InputError
 from ...measures import MEASURES, FaceMeasures
 from ...results import AUEvent, AUScore, Baseline, Ending, FaceResult, FrameResult, ModelInfo
 from ..naming import EVENTS, PARQUET, TABLE
-from ..table import BOX, event_columns
+from ..table import BLOCK, BOX, event_columns
 from .foreign import UNREADABLE, au_code, check_text, finite, number, read_parquet, refused, whole
 from .modelinfo import model_of_text, model_of_values
 
@@ -88,8 +88,14 @@ def read_events(path: Path) -> tuple[AUEvent, ...]:
 def _events(path: Path, table: pd.DataFrame) -> Iterator[AUEvent]:
     if list(table.columns) not in (event_columns(False), event_columns(True)):
         raise InputError(f"'{path}' is no table of events; give one that mdhr_sdk wrote")
-    for row in table.drop(columns="model").to_dict("records"):
-        yield _event(cast("dict[str, Any]", row))
+    for row in _rows(table.drop(columns="model")):
+        yield _event(row)
+
+
+def _rows(table: pd.DataFrame) -> Iterator[dict[str, Any]]:
+    """Column -> value of each row; a few at a time, since such a row takes ten times its place in the table."""
+    for begin in range(0, len(table), BLOCK):
+        yield from cast("list[dict[str, Any]]", table.iloc[begin : begin + BLOCK].to_dict("records"))
 
 
 def _kind_of(path: Path) -> Kind:
@@ -126,7 +132,7 @@ def _frames(
 ) -> Iterator[FrameResult]:
     endings: dict[str, Ending] = {}
     rows: list[dict[str, Any]] = []
-    for row in cast("list[dict[str, Any]]", table.to_dict("records")):
+    for row in _rows(table):
         if rows and (row["source"], row["frame"]) != (rows[-1]["source"], rows[-1]["frame"]):
             yield _frame(rows, codes, model, events, endings)
             rows = []
