@@ -10,6 +10,8 @@ import warnings
 from types import ModuleType
 from typing import Any
 
+FORMULA = tuple("=+-@\uff1d\uff0b\uff0d\uff20")  # a spreadsheet takes what begins so for a formula; wide signs too
+
 
 def plain(text: object) -> str:
     """A name or a message as it may be shown: one line, with nothing that a terminal would act on.
@@ -19,6 +21,14 @@ def plain(text: object) -> str:
     """
     shown = (one if one.isprintable() or unicodedata.category(one) == "Zs" else _written_out(one) for one in str(text))
     return "".join(shown)
+
+
+def no_formula(name: str) -> str:
+    """The name of a source as tables may begin a cell with it: './=a.mp4' for '=a.mp4', which a spreadsheet would run.
+
+    It names the same file. Names that do not begin as a formula stay as they are.
+    """
+    return f"./{name}" if name.lstrip().startswith(FORMULA) else name
 
 
 def _written_out(letter: str) -> str:
