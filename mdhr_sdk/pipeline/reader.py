@@ -16,6 +16,7 @@ from ..children import usable_cores
 from ..errors import MDHRError, SourceError
 from ..results import FrameResult, SourceStatus
 from ..vision import Frame, Source, SourceInfo
+from ..vision.sources.arrivals import Passed
 from ..vision.sources.live.health import Health, Patience
 from ..vision.sources.live.supervisor import Supervisor
 from ..vision.sources.span import frames_in
@@ -26,7 +27,7 @@ from .scoring import Crop
 
 PAUSE_S = 1e-4  # between frames that are dropped
 FRAMES_AHEAD = 16  # a clip's length: its scores come all at once
-RATE_S = 2.0  # over which rates are measured
+RATE_S, MOST_COUNTED = 2.0, 512  # over which rates are measured
 LIVE = ("camera", "stream")  # kinds that count as live until they are open
 
 OpenFinder = Callable[[Source], tuple[CropFinder, Callable[[], None]]]
@@ -38,10 +39,10 @@ class Rate:
     """Counts what happens a second. May be asked from another thread."""
 
     def __init__(self) -> None:
-        self._times_s: deque[float] = deque(maxlen=512)
+        self._times_s: deque[float] = deque(maxlen=MOST_COUNTED)
 
-    def count(self) -> None:
-        self._times_s.append(time.perf_counter())
+    def count(self, so_many: int = 1) -> None:
+        self._times_s.extend([time.perf_counter()] * min(so_many, MOST_COUNTED))
 
     @property
     def per_s(self) -> float:
@@ -227,12 +228,13 @@ class Reader:
         if left := self._captured - self._scored - self._dropped.total():
             self._dropped["left"] += left
 
-    def _passed(self, why: str) -> None:
-        """A frame was captured, and dropped where it was captured."""
+    def _passed(self, counts: Passed) -> None:
+        """Frames were captured, and dropped where they were captured."""
         with self._shown:
-            self._captured += 1
-            self._dropped[why] += 1
-            self._in.count()
+            self._dropped.update(counts)
+            for count in counts.values():
+                self._captured += count
+                self._in.count(count)
 
     def _read(self, opened: Source | Supervisor) -> None:
         frames: Iterator[Frame] = iter(opened)
