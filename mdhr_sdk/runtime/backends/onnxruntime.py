@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from ...ending import at_work
 from ...errors import BackendError, ModelFolderError, require
 from ...modelfolder.artefacts import artefact
 from ...modelfolder.folder import ModelFolder
@@ -143,6 +144,7 @@ class OnnxRuntimeSession(Session):
             )
         self._check_graph(file)
 
+    @at_work()
     def run(self, inputs: Arrays) -> dict[str, NDArray[Any]]:
         names = [spec.name for spec in self.outputs]
         with self._running(inputs):
