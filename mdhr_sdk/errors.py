@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import importlib
 import logging
+import sys
 import unicodedata
 import warnings
 from types import ModuleType
 from typing import Any
+
+FORMULA = tuple("=+-@\uff1d\uff0b\uff0d\uff20")  # a spreadsheet takes what begins so for a formula; wide signs too
 
 
 def plain(text: object) -> str:
@@ -18,6 +21,14 @@ def plain(text: object) -> str:
     """
     shown = (one if one.isprintable() or unicodedata.category(one) == "Zs" else _written_out(one) for one in str(text))
     return "".join(shown)
+
+
+def no_formula(name: str) -> str:
+    """The name of a source as tables may begin a cell with it: './=a.mp4' for '=a.mp4', which a spreadsheet would run.
+
+    It names the same file. Names that do not begin as a formula stay as they are.
+    """
+    return f"./{name}" if name.lstrip().startswith(FORMULA) else name
 
 
 def _written_out(letter: str) -> str:
@@ -231,6 +242,8 @@ def import_cv2() -> ModuleType:
 
 
 def _import_imaging(module: str) -> ModuleType:
+    if (loaded := sys.modules.get(module)) is not None and loaded.__dict__.get("__version__"):
+        return loaded  # the import system takes microseconds, several times a frame
     name, requirement = _IMAGING[module]
     try:
         return importlib.import_module(module)
