@@ -97,7 +97,8 @@ def _load() -> ctypes.CDLL | str:
     try:
         library = ctypes.CDLL(str(LIBRARY))
     except OSError as error:
-        return f"cannot be loaded ({error})"
+        openmp = "; on Debian or Ubuntu run: apt-get install libgomp1" if "libgomp" in str(error) else ""
+        return f"cannot be loaded ({error}{openmp})"
     finally:
         if before is None:
             del os.environ["OMP_WAIT_POLICY"]

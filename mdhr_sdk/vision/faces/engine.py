@@ -136,12 +136,13 @@ def _without_mediapipe(missing: MissingDependencyError) -> EngineChoice:
     """What 'auto' takes then: graphs that lie in the cache."""
     from .onnx.record import graphs_folder
 
+    folder = graphs_folder()
     try:
         return _onnx("MediaPipe is not installed, and ")
     except SourceError as error:
+        now = f" ({error})" if folder.exists() else ""
         raise MissingDependencyError(
-            f"{missing}; or run mdhr faces export where MediaPipe is, and copy its folder to '{graphs_folder()}' "
-            f"(now: {error})"
+            f"{missing}; or run mdhr faces export where MediaPipe is, and copy its folder to '{folder}'{now}"
         ) from None
 
 
