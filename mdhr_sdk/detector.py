@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, overload
 
 from .arguments import flag
+from .ending import at_work
 from .errors import ConfigError, SourceError, deprecated, number_of
 from .modelfolder import FolderConfig, ModelFolder
 from .modelfolder.folder import Trust
@@ -97,6 +98,7 @@ class AUDetector:
         self._meshers = Meshers(lambda still: FaceMesher(max_faces, still, face_model, faces))
 
     @classmethod
+    @at_work()
     def from_pretrained(
         cls,
         folder: str | Path,
@@ -310,8 +312,7 @@ class AUDetector:
         policy: Policy | None,
         on_error: OnError,
     ) -> Plan:
-        clock = StageClock()
-        begin, info = self._scoring(checked("mode", mode, Mode), lookahead, clock)
+        begin, info = self._scoring(checked("mode", mode, Mode), lookahead, clock := StageClock())
         naming = self._naming(info, neutral_s)
         if policy is not None:
             checked("policy", policy, Policy)
@@ -339,12 +340,11 @@ class AUDetector:
         seconds = 0.0 if neutral_s is None else checked_seconds(neutral_s)
         own = replaced(self.config, self.thresholds)
         info = replace(info, neutral_s=seconds, replaced=own, smooth_hz=self._smooth_hz)
-        places, events = self._selection.places, self.config.events
-        return Naming(info, self.thresholds, self.config.preprocessing, places, events, False, 0.0, *self._readers)
+        how = self.config.preprocessing, self._selection.places, self.config.events
+        return Naming(info, self.thresholds, *how, False, 0.0, *self._readers)
 
     def _begin(self, groups: Sequence[Sequence[Source]], plan: Plan) -> ResultStream:
         """Begin a run, which ends the one before."""
-        run = Run(groups, plan)
-        self._turns.begin(run)
+        self._turns.begin(run := Run(groups, plan))
         self._clock = plan.clock
         return ResultStream(run, self._turns)

@@ -12,8 +12,9 @@ import pytest
 import mdhr_sdk
 
 ROOT = Path(mdhr_sdk.__file__).parent
+TOOLS = {"atomic", "folders", "children", "ending", "arguments", "openvino_core"}
 FLOORS = (
-    {"aus", "measures", "results", "summary", "errors", "atomic", "folders", "children", "arguments", "openvino_core"},
+    {"aus", "measures", "results", "summary", "errors"} | TOOLS,
     {"modelfolder", "ops", "vision", "outputs"},
     {"model"},
     {"runtime"},

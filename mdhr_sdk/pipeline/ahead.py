@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import atexit
 import os
 import threading
 import time
@@ -10,6 +9,7 @@ from collections.abc import Iterator
 from dataclasses import replace
 from typing import NamedTuple
 
+from ..ending import before_end, no_longer
 from ..results import FrameResult
 from .reader import log
 from .readers import Readers
@@ -52,7 +52,7 @@ class Ahead(Iterator[FrameResult]):
         self._error: BaseException | None = None
         self._pid = os.getpid()
         self._thread = threading.Thread(target=self._run, name="mdhr scores ahead", daemon=True)
-        atexit.register(self.close)  # threads in native code must end before the interpreter
+        before_end(self.close)
         self._thread.start()
 
     def __next__(self) -> FrameResult:
@@ -86,7 +86,7 @@ class Ahead(Iterator[FrameResult]):
         """End the thread; what waits is left. May be called twice, and from anywhere."""
         if os.getpid() != self._pid:  # a fork has no such thread
             return
-        atexit.unregister(self.close)
+        no_longer(self.close)
         with self._changed:
             self._left = True
             self._changed.notify_all()

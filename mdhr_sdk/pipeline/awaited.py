@@ -3,16 +3,11 @@
 from __future__ import annotations
 
 import asyncio
-import atexit
 import contextlib
 import threading
-import weakref
 from collections.abc import AsyncIterator, Callable, Iterator
 
 from ..results import FrameResult
-
-END_S = 5.0  # for a step of the model that is under way when the interpreter ends
-_threads: weakref.WeakSet[threading.Thread] = weakref.WeakSet()
 
 
 class Awaited(AsyncIterator[FrameResult]):
@@ -54,16 +49,5 @@ def _in_thread(job: Callable[[], FrameResult | None]) -> asyncio.Future[FrameRes
         with contextlib.suppress(RuntimeError):  # the loop is closed, and nobody waits
             loop.call_soon_threadsafe(setter, value)
 
-    thread = threading.Thread(target=work, name="mdhr awaits a result", daemon=True)
-    _threads.add(thread)
-    thread.start()
+    threading.Thread(target=work, name="mdhr awaits a result", daemon=True).start()
     return future
-
-
-def _join() -> None:
-    """Threads in native code must end before the interpreter; what they wait for has ended by now."""
-    for thread in list(_threads):
-        thread.join(END_S)
-
-
-atexit.register(_join)

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import atexit
 import os
 import threading
 import time
 from collections.abc import Callable, Sequence
 
+from ..ending import before_end, no_longer
 from ..results import SourceStatus
 from ..vision import Frame, Source, SourceInfo
 from ..vision.sources.live.health import ENDS, Patience
@@ -55,7 +55,7 @@ class Readers:
         self._threads = [
             threading.Thread(target=one.run, name=f"mdhr reads {one.source.name}", daemon=True) for one in self.all
         ]
-        atexit.register(self.close)  # threads in native code must end before the interpreter
+        before_end(self.close)
         for thread in self._threads:
             thread.start()
 
@@ -115,7 +115,7 @@ class Readers:
             for reader in self.all:
                 reader.settle()
         self._closed = True
-        atexit.unregister(self.close)
+        no_longer(self.close)
 
     @property
     def ahead(self) -> bool:

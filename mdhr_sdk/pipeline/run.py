@@ -267,7 +267,7 @@ class Run:
         if not isinstance(error, MDHRError):  # Ctrl-C or the interpreter's end
             raise error
         self.errors.append((reader.source.name, error))
-        skips = self.plan.on_error == "skip"
+        skips = self.plan.on_error == "skip" and reader.to_blame
         if skips or others:
             name, told = reader.source.name, str(error)
             told = told if name in told else f"{name}: {told}"

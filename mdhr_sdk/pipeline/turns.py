@@ -10,6 +10,7 @@ from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
+from ..ending import at_work
 from ..errors import InputError, MDHRError, SourceError, SupersededError
 from ..outputs import Results
 from ..results import FrameResult, SourceStatus
@@ -40,7 +41,8 @@ class Turns:
                 "its own in each thread"
             )
         try:
-            yield
+            with at_work():
+                yield
         finally:
             self._lock.release()
 

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from ...ending import at_work
 from ...errors import OutputError, check_imaging
 
 if TYPE_CHECKING:
@@ -159,6 +160,7 @@ class Encoder:
         context.color_range = VIDEO_RANGE
         return stream
 
+    @at_work()
     def write(self, image_bgr: NDArray[np.uint8], time_s: float, anew: bool = False) -> None:
         """Add an image (height, width, 3) at a time in seconds; `anew` says that the clock starts again with it."""
         import av

@@ -8,6 +8,7 @@ from functools import lru_cache
 import numpy as np
 from numpy.typing import NDArray
 
+from ...ending import at_work
 from ...errors import InputError, import_cv2
 from ...results import Baseline, FaceResult, FrameResult, ModelInfo
 from . import drawing
@@ -25,6 +26,7 @@ _BASELINE: dict[Baseline, str] = {
 }
 
 
+@at_work()
 def annotate(image_bgr: NDArray[np.uint8], result: FrameResult) -> NDArray[np.uint8]:
     """Draw every face's box, track id and AU scores, and the frame's time.
 

@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ...arguments import is_number
+from ...ending import at_work
 from ...errors import OutputError
 from ...results import FrameResult
 from ..sinks import FileSink
@@ -69,6 +70,7 @@ class OverlaySink(FileSink[Drawn]):
         self._size = encoded_size(width, height, self.codec)
         self._video = Encoder(part, self._size, self.fps, self.codec)
 
+    @at_work()
     def _put(self, item: Drawn) -> None:
         import cv2
 

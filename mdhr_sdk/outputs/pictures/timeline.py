@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ...atomic import whole
+from ...ending import at_work
 from ...errors import InputError, OutputError
 from ...results import FrameResult, ModelInfo
 from .heatmap import draw_heatmap, heatmap_height
@@ -96,6 +97,7 @@ def save_timeline(results: Sequence[FrameResult] | Trace, path: Path) -> Figure:
     return figure
 
 
+@at_work()
 def _write_png(figure: Figure, path: Path) -> None:
     """As `savefig`, in half the time for what follows the drawing."""
     import cv2

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from ...ending import at_work
 from ...errors import import_cv2, require
 from ...results import AUEvent
 
@@ -33,7 +34,7 @@ def pictures(overlay: Path, events: Sequence[AUEvent]) -> dict[float, str]:
     """
     if not overlay.is_file() or not events:
         return {}
-    av = require("av", "all")
+    av = require("av", "")
     wanted, found = sorted({event.apex_s for event in events}), dict[float, str]()
     try:
         with av.open(str(overlay)) as container:
@@ -45,6 +46,7 @@ def pictures(overlay: Path, events: Sequence[AUEvent]) -> dict[float, str]:
     return found
 
 
+@at_work()
 def _frame_at(container: Any, time_s: float) -> str | None:
     """The last frame that begins by a time; an overlay has the times of its source, from `--start` on."""
     cv2 = import_cv2()

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from ...ending import at_work
 from ...results import FrameResult
 from ..pictures import drawing
 from ..pictures.drawing import Box, Colour, Image
@@ -87,6 +88,7 @@ class Pictures:
         self._worker.shutdown(wait=False, cancel_futures=True)
 
 
+@at_work()
 def draw(result: FrameResult, width_px: int) -> bytes:
     """A result's image with the box and id of every face, as JPEG.
 

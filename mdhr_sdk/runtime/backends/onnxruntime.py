@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from ...ending import at_work
 from ...errors import BackendError, ModelFolderError, require
 from ...modelfolder.artefacts import artefact
 from ...modelfolder.folder import ModelFolder
@@ -57,7 +58,7 @@ class OnnxRuntimeBackend(OnnxFileBackend):
             return "the package 'onnxruntime' is not installed (pip install onnxruntime)"
         if not options.device.startswith("cuda"):
             return None
-        if self.provider not in require("onnxruntime", "all").get_available_providers():
+        if self.provider not in require("onnxruntime", "").get_available_providers():
             remedy = REMEDIES[self.provider]
             return f"device '{options.device}' needs {self.provider}, which this onnxruntime lacks ({remedy})"
         # The provider has no option for it, and the variable is read once.
@@ -116,7 +117,7 @@ class OnnxRuntimeSession(Session):
             BackendError: `provider` does not start on the device.
             ModelFolderError: the file is not such a graph.
         """
-        ort = require("onnxruntime", "all")
+        ort = require("onnxruntime", "")
         file = artefact(graph, options.precision, SUFFIX)
         self.backend, self.device, self.precision = name, options.device, options.precision
         content = path.read_bytes() if path else folder.read(file)
@@ -143,6 +144,7 @@ class OnnxRuntimeSession(Session):
             )
         self._check_graph(file)
 
+    @at_work()
     def run(self, inputs: Arrays) -> dict[str, NDArray[Any]]:
         names = [spec.name for spec in self.outputs]
         with self._running(inputs):

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from ...ending import at_work
 from ...errors import BackendError, ModelFolderError, install_hint
 from ...modelfolder.artefacts import artefact
 from ...modelfolder.folder import ModelFolder
@@ -68,6 +69,7 @@ class OpenVINOSession(Session):
         if precision != HINTS[options.precision]:
             raise BackendError(f"openvino was asked for {HINTS[options.precision]} and chose {precision} on this CPU")
 
+    @at_work()
     def run(self, inputs: Arrays) -> dict[str, NDArray[Any]]:
         self._check(inputs, closed=self._model is None)
         try:

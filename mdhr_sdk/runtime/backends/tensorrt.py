@@ -10,6 +10,7 @@ from typing import Any
 
 from numpy.typing import NDArray
 
+from ...ending import at_work
 from ...errors import BackendError, InputError, ModelFolderError
 from ...modelfolder.artefacts import artefact, no_artefact
 from ...modelfolder.folder import ModelFolder
@@ -102,6 +103,7 @@ class TensorRTSession(Session):
             self.close()
             raise
 
+    @at_work()
     def run(self, inputs: Arrays) -> dict[str, NDArray[Any]]:
         parts = [part.arrays for part in self.run_kept(inputs, ())]
         return parts[0] if len(parts) == 1 else joined(parts)

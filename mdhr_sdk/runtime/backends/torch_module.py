@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from ...ending import at_work
 from ...errors import install_hint, require
 from ..cuda.devices import device_number
 from ..session import Arrays, Session, SessionOptions, TensorSpec
@@ -53,6 +54,7 @@ class TorchModuleSession(Session):
         self._torch = torch
         self._module: Any = load(self.device)
 
+    @at_work()
     def run(self, inputs: Arrays) -> dict[str, NDArray[Any]]:
         self._check(inputs, closed=self._module is None)
         # torch takes no reversed or read-only views

@@ -102,11 +102,11 @@ class FaceMesher:
         image_bgr = check_image(image_bgr)
         height, width = image_bgr.shape[:2]
         shrunk = max(1.0, max(height, width) / LONGEST_PX)
-        if shrunk > 1:
-            size = max(1, int(width / shrunk)), max(1, int(height / shrunk))
-            image_bgr = np.asarray(cv2.resize(image_bgr, size, interpolation=cv2.INTER_AREA), np.uint8)
-        rgb = cv2.cvtColor(image_bgr, cv2.COLOR_BGR2RGB)
-        with self._open() as engine:
+        with self._open() as engine:  # OpenCV's work too: a thread in it at the end of the process would abort that
+            if shrunk > 1:
+                size = max(1, int(width / shrunk)), max(1, int(height / shrunk))
+                image_bgr = np.asarray(cv2.resize(image_bgr, size, interpolation=cv2.INTER_AREA), np.uint8)
+            rgb = cv2.cvtColor(image_bgr, cv2.COLOR_BGR2RGB)
             meshes, self._seen = engine.find(rgb.astype(np.uint8, copy=False))
         if shrunk > 1:
             meshes = [mesh * np.float32(shrunk) for mesh in meshes]

@@ -44,6 +44,8 @@ import cv2
 from mdhr_sdk.vision import FaceMesher
 
 frame, mesher = cv2.imread(sys.argv[1]), FaceMesher(max_faces=1)
+if "large" in sys.argv:  # most of the time goes into OpenCV
+    frame = cv2.resize(frame, (6000, 6000))
 mesher.find(frame)
 
 def work():
@@ -63,8 +65,9 @@ def test_ctrl_c_inside_of_a_graph_interrupts_and_leaves_it_usable(face_file: Pat
     assert (ended.returncode, ended.stdout) == (0, "interrupted, and finds 1\n" * 6), ended.stderr
 
 
-def test_a_thread_inside_of_a_graph_does_not_break_the_end_of_the_process(face_file: Path) -> None:
-    ended = run_python("-c", LEFT_BEHIND, face_file)
+@pytest.mark.parametrize("size", ["small", "large"])
+def test_a_thread_inside_of_a_graph_does_not_break_the_end_of_the_process(face_file: Path, size: str) -> None:
+    ended = run_python("-c", LEFT_BEHIND, face_file, size)
     assert (ended.returncode, ended.stdout) == (0, "leaves\n"), ended.stderr
 
 

@@ -1,0 +1,65 @@
+"""The end of a process while its other threads score, draw or wait."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+import mdhr_sdk
+from processes import run_python
+
+DEMO = Path(mdhr_sdk.__file__).with_name("assets") / "demo.mp4"
+
+BEGINNING = """
+import sys, threading
+from mdhr_sdk import AUDetector
+
+detector, video = AUDetector.from_pretrained("edge", backend="onnxruntime"), sys.argv[1]
+frame = next(detector.predict(video, stream=True, images=True))
+begun = threading.Event()
+"""
+ENDING = """
+threading.Thread(target=work, daemon=True).start()
+begun.wait(60)
+print("leaves")
+"""
+SCORES = """
+def work():
+    for _ in detector.predict(video, stream=True):
+        begun.set()
+    print("a video that is over")  # it is not: the process ends before
+"""
+DRAWS = """
+def work():
+    while True:
+        frame.annotate()
+        begun.set()
+"""
+WAITS = """
+import threading
+from mdhr_sdk.ending import at_work, before_end
+
+def work():
+    try:
+        with at_work():
+            begun.set()
+            before_end(over.set)
+            over.wait(60)
+            print("is waited for")
+        print("is cut short, and goes on")
+    finally:
+        print("is stopped")
+
+begun, over = threading.Event(), threading.Event()
+"""
+
+
+@pytest.mark.parametrize(
+    ("work", "told"),
+    [(BEGINNING + SCORES, []), (BEGINNING + DRAWS, []), (WAITS, ["is waited for", "is stopped"])],
+    ids=["scores", "draws", "waits"],
+)
+def test_a_thread_that_is_at_work_does_not_break_the_end_of_the_process(work: str, told: list[str]) -> None:
+    ended = run_python("-u", "-c", work + ENDING, DEMO)
+    assert (ended.returncode, ended.stdout.splitlines(), ended.stderr) == (0, ["leaves", *told], "")
