@@ -282,7 +282,6 @@ ATTACKS = (
     Attack("a folder 'edge' in the working directory", named_edge, opens_edge, refused=False),
     Attack("live.yaml: trust_code", live("sources: [0]\ntrust_code: true\n"), settles),
     Attack("a playlist of a private video, as clip.mp4", as_video(PLAYLIST), reads_video()),
-    Attack("a playlist of a private video, as clip.m3u8", as_video(PLAYLIST, "c.m3u8"), reads_video("c.m3u8")),
     Attack("a list to join of a private video, as clip.mp4", as_video(CONCAT), reads_video()),
     Attack("a list to join of a private video, as clip.ffconcat",
            as_video(CONCAT, "c.ffconcat"), reads_video("c.ffconcat")),
