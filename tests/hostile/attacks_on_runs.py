@@ -65,10 +65,11 @@ def reads_kit(arena: Path) -> str:
 
 
 def reads_rendered(arena: Path) -> str:
-    from mdhr_sdk.synthetic.geometry.meshes import load_meshes
+    from mdhr_sdk.synthetic.geometry.meshes import file_of, load_meshes
 
-    at(arena, "p.npz").rename(at(arena, "P000.npz"))
-    return str(load_meshes(at(arena, ""), list(range(10))))
+    out = arena / "copied"
+    at(arena, "p.npz").rename(file_of(out, 0))
+    return str(load_meshes(out, [0]))
 
 
 # A run of training that somebody else trained.
