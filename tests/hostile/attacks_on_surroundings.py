@@ -115,7 +115,7 @@ def swapped_faces(arena: Path) -> str:
     thread = threading.Thread(target=swap)
     thread.start()
     try:
-        for _ in range(300):
+        for _ in range(60):
             with contextlib.suppress(Exception):
                 engine = finds_faces(arena)
                 taken += 1
@@ -246,7 +246,7 @@ def swapped_graph(arena: Path) -> str:
     thread.start()
     taken = 0
     try:
-        for _ in range(300):
+        for _ in range(60):
             with contextlib.suppress(Exception):
                 content = folder_class().open(model, digest).read("clip.onnx")
                 taken += 1
