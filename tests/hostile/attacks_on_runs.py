@@ -58,20 +58,6 @@ def reads_predictions(arena: Path) -> str:
     return str(Predictions.load(at(arena, "p.npz")).scores.shape)
 
 
-def reads_kit(arena: Path) -> str:
-    from mdhr_sdk.synthetic.kit import FaceKit
-
-    return str(FaceKit.load(at(arena, "p.npz")))
-
-
-def reads_rendered(arena: Path) -> str:
-    from mdhr_sdk.synthetic.geometry.meshes import file_of, load_meshes
-
-    out = arena / "copied"
-    at(arena, "p.npz").rename(file_of(out, 0))
-    return str(load_meshes(out, [0]))
-
-
 # A run of training that somebody else trained.
 
 
@@ -103,9 +89,6 @@ ATTACKS = (
     Attack("predictions: labels of objects",
            archive("p.npz", "labels", array_head((1, 1), "|O") + b"\x80\x04N."), reads_predictions, torch=True),
     Attack("predictions: bytes that do not inflate", broken_archive, reads_predictions, torch=True),
-    Attack("a face model: 1.3 GB in 6 MB",
-           archive("p.npz", "neutral", array_head((LARGE >> 2, 1), "<f4"), LARGE), reads_kit),
-    Attack("meshes: bytes that do not inflate", broken_archive, reads_rendered, torch=True),
     Attack("a run: a record nested too deep", run_file("record.json", puts_text(DEEP)), judges, torch=True),
     Attack("a run: a record that is a pipe", run_file("record.json", os.mkfifo), judges, torch=True),
     Attack("a run: a record of 1 TB", run_file("record.json", hole), judges, torch=True),
