@@ -174,9 +174,10 @@ def open_engine(choice: EngineChoice, max_faces: int, still: bool) -> FaceEngine
     """
     if choice.name == "onnx":
         from .onnx.engine import OnnxEngine
-        from .onnx.record import graphs_folder, usable_record
+        from .onnx.record import usable_graphs
 
-        return OnnxEngine(graphs_folder(), usable_record().size_px, max_faces, still)
+        graphs = usable_graphs()
+        return OnnxEngine(graphs.contents, graphs.record.size_px, max_faces, still)
     from .mediapipe.package import import_mediapipe
 
     if choice.name == "solutions":
