@@ -14,7 +14,7 @@ from typing import Literal, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from ...errors import InputError, MDHRError, SourceError
+from ...errors import InputError, MDHRError, SourceError, no_formula
 from ..scope import Scope
 from .arrivals import NONE_PASSED, Passed
 from .live.spec import LiveSpec
@@ -74,7 +74,8 @@ class SourceInfo:
 
     Attributes:
         name: the path as given, 'camera 0', the URL without login, query and fragment, or 'array'. Of the sources of
-            one `list_sources`, each has its own: a second 'camera 0' is 'camera 0 (2)'.
+            one `list_sources`, each has its own: a second 'camera 0' is 'camera 0 (2)'. One that begins as a formula of
+            spreadsheets has './' before it: './=a.mp4'.
         kind: 'video', 'image', 'sequence', 'camera', 'stream' or 'array'.
         fps: frames a second as declared; 0.0 for stills and where the device or container does not say.
         frame_count: frames as declared, an estimate for containers such as mkv; None where nobody knows.
@@ -152,7 +153,7 @@ class Source:
         seeks: bool = False,
         scope: Scope = WHOLE,
     ) -> None:
-        self.name = name.encode(errors="replace").decode()  # a name that is not UTF-8 cannot be written
+        self.name = no_formula(name.encode(errors="replace").decode())  # what is not UTF-8 cannot be written
         self.kind = kind
         self.spec = spec
         self.paths = tuple(paths)
