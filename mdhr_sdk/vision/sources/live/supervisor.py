@@ -154,8 +154,9 @@ class Supervisor:
                 values = (message["fps"], message["frame_count"], message["live"])
                 self._source.told(SourceInfo(self._source.name, self._source.kind, *values), self._damage)
         elif message["is"] == "passed":
-            self._news_s = time.perf_counter()
             counts: Passed = message["counts"]
+            if "same" not in counts or self.health.state not in ("lost", "reconnecting"):
+                self._news_s = time.perf_counter()  # not of a playlist that shows what it showed before it was lost
             self._dropped += sum(counts.values())
             self._breaks |= message["breaks"]
             self._note = ("newer" in counts and message["note"]) or self._note
