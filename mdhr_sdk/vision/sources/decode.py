@@ -107,7 +107,7 @@ class Decoder:
         self.end_s = 0.0
         self.packets_read = 0
         self._delay: int | None = None  # of an AVI: the first picture comes out so many packets after it was read
-        self._came = Came(0.0)  # of the last packet of a live source
+        self._came = Came(time.perf_counter())  # of the last packet
         self._pending = Pending()
         self._live = live
         self._shown_s = 0.0  # when a picture was converted last
@@ -145,6 +145,7 @@ class Decoder:
                     if packet.size:
                         self._place(packet)
                         if packet.stream_index == self._track.index:
+                            self._came = Came(time.perf_counter())
                             yield packet
                 return
             except av.error.EOFError:
@@ -167,7 +168,7 @@ class Decoder:
             yield packet
 
     def _place(self, packet: av.Packet) -> None:
-        """Note when a packet ends and came, and whether pictures were passed over before it."""
+        """Note when a packet ends, and whether pictures were passed over before it."""
         if packet.pts is not None:
             self.end_s = max(self.end_s, float((packet.pts + (packet.duration or 0)) * (packet.time_base or 0)))
         if self._follows is not None:
