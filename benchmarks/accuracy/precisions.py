@@ -1,6 +1,7 @@
 """Do decisions stay when a model runs in another precision than fp32?
 
-    mdhr copy edge models/edge-half && mdhr export models/edge-half --format onnx --graph clip --precision fp16
+    mdhr copy edge models/edge-half
+    mdhr export models/edge-half --format onnx --graph clip --precision fp16
     python -m benchmarks.accuracy.precisions models/edge-half fp16 VIDEO ... [--backend onnxruntime] [--frames 300]
 
 Each video is read twice, in fp32 and in the other precision. Unlike `mdhr verify`, which judges graphs by themselves,
