@@ -18,6 +18,7 @@ from benchmarks.report import Json, console, write_json
 from mdhr_sdk.cli.app import run_app
 
 MB = 1e6
+ROOT = "mdhr-sdk"
 app = typer.Typer(add_completion=False, rich_markup_mode=None)
 
 
@@ -65,8 +66,13 @@ def rows(root: str, extras: tuple[str, ...]) -> list[Row]:
 
 
 def size_of(package: str) -> int:
-    """Bytes of a package's files."""
-    paths = [Path(str(path.locate())) for path in metadata.files(package) or ()]
+    """Bytes of a package's files; of this one, whose checkout lists other files too, those of its folder."""
+    if package == ROOT:
+        places = [Path(str(one.locate_file("mdhr_sdk"))) for one in metadata.distributions(name=ROOT)]
+        installed = [place for place in places if place.is_dir()][-1:]  # the checkout comes first, if it is not this
+        paths = [path for place in installed for path in place.rglob("*")]
+    else:
+        paths = [Path(str(path.locate())) for path in metadata.files(package) or ()]
     return sum(path.stat().st_size for path in paths if path.is_file())
 
 
@@ -76,7 +82,7 @@ def sizes(
     json: Json = None,
 ) -> None:
     """Print the installed size of mdhr_sdk's requirements, package by package."""
-    found = rows("mdhr-sdk", tuple(extra or ()))
+    found = rows(ROOT, tuple(extra or ()))
     table = Table("package", "version", "MB", "needed by", title=f"Python {platform.python_version()}")
     for row in found:
         table.add_row(row.package, row.version, f"{row.size_mb:.1f}", ", ".join(row.needed_by))

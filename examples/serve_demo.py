@@ -1,7 +1,7 @@
 """Shows the served page without a camera: the bundled clip, played over and over as if it were live.
 
     python examples/serve_demo.py
-    python examples/serve_demo.py --seconds 25 --picture page.png
+    python examples/serve_demo.py --seconds 45 --picture page.png
 
 Open the address that it prints. `--picture` keeps a picture of the page: it needs Playwright and a Chromium.
 """
@@ -57,6 +57,8 @@ def keep_picture(url: str, path: str, scheme: str) -> None:
         page.keyboard.press("Enter")
         page.locator("h1").click()
         page.wait_for_timeout(5000)
+        page.locator(".source:not(.still) .told", has_text="relative to neutral").wait_for()  # not between two rounds
+        page.locator(".au.on").nth(1).wait_for()
         page.screenshot(path=path)
         browser.close()
 
@@ -69,7 +71,7 @@ def main() -> None:
     asked.add_argument("--scheme", choices=("light", "dark"), default="light")
     words = asked.parse_args()
     if words.picture and words.seconds == float("inf"):
-        asked.error("--picture needs --seconds, as in --seconds 40 --picture page.png")
+        asked.error("--picture needs --seconds, as in --seconds 45 --picture page.png")
     with ServeSink(port=words.port) as sink:
         print(sink.url, flush=True)
         ends_s = time.monotonic() + words.seconds
@@ -77,7 +79,7 @@ def main() -> None:
         playing.start()
         try:
             if words.picture:
-                time.sleep(max(0.0, words.seconds - 8))
+                time.sleep(max(0.0, words.seconds - 20))
                 keep_picture(sink.url, words.picture, words.scheme)
             playing.join()
         except KeyboardInterrupt:

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import importlib
 import logging
+import sys
 import unicodedata
 import warnings
 from types import ModuleType
 from typing import Any
+
+FORMULA = tuple("=+-@\uff1d\uff0b\uff0d\uff20")  # a spreadsheet takes what begins so for a formula; wide signs too
 
 
 def plain(text: object) -> str:
@@ -18,6 +21,14 @@ def plain(text: object) -> str:
     """
     shown = (one if one.isprintable() or unicodedata.category(one) == "Zs" else _written_out(one) for one in str(text))
     return "".join(shown)
+
+
+def no_formula(name: str) -> str:
+    """The name of a source as tables may begin a cell with it: './=a.mp4' for '=a.mp4', which a spreadsheet would run.
+
+    It names the same file. Names that do not begin as a formula stay as they are.
+    """
+    return f"./{name}" if name.lstrip().startswith(FORMULA) else name
 
 
 def _written_out(letter: str) -> str:
@@ -183,12 +194,13 @@ def number_of(count: int, one: str, several: str = "") -> str:
 
 
 def install_hint(extra: str) -> str:
-    """How to install an extra; from the checkout, since the package is on no registry."""
-    return f"in the mdhr_sdk checkout run: pip install -e '.[{extra}]'"
+    """How to install an extra, '' for the core; from the checkout, since the package is on no registry."""
+    what = f"'.[{extra}]'" if extra else "."
+    return f"in the mdhr_sdk checkout run: pip install -e {what}"
 
 
 def require(module: str, extra: str) -> ModuleType:
-    """Import `module` now, or name the pip extra that brings it.
+    """Import `module` now, or name the pip extra that brings it; '' is the core.
 
     Raises:
         MissingDependencyError: the package is not installed.
@@ -230,6 +242,8 @@ def import_cv2() -> ModuleType:
 
 
 def _import_imaging(module: str) -> ModuleType:
+    if (loaded := sys.modules.get(module)) is not None and loaded.__dict__.get("__version__"):
+        return loaded  # the import system takes microseconds, several times a frame
     name, requirement = _IMAGING[module]
     try:
         return importlib.import_module(module)
@@ -243,11 +257,11 @@ def _import_imaging(module: str) -> ModuleType:
         raise missing_library(name, error) from None
 
 
-def missing_library(package: str, error: ImportError) -> MissingDependencyError:
+def missing_library(package: str, error: ImportError | OSError) -> MissingDependencyError:
     """The error for a package that is installed but cannot be loaded, with the remedy."""
     reason = str(error).partition("\n")[0]
+    headless = ", or install opencv-contrib-python-headless in place of opencv-contrib-python"
     return MissingDependencyError(
         f"{package} is installed but cannot be loaded: {reason}; on a server without a desktop run: "
-        "apt-get install libgl1 libglib2.0-0 libegl1 libgles2, or install opencv-contrib-python-headless in place of "
-        "opencv-contrib-python"
+        f"apt-get install libgl1 libglib2.0-0 libegl1 libgles2{headless if package == 'OpenCV' else ''}"
     )

@@ -3,12 +3,14 @@
 Every function takes a pandas DataFrame as `Results.to_dataframe()` gives it, or `pandas.read_csv` of a `*_aus.csv`;
 onsets are those of `*_events.csv`. A row counts if it shows a face and its scores say something: frames without a face
 and the neutral seconds do not. `trusted=True` counts only the rows whose status is 'ok'. An empty cell of an AU counts
-neither for nor against it.
+neither for nor against it; one that holds something else than its number is an error. Scores of several models in one
+group are taken together, with a warning.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import logging
+from collections.abc import Callable, Iterable, Sequence
 from typing import TYPE_CHECKING, Literal
 
 import numpy as np
@@ -25,6 +27,15 @@ SILENT = ("no_face", "low_quality", "stale", "neutral")  # statuses of rows whos
 SHIFTS = 199  # of one face's onsets, around the recording, that tell how many meet by chance
 GOLDEN = 0.6180339887498949  # steps of this share of the recording are even, and in time with nothing
 Measure = Literal["jaccard", "phi", "share"]
+log = logging.getLogger("mdhr_sdk")
+# Which numbers a kind of column may hold, in words and as a test of an array.
+KINDS: dict[str, tuple[str, Callable[[NDArray[np.float64]], NDArray[np.bool_]]]] = {
+    "_occurrence": ("0 or 1", lambda values: np.isin(values, (0, 1))),
+    "_probability": ("0 to 1", lambda values: (values >= 0) & (values <= 1)),
+    "_intensity": ("0 to 5", lambda values: (values >= 0) & (values <= 5)),
+    "onset_cut": ("0 or 1", lambda values: np.isin(values, (0, 1))),
+    "onset_s": ("seconds", np.isfinite),
+}
 
 
 def occurrence_rate(table: pd.DataFrame, by: Sequence[str] = FACE, trusted: bool = False) -> pd.DataFrame:
@@ -79,7 +90,8 @@ def co_occurrence(table: pd.DataFrame, measure: Measure = "jaccard", trusted: bo
 
     rows = _counted(table, trusted)
     names = _columns(rows, "_occurrence")
-    told = rows[list(names)].astype("float64").to_numpy()
+    _warn_mixed(rows, ())
+    told = _numbers(rows, list(names), "_occurrence")
     known, occurs = np.isfinite(told).astype(np.float64), np.nan_to_num(told)
     both, count = occurs.T @ occurs, known.T @ known
     own = occurs.T @ known  # of the rows in which the other AU has a value too
@@ -125,14 +137,10 @@ def onset_synchrony(
     """
     import pandas as pd
 
-    needed = ("source", "track_id", "au", "onset_s", "onset_cut")
-    if missing := [name for name in needed if name not in events.columns]:
-        raise InputError(f"events need the columns {', '.join(needed)}; got none called {missing[0]}")
     lengths = (window_s,) if duration_s is None else (window_s, duration_s)
     if not all(is_number(one) and one > 0 for one in lengths):
         raise InputError(f"window_s and duration_s must be above 0; got {window_s!r} and {duration_s!r}")
-    ours = [(events["source"] == source) & (events["track_id"] == track) for source, track in (first, second)]
-    whole = events[(ours[0] | ours[1]) & ~events["onset_cut"].astype(bool) & events["onset_s"].notna()]
+    whole = _known_onsets(events, first, second)
     if duration_s is not None and len(late := whole["onset_s"][whole["onset_s"] > duration_s]):
         raise InputError(f"duration_s is {duration_s:g}, and an onset comes at {late.iloc[0]:g} s; give a later end")
     rows = {}
@@ -147,7 +155,19 @@ def onset_synchrony(
     return pd.DataFrame.from_dict(rows, orient="index", columns=names)
 
 
+def _check_table(table: pd.DataFrame) -> None:
+    import pandas as pd
+
+    if not isinstance(table, pd.DataFrame):
+        raise InputError(
+            f"expected a pandas DataFrame; got a {type(table).__name__}; give results.to_dataframe(), or read_csv"
+        )
+    if twice := [str(name) for name in table.columns[table.columns.duplicated()]]:
+        raise InputError(f"expected each column once; got {twice[0]} several times; leave one")
+
+
 def _counted(table: pd.DataFrame, trusted: bool) -> pd.DataFrame:
+    _check_table(table)
     for name in ("status", "track_id"):
         if name not in table.columns:
             raise InputError(f"expected a table of results; got one without the column {name}; read a *_aus.csv")
@@ -157,24 +177,79 @@ def _counted(table: pd.DataFrame, trusted: bool) -> pd.DataFrame:
 
 def _columns(table: pd.DataFrame, end: str) -> dict[str, str]:
     """Column -> AU."""
-    found = {name: name.removesuffix(end) for name in table.columns if name.startswith("AU") and name.endswith(end)}
+    texts = [name for name in table.columns if isinstance(name, str)]
+    found = {name: name.removesuffix(end) for name in texts if name.startswith("AU") and name.endswith(end)}
     if not found:
         raise InputError(f"expected columns as AU12{end}; got none; not every table has them")
     return found
 
 
+def _numbers(rows: pd.DataFrame, names: Sequence[str], kind: str) -> NDArray[np.float64]:
+    """(rows, columns) as numbers of their kind, NaN where a cell is empty.
+
+    Raises:
+        InputError: a cell holds something else.
+    """
+    allowed, right = KINDS[kind]
+    values = np.empty((len(rows), len(names)))
+    for place, name in enumerate(names):
+        try:
+            values[:, place] = rows[name].astype("float64")
+        except (TypeError, ValueError):
+            raise InputError(
+                f"expected {allowed} in the column {name}; got {rows[name].iloc[0]!r:.40} or others; read numbers"
+            ) from None
+        wrong = values[:, place][~(np.isnan(values[:, place]) | right(values[:, place]))]
+        if len(wrong):
+            raise InputError(f"expected {allowed} in the column {name}; got {wrong[0]:g}; read a table of ours")
+    return values
+
+
+def _warn_mixed(rows: pd.DataFrame, by: Sequence[str]) -> None:
+    """Scores of two models are no scores of one; a mean over both says nothing of either."""
+    if "model" in rows.columns and "model" not in by and (count := rows["model"].nunique()) > 1:
+        log.warning("the table has scores of %d models, which are taken together; group by 'model' too", count)
+
+
 def _means(table: pd.DataFrame, end: str, by: Sequence[str], trusted: bool) -> pd.DataFrame:
     rows = _counted(table, trusted)
     names = _columns(rows, end)
-    by = [by] if isinstance(by, str) else list(by)
+    by = [by] if isinstance(by, str) else list(by) if isinstance(by, Iterable) else [by]
     if missing := [name for name in by if name not in rows.columns]:
-        raise InputError(f"expected the column {missing[0]} to group by; got {', '.join(table.columns[:8])}, ...")
-    if not by:
-        raise InputError("expected one or more columns to group by; got none; ['source'] is one group a source")
-    groups = rows.groupby(by, sort=True, dropna=False)
+        raise InputError(
+            f"expected the column {missing[0]} to group by; got {', '.join(map(str, table.columns[:8]))}, ..."
+        )
+    if not by or len(set(by)) < len(by):
+        raise InputError(
+            f"expected one or more columns to group by, each once; got {by}; ['source'] is one group a source"
+        )
+    _warn_mixed(rows, by)
+    values = dict(zip(names, _numbers(rows, list(names), end).T, strict=True))
+    groups = rows.assign(**{name: one for name, one in values.items() if name not in by}).groupby(
+        by, sort=True, dropna=False
+    )
     means = groups[list(names)].mean().rename(columns=names)
     means.insert(0, "frames", groups.size())
     return means.astype(dict.fromkeys(names.values(), "float64"))
+
+
+def _known_onsets(events: pd.DataFrame, first: tuple[str, int], second: tuple[str, int]) -> pd.DataFrame:
+    """The events of two faces whose onsets were seen."""
+    needed = ("source", "track_id", "au", "onset_s", "onset_cut")
+    _check_table(events)
+    if missing := [name for name in needed if name not in events.columns]:
+        raise InputError(f"events need the columns {', '.join(needed)}; got none called {missing[0]}")
+    for face in (first, second):
+        if not (isinstance(face, tuple | list) and len(face) == 2 and is_number(face[1])):
+            raise InputError(f"a face is (source, track id), as ('clip.mp4', 0); got {face!r}")
+    if tuple(first) == tuple(second):
+        raise InputError(f"expected two faces; got {first!r} twice")
+    ours = [(events["source"] == source) & (events["track_id"] == track) for source, track in (first, second)]
+    own = events[(ours[0] | ours[1]) & events["onset_s"].notna()]
+    cut, onset_s = (_numbers(own, [name], name)[:, 0] for name in ("onset_cut", "onset_s"))
+    if np.isnan(cut).any():
+        raise InputError("expected 0 or 1 in the column onset_cut; got an empty cell; read a *_events.csv")
+    return own.assign(onset_s=onset_s)[cut == 0]
 
 
 def _onsets(events: pd.DataFrame, face: tuple[str, int], au: str) -> NDArray[np.float64]:

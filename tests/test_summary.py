@@ -134,6 +134,41 @@ def test_the_share_by_chance_of_evenly_spread_onsets():
     assert found["share"] == 1 and found["by_chance"] == pytest.approx(0.2, abs=0.02)
 
 
+@pytest.mark.parametrize(
+    ("column", "value", "told"),
+    [
+        ("AU12_occurrence", 2, "0 or 1 in the column AU12_occurrence; got 2"),
+        ("AU12_occurrence", "yes", "0 or 1 in the column AU12_occurrence; got 'yes'"),
+        ("AU12_probability", 7.0, "0 to 1 in the column AU12_probability; got 7"),
+        ("AU12_probability", np.inf, "got inf"),
+    ],
+)
+def test_a_cell_that_is_no_such_number_is_an_error(table, column, value, told):
+    function = summary.occurrence_rate if "occur" in column else summary.mean_probability
+    with pytest.raises(InputError, match=told):
+        function(table.assign(**{column: value}))
+    texts = table.assign(**{column: table[column].astype(str).replace("nan", None)})
+    pd.testing.assert_frame_equal(function(texts), function(table))
+
+
+def test_what_is_mixed_or_no_table_is_told(table, caplog):
+    summary.occurrence_rate(pd.concat([table.assign(model="a"), table.assign(model="b")]))
+    assert "scores of 2 models" in caplog.text
+    for wrong in (table.to_dict(), "a_aus.csv", None, pd.concat([table, table[["AU12_occurrence"]]], axis=1)):
+        with pytest.raises(InputError, match=r"DataFrame|each column once"):
+            summary.occurrence_rate(wrong)
+    for by in (3, None, ["source", "source"], []):
+        with pytest.raises(InputError, match="group by"):
+            summary.occurrence_rate(table, by=by)
+    events = events_of(f0=[1.0], f1=[1.1])
+    for first, second in ((0, 1), (("a", "0"), ("a", 1)), (("a", 0), ("a", 0))):
+        with pytest.raises(InputError, match=r"a face is|two faces"):
+            summary.onset_synchrony(events, first, second)
+    for cut in ("False", np.nan):
+        with pytest.raises(InputError, match="0 or 1 in the column onset_cut"):
+            summary.onset_synchrony(events.assign(onset_cut=cut), ("a.mp4", 0), ("a.mp4", 1))
+
+
 def test_tables_of_another_kind_are_refused_in_one_line(table):
     with pytest.raises(InputError, match="without the column status"):
         summary.occurrence_rate(table.drop(columns="status"))

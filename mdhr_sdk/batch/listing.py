@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import logging
 import os
+import re
 from collections.abc import Iterable, Sequence
 from contextlib import AbstractContextManager
 from pathlib import Path
@@ -19,6 +20,7 @@ from .worker import Job
 LIVE_SCHEMES = ("rtsp", "rtsps", "rtmp", "rtmps", "udp", "tcp", "srt")
 MOST_BYTES = 256 << 20  # of a list: a million long paths
 NAMED = 10  # files that a warning names
+_LINE_END = re.compile(r"\r\n|\n|\r")  # str.splitlines would break names at other letters too
 FILES = ("video", "image", "sequence")  # kinds of source
 log = logging.getLogger("mdhr_sdk")
 
@@ -36,7 +38,7 @@ def read_list(path: str) -> list[str]:
             text = content.decode("utf-8-sig")
         except UnicodeDecodeError:
             raise SourceError(f"expected a text with a path or URL on each line in {path}; it is no UTF-8") from None
-    lines = [line.strip() for line in text.splitlines()]
+    lines = [line.strip() for line in _LINE_END.split(text)]
     named = [line for line in lines if line and not line.startswith("#")]
     if not named:
         raise SourceError(f"expected a path or URL on each line of {path}; it has none")

@@ -36,6 +36,7 @@ class Outcome:
     neutral: dict[int, Counter[str]] = field(default_factory=dict)  # track id -> neutral frames, and those with an AU
     files: list[Path] = field(default_factory=list)
     replaced: set[Path] = field(default_factory=set)  # of the files, those that were there before
+    stale: list[str] = field(default_factory=list)  # names of results beside them that an earlier run made
     timings_s: dict[str, float] = field(default_factory=dict)
     total_s: float = 0.0
     error: MDHRError | None = None  # of its reading, which ended it

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import asdict, dataclass, fields
 
 from ..errors import OutputError
@@ -49,10 +49,11 @@ def recorded(place: Place, base: str) -> Record | None:
     return _parsed(place.read(f"{base}{RECORD}"))
 
 
-def check_free(place: Place, base: str, path: str, fingerprint: str) -> None:
+def check_free(place: Place, base: str, path: str, fingerprint: str) -> Record | None:
     """Refuse to replace the results of another file, as those of another folder's file of that name.
 
-    The same file may have changed, and be named by way of a link; the same content may lie elsewhere now.
+    The same file may have changed, and be named by way of a link; the same content may lie elsewhere now. Returns the
+    record of the results that are there.
 
     Raises:
         OutputError: says whose results they are.
@@ -63,6 +64,14 @@ def check_free(place: Place, base: str, path: str, fingerprint: str) -> None:
             f"'{base}' among the results is of another file, '{record.path}', and stays as it is; give another --out, "
             f"or remove '{base}{RECORD}' to have it replaced"
         )
+    return record
+
+
+def left_over(place: Place, base: str, before: Record | None, made: Collection[str]) -> list[str]:
+    """Names of earlier results that are not among those that were `made`, and stay beside them: of other options."""
+    folder = base.rpartition("/")[0]
+    names = () if before is None else sorted(before.files.keys() - set(made))
+    return [name for name in names if place.size(f"{folder}/{name}" if folder else name) is not None]
 
 
 def is_done(place: Place, base: str, fingerprint: str, key: str) -> Record | None:

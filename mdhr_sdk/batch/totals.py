@@ -38,6 +38,7 @@ class Totals:
     skipped_bytes: int = 0  # of the others: done before, or failed before a frame
     shown: list[Outcome] = field(default_factory=list)
     rows: list[dict[str, Any]] = field(default_factory=list)
+    stale: int = 0  # jobs beside whose results those of an earlier run lie
     began_s: float = field(default_factory=time.monotonic)
 
     def add(self, job: Job, outcome: Outcome) -> None:
@@ -52,6 +53,9 @@ class Totals:
         row: dict[str, Any] = {"source": outcome.source.name, "state": state, "results": job.base}
         row |= {"frames": outcome.frames, "frames_with_face": outcome.with_face}
         row["seconds"] = round(outcome.total_s, 3)
+        if outcome.stale:
+            row["left_from_before"] = outcome.stale
+            self.stale += 1
         if reasons := [str(error) for error in (outcome.error, *outcome.failures) if error is not None]:
             row["reason"] = "; ".join(reasons)
         self.rows.append(row)

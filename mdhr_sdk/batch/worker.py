@@ -21,7 +21,7 @@ from .options import DetectOptions
 from .outcome import Outcome
 from .parts import BOUNDS, Bounds, Part, whole_base
 from .places import Folder, destination, fetched
-from .record import RECORD, Record, check_free, is_done
+from .record import RECORD, Record, check_free, is_done, left_over
 from .writer import SourceWriter
 
 
@@ -112,7 +112,7 @@ class Worker:
                 source, mark = source.scoped(job.part.scope_of(source.scope)), job.part.mark(content)
                 if self._done(job, job.base, outcome, mark):
                     return
-            check_free(self._place, job.whole, job.path, content)
+            before = check_free(self._place, job.whole, job.path, content)
             if job.url:
                 source = _named(stack.enter_context(fetched(job.url, self._staging)), source)
             outcome.source = source
@@ -120,6 +120,8 @@ class Worker:
             outcome.failures = [self._renamed(error, job) for error in outcome.failures]
             outcome.error = outcome.error and self._renamed(outcome.error, job)
             made = self._publish(job, outcome)
+            if outcome.complete and job.part is None:
+                outcome.stale = left_over(self._place, job.base, before, made)
             if mark and outcome.complete and not outcome.failures:
                 seconds, key = round(time.perf_counter() - began_s, 3), self.described.key
                 counts = outcome.frames, outcome.with_face, seconds

@@ -11,9 +11,7 @@ from ..results import FrameResult
 from .fingerprint import fingerprint
 from .outcome import Outcome
 from .places import Folder
-from .record import RECORD, check_free, recorded
-
-LIVE_FRAMES = 100_000  # of a camera or live stream, the last ones go into the timeline: about an hour
+from .record import RECORD, Record, check_free, left_over, recorded
 
 
 class SourceWriter:
@@ -32,6 +30,7 @@ class SourceWriter:
         self._codes, self._base, self._wanted = codes, base, wanted
         self._files: SourceFiles | None = None  # made with the first frame
         self._closed = False
+        self._before: Record | None = None  # of results that are replaced
 
     @property
     def given_up(self) -> bool:
@@ -47,7 +46,7 @@ class SourceWriter:
         source, place = self.outcome.source, Folder(self._base.parent)
         if source.paths and recorded(place, self._base.name) is not None:
             path = str(whole_path(source.name))
-            check_free(place, self._base.name, path, fingerprint(source.paths))
+            self._before = check_free(place, self._base.name, path, fingerprint(source.paths))
             place.drop(f"{self._base.name}{RECORD}")
 
     def write(self, result: FrameResult, counted: bool = True) -> None:
@@ -56,8 +55,7 @@ class SourceWriter:
             return
         if self._files is None:
             info = self.outcome.source.info
-            last = LIVE_FRAMES if info.live else None
-            self._files = SourceFiles(self._base, self._codes, self._wanted, info.fps, info.still, last)
+            self._files = SourceFiles(self._base, self._codes, self._wanted, info.fps, info.still)
         self._files.write(result)
         if counted and not self.given_up:
             self.outcome.count(result)
@@ -81,3 +79,6 @@ class SourceWriter:
     def _tell(self, files: SourceFiles) -> None:
         self.outcome.files, self.outcome.replaced = files.paths, files.replaced
         self.outcome.failures = files.failures
+        if self.outcome.complete:
+            made = [path.name for path in files.paths]
+            self.outcome.stale = left_over(Folder(self._base.parent), self._base.name, self._before, made)

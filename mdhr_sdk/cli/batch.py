@@ -21,7 +21,7 @@ from ..modelfolder.bundled import DEFAULT
 from .parts import shared
 from .parts.expanded import expanded
 from .parts.logs import set_log_level
-from .parts.many import MOST_JOBS, automatic_jobs, cores_each, run_crew, threads_each
+from .parts.many import MOST_JOBS, asked_jobs, automatic_jobs, cores_each, run_crew, threads_each
 from .parts.options import BAD_INPUT, MODEL, command_app, complain
 
 app = command_app()
@@ -115,8 +115,8 @@ def _cluster(given: Arguments, options: DetectOptions) -> Callable[[], Ray]:
 
 
 def _processes(given: Arguments, options: DetectOptions, files: int) -> Callable[[], Processes]:
-    count = given.jobs or automatic_jobs(files if given.split is None else 2 * MOST_JOBS)  # parts are not known yet
-    count = min(count, files) if given.split is None else count
+    files = files if given.split is None else max(files, 2 * MOST_JOBS, given.jobs or 0)  # parts are not known yet
+    count = asked_jobs(given.jobs, files) if given.jobs else min(files, automatic_jobs(files))
     make = partial(Worker, options.with_threads(threads_each(count)), given.out, given.resume)
     begin, own = partial(set_log_level, given.log_level), cores_each(count, given.where.device)
     return lambda: Processes(make, count, begin, own)

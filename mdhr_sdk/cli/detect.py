@@ -64,8 +64,7 @@ def run_detect(
 ) -> list[MDHRError]:
     """Read files one after the other and live sources at once, as `AUDetector.predict`; returns the errors.
 
-    A source or an output that fails does not end the others. The timeline of a camera or live stream shows its last
-    100,000 frames; the tables and the overlay have all.
+    A source or an output that fails does not end the others.
 
     Args:
         below: folders whose sources keep their subfolders in `out`.

@@ -12,14 +12,15 @@ from rich.table import Table
 
 from .. import __version__
 from ..deploy.export.layers import kept_lines
-from ..errors import MDHRError
+from ..errors import MDHRError, check_imaging
 from ..modelfolder.bundled import bundled_models
 from ..modelfolder.folder import ModelFolder
 from ..ops import extension_status
 from ..runtime import BACKENDS, open_session
 from ..runtime.cuda.devices import cuda_device, cuda_device_count
 from ..runtime.stream.stream_graphs import StreamGraphs
-from ..vision.faces.engine import choose_engine
+from ..vision.faces.engine import choose_engine, open_engine
+from ..vision.faces.fetch import FACE_LANDMARKER, cached
 from .parts.options import MODEL, Console, TrustCode, command_app, say, trust
 
 PACKAGES = {  # distributions -> purpose; the first that is installed counts
@@ -47,10 +48,19 @@ def _installation() -> Iterator[tuple[str, str]]:
     for names_of, purpose in PACKAGES.items():
         found = next((f"{name} {version}" for name in names_of if (version := _version(name))), "not installed")
         yield purpose, found
+    yield "faces by auto", _faces()
+
+
+def _faces() -> str:
+    """What finds faces here, or why nothing does; the models are opened, and never fetched."""
     try:
-        yield "faces by auto", str(choose_engine())
+        check_imaging()
+        choice = choose_engine()
+        if choice.name != "tasks" or cached(FACE_LANDMARKER):
+            open_engine(choice, max_faces=1, still=True).close()
+        return str(choice)
     except MDHRError as error:
-        yield "faces by auto", str(error)
+        return str(error)
 
 
 def _runs(folder: ModelFolder) -> Table:

@@ -115,9 +115,11 @@ def load_with_digest(source: ModelFolder) -> tuple[MDHR, str]:
     needed = {key: tensor.shape for key, tensor in own.items()}
     check_fit(f"'{path}'", config, {key: tensor.shape for key, tensor in tensors.items()}, needed)
     _check_numbers(path, tensors, shapes)
+    digest = hashlib.sha256(content).hexdigest()
+    del content  # before the model takes memory of its own
     model = MDHR(config)
     model.load_state_dict(tensors)
-    return model.eval(), hashlib.sha256(content).hexdigest()
+    return model.eval(), digest
 
 
 def _shapes_of(config: ModelConfig) -> MDHR:

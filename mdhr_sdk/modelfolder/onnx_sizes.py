@@ -88,7 +88,7 @@ def _values(content: bytes, nodes: list[Node], outputs: list[str], free: set[str
         ValueError: the graph leaves a size or a number of axes open, or makes something else than numbers.
         ModelFolderError: ONNX Runtime does not take the graph.
     """
-    ort = require("onnxruntime", "all")
+    ort = require("onnxruntime", "")
     settings = ort.SessionOptions()
     settings.graph_optimization_level = ort.GraphOptimizationLevel.ORT_DISABLE_ALL
     settings.log_severity_level, settings.intra_op_num_threads = 4, 1

@@ -153,5 +153,5 @@ def _at_address(view: View) -> np.ndarray:
 def numpy_dtype(dtype: str) -> np.dtype:
     """NumPy's dtype; for bfloat16 that of ml_dtypes."""
     if dtype == "bfloat16":
-        return np.dtype(require("ml_dtypes", "all").bfloat16)
+        return np.dtype(require("ml_dtypes", "").bfloat16)
     return np.dtype(dtype)

@@ -6,11 +6,12 @@ import dataclasses
 import os
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, overload
 
 from ..arguments import flag
-from ..errors import InputError, MDHRError, OutputError, number_of
+from ..errors import InputError, MDHRError, OutputError, no_formula, number_of
 from ..measures import MEASURES
 from ..results import AUEvent, FrameResult, ModelInfo
 from .files import Files, SourceFiles
@@ -18,7 +19,7 @@ from .naming import OVERLAY, stems
 from .pictures.encoder import check_codec
 from .pictures.timeline import draw_timeline, save_timeline
 from .sinks import FileSink
-from .table import BOX, CsvSink, EventsSink, columns, events_of, records
+from .table import BLOCK, BOX, CsvSink, EventsSink, columns, events_of, records
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -116,6 +117,7 @@ class Results(Sequence[FrameResult]):
         Raises:
             InputError: there is no source of that name.
         """
+        name = name if name in self.sources else no_formula(name)
         if name not in self.sources:
             known = ", ".join(map(repr, self.sources[:8])) + (", ..." if len(self.sources) > 8 else "")
             raise InputError(f"there is no source {name!r} in these results; choose one of: {known or 'none'}")
@@ -138,7 +140,11 @@ class Results(Sequence[FrameResult]):
         floats = ["timestamp_s", *BOX, *(f"{code}_probability" for code in self.codes), *intensities, *measures]
         integers = ["track_id", *(f"{code}_occurrence" for code in self.codes)]
         types = {"frame": "int64", **dict.fromkeys(floats, "float64"), **dict.fromkeys(integers, "Int64")}
-        table = pd.DataFrame.from_records(list(records(self.frames, self.codes)), columns=names).astype(types)
+        rows = records(self.frames, self.codes)
+        blocks = [pd.DataFrame.from_records(list(islice(rows, BLOCK)), columns=names).astype(types)]
+        while block := list(islice(rows, BLOCK)):
+            blocks.append(pd.DataFrame.from_records(block, columns=names).astype(types))
+        table = blocks[0] if len(blocks) == 1 else pd.concat(blocks, ignore_index=True).infer_objects()
         table.attrs |= {"model": self.model.tag, "reliability": {c: self.model.tiers.get(c, "") for c in self.codes}}
         return table
 

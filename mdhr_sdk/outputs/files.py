@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
@@ -20,6 +19,7 @@ from .jsonl import JsonlSink
 from .naming import EVENTS, JSONL, OPENFACE, OVERLAY, PARQUET, PYFEAT, STILL, TABLE, TIMELINE
 from .pictures.overlay_video import OverlaySink
 from .pictures.timeline import save_timeline
+from .pictures.trace import Trace
 from .sinks import FileSink
 from .table import CsvSink, EventsSink
 from .tables.openface import OpenFaceSink
@@ -57,6 +57,7 @@ class Files:
             flag(name, getattr(self, name))
         if unknown := [one for one in self.formats if one not in FORMATS]:
             raise ConfigError(f"a format is one of {', '.join(FORMATS)}; got '{unknown[0]}'")
+        object.__setattr__(self, "formats", tuple(one for one in FORMATS if one in self.formats))  # in one order
         if not self.formats:
             raise ConfigError(f"results need a format, one or more of {', '.join(FORMATS)}; got none")
         if "parquet" in self.formats:
@@ -77,7 +78,6 @@ class SourceFiles:
         codes: the AU codes of the table; or code -> threshold, which Parquet files tell.
         fps: frames per second of the overlay.
         still: whether the source is a single picture.
-        last: the timeline shows so many last frames; None for all.
     """
 
     def __init__(
@@ -87,15 +87,13 @@ class SourceFiles:
         files: Files,
         fps: float,
         still: bool,
-        last: int | None = None,
     ) -> None:
         self.given_up = False
         self.failures: list[MDHRError] = []
         self.paths: list[Path] = []
         self.replaced: set[Path] = set()
         self._base = base
-        self._timeline = files.timeline
-        self._kept: deque[FrameResult] = deque(maxlen=last if files.timeline else 0)
+        self._trace = Trace() if files.timeline else None
         overlay = self._named(STILL if still else OVERLAY)
         makers = self._tables(codes, files)
         if not still:
@@ -119,7 +117,8 @@ class SourceFiles:
 
     def write(self, result: FrameResult) -> None:
         """Add a frame to each file that has not failed."""
-        self._kept.append(slim(result))
+        if self._trace is not None:
+            self._trace.add(slim(result))
         if not self.given_up:
             try:
                 self._group.write(result)
@@ -137,12 +136,12 @@ class SourceFiles:
 
     def draw(self, complete: bool) -> None:
         """Draw the timeline, if it is wanted."""
-        if not self._timeline:
+        if self._trace is None:
             return
         path = self._named(TIMELINE) if complete else incomplete(self._named(TIMELINE))
         replaced = os.path.lexists(path)
         try:
-            save_timeline(self._kept, path)
+            save_timeline(self._trace, path)
         except Exception as error:  # of Matplotlib, too
             known = error if isinstance(error, MDHRError) else OutputError(f"the timeline failed: {error!r}")
             self.failures.append(known.with_traceback(None))

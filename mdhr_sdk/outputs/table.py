@@ -10,13 +10,15 @@ from pathlib import Path
 from typing import IO
 
 from ..arguments import flag
-from ..errors import InputError
+from ..errors import InputError, no_formula
 from ..measures import MEASURES
 from ..results import AUEvent, Ending, FrameResult
 from .sinks import FileSink, Item
 
 BOX = ("x0_px", "y0_px", "x1_px", "y1_px")
 LIVE = ("captured_at", "delay_ms", "dropped")  # columns that only live sources have
+BLOCK = 4096  # rows that are dicts at once
+NAMES = ("source", "input", "model")  # columns of texts that come from outside
 Row = Mapping[str, object]
 
 
@@ -64,6 +66,13 @@ def events_of(frames: Iterable[FrameResult]) -> tuple[AUEvent, ...]:
     return tuple(told + rest)
 
 
+def as_cells(row: Row) -> Row:
+    """A row whose texts no spreadsheet takes for a formula, as they may be in results that somebody made."""
+    texts = {name: row[name] for name in NAMES if name in row}
+    safe = {name: no_formula(text) for name, text in texts.items() if isinstance(text, str)}
+    return row if safe == texts else {**row, **safe}
+
+
 class RowsSink(FileSink[Item]):
     """Writes rows as comma-separated values in UTF-8, with a header."""
 
@@ -74,7 +83,7 @@ class RowsSink(FileSink[Item]):
         self._rows.writeheader()
 
     def _add(self, rows: Iterable[Row]) -> None:
-        self._rows.writerows(rows)
+        self._rows.writerows(map(as_cells, rows))
         self._file.flush()  # the file of a killed process then holds them
 
     def _finish(self) -> None:

@@ -1,11 +1,14 @@
-"""Where the time of a run goes."""
+"""Where the time of a run goes, and how often things happen."""
 
 from __future__ import annotations
 
 import threading
 import time
+from collections import deque
 from collections.abc import Iterator
 from contextlib import contextmanager
+
+RATE_S, MOST_COUNTED = 2.0, 512  # over which rates are measured
 
 
 class StageClock:
@@ -23,3 +26,18 @@ class StageClock:
         finally:
             with self._lock:
                 self.seconds[stage] = self.seconds.get(stage, 0.0) + time.perf_counter() - start
+
+
+class Rate:
+    """Counts what happens a second. May be asked from another thread."""
+
+    def __init__(self) -> None:
+        self._times_s: deque[float] = deque(maxlen=MOST_COUNTED)
+
+    def count(self, so_many: int = 1) -> None:
+        self._times_s.extend([time.perf_counter()] * min(so_many, MOST_COUNTED))
+
+    @property
+    def per_s(self) -> float:
+        since_s = time.perf_counter() - RATE_S
+        return sum(one >= since_s for one in self._times_s.copy()) / RATE_S

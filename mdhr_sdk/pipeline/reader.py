@@ -16,37 +16,22 @@ from ..children import usable_cores
 from ..errors import MDHRError, SourceError
 from ..results import FrameResult, SourceStatus
 from ..vision import Frame, Source, SourceInfo
+from ..vision.sources.arrivals import Passed
 from ..vision.sources.live.health import Health, Patience
 from ..vision.sources.live.supervisor import Supervisor
 from ..vision.sources.span import frames_in
-from .clock import StageClock
+from .clock import Rate, StageClock
 from .crops import CropFinder, Found
 from .modes import Policy
 from .scoring import Crop
 
 PAUSE_S = 1e-4  # between frames that are dropped
 FRAMES_AHEAD = 16  # a clip's length: its scores come all at once
-RATE_S = 2.0  # over which rates are measured
 LIVE = ("camera", "stream")  # kinds that count as live until they are open
 
 OpenFinder = Callable[[Source], tuple[CropFinder, Callable[[], None]]]
 
 log = logging.getLogger("mdhr_sdk")
-
-
-class Rate:
-    """Counts what happens a second. May be asked from another thread."""
-
-    def __init__(self) -> None:
-        self._times_s: deque[float] = deque(maxlen=512)
-
-    def count(self) -> None:
-        self._times_s.append(time.perf_counter())
-
-    @property
-    def per_s(self) -> float:
-        since_s = time.perf_counter() - RATE_S
-        return sum(one >= since_s for one in self._times_s.copy()) / RATE_S
 
 
 class Reader:
@@ -81,6 +66,7 @@ class Reader:
         self.source = source
         self.live = source.kind in LIVE  # then it waits for no other source, and none for it
         self.error: BaseException | None = None
+        self.to_blame = True  # for its error; not if the face finder fails
         self.opened = self.ended = self.stopped = False
         self.decodes_in: threading.Thread | None = None  # this one's, or one beside it
         self._check = check
@@ -197,8 +183,23 @@ class Reader:
     def finder(self) -> CropFinder:
         """What finds the faces; opened at the first use."""
         if self._finder is None:
-            self._finder, self._give_back = self._open_finder(self.source)
+            with self._not_to_blame():
+                self._finder, self._give_back = self._open_finder(self.source)
         return self._finder
+
+    @contextmanager
+    def _not_to_blame(self) -> Iterator[None]:
+        """What fails in the block is no fault of the source."""
+        try:
+            yield
+        except Exception:
+            self.to_blame = False
+            raise
+
+    def _found(self, frame: Frame) -> Found:
+        finder = self.finder
+        with self._not_to_blame():
+            return finder.find(frame)
 
     def cut(self, item: Frame | Found) -> tuple[Found, dict[int, Crop]]:
         """The faces of a frame, found now if they were not before, and their crops."""
@@ -227,12 +228,13 @@ class Reader:
         if left := self._captured - self._scored - self._dropped.total():
             self._dropped["left"] += left
 
-    def _passed(self, why: str) -> None:
-        """A frame was captured, and dropped where it was captured."""
+    def _passed(self, counts: Passed) -> None:
+        """Frames were captured, and dropped where they were captured."""
         with self._shown:
-            self._captured += 1
-            self._dropped[why] += 1
-            self._in.count()
+            self._dropped.update(counts)
+            for count in counts.values():
+                self._captured += count
+                self._in.count(count)
 
     def _read(self, opened: Source | Supervisor) -> None:
         frames: Iterator[Frame] = iter(opened)
@@ -248,7 +250,7 @@ class Reader:
         beside = self._finds and self.source.kind == "video" and usable_cores() > 1
         with one_ahead(decode) if beside else nullcontext(decode) as following:
             while self._wanted() and (frame := following()) is not None:
-                self._put(self.finder.find(frame) if self._finds else self._own(frame))
+                self._put(self._found(frame) if self._finds else self._own(frame))
                 del frame  # else its memory is held while the next one is read
 
     def _wanted(self) -> bool:

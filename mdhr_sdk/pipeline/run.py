@@ -71,15 +71,17 @@ def scoped(sources: Sequence[Source], scope: Scope | None) -> Sequence[Source]:
     if not isinstance(scope, Scope):
         raise ConfigError(f"scope must be a Scope, as in Scope(every=2), or None; got {scope!r}")
     if scope.thins and any(one.kind != "image" for one in sources):
-        _warn_thinned()
+        faster = "" if scope.sample_fps is None else f"of sources with more than {scope.sample_fps:g} frames a second, "
+        _warn_thinned(faster)
     return [one.scoped(scope) for one in sources]
 
 
 @cache  # once a process is enough
-def _warn_thinned() -> None:
+def _warn_thinned(which: str) -> None:
     log.warning(
-        "frames are left out between those that are scored: the model takes those that are left for consecutive ones, "
-        "so it sees faster motion than it was trained on; decisions and events may change"
+        "%sframes are left out between those that are scored: the model takes those that are left for consecutive "
+        "ones, so it sees faster motion than it was trained on; decisions and events may change",
+        which,
     )
 
 
@@ -265,7 +267,7 @@ class Run:
         if not isinstance(error, MDHRError):  # Ctrl-C or the interpreter's end
             raise error
         self.errors.append((reader.source.name, error))
-        skips = self.plan.on_error == "skip"
+        skips = self.plan.on_error == "skip" and reader.to_blame
         if skips or others:
             name, told = reader.source.name, str(error)
             told = told if name in told else f"{name}: {told}"

@@ -8,11 +8,9 @@ from dataclasses import dataclass, field
 from itertools import takewhile
 from typing import cast
 
-import numpy as np
-
 from ..errors import NotFiniteError
 from ..modelfolder.config import FolderConfig
-from ..runtime.stream.scorer import StreamScore, StreamScorer
+from ..runtime.stream.scorer import StreamScore, StreamScorer, stacked_rows
 from ..vision import prepare
 from .clock import StageClock
 from .scoring import Cut, Scored
@@ -67,7 +65,7 @@ class StreamScoring:
         faces = {(source, track): crop for source, cut in frames.items() for track, crop in cut.crops.items()}
         preprocessing = self._config.preprocessing
         with self._clock("align"):
-            stacked = prepare(np.stack(list(faces.values())), preprocessing.mean, preprocessing.std) if faces else ()
+            stacked = prepare(stacked_rows([*faces.values()]), preprocessing.mean, preprocessing.std) if faces else ()
         with self._clock("model"):
             left = [face for face in self._faces if face[0] in frames and face not in faces]
             for source, cut in frames.items():

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from abc import ABC, abstractmethod
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -192,20 +193,24 @@ def check_inputs(specs: tuple[TensorSpec, ...], inputs: Arrays) -> None:
     Raises:
         InputError: names what was expected and what came.
     """
-    names = [spec.name for spec in specs]
-    if set(inputs) != set(names):
-        raise InputError(f"expected the inputs {names}; got {sorted(inputs)}")
+    if len(inputs) != len(specs) or any(spec.name not in inputs for spec in specs):
+        raise InputError(f"expected the inputs {[spec.name for spec in specs]}; got {sorted(inputs)}")
     for spec in specs:
         array = inputs[spec.name]
-        if not isinstance(array, np.ndarray) or array.dtype != np.dtype(spec.dtype):
+        if not isinstance(array, np.ndarray) or array.dtype != _dtype(spec.dtype):
             came = getattr(array, "dtype", type(array))
             raise InputError(f"input '{spec.name}' must be a {spec.dtype} array; got {came}")
-        free = array.ndim == len(spec.shape) and all(
-            n >= 1 if want is None else n == want for n, want in zip(array.shape, spec.shape, strict=True)
-        )
-        if not free:
+        if array.ndim != len(spec.shape) or not _fits(array.shape, spec.shape):
             wanted = tuple("any" if n is None else n for n in spec.shape)
             raise InputError(f"input '{spec.name}' must have the shape {wanted}; got {array.shape}")
+
+
+_dtype = functools.cache(np.dtype)
+
+
+@functools.lru_cache(256)
+def _fits(shape: tuple[int, ...], wanted: tuple[int | None, ...]) -> bool:
+    return all(n >= 1 if want is None else n == want for n, want in zip(shape, wanted, strict=True))
 
 
 def check_kept(outputs: tuple[TensorSpec, ...], kept: Collection[str]) -> None:

@@ -48,7 +48,13 @@ def _difference(now: NDArray[np.float32], last: NDArray[np.float32]) -> float:
     says = (np.minimum(now, last) > DARKEST) & (np.maximum(now, last) < BRIGHTEST)
     if LEAST_SHARE * says.size <= np.count_nonzero(says) < says.size:
         now, last = now[says], last[says]
-    return float(np.abs(_evened(now) - _evened(last)).mean())
+    return _apart(now, last)
+
+
+def _apart(now: NDArray[np.float32], last: NDArray[np.float32]) -> float:
+    """The mean difference of two even pictures."""
+    apart = np.abs(_evened(now) - _evened(last))
+    return float(apart.sum() / np.float32(apart.size))  # as mean(), in half the time; so below
 
 
 def _same_colours(now: NDArray[np.uint8], last: NDArray[np.uint8]) -> bool:
@@ -67,7 +73,7 @@ def _shared_colours(now: NDArray[np.uint8], last: NDArray[np.uint8]) -> float:
 
 
 def _evened(grey: NDArray[np.float32]) -> NDArray[np.float32]:
-    centred = (grey - grey.mean()).ravel()
+    centred = (grey - grey.sum() / np.float32(grey.size)).ravel()
     deviation = float(np.sqrt(centred @ centred / centred.size))  # several times as fast as std()
     return (centred / max(deviation, NOISE)).reshape(grey.shape)
 
@@ -78,4 +84,4 @@ def _quarters(grey: NDArray[np.float32]) -> list[NDArray[np.float32]]:
 
 def _unchanged(now: NDArray[np.float32], last: NDArray[np.float32]) -> bool:
     textured = min(now.std(), last.std()) > TEXTURE
-    return bool(textured and np.abs(_evened(now) - _evened(last)).mean() < QUARTER)
+    return bool(textured and _apart(now, last) < QUARTER)

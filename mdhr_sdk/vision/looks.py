@@ -52,7 +52,8 @@ class Look:
     def __init__(self, cells: NDArray[np.float32], around: Callable[[], NDArray[np.float32]] | None = None) -> None:
         self._cells = cells.reshape(-1, 3)
         grey = self._cells @ GREY
-        self._says = (grey > DARKEST) & (self._cells.max(axis=1) < BRIGHTEST)
+        blue, green, red = self._cells.T
+        self._says = (grey > DARKEST) & (np.maximum(np.maximum(blue, green), red) < BRIGHTEST)
         self._log = np.log(grey + SOFTEN)
         self._around_of = around
 

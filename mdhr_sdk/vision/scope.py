@@ -12,7 +12,8 @@ from ..errors import ConfigError
 
 Person = Literal["largest", "central", "first"]
 Rectangle = tuple[float, float, float, float]  # x, y, width, height
-Corners = tuple[tuple[float, float], ...]
+Point = tuple[float, float]
+Corners = tuple[Point, ...]
 Region = Rectangle | Corners
 MOST_DIGITS = 19  # of a track id
 SLACK_S = 1e-6  # times are sums of floats
@@ -28,7 +29,7 @@ class Scope:
         sample_fps: take at most so many frames a second, by their times; not together with `every`. A source that has
             fewer gives all that it has.
         region: only faces whose box has its middle in it: x, y, width and height, or three or more corners (x, y), in
-            pixels of the upright picture.
+            pixels of the upright picture, in their order around it.
         person: only one face of a frame. 'largest' and 'central' stay with a person until another one is clearly
             larger, or nearer to the middle of the picture; 'first' stays with whoever is there first. All three choose
             anew when the person is gone for more than a second, or the scene is cut. A number is the `track_id`, as it
@@ -130,10 +131,38 @@ def _checked_region(region: Sequence[Any]) -> Region:
         else:
             corners = tuple((float(x), float(y)) for x, y in region)
             if len(corners) >= 3 and all(map(math.isfinite, (one for corner in corners for one in corner))):
-                return corners
+                return _checked_sides(corners)
     except (TypeError, ValueError, OverflowError):
         pass
     raise ConfigError(
         "a region is (x, y, width, height) with a width and height above 0, or three or more corners (x, y), in "
         f"pixels; got {region!r}"
     )
+
+
+def _checked_sides(corners: Corners) -> Corners:
+    """The corners, if it is clear what lies between them; ConfigError for a line, and for sides that cross."""
+    sides = list(zip(corners, (*corners[1:], corners[0]), strict=True))
+    spokes = [_less(one, corners[0]) for one in corners]
+    x, y = max(spokes, key=lambda spoke: math.hypot(*spoke))
+    if not any(x * v - y * u for u, v in spokes):
+        raise ConfigError(f"the corners of a region must not lie on one line; got {corners!r}")
+    for place, one in enumerate(sides):
+        for other in sides[place + 1 :]:
+            if _crosses(*one, *other) and _crosses(*other, *one):
+                raise ConfigError(
+                    f"the sides of a region must not cross; got {one[0]} to {one[1]} and {other[0]} to {other[1]}; "
+                    "give the corners in their order around it"
+                )
+    return corners
+
+
+def _less(one: Point, other: Point) -> Point:
+    return one[0] - other[0], one[1] - other[1]
+
+
+def _crosses(begin: Point, end: Point, one: Point, other: Point) -> bool:
+    """Whether two points lie on different sides of a line, and neither on it."""
+    x, y = _less(end, begin)
+    turns = [x * v - y * u for u, v in (_less(one, begin), _less(other, begin))]
+    return min(turns) < 0 < max(turns)

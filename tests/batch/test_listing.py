@@ -17,6 +17,8 @@ def test_a_list_is_read_line_by_line(tmp_path: Path) -> None:
     path = tmp_path / "list.txt"
     path.write_bytes("\ufeff# films\na b.mp4\r\n\n  s3://bucket/b.mp4  \na b.mp4\n".encode())
     assert read_list(str(path)) == ["a b.mp4", "s3://bucket/b.mp4"]
+    path.write_bytes("one\u2028name\x85.mp4\rtwo.mp4".encode())
+    assert read_list(str(path)) == ["one\u2028name\x85.mp4", "two.mp4"]
     for content, told in ((b"# nothing\n", "it has none"), (b"\xff\xfe\x00", "no UTF-8")):
         path.write_bytes(content)
         with pytest.raises(SourceError, match=told):

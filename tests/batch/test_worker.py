@@ -19,6 +19,7 @@ from mdhr_sdk import Scope
 from mdhr_sdk.batch.listing import jobs_of_list
 from mdhr_sdk.batch.options import DetectOptions
 from mdhr_sdk.batch.outcome import Outcome
+from mdhr_sdk.batch.totals import Totals
 from mdhr_sdk.batch.worker import Worker
 from mdhr_sdk.batch.writer import SourceWriter
 from mdhr_sdk.errors import ConfigError, OutputError
@@ -60,8 +61,15 @@ def test_a_file_is_read_once_and_again_when_it_changed(worker: Worker, film: Pat
     assert record["files"]["clip_aus.csv"] == table.stat().st_size and record["seconds"] > 0
     assert worker.run(job).state == "skipped"
     table.write_text("spoilt")
+    (out / "clip_aus.jsonl").write_text("{}")  # of a run with more formats
+    record["files"] |= {"clip_aus.jsonl": 2, "clip_overlay.mp4": 9}
+    (out / "clip_run.json").write_text(json.dumps(record))
     again = worker.run(job)
     assert again.state == "done" and again.replaced == {table, out / "clip_events.csv"}
+    assert again.stale == ["clip_aus.jsonl"] and (out / "clip_aus.jsonl").exists()
+    totals = Totals(1)
+    totals.add(job, again)
+    assert totals.stale == 1 and totals.rows[0]["left_from_before"] == again.stale
     thinned = worker.run(replace(job, source=job.source.scoped(Scope(every=2))))
     assert thinned.state == "skipped", "the options are the worker's"
     hidden = [path for path in out.iterdir() if path.name.startswith(".")]

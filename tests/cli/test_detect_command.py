@@ -131,19 +131,14 @@ def test_a_video_without_a_frame_rate_is_no_still(run: Run, tmp_path: Path, monk
 
 
 @pytest.fixture
-def drawn(monkeypatch: pytest.MonkeyPatch) -> list[list[int]]:
-    """For each timeline, the numbers of the frames in it. Draws nothing."""
-    drawn: list[list[int]] = []
-    monkeypatch.setattr(
-        "mdhr_sdk.outputs.files.save_timeline",
-        lambda frames, path: drawn.append([frame.index for frame in frames]),
-    )
+def drawn(monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """For each timeline, how many frames it shows. Draws nothing."""
+    drawn: list[int] = []
+    monkeypatch.setattr("mdhr_sdk.outputs.files.save_timeline", lambda trace, path: drawn.append(len(trace)))
     return drawn
 
 
-def test_frames_are_freed_before_the_next_source(
-    run: Run, drawn: list[list[int]], monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_frames_are_freed_before_the_next_source(run: Run, drawn: list[int], monkeypatch: pytest.MonkeyPatch) -> None:
     predict, alive = AUDetector.predict, []
 
     def count() -> int:
@@ -158,7 +153,7 @@ def test_frames_are_freed_before_the_next_source(
     before = count()
     (error,), _ = run([video([{0}] * 20), breaking_off(20), video([{0, 1}] * 20)])
     assert alive == [0, 0, 0] and "kept the 20 frames" in str(error)
-    assert drawn == [list(range(20))] * 3
+    assert drawn == [20] * 3
 
 
 def breaking_off(frames: int) -> Iterator[object]:
@@ -167,22 +162,19 @@ def breaking_off(frames: int) -> Iterator[object]:
     yield "no image"
 
 
-def test_a_camera_keeps_the_last_frames_for_the_timeline_and_counts_all(
-    run: Run, drawn: list[list[int]], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+def test_a_camera_has_all_its_frames_in_timeline_and_table(
+    run: Run, drawn: list[int], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("mdhr_sdk.batch.writer.LIVE_FRAMES", 5)
     monkeypatch.setenv("COLUMNS", "200")
     errors, said = run([camera(video([{0, 1}, set()] * 10), "camera 0")], policy="complete")
-    assert errors == [] and drawn == [[15, 16, 17, 18, 19]]
+    assert errors == [] and drawn == [20]
     table = pd.read_csv(tmp_path / "camera_0_aus.csv")
     assert list(table.frame.unique()) == list(range(20))
     row = next(line for line in said.splitlines() if "camera 0" in line)
     assert [int(word) for word in re.findall(r"\d+", row)][1:4] == [20, 10, table.track_id.nunique()]
 
 
-def test_what_faces_show_is_told_as_the_table_has_it(
-    run: Run, fake_detector: AUDetector, drawn: list[list[int]]
-) -> None:
+def test_what_faces_show_is_told_as_the_table_has_it(run: Run, fake_detector: AUDetector, drawn: list[int]) -> None:
     _, said = run([video([{0}, {0, 1}, set(), {1}] * 5), video([set()] * 3)])
     told = [line for line in said.splitlines() if "share of its faces" in line]
     faces = [face for frame in fake_detector.predict(video([{0}, {0, 1}, set(), {1}] * 5)) for face in frame.faces]
@@ -194,9 +186,7 @@ def test_what_faces_show_is_told_as_the_table_has_it(
 
 
 @pytest.mark.parametrize("sequence", [True, False])
-def test_images_that_were_read_as_a_video_are_told(
-    run: Run, drawn: list[list[int]], tmp_path: Path, sequence: bool
-) -> None:
+def test_images_that_were_read_as_a_video_are_told(run: Run, drawn: list[int], tmp_path: Path, sequence: bool) -> None:
     (tmp_path / "people").mkdir()
     for index in range(3):
         cv2.imwrite(str(tmp_path / "people" / f"S{index:03d}.png"), picture(index, {0}))
@@ -218,17 +208,17 @@ def test_sources_are_called_by_what_tells_them_apart(names: list[str], expected:
     assert naming.labels(names) == expected
 
 
-def test_a_source_without_a_face_is_told(run: Run, drawn: list[list[int]]) -> None:
+def test_a_source_without_a_face_is_told(run: Run, drawn: list[int]) -> None:
     assert "array: no face found" in run(picture(0, set()))[1]
 
 
-def test_of_many_sources_the_first_are_told(run: Run, drawn: list[list[int]]) -> None:
+def test_of_many_sources_the_first_are_told(run: Run, drawn: list[int]) -> None:
     _, said = run([picture(index, {0}) for index in range(13)])
     assert len(re.findall(r"^array\[\d+\]: AU\d\d", said, re.MULTILINE)) == 10 and "and 3 sources more" in said
     assert "while earlier frames" not in said  # which is how videos are read
 
 
-def test_brackets_and_colons_in_names_are_printed_as_they_are(run: Run, drawn: list[list[int]], tmp_path: Path) -> None:
+def test_brackets_and_colons_in_names_are_printed_as_they_are(run: Run, drawn: list[int], tmp_path: Path) -> None:
     out = tmp_path / "a[" / "b]" / "[red]:smile:"
     errors, said = run(picture(0, {0}), out=out)
     assert errors == [] and f"wrote {out / 'array_aus.csv'}\n" in said

@@ -35,7 +35,7 @@ def never() -> Any:
     raise AssertionError
 
 
-def test_how_many_workers(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_how_many_workers(monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture) -> None:
     monkeypatch.setattr(many, "usable_cores", lambda: 4)
     monkeypatch.setattr(many, "cuda_device_count", lambda: 0)
     files = [Source(f"{number}.mp4", "video", never) for number in range(20)]
@@ -43,7 +43,8 @@ def test_how_many_workers(monkeypatch: pytest.MonkeyPatch) -> None:
     assert [many.worker_count(None, False, files[:count], "auto") for count in (1, 7, 8, 20)] == [0, 0, 4, 4]
     assert many.worker_count(None, False, files, "cuda") == many.worker_count(None, False, [*files, camera], "cpu") == 0
     assert [many.worker_count(2, False, files[:count], "cuda") for count in (1, 5)] == [1, 2]
-    assert many.worker_count(None, True, files[:3], "cpu") == 1
+    assert many.worker_count(None, True, files[:3], "cpu") == 1 and not caplog.text
+    assert many.worker_count(99, False, files, "cpu") == 20 and "20 workers on 4 cores: each takes half" in caplog.text
     monkeypatch.setattr(many, "cuda_device_count", lambda: 1)
     assert many.worker_count(None, False, files, "auto") == 0 and many.worker_count(None, False, files, "cpu") == 4
     for jobs, resume in ((2, False), (None, True)):

@@ -19,7 +19,7 @@ import pytest
 from fake_streams import camera, of_each, streaming
 from fakes import CONFIG, INFO, FakeMesher, FakeSession, picture, readers, values, video, write_film
 from mdhr_sdk import AUDetector
-from mdhr_sdk.errors import ConfigError, InputError, SourceError, SupersededError
+from mdhr_sdk.errors import ConfigError, InputError, MissingDependencyError, SourceError, SupersededError
 from mdhr_sdk.vision import Source
 from processes import run_python, until
 
@@ -143,6 +143,20 @@ def test_a_damaged_file_is_skipped_if_it_is_asked_for(
     assert name == str(batch[1]) and isinstance(error, SourceError)
     assert [(one.levelname, one.getMessage()) for one in caplog.records] == [("WARNING", f"{error}; it is skipped")]
     assert results[:2].errors == ()
+
+
+@pytest.mark.parametrize("live", [True, False])
+def test_a_face_model_that_cannot_be_opened_is_no_fault_of_a_source(
+    detector: AUDetector, monkeypatch: pytest.MonkeyPatch, live: bool
+) -> None:
+    def no_model(*_: object, **__: object) -> None:
+        raise MissingDependencyError("the face model is not there")
+
+    monkeypatch.setattr("mdhr_sdk.detector.FaceMesher", no_model)
+    given = [camera(video([{0}] * 3), name) for name in ("a", "b")] if live else [video([{0}] * 3), video([{1}])]
+    stream = detector.stream(given, 0, on_error="skip")
+    with pytest.raises(MissingDependencyError, match="not there"):
+        list(stream)
 
 
 def test_a_damaged_file_ends_the_batch_unless(detector: AUDetector, batch: list[Any], caplog: Any) -> None:

@@ -77,7 +77,8 @@ def reads_meshes(arena: Path) -> str:
     row = np.linspace(0, 1, 15).astype(np.float32)
     for at, mesh in enumerate(meshes * 5):
         read = own.take(at / 25, {0: Face(mesh.astype(np.float32))})[0]
-        levels = strong.strengths(given(logit(row), read.logits, own.moved(0, read, row), read.known))[strong.told]
+        said = logit(row)
+        levels = strong.strengths(given(said, read.logits, own.moved(0, read, said), read.known))[strong.told]
         both = own.combine(0, read, row)
         for found in (levels, both):
             assert ((found >= 0) & (found <= 1)).all(), f"{found} left [0, 1]"

@@ -47,7 +47,7 @@ def frames() -> list[FrameResult]:
     return [make_frame(index, faces=0 if 20 <= index < 30 else 1) for index in range(60)]
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def frame() -> Callable[..., FrameResult]:
     return make_frame
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from datetime import datetime, timezone
 
 import numpy as np
 import pandas as pd
@@ -118,3 +119,18 @@ def test_plot_that_cannot_be_saved(tmp_path, results):
     (tmp_path / "file").write_text("in the way")
     with pytest.raises(OutputError, match="cannot be written"):
         results.plot(tmp_path / "file" / "plot.png")
+
+
+def test_a_table_made_of_blocks_is_the_table(tmp_path, frames, codes, monkeypatch):
+    """Of files and of live sources, whose columns are empty in the other's rows."""
+    at = datetime(2026, 11, 30, tzinfo=timezone.utc)
+    live = [dataclasses.replace(one, source="camera 0", captured_at=at, dropped=2) for one in frames]
+    results = Results([*frames, *live], frames[0].model, fps=25.0, codes=codes)
+    path = Results(live, frames[0].model, fps=25, codes=codes).to_csv(tmp_path / "a.csv")
+    whole, back = results.to_dataframe(), Results.from_file(path)
+    monkeypatch.setattr("mdhr_sdk.outputs.collection.BLOCK", 7)
+    monkeypatch.setattr("mdhr_sdk.outputs.tables.reading.BLOCK", 7)
+    pd.testing.assert_frame_equal(results.to_dataframe(), whole)
+    assert whole.attrs == results.to_dataframe().attrs and whole["dropped"].sum() == 2 * len(live)
+    again = Results.from_file(tmp_path / "a.csv")
+    pd.testing.assert_frame_equal(again.to_dataframe(), back.to_dataframe())

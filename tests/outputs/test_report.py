@@ -106,7 +106,11 @@ def test_the_index_has_people_and_conditions(tmp_path, saved, codes):
         find_tables([tmp_path / "results"]), tmp_path / "report", read_about(tmp_path / "about.csv")
     )
     text = files[-1].read_text()
-    assert "no result is of: p4</p>" in text and "are not told of" not in text
+    assert "no result is of: p4</p>" in text and "are not told of" not in text and "results of 2 models" not in text
+    table = tmp_path / "results/p3_aus.csv"
+    (tmp_path / "other_aus.csv").write_text(re.sub("p3.mp4", "q.mp4", table.read_text()).replace("demo:", "other:"))
+    both, _ = write_report(find_tables([tmp_path]), tmp_path / "both")
+    assert "These are results of 2 models" in both[-1].read_text()
     bodies = re.findall(r"<tbody>(.*?)</tbody>", text, re.S)
     assert [re.findall(r"<tr><td>(\w+)</td><td>(\d)</td><td>(\d+)</td>", body) for body in bodies[:2]] == [
         [("Ann", "2", "96"), ("Ben", "1", "48")], [("calm", "2", "96"), ("stress", "1", "48")],
@@ -166,7 +170,11 @@ def test_the_best_table_of_each_source_is_taken(tmp_path, saved):
 
 @pytest.mark.parametrize(
     ("content", "words"),
-    [("person\nAnn\n", "needs the columns source"), ("source,person\na,1\na,2\n", "tells of 'a' twice")],
+    [
+        ("person\nAnn\n", "needs the columns source"),
+        ("source,person\na,1\na,2\n", "tells of 'a' twice"),
+        ("source,person\na,Ann,b,c\n", "more cells than its header"),
+    ],
 )
 def test_what_is_told_of_sources_is_checked(tmp_path, content, words):
     (tmp_path / "about.csv").write_text(content)

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import csv
+from dataclasses import replace
 
 import numpy as np
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from mdhr_sdk.errors import InputError
-from mdhr_sdk.outputs import CsvSink
-from mdhr_sdk.results import FrameResult
+from mdhr_sdk.errors import InputError, no_formula
+from mdhr_sdk.outputs import CsvSink, EventsSink, PyFeatSink, Results
+from mdhr_sdk.results import AUEvent, FrameResult
+from mdhr_sdk.vision import list_sources
 
 
 def read(path) -> list[dict[str, str]]:
@@ -50,9 +52,42 @@ def test_any_name_and_score_survives(tmp_path, face, frame, codes, source, score
         sink.write(result)
     (row,) = read(tmp_path / "a.csv")
     if not any(0xD800 <= ord(letter) < 0xE000 for letter in source):
-        assert row["source"] == source
+        assert row["source"] == no_formula(source)
     assert [float(row[f"{code}_probability"]) for code in codes] == pytest.approx(scores, abs=1e-6)
     assert [row[f"{code}_occurrence"] == "1" for code in codes] == [score >= 0.5 for score in scores]
+
+
+FORMULAS = ("=1+1.mp4", "+a.mp4", "-a.mp4", "@SUM(A1).mp4", "\t=a.mp4", "\n=a.mp4", " =a.mp4", "\uff1da.mp4")
+
+
+@pytest.mark.parametrize("name", FORMULAS)
+def test_no_name_begins_a_cell_as_a_formula(tmp_path, frame, codes, monkeypatch, name):
+    (tmp_path / name).write_bytes(b"no video")
+    monkeypatch.chdir(tmp_path)
+    (source,) = list_sources(name)
+    assert source.name == f"./{name}" and (tmp_path / source.name).is_file()
+    event = AUEvent(source.name, 0, "AU12", 0, 0, 0, 0.0, 0.0, 0.0, 0.9)
+    own = replace(frame(0, source=source.name), events=(event,))
+    made = replace(own, source=name, events=(replace(event, source=name),))  # by somebody's own program
+    for number, result in enumerate((own, made)):
+        files = [tmp_path / f"{number}{end}" for end in ("_aus.csv", "_events.csv", "_pyfeat.csv")]
+        for sink in (CsvSink(files[0], codes), EventsSink(files[1]), PyFeatSink(files[2], codes)):
+            with sink:
+                sink.write(result)
+        assert [read(file)[0]["input" if "feat" in file.name else "source"] for file in files] == [source.name] * 3
+        back = Results.from_file(files[0])
+        assert back.sources == (source.name,) and [one.source for one in back.events] == [source.name]
+        assert len(back.for_source(name)) == 1, "the name as it was typed"
+
+
+@pytest.mark.parametrize(
+    "name", ["a-b.mp4", "1=2.mp4", "./-a.mp4", "/x/=a.mp4", "NA", "nan", "a\nb.mp4", 'a",b;c\r.mp4']
+)
+def test_other_names_stay_and_read_back_exactly(tmp_path, frame, codes, name):
+    assert no_formula(name) == name
+    with CsvSink(tmp_path / "a_aus.csv", codes) as sink:
+        sink.write(frame(0, source=name))
+    assert Results.from_file(tmp_path / "a_aus.csv").sources == (name,)
 
 
 def test_a_file_name_that_is_not_utf8_is_written_escaped(tmp_path, frame, codes):

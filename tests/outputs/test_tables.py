@@ -279,6 +279,28 @@ def test_what_is_no_table_of_ours_is_one_line(tmp_path, name, content, words):
         Results.from_file(tmp_path / "missing.csv")
 
 
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        (lambda table: table[::-1], "comes after a later frame: sort by frame"),
+        (lambda table: table.sort_values("track_id"), "comes after a later frame"),
+        (lambda table: pd.concat([table, table[-1:]]), "tells of a face a second time"),
+        (lambda table: table.assign(status="splendid"), "'splendid', is a status that this version does not know"),
+        (lambda table: table.assign(status="no_face"), "does not go with its track_id"),
+        (lambda table: table.assign(track_id=table.track_id.where(table.frame != 1)), "does not go with its track_id"),
+        (lambda table: table.assign(track_id=-3 - table.track_id), "at least 0"),
+        (lambda table: table.assign(model=["other: " + one[6:] if i else one for i, one in enumerate(table.model)]),
+         "rows are of several models, 'demo: .*' and 'other: "),
+        (lambda table: table.replace({"model": {table.model[0]: None}}), "model"),
+    ],
+)  # fmt: skip
+def test_rows_that_somebody_changed_are_refused(tmp_path, frame, codes, change, words):
+    path = write(CsvSink(tmp_path / "a.csv", codes), *(frame(index, faces=2) for index in range(3)), frame(3, faces=0))
+    change(pd.read_csv(path, keep_default_na=False, na_values=[""])).to_csv(path, index=False)
+    with pytest.raises(InputError, match=words):
+        Results.from_file(path)
+
+
 def test_saving_writes_the_formats_that_are_asked_for(tmp_path, measured, codes):
     pytest.importorskip("pyarrow")
     own = Results((measured(0), measured(1)), measured(0).model, fps=25.0, codes=codes)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import tracemalloc
 import warnings
 
 import numpy as np
@@ -12,8 +13,11 @@ from hypothesis import strategies as st
 
 from mdhr_sdk.errors import InputError
 from mdhr_sdk.outputs import draw_timeline
-from mdhr_sdk.outputs.pictures.series import Series, absence, reduced, spread, spread_flags, spread_time, track_series
-from mdhr_sdk.outputs.pictures.timeline import PITCH, save_timeline
+from mdhr_sdk.outputs.files import Files, SourceFiles
+from mdhr_sdk.outputs.pictures import trace as traces
+from mdhr_sdk.outputs.pictures.series import Series, reduced, spread, spread_flags, spread_time
+from mdhr_sdk.outputs.pictures.timeline import PITCH, draw_trace, save_timeline
+from mdhr_sdk.outputs.pictures.trace import Trace
 
 
 def legend(figure) -> list[str]:
@@ -146,10 +150,11 @@ def test_a_face_seen_in_one_frame_is_half_a_step_wide_on_both_sides():
 
 
 def test_gaps_of_a_track_are_not_a_number(frames, codes):
-    series = track_series(frames, codes)[0]
+    tracks, absent = Trace(frames).series()
+    series = tracks[0]
     assert np.isnan(series.probability[20:30]).all() and not series.occurrence[20:30].any()
     assert np.isfinite(np.delete(series.probability, np.s_[20:30], axis=0)).all()
-    assert absence(frames).occurrence[:, 0].tolist() == [20 <= index < 30 for index in range(60)]
+    assert absent.occurrence[:, 0].tolist() == [20 <= index < 30 for index in range(60)]
 
 
 @settings(max_examples=60, deadline=None)
@@ -170,6 +175,76 @@ def test_reduction_keeps_peaks_and_decisions(values, frames_per_bin):
         assert np.nanmin(small.probability) == np.nanmin(probability)
     else:
         assert np.isnan(small.probability).all()
+
+
+def scored(frame, index: int, faces: dict[int, float | None]):
+    """A frame whose faces have this probability of every AU; as in a film, a face is there or not."""
+    (known,) = frame(0).faces
+    found = tuple(
+        dataclasses.replace(
+            known, track_id=track,
+            aus={code: dataclasses.replace(one, probability=value, occurrence=value >= 0.5, intensity=5 * value)
+                 for code, one in known.aus.items()},
+        )
+        for track, value in faces.items() if value is not None
+    )  # fmt: skip
+    return dataclasses.replace(frame(0), index=index, timestamp_s=index / 25, faces=found)
+
+
+@settings(max_examples=30, deadline=None)
+@given(
+    scores=st.lists(st.tuples(*[st.none() | st.floats(0, 1)] * 2), min_size=2, max_size=150),
+    most=st.sampled_from([4, 8, 20]),
+)
+def test_a_trace_keeps_each_peak_near_its_time_however_long_it_is(frame, scores, most):
+    frames = [scored(frame, index, dict(enumerate(pair))) for index, pair in enumerate(scores)]
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(traces, "MOST", most)
+        trace = Trace(frames)
+        tracks, absent = trace.series()
+    assert len(absent.time_s) < most + 4 and (np.diff(absent.time_s) >= 0).all() and absent.time_s[0] == 0
+    step_s = 2 * (len(frames) / len(absent.time_s) + 1) / 25
+    for track in (0, 1):
+        known = {index / 25: pair[track] for index, pair in enumerate(scores) if pair[track] is not None}
+        assert (track in tracks) == bool(known)
+        if known:
+            got = tracks[track]
+            for found, want in ((np.nanmax(got.probability), max), (np.nanmin(got.probability), min)):
+                assert found == want(known.values())
+            assert np.nanmax(got.intensity) == 5 * max(known.values())
+            assert got.occurrence.any() == (max(known.values()) >= 0.5)
+            place = np.nanargmax(got.probability[:, 0])
+            assert any(abs(got.time_s[place] - s) <= 2 * step_s for s, v in known.items() if v == max(known.values()))
+    assert absent.occurrence.any() == any(pair == (None, None) for pair in scores)
+
+
+def test_the_memory_of_a_timeline_does_not_grow_with_its_video(frame, tmp_path, monkeypatch):
+    monkeypatch.setattr(traces, "MOST", 40)
+    files = SourceFiles(
+        tmp_path / "a", tuple(frame(0).faces[0].aus), Files(overlay=False, formats=("jsonl",)), 25.0, False
+    )
+    cycle, taken = [frame(index % 20, faces=2) for index in range(20)], []
+    tracemalloc.start()
+    for index in range(801):
+        files.write(dataclasses.replace(cycle[index % 20], index=index, timestamp_s=index / 25))
+        if index % 200 == 0:
+            taken.append(tracemalloc.get_traced_memory()[0])
+    tracemalloc.stop()
+    files.close(complete=True)
+    assert max(taken) < 300_000  # 800 frames of results are 5 MB
+    assert taken[-1] < taken[1] + 100_000, taken
+    files.draw(complete=True)
+    assert files.failures == [] and (tmp_path / "a_timeline.png").stat().st_size > 10_000
+
+
+def test_of_a_crowd_the_briefest_faces_are_counted_and_not_drawn(frame, monkeypatch):
+    monkeypatch.setattr(traces, "MOST_TRACKS", 5)
+    trace = Trace()
+    for index in range(500):  # a face that stays, and one that is another one every second
+        trace.add(scored(frame, index, {0: 0.5, 1 + index // 25: 0.1 if index % 25 < 20 - index // 25 else None}))
+    tracks, _ = trace.series()
+    assert trace.left_out and len(tracks) + trace.left_out == 21 and 0 in tracks and len(tracks) <= 13
+    assert legend(draw_trace(trace))[-2] == f"and 13 more, {trace.left_out} brief ones not drawn"
 
 
 @pytest.mark.slow

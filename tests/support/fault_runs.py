@@ -72,7 +72,7 @@ MOST_RESULTS = 400  # of a run
 STEP_S = 0.02  # a turn of the model takes at most
 PACKAGE = "mdhr_sdk."
 TIMED = (
-    "pipeline.ahead", "pipeline.reader", "pipeline.readers", "pipeline.run", "pipeline.scores.decide",
+    "pipeline.ahead", "pipeline.clock", "pipeline.reader", "pipeline.readers", "pipeline.run", "pipeline.scores.decide",
     "outputs.live.append", "outputs.live.queued", "vision.sources.source", "vision.sources.live.supervisor",
     "vision.sources.live.health", "vision.sources.live.timing", "vision.sources.live.streams",
 )  # fmt: skip

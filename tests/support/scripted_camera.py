@@ -97,9 +97,9 @@ class Camera:
                 raise SourceError(f"cannot open stream {name}; check the address")
             self.world.sleep(self.world.random.uniform(0.0, 0.2))
             damage = Damage()
-            decoder: Any = ScriptedDecoder(self, damage)
             backlog = None if spec.complete else Backlog(1 / self.fps)
-            pictures = _arriving(decoder, FORMATS, backlog, name, f"cannot open stream {name}", False)
+            decoder: Any = ScriptedDecoder(self, damage, backlog)
+            pictures = _arriving(decoder, FORMATS, name, f"cannot open stream {name}", False)
             yield Opened(self.fps, None, True, _with(next(pictures), pictures), damage=damage)
 
         return Source(name, "stream", opener)
@@ -121,10 +121,9 @@ class Camera:
 class ScriptedDecoder:
     """One connection to a camera, in the place of `Decoder`."""
 
-    def __init__(self, camera: Camera, damage: Damage) -> None:
-        self._camera, self._damage = camera, damage
+    def __init__(self, camera: Camera, damage: Damage, backlog: Backlog | None) -> None:
+        self._camera, self._damage, self._backlog = camera, damage, backlog
         self._clock_s = camera.world.random.uniform(0.0, 1e4)
-        self.waited_s = 0.0
 
     def __iter__(self) -> Iterator[Decoded]:
         camera, world = self._camera, self._camera.world
@@ -168,14 +167,14 @@ class ScriptedDecoder:
                 camera.people = {slot for slot in range(3) if world.random.random() < 0.4} or {camera.person}
             elif kind in ("truncate", "corrupt"):
                 camera.new_take()
-            self.waited_s = world.now_s - asked_s
+            late = self._backlog.late(world.now_s - asked_s, world.now_s) if self._backlog else ""
             image = camera.picture() if shown is None else shown
             if kind == "freeze":
                 shown, frozen_until_s, froze_s = image, world.now_s + seconds, seconds
             if kind in ("truncate", "corrupt"):
                 self._damage.count += 1
                 image, note, breaks = _spoilt(image, kind, world), "damaged", True
-            yield Decoded(image, self._clock_s, 1 / camera.fps, world.now_s, breaks, note)
+            yield Decoded(image, self._clock_s, 1 / camera.fps, world.now_s, breaks, note, late)
 
 
 def _spoilt(image: np.ndarray, kind: str, world: World) -> np.ndarray:

@@ -190,5 +190,6 @@ class Threads:
         self.Condition, self.Event = partial(_Condition, world), partial(_Event, world)
 
     def current_thread(self) -> Any:
+        """The thread that goes on now; of the world's own main task, something that is no other thread."""
         task = self.world.current
-        return self.running.get(task) if task is not None else None
+        return self.running.get(task, self) if task is not None else self

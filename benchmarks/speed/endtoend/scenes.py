@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -43,12 +44,18 @@ def scenes(frames: int) -> list[Scene]:
 
 def write_scene(scene: Scene, path: Path) -> None:
     """Encode a scene as H.264 mp4."""
+    encoder = Encoder(path, (scene.width, scene.height), FPS, "h264")
+    for index, picture in enumerate(pictures(scene)):
+        encoder.write(picture, index / FPS)
+    encoder.close()
+
+
+def pictures(scene: Scene) -> Iterator[NDArray[np.uint8]]:
+    """The frames of a scene, BGR."""
     with av.open(str(DEMO)) as container:
         clip = [np.asarray(frame.to_ndarray(format="bgr24"), np.uint8) for frame in container.decode(video=0)]
-    encoder = Encoder(path, (scene.width, scene.height), FPS, "h264")
     for index in range(scene.frames):
-        encoder.write(_picture(scene, clip, index), index / FPS)
-    encoder.close()
+        yield _picture(scene, clip, index)
 
 
 def _picture(scene: Scene, clip: list[NDArray[np.uint8]], index: int) -> NDArray[np.uint8]:

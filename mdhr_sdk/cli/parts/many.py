@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing, contextmanager
@@ -31,6 +32,7 @@ from .summary import report
 
 MANY = 8  # files from which on workers are worth their start
 MOST_JOBS = 8  # if nobody says: each takes half a gigabyte of memory
+log = logging.getLogger("mdhr_sdk")
 LINE_S = 10.0  # between two lines of progress, where no bar can be drawn
 
 
@@ -44,7 +46,7 @@ def worker_count(asked: int | None, resume: bool, sources: Sequence[Source], dev
     if asked is not None or resume:
         if live is not None:
             raise ConfigError(f"--jobs and --resume are for files, and '{live.name}' is live; leave them out")
-        return min(asked or automatic_jobs(len(sources)), len(sources))
+        return asked_jobs(asked, len(sources)) if asked else automatic_jobs(len(sources))
     on_gpu = device.startswith("cuda") or (device == "auto" and cuda_device_count() > 0)  # which they would share
     return 0 if live is not None or on_gpu or len(sources) < MANY else automatic_jobs(len(sources))
 
@@ -52,6 +54,15 @@ def worker_count(asked: int | None, resume: bool, sources: Sequence[Source], dev
 def automatic_jobs(files: int) -> int:
     """As many workers as cores, but not more than eight, and each with some files to read."""
     return max(1, min(usable_cores(), MOST_JOBS, files // 2))
+
+
+def asked_jobs(asked: int, files: int) -> int:
+    """As many workers as somebody asked for, or as there are files, with a warning where cores are fewer."""
+    count = min(asked, files)
+    if count > usable_cores():
+        cores = number_of(usable_cores(), "core")
+        log.warning("%d workers on %s: each takes half a gigabyte of memory, and the work gets no faster", count, cores)
+    return count
 
 
 def threads_each(jobs: int) -> int:
@@ -141,6 +152,11 @@ def _conclude(place: Place, out: str, totals: Totals, crew: Crew, quiet: bool) -
     rest = totals.told - totals.states["skipped"] - len(totals.shown)
     lines = [f"and {number_of(rest, 'file')} more"] if rest else []
     lines += [f"{totals.line}, in {duration(totals.seconds)}", f"results are in {out}; {SUMMARY} there lists all files"]
+    if totals.stale:
+        files = number_of(totals.stale, "file")
+        lines.append(
+            f"beside the results of {files} some of an earlier run with other options are left; {SUMMARY} names them"
+        )
     if totals.told < totals.jobs:
         lines.append(f"stopped: {number_of(totals.jobs - totals.told, 'file')} not read; go on with --resume")
     for line in lines:

@@ -47,9 +47,17 @@ def report(console: Console, detector: Used, outcomes: Sequence[Outcome], files:
     for line in (line for outcome in outcomes for line in _baselines(outcome)):
         console.print(line, soft_wrap=True, highlight=False)
     for outcome in outcomes if files else ():
+        if outcome.stale:
+            console.print(f"{outcome.label}: {left(outcome.stale)}", soft_wrap=True, highlight=False)
         for path in outcome.files:
             instead = ", in place of an earlier one" if path in outcome.replaced else ""
             console.print(f"wrote {plain(path)}{instead}", soft_wrap=True, highlight=False)
+
+
+def left(names: Sequence[str]) -> str:
+    """What is said of results that an earlier run made, and that this one did not replace."""
+    are = "is" if len(names) == 1 else "are"
+    return f"{', '.join(map(plain, names))} of an earlier run with other options {are} still there"
 
 
 def _baselines(outcome: Outcome) -> Iterator[str]:

@@ -51,8 +51,9 @@ def _final(
     strengths = np.full(rows.shape, np.nan)
     for at, (read, row) in enumerate(zip(_reads(own, meshes, times_s), rows, strict=True)):
         if intensity is not None:
-            moved = own.moved(0, read, row)
-            strengths[at] = MOST * intensity.strengths(given(logit(row), read.logits, moved, read.known))
+            said = logit(row)
+            moved = own.moved(0, read, said)
+            strengths[at] = MOST * intensity.strengths(given(said, read.logits, moved, read.known))
         final.append(own.combine(0, read, row))
     return np.stack(final), strengths
 

@@ -12,7 +12,7 @@ from ...arguments import flag
 from ...errors import OutputError
 from ...results import Ending, FrameResult
 from ..naming import EVENTS, TABLE
-from ..table import columns, event_columns, records
+from ..table import as_cells, columns, event_columns, records
 from .append import AppendFile
 
 if TYPE_CHECKING:
@@ -84,5 +84,5 @@ class LiveTables:
 def _rows(names: Sequence[str], rows: Iterable[Mapping[str, object]]) -> bytes:
     """Comma-separated values, as in `CsvSink`."""
     text = io.StringIO(newline="")
-    csv.DictWriter(text, names).writerows(rows)
+    csv.DictWriter(text, names).writerows(map(as_cells, rows))
     return text.getvalue().encode("utf-8", errors="backslashreplace")

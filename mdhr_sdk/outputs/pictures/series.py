@@ -2,15 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-
-from ...aus import LABEL_SETS
-from ...errors import InputError
-from ...results import AUScore, FrameResult
 
 Values = NDArray[np.float64]
 Flags = NDArray[np.bool_]
@@ -32,55 +27,6 @@ class Series:
     probability: Values
     occurrence: Flags
     intensity: Values
-
-
-def codes_of(frames: Sequence[FrameResult]) -> tuple[str, ...]:
-    """The AU codes that the frames carry, in order; without any face, those that the model reports."""
-    sets = {tuple(face.aus) for frame in frames for face in frame.faces}
-    if len(sets) > 1:
-        raise InputError(
-            f"a timeline needs the same AUs in every face, and here are {len(sets)} different sets; "
-            "draw the results of each model on their own"
-        )
-    if sets:
-        return sets.pop()
-    model = frames[0].model
-    known = LABEL_SETS.get(model.label_set)
-    return tuple(code for code in known.codes if code not in model.off) if known else ()
-
-
-def track_series(frames: Sequence[FrameResult], codes: Sequence[str]) -> dict[int, Series]:
-    """The series of every track, by track id in rising order. The frames are of one source, in order."""
-    places: dict[int, list[int]] = {}
-    scores: dict[int, list[list[tuple[float, bool, float]]]] = {}
-    for place, frame in enumerate(frames):
-        for face in frame.faces:
-            places.setdefault(face.track_id, []).append(place)
-            scores.setdefault(face.track_id, []).append([_values(face.aus[code]) for code in codes])
-    time_s = np.array([frame.timestamp_s for frame in frames])
-    series = {}
-    for track in sorted(places):
-        first, last = places[track][0], places[track][-1] + 1
-        seen = np.array(places[track]) - first
-        values = np.array(scores[track], np.float64).reshape(len(seen), len(codes), 3)
-        probability, intensity = np.full((2, last - first, len(codes)), np.nan)
-        probability[seen], intensity[seen] = values[..., 0], values[..., 2]
-        occurrence = np.zeros(probability.shape, bool)
-        occurrence[seen] = values[..., 1] > 0
-        series[track] = Series(time_s[first:last], probability, occurrence, intensity)
-    return series
-
-
-def _values(score: AUScore) -> tuple[float, bool, float]:
-    return score.probability, score.occurrence, np.nan if score.intensity is None else score.intensity
-
-
-def absence(frames: Sequence[FrameResult]) -> Series:
-    """A series of one column: 1 in frames without any face, else NaN."""
-    value = np.array([np.nan if frame.faces else 1.0 for frame in frames])[:, None]
-    return Series(
-        np.array([frame.timestamp_s for frame in frames]), value, ~np.isnan(value), np.full_like(value, np.nan)
-    )
 
 
 def reduced(series: Series, frames_per_bin: int) -> Series:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Sequence
+from dataclasses import dataclass
 from functools import cache
 from itertools import groupby
 from pathlib import Path
@@ -16,19 +17,9 @@ from ...ending import at_work
 from ...errors import InputError, OutputError
 from ...results import FrameResult, ModelInfo
 from .heatmap import draw_heatmap, heatmap_height
-from .series import (
-    MOST_INTENSITY,
-    Series,
-    Values,
-    absence,
-    codes_of,
-    reduced,
-    spread,
-    spread_flags,
-    spread_time,
-    track_series,
-)
+from .series import MOST_INTENSITY, Series, Values, reduced, spread, spread_flags, spread_time
 from .style import FAINT, GAP, HEAD_IN, INK, LEFT, MARGIN, MUTED, RIGHT, WIDTH_IN, au_name, draw_title, track_colour
+from .trace import Trace, common_codes
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -63,30 +54,40 @@ def draw_timeline(results: Sequence[FrameResult]) -> Figure:
     Raises:
         InputError: there is no frame, faces carry different AUs, or there are too many videos or faces for one figure.
     """
-    from matplotlib.figure import Figure
-
     if not results:
         raise InputError("a timeline needs at least one frame, and there is none; check that the source was read")
-    blocks = _blocks(results)
-    codes = codes_of(results)
-    heights = [
-        heatmap_height(block) if still else HEAD_IN + ROW_IN * max(1, len(codes)) + FOOT_IN for still, block in blocks
-    ]
+    sets = {tuple(face.aus) for frame in results for face in frame.faces}
+    return _figure(_blocks(results), common_codes(sets, results[0].model))
+
+
+def draw_trace(trace: Trace) -> Figure:
+    """As `draw_timeline`, of one source whose frames are gone."""
+    if trace.frames < 2:
+        return draw_timeline(() if trace.first is None else (trace.first,))
+    return _figure([trace], trace.codes)
+
+
+def _figure(blocks: Sequence[Trace | Sequence[FrameResult]], codes: Sequence[str]) -> Figure:
+    """A panel below another: of a video its trace, of stills their frames."""
+    from matplotlib.figure import Figure
+
+    video_in = HEAD_IN + ROW_IN * max(1, len(codes)) + FOOT_IN
+    heights = [video_in if isinstance(block, Trace) else heatmap_height(block) for block in blocks]
     figure = Figure(figsize=(WIDTH_IN, sum(heights)), dpi=120, facecolor="white")
     panels = figure.subfigures(len(blocks), 1, height_ratios=heights, squeeze=False)[:, 0]
-    for panel, height, (still, block) in zip(panels, heights, blocks, strict=True):
-        if still:
-            draw_heatmap(panel, height, block, codes)
-        else:
+    for panel, height, block in zip(panels, heights, blocks, strict=True):
+        if isinstance(block, Trace):
             _draw_video(panel, height, block, codes)
+        else:
+            draw_heatmap(panel, height, block, codes)
     return figure
 
 
-def save_timeline(frames: Sequence[FrameResult], path: Path) -> Figure:
+def save_timeline(results: Sequence[FrameResult] | Trace, path: Path) -> Figure:
     """Draw the timeline and write it whole to `path`, as PNG, PDF or SVG by its suffix; returns the figure."""
     if path.suffix.lower() not in FIGURES:
         raise OutputError(f"a plot is one of {', '.join(FIGURES)}, but '{path.name}' is not; change the suffix")
-    figure = draw_timeline(frames)
+    figure = draw_trace(results) if isinstance(results, Trace) else draw_timeline(results)
     with whole(path) as part, warnings.catch_warnings():
         warnings.filterwarnings("ignore", "Glyph .* missing from font")  # a name in other letters is drawn as boxes
         if path.suffix.lower() == ".png":
@@ -108,45 +109,45 @@ def _write_png(figure: Figure, path: Path) -> None:
     path.write_bytes(data.tobytes())
 
 
-def _blocks(results: Sequence[FrameResult]) -> list[tuple[bool, list[FrameResult]]]:
-    """(whether stills, frames): one block per video, and one for all stills."""
+def _blocks(results: Sequence[FrameResult]) -> list[Trace | Sequence[FrameResult]]:
+    """A trace of each video, and the frames of all stills."""
     sources: dict[str, list[FrameResult]] = {}
     for name, frames in groupby(results, key=lambda frame: frame.source):
         sources.setdefault(name, []).extend(frames)
-    videos = [(False, frames) for frames in sources.values() if len(frames) > 1]
+    videos = [frames for frames in sources.values() if len(frames) > 1]
     stills = [frame for frames in sources.values() if len(frames) == 1 for frame in frames]
     if len(videos) > MAX_SOURCES:
         raise InputError(
             f"a figure holds up to {MAX_SOURCES} videos, and these results have {len(videos)}; "
             "select one with results.for_source(name)"
         )
-    return videos + ([(True, stills)] if stills else [])
+    return [*map(Trace, videos), *([stills] if stills else [])]
 
 
-def _draw_video(panel: SubFigure, height_in: float, frames: list[FrameResult], codes: Sequence[str]) -> None:
+def _draw_video(panel: SubFigure, height_in: float, trace: Trace, codes: Sequence[str]) -> None:
     """One pair of axes for all rows, since each pair of its own takes as long as all curves."""
-    tracks = track_series(frames, codes)
-    per_bin = -(-2 * len(frames) // COLUMNS)
-    absent = reduced(absence(frames), per_bin)
+    tracks, absent = trace.series()
+    per_bin = -(-2 * len(absent.time_s) // COLUMNS)
+    absent = reduced(absent, per_bin)
     bases = PITCH * np.arange(max(1, len(codes)))[::-1]  # where each row's 0 is
     bottom, top = FOOT_IN / height_in, 1 - HEAD_IN / height_in
     axes = panel.add_axes((LEFT, bottom, RIGHT - LEFT, top - bottom))
-    times = np.array([frame.timestamp_s for frame in frames])
-    axes.set(xlim=(times.min(), max(times.max(), times.min() + 1e-3)), ylim=(0, bases[0] + TOP))
-    _draw_rows(axes, bases, codes, frames[0].model)
+    assert trace.first is not None
+    axes.set(xlim=(trace.begin_s, max(trace.end_s, trace.begin_s + 1e-3)), ylim=(0, bases[0] + TOP))
+    _draw_rows(axes, bases, codes, trace.first.model)
     if absent.occurrence.any():  # frames without any face
         time_s, value = spread_time(absent.time_s), spread(absent.probability[:, 0])
         axes.fill_between(*_stacked(bases, time_s, [value] * len(bases)), zorder=1.5, **GAP)
-    neutral_s = [frame.timestamp_s for frame in frames if any(face.baseline == "neutral" for face in frame.faces)]
-    if neutral_s:
-        length_s = neutral_s[-1] - neutral_s[0]
-        axes.barh(bases, length_s, TOP, neutral_s[0], align="edge", zorder=1, **NEUTRAL)
+    if trace.neutral_s is not None:
+        begin_s, end_s = trace.neutral_s
+        axes.barh(bases, end_s - begin_s, TOP, begin_s, align="edge", zorder=1, **NEUTRAL)
     if codes:
         for track, series in tracks.items():
             _draw_curves(axes, bases, reduced(series, per_bin), track, alone=len(tracks) == 1)
-    draw_title(panel, height_in, frames[0].source, frames[0].model)
+    draw_title(panel, height_in, trace.first.source, trace.first.model)
     strong = any(np.isfinite(series.intensity).any() for series in tracks.values())
-    _draw_legend(panel, height_in, list(tracks), bool(absent.occurrence.any()), bool(neutral_s), strong)
+    shown = _Shown(list(tracks), trace.left_out, bool(absent.occurrence.any()), trace.neutral_s is not None, strong)
+    _draw_legend(panel, height_in, shown)
 
 
 def _draw_rows(axes: Axes, bases: Values, codes: Sequence[str], model: ModelInfo) -> None:
@@ -216,26 +217,37 @@ def _stacked(bases: Values, time_s: Values, curves: Sequence[Values]) -> tuple[V
     return np.tile(np.append(time_s, time_s[-1]), len(curves)), bases.repeat(len(time_s) + 1), np.concatenate(ends)
 
 
-def _draw_legend(
-    panel: SubFigure, height_in: float, tracks: list[int], gaps: bool, neutral: bool, strong: bool
-) -> None:
+@dataclass(frozen=True)
+class _Shown:
+    """What a legend tells of: tracks, how many more have no curve, and whether there are other kinds of marks."""
+
+    tracks: list[int]
+    left_out: int
+    gaps: bool
+    neutral: bool
+    strong: bool
+
+
+def _draw_legend(panel: SubFigure, height_in: float, shown: _Shown) -> None:
     """What the colours mean: tracks when there are several, else curve and decision; hatching and neutral seconds."""
     from matplotlib.lines import Line2D
     from matplotlib.patches import Patch
 
     handles: list[Patch | Line2D]
+    tracks, more = shown.tracks, len(shown.tracks) + shown.left_out - MAX_LEGEND
     if len(tracks) == 1:
         colour = track_colour(tracks[0])
         handles = [Patch(color=colour, alpha=0.3, lw=0, label="probability"), Patch(color=colour, lw=0, label="occurs")]
     else:
         handles = [Patch(color=track_colour(track), lw=0, label=f"face {track}") for track in tracks[:MAX_LEGEND]]
-    if len(tracks) > MAX_LEGEND:
-        handles.append(Patch(color="none", label=f"and {len(tracks) - MAX_LEGEND} more"))
-    if gaps:
+    if more > 0:
+        told = f", {shown.left_out:,} brief ones not drawn" if shown.left_out else ""
+        handles.append(Patch(color="none", label=f"and {more:,} more{told}"))
+    if shown.gaps:
         handles.append(Patch(label="no face", **GAP))
-    if neutral:
+    if shown.neutral:
         handles.append(Patch(label="neutral reference", **NEUTRAL))
-    if strong:
+    if shown.strong:
         handles.append(Line2D([], [], label="intensity, 0 to 5", **INTENSITY))
     panel.legend(
         handles=handles,

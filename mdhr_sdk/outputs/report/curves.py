@@ -8,8 +8,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ...results import AUEvent, FrameResult
-from ..pictures.series import MOST_INTENSITY, Series, reduced, track_series
+from ..pictures.series import MOST_INTENSITY, Series, reduced
 from ..pictures.style import track_colour
+from ..pictures.trace import Trace
 
 WIDTH, HEIGHT, EVENT = 900, 34, 5  # of a row, and of the bars of events under it, in units of the drawing
 POINTS = 1200  # most along the time axis
@@ -19,8 +20,9 @@ Across = Callable[[NDArray[np.float64] | float], NDArray[np.float64]]  # seconds
 def draw_rows(frames: Sequence[FrameResult], codes: Sequence[str], events: Sequence[AUEvent]) -> dict[str, str]:
     """AU -> SVG of its row: each face's probability, solid where the AU occurs, intensity, and bars of its events."""
     begin_s, end_s = frames[0].timestamp_s, max(frames[-1].timestamp_s, frames[0].timestamp_s + 1e-3)
-    per_bin = -(-2 * len(frames) // POINTS)
-    tracks = {track: reduced(series, per_bin) for track, series in track_series(frames, codes).items()}
+    drawn, absent = Trace(frames).series()
+    per_bin = -(-2 * len(absent.time_s) // POINTS)
+    tracks = {track: reduced(series, per_bin) for track, series in drawn.items()}
 
     def across(time_s: NDArray[np.float64] | float) -> NDArray[np.float64]:
         return np.round((np.asarray(time_s) - begin_s) / (end_s - begin_s) * WIDTH, 1)

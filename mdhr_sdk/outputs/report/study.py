@@ -167,6 +167,8 @@ def read_about(path: Path) -> pd.DataFrame:
         table = pd.read_csv(path, dtype=str, keep_default_na=False)
     except ValueError as error:
         raise InputError(f"'{path}' is no CSV file: {str(error).strip()}") from None
+    if not isinstance(table.index, pd.RangeIndex):  # pandas takes the first cells of each line for names of rows
+        raise InputError(f"'{path}' has lines with more cells than its header names; put texts with commas into quotes")
     if "source" not in table.columns or not {"person", "condition"} & set(table.columns):
         raise InputError(
             f"'{path}' needs the columns source and person, condition, or both; got {', '.join(map(str, table))}"

@@ -34,7 +34,7 @@ def pictures(overlay: Path, events: Sequence[AUEvent]) -> dict[float, str]:
     """
     if not overlay.is_file() or not events:
         return {}
-    av = require("av", "all")
+    av = require("av", "")
     wanted, found = sorted({event.apex_s for event in events}), dict[float, str]()
     try:
         with av.open(str(overlay)) as container:

@@ -123,3 +123,10 @@ def whole(value: Any) -> int:
     if not found.is_integer() or abs(found) >= 1 << 63:
         raise ValueError(f"{value!r:.80} where a whole number belongs")
     return int(value)
+
+
+def count(value: Any) -> int:
+    """A whole number of at least 0."""
+    if (found := whole(value)) < 0:
+        raise ValueError(f"{value!r:.80} where a number of at least 0 belongs")
+    return found

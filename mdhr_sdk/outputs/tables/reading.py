@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields, replace
 from datetime import datetime
 from pathlib import Path
@@ -17,13 +17,15 @@ from ...errors import InputError
 from ...measures import MEASURES, FaceMeasures
 from ...results import AUEvent, AUScore, Baseline, Ending, FaceResult, FrameResult, ModelInfo
 from ..naming import EVENTS, PARQUET, TABLE
-from ..table import BOX, event_columns
-from .foreign import UNREADABLE, au_code, check_text, finite, number, read_parquet, refused, whole
+from ..table import BLOCK, BOX, event_columns
+from .foreign import UNREADABLE, au_code, check_text, count, finite, number, read_parquet, refused, whole
 from .modelinfo import model_of_text, model_of_values
 
 if TYPE_CHECKING:
     import pandas as pd
 
+FACELESS = ("no_face", "low_quality", "stale")  # statuses
+WITH_FACE = ("ok", "neutral", "no_baseline", "too_small", "turned_away", "blurred", "cut_off")
 BASELINES: dict[str, Baseline] = {"neutral": "neutral", "no_baseline": "missing"}
 NEEDED = ("source", "frame", "timestamp_s", "status", "track_id", *BOX)
 INTENSITY = "_intensity"
@@ -54,11 +56,39 @@ def _of_table(path: Path, kind: Kind) -> Read:
     if missing or not len(table):
         told = f"it lacks {', '.join(missing)}" if missing else "it has no row"
         raise InputError(f"'{path}' is no table of results: {told}; give a file that mdhr_sdk wrote")
+    _check_rows(table)
     codes = tuple(au_code(name.removesuffix("_occurrence")) for name in table.columns if name.endswith("_occurrence"))
     model = replace(model, intensities=tuple(code for code in codes if f"{code}{INTENSITY}" in table.columns))
     beside = events_beside(path)
     events = () if beside is None else read_events(beside)
     return Read(tuple(_frames(table, codes, model, events)), model, codes)
+
+
+def _check_rows(table: pd.DataFrame) -> None:
+    """Refuse rows that no run wrote so: sorted or pasted ones would make other videos. Raises ValueError."""
+    faceless, states = table["track_id"].isna(), table["status"]
+    for wrong, told in (
+        (~states.isin((*FACELESS, *WITH_FACE)), "is a status that this version does not know"),
+        (faceless != states.isin(FACELESS), "has a status that does not go with its track_id"),
+        (table.duplicated(["source", "frame", "track_id"]), "tells of a face a second time"),
+        (
+            table.groupby("source", sort=False, dropna=False)["frame"].diff() < 0,
+            "comes after a later frame: sort by frame",
+        ),
+    ):
+        if wrong.any():
+            row = table[wrong].iloc[0]
+            raise ValueError(
+                f"the row of frame {row['frame']} of '{row['source']:.80}', status '{row['status']}', {told}"
+            )
+
+
+def _one_model(texts: Iterable[object]) -> str:
+    """The model that all rows tell; ValueError for several, as in a table that was put together of two."""
+    first, *others = dict.fromkeys(map(str, texts))
+    if others:
+        raise ValueError(f"its rows are of several models, '{first:.60}' and '{others[0]:.60}'; make a table for each")
+    return first
 
 
 def events_beside(path: Path) -> Path | None:
@@ -88,8 +118,14 @@ def read_events(path: Path) -> tuple[AUEvent, ...]:
 def _events(path: Path, table: pd.DataFrame) -> Iterator[AUEvent]:
     if list(table.columns) not in (event_columns(False), event_columns(True)):
         raise InputError(f"'{path}' is no table of events; give one that mdhr_sdk wrote")
-    for row in table.drop(columns="model").to_dict("records"):
-        yield _event(cast("dict[str, Any]", row))
+    for row in _rows(table.drop(columns="model")):
+        yield _event(row)
+
+
+def _rows(table: pd.DataFrame) -> Iterator[dict[str, Any]]:
+    """Column -> value of each row; a few at a time, since such a row takes ten times its place in the table."""
+    for begin in range(0, len(table), BLOCK):
+        yield from cast("list[dict[str, Any]]", table.iloc[begin : begin + BLOCK].to_dict("records"))
 
 
 def _kind_of(path: Path) -> Kind:
@@ -105,11 +141,13 @@ def _csv(path: Path) -> tuple[pd.DataFrame, ModelInfo]:
 
     texts = ("source", "status", "note", "model", "captured_at")
     table = pd.read_csv(path, dtype=dict.fromkeys(texts, str), keep_default_na=False, na_values=[""])
+    if list(table.columns) in (event_columns(False), event_columns(True)):
+        raise InputError(f"'{path}' is a table of events; give the table of results beside it, *{TABLE}")
     if "model" not in table.columns or not len(table):
         spread = len(table.columns) and ";" in str(table.columns[0])  # as spreadsheets save where commas are decimal
         told = "its cells are parted by ';' and not ','" if spread else "no model is told"
         raise InputError(f"'{path}' is no table of results: {told}; give one that mdhr_sdk wrote")
-    return table, model_of_text(str(table["model"].iloc[0]))
+    return table, model_of_text(_one_model(table["model"].unique()))
 
 
 def _parquet(path: Path) -> tuple[pd.DataFrame, ModelInfo]:
@@ -124,7 +162,7 @@ def _frames(
 ) -> Iterator[FrameResult]:
     endings: dict[str, Ending] = {}
     rows: list[dict[str, Any]] = []
-    for row in cast("list[dict[str, Any]]", table.to_dict("records")):
+    for row in _rows(table):
         if rows and (row["source"], row["frame"]) != (rows[-1]["source"], rows[-1]["frame"]):
             yield _frame(rows, codes, model, events, endings)
             rows = []
@@ -146,7 +184,7 @@ def _frame(
     faces = tuple(_face(row, codes, model) for row in rows if row["track_id"] == row["track_id"])  # not NaN
     at, live = str(first.get("captured_at")), isinstance(first.get("captured_at"), str)
     return FrameResult(
-        source, whole(first["frame"]), finite(first["timestamp_s"]), faces, model,
+        source, count(first["frame"]), finite(first["timestamp_s"]), faces, model,
         note=_text(first.get("note")), untrusted=int(first["status"] == "low_quality"),
         delay_ms=float(first["delay_ms"]) if live else 0.0, dropped=int(first["dropped"]) if live else 0,
         captured_at=datetime.fromisoformat(at.replace("Z", "+00:00")) if live else None,
@@ -168,7 +206,7 @@ def _face(row: Mapping[str, Any], codes: Sequence[str], model: ModelInfo) -> Fac
     points = np.empty((0, 3), np.float32)
     if mesh is not None and np.size(mesh) == 3 * 478:  # the 68 of iBUG are not a mesh
         points = np.asarray(mesh, np.float32).reshape(-1, 3)
-    return FaceResult(whole(row["track_id"]), (x0, y0, x1, y1), points, aus, baseline, measures)
+    return FaceResult(count(row["track_id"]), (x0, y0, x1, y1), points, aus, baseline, measures)
 
 
 def _au(row: Mapping[str, Any], code: str) -> AUScore:
@@ -202,7 +240,7 @@ def _of_lines(path: Path) -> Read:
     endings: dict[str, Ending] = {}
     models: dict[str, ModelInfo] = {}
     with path.open("rb") as file:
-        for count, line in enumerate(file, 1):
+        for place, line in enumerate(file, 1):
             try:
                 values = json.loads(line.decode("utf-8"))
                 model = models.setdefault(values["model"], model_of_text(values["model"]))
@@ -214,10 +252,11 @@ def _of_lines(path: Path) -> Read:
                     frames.append(_of_line(values, model, ending, events))
             except UNREADABLE as error:
                 raise InputError(
-                    f"line {count} of '{path}' is no result: {error!r:.200}; give a file that mdhr_sdk wrote"
+                    f"line {place} of '{path}' is no result: {error!r:.200}; give a file that mdhr_sdk wrote"
                 ) from None
     if not frames:
         raise InputError(f"'{path}' has no frame; check that its source was read")
+    _one_model(models)
     codes = next((tuple(face.aus) for frame in frames for face in frame.faces), ())
     faces = [face for frame in frames for face in frame.faces]
     told = tuple(code for code in codes if any(face.aus[code].intensity is not None for face in faces))
@@ -228,7 +267,7 @@ def _of_lines(path: Path) -> Read:
 def _of_line(values: Mapping[str, Any], model: ModelInfo, ending: Ending, events: tuple[AUEvent, ...]) -> FrameResult:
     faces = tuple(
         FaceResult(
-            whole(one["track_id"]),
+            count(one["track_id"]),
             _box(one["box_px"]),
             np.empty((0, 3), np.float32),
             {au_code(code): _score(code, score) for code, score in one["aus"].items()},
@@ -239,7 +278,7 @@ def _of_line(values: Mapping[str, Any], model: ModelInfo, ending: Ending, events
     )
     at = values["captured_at"]
     return FrameResult(
-        str(values["source"]), whole(values["frame"]), finite(values["timestamp_s"]), faces, model,
+        str(values["source"]), count(values["frame"]), finite(values["timestamp_s"]), faces, model,
         note=str(values["note"]), delay_ms=number(values["delay_ms"]), dropped=whole(values["dropped"]),
         fps=number(values["fps"] or 0.0), ending=ending, events=events,
         captured_at=None if at is None else datetime.fromisoformat(at.replace("Z", "+00:00")),

@@ -84,16 +84,20 @@ class Naming:
         strengths: NDArray[np.floating] | None = None,
     ) -> FaceResult:
         """Name the probabilities (N,) and decide; `strengths` (N,) are intensities as shares of the most."""
-        kept = probabilities if self.places is None else probabilities[list(self.places)]
-        pairs = zip(self.thresholds.items(), kept, strict=True)
         # In float64: NumPy 2 would round the threshold to the score's float32, NumPy 1 not.
-        aus = {code: AUScore(code, float(p), float(p) >= threshold) for (code, threshold), p in pairs}
-        if strengths is not None:
-            own = strengths if self.places is None else strengths[list(self.places)]
-            for code, strength in zip(self.thresholds, own.tolist(), strict=True):
-                if code in self.info.intensities:
-                    aus[code] = replace(aus[code], intensity=MOST * strength)
+        kept = self._reported(probabilities)
+        strong = [None] * len(kept) if strengths is None else self._reported(strengths)
+        told = self.info.intensities
+        aus = {
+            code: AUScore(code, p, p >= threshold, None if s is None or code not in told else MOST * s)
+            for (code, threshold), p, s in zip(self.thresholds.items(), kept, strong, strict=True)
+        }
         return FaceResult(track_id, face.box_px, face.landmarks_px, aus, baseline, measures, neutral_known)
+
+    def _reported(self, values: NDArray[np.floating]) -> list[float]:
+        """Those of the reported AUs, of (N,)."""
+        every = values.tolist()
+        return every if self.places is None else [every[place] for place in self.places]
 
     def measured(self, found: Found, crops: Mapping[int, Crop]) -> dict[int, FaceMeasures]:
         """Track id -> measures of the faces that have crops; none if they are not wanted, or of a broken mesh."""
@@ -172,16 +176,17 @@ class Waiting:
         """No result follows: events that are open end with the last one."""
         self.ending.events = self._events.end()
 
-    def _strengths(
-        self, reads: Mapping[int, GeometryRead], scores: Mapping[int, NDArray[np.float32]]
-    ) -> dict[int, Floats]:
-        """Track id -> intensities (N,) as shares of the most, before scores are combined; none without a model."""
+    def _strengths(self, reads: Mapping[int, GeometryRead], said: Mapping[int, Floats]) -> dict[int, Floats]:
+        """Track id -> intensities (N,) as shares of the most, by the logits of scores that are not combined yet.
+
+        None without a model.
+        """
         model, own = self._naming.intensity, self._own_neutral
         if model is None or own is None:
             return {}
         return {
-            i: model.strengths(given(logit(row), reads[i].logits, own.moved(i, reads[i], row), reads[i].known))
-            for i, row in scores.items()
+            i: model.strengths(given(row, reads[i].logits, own.moved(i, reads[i], row), reads[i].known))
+            for i, row in said.items()
         }
 
     def _with_geometry(
@@ -191,8 +196,9 @@ class Waiting:
         if self._own_neutral is None:
             return scores, {}, dict.fromkeys(scores, 0.0)
         reads = {track_id: self._geometry.pop((index, track_id)) for track_id in scores}
-        strengths = self._strengths(reads, scores)
-        combined = {i: self._own_neutral.combine(i, reads[i], row) for i, row in scores.items()}
+        said = {track_id: logit(row) for track_id, row in scores.items()}
+        strengths = self._strengths(reads, said)
+        combined = {i: self._own_neutral.combine(i, reads[i], row, said[i]) for i, row in scores.items()}
         return combined, strengths, {i: read.known for i, read in reads.items()}
 
     def _result(self, pending: Found) -> FrameResult:

@@ -8,7 +8,10 @@ intensities are known exactly; 5 is their usual apex, and no coder's E.
 
 from __future__ import annotations
 
+import math
+from bisect import bisect_right
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
@@ -84,10 +87,29 @@ class IntensityModel:
             given: (..., N, INPUTS) as `given` makes it.
         """
         sums = (given * self.weights).sum(axis=-1)
+        if sums.ndim == 1:  # one face: NumPy takes several times as long for a number as Python
+            return np.array([self._level(au, one) for au, one in enumerate(sums.tolist())])
         found = np.full(sums.shape, np.nan)
         for au in np.flatnonzero(self.told):
             found[..., au] = np.interp(sums[..., au], self.knots[au], self.levels[au])
         return found
+
+    def _level(self, au: int, value: float) -> float:
+        """As `np.interp`, to the bit; NaN for an AU whose intensity is not told."""
+        if (line := self._lines[au]) is None:
+            return math.nan
+        knots, levels = line
+        left = bisect_right(knots, value) - 1
+        if left < 0 or left == len(knots) - 1 or knots[left] == value:
+            return levels[max(left, 0)]
+        slope = (levels[left + 1] - levels[left]) / (knots[left + 1] - knots[left])
+        return slope * (value - knots[left]) + levels[left]
+
+    @cached_property
+    def _lines(self) -> list[tuple[list[float], list[float]] | None]:
+        """Knots and levels of each AU whose intensity is told."""
+        rows = zip(self.told.tolist(), self.knots.tolist(), self.levels.tolist(), strict=True)
+        return [(knots, levels) if told else None for told, knots, levels in rows]
 
 
 def given(said: Floats, geometry: Floats, moved: Floats, known: Floats | float) -> Floats:
@@ -99,8 +121,10 @@ def given(said: Floats, geometry: Floats, moved: Floats, known: Floats | float) 
         moved: (..., N) how `said` differs from that of the person at rest, times `known`.
         known: (...) in [0, 1], how far the person's own face at rest is known.
     """
-    share = np.broadcast_to(np.asarray(known, np.float64)[..., None], said.shape)
-    return np.stack([said, geometry, moved, share], axis=-1)
+    values = np.empty((*said.shape, INPUTS))
+    values[..., 0], values[..., 1], values[..., 2] = said, geometry, moved
+    values[..., 3] = np.asarray(known)[..., None]
+    return values
 
 
 def read_intensity(folder: ModelFolder) -> IntensityModel | None:

@@ -58,7 +58,7 @@ class OnnxRuntimeBackend(OnnxFileBackend):
             return "the package 'onnxruntime' is not installed (pip install onnxruntime)"
         if not options.device.startswith("cuda"):
             return None
-        if self.provider not in require("onnxruntime", "all").get_available_providers():
+        if self.provider not in require("onnxruntime", "").get_available_providers():
             remedy = REMEDIES[self.provider]
             return f"device '{options.device}' needs {self.provider}, which this onnxruntime lacks ({remedy})"
         # The provider has no option for it, and the variable is read once.
@@ -117,7 +117,7 @@ class OnnxRuntimeSession(Session):
             BackendError: `provider` does not start on the device.
             ModelFolderError: the file is not such a graph.
         """
-        ort = require("onnxruntime", "all")
+        ort = require("onnxruntime", "")
         file = artefact(graph, options.precision, SUFFIX)
         self.backend, self.device, self.precision = name, options.device, options.precision
         content = path.read_bytes() if path else folder.read(file)

@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Hashable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from typing import TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -23,6 +24,7 @@ from .stream_graphs import StreamGraphs
 
 MAX_BATCH = 16  # frames per call: bounds memory when many faces come together
 Array = NDArray[np.float32]
+Number = TypeVar("Number", bound=np.generic)
 
 
 @dataclass(frozen=True, eq=False)
@@ -129,10 +131,10 @@ class StreamScorer:
         """
         if not frames:
             return []
-        shapes = {np.shape(frame) for frame in frames.values()}
-        if len(shapes) > 1:
+        given = [np.asarray(frame) for frame in frames.values()]
+        if len(given) > 1 and len(shapes := {frame.shape for frame in given}) > 1:
             raise InputError(f"expected frames of one shape; got {sorted(shapes)}")
-        stacked = _stacked(list(frames.values()))
+        stacked = stacked_rows(given)
         if not np.isfinite(stacked).all():
             raise InputError("expected finite frames; got NaN or infinity")
         if self.settings.dynamics is not None and self.settings.dynamics.on_device:
@@ -227,7 +229,7 @@ class StreamScorer:
         good = {key: own for key, own in rows.items() if finite(*(array for array in own if array is not None))}
         windows = self._windows(streams, good)
         if windows:
-            nodes = _stacked([window.nodes for _, window in windows])
+            nodes = stacked_rows([window.nodes for _, window in windows])
             scores = _in_batches(self.graphs.temporal, {"nodes": nodes})["scores"]
             for (key, window), row in zip(windows, scores, strict=True):
                 if finite(row):
@@ -273,9 +275,9 @@ class StreamScorer:
         return _in_batches(self.graphs.relations, inputs)["nodes"]
 
 
-def _stacked(arrays: list[Array]) -> Array:
+def stacked_rows(arrays: list[NDArray[Number]]) -> NDArray[Number]:
     """As `np.stack`, which takes a while for the one array that there mostly is."""
-    return np.asarray(arrays[0])[None] if len(arrays) == 1 else np.stack(arrays)
+    return arrays[0][None] if len(arrays) == 1 else np.stack(arrays)
 
 
 def _concatenated(arrays: list[Array]) -> Array:

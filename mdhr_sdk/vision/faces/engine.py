@@ -13,7 +13,7 @@ from typing import Literal, Protocol, get_args
 import numpy as np
 from numpy.typing import NDArray
 
-from ...errors import ConfigError, MissingDependencyError
+from ...errors import ConfigError, MissingDependencyError, SourceError
 from ..boxes import Box, box_around
 from .fetch import FACE_LANDMARKER, cached, fetch
 
@@ -93,7 +93,7 @@ def choose_engine(faces: str = "auto", model_file: str | Path | None = None) -> 
     Nothing is loaded or fetched for that.
 
     Args:
-        faces: 'auto', 'solutions', 'tasks' or 'onnx'. 'auto' never takes 'onnx'.
+        faces: 'auto', 'solutions', 'tasks' or 'onnx'. 'auto' takes 'onnx' only where MediaPipe is not installed.
         model_file: a `face_landmarker.task`, which 'tasks' reads.
 
     Raises:
@@ -103,11 +103,13 @@ def choose_engine(faces: str = "auto", model_file: str | Path | None = None) -> 
     """
     check_engine(faces, model_file)
     if faces == "onnx":
-        from .onnx.record import usable_record
-        from .onnx.session import runtime_name
-
-        return EngineChoice("onnx", f"{runtime_name()} runs graphs {usable_record()}")
-    version, in_wheel = installed_mediapipe()
+        return _onnx()
+    try:
+        version, in_wheel = installed_mediapipe()
+    except MissingDependencyError as error:
+        if faces != "auto" or model_file is not None:
+            raise
+        return _without_mediapipe(error)
     named = f"MediaPipe {version}".strip()
     if model_file is not None:
         return EngineChoice("tasks", f"{named} reads '{model_file}'", Path(model_file))
@@ -121,6 +123,26 @@ def choose_engine(faces: str = "auto", model_file: str | Path | None = None) -> 
         bare = "" if in_wheel else ", which has no face models in its wheel,"
         return EngineChoice("tasks", f"{named}{bare} reads {FACE_LANDMARKER.name}, {where}")
     return EngineChoice("solutions", f"{named} has face models in its wheel")
+
+
+def _onnx(why: str = "") -> EngineChoice:
+    from .onnx.record import usable_record
+    from .onnx.session import runtime_name
+
+    return EngineChoice("onnx", f"{why}{runtime_name()} runs graphs {usable_record()}")
+
+
+def _without_mediapipe(missing: MissingDependencyError) -> EngineChoice:
+    """What 'auto' takes then: graphs that lie in the cache."""
+    from .onnx.record import graphs_folder
+
+    try:
+        return _onnx("MediaPipe is not installed, and ")
+    except SourceError as error:
+        raise MissingDependencyError(
+            f"{missing}; or run mdhr faces export where MediaPipe is, and copy its folder to '{graphs_folder()}' "
+            f"(now: {error})"
+        ) from None
 
 
 def installed_mediapipe() -> tuple[str, bool]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Iterator
 from fractions import Fraction
 from typing import BinaryIO, NamedTuple
@@ -17,7 +17,7 @@ from av.video.reformatter import VideoReformatter
 from av.video.stream import VideoStream
 
 from ...children import usable_cores
-from .arrivals import Arrivals, Came
+from .arrivals import NONE_PASSED, Arrivals, Came, Passed, Pending
 from .containers.losses import Absent, Index, Zeros, follower
 from .containers.picture import restarts
 from .look import Looks
@@ -32,7 +32,6 @@ MOST_THREADS = 16  # of FFmpeg's frame threads
 CORES = usable_cores()
 # What FFmpeg chooses, and the same in a worker that keeps to one of the cores: where damage shows depends on it.
 FRAME_THREADS = min(CORES + 1, MOST_THREADS) if CORES > 1 else 1
-MOST_REORDERED = 64  # packets of a live stream whose pictures may still come
 BLACK = np.uint8(0)
 TRIES = 100  # reads in a row that give no packet before a damaged file counts as ended
 SHOWN_S = 0.2  # a live picture is converted at least so often, also if a newer one has come meanwhile
@@ -42,13 +41,13 @@ class Decoded(NamedTuple):
     """A picture.
 
     Attributes:
-        image: (H, W, 3) uint8 BGR, upright, with square pixels; black of that size if it is late.
+        image: (H, W, 3) uint8 BGR, upright, with square pixels; black if a newer packet has come meanwhile.
         time_s: its presentation time as the file has it; None where the file has none.
         duration_s: how long it is shown; 0 where the file does not say.
         arrived_s: by `time.perf_counter`, when its packet had been read, or the one that brought it out.
         breaks, note: as in `Frame`.
-        late: it is of a live stream, and a newer packet has come before it was decoded.
-        passed: packets that were passed over before it.
+        late: why it is no news, of a live stream: as `Came.late`, or 'newer' if a newer packet has come meanwhile.
+        passed: pictures that were passed over before it.
     """
 
     image: Image
@@ -57,8 +56,8 @@ class Decoded(NamedTuple):
     arrived_s: float
     breaks: bool
     note: str
-    late: bool = False
-    passed: tuple[Came, ...] = ()
+    late: str = ""
+    passed: Passed = NONE_PASSED
 
 
 class Decoder:
@@ -75,7 +74,6 @@ class Decoder:
     Attributes:
         end_s: in the file's time, where the last of the packets read so far ends, of all tracks if those are read.
         packets_read: so many of the track, those included that are only there for others to be decoded.
-        waited_s: how long the last packet was waited for.
         gave_up: whether the file was left before its end, since nothing more of it could be read.
     """
 
@@ -113,10 +111,9 @@ class Decoder:
         self.packets_read = 0
         self.gave_up = False
         self._delay: int | None = None  # of an AVI: the first picture comes out so many packets after it was read
-        self._arrived_s = self.waited_s = 0.0
-        self._arrivals: dict[int | None, float] = {}  # of a live source, by stamp
+        self._came = Came(0.0)  # of the last packet of a live source
+        self._pending = Pending()
         self._live = live
-        self._passed: tuple[Came, ...] = ()  # packets that were passed over since the last picture
         self._shown_s = 0.0  # when a picture was converted last
         self._shape: tuple[int, ...] = ()
         self._packets_in, self._pictures_out = 0, 0
@@ -167,14 +164,11 @@ class Decoder:
 
     def _arriving(self, live: Arrivals) -> Iterator[av.Packet]:
         """Those of a live stream. After packets that were passed over, decoding starts anew."""
-        for packet, (self._arrived_s, self.waited_s), passed in live:
+        for packet, self._came, passed in live:
             if passed:
-                self._passed += passed
+                self._pending.jumped(packet.pts, passed)
                 self._track.codec_context.flush_buffers()
-            if packet.pts is not None:
-                self._arrivals[packet.pts] = self._arrived_s
-                while len(self._arrivals) > MOST_REORDERED:
-                    del self._arrivals[next(iter(self._arrivals))]
+            self._pending.sent(packet.pts, self._came)
             self._place(packet)
             yield packet
 
@@ -304,7 +298,8 @@ class Decoder:
         note, lost = self._judged(frame)
         stamp = self._avi_stamp(frame) if "avi" in self._names else frame.pts
         base = self._track.time_base or Fraction(0)  # the last frames come out of the decoder without one
-        passed, self._passed = self._passed, ()
+        came = self._pending.shown(frame.pts) or self._came
+        passed, self._pending.passed = self._pending.passed, Counter()
         late = not first and not changed and self._overtaken()
         image = np.broadcast_to(BLACK, self._shape) if late else to_bgr(frame, turn, aspect, self._reformatter)
         self._shape = image.shape
@@ -312,10 +307,10 @@ class Decoder:
             image,
             None if stamp is None else float(stamp * base),
             float((frame.duration or 0) * base),
-            self._arrivals.pop(frame.pts, self._arrived_s),
+            came.arrived_s,
             changed or (lost and not first),
             note,
-            late,
+            came.late or ("newer" if late else ""),
             passed,
         )
 

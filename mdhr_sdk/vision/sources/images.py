@@ -163,7 +163,7 @@ def _open(path: Path) -> Pillow.Image:
         from pillow_heif.as_plugin import HeifImageFile  # registering it with Pillow would be for the whole process
     except ModuleNotFoundError:
         raise MissingDependencyError(
-            f"{path} is a HEIC image, which needs a package: pip install pillow-heif; or save it as JPEG"
+            f"{path} is a HEIC image, which needs a package; run: pip install pillow-heif; or save it as JPEG"
         ) from None
     return HeifImageFile(path)
 

@@ -14,8 +14,9 @@ from typing import Literal, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from ...errors import InputError, MDHRError, SourceError
+from ...errors import InputError, MDHRError, SourceError, no_formula
 from ..scope import Scope
+from .arrivals import NONE_PASSED, Passed
 from .live.spec import LiveSpec
 
 Kind = Literal["video", "image", "sequence", "camera", "stream", "array"]
@@ -44,7 +45,7 @@ class Frame:
         captured_at: of a live source, when it arrived at this machine, UTC; None for files.
         stream_time_s: its time by the clock of a live stream that has one; else None.
         stale: not a new picture, but the last one again: nothing new has come for a second.
-        late: as in `Picture`.
+        late, passed: as in `Picture`.
     """
 
     image: Image
@@ -59,6 +60,7 @@ class Frame:
     stream_time_s: float | None = None
     stale: bool = False
     late: str = ""
+    passed: Passed = field(default_factory=dict)
 
 
 def utc_of(perf_s: float) -> datetime:
@@ -72,7 +74,8 @@ class SourceInfo:
 
     Attributes:
         name: the path as given, 'camera 0', the URL without login, query and fragment, or 'array'. Of the sources of
-            one `list_sources`, each has its own: a second 'camera 0' is 'camera 0 (2)'.
+            one `list_sources`, each has its own: a second 'camera 0' is 'camera 0 (2)'. One that begins as a formula of
+            spreadsheets has './' before it: './=a.mp4'.
         kind: 'video', 'image', 'sequence', 'camera', 'stream' or 'array'.
         fps: frames a second as declared; 0.0 for stills and where the device or container does not say.
         frame_count: frames as declared, an estimate for containers such as mkv; None where nobody knows.
@@ -98,6 +101,7 @@ class Picture(NamedTuple):
     note: str = ""
     stream_time_s: float | None = None
     late: str = ""  # why it is no news, for example 'start': it had waited before it was read; '' if it did not
+    passed: Passed = NONE_PASSED  # pictures of a live source that were passed over before it, by reason
 
 
 @dataclass
@@ -149,7 +153,7 @@ class Source:
         seeks: bool = False,
         scope: Scope = WHOLE,
     ) -> None:
-        self.name = name.encode(errors="replace").decode()  # a name that is not UTF-8 cannot be written
+        self.name = no_formula(name.encode(errors="replace").decode())  # what is not UTF-8 cannot be written
         self.kind = kind
         self.spec = spec
         self.paths = tuple(paths)
@@ -245,8 +249,9 @@ class Source:
                 read_s = time.perf_counter() if picture.read_s is None else picture.read_s
                 yield Frame(
                     picture.image, index, picture.timestamp_s, self.name, read_s, breaks, picture.note,
+                    sum(picture.passed.values()),
                     captured_at=utc_of(read_s) if live else None, stream_time_s=picture.stream_time_s,
-                    late=picture.late,
+                    late=picture.late, passed=picture.passed,
                 )  # fmt: skip
 
     @contextmanager

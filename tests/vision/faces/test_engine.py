@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from pathlib import Path
 
 import pytest
@@ -10,6 +11,7 @@ from mdhr_sdk import AUDetector
 from mdhr_sdk.errors import ConfigError, MissingDependencyError
 from mdhr_sdk.vision.faces import engine
 from mdhr_sdk.vision.faces.engine import choose_engine, installed_mediapipe
+from mdhr_sdk.vision.faces.onnx.record import DETECTOR, MESH, RECORD, Record, graphs_folder, to_json
 
 
 @pytest.fixture(autouse=True)
@@ -50,8 +52,32 @@ def test_what_cannot_be_is_refused(monkeypatch):
         choose_engine("solutions")
     monkeypatch.undo()
     monkeypatch.setattr(engine.importlib.util, "find_spec", lambda name: None)
-    with pytest.raises(MissingDependencyError, match="mediapipe, which is not installed; run: pip install mediapipe"):
+    missing = "mediapipe, which is not installed; run: pip install mediapipe"
+    for faces in ("solutions", "tasks"):
+        with pytest.raises(MissingDependencyError, match=f"{missing}$"):
+            choose_engine(faces)
+    with pytest.raises(MissingDependencyError, match=f"{missing}; or run mdhr faces export where .*has none"):
         choose_engine()
+
+
+def test_auto_takes_graphs_only_where_mediapipe_is_not_installed(monkeypatch):
+    folder = graphs_folder()
+    folder.mkdir(parents=True)
+    sums = {name: hashlib.sha256(name.encode()).hexdigest() for name in (DETECTOR, MESH)}
+    for name in sums:
+        (folder / name).write_bytes(name.encode())
+    record = Record("face.task", "", 256, "tasks", faces=10, mean=0.001, near=1.0, sha256=sums)
+    (folder / RECORD).write_bytes(to_json(record))
+    assert choose_engine().name != "onnx"
+    monkeypatch.setattr(engine, "installed_mediapipe", not_installed)
+    assert str(choose_engine()).startswith("onnx: MediaPipe is not installed, and O")
+    (folder / MESH).write_bytes(b"other")
+    with pytest.raises(MissingDependencyError, match=r"absent; or run mdhr faces export.*mesh\.onnx changed"):
+        choose_engine()
+
+
+def not_installed() -> tuple[str, bool]:
+    raise MissingDependencyError("absent")
 
 
 def test_what_is_installed_is_told_without_loading_it():

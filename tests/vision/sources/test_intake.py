@@ -12,6 +12,7 @@ import pytest
 from av.container import InputContainer
 
 from made_videos import index_of, numbered, write_video
+from mdhr_sdk.vision.sources.arrivals import Arrived, Came, Pending
 from mdhr_sdk.vision.sources.decode import Decoder
 from mdhr_sdk.vision.sources.live import intake
 from mdhr_sdk.vision.sources.live.intake import Intake
@@ -41,7 +42,7 @@ def test_of_pictures_that_stand_alone_only_the_newest_is_given(tmp_path: Path) -
     with all_waiting(path) as (container, one):
         (picture,) = Decoder(container, container.streams.video[0], Damage(), one)
     assert index_of(picture.image) == 11 and not picture.late
-    assert len(picture.passed) == 11 and [*picture.passed] == sorted(picture.passed)
+    assert picture.passed == {"newer": 11}
 
 
 def test_the_others_are_decoded_and_those_that_were_overtaken_are_not_converted(film: Path) -> None:
@@ -59,7 +60,7 @@ def test_decoding_that_is_behind_goes_on_from_a_key_frame(film: Path, monkeypatc
     damage = Damage()
     with all_waiting(film) as (container, one):
         pictures = list(Decoder(container, container.streams.video[0], damage, one))
-    assert len(pictures) == GROUP and len(pictures[0].passed) == 2 * GROUP
+    assert len(pictures) == GROUP and pictures[0].passed == {"newer": 2 * GROUP}
     assert index_of(next(one.image for one in pictures if not one.late)) == 0
     assert not damage.count and not any(one.note or one.breaks for one in pictures)
 
@@ -71,7 +72,49 @@ def test_what_waits_is_bounded_and_goes_on_from_a_key_frame(film: Path, monkeypa
     with all_waiting(film) as (_, one):
         given = list(one)
     assert [packet.packet.is_keyframe for packet in given] == [True] + [False] * (GROUP - 1)
-    assert [len(packet.passed) for packet in given] == [2 * GROUP] + [0] * (GROUP - 1)
+    assert [packet.passed for packet in given] == [{"newer": 2 * GROUP}] + [{}] * (GROUP - 1)
+
+
+class Jumping:
+    """All packets of a file but those between two, from a key frame on."""
+
+    overtaken = False
+
+    def __init__(self, container: InputContainer, since: int, until: int) -> None:
+        self._packets = [packet for packet in container.demux(video=0) if packet.size]
+        assert self._packets[until].is_keyframe
+        self._since, self._until = since, until
+
+    def __iter__(self) -> Iterator[Arrived]:
+        for number, packet in enumerate(self._packets):
+            passed = {"newer": self._until - self._since} if number == self._until else {}
+            if not self._since <= number < self._until:
+                yield Arrived(packet, Came(float(number)), passed)
+
+
+@pytest.mark.parametrize(("since", "group"), [(14, "open"), (17, "closed"), (12, "open")])
+def test_pictures_that_a_jump_takes_along_are_counted(tmp_path: Path, since: int, group: str) -> None:
+    x264 = f"keyint={GROUP}:min-keyint={GROUP}:bframes=3:b-adapt=0:scenecut=0:open-gop={int(group == 'open')}"
+    path = write_video(tmp_path / "film.mp4", 4 * GROUP, "libx264", codec_options={"x264-params": x264})
+    with av.open(str(path)) as container:
+        keys = [n for n, packet in enumerate(p for p in container.demux(video=0) if p.size) if packet.is_keyframe]
+    with av.open(str(path)) as container:
+        arrivals = Jumping(container, since, next(number for number in keys if number > since))
+        pictures = list(Decoder(container, container.streams.video[0], Damage(), arrivals))
+    passed = sum(sum(one.passed.values()) for one in pictures)
+    assert passed > arrivals._until - since, "some had been decoded, or are made from what was passed over"
+    assert len(pictures) + passed == 4 * GROUP
+
+
+def test_two_fields_that_have_a_packet_each_are_one_picture() -> None:
+    pending = Pending()
+    for number in range(20):
+        pending.sent(2 * number, Came(number))
+        pending.sent(2 * number + 1, Came(number + 0.5))
+        came = pending.shown(2 * number)
+        assert came is not None and came.arrived_s == number
+    pending.jumped(100, {"newer": 60, "start": 2})
+    assert pending.passed == {"newer": 30, "start": 1}
 
 
 class Endless:

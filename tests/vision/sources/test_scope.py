@@ -55,6 +55,11 @@ def test_what_is_typed_means_a_scope() -> None:
     for text in ("1,2,3", "a,b,c,d", "", "1,1 2,2", "1,1,2 3,3,4 5,5,6"):
         with pytest.raises(ConfigError, match="region"):
             read_region(text)
+    for text in ("0,0 5,5 9,9", "3,3 3,3 3,3", "0,0 9,9 9,0 0,9", "0,0 10,0 10,10 5,-5"):  # a line, a point, bow ties
+        with pytest.raises(ConfigError, match=r"one line|must not cross"):
+            read_region(text)
+    arrow = read_region("0,0 10,0 5,5 10,10 0,10")
+    assert len(arrow) == 5 and read_region("0,0 5,0 10,0 10,10")  # hollow, and a corner on a side
 
 
 CODECS: dict[str, tuple[str, str, dict[str, str]]] = {

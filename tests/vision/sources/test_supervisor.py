@@ -47,7 +47,7 @@ class Watched:
         (self.source,) = list_sources(given)
         assert self.source.spec is not None
         self.dropped: Counter[str] = Counter()
-        self.supervisor = Supervisor(self.source, self.source.spec, patience, lambda why: self.dropped.update([why]))
+        self.supervisor = Supervisor(self.source, self.source.spec, patience, self.dropped.update)
 
     def __enter__(self) -> Watched:
         self.supervisor.__enter__()
@@ -156,7 +156,7 @@ from mdhr_sdk.vision import list_sources
 from mdhr_sdk.vision.sources.live.health import Patience
 from mdhr_sdk.vision.sources.live.supervisor import Supervisor
 (source,) = list_sources(URL)
-with Supervisor(source, source.spec, Patience(), lambda why: None) as run:
+with Supervisor(source, source.spec, Patience(), lambda counts: None) as run:
     next(iter(run))
     print(run._capture.pid, flush=True)
     time.sleep(60)

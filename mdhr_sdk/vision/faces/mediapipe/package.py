@@ -29,6 +29,6 @@ def import_mediapipe() -> Any:
         raise MissingDependencyError(
             "finding faces needs mediapipe, which is not installed; run: pip install mediapipe"
         ) from None
-    except ImportError as error:
-        raise missing_library("mediapipe", error) from None
+    except (ImportError, OSError) as error:
+        raise missing_library("MediaPipe", error) from None
     return mediapipe

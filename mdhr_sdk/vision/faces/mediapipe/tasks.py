@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ....errors import SourceError
+from ....errors import SourceError, missing_library
 from ...boxes import area, box_around
 from ...quiet import quiet
 from ..small import Mesh, SmallFaces
@@ -89,6 +89,8 @@ class TasksEngine:
                 f"expected a MediaPipe face landmarker in {self._model_file}; MediaPipe says: {reason}; "
                 "download face_landmarker.task again"
             ) from None
+        except OSError as error:  # MediaPipe 1.x loads its library at the first use
+            raise missing_library("MediaPipe", error) from None
         return landmarker
 
     def _ask(self, landmarker: Any, still: bool, rgb: NDArray[np.uint8]) -> list[Mesh]:

@@ -68,7 +68,7 @@ def options_of(content: memoryview) -> dict[str, Any]:
     """
     if len(content) > MOST_OPTIONS:
         raise ValueError(f"an operator has {len(content):,} bytes of options")
-    options = require("flatbuffers.flexbuffers", "export").GetRoot(bytes(content)).AsMap
+    options = require("flatbuffers.flexbuffers", "onnx").GetRoot(bytes(content)).AsMap
     return {
         name.AsKey: [one.AsInt for one in value.AsVector] if value.IsVector else value.Value
         for name, value in zip(options.Keys, options.Values, strict=False)

@@ -236,7 +236,7 @@ def _finished(converter: Converter, outputs: dict[str, str]) -> Any:
         SourceError: an operator that is not known here.
         MissingDependencyError: onnx is not installed.
     """
-    onnx = require("onnx", "export")
+    onnx = require("onnx", "onnx")
     writer, told = converter.writer, []
     for name, value in outputs.items():
         writer.nodes.append(onnx.helper.make_node("Flatten", [value], [name], axis=1))

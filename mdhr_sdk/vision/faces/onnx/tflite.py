@@ -65,10 +65,10 @@ class Table:
     """A FlatBuffers table, whose fields are asked for by number."""
 
     def __init__(self, content: bytes, position: int) -> None:
-        flatbuffers = require("flatbuffers", "export")
-        require("flatbuffers.table", "export")
+        flatbuffers = require("flatbuffers", "onnx")
+        require("flatbuffers.table", "onnx")
         self._table = flatbuffers.table.Table(content, position)
-        self._types = require("flatbuffers.number_types", "export")
+        self._types = require("flatbuffers.number_types", "onnx")
 
     def _at(self, field: int) -> int:
         return int(self._table.Offset(4 + 2 * field))

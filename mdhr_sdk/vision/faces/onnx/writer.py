@@ -15,7 +15,7 @@ class Writer:
     """Nodes and constants, each under a name of its own."""
 
     def __init__(self) -> None:
-        self._onnx = require("onnx", "export")
+        self._onnx = require("onnx", "onnx")
         self.nodes: list[Any] = []
         self.constants: list[Any] = []
         self._bytes = 0

@@ -12,6 +12,7 @@ import sys
 import tempfile
 import threading
 import time
+from collections import deque
 from typing import Any
 
 import numpy as np
@@ -23,6 +24,7 @@ from .worker import GRACE_S, as_message
 
 START = "import sys; sys.path[:] = [p for p in sys.path if p]; from {} import main; main({})"
 READ_BYTES = 1 << 16
+MOST_LINES = 256  # that wait to be handled; more wait in the pipe, and then the process waits
 
 Message = dict[str, Any]
 
@@ -45,7 +47,7 @@ class Capture:
         self._memory = _anonymous()
         self._map: mmap.mmap | None = None
         self._heard = b""
-        self._lines: list[bytes] = []
+        self._lines = deque[bytes]()
         self._lock, self._closed = threading.Lock(), False
         self._wake_read, self._wake_write = os.pipe()
         os.set_blocking(self._wake_write, False)
@@ -84,9 +86,9 @@ class Capture:
         ready = dict(self._poll.poll(0 if self._lines else max(0.0, 1e3 * timeout_s)))
         if self._wake_read in ready:
             os.read(self._wake_read, READ_BYTES)
-        if self._hear.fileno() in ready:
+        if self._hear.fileno() in ready and len(self._lines) < MOST_LINES:
             self._listen()
-        return json.loads(self._lines.pop(0)) if self._lines else None
+        return json.loads(self._lines.popleft()) if self._lines else None
 
     def _listen(self) -> None:
         data = self._hear.read(READ_BYTES)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Iterator
 from types import TracebackType
 from typing import TYPE_CHECKING
@@ -14,6 +14,7 @@ from av.container import InputContainer
 from av.video.stream import VideoStream
 
 from ..arrivals import Arrived, Came
+from .timing import Backlog
 
 if TYPE_CHECKING:
     from typing_extensions import Self
@@ -26,11 +27,16 @@ PATIENCE_S = 1.0  # beyond the source's own deadline
 
 
 class Asked:
-    """Gives each packet when it is asked for: the source waits, and nothing is passed over. A failed read ends it."""
+    """Gives each packet when it is asked for: the source waits, and nothing is passed over. A failed read ends it.
+
+    Args:
+        backlog: tells which packets are no news; None if all are.
+    """
 
     overtaken = False
 
-    def __init__(self, container: InputContainer, track: VideoStream) -> None:
+    def __init__(self, container: InputContainer, track: VideoStream, backlog: Backlog | None = None) -> None:
+        self._backlog = backlog
         self._packets, self._index = container.demux(track), track.index
         self._held_back = not HELD_BACK.isdisjoint(container.format.name.split(",")) and (
             track.codec_context.name != "mjpeg"
@@ -49,7 +55,8 @@ class Asked:
             if packet.size and packet.stream_index == self._index:
                 before_s, given_s = given_s, time.perf_counter()
                 arrived_s = before_s or given_s if self._held_back else given_s
-                yield Arrived(packet, Came(arrived_s, given_s - asked_s))
+                late = self._backlog.late(given_s - asked_s, arrived_s) if self._backlog else ""
+                yield Arrived(packet, Came(arrived_s, late))
 
 
 class Intake:
@@ -61,17 +68,20 @@ class Intake:
     Args:
         container: open; this closes it.
         timeout_s: within which a read of it ends.
+        backlog: as of `Asked`.
     """
 
-    def __init__(self, container: InputContainer, track: VideoStream, timeout_s: float) -> None:
+    def __init__(
+        self, container: InputContainer, track: VideoStream, timeout_s: float, backlog: Backlog | None = None
+    ) -> None:
         self._container = container
-        self._read = Asked(container, track)
+        self._read = Asked(container, track, backlog)
         self._timeout_s = timeout_s
         self._alone = bool(track.codec_context.codec.properties & INTRA_ONLY)
         self._changed = threading.Condition()
         self._waiting: deque[Arrived] = deque()
         self._bytes = 0  # of those that wait
-        self._passed: list[Came] = []
+        self._passed: Counter[str] = Counter()  # by reason, since the last one was given
         self._blind = False  # nothing can be decoded before the next key frame
         self._over = self._left = False
         self._error: BaseException | None = None
@@ -109,9 +119,9 @@ class Intake:
                 return None
             for _ in range(self._useless()):
                 self._pass_over(self._waiting.popleft())
-            one, passed, self._passed = self._waiting.popleft(), self._passed, []
+            one, passed, self._passed = self._waiting.popleft(), self._passed, Counter()
             self._bytes -= one.packet.size
-            return one._replace(passed=tuple(passed))
+            return one._replace(passed=passed)
 
     def _useless(self) -> int:
         """How many of those that wait nobody needs any more; the lock is held."""
@@ -123,7 +133,7 @@ class Intake:
 
     def _pass_over(self, one: Arrived) -> None:
         self._bytes -= one.packet.size
-        self._passed.append(one.came)
+        self._passed[one.came.late or "newer"] += 1
 
     def _run(self) -> None:
         try:
@@ -149,7 +159,7 @@ class Intake:
                 self._pass_over(self._waiting.popleft())
             self._blind = not starts
         if self._blind:
-            self._passed.append(one.came)
+            self._passed[one.came.late or "newer"] += 1
             return
         self._waiting.append(one)
         self._bytes += one.packet.size

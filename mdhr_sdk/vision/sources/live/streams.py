@@ -101,15 +101,15 @@ def _endless(
         )
     track.codec_context.options = {"max_pixels": str(MOST_PIXELS)}
     formats, damage = set(container.format.name.split(",")), Damage()
-    live: Arrivals = Asked(container, known(track, name))
     fps = (spec.fps or 0.0) if formats & CLOCKLESS else _declared(track)
     waits = formats & PLAYLISTS or spec.complete or ends  # until it is asked for
     backlog = None if waits else Backlog(1 / fps if fps else PERIOD_S)
+    live: Arrivals = Asked(container, known(track, name), backlog)
     if spec.ahead and not waits:
         stack.pop_all()  # the intake closes it, since its thread may be reading
-        live = stack.enter_context(Intake(container, track, spec.timeout_s))
+        live = stack.enter_context(Intake(container, track, spec.timeout_s, backlog))
     decoder = Decoder(container, track, damage, live)
-    pictures = _arriving(decoder, formats, backlog, name, failure, ends)
+    pictures = _arriving(decoder, formats, name, failure, ends)
     first = next(pictures, None)  # many only say that they have a picture
     if first is None:
         raise SourceError(failure)
@@ -121,25 +121,21 @@ def _with(first: Picture, rest: Iterator[Picture]) -> Iterator[Picture]:
     yield from rest
 
 
-def _arriving(
-    decoder: Decoder, formats: set[str], backlog: Backlog | None, name: str, failure: str, ends: bool
-) -> Iterator[Picture]:
-    """The pictures of a stream as they arrive, those included that are no news; without a backlog all are."""
+def _arriving(decoder: Decoder, formats: set[str], name: str, failure: str, ends: bool) -> Iterator[Picture]:
+    """The pictures of a stream as they arrive, those included that are no news."""
     opened_s = time.perf_counter()
     clockless, paced = bool(formats & CLOCKLESS), bool(formats & PLAYLISTS)
     clock, pace, count = OwnClock(), Pace(), 0
     for picture in decoder:
         arrived_s, stream_s = picture.arrived_s, None if clockless else picture.time_s
-        for came_s, waited_s in picture.passed:
-            why = (backlog.late(waited_s, came_s) if backlog else "") or "newer"
-            yield Picture(picture.image, came_s - opened_s, came_s, late=why)
-        late = backlog.late(decoder.waited_s, arrived_s) if backlog else ""
         if paced:
             pace.wait(stream_s)
             arrived_s = time.perf_counter()
         jumped = clock.jumped(stream_s, arrived_s)  # it is to see every picture
-        breaks, late = picture.breaks or jumped, late or ("newer" if picture.late else "")
-        yield Picture(picture.image, arrived_s - opened_s, arrived_s, breaks, picture.note, stream_s, late)
+        yield Picture(
+            picture.image, arrived_s - opened_s, arrived_s, picture.breaks or jumped, picture.note, stream_s,
+            picture.late, picture.passed,
+        )  # fmt: skip
         count += 1
     if count == 0:
         raise SourceError(failure)

@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import replace
 
 from ....errors import ConfigError, InputError, MissingDependencyError, SourceError, TruncatedSourceError
+from ..arrivals import Passed
 from ..source import Damage, Frame, Image, Source, SourceInfo, utc_of
 from .capture import Capture, CaptureDied, Message
 from .health import Health, Patience, Retries
@@ -36,13 +37,13 @@ class Supervisor:
 
     Args:
         source: gives the name, and is told what is known once it is open.
-        passed: called with each reason for which a frame was captured and passed over.
+        passed: called with how many frames were captured and passed over, by reason.
 
     Attributes:
         health: how the source is doing.
     """
 
-    def __init__(self, source: Source, spec: LiveSpec, patience: Patience, passed: Callable[[str], None]) -> None:
+    def __init__(self, source: Source, spec: LiveSpec, patience: Patience, passed: Callable[[Passed], None]) -> None:
         self.health = Health()
         self._source = source
         self._spec = spec
@@ -145,7 +146,7 @@ class Supervisor:
             return
         self._deadline_s = self._patient_until()
         if message["is"] == "frame" and self._late(message):
-            message |= {"is": "passed", "why": "newer"}
+            message |= {"is": "passed", "counts": {"newer": 1}}
         if message["is"] == "opened":
             if self._began_s is None:
                 self._began_s = time.perf_counter()
@@ -153,11 +154,12 @@ class Supervisor:
                 self._source.told(SourceInfo(self._source.name, self._source.kind, *values), self._damage)
         elif message["is"] == "passed":
             self._news_s = time.perf_counter()
-            self._dropped += 1
+            counts: Passed = message["counts"]
+            self._dropped += sum(counts.values())
             self._breaks |= message["breaks"]
-            self._note = (message["why"] == "newer" and message["note"]) or self._note
-            self._passed(message["why"])
-            if message["why"] == "same" and self.health.state == "live":
+            self._note = ("newer" in counts and message["note"]) or self._note
+            self._passed(counts)
+            if "same" in counts and self.health.state == "live":
                 self.health = self.health.become("stale", "it shows the same picture")
                 self._tick_s = time.perf_counter()
 

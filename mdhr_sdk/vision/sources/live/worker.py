@@ -128,11 +128,13 @@ class Worker:
         for frame in source:
             if self._closing:
                 return
+            if frame.passed:
+                self.tell("passed", counts=frame.passed, breaks=False, note="")
             why = frame.late
             if not why and source.live and repeats.lasted_s(frame.image, frame.read_s) >= SAME_S:
                 why = "same"
             if why:
-                self.tell("passed", why=why, breaks=frame.breaks, note=frame.note)
+                self.tell("passed", counts={why: 1}, breaks=frame.breaks, note=frame.note)
             else:
                 self._give(frame, source.damaged)
 
