@@ -117,15 +117,20 @@ class Decoder:
         self._shown_s = 0.0  # when a picture was converted last
         self._shape: tuple[int, ...] = ()
         self._packets_in, self._pictures_out = 0, 0
-        track.thread_type = "AUTO" if live is None else "SLICE"
-        if live is None:
-            track.codec_context.thread_count = FRAME_THREADS
-        track.codec_context.flags |= Flags.unaligned  # else up to 31 columns that are cut off at the left are shown
         self._options = dict(track.codec_context.options)  # the opener's
-        if track.codec_context.name in ("hevc", "mjpeg"):  # others tell of damage by themselves, or lose pictures
-            track.codec_context.options = {**self._options, "err_detect": "explode"}
-        elif track.codec_context.name == "libdav1d":
-            track.codec_context.options = {**self._options, "max_frame_delay": "1"}  # so an error is the last packet's
+        self._set_up()
+
+    def _set_up(self) -> None:
+        """Tell the decoder how to take damage and edges, and that no picture of a live stream is to wait."""
+        codec = self._track.codec_context
+        self._track.thread_type = "AUTO" if self._live is None else "SLICE"
+        if self._live is None:
+            codec.thread_count = FRAME_THREADS
+        codec.flags |= Flags.unaligned  # else up to 31 columns that are cut off at the left are shown
+        if codec.name in ("hevc", "mjpeg"):  # others tell of damage by themselves, or lose pictures
+            codec.options = {**self._options, "err_detect": "explode"}
+        elif codec.name == "libdav1d":
+            codec.options = {**self._options, "max_frame_delay": "1"}  # so an error is the last packet's
 
     def __iter__(self) -> Iterator[Decoded]:
         for packet in self._packets():
