@@ -236,15 +236,6 @@ def test_a_fragment_that_is_missing_is_told(tmp_path):
     assert [(frame.index, frame.breaks) for frame in frames if frame.note] == [(10, True)]
 
 
-def test_a_page_of_an_ogg_that_is_spoilt_is_told(tmp_path):
-    path = made(tmp_path / "a.ogv", "libvpx", codec_options={"deadline": "realtime", "g": "10"})
-    assert read(path)[1].damaged == 0
-    middle = len(path.read_bytes()) // 2
-    frames, source = read(overwritten(path, middle, middle + 50))
-    gap = next(b for a, b in pairwise(frames) if b.timestamp_s - a.timestamp_s > 0.05)
-    assert (gap.note, gap.breaks) == ("damaged", True) and source.damaged >= 1
-
-
 def test_a_file_that_cannot_be_read_to_its_end_is_an_error(tmp_path):
     path = write_video(tmp_path / "a.y4m", 10, "wrapped_avframe", pixels="yuv420p")
     data = path.read_bytes()

@@ -18,7 +18,6 @@ PASSED = frozenset((
     0xEC, 0xBF, 0xE7, 0xA7, 0xAB, 0x5854, 0xAF, 0x9B, 0xFB, 0xFD, 0xFA, 0xA4, 0x75A1, 0x75A2, 0x8E, 0xC8, 0x1C53BB6B,
     0x1254C367, 0x114D9B74, 0x1043A770, 0x1941A469, 0x1A45DFA3, 0x1549A966, 0x1654AE6B,
 ))  # fmt: skip
-HALF, USUAL_FPS = 0.5, 25.0
 FRAGMENT_S = 0.1  # what writers of fragments get wrong at most about how long a last picture lasts
 MOST_BOXES = 100  # before the first fragment
 MOST_ELEMENTS = 10_000  # between two packets
@@ -165,15 +164,10 @@ class Tags:
         return at + 15 + int.from_bytes(head[1:4], "big"), head[0] & 31 == 9 and pictured
 
 
-class Steps:
-    """Follows packets each of which tells how long it lasts, so that a step in time is a loss.
+class Fragments:
+    """Follows the packets of a fragmented mp4, each of which tells how long it lasts: a step in time is a loss."""
 
-    Args:
-        slack_s: a shorter step may be anything.
-    """
-
-    def __init__(self, slack_s: float) -> None:
-        self._slack_s = slack_s
+    def __init__(self) -> None:
         self._due: int | None = None
 
     def lost_before(self, packet: av.Packet) -> bool:
@@ -181,7 +175,7 @@ class Steps:
         if packet.dts is None:
             return False
         due, self._due = self._due, packet.dts + (packet.duration or 0)
-        return due is not None and (packet.dts - due) * (packet.time_base or 0) > self._slack_s
+        return due is not None and (packet.dts - due) * (packet.time_base or 0) > FRAGMENT_S
 
 
 class Absent:
@@ -219,16 +213,14 @@ class Absent:
         return self.count > before
 
 
-def follower(names: Set[str], track: VideoStream, file: BinaryIO | None) -> Blocks | Tags | Index | Steps | None:
+def follower(names: Set[str], track: VideoStream, file: BinaryIO | None) -> Blocks | Tags | Index | Fragments | None:
     """What knows where packets of a format are missing; None for most formats, and for others without their file."""
     if "avi" in names:
         return Index(track)
-    if "ogg" in names:
-        return Steps(HALF / float(track.average_rate or USUAL_FPS))
     if file is None:
         return None
     if "mp4" in names:
-        return Steps(FRAGMENT_S) if _fragmented(file) else None  # the others have no gaps
+        return Fragments() if _fragmented(file) else None  # the others have no gaps
     return Blocks(file, track.index) if names & {"matroska", "webm"} else Tags(file) if "flv" in names else None
 
 
