@@ -228,7 +228,7 @@ def test_stamps_are_read_as_they_were_written():
 @pytest.mark.slow
 def test_faults_at_random_mix_nothing_and_lose_nothing():
     done = None
-    command = [sys.executable, ROOT / "tests" / "support" / "live_faults.py", "--faults", 60, "--seed", 5]
+    command = [sys.executable, ROOT / "tests" / "support" / "live" / "live_faults.py", "--faults", 60, "--seed", 5]
     with started(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
         done = finished(process, 200)
     assert done.returncode == 0, done.stderr
