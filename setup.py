@@ -13,9 +13,10 @@ import sys
 from pathlib import Path
 
 from setuptools import Extension, setup
+from setuptools.command.bdist_wheel import bdist_wheel
 from setuptools.command.build_ext import build_ext
 
-SOURCES = ["abi.cpp", "clip.cpp", "step.cpp", "versions.cpp"]
+SOURCES = ["abi.cpp", "clip.cpp", "mesh.cpp", "shrink.cpp", "step.cpp", "versions.cpp"]
 CUDA_SOURCES = ["dynamics.cu", "step.cu"]
 # No -ffast-math: NaN and infinity have to pass on.
 FLAGS = ["-std=c++17", "-O3", "-fopenmp", "-fno-math-errno", "-fno-trapping-math", "-fvisibility=hidden", "-Wno-psabi"]
@@ -77,6 +78,13 @@ class BuildKernels(build_ext):
         ext.libraries += ["dl", "rt", "pthread"]
 
 
+class AnyPython(bdist_wheel):
+    """A wheel for this machine's kind and any Python: the library is plain C, and everything else is Python."""
+
+    def get_tag(self) -> tuple[str, str, str]:
+        return "py3", "none", super().get_tag()[2]
+
+
 def kernels() -> Extension:
     sanitize = SANITIZE if os.environ.get("MDHR_SANITIZE") == "1" else []
     extension = Extension(
@@ -95,4 +103,4 @@ if os.environ.get("MDHR_CUDA", "auto") not in ("0", "1", "auto"):
     raise SystemExit(f"MDHR_CUDA must be 0, 1 or auto; got {os.environ['MDHR_CUDA']!r}")
 if os.environ.get("MDHR_CUDA") == "1" and find_nvcc() is None:
     raise SystemExit("MDHR_CUDA=1 asks for the CUDA kernels, and nvcc is not found; set CUDA_HOME, or MDHR_CUDA=0")
-setup(ext_modules=[kernels()], cmdclass={"build_ext": BuildKernels})
+setup(ext_modules=[kernels()], cmdclass={"build_ext": BuildKernels, "bdist_wheel": AnyPython})

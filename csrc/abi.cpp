@@ -113,6 +113,32 @@ void check_states(const mdhr_state* const* states, const mdhr_shape& s, int32_t 
     check(std::adjacent_find(rings.begin(), rings.end()) == rings.end(), "states: expected different ones");
 }
 
+void check_places(const int32_t* places, int64_t count, int32_t before, const char* what) {
+    check_pointer(places, sizeof(int32_t), what);
+    for (int64_t i = 0; i < count; ++i) check(places[i] >= 0 && places[i] < before, what);
+}
+
+void check_geometry(const mdhr_geometry* g) {
+    check(g, "geometry: expected a pointer; got NULL");
+    check(within(g->points, 1, 20) && within(g->rigid, 1, 20) && within(g->networks, 1, 20) && within(g->sums, 0, 20) &&
+              within(g->distances, 0, 20) && g->plain >= 0 && g->plain <= g->sums,
+          "geometry: expected counts below 2^20, and plain up to sums");
+    for (const int32_t width : g->widths) check(within(width, 1, 20), "geometry: expected widths from 1 to 2^20 - 1");
+    check(g->widths[0] == 3 * (g->sums + g->distances + 4) + 1, "geometry: expected 3 M + 1 as the first width");
+    const double* const arrays[] = {g->target, g->centre, g->factors, g->mean, g->spread, g->absolute_spread};
+    for (const double* each : arrays)
+        check_pointer(each, sizeof(double), "geometry: expected arrays, aligned to doubles");
+    check(reinterpret_cast<uintptr_t>(g->refinement) % sizeof(double) == 0, "geometry: expected an aligned refinement");
+    for (int layer = 0; layer < MDHR_LAYERS; ++layer) {
+        check_pointer(g->weights[layer], sizeof(float), "geometry: expected weights, aligned to floats");
+        check_pointer(g->biases[layer], sizeof(double), "geometry: expected biases, aligned to doubles");
+    }
+    check_places(g->rigid_at, g->rigid, g->points, "geometry: expected rigid points of the mesh");
+    check_places(g->at, INT64_C(2) * g->sums, 3 * g->points, "geometry: expected coordinates of the mesh");
+    check_places(g->from, INT64_C(2) * g->distances, g->points, "geometry: expected points of the mesh");
+    check_places(g->to, INT64_C(2) * g->distances, g->points, "geometry: expected points of the mesh");
+}
+
 template <class Work, class Cpu, class Cuda>
 void run(const Work& work, const mdhr_place& place, Cpu cpu, [[maybe_unused]] Cuda cuda) {
     if (place.device < 0) return cpu(work, place.threads > 0 ? place.threads : omp_get_max_threads());
@@ -160,6 +186,30 @@ int mdhr_fuse_step(const mdhr_shape* shape, const mdhr_parameters* parameters, c
         check_pointer(fused, sizeof(float), "fused: expected an array, aligned to floats");
         const mdhr::Step step = {*shape, maps ? *maps : mdhr_maps{}, *parameters, states, ring, fused};
         run(step, *place, mdhr::fuse_step, MDHR_CUDA_VERSION(fuse_step));
+    });
+}
+
+int mdhr_shrink(const uint8_t* image, int64_t row_bytes, int32_t width, int32_t height, uint8_t* out, int32_t out_width,
+                int32_t out_height) {
+    return guarded([&] {
+        check(image && out, "shrink: expected pictures; got NULL");
+        check(within(width, 1, 15) && within(height, 1, 15) && out_width >= 1 && out_width <= width && out_height >= 1 &&
+                  out_height <= height,
+              "shrink: expected sizes from 1 to 32767, and none that grows");
+        check(row_bytes >= INT64_C(3) * width && row_bytes < INT64_C(1) << 40, "shrink: expected rows without overlap");
+        mdhr::shrink({image, row_bytes, width, height, out, out_width, out_height});
+    });
+}
+
+int mdhr_read_mesh(const mdhr_geometry* geometry, const float* mesh, const double* neutral, double known,
+                   double* measured, double* logits) {
+    return guarded([&] {
+        check_geometry(geometry);
+        check_pointer(mesh, sizeof(float), "mesh: expected an array, aligned to floats");
+        for (const void* each : {static_cast<const void*>(neutral), static_cast<const void*>(measured),
+                                 static_cast<const void*>(logits)})
+            check_pointer(each, sizeof(double), "neutral, measured, logits: expected arrays, aligned to doubles");
+        mdhr::read_mesh(*geometry, mesh, neutral, known, measured, logits);
     });
 }
 

@@ -38,6 +38,19 @@ struct Step {
     float* fused;
 };
 
+struct Shrink {
+    const uint8_t* image;
+    int64_t row_bytes;
+    int width, height;
+    uint8_t* out;
+    int out_width, out_height;
+};
+
+using Geometry = mdhr_geometry;
+
+void shrink(const Shrink& task);
+void read_mesh(const Geometry& geometry, const float* mesh, const double* neutral, double known, double* measured,
+               double* logits);
 void fuse_clip(const Clip& clip, int threads);
 void fuse_step(const Step& step, int threads);
 

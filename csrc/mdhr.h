@@ -1,6 +1,7 @@
 /* The motion of a stream for any language: what lies between the encoder's maps and the relations graph, eq. 1 and 3 to
-   5 of the paper, as compiled code. docs/graphs.md has the equations, and the rest of a stream. mdhr_sdk itself calls
-   nothing else; nothing here knows Python. A library for C is one command, in this folder:
+   5 of the paper, as compiled code. docs/graphs.md has the equations, and the rest of a stream. Beside it what takes
+   Python longest of a face: its crop made smaller, and what the geometry of its mesh says. mdhr_sdk itself calls nothing
+   else; nothing here knows Python. A library for C is one command, in this folder:
 
        g++ -std=c++17 -O3 -fopenmp -fno-math-errno -fno-trapping-math -fPIC -shared -Wno-psabi *.cpp -o libmdhr.so
 
@@ -24,8 +25,10 @@ extern "C" {
 #endif
 
 /* One more whenever something here takes or means something else. Compare it with mdhr_abi() before any other call. */
-#define MDHR_ABI 3
+#define MDHR_ABI 4
 #define MDHR_MAX_SCALES 8
+#define MDHR_LAYERS 3 /* of the networks that read a mesh */
+#define MDHR_LANES 16 /* their outputs are padded to whole multiples of it */
 
 /* What functions return. mdhr_error() says why; after MDHR_BAD_ARGUMENT and MDHR_NO_MEMORY nothing was written. */
 enum { MDHR_OK = 0, MDHR_BAD_ARGUMENT = 1, MDHR_NO_MEMORY = 2, MDHR_CUDA_FAILED = 3 };
@@ -89,6 +92,43 @@ MDHR_API int mdhr_fuse_clip(const mdhr_shape *shape, const mdhr_parameters *para
    halves squeezes the rounded differences, on the CPU the exact ones. */
 MDHR_API int mdhr_fuse_step(const mdhr_shape *shape, const mdhr_parameters *parameters, const mdhr_maps *maps,
                             mdhr_state *const *states, int32_t ring, float *fused, const mdhr_place *place);
+
+/* A picture made smaller: out (out_height, out_width, 3) bytes without gaps, each the average of its area of image
+   (height, width, 3), whose rows are row_bytes apart. The same as OpenCV's resize with INTER_AREA, unless both sides
+   shrink by whole factors: that is another function there. Sizes from 1 to 32767, those of out not above the others. */
+MDHR_API int mdhr_shrink(const uint8_t *image, int64_t row_bytes, int32_t width, int32_t height, uint8_t *out,
+                         int32_t out_width, int32_t out_height);
+
+/* How the mesh of a face is measured, and the networks that read it; float64 but for the weights, none with gaps. There
+   are M = sums + distances + 4 measures: of the sums those before plain, the distances, the other sums, the pose. */
+typedef struct {
+    int32_t points;    /* of a mesh that count: 468 */
+    int32_t rigid;     /* points that the mesh is laid on the mean face by */
+    int32_t sums;      /* measures that are sums of two coordinates */
+    int32_t plain;     /* those of them that are the same in a mirror; the sign of the others does not count */
+    int32_t distances; /* measures that are the mean of two distances */
+    int32_t networks;  /* whose logits are averaged */
+    int32_t widths[MDHR_LAYERS + 1];   /* of the networks' layers: 3 M + 1 first, logits last */
+    const int32_t *rigid_at;           /* (rigid) points */
+    const double *target;              /* (rigid, 3) where they are on the mean face, about their middle */
+    const double *centre;              /* (3) this middle */
+    const int32_t *at;                 /* (2, sums) coordinates of a mesh, flat */
+    const double *factors;             /* (2, sums) of these */
+    const int32_t *from;               /* (distances, 2) points */
+    const int32_t *to;                 /* (distances, 2) points */
+    const double *refinement;          /* (M) what is added to the measures; NULL for nothing */
+    const double *mean;                /* (M) measures of the mean face */
+    const double *spread;              /* (M) by which differences to the own face at rest are divided */
+    const double *absolute_spread;     /* (M) the same, to the mean face */
+    const float *weights[MDHR_LAYERS]; /* (networks, inputs, outputs padded by zeros to whole MDHR_LANES) */
+    const double *biases[MDHR_LAYERS]; /* (networks, outputs) */
+    double most, absolute_most, sure;  /* beyond which differences so divided, and logits, are cut off */
+} mdhr_geometry;
+
+/* What geometry says of a face: measured (M), and logits (widths[MDHR_LAYERS]). mesh: (points, 3) or more, x, y and z in
+   pixels. neutral: (M) measures of the person at rest. known: from 0 to 1, how far these are known. */
+MDHR_API int mdhr_read_mesh(const mdhr_geometry *geometry, const float *mesh, const double *neutral, double known,
+                            double *measured, double *logits);
 
 /* Why this thread's last call that failed did; never NULL, and valid until its next one. */
 MDHR_API const char *mdhr_error(void);

@@ -5,7 +5,7 @@
     pip install --no-deps tritonclient==2.58.0 python-rapidjson grpcio   (see docs/triton.md)
     python examples/triton_stream.py edge clip.mp4 --url server:8001
 
-It was not run against Triton, only against a stand-in that speaks its protocol (tests/support/triton_standin.py).
+It was not run against Triton, only against a stand-in that speaks its protocol (triton_standin.py in tests/support).
 """
 
 from __future__ import annotations

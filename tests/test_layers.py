@@ -12,10 +12,11 @@ import pytest
 import mdhr_sdk
 
 ROOT = Path(mdhr_sdk.__file__).parent
-TOOLS = {"atomic", "folders", "children", "ending", "arguments", "openvino_core"}
+TOOLS = {"atomic", "bounded", "folders", "children", "ending", "arguments", "openvino_core"}
 FLOORS = (
     {"aus", "measures", "results", "summary", "errors"} | TOOLS,
-    {"modelfolder", "ops", "vision", "outputs"},
+    {"ops"},
+    {"modelfolder", "vision", "outputs"},
     {"model"},
     {"runtime"},
     {"pipeline"},

@@ -131,14 +131,17 @@ def figures(
         raise ConfigError(
             "expected CONFIG for the label distribution, --model FOLDER with --on FOOTAGE, or --judged RUN for curves"
         )
+    from ..outputs.pictures.style import plain_texts
+
     drawn = {}
-    if config is not None or changes:
-        drawn["labels"] = _distribution(config, changes, folds or (1,))
-    if model is not None and on is not None:
-        drawn |= _of_model(ModelFolder.open(model), on, first)
-    if judged is not None:
-        drawn |= _of_scores(judged, folds, out)
-    for name, figure in drawn.items():
-        with whole(out / f"{name}.png") as part:
-            figure.savefig(part)
-        say(out / f"{name}.png")
+    with plain_texts():
+        if config is not None or changes:
+            drawn["labels"] = _distribution(config, changes, folds or (1,))
+        if model is not None and on is not None:
+            drawn |= _of_model(ModelFolder.open(model), on, first)
+        if judged is not None:
+            drawn |= _of_scores(judged, folds, out)
+        for name, figure in drawn.items():
+            with whole(out / f"{name}.png") as part:
+                figure.savefig(part)
+            say(out / f"{name}.png")

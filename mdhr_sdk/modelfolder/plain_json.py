@@ -5,7 +5,10 @@ from __future__ import annotations
 import json
 import math
 from collections import Counter
+from pathlib import Path
 from typing import Any
+
+from ..bounded import read_bounded
 
 MOST_DEEP = 64
 MOST_BYTES = 2 << 20  # a text of empty lists takes 20 times its size in memory
@@ -28,6 +31,16 @@ def parsed(content: bytes) -> Any:
         raise ValueError("it is nested too deep") from None
     _check_depth(found)
     return found
+
+
+def read_json(path: Path) -> Any:
+    """What a file says, which may be anybody's.
+
+    Raises:
+        OSError: as `read_bounded`.
+        ValueError: as `parsed`.
+    """
+    return parsed(read_bounded(path, MOST_BYTES))
 
 
 def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:

@@ -15,8 +15,9 @@ from ..errors import BackendError, InputError
 Backend = Literal["auto", "compiled", "reference"]
 LIBRARY = Path(__file__).parents[1] / "libmdhr.so"
 REBUILD = "with a C++17 compiler present run: pip install -e . in the mdhr_sdk checkout"
-ABI = 3  # MDHR_ABI of csrc/mdhr.h
+ABI = 4  # MDHR_ABI of csrc/mdhr.h
 MAX_SCALES = 8  # MDHR_MAX_SCALES
+LAYERS, LANES = 3, 16  # MDHR_LAYERS, MDHR_LANES
 FLOATS = ("float32", "float16", "bfloat16")  # MDHR_FLOAT32 and those after it
 OLDEST_CUDA = (8, 0)  # compute capability that setup.py builds for
 MOST_THREADS = 1024  # more are a mistake, and OpenMP ends the process where it cannot start one
@@ -68,6 +69,23 @@ class State(ctypes.Structure):
     ]
 
 
+class Geometry(ctypes.Structure):
+    """mdhr_geometry."""
+
+    _fields_: ClassVar = [
+        *((name, ctypes.c_int32) for name in ("points", "rigid", "sums", "plain", "distances", "networks")),
+        ("widths", ctypes.c_int32 * (LAYERS + 1)),
+        *(
+            (name, ctypes.c_void_p)
+            for name in ("rigid_at", "target", "centre", "at", "factors", "from", "to", "refinement", "mean", "spread")
+        ),
+        ("absolute_spread", ctypes.c_void_p),
+        ("weights", ctypes.c_void_p * LAYERS),
+        ("biases", ctypes.c_void_p * LAYERS),
+        *((name, ctypes.c_double) for name in ("most", "absolute_most", "sure")),
+    ]
+
+
 @functools.cache
 def _load() -> ctypes.CDLL | str:
     """The library, or why there is none."""
@@ -79,7 +97,8 @@ def _load() -> ctypes.CDLL | str:
     try:
         library = ctypes.CDLL(str(LIBRARY))
     except OSError as error:
-        return f"cannot be loaded ({error})"
+        openmp = "; on Debian or Ubuntu run: apt-get install libgomp1" if "libgomp" in str(error) else ""
+        return f"cannot be loaded ({error}{openmp})"
     finally:
         if before is None:
             del os.environ["OMP_WAIT_POLICY"]
@@ -90,6 +109,9 @@ def _load() -> ctypes.CDLL | str:
         return stale
     for name in ("mdhr_error", "mdhr_instruction_set"):
         getattr(library, name).restype = ctypes.c_char_p
+    address, count = ctypes.c_void_p, ctypes.c_int32
+    library.mdhr_shrink.argtypes = [address, ctypes.c_int64, count, count, address, count, count]
+    library.mdhr_read_mesh.argtypes = [address, address, address, ctypes.c_double, address, address]
     return library
 
 

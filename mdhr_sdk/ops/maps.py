@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Sequence
 from typing import Any
 
@@ -63,4 +62,4 @@ def _gathered(view: View, meaning: str) -> View:
     if view.device != CPU:
         raise InputError(f"expected CUDA maps {meaning}, C h w without gaps; make them contiguous")
     (source,) = on_cpu([view])
-    return dataclasses.replace(view_of(np.ascontiguousarray(source), "map"), dtype=view.dtype)
+    return view_of(np.ascontiguousarray(source), "map")._replace(dtype=view.dtype)

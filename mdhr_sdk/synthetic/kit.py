@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import zipfile
-import zlib
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -11,6 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from ..bounded import read_arrays
 from ..errors import DataError
 
 Floats = NDArray[np.float32]
@@ -133,12 +132,9 @@ def _read(path: Path) -> dict[str, NDArray]:
     if not path.is_file():
         raise DataError(f"no packed face model at '{path}'; {remedy}")
     try:
-        if not zipfile.is_zipfile(path):
-            raise ValueError("not an .npz file, or not a whole one")
-        with np.load(path, allow_pickle=False) as file:
-            arrays = {name: file[name] for name in NEEDED if name in file.files}
+        arrays = read_arrays(path, tuple(NEEDED))
         _check(arrays)
-    except (OSError, ValueError, EOFError, KeyError, MemoryError, zipfile.BadZipFile, zlib.error) as error:
+    except ValueError as error:
         raise DataError(f"'{path}' is not a packed face model ({error}); {remedy}") from None
     return arrays
 

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import cmath
-from collections.abc import Mapping
+import math
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cache
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from ..errors import ConfigError, InputError, import_cv2
+from ..ops.faces import shrink
 from .sources.source import Image, check_image
 
 
@@ -70,9 +73,14 @@ def similarity(points: ArrayLike, targets: ArrayLike) -> NDArray[np.float64]:
     given, wanted = np.asarray(points, np.float64), np.asarray(targets, np.float64)
     if given.ndim != 2 or given.shape[1:] != (2,) or len(given) < 2 or given.shape != wanted.shape:
         raise InputError(f"expected points and targets of one shape (n >= 2, 2); got {given.shape} and {wanted.shape}")
-    # As complex numbers a similarity is w = a z + b, and least squares has the closed form of a line fit. Plain
-    # numbers, as there are a few points and two fits a frame: arrays take five times as long.
-    z, w = ([complex(x, y) for x, y in rows] for rows in (given.tolist(), wanted.tolist()))
+    return _line_fit(*([complex(x, y) for x, y in rows] for rows in (given.tolist(), wanted.tolist())))
+
+
+def _line_fit(z: Sequence[complex], w: Sequence[complex]) -> NDArray[np.float64]:
+    """As complex numbers a similarity is w = a z + b, and least squares has the closed form of a line fit.
+
+    Plain numbers, as there are a few points and two fits a frame: arrays take five times as long.
+    """
     z_mean, w_mean = sum(z) / len(z), sum(w) / len(w)
     spread = sum(abs(one - z_mean) ** 2 for one in z)
     shared = sum((one - z_mean).conjugate() * (other - w_mean) for one, other in zip(z, w, strict=True))
@@ -99,11 +107,19 @@ def crop_matrix(
         raise ConfigError(f"unknown alignment template {template_id!r}; known: {', '.join(TEMPLATES)}")
     if not isinstance(size_px, int | np.integer) or isinstance(size_px, bool) or size_px < 1:
         raise ConfigError(f"size_px must be an integer of at least 1; got {size_px!r}")
-    mesh = np.asarray(landmarks_px, np.float64)
-    least = max(template.landmarks) + 1
+    mesh = np.asarray(landmarks_px)
+    least, rows, targets = _wanted(template_id, int(size_px))
     if mesh.ndim != 2 or len(mesh) < least or mesh.shape[1] not in (2, 3):
         raise InputError(f"expected landmarks of shape (at least {least}, 2 or 3); got {mesh.shape}; give a whole mesh")
-    return similarity(mesh.take(template.landmarks, axis=0)[:, :2], np.asarray(template.targets) * size_px)
+    return _line_fit([complex(x, y) for x, y, *_ in mesh.take(rows, axis=0).astype(np.float64).tolist()], targets)
+
+
+@cache
+def _wanted(template_id: str, size_px: int) -> tuple[int, NDArray[np.intp], tuple[complex, ...]]:
+    """How many points a mesh must have, those of the template, and where they belong, in pixels of the crop."""
+    template = TEMPLATES[template_id]
+    targets = tuple(complex(x * size_px, y * size_px) for x, y in template.targets)
+    return max(template.landmarks) + 1, np.array(template.landmarks), targets
 
 
 def align(image_bgr: Image, landmarks_px: ArrayLike, template_id: str = DEFAULT_TEMPLATE, size_px: int = 224) -> Image:
@@ -130,24 +146,39 @@ def align(image_bgr: Image, landmarks_px: ArrayLike, template_id: str = DEFAULT_
     matrix = crop_matrix(landmarks_px, template_id, size_px)
     image, matrix = _reduce(image, matrix, size_px)
     # OpenCV counts from the centre of the first pixel, the matrix from its corner.
-    matrix[:, 2] += matrix[:, :2].sum(axis=1) / 2 - 0.5
+    (a, b, _), (c, d, _) = matrix.tolist()
+    matrix[0, 2] += (a + b) / 2 - 0.5
+    matrix[1, 2] += (c + d) / 2 - 0.5
     size, flags, border = (size_px, size_px), cv2.INTER_LINEAR, cv2.BORDER_REPLICATE
     return cv2.warpAffine(image, matrix, size, flags=flags, borderMode=border).astype(np.uint8, copy=False)
 
 
 def _reduce(image: Image, matrix: NDArray[np.float64], size_px: int) -> tuple[Image, NDArray[np.float64]]:
-    """Area-average the crop's part of the image by a whole factor, so that the rest shrinks less than twofold."""
+    """Area-average the crop's part of the image by a whole factor, so that the rest shrinks less than twofold.
+
+    Plain numbers: arrays of two or four take ten times as long.
+    """
     cv2 = import_cv2()
-    factor = int(1 / np.hypot(*matrix[:, 0]))
+    rows = matrix.tolist()
+    factor = int(1 / math.hypot(rows[0][0], rows[1][0]))
     if factor < 2:
         return image, matrix
-    inverse = cv2.invertAffineTransform(matrix)  # NumPy's would wake the threads of its BLAS for nine numbers
-    corners = np.array([(0, 0, 1), (size_px, 0, 1), (0, size_px, 1), (size_px, size_px, 1)]) @ inverse.T
-    limit = np.array(image.shape[1::-1])
-    low = np.clip(np.floor(corners.min(axis=0)) - 2 * factor, 0, limit - 1).astype(int)
-    high = np.clip(np.ceil(corners.max(axis=0)) + 2 * factor, low + 1, limit).astype(int)
-    small = np.maximum(1, np.rint((high - low) / factor)).astype(int)
-    region = image[low[1] : high[1], low[0] : high[0]]
-    reduced = cv2.resize(region, (int(small[0]), int(small[1])), interpolation=cv2.INTER_AREA)
-    to_frame = np.column_stack([np.diag((high - low) / small), low])
-    return reduced.astype(np.uint8, copy=False), matrix @ np.vstack([to_frame, (0, 0, 1)])
+    inverse = cv2.invertAffineTransform(matrix).tolist()
+    (left, right), (top, bottom) = (
+        _span(across, down, start, size_px, 2 * factor, limit)
+        for (across, down, start), limit in zip(inverse, image.shape[1::-1], strict=True)
+    )
+    region = image[top:bottom, left:right]
+    size = max(1, round((right - left) / factor)), max(1, round((bottom - top) / factor))
+    reduced = shrink(region, size)
+    if reduced is None:
+        reduced = np.asarray(cv2.resize(region, size, interpolation=cv2.INTER_AREA), np.uint8)
+    wide, high = (right - left) / size[0], (bottom - top) / size[1]
+    return reduced, np.array([(a * wide, b * high, a * left + b * top + c) for a, b, c in rows])
+
+
+def _span(across: float, down: float, start: float, size_px: int, margin: int, limit: int) -> tuple[int, int]:
+    """From where to before where the crop reaches along one axis of the image, whose length is `limit`."""
+    corners = (start, across * size_px + start, down * size_px + start, across * size_px + down * size_px + start)
+    low = min(max(math.floor(min(corners)) - margin, 0), limit - 1)
+    return low, min(max(math.ceil(max(corners)) + margin, low + 1), limit)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 
 import numpy as np
@@ -26,7 +27,7 @@ def prepare(crops: NDArray[np.uint8], mean: Sequence[float], std: Sequence[float
     """
     if crops.ndim != 4 or crops.shape[1] != crops.shape[2] or crops.shape[3] != 3 or crops.dtype != np.uint8:
         raise InputError(f"expected crops (M, S, S, 3) uint8 BGR; got {crops.dtype} {crops.shape}; stack align()'s")
-    if len(mean) != 3 or len(std) != 3 or not (np.isfinite(mean).all() and all(0 < s < np.inf for s in std)):
+    if len(mean) != 3 or len(std) != 3 or not (all(map(math.isfinite, mean)) and all(0 < s < np.inf for s in std)):
         raise InputError(f"expected three means and three stds above 0, in RGB order; got mean {mean} and std {std}")
     planes = np.empty((len(crops), 3, *crops.shape[1:3]), np.float32)
     if not len(crops):

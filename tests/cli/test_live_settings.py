@@ -121,6 +121,15 @@ def test_a_signal_that_comes_twice_at_once_hurries_nothing(monkeypatch: pytest.M
     assert stop.asked == "terminate" and stop.hurry
 
 
+def test_a_file_does_not_trust_code(tmp_path: Path) -> None:
+    """It is passed on with the folder that it names, and would vouch for it."""
+    path = tmp_path / "live.yaml"
+    path.write_text("sources: [0]\ntrust-code: yes\n")
+    with pytest.raises(ConfigError, match=r"line 2: code is trusted on the command line alone.*--trust-code"):
+        live_settings(path, {})
+    assert live_settings(None, {"sources": ("0",), "trust_code": True}).trust_code
+
+
 def test_a_message_holds_no_password(tmp_path: Path) -> None:
     path = tmp_path / "live.yaml"
     path.write_text("sources: {door: ['rtsp://user:secret@camera/1']}")

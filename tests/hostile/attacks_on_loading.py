@@ -111,18 +111,6 @@ def loads_checkpoint(arena: Path) -> str:
     return "loaded"
 
 
-def expanded_tensors(path: Path) -> None:
-    """Every tensor has the right shape, and one value that is repeated by a stride of 0."""
-    import torch
-
-    from mdhr_sdk.model import build_mdhr
-    from mdhr_sdk.model.released import released_parts
-
-    parts = released_parts(build_mdhr("disfa", "resnet50"))
-    one = torch.zeros(())
-    torch.save({piece.key: one.expand(piece.shape) for group in parts.values() for piece in group}, path)
-
-
 def settings(content: str, name: str = "recipe.yaml") -> Callable[[Path], None]:
     def prepare(arena: Path) -> None:
         (arena / "model" / name).write_text(content)

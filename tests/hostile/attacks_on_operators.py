@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from attacks_on_graphs import bomb
-from attacks_on_paths import Attack
+from attacks_on_graphs import bomb, graph
+from attacks_on_paths import Attack, folder_class
 from attacks_on_runtimes import constant, scores, scores_in_openvino, summed
 
 
@@ -56,6 +57,70 @@ def attribute(operator: str, inputs: dict[str, tuple[int, ...]], **facts: Any) -
     return made
 
 
+def of_sequence(model: Any, arena: Path) -> None:
+    """Scores as a list of tensors."""
+    kind = model.graph.output[0].type
+    kind.sequence_type.elem_type.tensor_type.elem_type = 1
+
+
+def gathered(index: int) -> Callable[[Any], list[Any]]:
+    """A row that a table has not."""
+
+    def made(onnx: Any) -> list[Any]:
+        make = onnx.helper.make_node
+        return [
+            constant(onnx, "table", 1, [4, 4], [1.0] * 16), constant(onnx, "row", 7, [1], [index]),
+            make("Gather", ["table", "row"], ["odd"], axis=0), summed(onnx, "odd", "sum"),
+            make("Sub", ["sum", "sum"], ["zero"]),
+        ]  # fmt: skip
+
+    return made
+
+
+def sliced(start: int, end: int, step: int) -> Callable[[Any], list[Any]]:
+    def made(onnx: Any) -> list[Any]:
+        make = onnx.helper.make_node
+        told = {"first": start, "last": end, "along": 0, "by": step}
+        return [
+            constant(onnx, "table", 1, [4, 4], [1.0] * 16),
+            *(constant(onnx, name, 7, [1], [value]) for name, value in told.items()),
+            make("Slice", ["table", *told], ["odd"]), summed(onnx, "odd", "sum"),
+            make("Sub", ["sum", "sum"], ["zero"]),
+        ]  # fmt: skip
+
+    return made
+
+
+def rounded(scale: float, points: int, axis: int) -> Callable[[Any], list[Any]]:
+    """A table of int8 with an odd scale, another number of zero points, or along an axis that is not there."""
+
+    def made(onnx: Any) -> list[Any]:
+        make = onnx.helper.make_node
+        return [
+            constant(onnx, "table", 3, [4, 4], [1] * 16), constant(onnx, "scale", 1, [points], [scale] * points),
+            constant(onnx, "point", 3, [points], [0] * points),
+            make("DequantizeLinear", ["table", "scale", "point"], ["odd"], axis=axis),
+            summed(onnx, "odd", "sum"), make("Sub", ["sum", "sum"], ["zero"]),
+        ]  # fmt: skip
+
+    return made
+
+
+def scores_a_face(arena: Path) -> str:
+    """Scores one crop in clip mode, as the detector does."""
+    from mdhr_sdk.pipeline.clips import ClipScoring
+    from mdhr_sdk.pipeline.clock import StageClock
+    from mdhr_sdk.pipeline.scoring import Cut
+    from mdhr_sdk.runtime import SessionOptions, open_session
+
+    folder = folder_class().open(arena / "model")
+    session, _ = open_session(folder, "onnxruntime", SessionOptions("cpu", threads=1))
+    scoring, side = ClipScoring(session, folder.config, StageClock()), folder.config.preprocessing.size_px
+    scoring.push({0: Cut(0, {0: np.zeros((side, side, 3), np.uint8)})})
+    return f"{len(scoring.flush(0))} frames were scored"
+
+
+LOW, HIGH = -(2**63), 2**63 - 1
 IMAGE, KERNEL = {"x": (1, 1, 4, 4)}, {"x": (1, 1, 4, 4), "w": (1, 1, 2, 2)}
 ATTACKS = (
     *(
@@ -86,4 +151,18 @@ ATTACKS = (
         bomb(attribute("LayerNormalization", {"x": (1, 1, 4, 4), "s": (2,)})), scores,
     ),
     Attack("a Gemm of axes that do not fit", bomb(attribute("Gemm", {"a": (2, 3), "b": (4, 5)})), scores),
+    Attack("a graph that gives a list of tensors", graph(of_sequence), scores),
+    Attack("a graph that gives a list of tensors; OpenVINO", graph(of_sequence), scores_in_openvino),
+    Attack("Gather of row 2**40", bomb(gathered(1 << 40)), scores),
+    Attack("Gather of row 2**40; OpenVINO", bomb(gathered(1 << 40)), scores_in_openvino, refused=False),
+    Attack("Gather of row -2**63; OpenVINO", bomb(gathered(LOW)), scores_in_openvino, refused=False),
+    Attack("Slice by steps of -2**63", bomb(sliced(HIGH, LOW, LOW)), scores, refused=False),
+    Attack("Slice by steps of -2**63; OpenVINO", bomb(sliced(HIGH, LOW, LOW)), scores_in_openvino, refused=False),
+    Attack("Slice by steps of 0", bomb(sliced(0, 4, 0)), scores),
+    Attack("Slice by steps of 0; OpenVINO", bomb(sliced(0, 4, 0)), scores_in_openvino),
+    Attack("int8: a scale that is no number", bomb(rounded(float("nan"), 1, 0)), scores_a_face),
+    Attack("int8: three zero points for four rows", bomb(rounded(1.0, 3, 0)), scores),
+    Attack("int8: three zero points for four rows; OpenVINO", bomb(rounded(1.0, 3, 0)), scores_in_openvino),
+    Attack("int8: along axis 99", bomb(rounded(1.0, 4, 99)), scores),
+    Attack("int8: along axis 99; OpenVINO", bomb(rounded(1.0, 4, 99)), scores_in_openvino),
 )  # fmt: skip

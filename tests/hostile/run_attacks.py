@@ -21,8 +21,10 @@ import attacks_on_mesh
 import attacks_on_operators
 import attacks_on_paths
 import attacks_on_results
+import attacks_on_runs
 import attacks_on_runtimes
 import attacks_on_settings
+import attacks_on_surroundings
 import attacks_on_trust
 from watching import Seen, told, warm, watched
 
@@ -31,6 +33,7 @@ ATTACKS = (
     *(*attacks_on_runtimes.ATTACKS, *attacks_on_trust.ATTACKS, *attacks_on_loading.ATTACKS),
     *(*attacks_on_operators.ATTACKS, *attacks_on_results.ATTACKS, *attacks_on_batch.ATTACKS),
     *(*attacks_on_settings.ATTACKS, *attacks_on_forms.ATTACKS, *attacks_on_mesh.ATTACKS),
+    *(*attacks_on_surroundings.ATTACKS, *attacks_on_runs.ATTACKS),
 )
 
 

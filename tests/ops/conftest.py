@@ -39,3 +39,11 @@ def backend(request: pytest.FixtureRequest) -> Iterator[str]:
 def compiled() -> None:
     if library is None:
         pytest.skip("the kernels are not built")
+
+
+@pytest.fixture(params=SETS or ["none"])
+def instructions(compiled: None, request: pytest.FixtureRequest) -> Iterator[None]:
+    """Every instruction set that this processor has."""
+    assert use(request.param)
+    yield
+    use(SETS[-1])

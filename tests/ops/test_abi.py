@@ -22,9 +22,10 @@ HEADER = (ROOT / "csrc" / "mdhr.h").read_text(encoding="utf-8")
 def test_python_calls_the_library_of_these_sources(compiled: None):
     assert f"#define MDHR_ABI {extension.ABI}\n" in HEADER
     assert f"#define MDHR_MAX_SCALES {extension.MAX_SCALES}\n" in HEADER
+    assert f"#define MDHR_LAYERS {extension.LAYERS} " in HEADER and f"#define MDHR_LANES {extension.LANES} " in HEADER
 
 
-@pytest.mark.parametrize("name", ["Shape", "Parameters", "Maps", "Place", "State"])
+@pytest.mark.parametrize("name", ["Shape", "Parameters", "Maps", "Place", "State", "Geometry"])
 def test_structures_are_those_of_the_header(name: str):
     (body,) = re.findall(rf"typedef struct \{{([^}}]*)\}} mdhr_{name.lower()};", HEADER)
     code = re.sub(r"/\*.*?\*/", "", body, flags=re.DOTALL)

@@ -141,6 +141,20 @@ int main(int argc, char **argv) {
     states[B - 1] = NULL;
     REFUSED(STEP(&step, &maps, states, MDHR_FLOAT32, motion), "NULL");
     EXPECT(memory[0].count == kept.count);
+
+    uint8_t picture[5 * 7 * 3], small[3 * 4 * 3];
+    memset(picture, 7, sizeof picture);
+    EXPECT(mdhr_shrink(picture, 21, 7, 5, small, 4, 3) == MDHR_OK && small[0] == 7 && small[35] == 7);
+    REFUSED(mdhr_shrink(NULL, 21, 7, 5, small, 4, 3), "NULL");
+    REFUSED(mdhr_shrink(picture, 20, 7, 5, small, 4, 3), "overlap");
+    REFUSED(mdhr_shrink(picture, 21, 7, 5, small, 8, 3), "grows");
+    REFUSED(mdhr_shrink(picture, 21, INT32_MAX, 5, small, 4, 3), "sizes");
+    mdhr_geometry geometry = {.points = 1, .rigid = 1, .networks = 1, .widths = {13, 1, 1, 1}};
+    double values[16] = {0};
+    REFUSED(mdhr_read_mesh(NULL, motion, values, 0, values, values), "geometry");
+    REFUSED(mdhr_read_mesh(&geometry, motion, values, 0, values, values), "arrays");
+    geometry.widths[0] = 12;
+    REFUSED(mdhr_read_mesh(&geometry, motion, values, 0, values, values), "first width");
     printf("%g\n", most);
     return 0;
 }

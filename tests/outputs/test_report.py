@@ -109,7 +109,7 @@ def test_the_index_has_people_and_conditions(tmp_path, saved, codes):
     assert "no result is of: p4</p>" in text and "are not told of" not in text and "results of 2 models" not in text
     table = tmp_path / "results/p3_aus.csv"
     (tmp_path / "other_aus.csv").write_text(re.sub("p3.mp4", "q.mp4", table.read_text()).replace("demo:", "other:"))
-    both, _ = write_report(find_tables([tmp_path]), tmp_path / "both")
+    both, _ = write_report(find_tables([table, tmp_path / "other_aus.csv"]), tmp_path / "both")
     assert "These are results of 2 models" in both[-1].read_text()
     bodies = re.findall(r"<tbody>(.*?)</tbody>", text, re.S)
     assert [re.findall(r"<tr><td>(\w+)</td><td>(\d)</td><td>(\d+)</td>", body) for body in bodies[:2]] == [

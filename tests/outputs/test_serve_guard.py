@@ -34,6 +34,7 @@ TOKEN = "0123456789abcdef0123"
         ({"Host": "[::1"}, 421),
         ({"Origin": "http://evil.example"}, 403),
         ({"Origin": "null"}, 403),
+        ({"Origin": "http://[::1"}, 403),
         ({"Origin": "http://127.0.0.1:1"}, 403),
         ({"Host": "localhost", "Origin": "http://localhost"}, 200),
         ({"Sec-Fetch-Site": "cross-site", "Sec-Fetch-Mode": "no-cors"}, 403),

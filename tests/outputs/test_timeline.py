@@ -225,13 +225,13 @@ def test_the_memory_of_a_timeline_does_not_grow_with_its_video(frame, tmp_path, 
     )
     cycle, taken = [frame(index % 20, faces=2) for index in range(20)], []
     tracemalloc.start()
-    for index in range(801):
+    for index in range(401):
         files.write(dataclasses.replace(cycle[index % 20], index=index, timestamp_s=index / 25))
-        if index % 200 == 0:
+        if index % 100 == 0:
             taken.append(tracemalloc.get_traced_memory()[0])
     tracemalloc.stop()
     files.close(complete=True)
-    assert max(taken) < 300_000  # 800 frames of results are 5 MB
+    assert max(taken) < 300_000  # 400 frames of results are 2.5 MB
     assert taken[-1] < taken[1] + 100_000, taken
     files.draw(complete=True)
     assert files.failures == [] and (tmp_path / "a_timeline.png").stat().st_size > 10_000

@@ -68,3 +68,17 @@ def test_a_kind_that_numpy_lacks_is_an_error(tmp_path: Path, kind: str, bytes_ea
     vouch(folder, "model.safetensors")
     with pytest.raises(ModelFolderError, match=r"model\.safetensors' (is not a safetensors file|does not fit)"):
         read_parameters(ModelFolder.open(folder), scaled=True)
+
+
+def test_a_text_is_no_size(tmp_path: Path) -> None:
+    """Times another size it is a longer text, of gigabytes."""
+    folder = changed(tmp_path, lambda tensors: None)
+    content = (folder.path / "model.safetensors").read_bytes()
+    end = 8 + int.from_bytes(content[:8], "little")
+    told = json.loads(content[8:end])
+    told[NAME]["shape"] = [10**9, "x"]
+    header = json.dumps(told).encode()
+    (folder.path / "model.safetensors").write_bytes(len(header).to_bytes(8, "little") + header + content[end:])
+    vouch(folder.path, "model.safetensors")
+    with pytest.raises(ModelFolderError, match=f"{NAME} has a size or a place that is no whole number"):
+        read_parameters(folder, scaled=True)

@@ -20,7 +20,8 @@ TIMEOUT_S = 200  # less than a fast test may take: what was said until then is s
 
 def environment(**more: object) -> dict[str, str]:
     """That of a process that imports this checkout and its tests' helpers, with one thread a library."""
-    paths = os.pathsep.join(map(str, (ROOT, ROOT / "tests", ROOT / "tests" / "support")))
+    support = ROOT / "tests" / "support"
+    paths = os.pathsep.join(map(str, (ROOT, ROOT / "tests", support, *support.glob("*/"))))
     return {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": paths, **{key: str(x) for key, x in more.items()}}
 
 

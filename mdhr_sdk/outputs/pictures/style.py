@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import PurePath
 from typing import TYPE_CHECKING, Any
 
@@ -23,6 +25,19 @@ MARGIN, LEFT, RIGHT = 0.025, 0.215, 0.965  # where titles begin, plots begin and
 TITLE_LENGTH = 64
 
 _NAMES = {au_code(number): au.name for number, au in ACTION_UNITS.items()}
+
+
+@contextmanager
+def plain_texts() -> Iterator[None]:
+    """Texts are drawn by matplotlib itself, whatever its settings say.
+
+    It reads a `matplotlibrc` of the working directory, which may be somebody else's folder. That could have names of
+    files given to LaTeX, a program that reads and writes files.
+    """
+    import matplotlib
+
+    with matplotlib.rc_context({"text.usetex": False}):
+        yield
 
 
 def track_colour(track_id: int) -> str:

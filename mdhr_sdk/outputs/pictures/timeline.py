@@ -18,7 +18,21 @@ from ...errors import InputError, OutputError
 from ...results import FrameResult, ModelInfo
 from .heatmap import draw_heatmap, heatmap_height
 from .series import MOST_INTENSITY, Series, Values, reduced, spread, spread_flags, spread_time
-from .style import FAINT, GAP, HEAD_IN, INK, LEFT, MARGIN, MUTED, RIGHT, WIDTH_IN, au_name, draw_title, track_colour
+from .style import (
+    FAINT,
+    GAP,
+    HEAD_IN,
+    INK,
+    LEFT,
+    MARGIN,
+    MUTED,
+    RIGHT,
+    WIDTH_IN,
+    au_name,
+    draw_title,
+    plain_texts,
+    track_colour,
+)
 from .trace import Trace, common_codes
 
 if TYPE_CHECKING:
@@ -67,6 +81,7 @@ def draw_trace(trace: Trace) -> Figure:
     return _figure([trace], trace.codes)
 
 
+@plain_texts()
 def _figure(blocks: Sequence[Trace | Sequence[FrameResult]], codes: Sequence[str]) -> Figure:
     """A panel below another: of a video its trace, of stills their frames."""
     from matplotlib.figure import Figure
@@ -83,6 +98,7 @@ def _figure(blocks: Sequence[Trace | Sequence[FrameResult]], codes: Sequence[str
     return figure
 
 
+@plain_texts()
 def save_timeline(results: Sequence[FrameResult] | Trace, path: Path) -> Figure:
     """Draw the timeline and write it whole to `path`, as PNG, PDF or SVG by its suffix; returns the figure."""
     if path.suffix.lower() not in FIGURES:

@@ -9,7 +9,7 @@ from collections import Counter
 from collections.abc import Sequence
 from http.cookies import CookieError, SimpleCookie
 from typing import TYPE_CHECKING, Any
-from urllib.parse import parse_qs, urlsplit
+from urllib.parse import parse_qs, unquote_to_bytes, urlsplit
 
 from ...errors import plain
 
@@ -101,7 +101,7 @@ class Guard:
         if not self._served(_name(host)):
             return "host", 421, f"this server is not '{plain(host):.80}'; ask for it by its address"
         origin = headers.get("origin")
-        if origin is not None and urlsplit(origin).netloc.lower() != host.lower():
+        if origin is not None and _place(origin) != host.lower():
             return "origin", 403, f"pages of '{plain(origin):.80}' may not ask this server"
         if headers.get("sec-fetch-site") in ("cross-site", "same-site") and headers.get("sec-fetch-mode") != "navigate":
             return "origin", 403, "pages of other sites may not ask this server"
@@ -145,7 +145,15 @@ def _query(scope: Scope) -> dict[str, list[str]]:
 
 
 def _without_token(query: bytes) -> bytes:
-    return b"&".join(part for part in query.split(b"&") if not part.startswith(b"token="))
+    return b"&".join(part for part in query.split(b"&") if unquote_to_bytes(part.partition(b"=")[0]) != b"token")
+
+
+def _place(origin: str) -> str:
+    """'http://Door.local:80' -> 'door.local:80'; '' for what is no origin."""
+    try:
+        return urlsplit(origin).netloc.lower()
+    except ValueError:
+        return ""
 
 
 def _name(host: str) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections import deque
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 
@@ -86,7 +86,7 @@ class Naming:
         """Name the probabilities (N,) and decide; `strengths` (N,) are intensities as shares of the most."""
         # In float64: NumPy 2 would round the threshold to the score's float32, NumPy 1 not.
         kept = self._reported(probabilities)
-        strong = [None] * len(kept) if strengths is None else self._reported(strengths)
+        strong: Sequence[float | None] = [None] * len(kept) if strengths is None else self._reported(strengths)
         told = self.info.intensities
         aus = {
             code: AUScore(code, p, p >= threshold, None if s is None or code not in told else MOST * s)
@@ -96,7 +96,7 @@ class Naming:
 
     def _reported(self, values: NDArray[np.floating]) -> list[float]:
         """Those of the reported AUs, of (N,)."""
-        every = values.tolist()
+        every: list[float] = values.tolist()
         return every if self.places is None else [every[place] for place in self.places]
 
     def measured(self, found: Found, crops: Mapping[int, Crop]) -> dict[int, FaceMeasures]:
@@ -144,7 +144,7 @@ class Waiting:
         if measured:
             self._measured[frame.index] = measured
         faces = {track_id: found.faces[track_id] for track_id in crops}
-        self._waiting.append(replace(found, frame=replace(frame, image=image), faces=faces))
+        self._waiting.append(Found(replace(frame, image=image), faces, found.seen, found.left_out))
         if self._own_neutral is not None:
             trusted = {i: face for i, face in faces.items() if self._naming.trusts(measured.get(i))}
             reads = self._own_neutral.take(frame.timestamp_s, trusted)

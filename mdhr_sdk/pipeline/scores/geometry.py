@@ -11,6 +11,8 @@ at rest.
 
 from __future__ import annotations
 
+import functools
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 
@@ -19,8 +21,9 @@ from numpy.typing import NDArray
 
 from ...errors import ModelFolderError
 from ...modelfolder.folder import ModelFolder
+from ...ops.faces import MeshReader, mesh_reader
 from ...vision import Face
-from ...vision.faces.geometry import MEASURES, difference, measures
+from ...vision.faces.geometry import MEASURES, difference, measures, tables
 
 FILE = "geometry.safetensors"
 FRAMES_A_SECOND = 25.0  # in which the weight of what was seen is counted, whatever the video's own rate
@@ -112,6 +115,14 @@ class GeometryModel:
             arrays |= {f"weight{layer}": self.weights[layer], f"bias{layer}": self.biases[layer]}
         return bytes(save({name: np.ascontiguousarray(array, np.float32) for name, array in arrays.items()}))
 
+    def read(self, landmarks_px: NDArray[np.floating], neutral: Floats, known: float) -> tuple[Floats, Floats]:
+        """As `measured` and `logits` of one face; by the compiled kernel where it was built, which rounds otherwise."""
+        reader = _reader(self)
+        if reader is not None:
+            return reader.read(landmarks_px.astype(np.float32, copy=False), neutral, known)
+        measured = self.measured(landmarks_px)
+        return measured, self.logits(measured[None], neutral[None], np.array([known]))[0]
+
     def measured(self, landmarks_px: NDArray[np.floating]) -> Floats:
         """(MEASURES,) of a mesh (468 or 478, 3) in pixels, as if it were refined."""
         found = np.asarray(measures(landmarks_px[None], self.reference)[0])
@@ -157,6 +168,15 @@ class GeometryModel:
         judged = np.einsum("ij,...j->...i", self.from_scores, said) + self.offset
         judged += np.einsum("ij,...j->...i", self.from_geometry, logits)
         return np.asarray((1 - self.shares) * said + self.shares * judged)
+
+
+@functools.lru_cache(4)
+def _reader(model: GeometryModel) -> MeshReader | None:
+    """The compiled kernel for a model; None where there is none."""
+    limits = {"most": SPREAD, "absolute_most": ABSOLUTE_SPREAD, "sure": SURE, "networks": len(model.weights[0])}
+    own = {"mean": model.mean, "spread": model.spread, "absolute_spread": model.absolute_spread}
+    values = {**tables(model.reference), **limits, **own}
+    return mesh_reader(values, model.refinement, model.weights, model.biases)
 
 
 def logit(scores: NDArray[np.floating]) -> Floats:
@@ -272,11 +292,10 @@ class OwnNeutral:
         return self._own[track]
 
     def _read(self, own: _Own, timestamp_s: float, face: Face) -> GeometryRead:
-        measured = self._model.measured(face.landmarks_px)
         known = own.measured.weight / (own.measured.weight + HALFWAY)
-        logits = self._model.logits(measured[None], own.measured.value[None], np.array([known]))[0]
+        measured, logits = self._model.read(face.landmarks_px, own.measured.value, known)
         passed_s = 1 / FRAMES_A_SECOND if own.last_s is None else timestamp_s - own.last_s
-        at_rest = float(FRAMES_A_SECOND * min(max(passed_s, 0.0), LONGEST_S) / (1 + np.exp(-logits[-1])))
+        at_rest = FRAMES_A_SECOND * min(max(passed_s, 0.0), LONGEST_S) / (1 + math.exp(-logits[-1]))
         own.measured.add(measured, at_rest)
         own.last_s, own.taken = timestamp_s, self._taken
         return GeometryRead(logits[:-1], float(known), at_rest)

@@ -58,12 +58,14 @@ def _views(content: bytes) -> dict[str, NDArray[Any]]:
     for name, told in parsed(content[8:begin]).items():
         if name == "__metadata__":
             continue
-        kind, (first, last) = KINDS[told["dtype"]], told["data_offsets"]
-        count = math.prod(told["shape"])
+        kind, (first, last), shape = KINDS[told["dtype"]], told["data_offsets"], told["shape"]
+        if not all(type(size) is int for size in (first, last, *shape)):  # a text times a number is a longer text
+            raise ValueError(f"{name} has a size or a place that is no whole number")
+        count = math.prod(shape)
         if not 0 <= first <= last <= len(content) - begin or last - first != count * kind.itemsize:
             raise ValueError(f"{name} does not lie where its header says")
         if name.startswith(f"{HEAD}."):
-            found[name] = np.frombuffer(content, kind, count, begin + first).reshape(told["shape"])
+            found[name] = np.frombuffer(content, kind, count, begin + first).reshape(shape)
     return found
 
 

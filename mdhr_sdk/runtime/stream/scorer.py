@@ -277,7 +277,7 @@ class StreamScorer:
 
 def stacked_rows(arrays: list[NDArray[Number]]) -> NDArray[Number]:
     """As `np.stack`, which takes a while for the one array that there mostly is."""
-    return arrays[0][None] if len(arrays) == 1 else np.stack(arrays)
+    return np.asarray(arrays[0][None]) if len(arrays) == 1 else np.stack(arrays)
 
 
 def _concatenated(arrays: list[Array]) -> Array:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import functools
-import zipfile
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,6 +14,7 @@ from numpy.typing import NDArray
 from pydantic import Field
 
 from ...atomic import whole
+from ...bounded import read_arrays
 from ...errors import DataError, MissingDependencyError, install_hint, require
 from ...modelfolder.strict import strict
 from ...training.pool import check_stopped, spread
@@ -228,10 +228,9 @@ def load_meshes(out: Path, seeds: Sequence[int]) -> Meshes:
 
 def _arrays(path: Path) -> dict[str, NDArray[Any]]:
     try:
-        with np.load(path, allow_pickle=False) as file:
-            arrays = {name: file[name] for name in (*COLUMNS, "crops")}
-    except (OSError, ValueError, KeyError, zipfile.BadZipFile) as error:
+        arrays = read_arrays(path, (*COLUMNS, "crops"))
+    except ValueError as error:
         raise DataError(f"'{path}' cannot be read: {error}; remove it and render again") from None
-    if any(arrays[name].shape[1:] != shape for name, shape in COLUMNS.items()):
+    if "crops" not in arrays or any(name not in arrays or arrays[name].shape[1:] != COLUMNS[name] for name in COLUMNS):
         raise DataError(f"'{path}' does not hold meshes; remove it and render again")
     return arrays

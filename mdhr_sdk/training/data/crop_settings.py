@@ -11,6 +11,7 @@ from ... import __version__
 from ...atomic import write_whole
 from ...errors import DataError
 from ...modelfolder.folder import sha256
+from ...modelfolder.plain_json import read_json
 from ...modelfolder.strict import Positive, strict
 from ...vision import DEFAULT_TEMPLATE
 from .cut_videos import MakeMesher
@@ -67,7 +68,7 @@ def noted_otherwise(path: Path, settings: dict[str, Any], but: tuple[str, ...] =
     if not path.exists():
         write_whole(path, as_json(settings), DataError)
     try:
-        earlier = json.loads(path.read_text(encoding="utf-8"))
+        earlier = read_json(path)
         return {key: earlier.get(key) for key, now in settings.items() if key not in but and earlier.get(key) != now}
     except (OSError, ValueError, AttributeError) as error:
         raise DataError(f"'{path}' cannot be read ({error}); take a new folder") from None

@@ -95,7 +95,7 @@ class CropJob:
     def _recorded(self) -> dict[str, Any]:
         try:
             content = json.loads(self.record.read_text(encoding="utf-8"))
-        except (OSError, ValueError):
+        except (OSError, ValueError, RecursionError):
             return {}
         return content if isinstance(content, dict) else {}
 

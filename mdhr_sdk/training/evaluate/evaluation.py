@@ -5,7 +5,6 @@ Everything is computed from the predictions on disk, so that it can be repeated.
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -15,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ...errors import InputError
+from ...modelfolder.plain_json import read_json
 from ..fit.record import read_record
 from ..fit.settings import read_settings
 from .metrics import Counts, EventCounts, Floats, area_under_curve, count, count_events, mean
@@ -195,7 +195,7 @@ def stopped_after(folder: Path) -> int | None:
     if not path.is_file():
         return None
     try:
-        return int(json.loads(path.read_text(encoding="utf-8"))["epochs"])
+        return int(read_json(path)["epochs"])
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise InputError(f"'{path}' cannot be read ({error!r}); start a new run") from None
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import json
 import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -17,6 +16,7 @@ from ...errors import ConfigError, DataError
 from ...model import load_model
 from ...modelfolder.config import Preprocessing
 from ...modelfolder.folder import ModelFolder
+from ...modelfolder.plain_json import read_json
 from ..data.crop_settings import NOTE
 from ..data.folds import tested_half
 from ..data.several import label_set_of
@@ -117,7 +117,7 @@ def _check_crops(images: Path, wanted: Preprocessing) -> None:
     if not note.is_file():
         return
     try:
-        content = json.loads(note.read_text(encoding="utf-8"))
+        content = read_json(note)
         found, size = content["template"], int(content.get("size_px", wanted.size_px))
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise DataError(f"'{note}' cannot be read ({error!r}); make the crops again with: mdhr prepare") from None

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import csv
 import io
-import zipfile
 from collections.abc import Sequence
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
@@ -13,8 +12,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ...atomic import whole, write_whole
+from ...bounded import read_arrays
 from ...errors import InputError
 from .metrics import check_labels, check_scores
+
+TEXTS = ("codes", "subjects", "paths")
 
 
 @dataclass(frozen=True)
@@ -80,13 +82,11 @@ class Predictions:
                 f"there is no file '{path}'; mdhr evaluate MODEL RECIPE.yaml --out FOLDER writes one per fold"
             )
         try:
-            if not zipfile.is_zipfile(path):
-                raise ValueError("it is no .npz file, or not a whole one")
-            with np.load(path, allow_pickle=False) as file:
-                texts = {name: tuple(file[name].tolist()) for name in ("codes", "subjects", "paths")}
-                frames = Frames(labels=file["labels"], starts=file["starts"], **texts)
-                return cls(frames, file["scores"])
-        except (OSError, ValueError, KeyError, zipfile.BadZipFile) as error:
+            found = read_arrays(path, (*TEXTS, "labels", "starts", "scores"))
+            texts = {name: tuple(found[name].tolist()) for name in TEXTS}
+            frames = Frames(labels=found["labels"], starts=found["starts"], **texts)
+            return cls(frames, found["scores"])
+        except (ValueError, KeyError, TypeError) as error:
             raise InputError(f"'{path}' holds no predictions of mdhr train or evaluate: {error}") from None
 
     def to_csv(self, path: Path) -> None:

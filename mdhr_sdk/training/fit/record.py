@@ -15,6 +15,7 @@ import torch
 from ... import __version__
 from ...atomic import write_whole
 from ...errors import InputError
+from ...modelfolder.plain_json import read_json
 
 RECORD = "record.json"
 PACKAGES = ("torch", "timm", "pytorch-lightning", "numpy", "opencv-contrib-python")
@@ -24,9 +25,9 @@ log = logging.getLogger("mdhr_sdk")
 def read_record(folder: Path) -> dict[str, Any]:
     """What a run was started with: at least 'folds', and 'settings', which is a digest."""
     try:
-        record = json.loads((folder / RECORD).read_text(encoding="utf-8"))
+        record = read_json(folder / RECORD)
         return {**record, "folds": [int(fold) for fold in record["folds"]], "settings": str(record["settings"])}
-    except (OSError, ValueError, KeyError, TypeError) as error:
+    except (OSError, ValueError, KeyError, TypeError, OverflowError) as error:
         raise InputError(
             f"'{folder / RECORD}' is not what mdhr train wrote ({error!r}); restore it, or judge folds by name: "
             "--fold 1 2 3"

@@ -23,6 +23,7 @@ from typing import Any
 
 from ...atomic import PREFIX, write_whole
 from ...errors import ConfigError, TrainingError, number_of
+from ...modelfolder.plain_json import read_json
 from ..data.subjects import Note, check_start, noted
 from ..evaluate.evaluation import HELD_OUT, SETTINGS, choose, stopped_after
 from ..evaluate.predictions import Frames
@@ -200,7 +201,7 @@ def _kept(path: Path, make: Callable[[], dict[str, Any]]) -> dict[str, Any]:
     """The content of a fold's JSON file; if there is none, the first process writes what `make` returns."""
     if path.is_file():
         try:
-            return dict(json.loads(path.read_text(encoding="utf-8")))
+            return dict(read_json(path))
         except (OSError, ValueError, TypeError) as error:
             raise TrainingError(f"'{path}' cannot be read ({error}); start a new run") from None
     content = make()

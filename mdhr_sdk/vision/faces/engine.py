@@ -136,12 +136,13 @@ def _without_mediapipe(missing: MissingDependencyError) -> EngineChoice:
     """What 'auto' takes then: graphs that lie in the cache."""
     from .onnx.record import graphs_folder
 
+    folder = graphs_folder()
     try:
         return _onnx("MediaPipe is not installed, and ")
     except SourceError as error:
+        now = f" ({error})" if folder.exists() else ""
         raise MissingDependencyError(
-            f"{missing}; or run mdhr faces export where MediaPipe is, and copy its folder to '{graphs_folder()}' "
-            f"(now: {error})"
+            f"{missing}; or run mdhr faces export where MediaPipe is, and copy its folder to '{folder}'{now}"
         ) from None
 
 
@@ -173,9 +174,10 @@ def open_engine(choice: EngineChoice, max_faces: int, still: bool) -> FaceEngine
     """
     if choice.name == "onnx":
         from .onnx.engine import OnnxEngine
-        from .onnx.record import graphs_folder, usable_record
+        from .onnx.record import usable_graphs
 
-        return OnnxEngine(graphs_folder(), usable_record().size_px, max_faces, still)
+        graphs = usable_graphs()
+        return OnnxEngine(graphs.contents, graphs.record.size_px, max_faces, still)
     from .mediapipe.package import import_mediapipe
 
     if choice.name == "solutions":

@@ -70,6 +70,16 @@ _SWAPPED = np.array([a == _other(b) for a, b in DISTANCES])  # the pair is its o
 _FROM[_SWAPPED, 1], _TO[_SWAPPED, 1] = _FROM[_SWAPPED, 0], _TO[_SWAPPED, 0]
 
 
+def tables(reference: Floats) -> dict[str, int | NDArray[np.generic]]:
+    """What is measured, as `mdhr_sdk.ops.faces.MeshReader` takes it; `reference` as of `measures`."""
+    centre = reference[_RIGID].mean(axis=0)
+    return {
+        "points": len(reference), "rigid": len(_RIGID), "sums": len(_PAIRS), "plain": _PLAIN,
+        "distances": len(DISTANCES), "rigid_at": _RIGID, "target": reference[_RIGID] - centre, "centre": centre,
+        "at": _AT, "factors": _FACTORS, "from": _FROM, "to": _TO,
+    }  # fmt: skip
+
+
 def upright(landmarks_px: NDArray[np.floating]) -> Floats:
     """Meshes (..., n, 3) in pixels -> x to the right, y up, z towards the camera."""
     return np.asarray(landmarks_px, np.float64) * (1.0, -1.0, -1.0)

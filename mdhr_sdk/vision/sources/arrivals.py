@@ -55,6 +55,7 @@ class Pending:
         self._came: dict[int, Came] = {}
         self._halves = deque[bool](maxlen=JUDGED)  # whether the last pictures had a second packet
         self._shown: int | None = None
+        self._shown_s = 0.0
         self._from: int | None = None  # the key frame at which decoding went on, until a later picture has come
 
     def sent(self, stamp: int | None, came: Came) -> None:
@@ -66,7 +67,10 @@ class Pending:
             del self._came[next(iter(self._came))]
 
     def shown(self, stamp: int | None) -> Came | None:
-        """A picture has come out: when its packet came, if that is known. Pictures before it come no more."""
+        """A picture has come out: when its packet came, if that is known. Pictures before it come no more.
+
+        Packets come in another order than pictures; no picture counts as come before the one that is shown before it.
+        """
         if stamp is None:
             return None
         came, before = self._came.pop(stamp, None), [one for one in self._came if one < stamp]
@@ -78,6 +82,9 @@ class Pending:
             self._count("newer", sum(one < self._from for one in before))
             self._from = None if stamp > self._from else self._from
         self._shown = stamp
+        if came is not None:
+            self._shown_s = max(self._shown_s, came.arrived_s)
+            came = came._replace(arrived_s=self._shown_s)
         return came
 
     def jumped(self, stamp: int | None, passed: Passed) -> None:

@@ -41,7 +41,10 @@ _VIDEOS = re.compile(
     rb"|\x47.{187}\x47|.{4}\x47.{191}\x47",
     re.DOTALL,
 )
-_OTHERS = {b"%PDF": "a PDF document", b"PK\x03\x04": "a zip archive or office document", b"\x1f\x8b": "a gzip archive"}
+_OTHERS = {
+    b"%PDF": "a PDF document", b"PK\x03\x04": "a zip archive or office document", b"\x1f\x8b": "a gzip archive",
+    b"ffconcat": "a list of other files",
+}  # fmt: skip
 
 
 def held_by(path: Path) -> Held | None:
@@ -76,7 +79,7 @@ def looks_like(path: Path) -> str | None:
 
 
 def is_document(path: Path) -> bool:
-    """Whether a file is a document or archive, whatever pictures lie in it."""
+    """Whether a file is a document, an archive or a list of others, whatever pictures lie in it."""
     head = _head(path) if path.is_file() else None
     return head is not None and head.startswith(tuple(_OTHERS))
 

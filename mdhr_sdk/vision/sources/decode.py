@@ -11,20 +11,23 @@ from typing import BinaryIO, NamedTuple
 import av
 import numpy as np
 from av.codec.codec import Capabilities
+from av.codec.context import Flags
 from av.container import InputContainer
 from av.video.reformatter import VideoReformatter
 from av.video.stream import VideoStream
 
 from ...children import usable_cores
 from .arrivals import NONE_PASSED, Arrivals, Came, Passed, Pending
-from .containers.losses import Index, Zeros, follower
+from .containers.losses import Absent, Index, Zeros, follower
 from .containers.picture import restarts
-from .pixels import SQUARE, UNNAMED, to_bgr, turn_of
+from .look import Looks
+from .pixels import to_bgr
 from .source import Damage, Image
 
 JOIN_PACKETS = 3
 MPEG2 = frozenset(("mpeg1video", "mpeg2video"))
 STEPPED = frozenset(("matroska", "webm", "flv", "mxf"))  # all tracks are read: a loss shows between their packets
+ONE_EACH = frozenset(("h264", "hevc"))  # each packet is one picture, but for fields
 MOST_THREADS = 16  # of FFmpeg's frame threads
 CORES = usable_cores()
 # What FFmpeg chooses, and the same in a worker that keeps to one of the cores: where damage shows depends on it.
@@ -71,6 +74,7 @@ class Decoder:
     Attributes:
         end_s: in the file's time, where the last of the packets read so far ends, of all tracks if those are read.
         packets_read: so many of the track, those included that are only there for others to be decoded.
+        gave_up: whether the file was left before its end, since nothing more of it could be read.
     """
 
     def __init__(
@@ -85,10 +89,7 @@ class Decoder:
         self._track = track
         self._reformatter = VideoReformatter()
         self._damage = damage
-        self._codec_aspect = track.codec_context.sample_aspect_ratio
-        self._colours = track.codec_context.colorspace, track.codec_context.color_trc  # before a decoder unnames them
-        self._aspect_now: Fraction | None = None
-        self._look: object = None  # size, pixel format, aspect and turn of the picture before
+        self._looks = Looks(track)
         self._lost = False  # pictures were lost since the last one
         self._dirty = False  # until the next key frame, pictures are made from damaged ones
         self._dirty_from: int | None = None  # the stamp of the damage, where it is known
@@ -100,27 +101,36 @@ class Decoder:
         # Knows where packets are missing.
         self._follows = None if live is not None else follower(self._names, track, file)
         self._zeros = Zeros(track)
+        whole = live is None and not restarts(container) and "avi" not in self._names
+        self._absent = Absent() if whole and track.codec_context.name in ONE_EACH else None
         self._pictured: tuple[bytes, int] | None = None  # size and colour samples of an MPEG-2
         self._hole = False  # bytes were passed over since the track's last packet
         self._spoilt = False  # the picture at hand was decoded past an error
         self._sent: deque[int | None] = deque(maxlen=MOST_THREADS)  # stamps of the last packets that were decoded
         self.end_s = 0.0
         self.packets_read = 0
+        self.gave_up = False
         self._delay: int | None = None  # of an AVI: the first picture comes out so many packets after it was read
-        self._came = Came(0.0)  # of the last packet of a live source
+        self._came = Came(time.perf_counter())  # of the last packet
         self._pending = Pending()
         self._live = live
         self._shown_s = 0.0  # when a picture was converted last
         self._shape: tuple[int, ...] = ()
         self._packets_in, self._pictures_out = 0, 0
-        track.thread_type = "AUTO" if live is None else "SLICE"
-        if live is None:
-            track.codec_context.thread_count = FRAME_THREADS
         self._options = dict(track.codec_context.options)  # the opener's
-        if track.codec_context.name in ("hevc", "mjpeg"):  # others tell of damage by themselves, or lose pictures
-            track.codec_context.options = {**self._options, "err_detect": "explode"}
-        elif track.codec_context.name == "libdav1d":
-            track.codec_context.options = {**self._options, "max_frame_delay": "1"}  # so an error is the last packet's
+        self._set_up()
+
+    def _set_up(self) -> None:
+        """Tell the decoder how to take damage and edges, and that no picture of a live stream is to wait."""
+        codec = self._track.codec_context
+        self._track.thread_type = "AUTO" if self._live is None else "SLICE"
+        if self._live is None:
+            codec.thread_count = FRAME_THREADS
+        codec.flags |= Flags.unaligned  # else up to 31 columns that are cut off at the left are shown
+        if codec.name in ("hevc", "mjpeg"):  # others tell of damage by themselves, or lose pictures
+            codec.options = {**self._options, "err_detect": "explode"}
+        elif codec.name == "libdav1d":
+            codec.options = {**self._options, "max_frame_delay": "1"}  # so an error is the last packet's
 
     def __iter__(self) -> Iterator[Decoded]:
         for packet in self._packets():
@@ -145,6 +155,7 @@ class Decoder:
                     if packet.size:
                         self._place(packet)
                         if packet.stream_index == self._track.index:
+                            self._came = Came(time.perf_counter())
                             yield packet
                 return
             except av.error.EOFError:
@@ -155,6 +166,7 @@ class Decoder:
                 if failed == 0:
                     self._hurt(None)
                 failed += 1
+        self.gave_up = True
 
     def _arriving(self, live: Arrivals) -> Iterator[av.Packet]:
         """Those of a live stream. After packets that were passed over, decoding starts anew."""
@@ -167,7 +179,7 @@ class Decoder:
             yield packet
 
     def _place(self, packet: av.Packet) -> None:
-        """Note when a packet ends and came, and whether pictures were passed over before it."""
+        """Note when a packet ends, and whether pictures were passed over before it."""
         if packet.pts is not None:
             self.end_s = max(self.end_s, float((packet.pts + (packet.duration or 0)) * (packet.time_base or 0)))
         if self._follows is not None:
@@ -240,6 +252,8 @@ class Decoder:
         elif self._dirty_from is not None and packet.pts is not None:
             self._dirty_from = min(self._dirty_from, packet.pts)  # made from what is damaged, and shown before it
         self._packets_in += not packet.is_discard
+        if self._absent is not None and not self._absent.sent(packet):
+            self._absent = None
         self._next_dts = None if packet.dts is None else packet.dts + (packet.duration or 0)
         if packet.is_corrupt and restarts(self._container):
             self._suspect = packet.pts, self._packets_in
@@ -259,10 +273,22 @@ class Decoder:
         if not joined:
             self._hurt(stamp)
 
+    def _lacks(self, frame: av.VideoFrame) -> bool:
+        """Whether pictures before this one never came out of the decoder, and nothing else told of it."""
+        if frame.interlaced_frame:  # whose fields may be packets of their own
+            self._absent = None
+        if self._absent is None or not self._absent.before(frame.pts, bool(frame.key_frame)):
+            return False
+        told = self._dirty
+        self._damage.count = max(self._damage.count, self._absent.count)
+        return not told
+
     def _missing(self) -> int:
         """Pictures that never came, of a file that tells how many it has; most are lost without an error."""
         if isinstance(self._follows, Index):
             return self._follows.pictures - self._pictures_out
+        if self._absent is not None:
+            return self._packets_in - self._pictures_out
         return self._packets_in - self._pictures_out if self._damage.count and self._track.frames else 0
 
     def _hurt(self, stamp: int | None) -> None:
@@ -272,14 +298,9 @@ class Decoder:
         self._dirty_from = stamp
 
     def _shown(self, frame: av.VideoFrame) -> Decoded:
-        if frame.colorspace == UNNAMED:
-            frame.colorspace = self._colours[0]
-        if frame.color_trc == UNNAMED:
-            frame.color_trc = self._colours[1]
-        aspect, turn = self._aspect(frame), turn_of(frame)
-        look = frame.width, frame.height, frame.format.name, aspect, turn
-        first, changed = self._look is None, self._look != look
-        self._look = look
+        aspect, turn, changed = self._looks.of(frame)
+        first = self._pictures_out == 1
+        self._lost |= self._lacks(frame)
         note, lost = self._judged(frame)
         stamp = self._avi_stamp(frame) if "avi" in self._names else frame.pts
         base = self._track.time_base or Fraction(0)  # the last frames come out of the decoder without one
@@ -293,7 +314,7 @@ class Decoder:
             None if stamp is None else float(stamp * base),
             float((frame.duration or 0) * base),
             came.arrived_s,
-            not first and (changed or lost),
+            changed or (lost and not first),
             note,
             came.late or ("newer" if late else ""),
             passed,
@@ -325,14 +346,3 @@ class Decoder:
         if frame.key_frame and (frame.pts is None or frame.pts in self._keys):  # dav1d is wrong about some after damage
             self._dirty, self._dirty_from = False, None
         return "damaged" if self._dirty or lost else "", lost
-
-    def _aspect(self, frame: av.VideoFrame) -> Fraction:
-        """Pixel aspect: the container's before the codec's, unless the codec's changed on the way.
-
-        The decoder knows of a change before it gives the last pictures of before; a key frame is the first one after.
-        """
-        if frame.key_frame or self._aspect_now is None:
-            now = self._track.codec_context.sample_aspect_ratio
-            declared = now if now != self._codec_aspect else self._track.sample_aspect_ratio
-            self._aspect_now = declared or SQUARE
-        return self._aspect_now

@@ -30,6 +30,7 @@ BRIGHTEST = 2.0  # of floating-point values that end at 1; a highlight may be be
 PHOTOS = ("MPO", "HEIF")  # several images in one file that are no sequence: another view, a smaller copy
 _HEIC = re.compile(rb".{4}ftyp(hei|mif)", re.DOTALL)
 BAND_PX = 16 << 20  # of a picture that are converted at once, so that a very large one is not held three times
+HEAD_BYTES = 128  # of a HEIF file, which hold its brands
 SCRIPTS = ("EPS", "WMF")  # programs, which Pillow gives to other programs
 SUBFILE, BITS, ZERO_IS, MAX_VALUE, SUBIFDS, SAMPLES, DNG = 254, 258, 262, 281, 330, 339, 50706  # tags of a TIFF
 BOXED = ("HEIF", "AVIF")  # boxes of the file tell how a picture is turned, and their readers leave EXIF out
@@ -148,8 +149,8 @@ def _damage_told(path: Path) -> Iterator[None]:
 
 def _open(path: Path) -> Pillow.Image:
     with path.open("rb") as file:
-        heic = _HEIC.match(file.read(12))
-    if not heic:
+        head = file.read(HEAD_BYTES)
+    if not _HEIC.match(head) or b"avif" in head[: int.from_bytes(head[:4], "big")]:  # whichever brand comes first
         picture = Pillow.open(path)
         if picture.format in SCRIPTS:
             raise Pillow.UnidentifiedImageError

@@ -15,7 +15,8 @@ from numpy.typing import NDArray
 from ...errors import SourceError
 from .source import Image
 
-UPRIGHT = (1, 0, 0, 1)
+Turn = tuple[int, int, int, int]
+UPRIGHT: Turn = (1, 0, 0, 1)
 SQUARE = Fraction(1)
 HD_LINES = 720
 UNNAMED, YCGCO = 2, 8  # of FFmpeg's AVColorSpace; the first, of AVColorTransferCharacteristic too: the file names none
@@ -28,8 +29,10 @@ PEAK_NITS = 1000.0
 WHITE_NITS = 203.0  # of a sheet of paper in an HDR picture, ITU-R BT.2408
 
 
-def turn_of(frame: av.VideoFrame) -> tuple[int, int, int, int]:
+def turn_of(frame: av.VideoFrame) -> Turn | None:
     """The frame's display matrix as (a, b, c, d), each -1, 0 or 1: where its x and y axes point on the screen.
+
+    None if it has no such matrix.
 
     Turns by anything but quarters become the nearest quarter.
     """
@@ -39,14 +42,14 @@ def turn_of(frame: av.VideoFrame) -> tuple[int, int, int, int]:
     except ValueError:  # there is a kind of data that PyAV does not know, as the EXIF of a camera
         return _quarter(frame.rotation)
     if data is None:
-        return UPRIGHT
+        return None
     a, b, _, c, d = np.frombuffer(data, np.int32)[:5].astype(float)
     if abs(a) + abs(d) >= abs(b) + abs(c):
         return _sign(a), 0, 0, _sign(d)
     return 0, _sign(b), _sign(c), 0
 
 
-def _quarter(degrees: int) -> tuple[int, int, int, int]:
+def _quarter(degrees: int) -> Turn:
     """The matrix of a turn against the clock. A mirrored picture, which no camera writes, does not show in degrees."""
     cosine, sine = ((1, 0), (0, 1), (-1, 0), (0, -1))[round(degrees / 90) % 4]
     return cosine, -sine, sine, cosine
@@ -58,7 +61,7 @@ def _sign(value: float) -> int:
 
 def to_bgr(
     frame: av.VideoFrame,
-    turn: tuple[int, int, int, int],
+    turn: Turn,
     pixel_aspect: Fraction,
     reformatter: VideoReformatter | None = None,
 ) -> Image:
@@ -121,7 +124,7 @@ def shown_width(width: int, pixel_aspect: Fraction) -> int:
     return max(2, 2 * round(width * pixel_aspect / 2))
 
 
-def _turned(image: Image, turn: tuple[int, int, int, int]) -> Image:
+def _turned(image: Image, turn: Turn) -> Image:
     a, b, c, d = turn
     if a == 0:  # the axes change places
         image, a, d = image.transpose(1, 0, 2), c, b

@@ -11,6 +11,7 @@ import unicodedata
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence, Set
 from functools import partial
+from io import IOBase
 from itertools import count, pairwise, repeat
 from pathlib import Path
 from types import GeneratorType
@@ -167,8 +168,7 @@ class _Resolver:
             )
         if isinstance(source, Iterable) and not isinstance(source, Set | bytes | bytearray | memoryview):
             return self._each(list(source), label)  # a Series, a deque, the values of a dictionary
-        hint = "; a set has no order: give sorted(...)" if isinstance(source, Set) else ""
-        raise InputError(f"expected {_ACCEPTED}; got {source!r:.80} of type {type(source).__name__}{hint}")
+        raise InputError(f"expected {_ACCEPTED}; got {source!r:.80} of type {type(source).__name__}{_hint(source)}")
 
     def _each(self, items: Sequence[object], label: str) -> list[Source]:
         if not items:
@@ -185,6 +185,8 @@ class _Resolver:
 
     def _from_iterator(self, items: Iterator[object], label: str) -> list[Source]:
         """Images that are made one by one, or a list of paths; the first item tells."""
+        if isinstance(items, IOBase):
+            raise InputError(f"expected {_ACCEPTED}; got an open file ({type(items).__name__}); give its path")
         if not _may_look(items):
             return [iterator_source(items, label, self._fps)]
         first = list(itertools.islice(items, 1))
@@ -258,6 +260,17 @@ class _Resolver:
             kind: Kind = "sequence" if held == "pages" else "video"
             return Source(name, kind, partial(open_pages, path, self._fps), paths=[path])
         return Source(name, "video", partial(open_video, path), paths=[path], seeks=True)
+
+
+def _hint(source: object) -> str:
+    """What to give in place of something that is no source."""
+    if isinstance(source, Set):
+        return "; a set has no order: give sorted(...)"
+    if isinstance(source, bytes | bytearray | memoryview):
+        return "; give a path as text, or the picture as cv2.imdecode(numpy.frombuffer(data, 'uint8'), 1)"
+    if type(source).__module__.partition(".")[0] == "PIL":
+        return "; give numpy.asarray(image.convert('RGB'))[..., ::-1]"
+    return ""
 
 
 def _written_otherwise(path: Path) -> Path | None:

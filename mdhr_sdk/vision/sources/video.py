@@ -95,9 +95,9 @@ def _uncut(part: Opened) -> Iterator[Picture]:
     """The pictures of a part; what it lacks at its end is damage, and the next part follows."""
     try:
         yield from map(Picture._make, part.images)
-    except TruncatedSourceError as error:
+    except SourceError as error:
         assert part.damage is not None
-        part.damage.count += error.declared - error.decoded
+        part.damage.count += error.declared - error.decoded if isinstance(error, TruncatedSourceError) else 1
 
 
 def _one_after_the_other(parts: Iterator[Opened], name: str) -> Iterator[Picture]:
@@ -250,6 +250,11 @@ def _timed(
         whole = indexed_packets(container, track)[1]
         declared = max(whole, count + max(1, round(lacks_s / clock.period_s)))
         raise _cut_off(name, count, declared)
+    if decoder.gave_up:
+        raise SourceError(
+            f"{name} cannot be read beyond {number_of(count, 'frame')} and {end_s:.2f} s: what follows is damaged; "
+            "copy it again or re-encode it"
+        )
 
 
 class _Clock:

@@ -65,7 +65,7 @@ def test_runtimes_agree_and_so_do_batches(folder: Path, demo_frames: np.ndarray)
     kinds = [session._ONNXRuntime] + [session._OpenVINO] * (session.runtime_name() == "OpenVINO")
     answers = []
     for kind in kinds:
-        mesh = FaceMesh(kind(folder / "mesh.onnx", 1), usable_record().size_px)
+        mesh = FaceMesh(kind((folder / "mesh.onnx").read_bytes(), 1), usable_record().size_px)
         both = mesh.find(rgb, regions)
         np.testing.assert_allclose(both, [mesh.find(rgb, [one])[0] for one in regions], atol=0.01)
         answers.append(both)

@@ -135,6 +135,14 @@ def test_a_playlist_reaches_no_network(tmp_path):
             server.accept()
 
 
+@pytest.mark.parametrize("name", ["list.ffconcat", "list.mp4"])
+def test_a_list_of_files_opens_none_of_them(tmp_path, name):
+    write_video(tmp_path / "a.mp4", 3)
+    (tmp_path / name).write_text("ffconcat version 1.0\nfile a.mp4\n")
+    with pytest.raises(SourceError, match="it holds a list of other files"), list_sources(tmp_path / name)[0]:
+        pass
+
+
 def test_reading_leaves_the_log_level_of_opencv_alone(tmp_path):
     levels = cv2 if hasattr(cv2, "getLogLevel") else cv2.utils.logging
     before = levels.getLogLevel()

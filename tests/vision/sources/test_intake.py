@@ -106,6 +106,17 @@ def test_pictures_that_a_jump_takes_along_are_counted(tmp_path: Path, since: int
     assert len(pictures) + passed == 4 * GROUP
 
 
+def test_no_picture_counts_as_come_before_the_one_that_is_shown_before_it() -> None:
+    pending, came = Pending(), []
+    for stamp, arrived_s in ((0, 0.0), (4, 0.1), (2, 0.2), (1, 0.3), (3, 0.4)):  # as they are sent
+        pending.sent(stamp, Came(arrived_s))
+    for stamp in range(5):
+        one = pending.shown(stamp)
+        assert one is not None
+        came.append(one.arrived_s)
+    assert came == [0.0, 0.3, 0.3, 0.4, 0.4] and not pending.passed
+
+
 def test_two_fields_that_have_a_packet_each_are_one_picture() -> None:
     pending = Pending()
     for number in range(20):

@@ -7,6 +7,7 @@ import http.server
 import socket
 import threading
 import time
+from itertools import islice
 
 import cv2
 import numpy as np
@@ -133,13 +134,22 @@ def test_a_file_on_a_web_server_is_read_like_a_video(tmp_path, serve, suffix, co
     assert (source.info.kind, source.info.frame_count, source.info.live) == ("stream", count, False)
 
 
-def test_a_playlist_without_an_end_is_live(tmp_path, serve):
-    part = write_video(tmp_path / "part.ts", 30, "libx264").read_bytes()
+def test_a_playlist_without_an_end_is_live_and_shows_nothing_twice(tmp_path, serve):
+    part = write_video(tmp_path / "part.ts", 15, "libx264").read_bytes()
     inside = serve([part], "video/mp2t", len(part))
     listed = f"#EXTM3U\n#EXT-X-TARGETDURATION:2\n#EXTINF:1.2,\nhttp://{inside}/part.ts\n".encode()
-    (source,) = list_sources(f"http://{serve([listed], 'application/vnd.apple.mpegurl', len(listed))}/live.m3u8")
-    with source:
-        assert source.info.live
+    pieces = [listed, b"# it goes on...\n"]
+    host = serve(pieces, "application/vnd.apple.mpegurl", sum(map(len, pieces)))
+    (source,) = list_sources(f"http://{host}/live.m3u8")
+    for seen, taken in ((0, 5), (5, 7)):  # it is opened again, and has got nothing new meanwhile
+        with source:
+            assert source.info.live
+            assert [frame.late for frame in islice(source, taken)] == ["same"] * seen + [""] * (taken - seen)
+    pieces[1] = b"#EXT-X-ENDLIST\n\n"
+    with source:  # the rest is shown, and then it is over
+        frames = list(source)
+    assert source.info.live and [frame.late for frame in frames] == ["same"] * 7 + [""] * 8
+    assert [index_of(frame.image) for frame in frames] == list(range(15))
 
 
 def test_a_file_on_a_web_server_that_breaks_off_is_named_without_its_secrets(tmp_path, serve):

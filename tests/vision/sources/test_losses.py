@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from made_videos import index_of, noisy, numbered, read, write_video
-from mdhr_sdk.errors import TruncatedSourceError
+from mdhr_sdk.errors import SourceError, TruncatedSourceError
 from mdhr_sdk.vision import list_sources
 from mdhr_sdk.vision.sources.decode import Decoded
 from mdhr_sdk.vision.sources.video import _Clock, _tidied
@@ -198,3 +198,48 @@ def test_a_broadcast_that_is_joined_between_key_frames_is_not_damaged(tmp_path):
     frames, source = read(path)
     assert 20 <= len(frames) < 30
     assert (source.damaged, [frame.index for frame in frames if frame.note]) == (0, [])
+
+
+def without(path, lost: int, name: str):
+    """A copy of a video without one of its packets."""
+    with av.open(str(path)) as given, av.open(str(path.with_name(name)), "w") as file:
+        track = file.add_stream_from_template(given.streams.video[0])
+        for number, packet in enumerate(packet for packet in given.demux(video=0) if packet.size):
+            if number != lost:
+                packet.stream = track
+                file.mux(packet)
+    return path.with_name(name)
+
+
+@pytest.mark.parametrize("name", ["b.mp4", "b.mkv"])
+@pytest.mark.parametrize("lost", [0, 10])
+def test_pictures_that_lack_their_key_frame_are_counted(tmp_path, name, lost):
+    """The decoder gives none of them back, without an error; the key frame after them tells."""
+    frames, source = read(without(made(tmp_path / "a.mp4", frames=30), lost, name))
+    times = [0.0, *(frame.timestamp_s for frame in frames)]
+    gap = int(np.argmax(np.diff(times)))
+    assert (times[gap + 1] - times[gap] > 0.3, len(frames) <= 22, source.damaged) == (True, True, 29 - len(frames))
+    ((told, broken),) = [(frame.index, frame.breaks) for frame in frames if frame.note]
+    assert told in (gap, gap + 1) and broken == (lost > 0)
+
+
+def test_a_fragment_that_is_missing_is_told(tmp_path):
+    options = {"movflags": "frag_keyframe+empty_moov+default_base_moof"}
+    path = made(tmp_path / "a.mp4", frames=40, container_options=options)
+    assert read(path)[1].damaged == 0
+    data = path.read_bytes()
+    starts = [at - 4 for at in range(len(data)) if data[at : at + 4] == b"moof"]
+    path.write_bytes(data[: starts[1]] + data[starts[2] :])
+    frames, source = read(path)
+    assert [round(25 * frame.timestamp_s) for frame in frames] == [*range(10), *range(20, 40)]
+    assert source.damaged == 1
+    assert [(frame.index, frame.breaks) for frame in frames if frame.note] == [(10, True)]
+
+
+def test_a_file_that_cannot_be_read_to_its_end_is_an_error(tmp_path):
+    path = write_video(tmp_path / "a.y4m", 10, "wrapped_avframe", pixels="yuv420p")
+    data = path.read_bytes()
+    path.write_bytes(data[: data.index(b"FRAME", len(data) // 2)] + b"NOISE" + data[len(data) // 2 :])
+    (source,) = list_sources(path)
+    with source, pytest.raises(SourceError, match=r"cannot be read beyond \d frames and 0\.\d\d s"):
+        list(source)

@@ -100,7 +100,7 @@ def test_arrays_that_are_not_bgr_uint8_are_refused_with_a_remedy(bad, hint):
     assert "\n" not in str(caught.value)
 
 
-@pytest.mark.parametrize("bad", [None, 1.5, True, -1, b"x", {}, {"a"}, object(), [], [[]], pd.Series([0.5])])
+@pytest.mark.parametrize("bad", [None, 1.5, True, -1, {}, {"a"}, object(), [], [[]], pd.Series([0.5])])
 def test_other_types_are_refused(bad):
     with pytest.raises(InputError, match=r"set has no order: give sorted" if isinstance(bad, set) else "expected"):
         list_sources(bad)

@@ -75,6 +75,13 @@ def test_exif_counts_where_no_box_tells_of_a_turn(tmp_path, name):
     assert near(only(tmp_path / name), np.rot90(picture(), -1), 12)
 
 
+def test_an_avif_is_known_by_any_of_its_brands(tmp_path):
+    Pillow.fromarray(picture()).save(tmp_path / "a.avif", quality=95)
+    data = (tmp_path / "a.avif").read_bytes()
+    (tmp_path / "a.avif").write_bytes(data.replace(b"ftypavif", b"ftypmif1", 1))
+    assert near(only(tmp_path / "a.avif"), picture(), 12)
+
+
 def test_damaged_exif_leaves_the_picture(tmp_path):
     Pillow.fromarray(picture()).save(tmp_path / "a.jpg", exif=b"Exif\0\0MM\0\x2a\xff\xff\xff\xff" + b"x" * 40)
     assert near(only(tmp_path / "a.jpg"), picture())

@@ -206,6 +206,8 @@ def test_what_waited_is_no_news_until_a_read_has_to_wait():
     assert told == ["start", "start", "start", "", "", "", "stall", "stall", "", ""]
     slow = Backlog(1.0)
     assert [slow.late(1.2, now_s + i) for i in range(3)] == [""] * 3, "it gives a picture a second"
+    unknown = Backlog(0.04)  # what a picture in 1.4 s is taken for at first
+    assert [unknown.late(1.4, now_s + 1.4 * i) for i in range(4)] == ["stall", "", "", ""]
     busy = Backlog(0.04)
     assert [busy.late(0.0, time.perf_counter() + i) for i in (0.1, 2.0)] == ["start", ""]
 
@@ -226,7 +228,7 @@ def test_stamps_are_read_as_they_were_written():
 @pytest.mark.slow
 def test_faults_at_random_mix_nothing_and_lose_nothing():
     done = None
-    command = [sys.executable, ROOT / "tests" / "support" / "live_faults.py", "--faults", 60, "--seed", 5]
+    command = [sys.executable, ROOT / "tests" / "support" / "live" / "live_faults.py", "--faults", 60, "--seed", 5]
     with started(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
         done = finished(process, 200)
     assert done.returncode == 0, done.stderr

@@ -137,3 +137,17 @@ def test_an_unnamed_matrix_goes_by_the_size(tmp_path, lines, matrix):
 def test_the_pictures_of_an_array_break_where_their_size_changes():
     frames, _ = read(iter([numbered(0), numbered(1), numbered(2, (48, 80)), numbered(3, (48, 80))]))
     assert [frame.breaks for frame in frames] == [False, False, True, False]
+
+
+@pytest.mark.parametrize(
+    ("bad", "hint"),
+    [
+        (b"x", r"cv2\.imdecode"),
+        (io.BytesIO(b"x"), r"an open file \(BytesIO\); give its path"),
+        (io.StringIO("a.mp4\n"), "give its path"),
+        (Pillow.new("L", (2, 2)), r"convert\('RGB'\)"),
+    ],
+)
+def test_what_is_nearly_a_source_is_told_what_to_give(bad, hint):
+    with pytest.raises(InputError, match=hint):
+        list_sources(bad)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 import itertools
+import time
 from fractions import Fraction
 from itertools import pairwise
 
@@ -23,6 +24,7 @@ def times(frames) -> list[float]:
 
 
 def test_a_video_has_the_times_of_its_container(demo_path):
+    began_s = time.perf_counter()
     frames, source = read(demo_path)
     assert source.info == SourceInfo(str(demo_path), "video", 25.0, 310, False, still=False)
     assert [frame.index for frame in frames] == list(range(310))
@@ -32,6 +34,7 @@ def test_a_video_has_the_times_of_its_container(demo_path):
     assert frames[0].image.flags.c_contiguous and frames[0].image.flags.writeable
     assert not np.shares_memory(frames[0].image, frames[1].image)
     assert all(before.read_s <= after.read_s for before, after in pairwise(frames))
+    assert began_s <= frames[0].read_s
     assert (source.damaged, {frame.note for frame in frames}, any(frame.breaks for frame in frames)) == (0, {""}, False)
 
 
@@ -128,6 +131,31 @@ def test_a_squeezed_phone_video_is_widened_before_it_is_turned(tmp_path):
     path = write_video(tmp_path / "a.mp4", 2, aspect=Fraction(2, 1))
     path.write_bytes(turned(path.read_bytes(), (0, 1, -1, 0)))
     assert read(path)[0][0].image.shape == (192, 64, 3)
+
+
+def filtered(path, words: str):
+    """A copy of a video whose packets went through a filter of FFmpeg."""
+    with av.open(str(path)) as given, av.open(str(path.with_stem("filtered")), "w") as file:
+        track = file.add_stream_from_template(given.streams.video[0])
+        change = av.BitStreamFilterContext(words, given.streams.video[0], track)
+        for packet in (packet for packet in given.demux(video=0) if packet.size):
+            for changed in change.filter(packet):
+                changed.stream = track
+                file.mux(changed)
+    return path.with_stem("filtered")
+
+
+def test_columns_that_are_cut_off_at_the_left_are_not_shown(tmp_path):
+    path = filtered(write_video(tmp_path / "a.mkv", 2, "libx264"), "h264_metadata=crop_left=18:crop_right=6:crop_top=4")
+    image = read(path)[0][0].image
+    assert np.abs(image.astype(int) - numbered(0)[4:, 18:90]).mean() < 3
+
+
+def test_a_turn_that_is_told_with_key_frames_only_holds(tmp_path):
+    path = write_video(tmp_path / "a.mkv", 12, "libx264", codec_options={"g": "50"})
+    frames, _ = read(filtered(path, "h264_metadata=display_orientation=insert:rotate=90:flip=horizontal"))
+    assert [frame.image.shape for frame in frames] == [(96, 64, 3)] * 12
+    assert not any(frame.breaks for frame in frames)
 
 
 COLOUR = np.full((64, 96, 3), (60, 110, 190), np.uint8)

@@ -196,6 +196,10 @@ def _from_file(path: Path) -> dict[str, Any]:
         name, where = key.replace("-", "_"), f"'{path}', line {lines[key,]}"
         if name in content:
             raise ConfigError(f"{where}: '{name}' stands there twice; leave one out")
+        if name == "trust_code":  # a file is passed on with the folder that it names, and would vouch for it
+            raise ConfigError(
+                f"{where}: code is trusted on the command line alone; leave it out, and type --trust-code"
+            )
         if isinstance(text, dict):  # a bad one of several sources is told with its own line
             for inner, value in text.items():
                 _read(name, {inner: value}, f"'{path}', line {lines[key, inner]}")

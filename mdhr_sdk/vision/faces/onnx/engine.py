@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from pathlib import Path
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
@@ -46,13 +45,13 @@ class OnnxEngine:
     """Follows faces by their meshes, and looks for others now and then.
 
     Args:
-        folder: the converted graphs, as `mdhr faces export` makes them.
+        graphs: bytes of the converted graphs by name, as `mdhr faces export` makes them.
         size_px: side of the pictures that the mesh's network takes.
     """
 
-    def __init__(self, folder: Path, size_px: int, max_faces: int, still: bool) -> None:
-        self._detector = FaceDetector(open_session(folder / DETECTOR))
-        self._mesh = FaceMesh(open_session(folder / MESH), size_px)
+    def __init__(self, graphs: Mapping[str, bytes], size_px: int, max_faces: int, still: bool) -> None:
+        self._detector = FaceDetector(open_session(graphs[DETECTOR], DETECTOR))
+        self._mesh = FaceMesh(open_session(graphs[MESH], MESH), size_px)
         self._max_faces, self._still = max_faces, still
         self._small = SmallFaces(
             lambda part: [one.box for one in self._detector.find(part)], self._close_up, max_faces, still

@@ -9,14 +9,14 @@ import hashlib
 import importlib.util
 import zipfile
 import zlib
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
-from ....atomic import scratch, told, write_whole
+from ....atomic import told, write_whole
 from ....errors import SourceError, import_cv2
 from ...boxes import box_around, iou
 from ..engine import EngineChoice, choose_engine, installed_mediapipe, open_engine
@@ -84,10 +84,7 @@ def export_graphs(networks: Networks, videos: Iterable[Iterable[NDArray[np.uint8
     contents = {file: graph.SerializeToString() for file, graph in graphs.items()}
     with told(folder):
         folder.mkdir(parents=True, exist_ok=True)
-        with scratch(folder) as own:
-            for file, content in contents.items():
-                (own / file).write_bytes(content)
-            found = [compared(networks.reference, own, size, video, max_faces) for video in videos]
+    found = [compared(networks.reference, contents, size, video, max_faces) for video in videos]
     far, missed = [one for distances, _ in found for one in distances], sum(absent for _, absent in found)
     if not far:
         raise SourceError("the videos to compare on show no face that both find; give others with --on")
@@ -105,11 +102,15 @@ def export_graphs(networks: Networks, videos: Iterable[Iterable[NDArray[np.uint8
 
 
 def compared(
-    reference: EngineChoice, folder: Path, size_px: int, video: Iterable[NDArray[np.uint8]], max_faces: int
+    reference: EngineChoice,
+    graphs: Mapping[str, bytes],
+    size_px: int,
+    video: Iterable[NDArray[np.uint8]],
+    max_faces: int,
 ) -> tuple[list[float], int]:
     """Mean distance of the landmarks of each face in outer eye distances, and how many faces only the reference has."""
     cv2 = import_cv2()
-    theirs, ours = open_engine(reference, max_faces, False), OnnxEngine(folder, size_px, max_faces, False)
+    theirs, ours = open_engine(reference, max_faces, False), OnnxEngine(graphs, size_px, max_faces, False)
     distances: list[float] = []
     missed = 0
     try:

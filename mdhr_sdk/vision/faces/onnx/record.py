@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import hashlib
+from dataclasses import dataclass as plain_dataclass
 from pathlib import Path
 
 from pydantic import Field, TypeAdapter, ValidationError
 from pydantic.dataclasses import dataclass
 
+from ....bounded import read_bounded
 from ....errors import SourceError
 from ..fetch import cache_folder
 
 DETECTOR, MESH, RECORD = "detector.onnx", "mesh.onnx", "faces.json"
 FORMAT = 1
+MOST_RECORD, MOST_GRAPH = 1 << 20, 1 << 28  # bytes
 MOST_MEAN, LEAST_SHARE = 0.01, 0.99  # of outer eye distances: of so many faces the mesh lies so near, on average
 
 
@@ -64,27 +67,47 @@ def to_json(record: Record) -> bytes:
     return TypeAdapter(Record).dump_json(record, indent=1) + b"\n"
 
 
+@plain_dataclass(frozen=True)
+class Graphs:
+    """Graphs that may be used, and their record.
+
+    Attributes:
+        contents: name of a graph -> its bytes, which are those that the record is of.
+    """
+
+    record: Record
+    contents: dict[str, bytes]
+
+
 def usable_record() -> Record:
-    """The record of graphs that are there, unchanged, and near enough to MediaPipe.
+    """The record of `usable_graphs`."""
+    return usable_graphs().record
+
+
+def usable_graphs() -> Graphs:
+    """Graphs that are there, unchanged, and near enough to MediaPipe; they are read once, so what is compared is run.
 
     Raises:
         SourceError: there are none, with the remedy.
     """
     folder, remedy = graphs_folder(), "run: mdhr faces export"
     try:
-        record = TypeAdapter(Record).validate_json((folder / RECORD).read_bytes())
-        changed = [name for name in (DETECTOR, MESH) if record.sha256.get(name) != sha256(folder / name)]
+        record = TypeAdapter(Record).validate_json(read_bounded(folder / RECORD, MOST_RECORD))
+        contents = {name: read_bounded(folder / name, MOST_GRAPH) for name in (DETECTOR, MESH)}
     except FileNotFoundError:
         raise SourceError(f"faces='onnx' needs converted graphs, and '{folder}' has none; {remedy}") from None
-    except (OSError, ValidationError) as error:
+    except OSError as error:
+        raise SourceError(f"'{error.filename}' cannot be read: {error.strerror}; {remedy}") from None
+    except (ValidationError, RecursionError) as error:
         raise SourceError(f"'{folder / RECORD}' cannot be read ({type(error).__name__}); {remedy}") from None
+    changed = [name for name, content in contents.items() if record.sha256.get(name) != sha256(content)]
     if changed or record.format != FORMAT:
         what = f"{', '.join(changed)} changed" if changed else f"they are of format {record.format} and not {FORMAT}"
         raise SourceError(f"the converted graphs in '{folder}' cannot be used: {what}; {remedy}")
     if not record.passed:
         raise SourceError(f"the converted graphs in '{folder}' are not near enough to MediaPipe: {record}")
-    return record
+    return Graphs(record, contents)
 
 
-def sha256(path: Path) -> str:
-    return hashlib.sha256(path.read_bytes()).hexdigest()
+def sha256(content: bytes) -> str:
+    return hashlib.sha256(content).hexdigest()

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import importlib.util
-from pathlib import Path
 from typing import Any, Protocol
 
 import numpy as np
@@ -25,28 +24,30 @@ def runtime_name() -> str:
     return "OpenVINO" if importlib.util.find_spec("openvino") is not None else "ONNX Runtime"
 
 
-def open_session(path: Path, threads: int = 1) -> Session:
-    """Load a graph.
+def open_session(content: bytes, name: str, threads: int = 1) -> Session:
+    """Load a graph from its bytes; errors call it by its name.
 
     Raises:
         SourceError: it cannot be loaded.
     """
     try:
-        return _OpenVINO(path, threads) if runtime_name() == "OpenVINO" else _ONNXRuntime(path, threads)
+        return _OpenVINO(content, threads) if runtime_name() == "OpenVINO" else _ONNXRuntime(content, threads)
     except Exception as error:  # each runtime has its own
         reason = str(error).strip().partition("\n")[0]
-        raise SourceError(f"'{path}' cannot be loaded: {reason}; make it anew: mdhr faces export") from None
+        raise SourceError(
+            f"the face graph {name} cannot be loaded: {reason}; make it anew: mdhr faces export"
+        ) from None
 
 
 class _OpenVINO:
-    def __init__(self, path: Path, threads: int) -> None:
+    def __init__(self, content: bytes, threads: int) -> None:
         # In bfloat16, which is OpenVINO's choice on newer CPUs, landmarks lie eight times as far from MediaPipe's.
         options = {
             "INFERENCE_NUM_THREADS": threads, "NUM_STREAMS": 1, "PERFORMANCE_HINT": "LATENCY",
             "INFERENCE_PRECISION_HINT": "f32",
         }  # fmt: skip
         core = openvino_core()
-        self._core, self._options, self._model = core, options, core.read_model(path)
+        self._core, self._options, self._model = core, options, core.read_model(content, b"")
         self._requests: dict[int, Any] = {}  # one graph a batch size: fixed shapes run faster
         self.run(np.zeros((1, *self._size(), 3), np.uint8))
 
@@ -66,13 +67,13 @@ class _OpenVINO:
 
 
 class _ONNXRuntime:
-    def __init__(self, path: Path, threads: int) -> None:
+    def __init__(self, content: bytes, threads: int) -> None:
         import onnxruntime
 
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads = threads
         options.log_severity_level = 3
-        self._session = onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
+        self._session = onnxruntime.InferenceSession(content, options, providers=["CPUExecutionProvider"])
         self._names = [output.name for output in self._session.get_outputs()]
 
     def run(self, pixels: NDArray[np.uint8]) -> dict[str, NDArray[np.float32]]:

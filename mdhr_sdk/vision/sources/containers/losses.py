@@ -1,8 +1,10 @@
-"""Where packets of a Matroska, FLV or AVI file are missing: FFmpeg passes over what is damaged without an error."""
+"""Where packets or pictures of a file are missing: FFmpeg passes over what is damaged without an error."""
 
 from __future__ import annotations
 
+import struct
 from collections.abc import Set
+from heapq import heappop, heappush
 from typing import BinaryIO, NamedTuple
 
 import av
@@ -16,6 +18,8 @@ PASSED = frozenset((
     0xEC, 0xBF, 0xE7, 0xA7, 0xAB, 0x5854, 0xAF, 0x9B, 0xFB, 0xFD, 0xFA, 0xA4, 0x75A1, 0x75A2, 0x8E, 0xC8, 0x1C53BB6B,
     0x1254C367, 0x114D9B74, 0x1043A770, 0x1941A469, 0x1A45DFA3, 0x1549A966, 0x1654AE6B,
 ))  # fmt: skip
+FRAGMENT_S = 0.1  # what writers of fragments get wrong at most about how long a last picture lasts
+MOST_BOXES = 100  # before the first fragment
 MOST_ELEMENTS = 10_000  # between two packets
 AVI_HEAD_BYTES = 8  # of a packet, in the file
 ZEROS = 16  # so many in a row; three are never in a coded picture
@@ -160,13 +164,79 @@ class Tags:
         return at + 15 + int.from_bytes(head[1:4], "big"), head[0] & 31 == 9 and pictured
 
 
-def follower(names: Set[str], track: VideoStream, file: BinaryIO | None) -> Blocks | Tags | Index | None:
+class Fragments:
+    """Follows the packets of a fragmented mp4, each of which tells how long it lasts: a step in time is a loss."""
+
+    def __init__(self) -> None:
+        self._due: int | None = None
+
+    def lost_before(self, packet: av.Packet) -> bool:
+        """Whether pictures may have been passed over since the packet before; give it every packet of the track."""
+        if packet.dts is None:
+            return False
+        due, self._due = self._due, packet.dts + (packet.duration or 0)
+        return due is not None and (packet.dts - due) * (packet.time_base or 0) > FRAGMENT_S
+
+
+class Absent:
+    """Pictures that a decoder was given and never gave back, which it mostly does without an error.
+
+    Attributes:
+        count: pictures that are known to lack.
+    """
+
+    def __init__(self) -> None:
+        self.count = 0
+        self._waiting: list[int] = []  # stamps of packets whose pictures may still come; a heap
+        self._passed = self._shown = 0
+        self._dts: int | None = None
+
+    def sent(self, packet: av.Packet) -> bool:
+        """Note a packet that is decoded; False where the clock goes back, so that nothing can be told from then on."""
+        before, self._dts = self._dts, packet.dts
+        if packet.pts is None or packet.is_discard:
+            return True
+        heappush(self._waiting, packet.pts)
+        return before is None or packet.dts is None or packet.dts >= before
+
+    def before(self, stamp: int | None, key: bool) -> bool:
+        """Note a picture, in the order in which they come; whether more than before are known to lack.
+
+        That shows at key pictures: all that is shown before one has come by then.
+        """
+        while stamp is not None and self._waiting and self._waiting[0] < stamp:
+            heappop(self._waiting)
+            self._passed += 1
+        lacking, before = self._passed - self._shown, self.count
+        self.count = max(before, lacking) if key else before
+        self._shown += 1
+        return self.count > before
+
+
+def follower(names: Set[str], track: VideoStream, file: BinaryIO | None) -> Blocks | Tags | Index | Fragments | None:
     """What knows where packets of a format are missing; None for most formats, and for others without their file."""
     if "avi" in names:
         return Index(track)
     if file is None:
         return None
+    if "mp4" in names:
+        return Fragments() if _fragmented(file) else None  # the others have no gaps
     return Blocks(file, track.index) if names & {"matroska", "webm"} else Tags(file) if "flv" in names else None
+
+
+def _fragmented(file: BinaryIO) -> bool:
+    """Whether an mp4 consists of fragments, each with times of its own."""
+    at = 0
+    for _ in range(MOST_BOXES):
+        file.seek(at)
+        length, kind, long = struct.unpack(">I4sQ", file.read(16).ljust(16, b"\0"))
+        if kind == b"moof":
+            return True
+        length = long if length == 1 else length
+        if length < 8:
+            return False
+        at += length
+    return False
 
 
 class Zeros:

@@ -19,7 +19,7 @@ from ..source import Damage, Opened, Picture
 from ..video import finite, open_video
 from .intake import Asked, Intake
 from .spec import LiveSpec
-from .timing import Backlog, OwnClock, Pace
+from .timing import Backlog, OwnClock, Pace, Seen
 
 NETWORK = "rtsp,rtp,rtmp,rtmps,http,https,udp,tcp,tls,srt,crypto,data,hls,httpproxy"
 PLAYLISTS = frozenset(("hls", "dash"))  # whose pictures come in bursts, a segment at a time
@@ -27,6 +27,7 @@ ENDLESS = PLAYLISTS | {"mpjpeg"}  # whose size is that of a list of what follows
 CLOCKLESS = frozenset(("mpjpeg", "mjpeg", "image2pipe", "rawvideo"))  # whose times and rate FFmpeg makes up
 MOST_PIXELS = 36_000_000  # of a picture: 8K; a few of them are in memory at a time
 PERIOD_S = 0.04  # of pictures, until it is known better
+_seen: dict[str, Seen] = {}  # of each playlist that this process has read
 
 
 @contextmanager
@@ -38,12 +39,14 @@ def open_stream(spec: LiveSpec, name: str) -> Iterator[Opened]:
         options["rtsp_transport"] = spec.transport  # TCP by default, which loses nothing on the way
     with ExitStack() as stack:
         container = stack.enter_context(_connected(spec.address, spec, options, failure))
-        if container.duration or (container.size > 0 and container.format.name not in ENDLESS):
+        ended = bool(container.duration) and name in _seen  # a live playlist that has got its end meanwhile
+        finished = container.duration or (container.size > 0 and container.format.name not in ENDLESS)
+        if finished and not ended:
             opened = finite(container, name, Damage(), failure)
             assert opened is not None
             yield opened
         else:
-            yield _endless(stack, container, spec, name, failure)
+            yield _endless(stack, container, spec, name, failure, ends=ended)
 
 
 @contextmanager
@@ -126,15 +129,19 @@ def _arriving(decoder: Decoder, formats: set[str], name: str, failure: str, ends
     opened_s = time.perf_counter()
     clockless, paced = bool(formats & CLOCKLESS), bool(formats & PLAYLISTS)
     clock, pace, count = OwnClock(), Pace(), 0
+    seen = _seen.setdefault(name, Seen()) if paced else Seen()
+    seen.opened()
     for picture in decoder:
         arrived_s, stream_s = picture.arrived_s, None if clockless else picture.time_s
-        if paced:
+        again = paced and seen.again(stream_s, picture.image)
+        if paced and not again:
             pace.wait(stream_s)
+        if paced:
             arrived_s = time.perf_counter()
         jumped = clock.jumped(stream_s, arrived_s)  # it is to see every picture
         yield Picture(
             picture.image, arrived_s - opened_s, arrived_s, picture.breaks or jumped, picture.note, stream_s,
-            picture.late, picture.passed,
+            "same" if again else picture.late, picture.passed,
         )  # fmt: skip
         count += 1
     if count == 0:

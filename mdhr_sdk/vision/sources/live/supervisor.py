@@ -60,6 +60,7 @@ class Supervisor:
         self._began_s: float | None = None  # when it was first open
         self._last: Image | None = None
         self._dropped = 0  # since the last frame
+        self._told_s = 0.0  # timestamp of the last frame, which no later one undercuts
         self._breaks, self._note = False, ""
         self._damage, self._damage_before = Damage(), 0
         self._warned = ""
@@ -153,8 +154,9 @@ class Supervisor:
                 values = (message["fps"], message["frame_count"], message["live"])
                 self._source.told(SourceInfo(self._source.name, self._source.kind, *values), self._damage)
         elif message["is"] == "passed":
-            self._news_s = time.perf_counter()
             counts: Passed = message["counts"]
+            if "same" not in counts or self.health.state not in ("lost", "reconnecting"):
+                self._news_s = time.perf_counter()  # not of a playlist that shows what it showed before it was lost
             self._dropped += sum(counts.values())
             self._breaks |= message["breaks"]
             self._note = ("newer" in counts and message["note"]) or self._note
@@ -187,10 +189,10 @@ class Supervisor:
         self._news_s = now_s
         self._tick_s = now_s + STALE_S if live else math.inf
         breaks, dropped = self._taken(False)
-        timestamp_s = arrived_s - self._began_s if live else message["time_s"]
+        timestamp_s = self._later(arrived_s - self._began_s) if live else max(0.0, message["time_s"])
         note, self._note = self._note, ""
         return Frame(
-            self._last, 0, max(0.0, timestamp_s), self._source.name, arrived_s, breaks or message["breaks"],
+            self._last, 0, timestamp_s, self._source.name, arrived_s, breaks or message["breaks"],
             message["note"] or note, dropped, utc_of(arrived_s) if live else None, message["stream_s"],
         )  # fmt: skip
 
@@ -203,8 +205,14 @@ class Supervisor:
             self.health = self.health.become("stale", f"no picture has come for {STALE_S:g} s")
         _, dropped = self._taken(True)
         return Frame(
-            self._last, 0, now_s - self._began_s, self._source.name, now_s, True, "", dropped, utc_of(now_s), stale=True
-        )
+            self._last, 0, self._later(now_s - self._began_s), self._source.name, now_s, True, "", dropped,
+            utc_of(now_s), stale=True,
+        )  # fmt: skip
+
+    def _later(self, timestamp_s: float) -> float:
+        """A picture may have come just before the result that says that none came, and be read just after it."""
+        self._told_s = max(self._told_s, timestamp_s)
+        return self._told_s
 
     def _taken(self, then_breaks: bool) -> tuple[bool, int]:
         """Whether the frame at hand breaks, and how many were dropped before it."""

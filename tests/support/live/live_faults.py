@@ -1,6 +1,6 @@
 """Faults at random in real live sources, read by real processes; the model is a fake whose every number is known.
 
-    python tests/support/live_faults.py --faults 1000 --seed 1
+    python tests/support/live/live_faults.py --faults 1000 --seed 1
 
 Servers stall, end, freeze, change size, send rubbish and cut pictures, or are killed and started again; the processes
 that read them are killed; the model fails; the loop over the results is slow, or raises. Each picture carries the
@@ -21,8 +21,9 @@ from contextlib import ExitStack
 from pathlib import Path
 
 if __name__ == "__main__":
-    ROOT = Path(__file__).resolve().parents[2]
-    sys.path[:0] = [str(ROOT), str(ROOT / "tests"), str(ROOT / "tests/support")]
+    ROOT = Path(__file__).resolve().parents[3]
+    SUPPORT = ROOT / "tests" / "support"
+    sys.path[:0] = map(str, (ROOT, ROOT / "tests", SUPPORT, *SUPPORT.glob("*/")))
 
 import numpy as np
 

@@ -29,7 +29,7 @@ from processes import run_python
 # One factor for all of a node, whose length the cosine of its score takes out: a gradient of zero but for rounding,
 # which differs from CPU to CPU.
 ZERO = ("head.temporal.norm.weight",)
-SCRIPT = Path(__file__).parents[1] / "support" / "run_patterns.py"
+SCRIPT = Path(__file__).parents[2] / "support" / "training" / "run_patterns.py"
 
 
 def process(folder: Path, *changes: str, batch: int = 0, save: int = 0, launcher: tuple[str, ...] = ()) -> Any:

@@ -1,6 +1,6 @@
 """Faults by the hundred thousand: everything from the supervisor to the sinks, in one process and in virtual time.
 
-    python tests/support/fault_runs.py --faults 100000 --seed 1
+    python tests/support/live/fault_runs.py --faults 100000 --seed 1
 
 Two cameras with faces that come and go, the process that reads each, supervisor, reader, face tracks, stream scoring,
 results ahead of the loop, and tables behind queues: all are the product's code, as threads of a `World`. Scripted are
@@ -32,8 +32,9 @@ from typing import Any
 from unittest import mock
 
 if __name__ == "__main__":
-    ROOT = Path(__file__).resolve().parents[2]
-    sys.path[:0] = [str(ROOT), str(ROOT / "tests"), str(ROOT / "tests/support")]
+    ROOT = Path(__file__).resolve().parents[3]
+    SUPPORT = ROOT / "tests" / "support"
+    sys.path[:0] = map(str, (ROOT, ROOT / "tests", SUPPORT, *SUPPORT.glob("*/")))
 
 
 from fake_streams import streaming

@@ -19,7 +19,7 @@ from mdhr_sdk.training.evaluate.pictures.labels import Case, label_table, read_c
 from mdhr_sdk.training.evaluate.pictures.thresholds import Caps, choose, chosen, cross_validated
 
 __all__ = ["command"]
-DEMO = Path(__file__).parents[2] / "mdhr_sdk" / "assets" / "demo.mp4"
+DEMO = Path(__file__).parents[3] / "mdhr_sdk" / "assets" / "demo.mp4"
 CODES = ("AU01", "AU04", "AU12")
 
 

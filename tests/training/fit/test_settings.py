@@ -14,7 +14,7 @@ from mdhr_sdk.modelfolder.folder import ModelFolder
 from mdhr_sdk.training.data.folds import augmentation
 from mdhr_sdk.training.fit.settings import read_settings
 
-ROOT = Path(__file__).resolve().parents[2]
+ROOT = Path(__file__).resolve().parents[3]
 
 
 def test_the_paper_is_the_default() -> None:
