@@ -6,6 +6,7 @@ Up to Python 3.13 a daemon thread that comes back from C++ then is torn out of i
 from __future__ import annotations
 
 import atexit
+import os
 import threading
 import time
 import weakref
@@ -56,13 +57,26 @@ def _stop_late(thread: int) -> None:
 
 def _end() -> None:
     _ended_by[:] = [threading.get_ident()]
-    while _closers:
-        _closers.pop()()
+    while (close := _last()) is not None:
+        close()
     until_s = time.monotonic() + WAIT_S
     while _at_work.difference(_ended_by) and time.monotonic() < until_s:
         time.sleep(0.002)
 
 
+def _last() -> Callable[[], None] | None:
+    try:
+        return _closers.pop()
+    except IndexError:  # no test of the list before: another thread may take the last one back
+        return None
+
+
+def _forked() -> None:
+    _at_work.intersection_update({threading.get_ident()})  # a fork has no other threads to wait for
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_forked)
 # Finalizers free models at the end. Python registers them all with the first one, so that they run after `_end`.
 weakref.finalize(threading.main_thread(), lambda: None).detach()
 atexit.register(_end)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import pytest
@@ -53,6 +54,27 @@ def work():
 
 begun, over = threading.Event(), threading.Event()
 """
+FORKS = """
+import os, threading
+from mdhr_sdk import ending
+
+def work():
+    with ending.at_work():
+        begun.set()
+        over.wait(60)
+
+begun, over = threading.Event(), threading.Event()
+thread = threading.Thread(target=work)
+thread.start()
+begun.wait(60)
+with ending.at_work():
+    child = os.fork()
+    if not child:
+        print("waits for itself only:", ending._at_work == {threading.get_ident()}, flush=True)
+        os._exit(0)
+    os.waitpid(child, 0)
+over.set()
+"""
 
 
 @pytest.mark.parametrize(
@@ -63,3 +85,9 @@ begun, over = threading.Event(), threading.Event()
 def test_a_thread_that_is_at_work_does_not_break_the_end_of_the_process(work: str, told: list[str]) -> None:
     ended = run_python("-u", "-c", work + ENDING, DEMO)
     assert (ended.returncode, ended.stdout.splitlines(), ended.stderr) == (0, ["leaves", *told], "")
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="no forks here")
+def test_a_fork_does_not_wait_for_threads_that_it_has_not() -> None:
+    ended = run_python("-c", FORKS)
+    assert (ended.returncode, ended.stdout) == (0, "waits for itself only: True\n"), ended.stderr

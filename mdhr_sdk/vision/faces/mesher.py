@@ -46,7 +46,8 @@ class FaceMesher:
         model_file: a MediaPipe `face_landmarker.task`, which the engine 'tasks' reads; None for its own models.
         faces: which engine finds them. 'solutions': the models in MediaPipe's wheel (0.10.14 to 0.10.21). 'tasks':
             `face_landmarker.task`, from the cache or fetched once, by any MediaPipe from 0.10.14 on. 'onnx': the graphs
-            that `mdhr faces export` made. 'auto': solutions where the wheel has models, else tasks.
+            that `mdhr faces export` made. 'auto': solutions where the wheel has models, else tasks; onnx only where
+            MediaPipe is not installed.
 
     Attributes:
         choice: which engine was taken, and why.
@@ -70,8 +71,8 @@ class FaceMesher:
         self._engine = open_engine(self.choice, max_faces, still)
         self._seen = 0
         self._turn = threading.RLock()  # a signal's handler may close what its own thread uses
-        # Also at the end of the process: no other thread may be inside of a graph then. Read-ahead registers its exit
-        # handler after this one, so it stops first.
+        # Also at the end of the process: no other thread may be inside of a graph then. What reads ahead
+        # is closed before (ending.py).
         self._process = os.getpid()
         self._end = weakref.finalize(self, _close, self._engine, self._turn, self._process)
 
