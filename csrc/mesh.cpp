@@ -169,12 +169,11 @@ int padded_to_lanes(int outputs) { return (outputs + MDHR_LANES - 1) / MDHR_LANE
 
 void read_mesh(const Geometry& g, const float* mesh, const double* neutral, double known, double* measured,
                double* logits) {
-    measure(g, mesh, measured);
-    for (int i = 0; g.refinement && i < g.sums + g.distances + kPose; ++i) measured[i] += g.refinement[i];
-    const std::vector<double> first = inputs(g, measured, neutral, known);
-    const int outputs = g.widths[MDHR_LAYERS];
-    std::fill(logits, logits + outputs, 0.0);
-    std::vector<double> from, to;
+    const int count = g.sums + g.distances + kPose, outputs = g.widths[MDHR_LAYERS];
+    std::vector<double> own(static_cast<size_t>(count)), total(static_cast<size_t>(outputs)), from, to;
+    measure(g, mesh, own.data());
+    for (int i = 0; g.refinement && i < count; ++i) own[i] += g.refinement[i];
+    const std::vector<double> first = inputs(g, own.data(), neutral, known);
     for (int network = 0; network < g.networks; ++network) {
         from = first;
         for (int layer = 0; layer < MDHR_LAYERS; ++layer) {
@@ -183,14 +182,15 @@ void read_mesh(const Geometry& g, const float* mesh, const double* neutral, doub
             sums({from.data(), g.weights[layer] + static_cast<int64_t>(network) * in * wide, to.data(), in, wide});
             const bool last = layer == MDHR_LAYERS - 1;
             for (int o = 0; o < out; ++o) {
-                const double sum = to[o] + g.biases[layer][network * out + o];
+                const double sum = to[o] + g.biases[layer][static_cast<int64_t>(network) * out + o];
                 to[o] = last || sum > 0 || std::isnan(sum) ? sum : 0;
             }
             from.swap(to);
         }
-        for (int o = 0; o < outputs; ++o) logits[o] += from[o];
+        for (int o = 0; o < outputs; ++o) total[o] += from[o];
     }
-    for (int o = 0; o < outputs; ++o) logits[o] = std::min(std::max(logits[o] / g.networks, -g.sure), g.sure);
+    std::copy(own.begin(), own.end(), measured);  // only here, where no memory can be missing any more
+    for (int o = 0; o < outputs; ++o) logits[o] = std::min(std::max(total[o] / g.networks, -g.sure), g.sure);
 }
 
 }  // namespace mdhr

@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from ..errors import InputError
 from .extension import LANES, LAYERS, Geometry, call, choose
 
 Floats = NDArray[np.float64]
@@ -85,8 +86,13 @@ class MeshReader:
         return memory
 
     def read(self, landmarks_px: NDArray[np.float32], neutral: Floats, known: float) -> tuple[Floats, Floats]:
-        """The measures (M,) of a mesh (points or more, 3), and the logits."""
+        """The measures (M,) of a mesh (points or more, 3), and the logits; InputError for another shape."""
         mesh, at_rest = np.ascontiguousarray(landmarks_px, np.float32), np.ascontiguousarray(neutral, np.float64)
+        if mesh.ndim != 2 or len(mesh) < self._points or mesh.shape[1] != 3 or at_rest.shape != (self._measures,):
+            raise InputError(
+                f"expected a mesh of at least {self._points} points (x, y, z) and {self._measures} measures at rest; "
+                f"got {mesh.shape} and {at_rest.shape}; give a whole mesh"
+            )
         measured, logits = np.empty(self._measures), np.empty(self._outputs)
         memory = ctypes.byref(self._plain if len(mesh) == self._points else self._refined)
         places = address(measured), address(logits)

@@ -109,3 +109,14 @@ def test_a_reader_of_other_values_is_refused(compiled: None, change: dict, hint:
         setattr(reader._refined, name, value)
     with pytest.raises(InputError, match=hint):
         reader.read(face(0), model.mean, 0.5)
+
+
+@pytest.mark.parametrize("mesh", [face(0)[: PLAIN - 1], face(0)[:, :2], face(0)[0]])
+def test_a_part_of_a_mesh_is_refused(compiled: None, mesh: NDArray[np.float32]):
+    model = rounded(network())
+    reader = geometry._reader(model)
+    assert reader is not None
+    with pytest.raises(InputError, match="give a whole mesh"):
+        reader.read(mesh, model.mean, 0.5)
+    with pytest.raises(InputError, match="measures at rest"):
+        reader.read(face(0), model.mean[1:], 0.5)
