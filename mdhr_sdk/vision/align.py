@@ -73,7 +73,14 @@ def similarity(points: ArrayLike, targets: ArrayLike) -> NDArray[np.float64]:
     given, wanted = np.asarray(points, np.float64), np.asarray(targets, np.float64)
     if given.ndim != 2 or given.shape[1:] != (2,) or len(given) < 2 or given.shape != wanted.shape:
         raise InputError(f"expected points and targets of one shape (n >= 2, 2); got {given.shape} and {wanted.shape}")
-    return _line_fit(*([complex(x, y) for x, y in rows] for rows in (given.tolist(), wanted.tolist())))
+    return _fitted(*([complex(x, y) for x, y in rows] for rows in (given.tolist(), wanted.tolist())))
+
+
+def _fitted(z: Sequence[complex], w: Sequence[complex]) -> NDArray[np.float64]:
+    try:
+        return _line_fit(z, w)
+    except OverflowError:
+        raise InputError("expected points in pixels; got some that lie too far or too near; skip this face") from None
 
 
 def _line_fit(z: Sequence[complex], w: Sequence[complex]) -> NDArray[np.float64]:
@@ -111,7 +118,9 @@ def crop_matrix(
     least, rows, targets = _wanted(template_id, int(size_px))
     if mesh.ndim != 2 or len(mesh) < least or mesh.shape[1] not in (2, 3):
         raise InputError(f"expected landmarks of shape (at least {least}, 2 or 3); got {mesh.shape}; give a whole mesh")
-    return _line_fit([complex(x, y) for x, y, *_ in mesh.take(rows, axis=0).astype(np.float64).tolist()], targets)
+    if not np.isfinite(mesh).all():  # not only of the template's points: others are measured
+        raise InputError("expected finite landmarks; got NaN or infinity; skip this face")
+    return _fitted([complex(x, y) for x, y, *_ in mesh.take(rows, axis=0).astype(np.float64).tolist()], targets)
 
 
 @cache

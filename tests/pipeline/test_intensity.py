@@ -56,6 +56,7 @@ def test_an_intensity_is_a_sum_and_a_map_and_survives_the_disk() -> None:
         np.testing.assert_array_equal(
             one.strengths(given(said[row], geometry[row], moved[row], known[row])), found[row]
         )
+    assert np.isnan(one.strengths(np.full((AUS, INPUTS), np.nan))).all()
     again = IntensityModel.from_bytes(one.to_bytes(), TOLD)
     np.testing.assert_allclose(again.strengths(given(said, geometry, moved, known)), found, atol=1e-5)
 

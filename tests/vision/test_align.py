@@ -128,6 +128,13 @@ def test_what_cannot_be_aligned_is_refused():
     broken[133, 0] = np.inf
     with pytest.raises(InputError, match="finite"):
         align(image, broken)
+    unseen = mesh.copy()
+    unseen[300, 2] = np.nan  # no point of the template, but one that is measured
+    with pytest.raises(InputError, match="finite"):
+        align(image, unseen)
+    for times in (1e160, 1e-170):
+        with pytest.raises(InputError, match="skip this face"):
+            align(image, mesh.astype(np.float64) * times)
     with pytest.raises(InputError, match="shape"):
         align(image, mesh[:68])
     with pytest.raises(InputError, match="uint8"):

@@ -98,6 +98,8 @@ class IntensityModel:
         """As `np.interp`, to the bit; NaN for an AU whose intensity is not told."""
         if (line := self._lines[au]) is None:
             return math.nan
+        if math.isnan(value):
+            return value
         knots, levels = line
         left = bisect_right(knots, value) - 1
         if left < 0 or left == len(knots) - 1 or knots[left] == value:
