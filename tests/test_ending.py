@@ -37,6 +37,19 @@ def work():
         frame.annotate()
         begun.set()
 """
+ALIGNS = """
+import threading
+import numpy as np
+from mdhr_sdk.vision import align
+
+image, mesh = np.zeros((1000, 1000, 3), np.uint8), np.random.default_rng(0).normal(500, 100, (478, 3))
+begun = threading.Event()
+
+def work():
+    while True:
+        align(image, mesh, size_px=1024)
+        begun.set()
+"""
 WAITS = """
 import threading
 from mdhr_sdk.ending import at_work, before_end
@@ -79,8 +92,8 @@ over.set()
 
 @pytest.mark.parametrize(
     ("work", "told"),
-    [(BEGINNING + SCORES, []), (BEGINNING + DRAWS, []), (WAITS, ["is waited for", "is stopped"])],
-    ids=["scores", "draws", "waits"],
+    [(BEGINNING + SCORES, []), (BEGINNING + DRAWS, []), (ALIGNS, []), (WAITS, ["is waited for", "is stopped"])],
+    ids=["scores", "draws", "aligns", "waits"],
 )
 def test_a_thread_that_is_at_work_does_not_break_the_end_of_the_process(work: str, told: list[str]) -> None:
     ended = run_python("-u", "-c", work + ENDING, DEMO)

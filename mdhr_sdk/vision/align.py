@@ -11,6 +11,7 @@ from functools import cache
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from ..ending import at_work
 from ..errors import ConfigError, InputError, import_cv2
 from ..ops.faces import shrink
 from .sources.source import Image, check_image
@@ -131,6 +132,7 @@ def _wanted(template_id: str, size_px: int) -> tuple[int, NDArray[np.intp], tupl
     return max(template.landmarks) + 1, np.array(template.landmarks), targets
 
 
+@at_work()
 def align(image_bgr: Image, landmarks_px: ArrayLike, template_id: str = DEFAULT_TEMPLATE, size_px: int = 224) -> Image:
     """Cut the aligned face out of a frame.
 

@@ -8,9 +8,11 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
+from ..ending import at_work
 from ..errors import InputError, import_cv2
 
 
+@at_work()
 def prepare(crops: NDArray[np.uint8], mean: Sequence[float], std: Sequence[float]) -> NDArray[np.float32]:
     """Turn crops into the model's input: RGB, channels first, (x / 255 - mean) / std.
 
