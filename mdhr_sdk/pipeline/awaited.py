@@ -56,9 +56,13 @@ def _told_of(future: Future[FrameResult | None]) -> asyncio.Future[None]:
     loop = asyncio.get_running_loop()
     told: asyncio.Future[None] = loop.create_future()
 
+    def end() -> None:
+        if not told.done():
+            told.set_result(None)
+
     def tell(_: object) -> None:
         with contextlib.suppress(RuntimeError):  # the loop is closed, and nobody waits
-            loop.call_soon_threadsafe(lambda: told.done() or told.set_result(None))
+            loop.call_soon_threadsafe(end)
 
     future.add_done_callback(tell)
     return told
