@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import signal
 import sys
 import threading
@@ -116,12 +115,7 @@ def _as_a_process() -> Iterator[None]:
 
 
 def main() -> None:
-    """Entry point.
-
-    NumPy's BLAS gets one thread, unless the environment says otherwise: its threads wait for work by spinning, and the
-    matrices of a frame are too small for them.
-    """
-    os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")  # read when NumPy is loaded, which no line above does
+    """Run the command line; `mdhr_sdk.__main__` is the entry point."""
     run_app(app)
 
 

@@ -28,7 +28,7 @@ from .parts.live.settings import LiveSettings, LogFormat, LogLevel, Picture, Pol
 from .parts.live.stopping import Stop
 from .parts.live.watch import dropped, sink_line
 from .parts.live.window import check_display
-from .parts.options import BAD_INPUT, Console, TrustCode, command_app, complain
+from .parts.options import BAD_INPUT, Console, TrustCode, command_app
 
 BROKEN, SOURCE_LOST, OUTPUT_LOST = 1, 3, 4  # exit codes
 app = command_app()
@@ -241,7 +241,7 @@ def _note(folder: LiveRun, ended: Ended) -> None:
     try:
         folder.end({"counts": sources, "outputs": sinks})
     except MDHRError as error:
-        complain(error)
+        log.error("%s", error)
 
 
 def _exit_code(ended: Ended) -> int:

@@ -15,7 +15,7 @@ from ..errors import InputError, MDHRError, SourceError, SupersededError
 from ..outputs import Results
 from ..results import FrameResult, SourceStatus
 from ..vision import Source
-from .awaited import Awaited
+from .awaited import Awaited, Coming
 from .run import Run
 
 if TYPE_CHECKING:
@@ -99,6 +99,7 @@ class ResultStream(Iterator[FrameResult]):
     def __init__(self, run: Run, turns: Turns) -> None:
         self._run = run
         self._turns = turns
+        self._coming = Coming()
         self._frames = run.results()  # refers to the run only, so that forgetting this ends the run
 
     def __next__(self) -> FrameResult:
@@ -117,7 +118,7 @@ class ResultStream(Iterator[FrameResult]):
             return next(self._frames)
 
     def __aiter__(self) -> AsyncIterator[FrameResult]:
-        return Awaited(self)
+        return Awaited(self, self._coming)
 
     @property
     def errors(self) -> tuple[tuple[str, MDHRError], ...]:

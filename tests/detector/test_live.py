@@ -156,6 +156,12 @@ def test_results_can_be_awaited(detector: AUDetector) -> None:
         waiting = asyncio.ensure_future(anext(results))
         await asyncio.sleep(0)
         waiting.cancel()
+        indices.append((await anext(aiter(stream))).index)  # of another loop
+        first = asyncio.ensure_future(anext(results))
+        await asyncio.sleep(0)
+        with pytest.raises(InputError, match="one coroutine at a time"):
+            await anext(aiter(stream))
+        indices.append((await first).index)
         indices += [one.index async for one in results]
         beside.cancel()
         return indices, ticks

@@ -23,7 +23,7 @@ from ...arguments import flag, is_number
 from ...errors import ConfigError, InputError, SourceError, check_imaging, number_of
 from .arrays import array_source, iterator_source
 from .content import Held, held_by
-from .live.address import live_or_none, live_source, unusable
+from .live.address import live_or_none, live_source, nothing_at, unusable
 from .source import Kind, OnError, Source
 
 DEFAULT_FPS = 25.0
@@ -223,7 +223,7 @@ class _Resolver:
             return self._from_path(str(other))
         if any(character in text for character in "*?["):
             return self._from_files([match for match in matching(_in_folders(path)) if not match.is_dir()], text)
-        raise SourceError(f"nothing exists at {text!r}; check the spelling and the working directory ({Path.cwd()})")
+        raise nothing_at(text)
 
     def _from_files(self, files: list[Path], name: str, deeper: int = 0) -> list[Source]:
         visible = sorted((path for path in files if not path.name.startswith(".")), key=_natural)

@@ -76,6 +76,13 @@ def test_files_with_odd_names_stay_files(tmp_path: Path, demo_path: Path, monkey
         list_sources("clip.mp4#fps=3")
     assert split_name("b=c.mp4") == ("", "b=c.mp4") and split_name("door=0#size=1x1") == ("door", "0#size=1x1")
     assert split_name("rtsp://h/x?a=b") == ("", "rtsp://h/x?a=b")
+    for name in ("a/b", "x y", "..", "", "1st", "a" * 41):
+        with pytest.raises(ConfigError, match="a source's name begins with a letter") as caught:
+            split_name(f"{name}=rtsp://me:SECRET@h/x")
+        assert "SECRET" not in str(caught.value)
+    with pytest.raises(SourceError, match="nothing exists at") as lost:
+        list_sources("rtps//me:SECRET@h/x.mp4")
+    assert "SECRET" not in str(lost.value)
 
 
 def test_names_come_from_a_mapping(demo_path: Path):

@@ -22,6 +22,8 @@ _URL = re.compile(r"([a-z][a-z0-9+.-]+)://", re.IGNORECASE)
 _HOST = re.compile(r"(\[[^\]]*\]|[^:]*)(:[0-9]*)?")
 _CAMERA = re.compile(r"/dev/video[0-9]{1,4}|[0-9]{1,4}")
 _OPTION = re.compile(r"([a-z_]+)=([^&@/#]*)|realtime")
+_LOGIN = re.compile(r"//[^/\s]*@")
+_BADLY_NAMED = re.compile(r"([^=]*)=[a-z][a-z0-9+.-]+://.+", re.DOTALL | re.IGNORECASE)
 _NAMED = re.compile(r"([A-Za-z][A-Za-z0-9_-]{0,39})=(.+)", re.DOTALL)
 _FITS: dict[Way, frozenset[str]] = {
     "camera": frozenset(("size_px", "fps", "pixels")),
@@ -33,9 +35,20 @@ _FITS: dict[Way, frozenset[str]] = {
 
 
 def split_name(text: str) -> tuple[str, str]:
-    """'door=rtsp://...' -> ('door', 'rtsp://...'); ('', text) where there is no name, or a file is called so."""
-    found = _NAMED.fullmatch(text)
-    return (found[1], found[2]) if found and not os.path.lexists(text) else ("", text)
+    """'door=rtsp://...' -> ('door', 'rtsp://...'); ('', text) where there is no name, or a file is called so.
+
+    Raises:
+        ConfigError: a name that cannot be, before a URL.
+    """
+    if os.path.lexists(text):
+        return "", text
+    if found := _NAMED.fullmatch(text):
+        return found[1], found[2]
+    if not _URL.match(text) and (bad := _BADLY_NAMED.fullmatch(text)):
+        raise ConfigError(
+            f"a source's name begins with a letter and is of at most 40 letters, digits, '_' and '-'; got {bad[1]!r}"
+        )
+    return "", text
 
 
 def live_or_none(text: str) -> Source | None:
@@ -147,10 +160,16 @@ def _spec(address: str, options: dict[str, Any]) -> tuple[LiveSpec, str]:
         number = address.removeprefix("/dev/video")
         return LiveSpec("camera", number), f"camera {int(number)}"
     if not Path(address).is_file():
-        raise SourceError(f"nothing exists at {address!r}; check the spelling and the working directory ({Path.cwd()})")
+        raise nothing_at(address)
     if not options.get("realtime"):
         raise ConfigError(f"a file has no option but realtime; got others for {address!r}: leave them out")
     return LiveSpec("file", str(Path(address).absolute())), address
+
+
+def nothing_at(text: str) -> SourceError:
+    """The error of a path that leads to nothing. What looks like a login in it is not repeated."""
+    shown = _LOGIN.sub("//...@", text)
+    return SourceError(f"nothing exists at {shown!r}; check the spelling and the working directory ({Path.cwd()})")
 
 
 def _checked(spec: LiveSpec) -> LiveSpec:
@@ -194,7 +213,7 @@ def source_of(spec: LiveSpec, name: str) -> Source:
 def unusable(item: object, error: SourceError) -> Source:
     """A source that cannot be opened, in place of a path or URL that leads to nothing."""
     text = os.fsdecode(item) if isinstance(item, str | os.PathLike) else str(item)
-    name = public(text.strip()) if _URL.match(text.strip()) else text
+    name = public(text.strip()) if _URL.match(text.strip()) else _LOGIN.sub("//...@", text)
     return Source(name, "video", partial(_fails, error))
 
 
