@@ -236,6 +236,22 @@ def test_a_fragment_that_is_missing_is_told(tmp_path):
     assert [(frame.index, frame.breaks) for frame in frames if frame.note] == [(10, True)]
 
 
+def test_a_pause_between_fragments_is_no_loss(tmp_path):
+    """Some writers tell of a picture before a pause that it is as short as any other."""
+    options = {"movflags": "frag_keyframe+empty_moov+default_base_moof"}
+    path = made(tmp_path / "a.mp4", frames=40, container_options=options)
+    with av.open(str(path)) as file:
+        second = file.streams.video[0].time_base.denominator
+    data = bytearray(path.read_bytes())
+    times = [at + 8 for at in range(len(data)) if data[at : at + 5] == b"tfdt\1"]
+    for at in times[2:]:
+        struct.pack_into(">Q", data, at, struct.unpack_from(">Q", data, at)[0] + second)
+    path.write_bytes(data)
+    frames, source = read(path)
+    assert [round(25 * frame.timestamp_s) for frame in frames] == [*range(20), *range(45, 65)]
+    assert (source.damaged, [frame.index for frame in frames if frame.note]) == (0, [])
+
+
 def test_a_file_that_cannot_be_read_to_its_end_is_an_error(tmp_path):
     path = write_video(tmp_path / "a.y4m", 10, "wrapped_avframe", pixels="yuv420p")
     data = path.read_bytes()

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import struct
+from bisect import bisect_right
 from collections.abc import Set
 from heapq import heappop, heappush
+from itertools import pairwise
 from typing import BinaryIO, NamedTuple
 
 import av
@@ -165,17 +167,42 @@ class Tags:
 
 
 class Fragments:
-    """Follows the packets of a fragmented mp4, each of which tells how long it lasts: a step in time is a loss."""
+    """Follows the packets of a fragmented mp4. Each tells how long it lasts, and each fragment has a number.
 
-    def __init__(self) -> None:
+    A step in time is a loss, but not where the numbers go on: many writers guess how long a picture before a pause lasts.
+
+    Args:
+        file: the same file, open for reading in bytes.
+    """
+
+    def __init__(self, file: BinaryIO) -> None:
+        self._file = file
         self._due: int | None = None
+        self._before = -1  # where the packet before lies
+        self._at: int | None = 0  # where the next box begins; None where none does
+        self._starts: list[int] = []  # of the fragments so far
+        self._numbers: list[int] = []
 
     def lost_before(self, packet: av.Packet) -> bool:
         """Whether pictures may have been passed over since the packet before; give it every packet of the track."""
         if packet.dts is None:
             return False
         due, self._due = self._due, packet.dts + (packet.duration or 0)
-        return due is not None and (packet.dts - due) * (packet.time_base or 0) > FRAGMENT_S
+        before, self._before = self._before, -1 if packet.pos is None else packet.pos
+        late = due is not None and (packet.dts - due) * (packet.time_base or 0) > FRAGMENT_S
+        return late and not self._numbered(before, self._before)
+
+    def _numbered(self, before: int, now: int) -> bool:
+        """Whether the numbers of the fragments go on, from one place in the file to another."""
+        while self._at is not None and self._at <= now:
+            kind, end, inside = _box(self._file, self._at)
+            if kind == b"moof":
+                self._starts.append(self._at)
+                self._numbers.append(int.from_bytes(inside[12:16], "big") if inside[4:8] == b"mfhd" else -1)
+            self._at = end
+        first, last = (bisect_right(self._starts, place) - 1 for place in (before, now))
+        steps = pairwise(self._numbers[first : last + 1])
+        return self._at is not None and 0 <= first <= last and all(after == one + 1 for one, after in steps)
 
 
 class Absent:
@@ -220,23 +247,29 @@ def follower(names: Set[str], track: VideoStream, file: BinaryIO | None) -> Bloc
     if file is None:
         return None
     if "mp4" in names:
-        return Fragments() if _fragmented(file) else None  # the others have no gaps
+        return Fragments(file) if _fragmented(file) else None  # the others have no gaps
     return Blocks(file, track.index) if names & {"matroska", "webm"} else Tags(file) if "flv" in names else None
 
 
 def _fragmented(file: BinaryIO) -> bool:
     """Whether an mp4 consists of fragments, each with times of its own."""
-    at = 0
+    at: int | None = 0
     for _ in range(MOST_BOXES):
-        file.seek(at)
-        length, kind, long = struct.unpack(">I4sQ", file.read(16).ljust(16, b"\0"))
+        if at is None:
+            return False
+        kind, at, _ = _box(file, at)
         if kind == b"moof":
             return True
-        length = long if length == 1 else length
-        if length < 8:
-            return False
-        at += length
     return False
+
+
+def _box(file: BinaryIO, at: int) -> tuple[bytes, int | None, bytes]:
+    """The kind of an mp4's box, where the next one begins, None if nowhere, and 16 bytes of what is in it."""
+    file.seek(at)
+    head = file.read(24).ljust(24, b"\0")
+    length, kind, long = struct.unpack(">I4sQ", head[:16])
+    length = long if length == 1 else length
+    return kind, at + length if length >= 8 else None, head[8:]
 
 
 class Zeros:
