@@ -169,7 +169,7 @@ class Tags:
 class Fragments:
     """Follows the packets of a fragmented mp4. Each tells how long it lasts, and each fragment has a number.
 
-    A step in time is a loss, but not where the numbers go on: many writers guess how long a picture before a pause lasts.
+    A step in time is a loss, but not where the numbers go on: many guess how long a picture before a pause lasts.
 
     Args:
         file: the same file, open for reading in bytes.
