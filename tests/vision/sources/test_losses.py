@@ -223,6 +223,22 @@ def test_pictures_that_lack_their_key_frame_are_counted(tmp_path, name, lost):
     assert told in (gap, gap + 1) and broken == (lost > 0)
 
 
+def test_pictures_before_the_key_frame_with_which_a_cut_begins_are_no_loss(tmp_path):
+    """x265 makes some of them from pictures before that key frame, which were cut off."""
+    options = {"x265-params": "log-level=none:keyint=10:min-keyint=10:open-gop=1:bframes=3:b-adapt=0:scenecut=0"}
+    path = made(tmp_path / "a.mkv", "libx265", frames=40, codec_options={**options, "preset": "ultrafast"})
+    with av.open(str(path)) as given, av.open(str(tmp_path / "b.mkv"), "w") as file:
+        track = file.add_stream_from_template(given.streams.video[0])
+        found = [packet for packet in given.demux(video=0) if packet.size]
+        cut = found[[number for number, packet in enumerate(found) if packet.is_keyframe][1] :]
+        for packet in cut:
+            packet.stream = track
+            file.mux(packet)
+    frames, source = read(tmp_path / "b.mkv")
+    assert 20 < len(frames) < len(cut)
+    assert (source.damaged, [frame.index for frame in frames if frame.note or frame.breaks]) == (0, [])
+
+
 def test_a_fragment_that_is_missing_is_told(tmp_path):
     options = {"movflags": "frag_keyframe+empty_moov+default_base_moof"}
     path = made(tmp_path / "a.mp4", frames=40, container_options=options)

@@ -210,10 +210,14 @@ class Absent:
 
     Attributes:
         count: pictures that are known to lack.
+        leading: pictures that are shown before the key frame with which reading began, and have not come. They may be
+            made from what is before it, and then no player shows them.
     """
 
     def __init__(self) -> None:
-        self.count = 0
+        self.count = self.leading = 0
+        self._begun = False
+        self._first: int | None = None  # stamp of that key frame
         self._waiting: list[int] = []  # stamps of packets whose pictures may still come; a heap
         self._passed = self._shown = 0
         self._dts: int | None = None
@@ -221,9 +225,14 @@ class Absent:
     def sent(self, packet: av.Packet) -> bool:
         """Note a packet that is decoded; False where the clock goes back, so that nothing can be told from then on."""
         before, self._dts = self._dts, packet.dts
+        if not self._begun:
+            self._begun, self._first = True, packet.pts if packet.is_keyframe else None
         if packet.pts is None or packet.is_discard:
             return True
-        heappush(self._waiting, packet.pts)
+        if self._leads(packet.pts):
+            self.leading += 1
+        else:
+            heappush(self._waiting, packet.pts)
         return before is None or packet.dts is None or packet.dts >= before
 
     def before(self, stamp: int | None, key: bool) -> bool:
@@ -231,6 +240,9 @@ class Absent:
 
         That shows at key pictures: all that is shown before one has come by then.
         """
+        if self._leads(stamp):
+            self.leading -= 1
+            return False
         while stamp is not None and self._waiting and self._waiting[0] < stamp:
             heappop(self._waiting)
             self._passed += 1
@@ -238,6 +250,9 @@ class Absent:
         self.count = max(before, lacking) if key else before
         self._shown += 1
         return self.count > before
+
+    def _leads(self, stamp: int | None) -> bool:
+        return stamp is not None and self._first is not None and stamp < self._first
 
 
 def follower(names: Set[str], track: VideoStream, file: BinaryIO | None) -> Blocks | Tags | Index | Fragments | None:
