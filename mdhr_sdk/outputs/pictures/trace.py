@@ -15,6 +15,7 @@ from ...results import FaceResult, FrameResult, ModelInfo
 from .series import Series, Values, reduced
 
 MOST = 12_000  # points of a curve, a multiple of four; the page shows 1,500
+RUNS = 10  # of frames that become points at once, which takes hardly longer than with one
 MOST_TRACKS = 500  # faces whose curves are kept where there are many; the briefest go first
 ENDED_S = 5.0  # a face that was missing for so long has a new id when it is back
 ABSENT = None  # in the place of a track: whether the frame has no face
@@ -81,7 +82,8 @@ class Trace:
             self._kept.add(time_s, rows)
         else:
             self._run.add(time_s, rows)
-            if len(self._run.time_s) < self._run_frames:
+            runs = min(RUNS, (MOST - len(self._kept.time_s)) // 2)
+            if len(self._run.time_s) < runs * self._run_frames:
                 return
             self._kept.extend(self._run.paired(self._run_frames))
             self._run = _Points()

@@ -288,7 +288,7 @@ class Decoder:
         if isinstance(self._follows, Index):
             return self._follows.pictures - self._pictures_out
         if self._absent is not None:
-            return self._packets_in - self._pictures_out
+            return self._packets_in - self._pictures_out - self._absent.leading
         return self._packets_in - self._pictures_out if self._damage.count and self._track.frames else 0
 
     def _hurt(self, stamp: int | None) -> None:

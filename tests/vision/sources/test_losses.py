@@ -223,6 +223,22 @@ def test_pictures_that_lack_their_key_frame_are_counted(tmp_path, name, lost):
     assert told in (gap, gap + 1) and broken == (lost > 0)
 
 
+def test_pictures_before_the_key_frame_with_which_a_cut_begins_are_no_loss(tmp_path):
+    """x265 makes some of them from pictures before that key frame, which were cut off."""
+    options = {"x265-params": "log-level=none:keyint=10:min-keyint=10:open-gop=1:bframes=3:b-adapt=0:scenecut=0"}
+    path = made(tmp_path / "a.mkv", "libx265", frames=40, codec_options={**options, "preset": "ultrafast"})
+    with av.open(str(path)) as given, av.open(str(tmp_path / "b.mkv"), "w") as file:
+        track = file.add_stream_from_template(given.streams.video[0])
+        found = [packet for packet in given.demux(video=0) if packet.size]
+        cut = found[[number for number, packet in enumerate(found) if packet.is_keyframe][1] :]
+        for packet in cut:
+            packet.stream = track
+            file.mux(packet)
+    frames, source = read(tmp_path / "b.mkv")
+    assert 20 < len(frames) < len(cut)
+    assert (source.damaged, [frame.index for frame in frames if frame.note or frame.breaks]) == (0, [])
+
+
 def test_a_fragment_that_is_missing_is_told(tmp_path):
     options = {"movflags": "frag_keyframe+empty_moov+default_base_moof"}
     path = made(tmp_path / "a.mp4", frames=40, container_options=options)
@@ -234,6 +250,22 @@ def test_a_fragment_that_is_missing_is_told(tmp_path):
     assert [round(25 * frame.timestamp_s) for frame in frames] == [*range(10), *range(20, 40)]
     assert source.damaged == 1
     assert [(frame.index, frame.breaks) for frame in frames if frame.note] == [(10, True)]
+
+
+def test_a_pause_between_fragments_is_no_loss(tmp_path):
+    """Some writers tell of a picture before a pause that it is as short as any other."""
+    options = {"movflags": "frag_keyframe+empty_moov+default_base_moof"}
+    path = made(tmp_path / "a.mp4", frames=40, container_options=options)
+    with av.open(str(path)) as file:
+        second = file.streams.video[0].time_base.denominator
+    data = bytearray(path.read_bytes())
+    times = [at + 8 for at in range(len(data)) if data[at : at + 5] == b"tfdt\1"]
+    for at in times[2:]:
+        struct.pack_into(">Q", data, at, struct.unpack_from(">Q", data, at)[0] + second)
+    path.write_bytes(data)
+    frames, source = read(path)
+    assert [round(25 * frame.timestamp_s) for frame in frames] == [*range(20), *range(45, 65)]
+    assert (source.damaged, [frame.index for frame in frames if frame.note]) == (0, [])
 
 
 def test_a_file_that_cannot_be_read_to_its_end_is_an_error(tmp_path):

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import struct
+from bisect import bisect_right
 from collections.abc import Set
 from heapq import heappop, heappush
+from itertools import pairwise
 from typing import BinaryIO, NamedTuple
 
 import av
@@ -165,17 +167,42 @@ class Tags:
 
 
 class Fragments:
-    """Follows the packets of a fragmented mp4, each of which tells how long it lasts: a step in time is a loss."""
+    """Follows the packets of a fragmented mp4. Each tells how long it lasts, and each fragment has a number.
 
-    def __init__(self) -> None:
+    A step in time is a loss, but not where the numbers go on: many guess how long a picture before a pause lasts.
+
+    Args:
+        file: the same file, open for reading in bytes.
+    """
+
+    def __init__(self, file: BinaryIO) -> None:
+        self._file = file
         self._due: int | None = None
+        self._before = -1  # where the packet before lies
+        self._at: int | None = 0  # where the next box begins; None where none does
+        self._starts: list[int] = []  # of the fragments so far
+        self._numbers: list[int] = []
 
     def lost_before(self, packet: av.Packet) -> bool:
         """Whether pictures may have been passed over since the packet before; give it every packet of the track."""
         if packet.dts is None:
             return False
         due, self._due = self._due, packet.dts + (packet.duration or 0)
-        return due is not None and (packet.dts - due) * (packet.time_base or 0) > FRAGMENT_S
+        before, self._before = self._before, -1 if packet.pos is None else packet.pos
+        late = due is not None and (packet.dts - due) * (packet.time_base or 0) > FRAGMENT_S
+        return late and not self._numbered(before, self._before)
+
+    def _numbered(self, before: int, now: int) -> bool:
+        """Whether the numbers of the fragments go on, from one place in the file to another."""
+        while self._at is not None and self._at <= now:
+            kind, end, inside = _box(self._file, self._at)
+            if kind == b"moof":
+                self._starts.append(self._at)
+                self._numbers.append(int.from_bytes(inside[12:16], "big") if inside[4:8] == b"mfhd" else -1)
+            self._at = end
+        first, last = (bisect_right(self._starts, place) - 1 for place in (before, now))
+        steps = pairwise(self._numbers[first : last + 1])
+        return self._at is not None and 0 <= first <= last and all(after == one + 1 for one, after in steps)
 
 
 class Absent:
@@ -183,10 +210,14 @@ class Absent:
 
     Attributes:
         count: pictures that are known to lack.
+        leading: pictures that are shown before the key frame with which reading began, and have not come. They may be
+            made from what is before it, and then no player shows them.
     """
 
     def __init__(self) -> None:
-        self.count = 0
+        self.count = self.leading = 0
+        self._begun = False
+        self._first: int | None = None  # stamp of that key frame
         self._waiting: list[int] = []  # stamps of packets whose pictures may still come; a heap
         self._passed = self._shown = 0
         self._dts: int | None = None
@@ -194,9 +225,14 @@ class Absent:
     def sent(self, packet: av.Packet) -> bool:
         """Note a packet that is decoded; False where the clock goes back, so that nothing can be told from then on."""
         before, self._dts = self._dts, packet.dts
+        if not self._begun:
+            self._begun, self._first = True, packet.pts if packet.is_keyframe else None
         if packet.pts is None or packet.is_discard:
             return True
-        heappush(self._waiting, packet.pts)
+        if self._leads(packet.pts):
+            self.leading += 1
+        else:
+            heappush(self._waiting, packet.pts)
         return before is None or packet.dts is None or packet.dts >= before
 
     def before(self, stamp: int | None, key: bool) -> bool:
@@ -204,6 +240,9 @@ class Absent:
 
         That shows at key pictures: all that is shown before one has come by then.
         """
+        if self._leads(stamp):
+            self.leading -= 1
+            return False
         while stamp is not None and self._waiting and self._waiting[0] < stamp:
             heappop(self._waiting)
             self._passed += 1
@@ -211,6 +250,9 @@ class Absent:
         self.count = max(before, lacking) if key else before
         self._shown += 1
         return self.count > before
+
+    def _leads(self, stamp: int | None) -> bool:
+        return stamp is not None and self._first is not None and stamp < self._first
 
 
 def follower(names: Set[str], track: VideoStream, file: BinaryIO | None) -> Blocks | Tags | Index | Fragments | None:
@@ -220,23 +262,29 @@ def follower(names: Set[str], track: VideoStream, file: BinaryIO | None) -> Bloc
     if file is None:
         return None
     if "mp4" in names:
-        return Fragments() if _fragmented(file) else None  # the others have no gaps
+        return Fragments(file) if _fragmented(file) else None  # the others have no gaps
     return Blocks(file, track.index) if names & {"matroska", "webm"} else Tags(file) if "flv" in names else None
 
 
 def _fragmented(file: BinaryIO) -> bool:
     """Whether an mp4 consists of fragments, each with times of its own."""
-    at = 0
+    at: int | None = 0
     for _ in range(MOST_BOXES):
-        file.seek(at)
-        length, kind, long = struct.unpack(">I4sQ", file.read(16).ljust(16, b"\0"))
+        if at is None:
+            return False
+        kind, at, _ = _box(file, at)
         if kind == b"moof":
             return True
-        length = long if length == 1 else length
-        if length < 8:
-            return False
-        at += length
     return False
+
+
+def _box(file: BinaryIO, at: int) -> tuple[bytes, int | None, bytes]:
+    """The kind of an mp4's box, where the next one begins, None if nowhere, and 16 bytes of what is in it."""
+    file.seek(at)
+    head = file.read(24).ljust(24, b"\0")
+    length, kind, long = struct.unpack(">I4sQ", head[:16])
+    length = long if length == 1 else length
+    return kind, at + length if length >= 8 else None, head[8:]
 
 
 class Zeros:
