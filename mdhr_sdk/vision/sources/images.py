@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from PIL import ExifTags, ImageOps
 from PIL import Image as Pillow
 
-from ...errors import MissingDependencyError, SourceError
+from ...errors import MissingDependencyError, SourceError, install_hint
 from ..quiet import quiet
 from .source import Damage, Image, Opened, Picture
 
@@ -163,7 +163,7 @@ def _open(path: Path) -> Pillow.Image:
         from pillow_heif.as_plugin import HeifImageFile  # registering it with Pillow would be for the whole process
     except ModuleNotFoundError:
         raise MissingDependencyError(
-            f"{path} is a HEIC image, which needs a package; run: pip install pillow-heif; or save it as JPEG"
+            f"{path} is a HEIC image, which needs the package pillow-heif; {install_hint('heic')}, or save it as JPEG"
         ) from None
     return HeifImageFile(path)
 
