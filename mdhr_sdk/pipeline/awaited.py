@@ -13,7 +13,7 @@ from ..results import FrameResult
 
 
 class Coming:
-    """The result that a thread waits for now. All loops over one stream share it.
+    """The result that a thread is waiting for. All loops over one stream share it.
 
     Attributes:
         future: its result, None at the end of the stream; None if no thread waits.

@@ -10,7 +10,7 @@ import shutil
 import socket
 import sys
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -239,31 +239,54 @@ def keeps_leftovers(arena: Path) -> str:
     return "kept"
 
 
+@contextlib.contextmanager
+def meanwhile(change: Callable[[], object]) -> Iterator[None]:
+    """Somebody does this over and over while the block runs."""
+    done = threading.Event()
+
+    def work() -> None:
+        while not done.is_set():
+            change()
+
+    thread = threading.Thread(target=work)
+    thread.start()
+    try:
+        yield
+    finally:
+        done.set()
+        thread.join()
+
+
+def in_turn(path: Path, contents: Sequence[bytes]) -> Callable[[], None]:
+    """Puts one content after the other into a file's place, each whole."""
+
+    def change() -> None:
+        for content in contents:
+            spare = path.with_name("spare")
+            spare.write_bytes(content)
+            spare.rename(path)
+
+    return change
+
+
 def swaps(arena: Path) -> str:
     """Opens again and again while somebody swaps files for links to the user's own."""
     target, path = arena / "home" / ".bashrc", arena / "model" / "MODEL_CARD.md"
-    kept, done = path.read_bytes(), threading.Event()
+    kept = path.read_bytes()
 
     def swap() -> None:
-        while not done.is_set():
-            spare = path.with_name("spare")
-            spare.symlink_to(target)
-            spare.rename(path)
-            spare.write_bytes(kept)
-            spare.rename(path)
+        spare = path.with_name("spare")
+        spare.symlink_to(target)
+        spare.rename(path)
+        in_turn(path, [kept])()
 
-    thread = threading.Thread(target=swap)
-    thread.start()
-    try:
+    with meanwhile(swap):
         for _ in range(30):
             shutil.rmtree(arena / "copied", ignore_errors=True)
             with contextlib.suppress(Exception):
                 folder_class().open(arena / "model").copy(arena / "copied")
             card = arena / "copied" / "MODEL_CARD.md"
             assert not card.exists() or SECRET.encode() not in card.read_bytes(), "the card holds the secret"
-    finally:
-        done.set()
-        thread.join()
     return "never"
 
 

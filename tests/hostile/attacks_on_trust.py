@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import shutil
@@ -11,7 +12,19 @@ from typing import Any
 
 from attacks_on_content import config, entry
 from attacks_on_graphs import engine, reads_code
-from attacks_on_paths import Attack, copies, folder_class, is_sparse, opens, rewrites, streams, updates, vouch
+from attacks_on_paths import (
+    Attack,
+    copies,
+    folder_class,
+    in_turn,
+    is_sparse,
+    meanwhile,
+    opens,
+    rewrites,
+    streams,
+    updates,
+    vouch,
+)  # fmt: skip
 
 MANIFEST, WEIGHTS = "manifest.json", "model.safetensors"
 
@@ -186,33 +199,17 @@ def marked_look_alike(arena: Path) -> None:
 
 def swapped(arena: Path) -> str:
     """The digest of a folder whose manifest somebody swaps while it is proved."""
-    import threading
-
-    folder, done = arena / "model", threading.Event()
-    sound = json.loads((folder / MANIFEST).read_text())
-    false = json.loads(json.dumps(sound))
-    false["files"]["config.json"]["sha256"] = "0" * 64
     from mdhr_sdk.modelfolder.manifest import folder_digest
 
-    def swap() -> None:
-        while not done.is_set():
-            for one in (false, sound):
-                spare = folder / "spare"
-                spare.write_text(json.dumps(one))
-                spare.rename(folder / MANIFEST)
-
-    thread = threading.Thread(target=swap)
-    thread.start()
+    path = arena / "model" / MANIFEST
+    sound = json.loads(path.read_text())
+    false = json.loads(json.dumps(sound))
+    false["files"]["config.json"]["sha256"] = "0" * 64
     found = set()
-    try:
+    with meanwhile(in_turn(path, [json.dumps(one).encode() for one in (false, sound)])):
         for _ in range(60):
-            try:
+            with contextlib.suppress(Exception):
                 found.add(digests(arena))
-            except Exception:
-                continue
-    finally:
-        done.set()
-        thread.join()
     assert folder_digest(false["files"]) not in found, "a digest of files that nobody has was printed as proved"
     return "never"
 

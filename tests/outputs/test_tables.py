@@ -118,12 +118,8 @@ def test_pyfeat_rows_worked_out_by_hand(tmp_path, measured, codes):
     path = write(PyFeatSink(tmp_path / "a.csv", codes), result, measured(31, faces=0))
     one, two, empty = read(path)
     assert list(one) == pyfeat_columns(codes) and set(codes) <= set(one)
-    assert [float(one[name]) for name in ("FaceRectX", "FaceRectY", "FaceRectWidth", "FaceRectHeight")] == [
-        30,
-        20,
-        50,
-        70,
-    ]
+    sides = ("FaceRectX", "FaceRectY", "FaceRectWidth", "FaceRectHeight")
+    assert [float(one[name]) for name in sides] == [30, 20, 50, 70]
     assert float(one["Yaw"]) == pytest.approx(-math.radians(20), abs=1e-6), "to the subject's right is positive"
     assert float(one["Pitch"]) == pytest.approx(math.radians(10), abs=1e-6)
     assert float(one["gaze_angle"]) == pytest.approx(math.acos(math.cos(float(one["gaze_pitch"])) *
