@@ -23,6 +23,7 @@ from mdhr_sdk.errors import SourceError
 
 SHOWN = ("AU12", "AU01", "AU25")
 PASSED_OVER = {".md", ".py", ".sh"}  # what tells about the cases and is none
+TOLD = ("damaged", "--max-faces", "left out", "--stills", "dropped")  # of what a command tells of its sources
 LONGEST_NOTE = 150
 app = typer.Typer(add_completion=False, rich_markup_mode=None)
 
@@ -53,9 +54,9 @@ def measure(source: Path, out: Path, *options: str) -> Row:
     done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=600)
     tables = [pd.read_csv(path) for path in sorted(out.glob("*_aus*.csv"))]
     lines = pd.concat(tables) if tables else pd.DataFrame()
-    # What was said on the error stream, and of damage: the rest of the summary is there for all sources.
-    damage = [line for line in done.stdout.splitlines() if "damaged packets" in line]
-    told = " ".join(re.sub(r"\s+", " ", "\n".join([*damage, done.stderr])).replace(str(source), source.name).split())
+    # What was said on the error stream, and of losses and limits: the rest of the summary is there for all sources.
+    lost = [line for line in done.stdout.splitlines() if any(words in line for words in TOLD)]
+    told = " ".join(re.sub(r"\s+", " ", "\n".join([*lost, done.stderr])).replace(str(source), source.name).split())
     told = told if len(told) <= LONGEST_NOTE else f"{told[: LONGEST_NOTE - 3]}..."
     last_s = float(lines.timestamp_s.max()) if len(lines) else None
     columns = {code: f"{code}_probability" for code in SHOWN}
