@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import fcntl
 import json
 import os
@@ -27,6 +26,7 @@ from commands import Command
 from mdhr_sdk.cli.parts.live.watch import Watch
 from mdhr_sdk.results import FrameResult
 from processes import finished, run_python, started, until
+from tables import csv_rows
 
 LIVE = [sys.executable, "-m", "mdhr_sdk", "live"]
 ENDS_S = 3.0  # of the command, after TERM
@@ -46,11 +46,6 @@ def silent_server() -> Iterator[str]:
     """Accepts connections and says nothing; the address of an HTTP camera that hangs."""
     with socket.create_server(("127.0.0.1", 0)) as server:
         yield f"http://127.0.0.1:{server.getsockname()[1]}/"
-
-
-def rows(path: Path) -> list[dict[str, str]]:
-    with path.open(encoding="utf-8", newline="") as file:
-        return list(csv.DictReader(file))
 
 
 def started_live(stack: ExitStack, *words: object) -> subprocess.Popen[str]:
@@ -91,7 +86,7 @@ def test_killed_at_any_moment_it_leaves_whole_files_and_the_next_run_says_so(url
         process.wait(30)
     text = table.read_text()
     assert text.endswith("\n") and len({line.count(",") for line in text.splitlines()}) <= 2, "the model's own commas"
-    killed = rows(table)
+    killed = csv_rows(table)
     assert {one["status"] for one in killed} <= {"ok", "no_face", "stale"} and killed[-1]["captured_at"].endswith("Z")
     lines = [json.loads(line) for line in (tmp_path / "all.jsonl").read_text().splitlines()]
     assert abs(len(lines) - len(killed)) <= 30
@@ -108,7 +103,7 @@ def test_killed_at_any_moment_it_leaves_whole_files_and_the_next_run_says_so(url
     assert done.returncode == 0, done.stderr
     assert "was killed" in done.stderr and "found" in done.stderr and "was not closed" in done.stderr
     (aside,) = tmp_path.glob("door_aus.2*.csv")
-    assert rows(aside) == killed and not list(tmp_path.glob("*.open.mp4"))
+    assert csv_rows(aside) == killed and not list(tmp_path.glob("*.open.mp4"))
     assert json.loads((tmp_path / "mdhr-live.json").read_text())["ended"]
 
 
@@ -129,7 +124,7 @@ def test_it_ends_in_time_though_a_source_hangs(url: str, tmp_path: Path, how: st
     assert took_s < ENDS_S + SLACK_S and done.returncode == 0, done.stderr
     told = [json.loads(line) for line in lines.read_text().splitlines()]
     assert told[-1]["status"] == "ended" and {one["source"] for one in told} == {"door"}
-    assert len(rows(table)) == len(told) - 1 and json.loads((tmp_path / "mdhr-live.json").read_text())["ended"]
+    assert len(csv_rows(table)) == len(told) - 1 and json.loads((tmp_path / "mdhr-live.json").read_text())["ended"]
     if how == "term":
         os.close(ours)
         assert "Traceback" not in done.stderr and "door: captured" in done.stderr
@@ -150,7 +145,7 @@ def test_files_are_played_to_their_end_and_counted(demo_frames: np.ndarray, tmp_
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
     for name in ("one", "two"):
-        assert [int(one["frame"]) for one in rows(tmp_path / "out" / f"{name}_aus.csv")] == [*range(30)]
+        assert [int(one["frame"]) for one in csv_rows(tmp_path / "out" / f"{name}_aus.csv")] == [*range(30)]
     told = [json.loads(line) for line in done.stdout.splitlines()]
     assert len(told) == 62 and [one["status"] for one in told[-2:]] == ["ended", "ended"]
     logs = [json.loads(line) for line in done.stderr.splitlines() if line.startswith("{")]
@@ -173,7 +168,7 @@ def test_what_nobody_expected_is_a_line_and_leaves_whole_files(
     code, _, told = mdhr("live", f"door={tmp_path / 'clip.mp4'}", "--csv", "--out", tmp_path / "out")
     assert code == 1 and "Traceback" not in told
     assert "scoring ended by TypeError: nobody expected it; this was not expected: the files are whole" in told
-    assert len({row["frame"] for row in rows(tmp_path / "out" / "door_aus.csv")}) == 5
+    assert len({row["frame"] for row in csv_rows(tmp_path / "out" / "door_aus.csv")}) == 5
 
 
 def write_clip(path: Path, frames: Sequence[np.ndarray]) -> None:
@@ -208,7 +203,7 @@ def test_hup_reads_the_settings_again_and_the_page_controls_the_run(url: str, tm
         asked = {"source": "door", "text": "a smile"}
         post = urllib.request.Request(f"{page}/mark", json.dumps(asked).encode(), {"Content-Type": "application/json"})
         urllib.request.urlopen(post, timeout=30).close()
-        until(lambda: any(one["note"] == "mark: a smile" for one in rows(tmp_path / "door_aus.csv")))
+        until(lambda: any(one["note"] == "mark: a smile" for one in csv_rows(tmp_path / "door_aus.csv")))
         config.write_text(f"sources: {{gate: '{url}'}}\n{rest}")
         process.send_signal(signal.SIGHUP)
         until(lambda: has_rows(tmp_path / "gate_aus.csv", 5))

@@ -25,6 +25,7 @@ sys.path.insert(0, str(Path(__file__).parent / "attacks"))
 
 from attacks_on_content import loads_in_torch
 from attacks_on_paths import copies, folder_class, rewrites, updates
+from attacks_on_trust import digests
 from mutations import mutated
 from watching import Seen, warm, watched
 
@@ -73,12 +74,6 @@ def notes(arena: Path) -> str:
     folder = folder_class().open(arena / "model")
     folder.note("clip.onnx", folder.manifest.get("clip.onnx", {}).get("sha256", ""), parity={"failure": ""})
     return "noted"
-
-
-def digests(arena: Path) -> str:
-    from mdhr_sdk.cli.models.digest import run_digest
-
-    return run_digest(str(arena / "model"))
 
 
 def lists_obstacles(arena: Path) -> str:

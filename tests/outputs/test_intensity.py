@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import json
 from dataclasses import replace
 from pathlib import Path
@@ -18,6 +17,7 @@ from mdhr_sdk.outputs.pictures.timeline import PITCH
 from mdhr_sdk.outputs.report.page import render_page, summarise
 from mdhr_sdk.outputs.serve.board import Board
 from mdhr_sdk.results import AUEvent, Ending, FrameResult
+from tables import csv_rows
 
 STRONG = ("AU06", "AU12", "AU24")  # AU24 has no column in OpenFace
 EVENTS = (
@@ -55,21 +55,18 @@ def write(sink, frames) -> Path:
     return sink.path
 
 
-def read(path: Path) -> list[dict[str, str]]:
-    with path.open(encoding="utf-8", newline="") as file:
-        return list(csv.DictReader(file))
-
-
 def test_the_table_has_a_column_for_each_beside_its_au(tmp_path, strong, frames, codes):
-    rows = read(write(CsvSink(tmp_path / "a.csv", codes), strong))
+    rows = csv_rows(write(CsvSink(tmp_path / "a.csv", codes), strong))
     names = list(rows[0])
     assert [name for name in names if name.endswith("_intensity")] == [f"{code}_intensity" for code in STRONG]
     assert names.index("AU12_intensity") == names.index("AU12_occurrence") + 1
     for frame, row in zip(strong, rows, strict=True):
         wanted = str(frame.faces[0]["AU12"].intensity) if frame.faces else ""
         assert row["AU12_intensity"] == wanted
-    assert "AU12_intensity" not in read(write(CsvSink(tmp_path / "b.csv", codes), frames))[0], "as without intensities"
-    mixed = read(write(CsvSink(tmp_path / "c.csv", codes), [*frames[:2], strong[2]]))
+    assert "AU12_intensity" not in csv_rows(write(CsvSink(tmp_path / "b.csv", codes), frames))[0], (
+        "as without intensities"
+    )
+    mixed = csv_rows(write(CsvSink(tmp_path / "c.csv", codes), [*frames[:2], strong[2]]))
     assert "AU12_intensity" not in mixed[0] and mixed[2]["AU12_probability"], "the first frame's model decides"
 
 
@@ -100,7 +97,7 @@ def test_tables_come_back_with_them_and_their_events(tmp_path, strong, results, 
 def test_tables_of_events_without_intensities_are_read_as_before(tmp_path, frames):
     told = [replace(frames[0], events=(EVENTS[1],)), *frames[1:]]
     path = write(EventsSink(tmp_path / "clip_events.csv"), told)
-    assert "peak_intensity" not in read(path)[0]
+    assert "peak_intensity" not in csv_rows(path)[0]
     write(CsvSink(tmp_path / "clip_aus.csv", tuple(frames[0].faces[0].aus)), told)
     assert Results.from_file(tmp_path / "clip_aus.csv").events == (EVENTS[1],)
 
@@ -109,18 +106,18 @@ def test_live_tables_have_the_columns_from_the_beginning(tmp_path, strong, codes
     with LiveTables(tmp_path / "door", codes, intensities=STRONG) as sink:
         for frame in strong:
             sink.write(frame)
-    rows, events = read(tmp_path / "door_aus.csv"), read(tmp_path / "door_events.csv")
+    rows, events = csv_rows(tmp_path / "door_aus.csv"), csv_rows(tmp_path / "door_events.csv")
     assert float(rows[7]["AU06_intensity"]) == strength(7, "AU06") and "AU01_intensity" not in rows[0]
     assert [row["peak_intensity"] for row in events] == ["3.25", ""]
 
 
 def test_openface_gets_those_that_it_has_columns_for(tmp_path, strong, frames):
-    rows = read(write(OpenFaceSink(tmp_path / "a.csv"), strong))
+    rows = csv_rows(write(OpenFaceSink(tmp_path / "a.csv"), strong))
     row, away = rows[5], rows[25]
     assert (away["success"], away["AU12_r"], away["AU01_r"]) == ("0", "0", "")
     assert float(row["AU12_r"]) == pytest.approx(strength(5, "AU12"), abs=0.006)
     assert row["AU01_r"] == "" and row["AU01_c"] != "" and "AU24_r" not in row
-    assert read(write(OpenFaceSink(tmp_path / "b.csv"), frames))[5]["AU12_r"] == ""
+    assert csv_rows(write(OpenFaceSink(tmp_path / "b.csv"), frames))[5]["AU12_r"] == ""
 
 
 def test_json_and_the_page_tell_them(strong):

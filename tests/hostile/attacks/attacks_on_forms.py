@@ -209,7 +209,6 @@ def tells_a_name(arena: Path) -> str:
 
 
 CARD = coded("MODEL_CARD.md", lambda content: b"# \x1b]0;owned\x07\xff\xfe\x9b2J\r\n" + content)
-DIGEST, COPY = says("digest", "ARENA/model"), says("copy", "ARENA/model", "ARENA/copied")
 GOLDEN = says("export", "ARENA/model", "--golden", "1", "--out", "ARENA/copied")
 GAP = {"a": {"dtype": "F32", "shape": [1], "data_offsets": [8, 12]}}
 BACKWARDS = {"a": {"dtype": "F32", "shape": [1], "data_offsets": [4, 0]}}

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import errno
 import json
 import os
@@ -21,15 +20,11 @@ from mdhr_sdk.outputs.live.run_folder import RUN, live_folder
 from mdhr_sdk.outputs.live.tables import LiveTables
 from mdhr_sdk.results import AUEvent, Ending, FrameResult
 from processes import run_python
+from tables import csv_rows
 
 Made = Callable[..., FrameResult]
 NOON = datetime(2026, 11, 30, 12, 0, 0, 123456, timezone.utc)
 EVENT = AUEvent("clip.mp4", 0, "AU12", 3, 5, 8, 0.12, 0.2, 0.32, 0.91)
-
-
-def rows(path: Path) -> list[dict[str, str]]:
-    with path.open(encoding="utf-8", newline="") as file:
-        return list(csv.DictReader(file))
 
 
 def test_rows_are_there_as_soon_as_they_are_written(frame: Made, codes: tuple[str, ...], tmp_path: Path) -> None:
@@ -37,11 +32,11 @@ def test_rows_are_there_as_soon_as_they_are_written(frame: Made, codes: tuple[st
     with LiveTables(tmp_path / "door", codes) as sink:
         for index in range(3):
             sink.write(replace(frame(index, faces=index), captured_at=NOON, delay_ms=21.5, dropped=1, ending=ending))
-            assert len(rows(tmp_path / "door_aus.csv")) == (1, 2, 4)[index]
+            assert len(csv_rows(tmp_path / "door_aus.csv")) == (1, 2, 4)[index]
         sink.write(replace(frame(3), captured_at=NOON, events=(EVENT,), ending=ending))
-        assert [one["au"] for one in rows(tmp_path / "door_events.csv")] == ["AU12"]
+        assert [one["au"] for one in csv_rows(tmp_path / "door_events.csv")] == ["AU12"]
         ending.events = (replace(EVENT, au="AU06", offset_cut=True),)
-    table, events = rows(tmp_path / "door_aus.csv"), rows(tmp_path / "door_events.csv")
+    table, events = csv_rows(tmp_path / "door_aus.csv"), csv_rows(tmp_path / "door_events.csv")
     assert [one["status"] for one in table] == ["no_face", "ok", "ok", "ok", "ok"]
     assert table[0]["captured_at"] == "2026-11-30T12:00:00.123Z" and table[0]["delay_ms"] == "21.5"
     assert table[0]["dropped"] == "1" and table[1]["AU12_probability"]
@@ -51,7 +46,7 @@ def test_rows_are_there_as_soon_as_they_are_written(frame: Made, codes: tuple[st
 def test_a_stale_frame_is_a_row_of_its_own_status(frame: Made, codes: tuple[str, ...], tmp_path: Path) -> None:
     with LiveTables(tmp_path / "door", codes) as sink:
         sink.write(replace(frame(0, faces=0), captured_at=NOON, stale=True))
-    assert [one["status"] for one in rows(tmp_path / "door_aus.csv")] == ["stale"]
+    assert [one["status"] for one in csv_rows(tmp_path / "door_aus.csv")] == ["stale"]
 
 
 def test_an_earlier_file_is_set_aside_and_told(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
@@ -146,7 +141,7 @@ def test_rows_are_not_doubled_when_only_the_events_fail(
         with pytest.raises(OutputError):
             sink.write(result)
         sink.write(result)
-    assert len(rows(tmp_path / "door_aus.csv")) == len(rows(tmp_path / "door_events.csv")) == 1
+    assert len(csv_rows(tmp_path / "door_aus.csv")) == len(csv_rows(tmp_path / "door_events.csv")) == 1
 
 
 @pytest.mark.parametrize(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 from dataclasses import replace
 
 import numpy as np
@@ -14,11 +13,7 @@ from mdhr_sdk.errors import InputError, no_formula
 from mdhr_sdk.outputs import CsvSink, EventsSink, PyFeatSink, Results
 from mdhr_sdk.results import AUEvent, FrameResult
 from mdhr_sdk.vision import list_sources
-
-
-def read(path) -> list[dict[str, str]]:
-    with path.open(encoding="utf-8", newline="") as file:
-        return list(csv.DictReader(file))
+from tables import csv_rows
 
 
 def test_columns_follow_the_codes(tmp_path, frame, codes):
@@ -37,7 +32,7 @@ def test_rows_read_back_equal(tmp_path, frames, codes):
         for result in frames:
             sink.write(result)
     expected = [row for result in frames for row in result.rows()]
-    rows = read(tmp_path / "a.csv")
+    rows = csv_rows(tmp_path / "a.csv")
     assert len(rows) == len(frames)
     for got, want in zip(rows, expected, strict=True):
         assert got == {**dict.fromkeys(got, ""), **{key: str(value) for key, value in want.items()}}
@@ -50,7 +45,7 @@ def test_any_name_and_score_survives(tmp_path, face, frame, codes, source, score
     result = FrameResult(source, 0, 0.0, (face(0, np.array(scores)),), model)
     with CsvSink(tmp_path / "a.csv", codes) as sink:
         sink.write(result)
-    (row,) = read(tmp_path / "a.csv")
+    (row,) = csv_rows(tmp_path / "a.csv")
     if not any(0xD800 <= ord(letter) < 0xE000 for letter in source):
         assert row["source"] == no_formula(source)
     assert [float(row[f"{code}_probability"]) for code in codes] == pytest.approx(scores, abs=1e-6)
@@ -74,7 +69,7 @@ def test_no_name_begins_a_cell_as_a_formula(tmp_path, frame, codes, monkeypatch,
         for sink in (CsvSink(files[0], codes), EventsSink(files[1]), PyFeatSink(files[2], codes)):
             with sink:
                 sink.write(result)
-        assert [read(file)[0]["input" if "feat" in file.name else "source"] for file in files] == [source.name] * 3
+        assert [csv_rows(file)[0]["input" if "feat" in file.name else "source"] for file in files] == [source.name] * 3
         back = Results.from_file(files[0])
         assert back.sources == (source.name,) and [one.source for one in back.events] == [source.name]
         assert len(back.for_source(name)) == 1, "the name as it was typed"
@@ -93,7 +88,7 @@ def test_other_names_stay_and_read_back_exactly(tmp_path, frame, codes, name):
 def test_a_file_name_that_is_not_utf8_is_written_escaped(tmp_path, frame, codes):
     with CsvSink(tmp_path / "a.csv", codes) as sink:
         sink.write(frame(0, source="caf\udce9.mp4"))
-    assert read(tmp_path / "a.csv")[0]["source"] == "caf\\udce9.mp4"
+    assert csv_rows(tmp_path / "a.csv")[0]["source"] == "caf\\udce9.mp4"
 
 
 def test_a_result_of_another_model_is_refused(tmp_path, frame):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import importlib.util
 import json
 import math
@@ -22,6 +21,7 @@ from mdhr_sdk.outputs.tables.modelinfo import model_of_text
 from mdhr_sdk.outputs.tables.openface import angles_rad, openface_columns
 from mdhr_sdk.outputs.tables.pyfeat import pyfeat_columns
 from mdhr_sdk.results import AUEvent, Ending, FaceResult, FrameResult, ModelInfo
+from tables import csv_rows
 
 PLACES = [folder / "shared/media/OpenFace_Test.csv" for folder in Path(__file__).parents]  # beside the checkout
 OPENFACE = next((path for path in PLACES if path.is_file()), None)
@@ -47,11 +47,6 @@ def write(sink, *results: FrameResult) -> Path:
     return sink.path
 
 
-def read(path: Path) -> list[dict[str, str]]:
-    with path.open(encoding="utf-8", newline="") as file:
-        return list(csv.DictReader(file))
-
-
 def test_openface_columns_are_those_of_a_real_file():
     names = openface_columns()
     assert len(names) == len(set(names)) == 432 and names[:3] == ["frame", "face_id", "timestamp"]
@@ -65,7 +60,7 @@ def test_openface_rows_worked_out_by_hand(tmp_path, measured):
     result = measured(3)
     sink = OpenFaceSink(tmp_path / "a.csv", tuple(result.faces[0].aus), measures=True)
     path = write(sink, result, measured(4, faces=0))
-    seen, empty = read(path)
+    seen, empty = csv_rows(path)
     assert (seen["frame"], seen["face_id"], seen["timestamp"], seen["success"]) == ("4", "0", "0.12", "1")
     assert seen["confidence"] == "0.9"
     points = ibug_landmarks(result.faces[0].landmarks_px)
@@ -116,7 +111,7 @@ def test_a_real_file_of_openface_has_that_convention():
 def test_pyfeat_rows_worked_out_by_hand(tmp_path, measured, codes):
     result = measured(30, faces=2)
     path = write(PyFeatSink(tmp_path / "a.csv", codes), result, measured(31, faces=0))
-    one, two, empty = read(path)
+    one, two, empty = csv_rows(path)
     assert list(one) == pyfeat_columns(codes) and set(codes) <= set(one)
     sides = ("FaceRectX", "FaceRectY", "FaceRectWidth", "FaceRectHeight")
     assert [float(one[name]) for name in sides] == [30, 20, 50, 70]
@@ -310,7 +305,7 @@ def test_saving_writes_the_formats_that_are_asked_for(tmp_path, measured, codes)
 
 def test_a_face_that_is_not_to_be_trusted_says_why(tmp_path, measured, codes):
     path = write(CsvSink(tmp_path / "a.csv", codes, measures=True), measured(0, reason="turned_away"), measured(1))
-    first, second = read(path)
+    first, second = csv_rows(path)
     assert (first["status"], second["status"], first["yaw_deg"], first["quality"]) == (
         "turned_away",
         "ok",
@@ -323,7 +318,7 @@ def test_a_face_that_is_not_to_be_trusted_says_why(tmp_path, measured, codes):
 
 def test_a_table_without_measures_leaves_them_out(tmp_path, measured, codes):
     path = write(CsvSink(tmp_path / "a.csv", codes), measured(0))
-    assert "yaw_deg" not in read(path)[0]
+    assert "yaw_deg" not in csv_rows(path)[0]
 
 
 @pytest.mark.slow
