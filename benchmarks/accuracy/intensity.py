@@ -101,8 +101,6 @@ def strengths(detector: AUDetector, frames: Iterable[Picture], codes: list[str])
 
 def rendered(detector: AUDetector, facekit: Path, seed: int, persons: int, codes: list[str]) -> dict[str, Told]:
     """A clip, and each AU growing, of the first test people of a seed."""
-    from scipy.stats import spearmanr
-
     from mdhr_sdk.synthetic.dataset import PERSONS_A_SEED
     from mdhr_sdk.synthetic.face.motion import clip_motion
     from mdhr_sdk.synthetic.face.muscles import LABELS
@@ -132,16 +130,23 @@ def rendered(detector: AUDetector, facekit: Path, seed: int, persons: int, codes
             parts += [growing(kit, person, pose, LABELS.aus[place]), at_rest(kit, person, pose, BETWEEN)]
         clip = render_motion(renderer, person, 1, joined(parts), options)
         told = strengths(detector, clip.frames, codes)
-        for column, (code, place) in enumerate(zip(codes, places, strict=True)):
-            begin = AT_REST + column * (GROWING + BETWEEN)
-            rows = slice(begin, begin + GROWING)
-            if np.isfinite(told[rows, column]).all():
-                rank = spearmanr(told[rows, column], clip.intensities[rows, place]).statistic
-                found[code].ranks.append(0.0 if np.isnan(rank) else float(rank))  # 0 where it does not change at all
-                found[code].least.append(float(told[begin, column]))
-                found[code].most.append(float(told[begin + GROWING - 1, column]))
-                found[code].apex.append(float(5 * min(clip.intensities[begin + GROWING - 1, place], 1)))
+        add_growth(found, told, clip.intensities[:, places])
     return found
+
+
+def add_growth(found: dict[str, Told], told: NDArray[np.float64], truth: NDArray[np.float32]) -> None:
+    """Of a clip in which one AU grows after the other: whether what is told grows along, (frames, AUs) each."""
+    from scipy.stats import spearmanr
+
+    for column, told_of_au in enumerate(found.values()):
+        begin = AT_REST + column * (GROWING + BETWEEN)
+        grown, wanted = (one[begin : begin + GROWING, column] for one in (told, truth))
+        if np.isfinite(grown).all():
+            rank = spearmanr(grown, wanted).statistic
+            told_of_au.ranks.append(0.0 if np.isnan(rank) else float(rank))  # 0 where it does not change at all
+            told_of_au.least.append(float(grown[0]))
+            told_of_au.most.append(float(grown[-1]))
+            told_of_au.apex.append(float(5 * min(wanted[-1], 1)))
 
 
 def smile_maps(shape: tuple[int, ...], mesh: NDArray[np.float32], rise: float) -> Maps:
