@@ -114,13 +114,14 @@ def test_ctrl_c_stops_a_study_and_says_how_to_go_on(study: Path, tmp_path: Path)
 
 
 def children(pid: int) -> list[int]:
-    """The worker processes of a process."""
-    found = []
+    """The worker processes of a process: those that multiprocessing spawned, or that its fork server became."""
+    found: dict[int, list[tuple[int, bytes]]] = {}
     for path in Path("/proc").glob("[0-9]*"):
         try:
             parent = int((path / "stat").read_text().rsplit(")", 1)[1].split()[1])
-            if parent == pid and b"spawn_main" in (path / "cmdline").read_bytes():
-                found.append(int(path.name))
-        except OSError:
+            found.setdefault(parent, []).append((int(path.name), (path / "cmdline").read_bytes()))
+        except (OSError, ValueError, IndexError):
             continue
-    return found
+    own = found.get(pid, [])
+    forked = [one for server, line in own if b"forkserver" in line for one, _ in found.get(server, [])]
+    return [one for one, line in own if b"spawn_main" in line] + forked
