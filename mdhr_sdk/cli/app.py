@@ -7,7 +7,7 @@ import sys
 import threading
 import warnings
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from importlib import import_module
 from typing import Annotated, Any, NoReturn
 
@@ -42,6 +42,7 @@ COMMANDS = {
     "figures": "Draw the paper's figures of labels and models, and curves and counts of scores.",
     "synthetic": "Render labelled faces to train on (extra: synthetic).",
 }
+STOPPING = ("SIGINT", "SIGTERM", "SIGHUP")
 _format_warning = warnings.formatwarning
 
 
@@ -81,7 +82,7 @@ def _one_line(
     return _format_warning(message, category, filename, lineno, line)
 
 
-def _terminate(*_: object) -> NoReturn:
+def _interrupt(*_: object) -> NoReturn:
     raise KeyboardInterrupt
 
 
@@ -100,22 +101,32 @@ def run_app(app: typer.Typer, *before: str) -> None:
 
 @contextmanager
 def _as_a_process() -> Iterator[None]:
-    """Handle SIGTERM and warnings as a command does inside the block, and as before after it."""
-    format_before, on_terminate = warnings.formatwarning, None
-    own = threading.current_thread() is threading.main_thread()
-    if own:  # job schedulers send it; files are finished as for Ctrl-C
-        on_terminate = signal.signal(signal.SIGTERM, _terminate)
+    """Handle signals and warnings as a command does inside the block, and as before after it.
+
+    Job schedulers send SIGTERM, and terminals that are closed SIGHUP: files are finished as for Ctrl-C.
+    """
+    format_before, before = warnings.formatwarning, {}
+    if threading.current_thread() is threading.main_thread():
+        for number in (getattr(signal, name) for name in STOPPING if hasattr(signal, name)):
+            if signal.getsignal(number) is not signal.SIG_IGN:  # as under nohup
+                before[number] = signal.signal(number, _interrupt)
     warnings.formatwarning = _one_line
     try:
         yield
     finally:
         warnings.formatwarning = format_before
-        if own:  # None stands for a handler that was not set from Python
-            signal.signal(signal.SIGTERM, signal.SIG_DFL if on_terminate is None else on_terminate)
+        for number, handler in before.items():  # None stands for a handler that was not set from Python
+            signal.signal(number, signal.SIG_DFL if handler is None else handler)
 
 
 def main() -> None:
-    """Run the command line; `mdhr_sdk.__main__` is the entry point."""
+    """Run the command line; `mdhr_sdk.__main__` is the entry point.
+
+    The command is loaded first, while a signal ends the process at once.
+    """
+    if sys.argv[1:2] and sys.argv[1] in COMMANDS:
+        with suppress(Exception):  # it is told where the command is looked up
+            import_module(f".{sys.argv[1]}", __package__)
     run_app(app)
 
 

@@ -6,12 +6,12 @@ import starts a thread, which a fork would lose.
 
 from __future__ import annotations
 
+import signal
 from contextlib import suppress
 from importlib import import_module
 
-from .. import worker as worker  # it is there to be imported
-
-_ALSO = (
+_LOADED = (
+    "mdhr_sdk.batch.worker",
     "cv2",
     "av",
     "mdhr_sdk.vision.sources.video",
@@ -24,13 +24,13 @@ _ALSO = (
 
 
 def _load() -> None:
-    from ...vision.faces.mediapipe.package import import_mediapipe
-
-    for name in _ALSO:
+    for name in ("SIGINT", "SIGHUP"):  # a terminal sends them to every process; the first one ends this
+        signal.signal(getattr(signal, name), signal.SIG_IGN)
+    for name in _LOADED:
         with suppress(Exception):
             import_module(name)
     with suppress(Exception):
-        import_mediapipe()
+        import_module("mdhr_sdk.vision.faces.mediapipe.package").import_mediapipe()
 
 
 _load()

@@ -25,6 +25,7 @@ from ...outputs.pictures.encoder import check_codec
 from ...pipeline.reader import LIVE
 from ...runtime.cuda.devices import cuda_device_count
 from ...vision import Source
+from .interrupt import Interrupt
 from .logs import LogLevel, set_log_level
 from .options import Console
 from .progress import progress_bar
@@ -129,9 +130,10 @@ def run_crew(
             quiet = True
             raise
         finally:
-            crew.close()
-            place.tidy(job.base.rpartition("/")[0] for job in jobs)
-            _conclude(place, public_url(out), totals, crew, quiet)
+            with Interrupt().held():  # a signal that is sent to a process and to its group comes twice
+                crew.close()
+                place.tidy(job.base.rpartition("/")[0] for job in jobs)
+                _conclude(place, public_url(out), totals, crew, quiet)
     errors = [error for one in totals.shown for error in (one.error, *one.failures) if error is not None]
     unsaid = totals.states["failed"] - sum(one.state == "failed" for one in totals.shown)
     if unsaid:
