@@ -104,7 +104,7 @@ def batch(given: Arguments) -> None:
     with ends_at_once():
         todo = jobs_of_list(read_list(given.files), options.scope, given.root)
     open_crew = _cluster(given, options) if given.ray is not None else _processes(given, options, len(todo))
-    failed = run_crew(todo, open_crew, options, given.out, given.quiet, given.split)
+    failed = run_crew(todo, open_crew, options, given.out, given.quiet, given.split, "mdhr batch")
     for error in failed:
         complain(error)
     if failed:
