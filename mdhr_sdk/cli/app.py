@@ -17,6 +17,7 @@ from typer.core import TyperGroup
 from .. import __version__
 from ..errors import MDHRError
 from ..modelfolder.bundled import ModelNameWarning
+from .parts.interrupt import stopping
 from .parts.options import BAD_INPUT, command_app, complain, say
 
 # Each is a file of this folder; the text is the first line of its own help.
@@ -42,7 +43,6 @@ COMMANDS = {
     "figures": "Draw the paper's figures of labels and models, and curves and counts of scores.",
     "synthetic": "Render labelled faces to train on (extra: synthetic).",
 }
-STOPPING = ("SIGINT", "SIGTERM", "SIGHUP")
 _format_warning = warnings.formatwarning
 
 
@@ -107,7 +107,7 @@ def _as_a_process() -> Iterator[None]:
     """
     format_before, before = warnings.formatwarning, {}
     if threading.current_thread() is threading.main_thread():
-        for number in (getattr(signal, name) for name in STOPPING if hasattr(signal, name)):
+        for number in stopping():
             if signal.getsignal(number) is not signal.SIG_IGN:  # as under nohup
                 before[number] = signal.signal(number, _interrupt)
     warnings.formatwarning = _one_line

@@ -14,6 +14,7 @@ from typing import Any
 import pytest
 
 from fakes import write_film
+from mdhr_sdk.batch.crews.early import wants_workers
 from mdhr_sdk.cli.parts import many
 from mdhr_sdk.cli.parts.out import roots
 from mdhr_sdk.cli.parts.shared import Part
@@ -50,6 +51,19 @@ def test_how_many_workers(monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCap
     for jobs, resume in ((2, False), (None, True)):
         with pytest.raises(ConfigError, match="--jobs and --resume are for files, and 'camera 0' is live"):
             many.worker_count(jobs, resume, [camera], "cpu")
+
+
+def test_which_command_lines_begin_workers_early() -> None:
+    yes = ("detect a.mp4 --jobs 2", "detect --jobs=2 a.mp4", "detect a.mp4 --resume", "batch list.txt --out there")
+    no = (
+        "detect a.mp4",
+        "detect --jobs 2 --help",
+        "batch list.txt --ray local",
+        "batch l --ray=auto",
+        "live --jobs",
+        "",
+    )
+    assert all(wants_workers(words.split()) for words in yes) and not any(wants_workers(words.split()) for words in no)
 
 
 def test_patterns_keep_the_folders_that_they_look_through() -> None:

@@ -17,10 +17,9 @@ _begun: list[BaseContext] = []
 def wants_workers(words: Sequence[str]) -> bool:
     """Whether a command line of `mdhr` is one with worker processes on this machine, as far as can be told at once."""
     options = {word.partition("=")[0] for word in words if word.startswith("-")}
-    if "--help" in options:
-        return False
-    return (words[:1] == ["batch"] and "--ray" not in options) or (
-        words[:1] == ["detect"] and not options.isdisjoint(_WORKERS)
+    return options.isdisjoint(("--help", "-h")) and (
+        (words[:1] == ["batch"] and "--ray" not in options)
+        or (words[:1] == ["detect"] and not options.isdisjoint(_WORKERS))
     )
 
 

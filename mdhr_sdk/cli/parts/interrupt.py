@@ -8,7 +8,6 @@ import threading
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 
-NAMES = ("SIGINT", "SIGTERM", "SIGHUP")
 INTERRUPTED = 130  # exit code
 
 
@@ -49,6 +48,11 @@ class Interrupt:
             yield
 
 
+def stopping() -> list[signal.Signals]:
+    """The signals that end a command: of Ctrl-C, of job schedulers, and of a terminal that is closed."""
+    return [getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name)]
+
+
 def ends_at_once() -> AbstractContextManager[None]:
     """Within the block, in which nothing is written, the signals end the process at once.
 
@@ -62,7 +66,7 @@ def _handled(handler: Callable[..., object]) -> Iterator[None]:
     """Within the block handle the signals so, unless they are ignored or another thread's."""
     taken = {}
     if threading.current_thread() is threading.main_thread():
-        for number in (getattr(signal, name) for name in NAMES if hasattr(signal, name)):
+        for number in stopping():
             if callable(before := signal.getsignal(number)):
                 taken[number] = before
                 signal.signal(number, handler)
