@@ -20,7 +20,7 @@ import torch
 
 from fakes import write_film
 from mdhr_sdk.cli import app as cli
-from mdhr_sdk.cli.train import all_folds, sorted_words
+from mdhr_sdk.cli.training.train import all_folds, sorted_words
 from mdhr_sdk.errors import ConfigError, DataError
 from mdhr_sdk.model import build_mdhr, save_model
 from mdhr_sdk.modelfolder.config import Preprocessing

@@ -15,7 +15,7 @@ import numpy as np
 from benchmarks.machine import device_free_mib
 from benchmarks.speed.candidates import BASELINE, Candidate, Settings
 from benchmarks.speed.workers import Worker, WorkerError, ask_once
-from mdhr_sdk.cli.init import demo_crops
+from mdhr_sdk.cli.models.init import demo_crops
 from mdhr_sdk.deploy.parity.footage import as_input
 from mdhr_sdk.modelfolder.config import FolderConfig
 from mdhr_sdk.modelfolder.folder import ModelFolder

@@ -21,7 +21,7 @@ from benchmarks.speed.measuring import SETTLE_S
 from benchmarks.speed.workers import Worker, WorkerError
 from mdhr_sdk.children import usable_cores
 from mdhr_sdk.cli.app import run_app
-from mdhr_sdk.cli.init import demo_clip
+from mdhr_sdk.cli.models.init import demo_clip
 from mdhr_sdk.errors import BackendError
 from mdhr_sdk.modelfolder.folder import ModelFolder
 from mdhr_sdk.runtime.stream.scorer import default_lookahead

@@ -19,7 +19,7 @@ from benchmarks.machine import describe_machine
 from benchmarks.report import Json, console, write_json
 from mdhr_sdk.children import usable_cores
 from mdhr_sdk.cli.app import run_app
-from mdhr_sdk.cli.init import demo_crops
+from mdhr_sdk.cli.models.init import demo_crops
 from mdhr_sdk.errors import ConfigError, require
 from mdhr_sdk.modelfolder.config import Preprocessing
 from mdhr_sdk.training.data.datasets import DATASETS, FrameName

@@ -20,7 +20,13 @@ from ..modelfolder.bundled import ModelNameWarning
 from .parts.interrupt import stopping
 from .parts.options import BAD_INPUT, command_app, complain, say
 
-# Each is a file of this folder; the text is the first line of its own help.
+# A command is a file of its folder.
+FOLDERS = {
+    "scoring": ("detect", "batch", "report", "live"),
+    "models": ("init", "copy", "digest", "export", "verify", "faces", "fetch", "doctor"),
+    "training": ("prepare", "train", "average", "evaluate", "thresholds", "ablate", "figures", "synthetic"),
+}
+# The first line of each command's own help.
 COMMANDS = {
     "detect": "Read videos or images into tables, timelines and overlays.",
     "batch": "Read the files of a list by many workers, here or on a Ray cluster.",
@@ -46,6 +52,12 @@ COMMANDS = {
 _format_warning = warnings.formatwarning
 
 
+def command_file(name: str) -> Any:
+    """The module of a command; importing it takes a moment, so only the command that runs is imported."""
+    folder = next(folder for folder, names in FOLDERS.items() if name in names)
+    return import_module(f".{folder}.{name}", __package__)
+
+
 class Commands(TyperGroup):
     """Imports a command's file only when that command is asked for."""
 
@@ -53,11 +65,12 @@ class Commands(TyperGroup):
         return list(COMMANDS)
 
     def get_command(self, context: Any, name: str) -> Any:
-        return typer.main.get_command(import_module(f".{name}", __package__).app) if name in COMMANDS else None
+        return typer.main.get_command(command_file(name).app) if name in COMMANDS else None
 
     def format_commands(self, context: Any, formatter: Any) -> None:
-        with formatter.section("Commands"):
-            formatter.write_dl(list(COMMANDS.items()))
+        for folder, names in FOLDERS.items():
+            with formatter.section(folder.capitalize()):
+                formatter.write_dl([(name, COMMANDS[name]) for name in names])
 
 
 app = command_app(name="mdhr", cls=Commands, help="Facial action units from video, with MDHR.", no_args_is_help=True)
@@ -126,7 +139,7 @@ def main() -> None:
     """
     if sys.argv[1:2] and sys.argv[1] in COMMANDS:
         with suppress(Exception):  # it is told where the command is looked up
-            import_module(f".{sys.argv[1]}", __package__)
+            command_file(sys.argv[1])
     run_app(app)
 
 

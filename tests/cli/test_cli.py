@@ -6,7 +6,6 @@ import signal
 import subprocess
 import sys
 import warnings
-from importlib import import_module
 from pathlib import Path
 
 import cv2
@@ -209,7 +208,7 @@ def test_help_loads_nothing_heavy() -> None:
 
 def test_every_command_says_in_the_overview_what_its_own_help_says() -> None:
     for name, told in cli.COMMANDS.items():
-        command = typer.main.get_command(import_module(f"mdhr_sdk.cli.{name}").app)
+        command = typer.main.get_command(cli.command_file(name).app)
         assert (command.help or "").partition("\n")[0].strip() == told
 
 

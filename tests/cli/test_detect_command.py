@@ -25,8 +25,8 @@ from fake_streams import camera
 from fakes import CONFIG, INFO, FakeMesher, FakeSession, picture, video, write_film
 from mdhr_sdk import AUDetector
 from mdhr_sdk.batch.outcome import Outcome
-from mdhr_sdk.cli import detect
 from mdhr_sdk.cli.parts.summary import report
+from mdhr_sdk.cli.scoring import detect
 from mdhr_sdk.errors import OutputError
 from mdhr_sdk.outputs import naming
 from mdhr_sdk.outputs.files import Files

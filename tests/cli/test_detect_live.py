@@ -17,7 +17,7 @@ import pytest
 from fake_streams import camera, streaming
 from fakes import FakeMesher, picture, video
 from mdhr_sdk import AUDetector
-from mdhr_sdk.cli import detect
+from mdhr_sdk.cli.scoring import detect
 from mdhr_sdk.outputs import SinkGroup
 from mdhr_sdk.outputs.files import Files
 from mdhr_sdk.results import FrameResult

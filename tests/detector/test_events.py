@@ -14,7 +14,7 @@ import pytest
 from fake_streams import camera, streaming
 from fakes import CODES, CONFIG, INFO, PATTERN, FakeSession, expected, video
 from mdhr_sdk import AUDetector, AUEvent, ConfigError, CsvSink, EventRule, EventsSink
-from mdhr_sdk.cli import detect
+from mdhr_sdk.cli.scoring import detect
 from mdhr_sdk.outputs.files import Files
 from mdhr_sdk.vision import list_sources
 

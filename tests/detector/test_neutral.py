@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 
 from fakes import CODES, CONFIG, INFO, MAX_FRAMES, PATTERN, FakeMesher, FakeSession, expected, picture, video
 from mdhr_sdk import AUDetector
-from mdhr_sdk.cli import detect
+from mdhr_sdk.cli.scoring import detect
 from mdhr_sdk.errors import ConfigError, InputError
 from mdhr_sdk.pipeline.scores.neutral import NEUTRAL, NeutralBaseline
 from mdhr_sdk.results import FrameResult

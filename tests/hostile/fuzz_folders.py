@@ -21,6 +21,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parent))
+sys.path.insert(0, str(Path(__file__).parent / "attacks"))
 
 from attacks_on_content import loads_in_torch
 from attacks_on_paths import copies, folder_class, rewrites, updates
@@ -75,7 +76,7 @@ def notes(arena: Path) -> str:
 
 
 def digests(arena: Path) -> str:
-    from mdhr_sdk.cli.digest import run_digest
+    from mdhr_sdk.cli.models.digest import run_digest
 
     return run_digest(str(arena / "model"))
 

@@ -1,4 +1,4 @@
-"""Try every attack of the files `attacks_on_*.py`: a line of JSON each, of `watching.told`.
+"""Try every attack of the files `attacks/attacks_on_*.py`: a line of JSON each, of `watching.told`.
 
 python tests/hostile/run_attacks.py MODEL_FOLDER [--torch] [--given] [NAME ...]
 """
@@ -11,6 +11,7 @@ import tempfile
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parent))
+sys.path.insert(0, str(Path(__file__).parent / "attacks"))
 
 import attacks_on_batch
 import attacks_on_content

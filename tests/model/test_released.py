@@ -11,7 +11,7 @@ import pytest
 import torch
 
 from golden import SHAPES
-from mdhr_sdk.cli.init import make_folder
+from mdhr_sdk.cli.models.init import make_folder
 from mdhr_sdk.errors import CheckpointError
 from mdhr_sdk.model import MDHR, build_mdhr, load_released_checkpoint
 from mdhr_sdk.model.released import DERIVED, read_checkpoint

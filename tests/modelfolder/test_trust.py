@@ -14,7 +14,7 @@ import pytest
 from attacks_on_paths import vouch
 from mdhr_sdk import AUDetector
 from mdhr_sdk.aus import label_set
-from mdhr_sdk.cli.digest import run_digest
+from mdhr_sdk.cli.models.digest import run_digest
 from mdhr_sdk.errors import ConfigError, ModelFolderError
 from mdhr_sdk.modelfolder import bundled, inside, signing
 from mdhr_sdk.modelfolder.artefacts import no_artefact

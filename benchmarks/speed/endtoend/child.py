@@ -20,7 +20,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mdhr_sdk import AUDetector
-from mdhr_sdk.cli.detect import model_threads
+from mdhr_sdk.cli.scoring.detect import model_threads
 from mdhr_sdk.outputs.files import Files, SourceFiles
 from mdhr_sdk.pipeline.tuned import tuned_process
 from mdhr_sdk.results import FrameResult

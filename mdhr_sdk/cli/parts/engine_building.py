@@ -11,7 +11,7 @@ from ...deploy.engines.plan import find_target, plan_engine
 from ...errors import number_of, require
 from ...modelfolder.artefacts import artefact
 from ...modelfolder.folder import WEIGHTS, ModelFolder
-from ..init import make_folder
+from ..models.init import make_folder
 from .options import say
 
 DEFAULT_MODEL = Path("models/untrained-resnet50")

@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 from rich.console import Console
 from scipy.stats import ttest_rel
 
-from mdhr_sdk.cli.evaluate import as_json, comparison_table, run_evaluate
+from mdhr_sdk.cli.training.evaluate import as_json, comparison_table, run_evaluate
 from mdhr_sdk.errors import ConfigError, InputError
 from mdhr_sdk.training.evaluate.comparison import Comparison, compare
 from mdhr_sdk.training.evaluate.evaluation import (

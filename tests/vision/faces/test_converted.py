@@ -14,7 +14,7 @@ from flatbuffers import flexbuffers
 
 from commands import command
 from mdhr_sdk import AUDetector
-from mdhr_sdk.cli.faces import app
+from mdhr_sdk.cli.models.faces import app
 from mdhr_sdk.errors import ConfigError, SourceError
 from mdhr_sdk.vision import FaceMesher
 from mdhr_sdk.vision.faces.engine import choose_engine, installed_mediapipe

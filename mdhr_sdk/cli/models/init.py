@@ -11,12 +11,12 @@ import numpy as np
 import typer
 from numpy.typing import NDArray
 
-from ..errors import require
-from ..modelfolder.config import Preprocessing
-from ..modelfolder.folder import ModelFolder, sha256
-from ..pipeline.crops import CropFinder
-from ..vision import FaceMesher, list_sources, prepare
-from .parts.options import command_app, say
+from ...errors import require
+from ...modelfolder.config import Preprocessing
+from ...modelfolder.folder import ModelFolder, sha256
+from ...pipeline.crops import CropFinder
+from ...vision import FaceMesher, list_sources, prepare
+from ..parts.options import command_app, say
 
 CLIP_FRAMES = 16
 app = command_app()
@@ -35,8 +35,8 @@ def make_folder(
         require(module, "torch")
     import torch
 
-    from ..model import build_mdhr, calibrate, load_released_checkpoint, save_model
-    from ..model.released import read_checkpoint
+    from ...model import build_mdhr, calibrate, load_released_checkpoint, save_model
+    from ...model.released import read_checkpoint
 
     tensors = None if checkpoint is None else read_checkpoint(checkpoint)  # before the model, which takes a while
     torch.manual_seed(seed)

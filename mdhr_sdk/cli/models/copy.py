@@ -7,8 +7,8 @@ from typing import Annotated
 
 import typer
 
-from ..modelfolder.folder import ModelFolder
-from .parts.options import MODEL, command_app, say
+from ...modelfolder.folder import ModelFolder
+from ..parts.options import MODEL, command_app, say
 
 app = command_app()
 

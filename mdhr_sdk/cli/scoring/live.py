@@ -13,22 +13,22 @@ from typing import Annotated, Any, Optional
 
 import typer
 
-from ..detector import AUDetector
-from ..errors import ConfigError, MDHRError, number_of
-from ..outputs.live.run_folder import LiveRun, live_folder
-from ..outputs.naming import stems
-from .parts import shared
-from .parts.expanded import expanded
-from .parts.live.checking import check_all
-from .parts.live.logs import Teller, logs
-from .parts.live.opening import open_detector, open_sources
-from .parts.live.outputs import Outputs, open_outputs
-from .parts.live.session import Ended, LiveSession
-from .parts.live.settings import LiveSettings, LogFormat, LogLevel, Picture, Policy, live_settings
-from .parts.live.stopping import Stop
-from .parts.live.watch import dropped, sink_line
-from .parts.live.window import check_display
-from .parts.options import BAD_INPUT, Console, TrustCode, command_app
+from ...detector import AUDetector
+from ...errors import ConfigError, MDHRError, number_of
+from ...outputs.live.run_folder import LiveRun, live_folder
+from ...outputs.naming import stems
+from ..parts import shared
+from ..parts.expanded import expanded
+from ..parts.live.checking import check_all
+from ..parts.live.logs import Teller, logs
+from ..parts.live.opening import open_detector, open_sources
+from ..parts.live.outputs import Outputs, open_outputs
+from ..parts.live.session import Ended, LiveSession
+from ..parts.live.settings import LiveSettings, LogFormat, LogLevel, Picture, Policy, live_settings
+from ..parts.live.stopping import Stop
+from ..parts.live.watch import dropped, sink_line
+from ..parts.live.window import check_display
+from ..parts.options import BAD_INPUT, Console, TrustCode, command_app
 
 BROKEN, SOURCE_LOST, OUTPUT_LOST = 1, 3, 4  # exit codes
 app = command_app()

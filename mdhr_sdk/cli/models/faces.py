@@ -13,9 +13,9 @@ import numpy as np
 import typer
 from numpy.typing import NDArray
 
-from ..errors import ExportError, check_imaging
-from ..vision import Source, list_sources
-from .parts.options import command_app, say
+from ...errors import ExportError, check_imaging
+from ...vision import Source, list_sources
+from ..parts.options import command_app, say
 
 app = command_app(no_args_is_help=True)
 
@@ -42,8 +42,8 @@ def export(
     enough are not kept. They are made for this machine: the networks are MediaPipe's, under the Apache License 2.0.
     """
     check_imaging()
-    from ..vision.faces.onnx.export import export_graphs, find_networks
-    from ..vision.faces.onnx.record import graphs_folder
+    from ...vision.faces.onnx.export import export_graphs, find_networks
+    from ...vision.faces.onnx.record import graphs_folder
 
     networks = find_networks(face_model)
     with ExitStack() as stack:

@@ -160,7 +160,7 @@ os.kill(os.getpid(), signal.SIGKILL)
 
 
 def test_what_a_killed_process_wrote_is_there_when_the_next_one_writes(tmp_path, frame, codes):
-    words = [sys.executable, "-c", KILLED, str(tmp_path), str(Path(__file__).parent)]
+    words = [sys.executable, "-c", KILLED, str(tmp_path), str(Path(__file__).parents[1])]
     assert subprocess.run(words, check=False).returncode == -signal.SIGKILL
     assert all(path.name.startswith(".") for path in tmp_path.iterdir())
     with OverlaySink(tmp_path / "clip.mp4") as sink:
@@ -212,6 +212,6 @@ def test_an_encoder_that_prints_is_silenced(tmp_path):
     code = KILLED.replace('"/clip.mp4", 25)', '"/clip.mp4", 25, "av1")').replace(
         "os.kill", "video.close(); 0 and os.kill"
     )
-    words = [sys.executable, "-c", code, str(tmp_path), str(Path(__file__).parent)]
+    words = [sys.executable, "-c", code, str(tmp_path), str(Path(__file__).parents[1])]
     done = subprocess.run(words, check=True, capture_output=True, text=True)
     assert (done.stdout, [line for line in done.stderr.splitlines() if "Svt" in line]) == ("", [])

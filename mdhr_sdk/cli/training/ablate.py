@@ -10,15 +10,15 @@ from typing import TYPE_CHECKING, Annotated, Optional
 import typer
 from rich.table import Table
 
-from ..atomic import write_whole
-from ..errors import ConfigError, OutputError
-from .parts.defined import defined
-from .parts.options import Console, command_app
-from .parts.progress import interruptible
+from ...atomic import write_whole
+from ...errors import ConfigError, OutputError
+from ..parts.defined import defined
+from ..parts.options import Console, command_app
+from ..parts.progress import interruptible
 from .train import all_folds, check_folds, require_training, sorted_words, tell
 
 if TYPE_CHECKING:
-    from ..training.fit.settings import Settings
+    from ...training.fit.settings import Settings
 app = command_app()
 
 
@@ -30,10 +30,10 @@ def run_ablation(name: str, words: Sequence[str], folds: Sequence[int], out: Pat
         OutputError: the JSON file cannot be written; a missing folder is found before training.
     """
     require_training()
-    from ..training.data.several import label_set_of
-    from ..training.evaluate.ablations import study, with_changes
-    from ..training.fit.runs import is_first_process
-    from ..training.fit.settings import read_settings
+    from ...training.data.several import label_set_of
+    from ...training.evaluate.ablations import study, with_changes
+    from ...training.fit.runs import is_first_process
+    from ...training.fit.settings import read_settings
 
     chosen = study(name)
     _check_json(json_path)
@@ -72,12 +72,12 @@ def _check_json(path: Path | None) -> None:
 
 def _ablated(base: Settings, model: dict, folder: Path, folds: Sequence[int]) -> tuple[float, float, float]:
     """F1 of one row and its interval; a row that was started with the same settings goes on."""
-    from ..training.data.folds import fold_data
-    from ..training.evaluate.ablations import with_changes
-    from ..training.evaluate.evaluation import LAST, SETTINGS, evaluate_run
-    from ..training.fit import runs
-    from ..training.fit.record import RECORD
-    from ..training.fit.settings import read_settings
+    from ...training.data.folds import fold_data
+    from ...training.evaluate.ablations import with_changes
+    from ...training.evaluate.evaluation import LAST, SETTINGS, evaluate_run
+    from ...training.fit import runs
+    from ...training.fit.record import RECORD
+    from ...training.fit.settings import read_settings
 
     settings = with_changes(base, model)
     if not (folder / RECORD).is_file():  # what `start` writes last
@@ -99,10 +99,10 @@ def run_geometry(words: Sequence[str], json_path: Path | None) -> None:
         OutputError: the JSON file cannot be written.
     """
     require_training()
-    from ..modelfolder.folder import ModelFolder
-    from ..pipeline.scores.geometry import read_geometry
-    from ..synthetic.geometry.ablation import Scored, ablate
-    from ..synthetic.geometry.meshes import load_meshes, seeds_in
+    from ...modelfolder.folder import ModelFolder
+    from ...pipeline.scores.geometry import read_geometry
+    from ...synthetic.geometry.ablation import Scored, ablate
+    from ...synthetic.geometry.meshes import load_meshes, seeds_in
 
     if len(words) != 2:
         raise ConfigError(

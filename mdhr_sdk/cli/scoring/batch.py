@@ -10,20 +10,20 @@ from typing import Annotated, Optional
 
 import typer
 
-from ..batch.crews.cluster import Ray, Share
-from ..batch.crews.processes import Processes
-from ..batch.listing import jobs_of_list, read_list
-from ..batch.options import DetectOptions
-from ..batch.parts import check_split
-from ..batch.worker import Worker
-from ..errors import ConfigError
-from ..modelfolder.bundled import DEFAULT
-from .parts import shared
-from .parts.expanded import expanded
-from .parts.interrupt import ends_at_once
-from .parts.logs import set_log_level
-from .parts.many import MOST_JOBS, asked_jobs, automatic_jobs, cores_each, run_crew, threads_each
-from .parts.options import BAD_INPUT, MODEL, command_app, complain
+from ...batch.crews.cluster import Ray, Share
+from ...batch.crews.processes import Processes
+from ...batch.listing import jobs_of_list, read_list
+from ...batch.options import DetectOptions
+from ...batch.parts import check_split
+from ...batch.worker import Worker
+from ...errors import ConfigError
+from ...modelfolder.bundled import DEFAULT
+from ..parts import shared
+from ..parts.expanded import expanded
+from ..parts.interrupt import ends_at_once
+from ..parts.logs import set_log_level
+from ..parts.many import MOST_JOBS, asked_jobs, automatic_jobs, cores_each, run_crew, threads_each
+from ..parts.options import BAD_INPUT, MODEL, command_app, complain
 
 app = command_app()
 

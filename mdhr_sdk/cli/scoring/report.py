@@ -7,9 +7,9 @@ from typing import Annotated, Optional
 
 import typer
 
-from ..errors import number_of
-from .parts.options import BAD_INPUT, command_app, complain, say
-from .parts.progress import counted
+from ...errors import number_of
+from ..parts.options import BAD_INPUT, command_app, complain, say
+from ..parts.progress import counted
 
 app = command_app()
 
@@ -27,7 +27,7 @@ def report(
 
     Each page holds all that it shows: it can be moved, sent and opened without a network.
     """
-    from ..outputs.report.study import find_tables, read_about, write_report
+    from ...outputs.report.study import find_tables, read_about, write_report
 
     told = None if about is None else read_about(about)
     with counted("report") as progress:

@@ -6,11 +6,11 @@ from typing import Annotated
 
 import typer
 
-from ..errors import ModelFolderError
-from ..modelfolder import inside
-from ..modelfolder.folder import ModelFolder
-from ..modelfolder.manifest import folder_digest
-from .parts.options import MODEL, command_app, say
+from ...errors import ModelFolderError
+from ...modelfolder import inside
+from ...modelfolder.folder import ModelFolder
+from ...modelfolder.manifest import folder_digest
+from ..parts.options import MODEL, command_app, say
 
 app = command_app()
 

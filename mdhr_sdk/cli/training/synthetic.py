@@ -10,14 +10,14 @@ from typing import TYPE_CHECKING, Annotated, Optional
 
 import typer
 
-from ..arguments import numbers_by_au
-from .parts.options import command_app, say
+from ...arguments import numbers_by_au
+from ..parts.options import command_app, say
 
 if TYPE_CHECKING:
-    from ..modelfolder.folder import ModelFolder
-    from ..pipeline.scores.geometry import GeometryModel
-    from ..synthetic.geometry.fit import FitOptions
-    from ..synthetic.geometry.meshes import People
+    from ...modelfolder.folder import ModelFolder
+    from ...pipeline.scores.geometry import GeometryModel
+    from ...synthetic.geometry.fit import FitOptions
+    from ...synthetic.geometry.meshes import People
 
 app = command_app(no_args_is_help=True, help="Render labelled faces to train on (extra: synthetic).")
 
@@ -28,10 +28,10 @@ def pack(
     out: Annotated[Path, typer.Argument(help="File to write, such as facekit.npz.")],
 ) -> None:
     """Read the face model's meshes into one file."""
-    from ..errors import require
+    from ...errors import require
 
     require("numba", "synthetic")
-    from ..synthetic.pack import pack as pack_kit
+    from ...synthetic.pack import pack as pack_kit
 
     counts = pack_kit(clone, out)
     say(f"{out}: " + ", ".join(f"{count:,} {what}" for what, count in counts.items()))
@@ -53,15 +53,15 @@ def make(
     plain: Annotated[bool, typer.Option("--plain", help="No hard cases: for ablations.")] = False,
 ) -> None:
     """Render clips with known action units, for `mdhr train`."""
-    from ..errors import check_imaging, number_of, require
+    from ...errors import check_imaging, number_of, require
 
     check_imaging()
     for package, extra in (("numba", "synthetic"), ("torch", "train")):
         require(package, extra)
-    from ..children import usable_cores
-    from ..synthetic.dataset import MakeOptions, make_dataset
-    from ..synthetic.labelled import ClipOptions
-    from .parts.progress import counted
+    from ...children import usable_cores
+    from ...synthetic.dataset import MakeOptions, make_dataset
+    from ...synthetic.labelled import ClipOptions
+    from ..parts.progress import counted
 
     clip = ClipOptions(frames, spacing, size, hard_cases=not plain)
     options = MakeOptions(
@@ -104,11 +104,11 @@ def geometry(
     The model must have the AUs of the synthetic label set.
     """
     _check_installed()
-    from ..children import usable_cores
-    from ..synthetic.geometry.fit import FitOptions
-    from ..synthetic.geometry.judge import judge, lines
-    from ..synthetic.geometry.meshes import People, load_meshes
-    from ..synthetic.geometry.saving import check_target, save_geometry
+    from ...children import usable_cores
+    from ...synthetic.geometry.fit import FitOptions
+    from ...synthetic.geometry.judge import judge, lines
+    from ...synthetic.geometry.meshes import People, load_meshes
+    from ...synthetic.geometry.saving import check_target, save_geometry
 
     folder = check_target(into)
     labels = folder.config.model.label_set
@@ -141,13 +141,13 @@ def intensity(
     Told are those of tier A and B that agree well with the truth on people it was not fitted on.
     """
     _check_installed()
-    from ..children import usable_cores
-    from ..synthetic.geometry.meshes import People, load_meshes, render_meshes
-    from ..synthetic.geometry.saving import check_target
-    from ..synthetic.intensity.fit import fit, read_people
-    from ..synthetic.intensity.judge import good, judge, lines
-    from ..synthetic.intensity.saving import geometry_of, save_intensity
-    from .parts.progress import counted
+    from ...children import usable_cores
+    from ...synthetic.geometry.meshes import People, load_meshes, render_meshes
+    from ...synthetic.geometry.saving import check_target
+    from ...synthetic.intensity.fit import fit, read_people
+    from ...synthetic.intensity.judge import good, judge, lines
+    from ...synthetic.intensity.saving import geometry_of, save_intensity
+    from ..parts.progress import counted
 
     folder = check_target(into)
     read = geometry_of(folder)
@@ -165,7 +165,7 @@ def intensity(
 
 
 def _check_installed() -> None:
-    from ..errors import check_imaging, require
+    from ...errors import check_imaging, require
 
     check_imaging()
     for package, extra in (("numba", "synthetic"), ("torch", "train"), ("scipy", "train")):
@@ -182,11 +182,11 @@ def _geometry(
     shares: Sequence[float],
 ) -> GeometryModel:
     """Render the people and train on them."""
-    from ..synthetic.geometry.fit import fit
-    from ..synthetic.geometry.meshes import load_meshes, render_meshes
-    from ..synthetic.geometry.saving import with_rest_logits
-    from ..synthetic.geometry.together import judge_together
-    from .parts.progress import counted
+    from ...synthetic.geometry.fit import fit
+    from ...synthetic.geometry.meshes import load_meshes, render_meshes
+    from ...synthetic.geometry.saving import with_rest_logits
+    from ...synthetic.geometry.together import judge_together
+    from ..parts.progress import counted
 
     with counted("persons") as moved:
         render_meshes(facekit, out, people.test, people.workers, moved)

@@ -9,13 +9,13 @@ from typing import Annotated, Optional
 
 import typer
 
-from ..atomic import write_whole
-from ..errors import ConfigError
-from ..modelfolder.bundled import BUNDLED
-from ..modelfolder.folder import ModelFolder
-from .parts.defined import defined
-from .parts.judged import Judged, as_json, comparison_table, of_model, of_run, result_table, shared_line
-from .parts.options import MODEL, Console, command_app
+from ...atomic import write_whole
+from ...errors import ConfigError
+from ...modelfolder.bundled import BUNDLED
+from ...modelfolder.folder import ModelFolder
+from ..parts.defined import defined
+from ..parts.judged import Judged, as_json, comparison_table, of_model, of_run, result_table, shared_line
+from ..parts.options import MODEL, Console, command_app
 from .train import require_training, sorted_words
 
 __all__ = ["app", "as_json", "comparison_table", "result_table", "run_evaluate", "run_pictures"]
@@ -36,7 +36,7 @@ def run_evaluate(
         InputError: predictions that are missing, unfinished or of other frames.
     """
     require_training()
-    from ..training.evaluate.comparison import by_protocol, compare
+    from ...training.evaluate.comparison import by_protocol, compare
 
     config, numbers, changes = sorted_words(words, folds)
     for one in [given] if against is None else [given, against]:  # before anything is computed
@@ -74,9 +74,9 @@ def run_pictures(model: str, labels: Path, out: Path | None) -> None:
         DataError: the labels are not as they should be.
         OutputError: nothing can be written to `out`.
     """
-    from ..detector import AUDetector
-    from ..training.evaluate.pictures.judging import stated_rates, summarise, worst
-    from .parts import picture_scoring as pictures
+    from ...detector import AUDetector
+    from ...training.evaluate.pictures.judging import stated_rates, summarise, worst
+    from ..parts import picture_scoring as pictures
 
     with AUDetector.from_pretrained(model, all_aus=True) as detector:
         judged = pictures.scored(detector, labels)
@@ -108,7 +108,7 @@ def _are_pictures(word: str) -> bool:
 
 
 def _is_run(one: str | Path) -> bool:
-    from ..training.evaluate.evaluation import SETTINGS
+    from ...training.evaluate.evaluation import SETTINGS
 
     return one not in BUNDLED and (Path(one) / SETTINGS).is_file()
 

@@ -9,13 +9,13 @@ from typing import TYPE_CHECKING, Annotated, Optional
 import typer
 from rich.table import Table
 
-from ..errors import BackendError, ExportError, ModelFolderError
-from ..modelfolder.folder import WEIGHTS, Trust
-from .parts.options import MODEL, Console, TrustCode, command_app, trust
+from ...errors import BackendError, ExportError, ModelFolderError
+from ...modelfolder.folder import WEIGHTS, Trust
+from ..parts.options import MODEL, Console, TrustCode, command_app, trust
 
 if TYPE_CHECKING:
-    from ..deploy import Broken, ParityReport
-    from ..deploy.parity.verification import Outcome
+    from ...deploy import Broken, ParityReport
+    from ...deploy.parity.verification import Outcome
 
 WIDTH = 150
 COLUMNS = ("mean |Δscore|", "max", "flips", "region flips", "others, relative", "verdict")
@@ -30,7 +30,7 @@ def run_verify(model: str | Path, on: str | None, backends: Sequence[str], code:
         BackendError: nothing in the named `backends` could run. Otherwise what cannot run here is told, and no error.
         ModelFolderError: the folder cannot be used, or what came out cannot be noted in it.
     """
-    from ..deploy import verify
+    from ...deploy import verify
 
     found: dict[str, Outcome] = {}
     unnoted = ""
@@ -60,8 +60,8 @@ def run_verify(model: str | Path, on: str | None, backends: Sequence[str], code:
 
 def _nothing(model: str | Path, backends: Sequence[str]) -> str:
     """Why there is no row."""
-    from ..deploy.parity.verification import exported
-    from ..modelfolder.folder import ModelFolder
+    from ...deploy.parity.verification import exported
+    from ...modelfolder.folder import ModelFolder
 
     if graphs := exported(ModelFolder.open(model)):
         return (
@@ -71,7 +71,7 @@ def _nothing(model: str | Path, backends: Sequence[str]) -> str:
 
 
 def _table(model: str | Path, found: Mapping[str, Outcome]) -> Table:
-    from ..deploy import ParityReport
+    from ...deploy import ParityReport
 
     against = {outcome.against for outcome in found.values() if isinstance(outcome, ParityReport)} - {WEIGHTS}
     table = Table(title=f"{model}: exported graphs against {'; '.join(against) or 'the weights'}")
@@ -86,7 +86,7 @@ def _table(model: str | Path, found: Mapping[str, Outcome]) -> Table:
 
 
 def _without_figures(outcome: Broken | str) -> str:
-    from ..deploy.parity.verification import REFERENCE
+    from ...deploy.parity.verification import REFERENCE
 
     if outcome == REFERENCE:
         return "reference"

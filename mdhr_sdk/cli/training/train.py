@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING, Annotated, Optional
 
 import typer
 
-from ..errors import ConfigError, check_imaging, require
-from .parts.options import Console, command_app
-from .parts.progress import interruptible
+from ...errors import ConfigError, check_imaging, require
+from ..parts.options import Console, command_app
+from ..parts.progress import interruptible
 
 if TYPE_CHECKING:
-    from ..training.fit.settings import Settings
+    from ...training.fit.settings import Settings
 
 EPOCHS = "trainer.epochs="
 Words = tuple[Path | None, tuple[int, ...], tuple[str, ...]]
@@ -48,10 +48,10 @@ def check_folds(settings: Settings, folds: Sequence[int]) -> None:
 
     Then refuse what this machine or the model cannot do, before anything is written.
     """
-    from ..training.data.folds import fold_data
-    from ..training.data.subjects import check_start
-    from ..training.fit.fit import check_fit
-    from ..training.fit.runs import start_note
+    from ...training.data.folds import fold_data
+    from ...training.data.subjects import check_start
+    from ...training.fit.fit import check_fit
+    from ...training.fit.runs import start_note
 
     start = start_note(settings)
     for fold in folds:
@@ -63,9 +63,9 @@ def check_folds(settings: Settings, folds: Sequence[int]) -> None:
 
 
 def _train(out: Path, folds: Sequence[int]) -> None:
-    from ..training.data.folds import fold_data
-    from ..training.fit import runs
-    from ..training.fit.record import read_record
+    from ...training.data.folds import fold_data
+    from ...training.fit import runs
+    from ...training.fit.record import read_record
 
     with interruptible(f"mdhr train --resume {out}"):
         made = runs.train(out, fold_data, folds, tell)
@@ -78,7 +78,7 @@ def _train(out: Path, folds: Sequence[int]) -> None:
 
 def tell(line: str) -> None:
     """Print a line of progress, in the first process only."""
-    from ..training.fit.runs import is_first_process
+    from ...training.fit.runs import is_first_process
 
     if is_first_process():
         Console(markup=False, highlight=False, emoji=False).print(line, soft_wrap=True)
@@ -86,7 +86,7 @@ def tell(line: str) -> None:
 
 def all_folds(settings: Settings) -> tuple[int, ...]:
     """All folds of the data set; of several, those that all have."""
-    from ..training.data.several import places
+    from ...training.data.several import places
 
     return tuple(range(1, min(len(place.spec.folds) for place in places(settings.data)) + 1))
 
@@ -107,8 +107,8 @@ def train(
     Settings that CONFIG leaves out are the paper's.
     """
     require_training()
-    from ..training.fit import runs
-    from ..training.fit.settings import read_settings
+    from ...training.fit import runs
+    from ...training.fit.settings import read_settings
 
     config, numbers, changes = sorted_words(words or [], fold or [])
     if resume is not None:

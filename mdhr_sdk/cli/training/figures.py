@@ -11,17 +11,17 @@ import numpy as np
 import typer
 from numpy.typing import NDArray
 
-from ..atomic import whole, write_whole
-from ..errors import ConfigError, InputError, SourceError, number_of
-from ..modelfolder.config import Preprocessing
-from ..modelfolder.folder import ModelFolder
-from .parts.options import MODEL, command_app, say
+from ...atomic import whole, write_whole
+from ...errors import ConfigError, InputError, SourceError, number_of
+from ...modelfolder.config import Preprocessing
+from ...modelfolder.folder import ModelFolder
+from ..parts.options import MODEL, command_app, say
 from .train import require_training, sorted_words
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-    from ..training.evaluate.predictions import Predictions
+    from ...training.evaluate.predictions import Predictions
 
 MOST_FRAMES = 4  # of a clip in one figure
 app = command_app()
@@ -29,10 +29,10 @@ app = command_app()
 
 def _distribution(config: Path | None, changes: Sequence[str], folds: Sequence[int]) -> Figure:
     """Labels of both halves of a fold, which together are the whole data set."""
-    from ..training.data.datasets import dataset
-    from ..training.data.lists import read_fold
-    from ..training.evaluate.paper_figures import draw_distribution
-    from ..training.fit.settings import read_settings
+    from ...training.data.datasets import dataset
+    from ...training.data.lists import read_fold
+    from ...training.evaluate.paper_figures import draw_distribution
+    from ...training.fit.settings import read_settings
 
     data = read_settings(config, changes).data
     spec = dataset(data.dataset)
@@ -41,10 +41,10 @@ def _distribution(config: Path | None, changes: Sequence[str], folds: Sequence[i
 
 
 def _of_model(folder: ModelFolder, on: str, first: int) -> dict[str, Any]:
-    from ..model import load_model
-    from ..training.evaluate.inspection import inspect
-    from ..training.evaluate.paper_figures import draw_graph, draw_weights
-    from ..vision import prepare
+    from ...model import load_model
+    from ...training.evaluate.inspection import inspect
+    from ...training.evaluate.paper_figures import draw_graph, draw_weights
+    from ...vision import prepare
 
     config = folder.config
     crops = _crops(on, config.clip_length, config.preprocessing, first)
@@ -63,8 +63,8 @@ def _of_model(folder: ModelFolder, on: str, first: int) -> dict[str, Any]:
 
 def _crops(on: str, length: int, preprocessing: Preprocessing, first: int) -> NDArray[np.uint8]:
     """Aligned faces of `length` consecutive frames, (T, S, S, 3) uint8 BGR, from frame `first` on."""
-    from ..deploy.parity.footage import face_clips
-    from ..vision import list_sources
+    from ...deploy.parity.footage import face_clips
+    from ...vision import list_sources
 
     (source, *_) = list_sources(on)
     with contextlib.closing(face_clips(source, length, preprocessing, 1, first)) as clips:
@@ -81,9 +81,9 @@ def _scores(judged: str, folds: Sequence[int]) -> list[Predictions]:
     Raises:
         InputError: there are none, or of other AUs in one fold than in another.
     """
-    from ..training.evaluate.evaluation import SETTINGS
-    from ..training.evaluate.predictions import Predictions
-    from .parts.judged import of_run
+    from ...training.evaluate.evaluation import SETTINGS
+    from ...training.evaluate.predictions import Predictions
+    from ..parts.judged import of_run
 
     folder = Path(judged)
     if (folder / SETTINGS).is_file():
@@ -98,7 +98,7 @@ def _scores(judged: str, folds: Sequence[int]) -> list[Predictions]:
 
 def _of_scores(judged: str, folds: Sequence[int], out: Path) -> dict[str, Figure]:
     """Curves and counts, the counts as CSV too."""
-    from ..training.evaluate.curve_figures import confusion_rows, draw_confusion, draw_precision, draw_thresholds
+    from ...training.evaluate.curve_figures import confusion_rows, draw_confusion, draw_precision, draw_thresholds
 
     found = _scores(judged, folds)
     rows = confusion_rows(found)
@@ -131,7 +131,7 @@ def figures(
         raise ConfigError(
             "expected CONFIG for the label distribution, --model FOLDER with --on FOOTAGE, or --judged RUN for curves"
         )
-    from ..outputs.pictures.style import plain_texts
+    from ...outputs.pictures.style import plain_texts
 
     drawn = {}
     with plain_texts():

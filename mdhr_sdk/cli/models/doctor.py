@@ -10,18 +10,18 @@ from typing import Annotated, Optional
 import typer
 from rich.table import Table
 
-from .. import __version__
-from ..deploy.export.layers import kept_lines
-from ..errors import MDHRError, check_imaging
-from ..modelfolder.bundled import bundled_models
-from ..modelfolder.folder import ModelFolder
-from ..ops import extension_status
-from ..runtime import BACKENDS, open_session
-from ..runtime.cuda.devices import cuda_device, cuda_device_count
-from ..runtime.stream.stream_graphs import StreamGraphs
-from ..vision.faces.engine import choose_engine, open_engine
-from ..vision.faces.fetch import FACE_LANDMARKER, cached
-from .parts.options import MODEL, Console, TrustCode, command_app, say, trust
+from ... import __version__
+from ...deploy.export.layers import kept_lines
+from ...errors import MDHRError, check_imaging
+from ...modelfolder.bundled import bundled_models
+from ...modelfolder.folder import ModelFolder
+from ...ops import extension_status
+from ...runtime import BACKENDS, open_session
+from ...runtime.cuda.devices import cuda_device, cuda_device_count
+from ...runtime.stream.stream_graphs import StreamGraphs
+from ...vision.faces.engine import choose_engine, open_engine
+from ...vision.faces.fetch import FACE_LANDMARKER, cached
+from ..parts.options import MODEL, Console, TrustCode, command_app, say, trust
 
 PACKAGES = {  # distributions -> purpose; the first that is installed counts
     ("opencv-contrib-python", "opencv-contrib-python-headless", "opencv-python", "opencv-python-headless"): "pictures",

@@ -7,8 +7,8 @@ from typing import Annotated, Literal, Optional
 
 import typer
 
-from ..vision.faces.fetch import FACE_LANDMARKER, cached, fetch, take
-from .parts.options import command_app, say
+from ...vision.faces.fetch import FACE_LANDMARKER, cached, fetch, take
+from ..parts.options import command_app, say
 
 ASSETS = {"faces": FACE_LANDMARKER}
 app = command_app()

@@ -8,15 +8,15 @@ from typing import TYPE_CHECKING, Annotated, Optional
 import typer
 from rich.table import Table
 
-from ..atomic import write_whole
-from ..children import usable_cores
-from ..errors import check_imaging, number_of
-from ..vision import DEFAULT_TEMPLATE
-from .parts.options import Console, command_app
-from .parts.progress import counted, interruptible
+from ...atomic import write_whole
+from ...children import usable_cores
+from ...errors import check_imaging, number_of
+from ...vision import DEFAULT_TEMPLATE
+from ..parts.options import Console, command_app
+from ..parts.progress import counted, interruptible
 
 if TYPE_CHECKING:
-    from ..training.data.preparation import Prepared
+    from ...training.data.preparation import Prepared
 
 MOST_VIDEOS = 10
 DATASET = "bp4d, disfa, bp4d_plus, gft, affwild2, casme2, or a YAML or JSON file that describes a data set."
@@ -33,8 +33,8 @@ def run_prepare(
         ConfigError, DataError: see `mdhr_sdk.training.data.preparation`.
     """
     check_imaging()
-    from ..training.data.datasets import dataset, with_folds
-    from ..training.data.preparation import PrepareOptions, prepare
+    from ...training.data.datasets import dataset, with_folds
+    from ...training.data.preparation import PrepareOptions, prepare
 
     spec = dataset(name, raw)
     options = PrepareOptions(size_px=size_px, face_model=face_model, workers=workers or usable_cores(), partial=partial)

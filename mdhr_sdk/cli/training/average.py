@@ -7,8 +7,8 @@ from typing import Annotated
 
 import typer
 
-from ..modelfolder.folder import ModelFolder
-from .parts.options import MODEL, command_app, say
+from ...modelfolder.folder import ModelFolder
+from ..parts.options import MODEL, command_app, say
 from .train import require_training
 
 app = command_app()
@@ -17,7 +17,7 @@ app = command_app()
 def run_average(first: str, second: str, out: Path, share: float, half: bool) -> ModelFolder:
     """Raises: as `mdhr_sdk.training.fit.weights.averaging.average`."""
     require_training()
-    from ..training.fit.weights.averaging import average
+    from ...training.fit.weights.averaging import average
 
     return average(ModelFolder.open(first), ModelFolder.open(second), out, share, half)
 

@@ -9,15 +9,15 @@ from typing import TYPE_CHECKING, Annotated, Optional
 import typer
 from rich.table import Table
 
-from ..arguments import numbers_by_au
-from ..detector import AUDetector
-from ..errors import ConfigError, ModelFolderError
-from ..modelfolder.folder import ModelFolder
-from .parts import picture_scoring
-from .parts.options import MODEL, Console, command_app
+from ...arguments import numbers_by_au
+from ...detector import AUDetector
+from ...errors import ConfigError, ModelFolderError
+from ...modelfolder.folder import ModelFolder
+from ..parts import picture_scoring
+from ..parts.options import MODEL, Console, command_app
 
 if TYPE_CHECKING:
-    from ..training.evaluate.pictures.judging import Summary
+    from ...training.evaluate.pictures.judging import Summary
 
 app = command_app()
 
@@ -32,8 +32,8 @@ def run_thresholds(
         DataError: the labels are not as they should be.
         ModelFolderError: the folder is bundled or cannot be written.
     """
-    from ..training.evaluate.pictures.judging import summarise
-    from ..training.evaluate.pictures.thresholds import Caps, chosen, cross_validated
+    from ...training.evaluate.pictures.judging import summarise
+    from ...training.evaluate.pictures.thresholds import Caps, chosen, cross_validated
 
     if start is not None and not 0 < start < 1:
         raise ConfigError(f"expected a threshold between 0 and 1 to start from, as in --start 0.5; got {start:g}")

@@ -152,7 +152,7 @@ def many_links(arena: Path) -> None:
 
 
 def digests(arena: Path) -> str:
-    from mdhr_sdk.cli.digest import run_digest
+    from mdhr_sdk.cli.models.digest import run_digest
 
     return run_digest(str(arena / "model"))
 

@@ -8,8 +8,8 @@ from typing import Annotated, Literal, Optional
 
 import typer
 
-from ..errors import ExportError, require
-from .parts.options import MODEL, command_app, say
+from ...errors import ExportError, require
+from ..parts.options import MODEL, command_app, say
 
 app = command_app()
 
@@ -20,7 +20,7 @@ def run_export(
     """Export; yield a line for each file that is kept: its size, and how it compares with the weights."""
     for module in ("torch", "timm", "safetensors"):
         require(module, "export")
-    from ..deploy import export_each
+    from ...deploy import export_each
 
     for exported in export_each(model, kind, graphs, precision, calibrate):
         yield from exported.lines()
@@ -28,7 +28,7 @@ def run_export(
 
 def run_golden(model: str | Path, golden: int, out: Path, others: bool) -> Iterator[str]:
     """Write golden arrays instead of graphs; yields a line for each step."""
-    from ..deploy.export.golden import write_golden
+    from ...deploy.export.golden import write_golden
 
     if others:
         raise ExportError("--golden writes arrays of the fp32 ONNX graphs that are there; give it --out alone")
@@ -39,7 +39,7 @@ def run_triton(
     model: str | Path, out: Path, graphs: Sequence[str], precision: str, calibrate: str | None
 ) -> Iterator[str]:
     """Write a Triton model repository; yields a line for each graph."""
-    from ..deploy.export.triton import write_repository
+    from ...deploy.export.triton import write_repository
 
     if calibrate is not None:
         raise ExportError("--calibrate is for graphs that are made, and --format triton takes those that are there")

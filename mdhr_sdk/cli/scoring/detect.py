@@ -10,32 +10,32 @@ from typing import TYPE_CHECKING, Annotated, Optional
 
 import typer
 
-from ..batch.listing import jobs_of, once
-from ..batch.options import DetectOptions
-from ..batch.outcome import Outcome
-from ..batch.writer import SourceWriter
-from ..children import usable_cores
-from ..detector import AUDetector
-from ..errors import ConfigError, MDHRError
-from ..modelfolder.bundled import DEFAULT
-from ..outputs.files import Files
-from ..outputs.naming import OVERLAY, bases, labels
-from ..outputs.pictures.encoder import check_codec
-from ..pipeline.clock import StageClock
-from ..pipeline.modes import Reading
-from ..pipeline.run import in_turn, scoped
-from ..pipeline.tuned import tuned_process
-from ..vision import Source, list_sources
-from .parts import shared
-from .parts.expanded import expanded
-from .parts.interrupt import Interrupt, ends_at_once
-from .parts.logs import LogLevel, set_log_level
-from .parts.many import run_many, threads_each, worker_count
-from .parts.options import BAD_INPUT, Console, command_app, complain, say
-from .parts.out import check_out, named_folder, roots
-from .parts.progress import progress_bar
-from .parts.summary import report
-from .parts.times import read_time
+from ...batch.listing import jobs_of, once
+from ...batch.options import DetectOptions
+from ...batch.outcome import Outcome
+from ...batch.writer import SourceWriter
+from ...children import usable_cores
+from ...detector import AUDetector
+from ...errors import ConfigError, MDHRError
+from ...modelfolder.bundled import DEFAULT
+from ...outputs.files import Files
+from ...outputs.naming import OVERLAY, bases, labels
+from ...outputs.pictures.encoder import check_codec
+from ...pipeline.clock import StageClock
+from ...pipeline.modes import Reading
+from ...pipeline.run import in_turn, scoped
+from ...pipeline.tuned import tuned_process
+from ...vision import Source, list_sources
+from ..parts import shared
+from ..parts.expanded import expanded
+from ..parts.interrupt import Interrupt, ends_at_once
+from ..parts.logs import LogLevel, set_log_level
+from ..parts.many import run_many, threads_each, worker_count
+from ..parts.options import BAD_INPUT, Console, command_app, complain, say
+from ..parts.out import check_out, named_folder, roots
+from ..parts.progress import progress_bar
+from ..parts.summary import report
+from ..parts.times import read_time
 
 if TYPE_CHECKING:
     from rich.progress import Progress, TaskID
