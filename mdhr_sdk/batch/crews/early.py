@@ -5,13 +5,16 @@ from __future__ import annotations
 import multiprocessing
 import sys
 from collections.abc import Sequence
-from multiprocessing.context import BaseContext
+from typing import TYPE_CHECKING
 
 from ...children import interrupts_held_back
 
+if TYPE_CHECKING:
+    from multiprocessing.context import ForkServerContext, SpawnContext
+
 _LOADS = "mdhr_sdk.batch.crews.loaded"  # a text: it is not loaded here
 _WORKERS = ("--jobs", "--resume")  # options of `mdhr detect` with which there are workers
-_begun: list[BaseContext] = []
+_begun: list[ForkServerContext] = []
 
 
 def wants_workers(words: Sequence[str]) -> bool:
@@ -40,6 +43,6 @@ def begin_early() -> None:
     _begun.append(context)
 
 
-def start_context() -> BaseContext:
+def start_context() -> ForkServerContext | SpawnContext:
     """How worker processes are started: by what `begin_early` started, else each anew."""
     return _begun[0] if _begun else multiprocessing.get_context("spawn")
