@@ -8,6 +8,7 @@ import signal
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+from multiprocessing import resource_tracker
 
 
 @contextmanager
@@ -16,6 +17,7 @@ def interrupts_held_back() -> Iterator[None]:
     if not hasattr(signal, "pthread_sigmask"):  # Windows: `follow_parent` is what there is
         yield
         return
+    resource_tracker.ensure_running()  # multiprocessing has it, and its start would let SIGINT through again
     before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
     try:
         yield
@@ -24,8 +26,13 @@ def interrupts_held_back() -> Iterator[None]:
 
 
 def follow_parent() -> None:
-    """Leave Ctrl-C, which reaches every process, to the parent, and end when the parent does. Called in a child."""
+    """Leave Ctrl-C and the end of a terminal, which reach every process, to the parent, and end when the parent does.
+
+    Called in a child.
+    """
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    if hasattr(signal, "SIGHUP"):  # not on Windows
+        signal.signal(signal.SIGHUP, signal.SIG_IGN)
     threading.Thread(target=_end_with_parent, daemon=True).start()
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import re
 from collections.abc import Iterator
 from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
@@ -12,7 +13,7 @@ import pytest
 import mdhr_sdk
 
 ROOT = Path(mdhr_sdk.__file__).parent
-TOOLS = {"atomic", "bounded", "folders", "children", "ending", "arguments", "openvino_core"}
+TOOLS = {"atomic", "bounded", "plain_json", "folders", "children", "ending", "arguments", "openvino_core"}
 FLOORS = (
     {"aus", "measures", "results", "summary", "errors"} | TOOLS,
     {"ops"},
@@ -96,6 +97,14 @@ def test_no_file_needs_one_that_needs_it() -> None:
 def test_only_model_training_and_deploy_import_torch_at_the_top(name: str) -> None:
     if unit_of(name) not in {"model", "training", "deploy", "synthetic"}:
         assert not {one.partition(".")[0] for one in imported(name, top=True)} & HEAVY
+
+
+@EVERY
+def test_json_that_may_be_anybody_s_is_read_by_one_reader(name: str) -> None:
+    """Beside it only what our own processes and TensorRT have just made is read."""
+    own = {"plain_json", "vision.sources.live.worker", "vision.sources.live.capture", "deploy.engines.builder"}
+    text = FILES[name].read_text(encoding="utf-8")
+    assert name.removeprefix("mdhr_sdk.") in own or not re.search(r"\bjson\.loads?\(|\byaml\.(full_|unsafe_)", text)
 
 
 @EVERY

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ctypes
 import json
 import os
 import random
@@ -103,19 +104,49 @@ def timed(call: Sequence[str]) -> tuple[float, int]:
 
 
 class Spent(NamedTuple):
-    """What a command took: seconds on the clock, and of processors, its own and those of the workers it waited for."""
+    """What a command took: seconds on the clock, and processor seconds of it and all processes that it started.
+
+    Attributes:
+        others_s: processor seconds of the rest of the machine meanwhile.
+        idle_s: seconds that cores had nothing to do, summed.
+    """
 
     seconds: float
     processor_s: float
     code: int
+    others_s: float
+    idle_s: float
 
 
 def spent_by(call: Sequence[str]) -> Spent:
-    before, began_s = resource.getrusage(resource.RUSAGE_CHILDREN), time.perf_counter()
+    adopt_orphans()
+    before, machine = processor_s(), machine_s()
+    began_s = time.perf_counter()
     done = subprocess.run(call, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, check=False)
-    seconds, after = time.perf_counter() - began_s, resource.getrusage(resource.RUSAGE_CHILDREN)
-    used_s = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
-    return Spent(seconds, used_s, done.returncode)
+    seconds, (busy_s, idle_s) = time.perf_counter() - began_s, machine_s()
+    with suppress(ChildProcessError):
+        while True:  # its fork server ends after it
+            os.wait()
+    used_s = processor_s() - before
+    return Spent(seconds, used_s, done.returncode, max(0.0, busy_s - machine[0] - used_s), idle_s - machine[1])
+
+
+def adopt_orphans() -> None:
+    """From now on this process waits for what its children leave behind, and so counts it."""
+    ctypes.CDLL(None).prctl(36, 1, 0, 0, 0)  # PR_SET_CHILD_SUBREAPER
+
+
+def processor_s() -> float:
+    """Of all processes that this one has waited for."""
+    used = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return used.ru_utime + used.ru_stime
+
+
+def machine_s() -> tuple[float, float]:
+    """Seconds that all cores together were busy, and idle, since the machine was started."""
+    user, nice, system, idle, waiting, *rest = map(int, Path("/proc/stat").read_text().split("\n", 1)[0].split()[1:])
+    tick = os.sysconf("SC_CLK_TCK")
+    return (user + nice + system + sum(rest[:2])) / tick, (idle + waiting) / tick
 
 
 def records(out: Path) -> int:
@@ -146,17 +177,17 @@ def with_a_killed_worker(call: Sequence[str], rng: random.Random) -> tuple[float
 
 
 def children(pid: int) -> list[int]:
-    """The worker processes: children that multiprocessing spawned."""
-    found = []
+    """The worker processes of a process: those that multiprocessing spawned, or that its fork server became."""
+    found: dict[int, list[tuple[int, bytes]]] = {}
     for path in Path("/proc").glob("[0-9]*"):
         try:
             parent = int((path / "stat").read_text().rsplit(")", 1)[1].split()[1])
-            spawned = b"spawn_main" in (path / "cmdline").read_bytes()
+            found.setdefault(parent, []).append((int(path.name), (path / "cmdline").read_bytes()))
         except (OSError, ValueError, IndexError):
             continue
-        if parent == pid and spawned:
-            found.append(int(path.name))
-    return found
+    own = found.get(pid, [])
+    forked = [one for server, line in own if b"forkserver" in line for one, _ in found.get(server, [])]
+    return [one for one, line in own if b"spawn_main" in line] + forked
 
 
 def tables(out: Path) -> dict[str, bytes]:
@@ -224,6 +255,8 @@ def speed(folder: Path, files: int, frames: int, jobs: int, rounds: int) -> dict
         "one_after_the_other_s": [round(run.seconds, 2) for run in spent[1]],
         f"jobs_{jobs}_s": [round(run.seconds, 2) for run in spent[jobs]],
         "processor_s": {count: round(seconds, 1) for count, seconds in work.items()},
+        "idle_s": {count: [round(run.idle_s, 1) for run in runs] for count, runs in spent.items()},
+        "others_processor_s": {count: [round(run.others_s, 1) for run in runs] for count, runs in spent.items()},
         "times": round(clock[1] / clock[jobs], 2),
         "most_mib_of_a_process": resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss >> 10,
         "at_most": round(clock[1] / (work[1] / usable_cores()), 2),

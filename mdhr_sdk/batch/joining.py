@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import csv
 import io
-import json
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from ..outputs.naming import EVENTS, TABLE
+from ..plain_json import parsed
 from .parts import BOUNDS
 from .places import Place
 
@@ -64,7 +64,14 @@ def joined(place: Place, bases: Sequence[str]) -> Joined | str:
     Args:
         bases: what the names of each part's files begin with.
     """
-    pieces = [piece for base in bases if (piece := _piece(place, base)) is not None]
+    try:
+        pieces = [piece for base in bases if (piece := _piece(place, base)) is not None]
+        return _joined(pieces)
+    except (ValueError, LookupError, TypeError, AttributeError) as error:
+        return f"the tables of a part cannot be read: {error}"
+
+
+def _joined(pieces: Sequence[Piece]) -> Joined | str:
     table, events, shift = list[Row](), list[Row](), 0
     for number, piece in enumerate(pieces):
         if number:
@@ -105,7 +112,7 @@ def _shifted(rows: Sequence[Row], column: int, shift: int) -> Iterator[Row]:
 
 def _piece(place: Place, base: str) -> Piece | None:
     """What a part left; None if there was no safe cut in its time."""
-    bounds = json.loads(place.read(f"{base}{BOUNDS}") or b"{}")
+    bounds = parsed(place.read(f"{base}{BOUNDS}") or b"{}")
     if bounds.get("begin") is None:
         return None
     (header, *rows), (events_header, *events) = (_rows(place, f"{base}{end}") for end in (TABLE, EVENTS))

@@ -7,8 +7,8 @@ from collections.abc import Collection, Mapping
 from dataclasses import asdict, dataclass, fields
 
 from ..errors import OutputError
-from ..modelfolder.plain_json import MOST_BYTES, parsed
 from ..outputs.naming import same_path
+from ..plain_json import MOST_BYTES, parsed
 from .places import Place
 
 RECORD = "_run.json"  # after the name that a source's files begin with

@@ -120,7 +120,7 @@ class Worker:
             outcome.failures = [self._renamed(error, job) for error in outcome.failures]
             outcome.error = outcome.error and self._renamed(outcome.error, job)
             made = self._publish(job, outcome)
-            if outcome.complete and job.part is None:
+            if job.part is None:
                 outcome.stale = left_over(self._place, job.base, before, made)
             if mark and outcome.complete and not outcome.failures:
                 seconds, key = round(time.perf_counter() - began_s, 3), self.described.key

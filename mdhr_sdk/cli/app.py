@@ -7,7 +7,7 @@ import sys
 import threading
 import warnings
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from importlib import import_module
 from typing import Annotated, Any, NoReturn
 
@@ -17,6 +17,7 @@ from typer.core import TyperGroup
 from .. import __version__
 from ..errors import MDHRError
 from ..modelfolder.bundled import ModelNameWarning
+from .parts.interrupt import stopping
 from .parts.options import BAD_INPUT, command_app, complain, say
 
 # A command is a file of its folder.
@@ -94,7 +95,7 @@ def _one_line(
     return _format_warning(message, category, filename, lineno, line)
 
 
-def _terminate(*_: object) -> NoReturn:
+def _interrupt(*_: object) -> NoReturn:
     raise KeyboardInterrupt
 
 
@@ -113,22 +114,32 @@ def run_app(app: typer.Typer, *before: str) -> None:
 
 @contextmanager
 def _as_a_process() -> Iterator[None]:
-    """Handle SIGTERM and warnings as a command does inside the block, and as before after it."""
-    format_before, on_terminate = warnings.formatwarning, None
-    own = threading.current_thread() is threading.main_thread()
-    if own:  # job schedulers send it; files are finished as for Ctrl-C
-        on_terminate = signal.signal(signal.SIGTERM, _terminate)
+    """Handle signals and warnings as a command does inside the block, and as before after it.
+
+    Job schedulers send SIGTERM, and terminals that are closed SIGHUP: files are finished as for Ctrl-C.
+    """
+    format_before, before = warnings.formatwarning, {}
+    if threading.current_thread() is threading.main_thread():
+        for number in stopping():
+            if signal.getsignal(number) is not signal.SIG_IGN:  # as under nohup
+                before[number] = signal.signal(number, _interrupt)
     warnings.formatwarning = _one_line
     try:
         yield
     finally:
         warnings.formatwarning = format_before
-        if own:  # None stands for a handler that was not set from Python
-            signal.signal(signal.SIGTERM, signal.SIG_DFL if on_terminate is None else on_terminate)
+        for number, handler in before.items():  # None stands for a handler that was not set from Python
+            signal.signal(number, signal.SIG_DFL if handler is None else handler)
 
 
 def main() -> None:
-    """Run the command line; `mdhr_sdk.__main__` is the entry point."""
+    """Run the command line; `mdhr_sdk.__main__` is the entry point.
+
+    The command is loaded first, while a signal ends the process at once.
+    """
+    if sys.argv[1:2] and sys.argv[1] in COMMANDS:
+        with suppress(Exception):  # it is told where the command is looked up
+            command_file(sys.argv[1])
     run_app(app)
 
 

@@ -12,7 +12,7 @@ from pydantic import Field
 
 from ..aus import LabelSet, RegionLayout
 from ..errors import ConfigError
-from .plain_json import parsed
+from ..plain_json import parsed
 from .strict import Number, Share, from_json, strict
 
 Fusion = Literal["adaptive", "adaptive_paper", "sum", "concat"]

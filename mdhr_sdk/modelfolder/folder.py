@@ -16,6 +16,7 @@ from typing import Any, Literal
 
 from ..atomic import LOCK, place, scratch, settle
 from ..errors import ConfigError, ModelFolderError
+from ..plain_json import parsed
 from . import inside
 from .bundled import BUNDLED, is_bundled, model_path
 from .config import FolderConfig
@@ -35,7 +36,6 @@ from .manifest import (
 from .new_folder import check_free, new_folder
 from .onnx_file import check_onnx
 from .onnx_sizes import check_sizes
-from .plain_json import parsed
 from .selection import select
 from .signing import is_code, is_graph, signed, unsigned
 

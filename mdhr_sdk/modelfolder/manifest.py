@@ -12,9 +12,9 @@ from typing import Any
 
 from ..atomic import LOCK, locked, place, scratch, settle
 from ..errors import ModelFolderError
+from ..plain_json import parsed
 from . import inside
 from .entries import wrong
-from .plain_json import parsed
 
 MANIFEST = "manifest.json"
 NEXT = ".manifest.json.part"  # written elsewhere and moved here whole, by whoever holds the folder's lock

@@ -6,7 +6,6 @@ import glob
 import itertools
 import os
 import re
-from collections import Counter
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
@@ -105,12 +104,17 @@ def _folders_below(name: str, roots: Sequence[Path]) -> tuple[str, ...] | None:
 
 
 def _told_apart(names: Sequence[Sequence[str]], join: Callable[[Sequence[str]], str]) -> list[str]:
-    """Join the last part of each name; names that are alike get one part more, until they differ or end."""
-    taken = [1] * len(names)
+    """Join the last part of each name; names that are alike get one part more, until they differ or end.
+
+    Those that all their parts together do not tell apart get none for each other's sake.
+    """
+    taken, whole = [1] * len(names), [join(parts).casefold() for parts in names]
     while True:
         joined = [join(parts[-count:]) for parts, count in zip(names, taken, strict=True)]
-        often = Counter(text.casefold() for text in joined)
-        alike = [often[text.casefold()] > 1 for text in joined]
+        same_text: dict[str, set[str]] = {}
+        for text, full in zip(joined, whole, strict=True):
+            same_text.setdefault(text.casefold(), set()).add(full)
+        alike = [len(same_text[text.casefold()]) > 1 for text in joined]
         longer = [same and count < len(parts) for same, count, parts in zip(alike, taken, names, strict=True)]
         if not any(longer):
             return joined

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import itertools
-import json
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +11,7 @@ from numpy.typing import NDArray
 
 from ..atomic import whole
 from ..errors import DataError
+from ..plain_json import parsed
 from .kit import Floats, Ints
 from .picture.raster import FAR, rasterise_depth, vertex_normals
 
@@ -148,7 +148,7 @@ def _fan(line: str) -> list[list[list[int]]]:
 
 def _indices(path: Path) -> dict[str, Any]:
     try:
-        meta = json.loads("\n".join(_lines(path)))
+        meta = parsed("\n".join(_lines(path)).encode())
         complete = isinstance(meta["expressions"], list) and len(meta["idx_to_landmark_verts"]) == 68
     except (ValueError, KeyError, TypeError):
         complete = False

@@ -16,6 +16,7 @@ Point = tuple[float, float]
 Corners = tuple[Point, ...]
 Region = Rectangle | Corners
 MOST_DIGITS = 19  # of a track id
+MOST_CORNERS = 256  # of a region: each side is compared with each
 SLACK_S = 1e-6  # times are sums of floats
 
 
@@ -28,7 +29,7 @@ class Scope:
         every: take one frame of so many, the first one first.
         sample_fps: take at most so many frames a second, by their times; not together with `every`. A source that has
             fewer gives all that it has.
-        region: only faces whose box has its middle in it: x, y, width and height, or three or more corners (x, y), in
+        region: only faces whose box has its middle in it: x, y, width and height, or three to 256 corners (x, y), in
             pixels of the upright picture, in their order around it.
         person: only one face of a frame. 'largest' and 'central' stay with a person until another one is clearly
             larger, or nearer to the middle of the picture; 'first' stays with whoever is there first. All three choose
@@ -129,6 +130,8 @@ def _checked_region(region: Sequence[Any]) -> Region:
             if all(map(math.isfinite, (x, y, width, height))) and width > 0 and height > 0:
                 return x, y, width, height
         else:
+            if len(region) > MOST_CORNERS:
+                raise ConfigError(f"a region has at most {MOST_CORNERS} corners; got {len(region):,}; leave some out")
             corners = tuple((float(x), float(y)) for x, y in region)
             if len(corners) >= 3 and all(map(math.isfinite, (one for corner in corners for one in corner))):
                 return _checked_sides(corners)

@@ -75,6 +75,7 @@ def test_the_tables_of_parts_are_those_of_one_run(
     assert ".cut.parts" in left and all(name.startswith(".") for name in left), "reports pass over them"
     code, told, _ = command(app, *split, "--resume")
     assert code == 0
+    assert told.startswith("mdhr batch\n")
     assert "cut.mp4, share of its faces (250, frame by frame)" in told, "also of parts that an earlier run has read"
     names = ("cut_aus.csv", "cut_events.csv", "take_aus.csv", "take_events.csv")
     for name in names:
@@ -195,3 +196,14 @@ def test_parts_that_do_not_fit_are_told(
     names = pieces(tmp_path, (0, 2, "0,0,a\n2,1,b\n", ""), second)
     told = joined(Folder(tmp_path), names)
     assert isinstance(told, str) and said in told
+
+
+@pytest.mark.parametrize(
+    ("name", "content"),
+    [("0_part.json", "[" * 100_000), ("0_part.json", "[]"), ("0_aus.csv", "frame,track_id\r\nx,y\r\n")],
+)
+def test_parts_that_somebody_has_changed_are_told(name: str, content: str, tmp_path: Path) -> None:
+    names = pieces(tmp_path, (0, 2, "0,0,a\n2,1,b\n", ""), (2, None, "2,1,b\n", ""))
+    (tmp_path / name).write_text(content)
+    told = joined(Folder(tmp_path), names)
+    assert isinstance(told, str) and told.startswith("the tables of a part cannot be read: ")

@@ -84,6 +84,14 @@ def test_what_breaks_off_is_told_and_kept_as_incomplete(worker: Worker, film: Pa
         assert outcome.state == "failed" and outcome.files == [] and outcome.timings_s == {}
     assert not list(out.glob("broken*")) and not list(out.glob("none*"))
 
+    before = film.read_bytes()
+    (job,) = jobs_of_list([str(film)], Scope())
+    made = worker.run(job)
+    film.write_bytes(before[: len(before) // 2])
+    outcome = worker.run(job)
+    film.write_bytes(before)
+    assert made.complete and outcome.state == "failed" and set(outcome.stale) == {"clip_aus.csv", "clip_events.csv"}
+
 
 def test_results_of_another_file_and_of_one_that_changes_are_not_taken(
     film: Path, out: Path, worker: Worker, tmp_path: Path, demo_frames: Any

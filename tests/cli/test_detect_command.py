@@ -90,6 +90,8 @@ def test_file_names_are_unique_and_usable(names: list[str]) -> None:
         (["http://10.0.0.1/video", "http://10.0.0.2/video"], "stream", ["10.0.0.1_video", "10.0.0.2_video"]),
         (["rtsp://10.0.0.1", "rtsp://10.0.0.2"], "stream", ["10.0.0.1", "10.0.0.2"]),
         (["P01/f.1.jpg", "P02/f.1.jpg"], "image", ["P01_f.1", "P02_f.1"]),
+        (["/data/x/a.mov", "/data/x/a.mp4", "b.mp4"], "video", ["a_mov", "a_mp4", "b"]),
+        (["x/a.mov", "x/a.mp4", "y/a.mp4"], "video", ["x_a_mov", "x_a_mp4", "y_a"]),
     ],
 )
 def test_file_names_hold_what_tells_sources_apart(names: list[str], kind: str, expected: list[str]) -> None:

@@ -14,6 +14,7 @@ from typing import Any
 import pytest
 
 from fakes import write_film
+from mdhr_sdk.batch.crews.early import wants_workers
 from mdhr_sdk.cli.parts import many
 from mdhr_sdk.cli.parts.out import roots
 from mdhr_sdk.cli.parts.shared import Part
@@ -50,6 +51,19 @@ def test_how_many_workers(monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCap
     for jobs, resume in ((2, False), (None, True)):
         with pytest.raises(ConfigError, match="--jobs and --resume are for files, and 'camera 0' is live"):
             many.worker_count(jobs, resume, [camera], "cpu")
+
+
+def test_which_command_lines_begin_workers_early() -> None:
+    yes = ("detect a.mp4 --jobs 2", "detect --jobs=2 a.mp4", "detect a.mp4 --resume", "batch list.txt --out there")
+    no = (
+        "detect a.mp4",
+        "detect --jobs 2 --help",
+        "batch list.txt --ray local",
+        "batch l --ray=auto",
+        "live --jobs",
+        "",
+    )
+    assert all(wants_workers(words.split()) for words in yes) and not any(wants_workers(words.split()) for words in no)
 
 
 def test_patterns_keep_the_folders_that_they_look_through() -> None:
@@ -114,13 +128,14 @@ def test_ctrl_c_stops_a_study_and_says_how_to_go_on(study: Path, tmp_path: Path)
 
 
 def children(pid: int) -> list[int]:
-    """The worker processes of a process."""
-    found = []
+    """The worker processes of a process: those that multiprocessing spawned, or that its fork server became."""
+    found: dict[int, list[tuple[int, bytes]]] = {}
     for path in Path("/proc").glob("[0-9]*"):
         try:
             parent = int((path / "stat").read_text().rsplit(")", 1)[1].split()[1])
-            if parent == pid and b"spawn_main" in (path / "cmdline").read_bytes():
-                found.append(int(path.name))
-        except OSError:
+            found.setdefault(parent, []).append((int(path.name), (path / "cmdline").read_bytes()))
+        except (OSError, ValueError, IndexError):
             continue
-    return found
+    own = found.get(pid, [])
+    forked = [one for server, line in own if b"forkserver" in line for one, _ in found.get(server, [])]
+    return [one for one, line in own if b"spawn_main" in line] + forked

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import multiprocessing
 import signal
 from collections.abc import Callable, Iterator
 from contextlib import suppress
@@ -14,6 +13,7 @@ from ...errors import MDHRError
 from ..worker import Job, Worker
 from .cores import take_cores
 from .crew import Answer, Lost, Member, Replacing
+from .early import start_context
 
 ENDS_S = 5.0  # how long an ended worker is waited for
 
@@ -21,7 +21,7 @@ Make = Callable[[], Worker]
 
 
 class Processes(Replacing["_Process"]):
-    """A `Crew` of processes that are started anew, not forked: face models do not survive a fork.
+    """A `Crew` of processes that are not forked from this one: face models do not survive a fork.
 
     Args:
         make: makes a worker in its process; picklable.
@@ -35,7 +35,7 @@ class Processes(Replacing["_Process"]):
     ) -> None:
         super().__init__()
         self._made_by = (make, begin, cores)
-        self._context = multiprocessing.get_context("spawn")
+        self._context = start_context()
         with self._closed_on_failure():
             for _ in range(size):
                 self._start()

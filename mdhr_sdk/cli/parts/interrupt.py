@@ -1,11 +1,14 @@
-"""Ctrl-C and SIGTERM while results are written: the first ends reading between two frames, the second everything."""
+"""Ctrl-C, SIGTERM and SIGHUP: at once while nothing is written; then the first ends reading between two frames."""
 
 from __future__ import annotations
 
+import os
 import signal
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
+
+INTERRUPTED = 130  # exit code
 
 
 class Interrupt:
@@ -40,15 +43,35 @@ class Interrupt:
 
     @contextmanager
     def held(self) -> Iterator[None]:
-        """Within the block take SIGINT and SIGTERM, unless they are ignored or another thread's."""
-        taken = {}
-        if threading.current_thread() is threading.main_thread():
-            for number in (signal.SIGINT, signal.SIGTERM):
-                if callable(before := signal.getsignal(number)):
-                    taken[number] = before
-                    signal.signal(number, self)
-        try:
+        """Within the block take SIGINT, SIGTERM and SIGHUP, unless they are ignored or another thread's."""
+        with _handled(self):
             yield
-        finally:
-            for number, before in taken.items():
-                signal.signal(number, before)
+
+
+def stopping() -> list[signal.Signals]:
+    """The signals that end a command: of Ctrl-C, of job schedulers, and of a terminal that is closed."""
+    return [getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name)]
+
+
+def ends_at_once() -> AbstractContextManager[None]:
+    """Within the block, in which nothing is written, the signals end the process at once.
+
+    An exception could get lost there: modules in C that are interrupted while they are loaded seem to be missing.
+    """
+    return _handled(lambda *_: os._exit(INTERRUPTED))
+
+
+@contextmanager
+def _handled(handler: Callable[..., object]) -> Iterator[None]:
+    """Within the block handle the signals so, unless they are ignored or another thread's."""
+    taken = {}
+    if threading.current_thread() is threading.main_thread():
+        for number in stopping():
+            if callable(before := signal.getsignal(number)):
+                taken[number] = before
+                signal.signal(number, handler)
+    try:
+        yield
+    finally:
+        for number, before in taken.items():
+            signal.signal(number, before)

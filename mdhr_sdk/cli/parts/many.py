@@ -25,6 +25,7 @@ from ...outputs.pictures.encoder import check_codec
 from ...pipeline.reader import LIVE
 from ...runtime.cuda.devices import cuda_device_count
 from ...vision import Source
+from .interrupt import Interrupt
 from .logs import LogLevel, set_log_level
 from .options import Console
 from .progress import progress_bar
@@ -106,8 +107,13 @@ def run_crew(
     out: str,
     quiet: bool = False,
     split: float | None = None,
+    title: str = "mdhr detect",
 ) -> list[MDHRError]:
-    """As `run_many`, by any crew; with `split` videos that are longer in parts of about so many minutes."""
+    """As `run_many`, by any crew; with `split` videos that are longer in parts of about so many minutes.
+
+    Args:
+        title: of the table in the end.
+    """
     place, totals = destination(out), Totals(len(jobs), sum(job.size_bytes for job in jobs))
     with closing(open_crew()) as crew:
         if options.files.overlay:  # beside the workers' start: it takes a fifth of a second
@@ -129,9 +135,10 @@ def run_crew(
             quiet = True
             raise
         finally:
-            crew.close()
-            place.tidy(job.base.rpartition("/")[0] for job in jobs)
-            _conclude(place, public_url(out), totals, crew, quiet)
+            with Interrupt().held():  # a signal that is sent to a process and to its group comes twice
+                crew.close()
+                place.tidy(job.base.rpartition("/")[0] for job in jobs)
+                _conclude(place, public_url(out), totals, crew, None if quiet else title)
     errors = [error for one in totals.shown for error in (one.error, *one.failures) if error is not None]
     unsaid = totals.states["failed"] - sum(one.state == "failed" for one in totals.shown)
     if unsaid:
@@ -139,16 +146,16 @@ def run_crew(
     return errors
 
 
-def _conclude(place: Place, out: str, totals: Totals, crew: Crew, quiet: bool) -> None:
-    """Write `summary.json`, and say what there is to say."""
+def _conclude(place: Place, out: str, totals: Totals, crew: Crew, title: str | None) -> None:
+    """Write `summary.json`, and say what there is to say; nothing without a title."""
     if totals.told or crew.described is not None:
         place.write(SUMMARY, totals.text(crew.described))
-    if quiet:
+    if title is None:
         return
     console = Console(markup=False, emoji=False)
     if totals.shown and crew.described is not None:
         shown = sorted(totals.shown, key=lambda outcome: outcome.source.name)
-        report(console, crew.described, shown, files=False)
+        report(console, crew.described, shown, files=False, title=title)
     rest = totals.told - totals.states["skipped"] - len(totals.shown)
     lines = [f"and {number_of(rest, 'file')} more"] if rest else []
     lines += [f"{totals.line}, in {duration(totals.seconds)}", f"results are in {out}; {SUMMARY} there lists all files"]

@@ -1,4 +1,4 @@
-"""What `mdhr detect` prints when it is done."""
+"""What `mdhr detect` and `mdhr batch` print when they are done."""
 
 from __future__ import annotations
 
@@ -26,13 +26,16 @@ class Used(Protocol):
     def choice(self) -> str: ...
 
 
-def report(console: Console, detector: Used, outcomes: Sequence[Outcome], files: bool = True) -> None:
+def report(
+    console: Console, detector: Used, outcomes: Sequence[Outcome], files: bool = True, title: str = "mdhr detect"
+) -> None:
     """Print the table of the sources, what occurred, what must be known of the scores, and what was written.
 
     Args:
         files: name each file that was written.
+        title: of the table.
     """
-    console.print(_table(outcomes))
+    console.print(_table(outcomes, title))
     losses = (line for outcome in outcomes for line in _losses(outcome))
     for line in (*_sequences(outcomes), *losses, *_occurrences(outcomes)):
         console.print(line, soft_wrap=True, highlight=False)
@@ -135,10 +138,10 @@ def _occurrences(outcomes: Sequence[Outcome]) -> Iterator[str]:
         yield f"and {more} (*_aus.csv) tell{'s' if len(seen) == TOLD + 1 else ''}"
 
 
-def _table(outcomes: Sequence[Outcome]) -> Table:
+def _table(outcomes: Sequence[Outcome], title: str) -> Table:
     note = "Faces of a video are found while earlier frames are scored and written: the parts can add up to more."
     caption = note if any(outcome.source.kind == "video" for outcome in outcomes) else None
-    table = Table(title="mdhr detect", title_justify="left", caption=caption, caption_justify="left")
+    table = Table(title=title, title_justify="left", caption=caption, caption_justify="left")
     table.add_column("source", overflow="fold")
     for name in ("frames", "with face", "faces", "frames/s"):
         table.add_column(name, justify="right", no_wrap=True)

@@ -20,6 +20,7 @@ from ...errors import ConfigError
 from ...modelfolder.bundled import DEFAULT
 from ..parts import shared
 from ..parts.expanded import expanded
+from ..parts.interrupt import ends_at_once
 from ..parts.logs import set_log_level
 from ..parts.many import MOST_JOBS, asked_jobs, automatic_jobs, cores_each, run_crew, threads_each
 from ..parts.options import BAD_INPUT, MODEL, command_app, complain
@@ -100,9 +101,10 @@ def batch(given: Arguments) -> None:
     options = given.options()
     if given.split is not None:
         check_split(given.split, given.mode, options.files, options.scope, options.min_quality)
-    todo = jobs_of_list(read_list(given.files), options.scope, given.root)
+    with ends_at_once():
+        todo = jobs_of_list(read_list(given.files), options.scope, given.root)
     open_crew = _cluster(given, options) if given.ray is not None else _processes(given, options, len(todo))
-    failed = run_crew(todo, open_crew, options, given.out, given.quiet, given.split)
+    failed = run_crew(todo, open_crew, options, given.out, given.quiet, given.split, "mdhr batch")
     for error in failed:
         complain(error)
     if failed:

@@ -28,7 +28,7 @@ from ...pipeline.tuned import tuned_process
 from ...vision import Source, list_sources
 from ..parts import shared
 from ..parts.expanded import expanded
-from ..parts.interrupt import Interrupt
+from ..parts.interrupt import Interrupt, ends_at_once
 from ..parts.logs import LogLevel, set_log_level
 from ..parts.many import run_many, threads_each, worker_count
 from ..parts.options import BAD_INPUT, Console, command_app, complain, say
@@ -108,12 +108,14 @@ def read_sources(
     level: LogLevel | None,
 ) -> list[MDHRError]:
     """Read all sources, by worker processes if there are many files; returns the errors. Raises as `run_detect`."""
-    workers = worker_count(jobs, resume, sources, options.device)
-    if workers:
-        alone = model_threads(sources, options.model == DEFAULT)
-        each = options.with_threads(alone if workers == 1 else threads_each(workers))
+    with ends_at_once():
+        workers = worker_count(jobs, resume, sources, options.device)
+        alone = options.with_threads(model_threads(sources, options.model == DEFAULT))
+        opened = None if workers else alone.open()
+    if opened is None:
+        each = alone if workers == 1 else options.with_threads(threads_each(workers))
         return run_many(jobs_of(sources, below), each, str(out), workers, resume, quiet, level)
-    with options.with_threads(model_threads(sources, options.model == DEFAULT)).open() as detector:
+    with opened as detector:
         return run_detect(detector, sources, out, options.files, below, quiet, **options.reading)
 
 
@@ -272,9 +274,10 @@ def detect(given: Arguments) -> None:
         raise ConfigError(f"--ring-dtype belongs to --mode stream; got {given.ring_dtype} in clip mode")
     files = given.tables.files(given.drawn)
     source = given.source if len(given.source) > 1 else given.source[0]  # a missing one of several ends no other
-    sources = once(list_sources(source, fps=given.fps, sequence=given.sequence, on_error="skip"))
-    check_out(given.source, given.out)
-    options = given.options(files)
+    with ends_at_once():
+        sources = once(list_sources(source, fps=given.fps, sequence=given.sequence, on_error="skip"))
+        check_out(given.source, given.out)
+        options = given.options(files)
     if given.model is None and not given.quiet:
         say(f"no --model given: taking '{DEFAULT}', which comes with mdhr_sdk")
     read, below = scoped(sources, options.scope), roots(given.source)

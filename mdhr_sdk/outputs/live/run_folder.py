@@ -13,6 +13,7 @@ from typing import Any
 
 from ...atomic import alone, told, write_whole
 from ...errors import number_of, plain
+from ...plain_json import read_json
 from ..jsonl import utc_text
 from .recording import open_segments, pictures, rescue
 
@@ -84,8 +85,7 @@ def _before(path: Path) -> dict[str, Any] | None:
     if not path.is_file():
         return None
     try:
-        with path.open("rb") as file:
-            values = json.loads(file.read(MOST_BYTES))
-    except (OSError, ValueError, RecursionError):
+        values = read_json(path, MOST_BYTES)
+    except (OSError, ValueError):
         return {}
     return values if isinstance(values, dict) else {}

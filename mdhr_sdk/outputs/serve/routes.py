@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import json
 import queue
 from collections.abc import Callable
 from contextlib import suppress
@@ -12,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ...errors import InputError
+from ...plain_json import parsed
 from .board import Board
 from .commands import Command, Mark, read_command
 from .hub import Client, Hub, first_of
@@ -150,8 +150,8 @@ class Page:
         if body is None:
             return answer(f"send at most {BODY_BYTES} bytes, within {BODY_S:g} s", 413)
         try:
-            command = read_command(request.url.path[1:], json.loads(body or b"{}"), self.board.sources)
-        except (ValueError, RecursionError):
+            command = read_command(request.url.path[1:], parsed(body or b"{}"), self.board.sources)
+        except ValueError:
             return answer("this is no JSON", 400)
         except InputError as error:
             return answer(str(error), 422)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import math
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields, replace
@@ -15,6 +14,7 @@ import numpy as np
 from ...atomic import incomplete
 from ...errors import InputError
 from ...measures import MEASURES, FaceMeasures
+from ...plain_json import MOST_BYTES, parsed
 from ...results import AUEvent, AUScore, Baseline, Ending, FaceResult, FrameResult, ModelInfo
 from ..naming import EVENTS, PARQUET, TABLE
 from ..table import BLOCK, BOX, event_columns
@@ -154,7 +154,7 @@ def _parquet(path: Path) -> tuple[pd.DataFrame, ModelInfo]:
     table, about = read_parquet(path)
     if about is None:
         raise InputError(f"'{path}' is no table of results: no model is told; give one that mdhr_sdk wrote")
-    return table.to_pandas(), model_of_values(json.loads(about)["model"])
+    return table.to_pandas(), model_of_values(parsed(about)["model"])
 
 
 def _frames(
@@ -240,9 +240,9 @@ def _of_lines(path: Path) -> Read:
     endings: dict[str, Ending] = {}
     models: dict[str, ModelInfo] = {}
     with path.open("rb") as file:
-        for place, line in enumerate(file, 1):
+        for place, line in enumerate(iter(lambda: file.readline(MOST_BYTES + 1), b""), 1):
             try:
-                values = json.loads(line.decode("utf-8"))
+                values = parsed(line)
                 model = models.setdefault(values["model"], model_of_text(values["model"]))
                 ending = endings.setdefault(str(values["source"]), Ending())
                 events = tuple(_event(event) for event in values["events"])

@@ -12,8 +12,8 @@ from numpy.typing import NDArray
 from ...errors import BackendError, ModelFolderError
 from ...modelfolder.config import ModelConfig
 from ...modelfolder.folder import WEIGHTS, ModelFolder
-from ...modelfolder.plain_json import parsed
 from ...ops import DynamicsParameters
+from ...plain_json import parsed
 
 EPSILON = 1e-5  # of PyTorch's BatchNorm
 HEAD = "head.dynamics"

@@ -11,8 +11,8 @@ from ... import __version__
 from ...atomic import write_whole
 from ...errors import DataError
 from ...modelfolder.folder import sha256
-from ...modelfolder.plain_json import read_json
 from ...modelfolder.strict import Positive, strict
+from ...plain_json import read_json
 from ...vision import DEFAULT_TEMPLATE
 from .cut_videos import MakeMesher
 from .spec import DatasetSpec

@@ -19,6 +19,7 @@ from ...atomic import write_whole
 from ...errors import DataError, MDHRError, SourceError
 from ...modelfolder import Preprocessing
 from ...pipeline.crops import CropFinder, Mesher
+from ...plain_json import read_json
 from ...vision import Frame, list_sources
 from ...vision.sources.images import read_image
 from ...vision.sources.source import Image
@@ -27,6 +28,7 @@ from .raw import RawVideo, picture_files
 from .spec import DatasetSpec
 
 JPEG_QUALITY = 95
+MOST_RECORD = 64 << 20  # bytes: a million frames that were left out
 Source = list[str | int]
 MakeMesher = Callable[[], Mesher]
 Outcome = dict[int, str] | str  # the frames without a crop, by number, and why; or what went wrong
@@ -94,8 +96,8 @@ class CropJob:
 
     def _recorded(self) -> dict[str, Any]:
         try:
-            content = json.loads(self.record.read_text(encoding="utf-8"))
-        except (OSError, ValueError, RecursionError):
+            content = read_json(self.record, MOST_RECORD)
+        except (OSError, ValueError):
             return {}
         return content if isinstance(content, dict) else {}
 

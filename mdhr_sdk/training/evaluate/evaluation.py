@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ...errors import InputError
-from ...modelfolder.plain_json import read_json
+from ...plain_json import read_json
 from ..fit.record import read_record
 from ..fit.settings import read_settings
 from .metrics import Counts, EventCounts, Floats, area_under_curve, count, count_events, mean

@@ -16,7 +16,7 @@ from ...errors import ConfigError, DataError
 from ...model import load_model
 from ...modelfolder.config import Preprocessing
 from ...modelfolder.folder import ModelFolder
-from ...modelfolder.plain_json import read_json
+from ...plain_json import read_json
 from ..data.crop_settings import NOTE
 from ..data.folds import tested_half
 from ..data.several import label_set_of

@@ -15,7 +15,7 @@ import torch
 from ... import __version__
 from ...atomic import write_whole
 from ...errors import InputError
-from ...modelfolder.plain_json import read_json
+from ...plain_json import read_json
 
 RECORD = "record.json"
 PACKAGES = ("torch", "timm", "pytorch-lightning", "numpy", "opencv-contrib-python")

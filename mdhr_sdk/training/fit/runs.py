@@ -23,7 +23,7 @@ from typing import Any
 
 from ...atomic import PREFIX, write_whole
 from ...errors import ConfigError, TrainingError, number_of
-from ...modelfolder.plain_json import read_json
+from ...plain_json import read_json
 from ..data.subjects import Note, check_start, noted
 from ..evaluate.evaluation import HELD_OUT, SETTINGS, choose, stopped_after
 from ..evaluate.predictions import Frames

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from ...errors import ConfigError, require
-from ...modelfolder.plain_json import parsed
+from ...plain_json import parsed
 
 FLOAT = re.compile(r"[-+]?(\d+\.?\d*|\.\d+)[eE][-+]?\d+")  # 1e-4, which YAML 1.1 takes for a text
 MOST_BYTES = 1 << 20

@@ -58,6 +58,9 @@ def test_what_is_typed_means_a_scope() -> None:
     for text in ("0,0 5,5 9,9", "3,3 3,3 3,3", "0,0 9,9 9,0 0,9", "0,0 10,0 10,10 5,-5"):  # a line, a point, bow ties
         with pytest.raises(ConfigError, match=r"one line|must not cross"):
             read_region(text)
+    for count, said in ((256, "one line"), (257, "at most 256 corners; got 257")):  # each side is compared with each
+        with pytest.raises(ConfigError, match=said):
+            read_region(" ".join(f"{place},{place}" for place in range(count)))
     arrow = read_region("0,0 10,0 5,5 10,10 0,10")
     assert len(arrow) == 5 and read_region("0,0 5,0 10,0 10,10")  # hollow, and a corner on a side
 

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
 
 from ....errors import DataError
-from ....modelfolder.plain_json import parsed
+from ....plain_json import parsed
 
 UNKNOWN = -1
 Number = Annotated[int, Field(ge=1, le=99)]

@@ -8,21 +8,24 @@ from collections import Counter
 from pathlib import Path
 from typing import Any
 
-from ..bounded import read_bounded
+from .bounded import read_bounded
 
 MOST_DEEP = 64
 MOST_BYTES = 2 << 20  # a text of empty lists takes 20 times its size in memory
 
 
-def parsed(content: bytes) -> Any:
-    """What a text says.
+def parsed(content: bytes, most: int = MOST_BYTES) -> Any:
+    """What a text says, which may be anybody's. All JSON that this package did not make a moment ago is read by it.
+
+    Args:
+        most: bytes that are read.
 
     Raises:
-        ValueError: it is no such JSON, larger than 2 MiB, or nested more than 64 deep; one line that says what is
+        ValueError: it is no such JSON, larger than `most`, or nested more than 64 deep; one line that says what is
             wrong.
     """
-    if len(content) > MOST_BYTES:
-        raise ValueError(f"it has {len(content):,} bytes, and at most {MOST_BYTES:,} are read as JSON")
+    if len(content) > most:
+        raise ValueError(f"it has {len(content):,} bytes, and at most {most:,} are read as JSON")
     try:
         found = json.loads(
             content.decode("utf-8"), object_pairs_hook=_once, parse_constant=_no_number, parse_float=_finite
@@ -33,14 +36,14 @@ def parsed(content: bytes) -> Any:
     return found
 
 
-def read_json(path: Path) -> Any:
-    """What a file says, which may be anybody's.
+def read_json(path: Path, most: int = MOST_BYTES) -> Any:
+    """As `parsed`, of a file.
 
     Raises:
         OSError: as `read_bounded`.
         ValueError: as `parsed`.
     """
-    return parsed(read_bounded(path, MOST_BYTES))
+    return parsed(read_bounded(path, most), most)
 
 
 def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
