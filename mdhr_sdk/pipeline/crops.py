@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from contextlib import nullcontext
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -30,6 +30,21 @@ class Mesher(Protocol):
     def find(self, image_bgr: Image) -> list[Face]: ...
     def reset(self) -> None: ...
     def close(self) -> None: ...
+
+
+@dataclass(frozen=True)
+class Meshed:
+    """A frame with its meshes; whose they are is not known yet.
+
+    Attributes:
+        is_cut: the frame shows another scene than the last one.
+        seen: as of `Found`.
+    """
+
+    frame: Frame
+    is_cut: bool
+    faces: list[Face]
+    seen: int
 
 
 @dataclass(frozen=True)
@@ -77,21 +92,36 @@ class CropFinder:
         self._returning = Returning() if scope.reidentify else None
 
     def find(self, frame: Frame) -> Found:
-        """Take the next frame. May run in another thread than `crops`."""
-        with self._clock("faces") if self._clock else nullcontext():
-            is_cut = self._cuts.is_cut(frame.image)
-            if frame.breaks:
-                self._tracker.reset()
-            elif is_cut:
-                self._tracker.cut()
+        """Take the next frame: `is_cut`, `mesh` and `follow`, which may each run in a thread of its own."""
+        return self.follow(self.mesh(frame, self.is_cut(frame)))
+
+    def is_cut(self, frame: Frame) -> bool:
+        """Whether the next frame shows another scene than the last one."""
+        with self._timed("faces"):
+            return self._cuts.is_cut(frame.image)
+
+    def mesh(self, frame: Frame, is_cut: bool) -> Meshed:
+        """Find the meshes of the next frame."""
+        with self._timed("faces"):
             if frame.breaks or is_cut:
                 self._mesher.reset()
+            faces = self._mesher.find(frame.image)
+            return Meshed(frame, is_cut, faces, max(len(faces), self._mesher.seen))
+
+    def follow(self, meshed: Meshed) -> Found:
+        """Tell whose the meshes of the next frame are, and choose those that the scope asks for."""
+        frame = meshed.frame
+        with self._timed("faces"):
+            if frame.breaks:
+                self._tracker.reset()
+            elif meshed.is_cut:
+                self._tracker.cut()
+            if frame.breaks or meshed.is_cut:
                 self._chooser.forget()
-            found = self._mesher.find(frame.image)
-            tracked = self._followed(frame, self._chooser.inside(found))
+            tracked = self._followed(frame, self._chooser.inside(meshed.faces))
             height, width = frame.image.shape[:2]
             faces = self._chooser.person(tracked, frame.timestamp_s, (width, height))
-        return Found(frame, faces, max(len(found), self._mesher.seen), len(found) - len(faces))
+        return Found(frame, faces, meshed.seen, len(meshed.faces) - len(faces))
 
     def _followed(self, frame: Frame, faces: list[Face]) -> dict[int, Face]:
         """The faces by track id."""
@@ -110,7 +140,7 @@ class CropFinder:
 
     def crops(self, found: Found) -> dict[int, Crop]:
         """Track id -> aligned crop (S, S, 3) uint8 BGR; a face whose mesh is too degenerate to align is left out."""
-        with self._clock("align") if self._clock else nullcontext():
+        with self._timed("align"):
             return dict(self._aligned(found.frame, found.faces))
 
     def cut(self, frame: Frame) -> dict[int, Crop]:
@@ -128,6 +158,9 @@ class CropFinder:
     def close(self) -> None:
         """Close the face models: no frames follow."""
         self._mesher.close()
+
+    def _timed(self, stage: str) -> AbstractContextManager[None]:
+        return self._clock(stage) if self._clock else nullcontext()
 
     def _aligned(self, frame: Frame, faces: Mapping[int, Face]) -> list[tuple[int, Crop]]:
         cut_out = []

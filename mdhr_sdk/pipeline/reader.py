@@ -10,7 +10,6 @@ from collections import Counter, deque
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext
 from dataclasses import replace
-from queue import SimpleQueue
 
 from ..children import usable_cores
 from ..errors import MDHRError, SourceError
@@ -21,8 +20,9 @@ from ..vision.sources.live.health import Health, Patience
 from ..vision.sources.live.supervisor import Supervisor
 from ..vision.sources.span import frames_in
 from .clock import Rate, StageClock
-from .crops import CropFinder, Found
+from .crops import CropFinder, Found, Meshed
 from .modes import Policy
+from .one_ahead import one_ahead
 from .scoring import Crop
 
 PAUSE_S = 1e-4  # between frames that are dropped
@@ -84,7 +84,7 @@ class Reader:
         if source.spec is not None and os.name == "posix":  # elsewhere it is read here, and not opened again
             spec = replace(source.spec, complete=policy == "complete")
             self._supervisor = Supervisor(source, spec, patience, self._passed)
-        self._ready: deque[Frame | Found] = deque()
+        self._ready: deque[Frame | Meshed] = deque()
         self._room = 1  # frames that may be ready or in use
         self._in_use = 0
         self._captured = self._taken = self._scored = 0
@@ -141,7 +141,7 @@ class Reader:
         """The run was left before the source was open."""
         return self.stopped and not self.opened
 
-    def take(self) -> Frame | Found | None:
+    def take(self) -> Frame | Meshed | None:
         """The frame that is due, None if the source has ended; the lock is held."""
         if not self._ready:
             return None
@@ -150,7 +150,7 @@ class Reader:
         self._in_use = 1
         return replace(item, index=self._taken - 1) if isinstance(item, Frame) else item
 
-    def renewed(self, item: Frame | Found) -> Frame | Found:
+    def renewed(self, item: Frame | Meshed) -> Frame | Meshed:
         """The frame that was taken, or in its place a newer one that has come since; the lock is held."""
         if not self.newest or not self._ready or not isinstance(item, Frame):
             return item
@@ -196,17 +196,13 @@ class Reader:
             self.to_blame = False
             raise
 
-    def _found(self, frame: Frame) -> Found:
-        finder = self.finder
-        with self._not_to_blame():
-            return finder.find(frame)
-
-    def cut(self, item: Frame | Found) -> tuple[Found, dict[int, Crop]]:
-        """The faces of a frame, found now if they were not before, and their crops."""
+    def cut(self, item: Frame | Meshed) -> tuple[Found, dict[int, Crop]]:
+        """The faces of a frame, whose meshes are found now if they were not before, and their crops."""
         if isinstance(item, Frame) and item.stale:
             return Found(item, {}), {}
-        found = self.finder.find(item) if isinstance(item, Frame) else item
-        return found, self.finder.crops(found)
+        finder = self.finder
+        found = finder.find(item) if isinstance(item, Frame) else finder.follow(item)
+        return found, finder.crops(found)
 
     def release(self) -> None:
         """Give the face finder back; if the thread may still use it, `Readers.close` does this later."""
@@ -247,11 +243,23 @@ class Reader:
             with self._clock("read"):
                 return next(frames, None)
 
-        beside = self._finds and self.source.kind == "video" and usable_cores() > 1
-        with one_ahead(decode) if beside else nullcontext(decode) as following:
-            while self._wanted() and (frame := following()) is not None:
-                self._put(self._found(frame) if self._finds else self._own(frame))
+        if not self._finds:
+            while self._wanted() and (frame := decode()) is not None:
+                self._put(self._own(frame))
                 del frame  # else its memory is held while the next one is read
+            return
+        finder = self.finder
+
+        def compared() -> tuple[Frame, bool] | None:
+            return None if (frame := decode()) is None else (frame, finder.is_cut(frame))
+
+        beside = self.source.kind == "video" and usable_cores() > 1
+        with one_ahead(compared) if beside else nullcontext(compared) as following:
+            while self._wanted() and (pair := following()) is not None:
+                with self._not_to_blame():
+                    meshed = finder.mesh(*pair)
+                self._put(meshed)
+                del pair, meshed
 
     def _wanted(self) -> bool:
         """Wait until the next frame may be asked for; whether it is wanted."""
@@ -274,7 +282,7 @@ class Reader:
         """The frame with its own memory: a caller may write the next frame over its array."""
         return replace(frame, image=frame.image.copy()) if self.source.kind == "array" else frame
 
-    def _put(self, item: Frame | Found) -> None:
+    def _put(self, item: Frame | Meshed) -> None:
         """Add a frame that is ready; with 'newest' in place of the one that waits."""
         if self.newest and self._ready:  # else a fast source would hold the lock all the time
             time.sleep(PAUSE_S)
@@ -299,7 +307,7 @@ class Reader:
             self._captured += frame.dropped
             self._dropped["newer"] += frame.dropped
 
-    def _one_of(self, waits: Frame | Found, newer: Frame) -> Frame:
+    def _one_of(self, waits: Frame | Meshed, newer: Frame) -> Frame:
         """The newer frame, with note, break and dropped count of the one that it replaces; no news replace nothing."""
         assert isinstance(waits, Frame)
         if newer.stale:
@@ -311,36 +319,3 @@ class Reader:
             breaks=waits.breaks or newer.breaks,
             note=newer.note or waits.note,
         )
-
-
-@contextmanager
-def one_ahead(decode: Callable[[], Frame | None]) -> Iterator[Callable[[], Frame | None]]:
-    """Decode a frame in a thread of its own while the caller finds the faces of the one before.
-
-    Not by a `ThreadPoolExecutor`, whose threads Python waits for at its end: a read that hangs must not hold that up.
-    Nor may one be used once the main thread has ended, and other threads of the caller's may read on.
-    """
-    wanted, done = SimpleQueue[bool](), SimpleQueue[Frame | BaseException | None]()
-
-    def run() -> None:
-        while wanted.get():
-            try:
-                done.put(decode())
-            except BaseException as error:  # raised where the frames are taken
-                done.put(error)
-
-    def following() -> Frame | None:
-        frame = done.get()
-        if isinstance(frame, BaseException):
-            raise frame
-        wanted.put(frame is not None)
-        return frame
-
-    thread = threading.Thread(target=run, name="mdhr decodes", daemon=True)
-    wanted.put(True)
-    thread.start()
-    try:
-        yield following
-    finally:
-        wanted.put(False)
-        thread.join()

@@ -12,7 +12,7 @@ from ..results import SourceStatus
 from ..vision import Frame, Source, SourceInfo
 from ..vision.sources.live.health import ENDS, Patience
 from .clock import StageClock
-from .crops import Found
+from .crops import Meshed
 from .modes import Policy
 from .reader import OpenFinder, Reader, log
 
@@ -59,7 +59,7 @@ class Readers:
         for thread in self._threads:
             thread.start()
 
-    def due(self) -> dict[int, Frame | Found | None]:
+    def due(self) -> dict[int, Frame | Meshed | None]:
         """The next frame of each source that has one, by the source's number; None, once, for a source that has ended.
 
         Files wait for each other. Live sources never block others, and nothing blocks them. The frames of the previous
@@ -78,7 +78,7 @@ class Readers:
             self._used.notify_all()
         return due
 
-    def renewed(self, reader: Reader, item: Frame | Found) -> Frame | Found:
+    def renewed(self, reader: Reader, item: Frame | Meshed) -> Frame | Meshed:
         """A frame that is due, or the newest one of its source, if it had to wait for the faces of others."""
         with self._shown:
             return reader.renewed(item)

@@ -17,7 +17,7 @@ from ..vision.sources.live.health import ENDS, Patience
 from ..vision.sources.source import OnError
 from .ahead import Ahead, Made
 from .clock import StageClock
-from .crops import CropFinder, Found
+from .crops import CropFinder, Meshed
 from .meshers import Meshers
 from .modes import Policy
 from .reader import LIVE, Reader, log
@@ -292,7 +292,7 @@ class _Group:
     turns: int = 0
     broken: list[tuple[Reader, BaseException]] = field(default_factory=list)
 
-    def step(self, due: dict[int, Frame | Found | None]) -> Iterator[Made]:
+    def step(self, due: dict[int, Frame | Meshed | None]) -> Iterator[Made]:
         """Take the frames that are due, the faces of all in one batch; None ends a source."""
         numbered = self.readers.all
         self.turns += 1
@@ -320,7 +320,7 @@ class _Group:
             broken_off = isinstance(reader.error, MDHRError)  # Ctrl-C is how a camera ends
             yield from _made(waiting.end(scored, broken_off), None)
 
-    def _cut(self, reader: Reader, item: Frame | Found) -> Cut:
+    def _cut(self, reader: Reader, item: Frame | Meshed) -> Cut:
         found, crops = reader.cut(self.readers.renewed(reader, item))
         if reader not in self.waiting:
             self.waiting[reader] = Waiting(self.plan.naming, self.plan.images, reader.source.info.fps)

@@ -9,7 +9,7 @@ from contextlib import contextmanager
 
 from ..errors import import_cv2
 
-TURN_S = 1e-3  # Python's default of 5 ms is as long as finding the faces of a frame
+TURN_S = 1e-4  # Python's default of 5 ms is as long as finding the faces of a frame, for which nobody should wait
 # Hardly anything here is freed by the collector, and what MediaPipe and Matplotlib hold takes it a tenth of a second.
 GARBAGE = (10_000, 20, 20)
 

@@ -21,9 +21,9 @@ from fakes import INFO
 from mdhr_sdk.errors import SourceError
 from mdhr_sdk.pipeline import readers as reading
 from mdhr_sdk.pipeline.clock import StageClock
-from mdhr_sdk.pipeline.crops import Found
+from mdhr_sdk.pipeline.crops import Meshed
 from mdhr_sdk.pipeline.modes import Policy
-from mdhr_sdk.pipeline.reader import one_ahead
+from mdhr_sdk.pipeline.one_ahead import one_ahead
 from mdhr_sdk.pipeline.readers import Readers
 from mdhr_sdk.results import FrameResult
 from mdhr_sdk.vision import Frame, Source, SourceInfo, list_sources
@@ -39,9 +39,12 @@ class Finder:
     def __init__(self) -> None:
         self.threads: set[threading.Thread] = set()
 
-    def find(self, frame: Frame) -> Found:
+    def is_cut(self, frame: Frame) -> bool:
+        return frame.index < 0
+
+    def mesh(self, frame: Frame, is_cut: bool) -> Meshed:
         self.threads.add(threading.current_thread())
-        return Found(frame, {})
+        return Meshed(frame, is_cut, [], 0)
 
 
 class Reading:
@@ -335,7 +338,7 @@ def test_what_decodes_ahead_gives_every_frame_before_an_error_and_ends():
 def test_a_thread_reads_on_after_the_main_thread_has_ended():
     script = """
 import threading, time
-from mdhr_sdk.pipeline.reader import one_ahead
+from mdhr_sdk.pipeline.one_ahead import one_ahead
 def read(frames=iter(range(3))):
     threading.main_thread().join()
     time.sleep(0.2)  # the interpreter ends what it ends by itself
