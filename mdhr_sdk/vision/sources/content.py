@@ -78,10 +78,10 @@ def looks_like(path: Path) -> str | None:
     return "holds text" if _is_text(head) else None if _claimed(path) else "holds data of another kind"
 
 
-def is_document(path: Path) -> bool:
-    """Whether a file is a document, an archive or a list of others, whatever pictures lie in it."""
+def is_other(path: Path) -> bool:
+    """Whether a file is empty, a document, an archive or a list of others, whatever pictures lie in it."""
     head = _head(path) if path.is_file() else None
-    return head is not None and head.startswith(tuple(_OTHERS))
+    return head is not None and (not head or head.startswith(tuple(_OTHERS)))
 
 
 def goes_by_name(path: Path) -> bool:
@@ -97,7 +97,10 @@ def goes_by_name(path: Path) -> bool:
 
 
 def _head(path: Path) -> bytes | None:
+    """How a file begins; of those that the kernel makes up, nothing: one may never answer, and none has a size."""
     try:
+        if not path.stat().st_size:
+            return b""
         with path.open("rb") as file:
             return file.read(HEAD)
     except OSError:

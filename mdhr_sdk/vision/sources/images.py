@@ -7,9 +7,8 @@ import logging
 import re
 import struct
 import warnings
-import zlib
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 
 import cv2
@@ -18,7 +17,7 @@ from numpy.typing import NDArray
 from PIL import ExifTags, ImageOps
 from PIL import Image as Pillow
 
-from ...errors import MissingDependencyError, SourceError, install_hint
+from ...errors import MDHRError, MissingDependencyError, SourceError, install_hint
 from ..quiet import quiet
 from .source import Damage, Image, Opened, Picture
 
@@ -37,6 +36,7 @@ BOXED = ("HEIF", "AVIF")  # boxes of the file tell how a picture is turned, and 
 _TURN_BOX = re.compile(rb"\0\0\0\x09(irot|imir)")
 _TIFF_HEAD = re.compile(rb"II\*\0|MM\0\*")
 EXIF_BYTES = 1 << 16
+_OF_OPENCV = re.compile(rb"II[*+]\0|MM\0[*+]|P[1-7fF]\s|#\?RADIANCE|\x76\x2f\x31\x01")
 
 
 def read_image(path: Path) -> Image:
@@ -102,12 +102,19 @@ def open_pages(path: Path, fps: float) -> Iterator[Opened]:
 
 
 def count_images(path: Path) -> tuple[int, str]:
-    """How many images a file shows one after the other, and its format as Pillow calls it; (1, '') if it is damaged."""
+    """How many images a file shows one after the other, and its format as Pillow calls it; (1, '') if it is damaged.
+
+    Of a damaged TIFF nobody knows how many: (2, 'TIFF').
+    """
+    kind = ""
     try:
         with _opened(path) as picture, _damage_told(path):
-            return (len(_by_opencv(path)), "TIFF") if picture is None else (len(_shown(picture)), str(picture.format))
+            if picture is None:
+                return len(_by_opencv(path)), "TIFF"
+            kind = str(picture.format)
+            return len(_shown(picture)), kind
     except (SourceError, MissingDependencyError):
-        return 1, ""
+        return (2, kind) if kind == "TIFF" else (1, "")  # its first page may be whole, and the others lost
 
 
 @contextmanager
@@ -143,21 +150,27 @@ def _damage_told(path: Path) -> Iterator[None]:
         raise SourceError(
             f"cannot read image {path}: {error.strerror or error}; check the file's permissions"
         ) from None
-    except (SyntaxError, ValueError, EOFError, RuntimeError, MemoryError, struct.error, zlib.error):
-        raise _damaged(path) from None
+    except MDHRError:
+        raise
+    except Exception as error:  # a reader of Pillow raises whatever its format's damage leads to
+        raise _damaged(path) from error
 
 
 def _open(path: Path) -> Pillow.Image:
+    if not path.stat().st_size:  # also files that the kernel makes up, of which one may never answer
+        raise _damaged(path)
     with path.open("rb") as file:
         head = file.read(HEAD_BYTES)
     if not _HEIC.match(head) or b"avif" in head[: int.from_bytes(head[:4], "big")]:  # whichever brand comes first
-        picture = Pillow.open(path)
-        if picture.format in SCRIPTS:
-            raise Pillow.UnidentifiedImageError
-        if picture.format == "TIFF":
-            # Of a named file Pillow maps plain pixels into memory, by the size after its turn: the rows would be torn.
-            picture.filename = ""
-            _check_whole(picture, path)
+        with ExitStack() as refused:
+            picture = refused.enter_context(Pillow.open(path))
+            if picture.format in SCRIPTS:
+                raise Pillow.UnidentifiedImageError
+            if picture.format == "TIFF":
+                # Of a named file Pillow maps plain pixels into memory, by the size after its turn: rows would be torn.
+                picture.filename = ""
+                _check_whole(picture, path)
+            refused.pop_all()
         return picture
     try:
         from pillow_heif.as_plugin import HeifImageFile  # registering it with Pillow would be for the whole process
@@ -188,8 +201,14 @@ def _damaged(path: Path) -> SourceError:
 
 
 def _by_opencv(path: Path) -> list[Image]:
-    """All images of what Pillow does not know, as TIFF with three floating-point channels."""
+    """All images of what Pillow does not know, as TIFF with three floating-point channels.
+
+    Only of such formats: what begins as one of Pillow's and is unknown to it is damaged, and OpenCV's reader of
+    animated PNG ends the process over some damage.
+    """
     data = np.fromfile(path, np.uint8)  # cv2.imread cannot open every non-ASCII path on Windows
+    if not _OF_OPENCV.match(data[:16].tobytes()):
+        raise _damaged(path)
     try:
         with quiet:
             read, images = cv2.imdecodemulti(data, cv2.IMREAD_ANYCOLOR | cv2.IMREAD_ANYDEPTH)

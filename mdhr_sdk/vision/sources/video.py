@@ -18,7 +18,7 @@ from .containers.edits import pauses_of, without
 from .containers.joined import Window, is_broadcast, parts_of
 from .containers.length import declared_frames, indexed_packets, missing_s
 from .containers.picture import DEFAULT_FPS, NO_VIDEOS, known, picture_track, rate_of, restarts
-from .content import goes_by_name, is_document, looks_like
+from .content import goes_by_name, is_other, looks_like
 from .decode import Decoded, Decoder
 from .seeking import WORTH_S, KeyPicture, key_before
 from .source import Damage, Opened, Picture
@@ -36,7 +36,7 @@ def open_video(path: Path, start_s: float = 0.0) -> Iterator[Opened]:
     Args:
         start_s: pictures before this time are not needed. They are left out where that is safe, and quicker.
     """
-    if is_document(path):  # in which FFmpeg may find a picture
+    if is_other(path):  # in which FFmpeg may find a picture
         raise SourceError(_failure(path))
     with ExitStack() as stack:
         container = stack.enter_context(_container(path, stack))

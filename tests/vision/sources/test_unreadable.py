@@ -6,6 +6,7 @@ import contextlib
 import io
 import os
 from fractions import Fraction
+from pathlib import Path
 
 import av
 import cv2
@@ -69,6 +70,37 @@ def test_what_nobody_expected_is_the_error_of_its_source(when):
     with pytest.raises(SourceError, match=r"cannot read a\.mp4: ValueError: 31 is not a valid") as caught, source:
         list(source)
     assert isinstance(caught.value.__cause__, ValueError)
+
+
+@pytest.mark.parametrize("name", ["log", "log.png", "log.mp4"])
+def test_a_file_that_the_kernel_makes_up_counts_as_empty(tmp_path, name):
+    """Its size is 0; /proc/kmsg is one, and reading it may never end."""
+    if not Path("/proc/version").exists():
+        pytest.skip("Linux only")
+    (tmp_path / name).symlink_to("/proc/version")
+    with pytest.raises(SourceError, match="empty"), list_sources(tmp_path / name)[0]:
+        pass
+
+
+@pytest.mark.parametrize("kept", [0.3, 0.8, 0.99])
+def test_a_cut_tiff_of_several_pages_is_not_read_as_its_first_page(tmp_path, kept):
+    first, *others = [Pillow.fromarray(numbered(index)) for index in range(6)]
+    first.save(tmp_path / "a.tif", save_all=True, append_images=others)
+    data = (tmp_path / "a.tif").read_bytes()
+    (tmp_path / "a.tif").write_bytes(data[: int(kept * len(data))])
+    with pytest.raises(SourceError, match="damaged"), list_sources(tmp_path / "a.tif")[0] as source:
+        list(source)
+
+
+def test_only_what_pillow_does_not_know_goes_to_opencv(tmp_path, monkeypatch):
+    """OpenCV's reader of animated PNG ends the process over some damage."""
+    first, *others = [Pillow.fromarray(numbered(index)) for index in range(3)]
+    first.save(tmp_path / "a.png", save_all=True, append_images=others)
+    data = (tmp_path / "a.png").read_bytes()
+    (tmp_path / "a.png").write_bytes(data.replace(b"IHDR", b"IHDS"))
+    monkeypatch.setattr(cv2, "imdecodemulti", lambda *_: pytest.fail("OpenCV was asked"))
+    with pytest.raises(SourceError, match="damaged"), list_sources(tmp_path / "a.png")[0]:
+        pass
 
 
 def test_an_error_of_the_callers_own_iterator_is_his():
