@@ -16,7 +16,7 @@ from setuptools import Extension, setup
 from setuptools.command.bdist_wheel import bdist_wheel
 from setuptools.command.build_ext import build_ext
 
-SOURCES = ["abi.cpp", "clip.cpp", "mesh.cpp", "shrink.cpp", "step.cpp", "versions.cpp"]
+SOURCES = ["abi.cpp", "clip.cpp", "mesh.cpp", "shrink.cpp", "step.cpp", "versions.cpp", "warp.cpp"]
 CUDA_SOURCES = ["dynamics.cu", "step.cu"]
 # No -ffast-math: NaN and infinity have to pass on.
 FLAGS = ["-std=c++17", "-O3", "-fopenmp", "-fno-math-errno", "-fno-trapping-math", "-fvisibility=hidden", "-Wno-psabi"]

@@ -139,6 +139,23 @@ void check_geometry(const mdhr_geometry* g) {
     check_places(g->to, INT64_C(2) * g->distances, g->points, "geometry: expected points of the mesh");
 }
 
+constexpr double kFar = 0x1p19;  // pixels; the kernels count 1024ths of them as int
+
+void check_warp(const mdhr::Warp& warp) {
+    const mdhr::Picture& from = warp.from;
+    check(from.pixels && warp.out, "warp: expected pictures; got NULL");
+    check(within(from.width, 1, 15) && within(from.height, 1, 15) && warp.size >= 1 && warp.size <= 4096,
+          "warp: expected sizes from 1 to 32767, and a square of at most 4096");
+    check(from.row_bytes >= INT64_C(3) * from.width && from.row_bytes < INT64_C(1) << 40,
+          "warp: expected rows without overlap");
+    check_pointer(warp.matrix, sizeof(double), "warp: expected a matrix, aligned to doubles");
+    const double* m = warp.matrix;
+    const double whole = std::fabs(m[0] * m[4] - m[1] * m[3]);
+    const double across = std::fabs(m[0]) + std::fabs(m[1]) + std::fabs(m[3]) + std::fabs(m[4]);
+    const double reach = across * (std::fabs(m[2]) + std::fabs(m[5]) + 2.0 * warp.size);
+    check(reach < kFar * whole, "warp: expected a matrix that keeps within 2^19 pixels");  // not so for NaN
+}
+
 template <class Work, class Cpu, class Cuda>
 void run(const Work& work, const mdhr_place& place, Cpu cpu, [[maybe_unused]] Cuda cuda) {
     if (place.device < 0) return cpu(work, place.threads > 0 ? place.threads : omp_get_max_threads());
@@ -198,6 +215,39 @@ int mdhr_shrink(const uint8_t* image, int64_t row_bytes, int32_t width, int32_t 
               "shrink: expected sizes from 1 to 32767, and none that grows");
         check(row_bytes >= INT64_C(3) * width && row_bytes < INT64_C(1) << 40, "shrink: expected rows without overlap");
         mdhr::shrink({image, row_bytes, width, height, out, out_width, out_height});
+    });
+}
+
+int mdhr_warp(const uint8_t* image, int64_t row_bytes, int32_t width, int32_t height, const double* matrix, uint8_t* out,
+              int32_t size) {
+    return guarded([&] {
+        const mdhr::Warp warp{{image, row_bytes, width, height}, matrix, out, size};
+        check_warp(warp);
+        mdhr::warp(warp);
+    });
+}
+
+int mdhr_look(const uint8_t* image, int64_t row_bytes, int32_t width, int32_t height, const double* matrix, uint8_t* out,
+              int32_t size, const float* at, int32_t points, float* cells) {
+    return guarded([&] {
+        const mdhr::Look look{{{image, row_bytes, width, height}, matrix, out, size}, at, points, cells};
+        check_warp(look.warp);
+        check(size >= 2 && within(points, 0, 20), "look: expected a size from 2, and fewer than 2^20 points");
+        check_pointer(at, sizeof(float), "look: expected points, aligned to floats");
+        check_pointer(cells, sizeof(float), "look: expected cells, aligned to floats");
+        for (int i = 0; i < 2 * points; ++i) check(std::fabs(at[i]) < kFar, "look: expected points within 2^19 pixels");
+        mdhr::look(look);
+    });
+}
+
+int mdhr_planes(const uint8_t* crops, int32_t count, int32_t area, const float* factors, const float* shifts,
+                float* out) {
+    return guarded([&] {
+        check(crops, "planes: expected crops; got NULL");
+        check(within(count, 0, 20) && within(area, 1, 28), "planes: expected count from 0, and area from 1");
+        for (const float* each : {factors, shifts, static_cast<const float*>(out)})
+            check_pointer(each, sizeof(float), "planes: expected arrays, aligned to floats");
+        mdhr::planes({crops, count, area, factors, shifts, out});
     });
 }
 

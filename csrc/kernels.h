@@ -46,9 +46,39 @@ struct Shrink {
     int out_width, out_height;
 };
 
+struct Picture {
+    const uint8_t* pixels;
+    int64_t row_bytes;
+    int width, height;
+};
+
+struct Warp {
+    Picture from;
+    const double* matrix;
+    uint8_t* out;
+    int size;
+};
+
+struct Look {
+    Warp warp;  // out: the blurred part
+    const float* at;
+    int points;
+    float* cells;
+};
+
+struct Planes {
+    const uint8_t* crops;
+    int64_t count, area;
+    const float *factors, *shifts;
+    float* out;
+};
+
 using Geometry = mdhr_geometry;
 
 void shrink(const Shrink& task);
+void warp(const Warp& task);
+void look(const Look& task);
+void planes(const Planes& task);
 void read_mesh(const Geometry& geometry, const float* mesh, const double* neutral, double known, double* measured,
                double* logits);
 void fuse_clip(const Clip& clip, int threads);

@@ -25,7 +25,7 @@ extern "C" {
 #endif
 
 /* One more whenever something here takes or means something else. Compare it with mdhr_abi() before any other call. */
-#define MDHR_ABI 4
+#define MDHR_ABI 5
 #define MDHR_MAX_SCALES 8
 #define MDHR_LAYERS 3 /* of the networks that read a mesh */
 #define MDHR_LANES 16 /* their outputs are padded to whole multiples of it */
@@ -98,6 +98,23 @@ MDHR_API int mdhr_fuse_step(const mdhr_shape *shape, const mdhr_parameters *para
    shrink by whole factors: that is another function there. Sizes from 1 to 32767, those of out not above the others. */
 MDHR_API int mdhr_shrink(const uint8_t *image, int64_t row_bytes, int32_t width, int32_t height, uint8_t *out,
                          int32_t out_width, int32_t out_height);
+
+/* The part of image (height, width, 3) that a matrix (2, 3) brings into a square: out (size, size, 3) bytes without
+   gaps. The same as OpenCV's warpAffine with INTER_LINEAR and BORDER_REPLICATE. Sizes as of mdhr_shrink, size from 1 to
+   4096; no pixel of out may come from beyond 2^19 pixels of the image's corner. */
+MDHR_API int mdhr_warp(const uint8_t *image, int64_t row_bytes, int32_t width, int32_t height, const double *matrix,
+                       uint8_t *out, int32_t size);
+
+/* How a face looks: as mdhr_warp, but out is softened as by OpenCV's blur of 3 x 3 pixels, size from 2; and cells
+   (points, 3) are the colours of out at at (points, 2), x and y, as by its remap with INTER_LINEAR and BORDER_REPLICATE.
+   These are finite, and within 2^19 pixels. */
+MDHR_API int mdhr_look(const uint8_t *image, int64_t row_bytes, int32_t width, int32_t height, const double *matrix,
+                       uint8_t *out, int32_t size, const float *at, int32_t points, float *cells);
+
+/* Crops (count, area, 3), blue, green, red, as planes of floats (count, 3, area), red, green, blue: each byte times a
+   factor (3), less a shift (3), both rounded to float32. */
+MDHR_API int mdhr_planes(const uint8_t *crops, int32_t count, int32_t area, const float *factors, const float *shifts,
+                         float *out);
 
 /* How the mesh of a face is measured, and the networks that read it; float64 but for the weights, none with gaps. There
    are M = sums + distances + 4 measures: of the sums those before plain, the distances, the other sums, the pose. */

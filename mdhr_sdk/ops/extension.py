@@ -15,7 +15,7 @@ from ..errors import BackendError, InputError
 Backend = Literal["auto", "compiled", "reference"]
 LIBRARY = Path(__file__).parents[1] / "libmdhr.so"
 REBUILD = "with a C++17 compiler present run: pip install -e . in the mdhr_sdk checkout"
-ABI = 4  # MDHR_ABI of csrc/mdhr.h
+ABI = 5  # MDHR_ABI of csrc/mdhr.h
 MAX_SCALES = 8  # MDHR_MAX_SCALES
 LAYERS, LANES = 3, 16  # MDHR_LAYERS, MDHR_LANES
 FLOATS = ("float32", "float16", "bfloat16")  # MDHR_FLOAT32 and those after it
@@ -111,6 +111,9 @@ def _load() -> ctypes.CDLL | str:
         getattr(library, name).restype = ctypes.c_char_p
     address, count = ctypes.c_void_p, ctypes.c_int32
     library.mdhr_shrink.argtypes = [address, ctypes.c_int64, count, count, address, count, count]
+    library.mdhr_warp.argtypes = [address, ctypes.c_int64, count, count, address, address, count]
+    library.mdhr_look.argtypes = [*library.mdhr_warp.argtypes, address, count, address]
+    library.mdhr_planes.argtypes = [address, count, count, address, address, address]
     library.mdhr_read_mesh.argtypes = [address, address, address, ctypes.c_double, address, address]
     return library
 

@@ -1,4 +1,4 @@
-"""What takes Python longest of a face, as compiled kernels: its picture made smaller, and its mesh read.
+"""What takes Python longest of a face, as compiled kernels: its picture cut out, its look, and its mesh read.
 
 Each answers None where the kernels were not built; the caller then does the same with OpenCV or NumPy.
 """
@@ -17,6 +17,7 @@ from .extension import LANES, LAYERS, Geometry, call, choose
 
 Floats = NDArray[np.float64]
 LONGEST_PX = 32_767
+FAR_PX = 2.0**19  # from where no warped pixel may come
 _COUNTS = ("points", "rigid", "sums", "plain", "distances", "networks", "most", "absolute_most", "sure")
 _PLACES = ("rigid_at", "at", "from", "to")
 _VALUES = ("target", "centre", "factors", "mean", "spread", "absolute_spread")
@@ -37,6 +38,65 @@ def shrink(image: NDArray[np.uint8], size_px: tuple[int, int]) -> NDArray[np.uin
     before, after = (address(image), image.strides[0], width, height), (address(out), small_width, small_height)
     call(library, "mdhr_shrink", *before, *after)
     return out
+
+
+def warp(image: NDArray[np.uint8], matrix: Floats, size_px: int) -> NDArray[np.uint8] | None:
+    """The square (size_px, size_px, 3) that a (2, 3) matrix brings a part of an (H, W, 3) uint8 image into.
+
+    To the bit as OpenCV's warpAffine with INTER_LINEAR and BORDER_REPLICATE. None also for what it does not take.
+    """
+    if (given := _warpable(image, matrix, size_px)) is None:
+        return None
+    library, before = given
+    out = np.empty((size_px, size_px, 3), np.uint8)
+    call(library, "mdhr_warp", *before, address(out), size_px)
+    return out
+
+
+def look(
+    image: NDArray[np.uint8], matrix: Floats, size_px: int, points: NDArray[np.float32]
+) -> tuple[NDArray[np.uint8], NDArray[np.float32]] | None:
+    """As `warp`, softened as by OpenCV's blur of 3 x 3, and its colours (n, 3) float32 at (n, 2) finite points of it.
+
+    To the bit as OpenCV's remap with INTER_LINEAR and BORDER_REPLICATE. None also for what it does not take.
+    """
+    given = _warpable(image, matrix, size_px)
+    if given is None or size_px < 2 or len(points) == 0 or not np.abs(points).max() < FAR_PX:
+        return None
+    library, before = given
+    at = np.ascontiguousarray(points, np.float32)
+    soft, cells = np.empty((size_px, size_px, 3), np.uint8), np.empty((len(at), 3), np.float32)
+    call(library, "mdhr_look", *before, address(soft), size_px, address(at), len(at), address(cells))
+    return soft, cells
+
+
+def planes(
+    crops: NDArray[np.uint8], factors: NDArray[np.float32], shifts: NDArray[np.float32]
+) -> NDArray[np.float32] | None:
+    """(M, S, S, 3) uint8 BGR as (M, 3, S, S) float32 RGB: each byte times a factor (3), less a shift (3)."""
+    library = choose("auto")
+    if library is None or crops.size == 0:
+        return None
+    own = np.ascontiguousarray(crops)
+    count, height, width = own.shape[:3]
+    out = np.empty((count, 3, height, width), np.float32)
+    call(
+        library, "mdhr_planes", address(own), count, height * width, address(factors), address(shifts), address(out)
+    )  # fmt: skip
+    return out
+
+
+def _warpable(
+    image: NDArray[np.uint8], matrix: Floats, size_px: int
+) -> tuple[ctypes.CDLL, tuple[int, int, int, int, int]] | None:
+    """The library and its first arguments, if it takes such an image and matrix."""
+    if (library := _library_for(image)) is None or not 1 <= size_px <= 4096:
+        return None
+    (a, b, x), (c, d, y) = matrix.tolist()
+    reach = (abs(a) + abs(b) + abs(c) + abs(d)) * (abs(x) + abs(y) + 2 * size_px)
+    if not reach < FAR_PX * abs(a * d - b * c) or not matrix.flags.c_contiguous:  # not so for NaN
+        return None
+    return library, (address(image), image.strides[0], image.shape[1], image.shape[0], address(matrix))
 
 
 def _library_for(image: NDArray[np.uint8]) -> ctypes.CDLL | None:

@@ -7,13 +7,14 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from ..ending import at_work
 from ..errors import ConfigError, InputError, import_cv2
-from ..ops.faces import shrink
+from ..ops.faces import shrink, warp
 from .sources.source import Image, check_image
 
 
@@ -77,27 +78,42 @@ def similarity(points: ArrayLike, targets: ArrayLike) -> NDArray[np.float64]:
     return _fitted(*([complex(x, y) for x, y in rows] for rows in (given.tolist(), wanted.tolist())))
 
 
-def _fitted(z: Sequence[complex], w: Sequence[complex]) -> NDArray[np.float64]:
+class _Goal(NamedTuple):
+    """Where points belong: their middle, how each lies from it, and the sum of the squares of that."""
+
+    mean: complex
+    apart: tuple[complex, ...]
+    spread: float
+
+    @classmethod
+    def of(cls, targets: Sequence[complex]) -> _Goal:
+        mean = sum(targets) / len(targets)
+        apart = tuple(one - mean for one in targets)
+        return cls(mean, apart, sum(abs(one) ** 2 for one in apart))
+
+
+def _fitted(z: Sequence[complex], w: Sequence[complex] | _Goal) -> NDArray[np.float64]:
     try:
-        return _line_fit(z, w)
+        return _line_fit(z, w if isinstance(w, _Goal) else _Goal.of(w))
     except OverflowError:
         raise InputError("expected points in pixels; got some that lie too far or too near; skip this face") from None
 
 
-def _line_fit(z: Sequence[complex], w: Sequence[complex]) -> NDArray[np.float64]:
+def _line_fit(z: Sequence[complex], goal: _Goal) -> NDArray[np.float64]:
     """As complex numbers a similarity is w = a z + b, and least squares has the closed form of a line fit.
 
     Plain numbers, as there are a few points and two fits a frame: arrays take five times as long.
     """
-    z_mean, w_mean = sum(z) / len(z), sum(w) / len(w)
-    spread = sum(abs(one - z_mean) ** 2 for one in z)
-    shared = sum((one - z_mean).conjugate() * (other - w_mean) for one, other in zip(z, w, strict=True))
+    z_mean = sum(z) / len(z)
+    apart = [one - z_mean for one in z]
+    spread = sum([abs(one) ** 2 for one in apart])
+    shared = sum([one.conjugate() * other for one, other in zip(apart, goal.apart, strict=True)])
     if not cmath.isfinite(spread + shared):
         raise InputError("expected finite points and targets; got NaN or infinity; skip this face")
-    a = shared / spread if spread > 1e-12 * sum(abs(one) ** 2 for one in z) else 0j
-    if abs(a) ** 2 * spread <= 1e-12 * sum(abs(one - w_mean) ** 2 for one in w) or a == 0:
+    a = shared / spread if spread > 1e-12 * sum([abs(one) ** 2 for one in z]) else 0j
+    if abs(a) ** 2 * spread <= 1e-12 * goal.spread or a == 0:
         raise InputError("expected points that fix a turn and a scale; these coincide or mirror; skip this face")
-    b = w_mean - a * z_mean
+    b = goal.mean - a * z_mean
     return np.array([[a.real, -a.imag, b.real], [a.imag, a.real, b.imag]])
 
 
@@ -116,20 +132,20 @@ def crop_matrix(
     if not isinstance(size_px, int | np.integer) or isinstance(size_px, bool) or size_px < 1:
         raise ConfigError(f"size_px must be an integer of at least 1; got {size_px!r}")
     mesh = np.asarray(landmarks_px)
-    least, rows, targets = _wanted(template_id, int(size_px))
+    least, rows, goal = _wanted(template_id, int(size_px))
     if mesh.ndim != 2 or len(mesh) < least or mesh.shape[1] not in (2, 3):
         raise InputError(f"expected landmarks of shape (at least {least}, 2 or 3); got {mesh.shape}; give a whole mesh")
     if not np.isfinite(mesh).all():  # not only of the template's points: others are measured
         raise InputError("expected finite landmarks; got NaN or infinity; skip this face")
-    return _fitted([complex(x, y) for x, y, *_ in mesh.take(rows, axis=0).astype(np.float64).tolist()], targets)
+    return _fitted([complex(x, y) for x, y, *_ in mesh.take(rows, axis=0).astype(np.float64).tolist()], goal)
 
 
 @cache
-def _wanted(template_id: str, size_px: int) -> tuple[int, NDArray[np.intp], tuple[complex, ...]]:
+def _wanted(template_id: str, size_px: int) -> tuple[int, NDArray[np.intp], _Goal]:
     """How many points a mesh must have, those of the template, and where they belong, in pixels of the crop."""
     template = TEMPLATES[template_id]
-    targets = tuple(complex(x * size_px, y * size_px) for x, y in template.targets)
-    return max(template.landmarks) + 1, np.array(template.landmarks), targets
+    goal = _Goal.of([complex(x * size_px, y * size_px) for x, y in template.targets])
+    return max(template.landmarks) + 1, np.array(template.landmarks), goal
 
 
 @at_work()
@@ -160,8 +176,11 @@ def align(image_bgr: Image, landmarks_px: ArrayLike, template_id: str = DEFAULT_
     (a, b, _), (c, d, _) = matrix.tolist()
     matrix[0, 2] += (a + b) / 2 - 0.5
     matrix[1, 2] += (c + d) / 2 - 0.5
-    size, flags, border = (size_px, size_px), cv2.INTER_LINEAR, cv2.BORDER_REPLICATE
-    return cv2.warpAffine(image, matrix, size, flags=flags, borderMode=border).astype(np.uint8, copy=False)
+    crop = warp(image, matrix, size_px)
+    if crop is None:
+        size, flags, border = (size_px, size_px), cv2.INTER_LINEAR, cv2.BORDER_REPLICATE
+        crop = cv2.warpAffine(image, matrix, size, flags=flags, borderMode=border).astype(np.uint8, copy=False)
+    return crop
 
 
 def _reduce(image: Image, matrix: NDArray[np.float64], size_px: int) -> tuple[Image, NDArray[np.float64]]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import weakref
 from collections.abc import Callable
 from functools import cached_property
 
@@ -10,6 +11,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from ..errors import InputError, import_cv2
+from ..ops.faces import look
 from .align import crop_matrix
 from .sources.source import Image
 
@@ -56,6 +58,7 @@ class Look:
         self._says = (grey > DARKEST) & (np.maximum(np.maximum(blue, green), red) < BRIGHTEST)
         self._log = np.log(grey + SOFTEN)
         self._around_of = around
+        self._compared: tuple[weakref.ref[Look], float] | None = None  # with which one, and what was found
 
     @cached_property
     def clear(self) -> bool:
@@ -82,17 +85,30 @@ class Look:
 
     def pattern_from(self, other: Look) -> float:
         """One minus the correlation of the brightness, in [0, 2]; 0 where too little of both can be told."""
+        if self._compared is not None and self._compared[0]() is other:  # trackers ask twice a frame
+            return self._compared[1]
+        pattern = self._pattern_from(other)
+        self._compared = weakref.ref(other), pattern
+        return pattern
+
+    def _pattern_from(self, other: Look) -> float:
         both = self._says & other._says
         count = np.count_nonzero(both)
         if count < LEAST_SHARE * len(both):
             return 0.0
-        one, two = ((log if count == len(both) else log[both]) for log in (self._log, other._log))
-        one, two = one - one.sum() / count, two - two.sum() / count
+        if count == len(both):
+            (one, one_length), (two, two_length) = self._whole, other._whole
+        else:
+            (one, one_length), (two, two_length) = _centred(self._log[both]), _centred(other._log[both])
         least = NOISE * math.sqrt(count)
-        lengths = [math.sqrt(each @ each) for each in (one, two)]
-        if max(lengths) <= least:  # both without contrast
+        if max(one_length, two_length) <= least:  # both without contrast
             return 0.0
-        return float(1 - one @ two / (max(lengths[0], least) * max(lengths[1], least)))
+        return float(1 - one @ two / (max(one_length, least) * max(two_length, least)))
+
+    @cached_property
+    def _whole(self) -> tuple[NDArray[np.float32], float]:
+        """All points, centred: asked for beside the look before, and the one after."""
+        return _centred(self._log)
 
     def colour_from(self, other: Look) -> float:
         """Median difference of the colour channel that differs most, in logarithms: 0.1 is 10 %."""
@@ -118,9 +134,14 @@ class Look:
         return None if self._around_of is None else np.log(self._around_of() + 2 * SOFTEN)
 
 
+def _centred(log: NDArray[np.float32]) -> tuple[NDArray[np.float32], float]:
+    """The brightness about its mean, and the length of that as a vector."""
+    apart = log - log.sum() / len(log)
+    return apart, math.sqrt(apart @ apart)
+
+
 def look_at(image_bgr: Image, landmarks_px: ArrayLike) -> Look | None:
     """The look of a face of an (H, W, 3) uint8 BGR image; None for a mesh too degenerate to align."""
-    cv2 = import_cv2()
     mesh = np.asarray(landmarks_px, np.float32)[:FACE_POINTS, :2]
     try:
         matrix = crop_matrix(landmarks_px, size_px=CROP_PX)
@@ -128,17 +149,27 @@ def look_at(image_bgr: Image, landmarks_px: ArrayLike) -> Look | None:
         return None
     matrix = matrix / 2
     matrix[:, 2] += CROP_PX / 4
-    size = (CROP_PX, CROP_PX)
-    part = cv2.warpAffine(image_bgr, matrix, size, flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
-    soft = cv2.blur(part, (CELL_PX, CELL_PX))
     points = mesh @ matrix[:, :2].T.astype(np.float32) + matrix[:, 2].astype(np.float32)
+
+    soft, cells = look(image_bgr, matrix, CROP_PX, points) or _looked(image_bgr, matrix, points)
 
     def around() -> NDArray[np.float32]:
         oval = points[OVAL]
         centre = oval.mean(axis=0)
         return _sampled(soft, np.concatenate([centre + reach * (oval - centre) for reach in AROUND])).mean(axis=1)
 
-    return Look(_sampled(soft, points), around)
+    return Look(cells, around)
+
+
+def _looked(
+    image: Image, matrix: NDArray[np.float64], points: NDArray[np.float32]
+) -> tuple[Image, NDArray[np.float32]]:
+    """As the kernel `look`, by OpenCV."""
+    cv2 = import_cv2()
+    size = (CROP_PX, CROP_PX)
+    part = cv2.warpAffine(image, matrix, size, flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
+    soft = np.asarray(cv2.blur(part, (CELL_PX, CELL_PX)), np.uint8)
+    return soft, _sampled(soft, points)
 
 
 def _sampled(image: Image, points: NDArray[np.float32]) -> NDArray[np.float32]:
