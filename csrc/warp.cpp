@@ -115,7 +115,7 @@ MDHR_INLINE void warp_rows_body(const WarpTask& task) {
 
 MDHR_VERSIONS(warp_rows, WarpTask)
 
-int rounded(double value) { return static_cast<int>(std::nearbyint(value)); }
+int rounded(double value) { return static_cast<int>(std::lrint(value)); }
 
 struct PlanesTask {
     const Planes* planes;

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from mdhr_sdk.errors import InputError
 from mdhr_sdk.ops import extension
-from mdhr_sdk.ops.faces import MeshReader, shrink
+from mdhr_sdk.ops.faces import FAR_PX, MeshReader, look, planes, shrink, warp
 from mdhr_sdk.pipeline.scores import geometry
 from mdhr_sdk.pipeline.scores.geometry import PLAIN, GeometryModel, OwnNeutral
 from mdhr_sdk.vision import Face
@@ -41,6 +41,72 @@ def test_what_opencv_has_another_function_for_is_left_to_it(compiled: None):
     assert shrink(image[:, ::-1], (19, 14)) is None
     with pytest.raises(InputError, match="none that grows"):
         shrink(image, (41, 31))
+
+
+def matrices(width: int, height: int, size: int) -> list[NDArray[np.float64]]:
+    """Turns, scales and shifts, of which some lead out of the picture on each side."""
+    rng = np.random.default_rng(width + size)
+    made = []
+    for _ in range(60):
+        angle, scale = rng.uniform(-np.pi, np.pi), size / max(width, height) * np.exp(rng.normal(0, 1.0))
+        turn = scale * np.array([[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]])
+        middle = rng.uniform(-0.3, 1.3, 2) * (width, height)
+        made.append(np.column_stack([turn, size / 2 - turn @ middle]))
+    return made
+
+
+def noise(width: int, height: int) -> Image:
+    """A part of a larger picture, so that rows have gaps."""
+    whole: Image = np.random.default_rng(width).integers(0, 256, (height + 5, width + 7, 3), dtype=np.uint8)
+    return whole[2 : 2 + height, 3 : 3 + width]
+
+
+def by_opencv(image: Image, matrix: NDArray[np.float64], size: int) -> Image:
+    made = cv2.warpAffine(image, matrix, (size, size), flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
+    return np.asarray(made, np.uint8)
+
+
+@pytest.mark.parametrize(("width", "height"), [(160, 90), (37, 61), (3, 2), (2, 3), (1, 1), (1, 40)])
+@pytest.mark.parametrize("size", [1, 24, 128, 131])
+def test_pictures_are_warped_as_opencv_does_it(instructions: None, width: int, height: int, size: int):
+    image = noise(width, height)
+    for matrix in matrices(width, height, size):
+        made = warp(image, matrix, size)
+        assert made is not None
+        np.testing.assert_array_equal(made, by_opencv(image, matrix, size))
+
+
+@pytest.mark.parametrize(("width", "height"), [(160, 90), (3, 2), (1, 1)])
+def test_looks_are_as_opencv_makes_them(instructions: None, width: int, height: int):
+    image, size, rng = noise(width, height), 64, np.random.default_rng(2)
+    for matrix in matrices(width, height, size):
+        points = rng.uniform(-9, size + 9, (70, 2)).astype(np.float32)
+        made = look(image, matrix, size, points)
+        assert made is not None
+        soft = cv2.blur(by_opencv(image, matrix, size), (3, 3))
+        cells = cv2.remap(soft, points[:, None], None, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
+        np.testing.assert_array_equal(made[0], soft)
+        np.testing.assert_array_equal(made[1], cells[:, 0])
+
+
+def test_what_a_warp_does_not_take_is_left_to_opencv(compiled: None):
+    image, same = noise(40, 30), np.eye(2, 3)
+    assert warp(image, same, 16) is not None and warp(image[:, ::-1], same, 16) is None
+    for matrix in (np.zeros((2, 3)), same * np.nan, same * 1e-9, np.array([[1.0, 0, 2 * FAR_PX], [0, 1, 0]])):
+        assert warp(image, matrix, 16) is None
+    for points in (np.full((1, 2), np.nan), np.full((1, 2), np.inf), np.full((1, 2), FAR_PX), np.empty((0, 2))):
+        assert look(image, same, 16, points.astype(np.float32)) is None
+
+
+@pytest.mark.parametrize("size", [1, 7, 64])
+def test_crops_become_planes_as_by_numpy(instructions: None, size: int):
+    rng = np.random.default_rng(size)
+    crops: Image = rng.integers(0, 256, (3, size, size, 3), dtype=np.uint8)
+    factors, shifts = rng.uniform(0.01, 0.02, 3).astype(np.float32), rng.uniform(1, 3, 3).astype(np.float32)
+    made = planes(crops[::-1], factors, shifts)
+    wanted = crops[::-1, :, :, ::-1].astype(np.float32) * factors - shifts
+    assert made is not None
+    np.testing.assert_array_equal(made, wanted.transpose(0, 3, 1, 2))
 
 
 def face(seed: int, points: int = 478) -> NDArray[np.float32]:
