@@ -29,6 +29,8 @@ SLOW_HALVES = (
     "its scores differ shows here too"
 )
 
+ROUNDS, WHOLE_ROUNDS = 10, 3
+
 app = typer.Typer(add_completion=False, rich_markup_mode=None)
 
 
@@ -44,7 +46,7 @@ def macs_a_run(config: FolderConfig, settings: Settings) -> int | None:
     return settings.batch * graph_macs(config, settings.base)[""]
 
 
-def whole(asked: Sequence[str], frames: int, json: Path | None) -> None:
+def whole(asked: Sequence[str], frames: int, rounds: int, json: Path | None) -> None:
     """Measure videos from file to action units, by each of the face engines that can run here."""
     check_json(json)
     machine, engines = describe_machine(), usable_engines(asked)
@@ -57,50 +59,22 @@ def whole(asked: Sequence[str], frames: int, json: Path | None) -> None:
         raise MDHRError("no face engine can run here; the lines above say why")
     with console.status("") as status:
         tell = status.update if console.is_terminal else partial(print, file=sys.stderr, flush=True)
-        measured = measure_whole(usable, frames, tell)
+        measured = measure_whole(usable, frames, rounds, tell)
     for table in tables(measured):
         console.print(table)
     console.print(NOTES)
     write_json(json, content(machine, measured, engines))
 
 
-@app.command()
-def latency(
-    model: Annotated[str, typer.Argument(help="A model folder, or edge.")] = "edge",
-    graph: Annotated[str, typer.Option(help=f"{', '.join(GRAPHS)}; of uint8 too where exported.")] = "clip",
-    backend: Annotated[Optional[list[str]], typer.Option(help="May be given again; all that can run if not.")] = None,
-    precision: Annotated[
-        Optional[list[str]], typer.Option(help=f"{', '.join(PRECISIONS)}; may be given again.")
-    ] = None,
-    device: Annotated[str, typer.Option(help="cpu, cuda or cuda:N.")] = "cpu",
-    batch: Annotated[int, typer.Option(help="Clips, frames or windows a run.")] = 1,
-    threads: Annotated[Optional[int], typer.Option(help="CPU threads; as many as usable cores if not given.")] = None,
-    rounds: Annotated[int, typer.Option(help="Turns of each candidate.")] = 10,
-    seconds: Annotated[float, typer.Option(help="Least length of a turn.")] = 0.5,
-    most_seconds: Annotated[
-        float, typer.Option(help=f"Take no more turns after so long, but {LEAST_ROUNDS} rounds at least.")
-    ] = Settings.most_s,
-    json: Annotated[Optional[Path], typer.Option(help="Write everything to this file.")] = None,
-    end_to_end: Annotated[
-        bool, typer.Option("--end-to-end", help="Videos from file to action units instead, by every face engine.")
-    ] = False,
-    engine: Annotated[
-        Optional[list[str]], typer.Option(help="With --end-to-end: a face engine; all that can run if not given.")
-    ] = None,
-    frames: Annotated[int, typer.Option(min=60, help="With --end-to-end: frames of the first video.")] = 400,
+def backends(
+    folder: ModelFolder, settings: Settings, backend: Sequence[str], precision: Sequence[str], json: Path | None
 ) -> None:
-    """Latency, speed and memory of every backend that can run a model folder here."""
-    if end_to_end:
-        whole(engine or (), frames, json)
-        return
-    threads = usable_cores() if threads is None else threads
-    settings = Settings(graph, device, batch, threads, rounds, seconds, most_seconds)
+    """Measure a model folder in every backend that can run here."""
     check_json(json)
     machine = describe_machine()  # before anything loads the machine
-    folder = ModelFolder.open(model)
-    planned = plan(folder, settings, backend or (), precision or ())
+    planned = plan(folder, settings, backend, precision)
     console.print(header(folder, machine, settings))
-    if device == "cpu" and any(c.precision == "fp16" and reason is None for c, reason in planned.items()):
+    if settings.device == "cpu" and any(c.precision == "fp16" and reason is None for c, reason in planned.items()):
         console.print(f"note: {SLOW_HALVES}")
     macs = macs_a_run(folder.config, settings)
     with console.status("") as status:  # which shows on a terminal only
@@ -116,3 +90,40 @@ def latency(
         write_json(json, report_content(folder, machine, settings, measured, macs, found))
     if all(r.reason is not None for r in found):
         raise MDHRError("nothing could be measured; the table says why")
+
+
+@app.command()
+def latency(
+    model: Annotated[str, typer.Argument(help="A model folder, or edge.")] = "edge",
+    graph: Annotated[str, typer.Option(help=f"{', '.join(GRAPHS)}; of uint8 too where exported.")] = "clip",
+    backend: Annotated[Optional[list[str]], typer.Option(help="May be given again; all that can run if not.")] = None,
+    precision: Annotated[
+        Optional[list[str]], typer.Option(help=f"{', '.join(PRECISIONS)}; may be given again.")
+    ] = None,
+    device: Annotated[str, typer.Option(help="cpu, cuda or cuda:N.")] = "cpu",
+    batch: Annotated[int, typer.Option(help="Clips, frames or windows a run.")] = 1,
+    threads: Annotated[Optional[int], typer.Option(help="CPU threads; as many as usable cores if not given.")] = None,
+    rounds: Annotated[
+        Optional[int], typer.Option(help="Turns of each candidate: 10, with --end-to-end 3 if not given.")
+    ] = None,
+    seconds: Annotated[float, typer.Option(help="Least length of a turn.")] = 0.5,
+    most_seconds: Annotated[
+        float, typer.Option(help=f"Take no more turns after so long, but {LEAST_ROUNDS} rounds at least.")
+    ] = Settings.most_s,
+    json: Annotated[Optional[Path], typer.Option(help="Write everything to this file.")] = None,
+    end_to_end: Annotated[
+        bool, typer.Option("--end-to-end", help="Videos from file to action units instead, by every face engine.")
+    ] = False,
+    engine: Annotated[
+        Optional[list[str]], typer.Option(help="With --end-to-end: a face engine; all that can run if not given.")
+    ] = None,
+    frames: Annotated[int, typer.Option(min=60, help="With --end-to-end: frames of the first video.")] = 400,
+) -> None:
+    """Latency, speed and memory of every backend that can run a model folder here."""
+    rounds = (WHOLE_ROUNDS if end_to_end else ROUNDS) if rounds is None else rounds
+    threads = usable_cores() if threads is None else threads
+    settings = Settings(graph, device, batch, threads, rounds, seconds, most_seconds)
+    if end_to_end:
+        whole(engine or (), frames, rounds, json)
+        return
+    backends(ModelFolder.open(model), settings, backend or (), precision or (), json)

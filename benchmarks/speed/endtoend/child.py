@@ -38,18 +38,8 @@ def case(video: str, engine: str, overlay: bool, began_s: float) -> dict[str, An
     Args:
         began_s: when this process was begun, by `time.monotonic`.
     """
-    found: dict[str, Any] = {}
     with tuned_process(), tempfile.TemporaryDirectory() as out:
-        with _detector(video, engine) as detector, closing(_results(detector, video, overlay)) as results:
-            next(results)
-            found["first_result_s"] = time.monotonic() - began_s
-            results.close()
-            before_s, cpu_s = time.perf_counter(), _cpu_s()
-            frames = _written(_results(detector, video, overlay), Path(out) / "video", overlay, detector)
-            spent_s = time.perf_counter() - before_s
-            found |= {"frames": len(frames), "frames_per_s": len(frames) / spent_s}
-            found |= {"cpu_ms_a_frame": 1e3 * (_cpu_s() - cpu_s) / len(frames)}
-            found["faces"] = float(np.mean([count for count, _ in frames]))
+        found = _whole(video, engine, overlay, Path(out) / "video", began_s)
         with _detector(video, engine, "stream") as detector:
             results = detector.predict(_pictures(video), stream=True, images=overlay, fps=25, lookahead=LOOKAHEAD)
             times_s = [at for _, at in _written(results, Path(out) / "frames", overlay, detector)]
@@ -58,6 +48,25 @@ def case(video: str, engine: str, overlay: bool, began_s: float) -> dict[str, An
     found["steps"] = len(steps_ms)
     found["peak_mib"] = peak_mib()
     return found
+
+
+def whole(video: str, engine: str, overlay: bool, began_s: float) -> dict[str, Any]:
+    """One video by one engine, as `mdhr detect` reads it."""
+    with tuned_process(), tempfile.TemporaryDirectory() as out:
+        return _whole(video, engine, overlay, Path(out) / "video", began_s)
+
+
+def _whole(video: str, engine: str, overlay: bool, base: Path, began_s: float) -> dict[str, Any]:
+    with _detector(video, engine) as detector, closing(_results(detector, video, overlay)) as results:
+        next(results)
+        first_result_s = time.monotonic() - began_s
+        results.close()
+        before_s, cpu_s = time.perf_counter(), _cpu_s()
+        frames = _written(_results(detector, video, overlay), base, overlay, detector)
+        spent_s, cpu_s = time.perf_counter() - before_s, _cpu_s() - cpu_s
+    faces = float(np.mean([count for count, _ in frames]))
+    return {"first_result_s": first_result_s, "frames": len(frames), "frames_per_s": len(frames) / spent_s,
+            "cpu_ms_a_frame": 1e3 * cpu_s / len(frames), "faces": faces}  # fmt: skip
 
 
 def alone(video: str, faces: int) -> dict[str, Any]:
@@ -133,7 +142,7 @@ def peak_mib() -> float | None:
     return next((int(line.split()[1]) / 1024 for line in lines if line.startswith("VmHWM:")), None)
 
 
-JOBS: dict[str, Callable[..., dict[str, Any]]] = {"case": case, "alone": alone, "profile": profile}
+JOBS: dict[str, Callable[..., dict[str, Any]]] = {"case": case, "whole": whole, "alone": alone, "profile": profile}
 
 if __name__ == "__main__":
     request = json.loads(sys.argv[1])

@@ -10,6 +10,7 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import asdict
 from pathlib import Path
+from statistics import median
 from typing import Any
 
 from rich.table import Table
@@ -19,12 +20,13 @@ from mdhr_sdk.errors import MDHRError, SourceError
 from mdhr_sdk.vision.faces.engine import choose_engine, installed_mediapipe
 from mdhr_sdk.vision.faces.fetch import FACE_LANDMARKER, cached
 
-from .page import frame_times
-from .scenes import scenes, write_scene
+from .page import frame_times, share_told
+from .scenes import Scene, scenes, write_scene
 
 ENGINES = ("solutions", "tasks", "onnx")
 CHILD = Path(__file__).with_name("child.py")
 MOST_S = 300.0  # of one measurement
+MIDDLE = ("frames_per_s", "cpu_ms_a_frame", "first_result_s")  # figures that are medians over the turns
 Tell = Callable[[str], None]
 
 
@@ -41,8 +43,11 @@ def usable_engines(asked: Sequence[str]) -> dict[str, str]:
     return found
 
 
-def measure(engines: Sequence[str], frames: int, tell: Tell) -> dict[str, Any]:
+def measure(engines: Sequence[str], frames: int, rounds: int, tell: Tell) -> dict[str, Any]:
     """Measure all; see `child.py` for the figures.
+
+    Each video is measured in turns: FaceMesh alone, one engine, FaceMesh alone, the next one, and so on. Speeds are
+    medians over the rounds, and shares medians of each speed over that of FaceMesh just before: clocks change.
 
     Raises:
         SourceError: a measurement failed.
@@ -55,23 +60,58 @@ def measure(engines: Sequence[str], frames: int, tell: Tell) -> dict[str, Any]:
         for scene, video in videos.items():
             tell(f"encoding the video of {scene.name}")
             write_scene(scene, video)
-            if installed_mediapipe()[1]:
-                tell(f"{scene.name}: FaceMesh alone")
-                alone[scene.name] = ask("alone", video=str(video), faces=scene.faces)
-            for engine in engines:
-                for overlay in (False, True):
-                    tell(f"{scene.name}: {engine} {'with' if overlay else 'without'} an overlay")
-                    found = ask("case", video=str(video), engine=engine, overlay=overlay, began_s=time.monotonic())
-                    rows.append({"scene": scene.name, "engine": engine, "overlay": overlay, **found})
+            turns = _Turns(scene, str(video), [(engine, overlay) for engine in engines for overlay in (False, True)])
+            for turn in range(rounds):
+                turns.take(f"{turn + 1} of {rounds}", tell)
+            rows += turns.rows()
+            if turns.alone:
+                alone[scene.name] = {"frames_per_s": median(turns.alone)}
         first = next(iter(videos.values()))
         profiles = {}
         for engine in engines:
             tell(f"profile of a frame: {engine}")
             profiles[engine] = ask("profile", video=str(first), engine=engine)
-    for row in rows:
-        if reference := alone.get(row["scene"]):
-            row["share_of_facemesh_alone"] = row["frames_per_s"] / reference["frames_per_s"]
-    return {"scenes": [asdict(scene) for scene in videos], "facemesh_alone": alone, "rows": rows, "profiles": profiles}
+    return {"rounds": rounds, "scenes": [asdict(scene) for scene in videos], "facemesh_alone": alone, "rows": rows,
+            "profiles": profiles}  # fmt: skip
+
+
+class _Turns:
+    """The turns of one video.
+
+    Attributes:
+        alone: frames/s of FaceMesh alone, of each of its turns; empty where MediaPipe has no models in its wheel.
+    """
+
+    def __init__(self, scene: Scene, video: str, cases: Sequence[tuple[str, bool]]) -> None:
+        self.alone: list[float] = []
+        self._scene, self._video = scene, video
+        self._answers: dict[tuple[str, bool], list[dict[str, Any]]] = {case: [] for case in cases}
+        self._shares: dict[tuple[str, bool], list[float]] = {case: [] for case in cases}
+
+    def take(self, turn: str, tell: Tell) -> None:
+        """One turn of each engine, with and without an overlay."""
+        for (engine, overlay), answers in self._answers.items():
+            tell(f"{self._scene.name}, {turn}: {engine} {'with' if overlay else 'without'} an overlay")
+            if installed_mediapipe()[1]:
+                self.alone.append(ask("alone", video=self._video, faces=self._scene.faces)["frames_per_s"])
+            job, began_s = "whole" if answers else "case", time.monotonic()  # percentiles of frames by the first turn
+            answers.append(ask(job, video=self._video, engine=engine, overlay=overlay, began_s=began_s))
+            if self.alone:
+                self._shares[engine, overlay].append(answers[-1]["frames_per_s"] / self.alone[-1])
+
+    def rows(self) -> list[dict[str, Any]]:
+        """The figures of each engine."""
+        return [self._row(case) for case in self._answers]
+
+    def _row(self, case: tuple[str, bool]) -> dict[str, Any]:
+        answers, shares = self._answers[case], self._shares[case]
+        middle = {
+            name: median(one[name] for one in answers) for name in ("frames_per_s", "cpu_ms_a_frame", "first_result_s")
+        }
+        row = {"scene": self._scene.name, "engine": case[0], "overlay": case[1], **answers[0], **middle}
+        if shares:
+            row |= {"share_of_facemesh_alone": median(shares), "least_share": min(shares), "most_share": max(shares)}
+        return row
 
 
 def ask(job: str, **request: Any) -> dict[str, Any]:
@@ -120,16 +160,17 @@ def tables(measured: dict[str, Any]) -> list[Table]:
 
 def cells(row: dict[str, Any]) -> list[str]:
     """The figures of a row, as tables have them."""
-    share, peak = row.get("share_of_facemesh_alone"), row["peak_mib"]
+    peak = row["peak_mib"]
     return [
-        f"{row['frames_per_s']:.0f}", "-" if share is None else f"{share:.2f}", f"{row['cpu_ms_a_frame']:.1f}",
+        f"{row['frames_per_s']:.0f}", share_told(row), f"{row['cpu_ms_a_frame']:.1f}",
         *frame_times(row),
         f"{row['first_result_s']:.1f}", "-" if peak is None else f"{peak:.0f}",
     ]  # fmt: skip
 
 
 NOTES = """frames/s: a video from its file to its tables (and overlay), as mdhr detect reads it, once it is warm
-of FaceMesh: to the frames/s of MediaPipe's FaceMesh with irises on one core, of decoded frames
+of FaceMesh: to the frames/s of MediaPipe's FaceMesh with irises on one core, of decoded frames, just before; the \
+median over the turns, and the least and the most
 CPU ms: processor time of all threads, a frame
 p50 to p99.9: from one written frame to the next in stream mode where each is decoded once the last one is done; of \
 fewer than a thousand frames p99.9 is nearly the slowest
