@@ -111,7 +111,8 @@ def _profile(measured: dict[str, Any]) -> str:
     rows.append(f"| all of these | {' | '.join(f'{one:.2f}' for one in sums.values())} |")
     return (
         "The profile of a frame: milliseconds of processor time, one step after the other, one face in 640x360. Three "
-        "threads share them: one decodes and compares scenes, one finds meshes, one does what follows.\n\n" + "\n".join(rows)
+        "threads share them: one decodes and compares scenes, one finds meshes, one does what follows.\n\n"
+        + "\n".join(rows)
     )
 
 
