@@ -263,7 +263,7 @@ def test_the_process_is_tuned_while_it_runs(run: Run, breaks: bool) -> None:
     before = settings()
     errors, _ = run(frames())
     assert ["array cannot be read on: ZeroDivisionError" in str(error) for error in errors] == [True] * breaks
-    assert seen == [(pytest.approx(1e-3), 1, (10_000, 20, 20))] and settings() == before
+    assert seen == [(pytest.approx(1e-4), 1, (10_000, 20, 20))] and settings() == before
 
 
 def test_an_overlay_that_fails_leaves_table_and_timeline(

@@ -52,7 +52,7 @@ def test_no_decoded_picture_waits_for_the_garbage_collector(demo_path):
     try:
         with source:
             kept = [
-                sum(isinstance(one, av.VideoFrame) for one in gc.get_objects()) for _ in itertools.islice(source, 40)
+                sum(type(one) is av.VideoFrame for one in gc.get_objects()) for _ in itertools.islice(source, 40)
             ]
     finally:
         gc.enable()
