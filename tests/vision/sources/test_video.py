@@ -51,9 +51,7 @@ def test_no_decoded_picture_waits_for_the_garbage_collector(demo_path):
     gc.disable()
     try:
         with source:
-            kept = [
-                sum(type(one) is av.VideoFrame for one in gc.get_objects()) for _ in itertools.islice(source, 40)
-            ]
+            kept = [sum(type(one) is av.VideoFrame for one in gc.get_objects()) for _ in itertools.islice(source, 40)]
     finally:
         gc.enable()
     assert kept[39] == kept[9], "frames in a cycle of references are gigabytes with large pictures"
