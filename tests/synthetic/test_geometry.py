@@ -75,8 +75,9 @@ def test_what_is_noise_is_not_judged_by_and_each_part_taken_away_is_told() -> No
     model = judge_together_of(fitted, parts[0].meshes, parts[0].said, TogetherOptions(epochs=60, batch=64))
     assert model.from_geometry[au, au] > 3 * abs(model.from_scores[au]).max()
     told: list[str] = []
-    rows = {row.name: row for row in ablate(model, *parts, tell=told.append)}
-    assert list(rows) == told and len(told) == 8
+    rows = {row.name: row for row in ablate(model, *parts, persons=[4], tell=told.append)}
+    assert list(rows) == told and len(told) == 9 and told[-1] == "trained again, on 4 people"
+    assert rows[told[-1]].auc[1] < rows["trained again"].auc[1], "so few people teach little"
     assert rows["as it is"].auc[1] > 0.95 > 0.7 > rows["network alone"].auc[1]
     unaware = rows["trained again, unaware of faces at rest"]
     assert rows["as it is"].f1[1] > 0.85 and unaware.auc[0] == unaware.auc[1] < 0.9, "it never reads the face at rest"
@@ -118,6 +119,11 @@ def test_ablating_geometry_needs_a_model_and_meshes(command: Command, tmp_path: 
     words = [str(tmp_path) if word == "." else word for word in words]
     code, _, said = command(app, "ablate", "geometry", *words)
     assert code == 2 and told in said and len(said.splitlines()) == 1
+
+
+def test_other_studies_have_no_learning_curve(command: Command) -> None:
+    code, _, said = command(app, "ablate", "components", "run.yaml", "--people", "4")
+    assert code == 2 and "--people is for the study of geometry alone" in said
 
 
 @pytest.mark.parametrize("words", ["1", "1=2", "99=0.5", "1=0.5;2", "AU=1", "1=0.5,AU01=0.6"])

@@ -90,11 +90,11 @@ def _ablated(base: Settings, model: dict, folder: Path, folds: Sequence[int]) ->
     return result.f1, interval.low, interval.high
 
 
-def run_geometry(words: Sequence[str], json_path: Path | None) -> None:
+def run_geometry(words: Sequence[str], persons: Sequence[int], json_path: Path | None) -> None:
     """Take parts of a model's geometry away, and print what is left on people that it was not trained on.
 
     Raises:
-        ConfigError: not a model with geometry and a folder.
+        ConfigError: not a model with geometry and a folder, or more people are asked for than the folder holds.
         DataError: no meshes of people to train on, or of others, are in the folder.
         OutputError: the JSON file cannot be written.
     """
@@ -116,10 +116,14 @@ def run_geometry(words: Sequence[str], json_path: Path | None) -> None:
         raise ConfigError(f"'{words[0]}' has no geometry, so nothing can be taken away; see docs/real_faces.md")
     seeds = seeds_in(Path(words[1]))
     train, test = (Scored.of(load_meshes(Path(words[1]), part), folder) for part in seeds)
+    if persons and max(persons) > train.persons:
+        raise ConfigError(
+            f"--people {max(persons)} are more than the {train.persons} to train on in '{words[1]}'; ask for fewer"
+        )
     table = Table("", "AUC, face new", "known", "F1, face new", "known", title=f"{len(seeds[1])} people not trained on")
     rows = []
     with interruptible("the same command"):
-        for row in ablate(model, train, test, tell=tell):
+        for row in ablate(model, train, test, persons=persons, tell=tell):
             table.add_row(row.name, *(f"{value:.3f}" for value in (*row.auc, *row.f1)))
             rows.append({"name": row.name, "auc": row.auc, "f1": row.f1})
     Console(markup=False).print(table)
@@ -140,6 +144,10 @@ def ablate(
     out: Annotated[
         Optional[Path], typer.Option(help="Folder for the runs, mdhr-ablation by default; give it again to go on.")
     ] = None,
+    people: Annotated[
+        Optional[list[int]],
+        typer.Option(min=2, help="Of geometry: also train on so many people; once for each point of a learning curve."),
+    ] = None,
     json: Annotated[Optional[Path], typer.Option(help="Write the table there.")] = None,
 ) -> None:
     """Train every row of a table of the paper and print it beside the published figures.
@@ -149,6 +157,8 @@ def ablate(
     if study == "geometry":
         if fold or out is not None:
             raise ConfigError("geometry has no folds and makes no runs; leave out --fold and --out")
-        run_geometry(words or [], json)
+        run_geometry(words or [], people or [], json)
         return
+    if people:
+        raise ConfigError("--people is for the study of geometry alone; leave it out")
     run_ablation(study, words or [], fold or [], out or Path("mdhr-ablation"), json)

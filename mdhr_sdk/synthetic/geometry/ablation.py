@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -51,19 +51,34 @@ class Scored:
         said = network_logits(folder, meshes.crops)
         return cls(meshes, said, own_neutral(meshes, said))
 
+    @property
+    def persons(self) -> int:
+        """How many people there are."""
+        return len(np.unique(self.meshes.person))
+
+    def first(self, persons: int) -> Scored:
+        """The people with the lowest seeds."""
+        some = np.isin(self.meshes.person, np.unique(self.meshes.person)[:persons])
+        meshes = Meshes(**{name: array[some] for name, array in vars(self.meshes).items()})
+        return Scored(meshes, self.said[some], self.said_at_rest[some])
+
 
 def ablate(
     model: GeometryModel,
     train: Scored,
     test: Scored,
     seed: int = 0,
+    persons: Sequence[int] = (),
     tell: Callable[[str], None] = lambda name: None,
 ) -> Iterator[Row]:
-    """A row for the model as it is, then one for each part that is taken away. What needs it is trained again.
+    """A row for the model as it is, then one for each part that is taken away, then the learning curve.
+
+    What needs it is trained again.
 
     Args:
         model: with its shares.
         train, test: other people.
+        persons: numbers of people to train on, a row each, with thresholds chosen on these people.
         tell: is called with the name of each row before it is worked out.
     """
     aus, told = len(model.shares), np.flatnonzero(model.shares > 0)
@@ -81,10 +96,18 @@ def ablate(
     ]
     for name, make in parts:
         tell(name)
-        made = make()
         most = 0.0 if name == UNAWARE else 1.0  # it was not trained to read the face at rest
-        figures = [_figures(made, train, test, known, told) for known in (0.0, most)]
-        yield Row(name, (figures[0][0], figures[1][0]), (figures[0][1], figures[1][1]))
+        yield _row(name, make(), train, test, told, most)
+    for some in map(train.first, persons):
+        tell(name := f"trained again, on {some.persons} people")
+        yield _row(name, _again(model, some, FitOptions(seed=seed)), some, test, told)
+
+
+def _row(
+    name: str, model: GeometryModel, train: Scored, test: Scored, told: NDArray[np.intp], most: float = 1.0
+) -> Row:
+    figures = [_figures(model, train, test, known, told) for known in (0.0, most)]
+    return Row(name, (figures[0][0], figures[1][0]), (figures[0][1], figures[1][1]))
 
 
 def _again(model: GeometryModel, train: Scored, options: FitOptions) -> GeometryModel:
