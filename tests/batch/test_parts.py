@@ -75,7 +75,7 @@ def test_the_tables_of_parts_are_those_of_one_run(
     assert ".cut.parts" in left and all(name.startswith(".") for name in left), "reports pass over them"
     code, told, _ = command(app, *split, "--resume")
     assert code == 0
-    assert told.startswith("mdhr batch\n")
+    assert told.splitlines()[0].split() == ["mdhr", "batch"]
     assert "cut.mp4, share of its faces (250, frame by frame)" in told, "also of parts that an earlier run has read"
     names = ("cut_aus.csv", "cut_events.csv", "take_aus.csv", "take_events.csv")
     for name in names:
