@@ -84,7 +84,7 @@ class Graphs:
     def __init__(self, folder: Path, config: dict) -> None:
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads = 1
-        for name in ("clip", "encoder", "relations", "temporal"):
+        for name in ("encoder", "relations", "temporal"):
             session = onnxruntime.InferenceSession(folder / f"{name}.onnx", options, ["CPUExecutionProvider"])
             setattr(self, name, session)
         self.length, self.k, self.reach = config["clip_length"], config["model"]["k"], 2 * config["model"]["temporal"]
@@ -165,13 +165,14 @@ class Ring:
             self.held.append(self.graphs.score(self.nodes))
 
 
-def in_clips(graphs: Graphs, frames: np.ndarray) -> np.ndarray:
+def in_clips(graphs: Graphs, frames: np.ndarray, p: dict[str, np.ndarray]) -> np.ndarray:
+    """Every frame of a clip reads the whole of it."""
     scores = []
     for start in range(0, len(frames), graphs.length):
         clip = frames[start : start + graphs.length]
         padded = np.concatenate([clip, np.repeat(clip[-1:], graphs.length - len(clip), axis=0)])
-        scores.append(graphs.clip.run(["scores"], {"clip": padded[None]})[0][0][: len(clip)])
-    return np.clip(np.concatenate(scores), 0, 1)
+        scores.append(in_windows(graphs, padded, p, graphs.length - 1)[: len(clip)])
+    return np.concatenate(scores)
 
 
 # ------------------------------------------------------------------------------------------------------ the comparison
@@ -206,7 +207,7 @@ def compare(golden: Path, folder: Path) -> dict[str, float]:
         crops = np.stack([warp(frame, mesh, size) for frame, mesh in pairs])
         note("crops, in levels", crops, read(f"{one}/crops"))
         frames = normalise(crops, pre["mean"], pre["std"])
-        own = {"clip_scores": in_clips(graphs, frames)}
+        own = {"clip_scores": in_clips(graphs, frames, p)}
         note("clip mode", own["clip_scores"], read(f"{one}/clip_scores"))
         for name in (name for name in arrays if name.startswith(f"{one}/stream_scores_")):
             lookahead = int(name.rpartition("_")[2])

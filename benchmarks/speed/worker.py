@@ -20,7 +20,7 @@ import numpy as np
 
 from mdhr_sdk.errors import MDHRError, require
 from mdhr_sdk.modelfolder.folder import ModelFolder
-from mdhr_sdk.runtime import Session, SessionOptions, open_session
+from mdhr_sdk.runtime import Session, SessionOptions, open_session, open_streams
 from mdhr_sdk.runtime.backends.torch_module import TorchModuleSession
 
 WARM_UP_RUNS = 3  # TorchScript optimises during the second run
@@ -93,9 +93,8 @@ def matmul(request: Answer) -> tuple[Answer, Run]:
 def stream(request: Answer) -> tuple[Answer, Run]:
     """Streaming: a run takes the next frame of every face, from the moment on when scores come out."""
     from mdhr_sdk.runtime.stream.scorer import StreamScorer
-    from mdhr_sdk.runtime.stream.stream_graphs import StreamGraphs
 
-    graphs = StreamGraphs.open(ModelFolder.open(request["folder"]), request["backend"], _options(request))
+    graphs = open_streams(ModelFolder.open(request["folder"]), request["backend"], _options(request))
     scorer, frames = StreamScorer(graphs, request["lookahead"]), _inputs(request)["frames"]
     turns = itertools.cycle(range(len(frames)))
 

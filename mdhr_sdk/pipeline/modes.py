@@ -7,7 +7,7 @@ from typing import Any, Literal, TypedDict, TypeVar, get_args
 from ..errors import ConfigError
 from ..modelfolder.folder import ModelFolder
 from ..results import ModelInfo
-from ..runtime import Session, SessionOptions, open_session
+from ..runtime import Session, SessionOptions, open_session, open_streams
 from ..runtime.stream.stream_graphs import StreamGraphs
 from ..vision.scope import Scope
 from ..vision.sources.source import OnError
@@ -23,7 +23,7 @@ Opened = tuple[
 def open_mode(folder: ModelFolder, backend: str, options: SessionOptions, mode: Mode) -> Opened:
     """Open what runs a mode; raises as `open_session`."""
     if mode == "stream":
-        graphs = StreamGraphs.open(folder, backend, options)
+        graphs = open_streams(folder, backend, options)
         session, choice = graphs.encoder, graphs.choice
     else:
         graphs = None

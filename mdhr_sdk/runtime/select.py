@@ -12,6 +12,8 @@ from ..modelfolder.folder import ModelFolder
 from .backends import BACKENDS, Backend
 from .cuda.devices import cuda_device_count, no_device
 from .session import Session, SessionOptions
+from .stream.clip_of_parts import ClipOfParts
+from .stream.stream_graphs import BESIDE, StreamGraphs, small_options
 
 # Of `precision='auto'`: an fp16 graph lies in a folder because someone exported it for a GPU. On a CPU nothing is
 # rounded unless that was asked for.
@@ -25,7 +27,7 @@ def open_session(
     graph: str = "clip",
     beside: Sequence[str] = (),
 ) -> tuple[Session, str]:
-    """Open a graph of `folder`.
+    """Open a graph of `folder`. Where a backend has no file of 'clip', the graphs of streams are run on whole clips.
 
     Args:
         backend: 'auto', or one of `BACKENDS`; a named backend that cannot run is an error, never replaced.
@@ -44,14 +46,15 @@ def open_session(
         raise BackendError(f"nothing can run on device '{options.device}': {reason}; take 'cpu' or 'auto'")
     passed_over: dict[str, None] = {}
     for candidate, concrete in _attempts(backend, options):
-        obstacle = _obstacle(candidate, folder, concrete, graph, beside)
+        in_parts = _in_parts(candidate, folder, concrete, graph)
+        needed = ("encoder", BESIDE) if in_parts else (graph, beside)
+        obstacle = _obstacle(candidate, folder, concrete, *needed)
         if obstacle is None:
             try:
-                session = candidate.open_graph(folder, graph, concrete)
+                session, told = _opened(candidate, folder, concrete, graph, in_parts)
             except BackendError as error:
                 obstacle = str(error)
             else:
-                told = f"{candidate.name} {session.precision} on {session.device}"
                 return session, plain("; ".join([told, *passed_over]))
         passed_over[f"not {candidate.name}: {obstacle}"] = None
     reasons = "; ".join(passed_over)
@@ -60,15 +63,39 @@ def open_session(
     raise BackendError(f"backend '{backend}' cannot run '{folder.path}' here: {reasons}")
 
 
-def small_options(options: SessionOptions) -> SessionOptions:
-    """How the small graphs run beside an encoder: as it does, but for int8, which they have no form of."""
-    return replace(options, precision="fp32") if options.precision == "int8" else options
+def open_streams(folder: ModelFolder, backend: str = "auto", options: SessionOptions | None = None) -> StreamGraphs:
+    """Open 'encoder', 'relations' and 'temporal' of a folder, as `open_session`; beside an int8 encoder the others are
+    fp32.
+
+    Raises:
+        BackendError, ModelFolderError: as `open_session`; or the model has another fusion than the released one.
+    """
+    options = options or SessionOptions()
+    encoder, choice = open_session(folder, backend, options, "encoder", BESIDE)
+    return StreamGraphs.beside(folder, encoder, options, choice)
 
 
-def open_beside(folder: ModelFolder, session: Session, options: SessionOptions, graph: str) -> Session:
-    """Open a small graph where and how `session` runs, which `open_session` opened with `beside` holding it."""
-    concrete = small_options(replace(options, device=session.device, precision=session.precision))
-    return BACKENDS[session.backend].open_graph(folder, graph, concrete)
+def _in_parts(backend: Backend, folder: ModelFolder, options: SessionOptions, graph: str) -> bool:
+    """Whether a clip is run by its parts: there is no graph of whole clips, but all graphs of streams."""
+    if graph != "clip" or backend.suffix is None:
+        return False
+    whole = artefact(graph, options.precision, backend.suffix)
+    if whole in folder.manifest or folder.has(whole):  # one that is lost or damaged is told
+        return False
+    wanted = [("encoder", options), *((small, small_options(options)) for small in BESIDE)]
+    return all(folder.has(artefact(part, own.precision, backend.suffix)) for part, own in wanted)
+
+
+def _opened(
+    backend: Backend, folder: ModelFolder, options: SessionOptions, graph: str, in_parts: bool
+) -> tuple[Session, str]:
+    """A session, and what is run."""
+    if not in_parts:
+        session = backend.open_graph(folder, graph, options)
+        return session, f"{backend.name} {session.precision} on {session.device}"
+    encoder = backend.open_graph(folder, "encoder", options)
+    session = ClipOfParts(StreamGraphs.beside(folder, encoder, options))
+    return session, f"{backend.name} {session.precision} on {session.device}, {', '.join(('encoder', *BESIDE))}"
 
 
 def _check(backend: str, options: SessionOptions, graph: str) -> None:

@@ -22,7 +22,7 @@ from mdhr_sdk.deploy.parity.stream_parity import stream_lookaheads
 from mdhr_sdk.errors import BackendError, ExportError
 from mdhr_sdk.model import MDHR, build_mdhr, calibrate, save_model
 from mdhr_sdk.modelfolder.folder import ModelFolder
-from mdhr_sdk.runtime import BACKENDS, SessionOptions, open_session
+from mdhr_sdk.runtime import BACKENDS, SessionOptions, open_session, open_streams
 from mdhr_sdk.runtime.stream import rings
 from mdhr_sdk.runtime.stream.stream_graphs import BESIDE, StreamGraphs
 
@@ -77,7 +77,7 @@ def test_streams_are_compared_at_the_edge_and_inside_and_noted_backend_by_backen
             assert isinstance(report, ParityReport) and not report.failure and report.decisions > 0
             assert 0 < report.max_score < (5e-2 if "bf16" in label else 1e-5)
             assert report.to_dict() == entry(folder)[key][str(lookahead)]
-    StreamGraphs.open(opened, "onnxruntime", CPU).close()
+    open_streams(opened, "onnxruntime", CPU).close()
 
 
 def test_streams_that_fail_in_one_backend_are_refused_there_only(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -93,8 +93,8 @@ def test_streams_that_fail_in_one_backend_are_refused_there_only(folder: Path, m
     assert told["encoder.onnx, openvino fp32, stream at lookahead 0"] == Broken("no numbers")
     opened = ModelFolder.open(folder)
     with pytest.raises(BackendError, match=r"encoder\.onnx do not .* in openvino fp32 at lookahead 0: no numbers"):
-        StreamGraphs.open(opened, "openvino", CPU)
-    graphs = StreamGraphs.open(opened, "onnxruntime", CPU)
+        open_streams(opened, "openvino", CPU)
+    graphs = open_streams(opened, "onnxruntime", CPU)
     assert graphs.choice == "onnxruntime fp32 on cpu"
     graphs.close()
 
@@ -115,8 +115,8 @@ def test_rings_that_answer_something_else_are_found_and_used_no_more(
     assert [name for name, failure in failures.items() if failure] == [f"encoder.onnx, stream at lookahead {SETTLED}"]
     opened = ModelFolder.open(folder)
     with pytest.raises(BackendError, match=r"streams of encoder\.onnx do not .* at lookahead 3: max_score is"):
-        StreamGraphs.open(opened, "onnxruntime", CPU)
-    graphs = StreamGraphs.open(opened, "auto", CPU)
+        open_streams(opened, "onnxruntime", CPU)
+    graphs = open_streams(opened, "auto", CPU)
     assert graphs.encoder.backend != "onnxruntime" and "streams of encoder.onnx do not" in graphs.choice
     graphs.close()
     session, _ = open_session(opened, "onnxruntime", CPU, "encoder")  # for what is no stream
@@ -141,7 +141,7 @@ def test_streams_without_numbers_fail_and_take_the_place_of_an_earlier_note(
     assert f"encoder.onnx, stream at lookahead {SETTLED}: stream 0" in str(result.exception)
     assert "NaN or infinity" in entry(folder)[OWN][str(SETTLED)]["failure"] and not entry(folder)[OWN]["0"]["failure"]
     with pytest.raises(BackendError, match=r"at lookahead 3: stream 0.* NaN or infinity"):
-        StreamGraphs.open(opened, "onnxruntime", CPU)
+        open_streams(opened, "onnxruntime", CPU)
 
 
 def test_without_the_small_graphs_there_is_no_stream_to_judge(folder: Path) -> None:

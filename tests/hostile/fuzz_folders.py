@@ -13,6 +13,7 @@ import itertools
 import os
 import random
 import shutil
+import subprocess
 import sys
 import tempfile
 import time
@@ -57,11 +58,10 @@ def streams(arena: Path) -> str:
     """Opens the stream's graphs, and scores a frame or two."""
     import numpy as np
 
-    from mdhr_sdk.runtime import SessionOptions
+    from mdhr_sdk.runtime import SessionOptions, open_streams
     from mdhr_sdk.runtime.stream.scorer import StreamScorer
-    from mdhr_sdk.runtime.stream.stream_graphs import StreamGraphs
 
-    graphs = StreamGraphs.open(folder_class().open(arena / "model"), "onnxruntime", SessionOptions("cpu", threads=1))
+    graphs = open_streams(folder_class().open(arena / "model"), "onnxruntime", SessionOptions("cpu", threads=1))
     StreamScorer(graphs)
     encoder = graphs.encoder
     encoder.run({spec.name: np.zeros([n or 1 for n in spec.shape], spec.dtype) for spec in encoder.inputs})
@@ -122,7 +122,9 @@ def main() -> int:
     until = time.monotonic() + words.minutes * 60 if words.cases is None else float("inf")
     with tempfile.TemporaryDirectory() as place:
         sound = Path(place) / "sound"
-        shutil.copytree(Path(__file__).parents[2] / "mdhr_sdk" / "models" / "edge", sound)
+        subprocess.run(
+            [sys.executable, str(Path(__file__).with_name("sound.py")), str(sound)], check=True
+        )  # with torch
         before = {path.name: path.read_bytes() for path in sound.iterdir()}
         ended, wrong, memory = Counter[str](), 0, 0
         for number in numbers if words.only is None else [words.only]:

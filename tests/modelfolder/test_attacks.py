@@ -13,9 +13,9 @@ import pytest
 import mdhr_sdk
 from conftest import made_once
 from run_attacks import ATTACKS
+from sound import make_sound
 
 HOSTILE = Path(__file__).parents[1] / "hostile"
-EDGE = Path(mdhr_sdk.__file__).parent / "models" / "edge"
 
 
 @pytest.fixture(scope="session")
@@ -24,7 +24,8 @@ def found(tmp_path_factory: pytest.TempPathFactory) -> dict[str, dict[str, objec
 
     def make(folder: Path) -> None:
         folder.mkdir()
-        command = [sys.executable, str(HOSTILE / "run_attacks.py"), str(EDGE), "--torch"]
+        make_sound(folder / "sound")
+        command = [sys.executable, str(HOSTILE / "run_attacks.py"), str(folder / "sound"), "--torch"]
         environment = {**os.environ, "PYTHONPATH": str(Path(mdhr_sdk.__file__).parents[1])}
         told = subprocess.run(command, env=environment, cwd=folder, capture_output=True, text=True, check=False)
         assert told.returncode == 0, told.stderr[-2000:]

@@ -19,12 +19,11 @@ from mdhr_sdk.errors import BackendError, InputError
 from mdhr_sdk.model import load_model
 from mdhr_sdk.modelfolder.folder import ModelFolder
 from mdhr_sdk.ops.views import CPU, on_cpu, view_of
-from mdhr_sdk.runtime import SessionOptions, open_session
+from mdhr_sdk.runtime import SessionOptions, open_session, open_streams
 from mdhr_sdk.runtime.backends import tensorrt as tensorrt_session
 from mdhr_sdk.runtime.cuda.devices import CudaDevice
 from mdhr_sdk.runtime.stream import device_rings as device_dynamics
 from mdhr_sdk.runtime.stream.scorer import StreamScorer
-from mdhr_sdk.runtime.stream.stream_graphs import StreamGraphs
 from streams import SETTLED, T, expected, open_scorer, streamed, video
 
 GRAPHS = ("encoder", "relations", "temporal")
@@ -65,7 +64,7 @@ def _in_order(trt: FakeTensorRT, real: Callable[..., Any]) -> Callable[..., Any]
 
 
 def scorer_on(folder: ModelFolder, lookahead: int = SETTLED, **more: Any) -> StreamScorer:
-    return StreamScorer(StreamGraphs.open(folder, "tensorrt", SessionOptions("cuda")), lookahead, **more)
+    return StreamScorer(open_streams(folder, "tensorrt", SessionOptions("cuda")), lookahead, **more)
 
 
 def told(scores: list[Any]) -> dict[tuple[Any, int], np.ndarray]:

@@ -16,9 +16,9 @@ from hypothesis import strategies as st
 from mdhr_sdk.errors import BackendError, ConfigError, InputError
 from mdhr_sdk.model import MDHR, load_model, save_model
 from mdhr_sdk.modelfolder.folder import ModelFolder
+from mdhr_sdk.runtime import open_streams
 from mdhr_sdk.runtime.stream import rings
 from mdhr_sdk.runtime.stream.scorer import MAX_BATCH, StreamScore, StreamScorer, default_lookahead
-from mdhr_sdk.runtime.stream.stream_graphs import StreamGraphs
 from streams import SETTLED, SIZE, K, T, expected, folder_of, open_scorer, small_model, streamed, video
 
 
@@ -243,7 +243,7 @@ def test_auto_takes_a_backend_that_has_all_graphs_of_a_stream(exported: ModelFol
     partly = ModelFolder.open(shutil.copytree(exported.path, tmp_path / "partly"))
     for graph in ("relations", "temporal"):
         (partly.path / f"{graph}.onnx").unlink()
-    graphs = StreamGraphs.open(ModelFolder.open(partly.path))
+    graphs = open_streams(ModelFolder.open(partly.path))
     assert graphs.encoder.backend == "torch" and "no relations.onnx" in graphs.choice
     with pytest.raises(BackendError, match=r"relations\.onnx"):
-        StreamGraphs.open(ModelFolder.open(partly.path), "onnxruntime")
+        open_streams(ModelFolder.open(partly.path), "onnxruntime")

@@ -16,9 +16,8 @@ from ...errors import MDHRError, check_imaging
 from ...modelfolder.bundled import bundled_models
 from ...modelfolder.folder import ModelFolder
 from ...ops import extension_status
-from ...runtime import BACKENDS, open_session
+from ...runtime import BACKENDS, open_session, open_streams
 from ...runtime.cuda.devices import cuda_device, cuda_device_count
-from ...runtime.stream.stream_graphs import StreamGraphs
 from ...vision.faces.engine import choose_engine, open_engine
 from ...vision.faces.fetch import FACE_LANDMARKER, cached
 from ..parts.options import MODEL, Console, TrustCode, command_app, say, trust
@@ -77,7 +76,7 @@ def _runs(folder: ModelFolder) -> Table:
 def _state(folder: ModelFolder, backend: str, mode: str) -> str:
     try:
         if mode == "stream":
-            graphs = StreamGraphs.open(folder, backend)
+            graphs = open_streams(folder, backend)
             graphs.close()
             return f"runs: {graphs.choice}"
         session, choice = open_session(folder, backend)

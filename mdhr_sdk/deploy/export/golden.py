@@ -27,7 +27,8 @@ from ...pipeline.clock import StageClock
 from ...pipeline.scores.geometry import GeometryModel, read_geometry
 from ...pipeline.scores.intensity import IntensityModel, read_intensity
 from ...pipeline.scoring import Cut
-from ...runtime import Session, SessionOptions, open_session
+from ...runtime import Session, SessionOptions, open_session, open_streams
+from ...runtime.stream.clip_of_parts import ClipOfParts
 from ...runtime.stream.scorer import StreamScorer, default_lookahead
 from ...runtime.stream.stream_graphs import StreamGraphs
 from ...vision import align, prepare
@@ -38,6 +39,7 @@ MOST = 20
 FORMAT = 1
 CPU = SessionOptions("cpu", threads=1, precision="fp32")  # with more threads sums are of another order
 STREAM = ("encoder", "relations", "temporal")
+WHOLE = "clip of parts"  # a session, where the folder has no graph of whole clips
 APART = 37  # frames from the beginning of a sequence to that of the next
 Array = NDArray[Any]
 
@@ -92,8 +94,9 @@ def _arrays(folder: ModelFolder, sequences: int, graphs: set[str]) -> Iterator[t
             opened.callback(sessions[graph].close)
         streams = None
         if graphs.issuperset(STREAM) and folder.config.model.fusion == "adaptive":
-            streams = StreamGraphs.open(folder, "onnxruntime", CPU)
+            streams = open_streams(folder, "onnxruntime", CPU)
             opened.callback(streams.close)
+            sessions.setdefault(WHOLE, ClipOfParts(streams))
         if streams and streams.parameters is not None:
             yield from ((f"parameters/{name}", array) for name, array in streams.parameters.arrays().items())
         mesh_models = read_geometry(folder), read_intensity(folder)
@@ -144,8 +147,8 @@ def _of_frames(
     for graph, array in given.items():
         if graph in sessions:
             yield from _answers(graph, sessions[graph], {sessions[graph].inputs[0].name: array})
-    if "clip" in sessions:
-        scoring = ClipScoring(sessions["clip"], folder.config, StageClock())
+    if whole := sessions.get("clip", sessions.get(WHOLE)):
+        scoring = ClipScoring(whole, folder.config, StageClock())
         scored = [one for number, crop in enumerate(crops) for one in scoring.push({0: Cut(number, {0: crop})})[0]]
         yield "clip_scores", np.stack([one.probabilities for one in scored + scoring.flush(0)])
     if "head" in sessions and "encoder" in sessions:

@@ -13,8 +13,9 @@ from ...errors import ExportError
 from ...modelfolder.config import FolderConfig
 from ...runtime import Session
 from ...runtime.session import joined
+from ...runtime.stream.clip_of_parts import windows
 from .footage import as_input
-from .references import Array, Arrays, Reference, windows
+from .references import Array, Arrays, Reference
 from .report import ParityReport, report_on
 
 BATCHES = (1, 2, 3, 5)  # the export's example has batch 2; a batch baked into a graph gives wrong numbers at others

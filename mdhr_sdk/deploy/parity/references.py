@@ -9,7 +9,6 @@ from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
-from numpy.lib.stride_tricks import sliding_window_view
 from numpy.typing import NDArray
 
 from ...errors import BackendError, MDHRError, MissingDependencyError, install_hint
@@ -19,6 +18,7 @@ from ...ops import fuse_dynamics
 from ...runtime import Session, SessionOptions
 from ...runtime.backends.onnxruntime import SUFFIX, OnnxRuntimeSession
 from ...runtime.session import graph_specs
+from ...runtime.stream.clip_of_parts import windows
 from ...runtime.stream.parameters import read_parameters
 
 Array = NDArray[np.float32]
@@ -207,12 +207,6 @@ class OnnxReference(Reference):
             yield
         except MDHRError as error:
             raise BackendError(f"{self._why}, and no other graph stands for them: {error}") from None
-
-
-def windows(nodes: Array, reach: int) -> Array:
-    """(B, T, N, W) -> (B, T, 2 * reach + 1, N, W): each frame with those around it, zero beyond the clip."""
-    padded = np.pad(nodes, ((0, 0), (reach, reach), (0, 0), (0, 0)))
-    return np.ascontiguousarray(np.moveaxis(sliding_window_view(padded, 2 * reach + 1, axis=1), -1, 2))
 
 
 def stream_windows(frames: int, lookahead: int, length: int) -> list[tuple[int, slice]]:

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from ...modelfolder.config import FolderConfig
 from ...modelfolder.folder import ModelFolder
 from ...ops import DynamicsParameters
-from ..select import open_beside, open_session
+from ..backends import BACKENDS
 from ..session import Session, SessionOptions
 from .parameters import read_parameters
 
@@ -35,19 +35,14 @@ class StreamGraphs:
     threads: int | None
 
     @classmethod
-    def open(cls, folder: ModelFolder, backend: str = "auto", options: SessionOptions | None = None) -> StreamGraphs:
-        """Open 'encoder', 'relations' and 'temporal' of a folder; beside an int8 encoder the others are fp32.
+    def beside(cls, folder: ModelFolder, encoder: Session, options: SessionOptions, choice: str = "") -> StreamGraphs:
+        """Open the small graphs where and how an open encoder runs, which is closed with them, or if that fails.
+
+        Beside an int8 encoder they are fp32.
 
         Raises:
             BackendError, ModelFolderError: as `open_session`; or the model has another fusion than the released one.
         """
-        options = options or SessionOptions()
-        encoder, choice = open_session(folder, backend, options, "encoder", BESIDE)
-        return cls.beside(folder, encoder, options, choice)
-
-    @classmethod
-    def beside(cls, folder: ModelFolder, encoder: Session, options: SessionOptions, choice: str = "") -> StreamGraphs:
-        """Open the small graphs where and how an open encoder runs, which is closed with them, or if that fails."""
         with ExitStack() as opened:
             opened.callback(encoder.close)
             relations = open_beside(folder, encoder, options, "relations")
@@ -63,3 +58,14 @@ class StreamGraphs:
         """Free the sessions; may be called twice."""
         for session in (self.encoder, self.relations, self.temporal):
             session.close()
+
+
+def small_options(options: SessionOptions) -> SessionOptions:
+    """How the small graphs run beside an encoder: as it does, but for int8, which they have no form of."""
+    return replace(options, precision="fp32") if options.precision == "int8" else options
+
+
+def open_beside(folder: ModelFolder, session: Session, options: SessionOptions, graph: str) -> Session:
+    """Open a small graph where and how `session` runs, which `open_session` opened with `beside` holding it."""
+    concrete = small_options(replace(options, device=session.device, precision=session.precision))
+    return BACKENDS[session.backend].open_graph(folder, graph, concrete)

@@ -37,11 +37,10 @@ def scores_in_openvino(arena: Path) -> str:
 
 def pushes(arena: Path) -> str:
     """Scores some frames in stream mode."""
-    from mdhr_sdk.runtime import SessionOptions
+    from mdhr_sdk.runtime import SessionOptions, open_streams
     from mdhr_sdk.runtime.stream.scorer import StreamScorer
-    from mdhr_sdk.runtime.stream.stream_graphs import StreamGraphs
 
-    graphs = StreamGraphs.open(folder_class().open(arena / "model"), "onnxruntime", SessionOptions("cpu", threads=1))
+    graphs = open_streams(folder_class().open(arena / "model"), "onnxruntime", SessionOptions("cpu", threads=1))
     scorer, (spec,) = StreamScorer(graphs), graphs.encoder.inputs
     rng = np.random.default_rng(0)
     for _ in range(3):

@@ -12,9 +12,8 @@ import torch
 from conftest import smooth_clips
 from mdhr_sdk.model import MDHR, build_mdhr, calibrate, save_model
 from mdhr_sdk.modelfolder.folder import ModelFolder
-from mdhr_sdk.runtime import SessionOptions
+from mdhr_sdk.runtime import SessionOptions, open_streams
 from mdhr_sdk.runtime.stream.scorer import StreamScore, StreamScorer
-from mdhr_sdk.runtime.stream.stream_graphs import StreamGraphs
 
 T, K, SIZE = 9, 2, 64
 SETTLED = K + 2  # the only one: 2 (k + r) + 1 = T
@@ -36,7 +35,7 @@ def folder_of(path: Path, **settings: Any) -> ModelFolder:
 
 
 def open_scorer(folder: ModelFolder, backend: str = "torch", lookahead: int | None = None, **more: Any) -> StreamScorer:
-    return StreamScorer(StreamGraphs.open(folder, backend, CPU), lookahead, **more)
+    return StreamScorer(open_streams(folder, backend, CPU), lookahead, **more)
 
 
 def video(frames: int, seed: int = 3) -> np.ndarray:
