@@ -74,6 +74,7 @@ def test_files_with_odd_names_stay_files(tmp_path: Path, demo_path: Path, monkey
     assert list_sources("clip.mp4#realtime")[0].spec == LiveSpec("file", str(tmp_path / "clip.mp4"))
     with pytest.raises(ConfigError, match="a file has no option but realtime"):
         list_sources("clip.mp4#fps=3")
+    assert split_name("cam.1=rtsp://h/x") == ("cam.1", "rtsp://h/x"), "as live.yaml may call it"
     assert split_name("b=c.mp4") == ("", "b=c.mp4") and split_name("door=0#size=1x1") == ("door", "0#size=1x1")
     assert split_name("rtsp://h/x?a=b") == ("", "rtsp://h/x?a=b")
     for name in ("a/b", "x y", "..", "", "1st", "a" * 41):

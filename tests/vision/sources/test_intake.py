@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import av
 import cv2
@@ -15,7 +18,7 @@ from made_videos import index_of, numbered, write_video
 from mdhr_sdk.vision.sources.arrivals import Arrived, Came, Pending
 from mdhr_sdk.vision.sources.decode import Decoder
 from mdhr_sdk.vision.sources.live import intake
-from mdhr_sdk.vision.sources.live.intake import Intake
+from mdhr_sdk.vision.sources.live.intake import Asked, Intake
 from mdhr_sdk.vision.sources.source import Damage
 from processes import until
 
@@ -148,3 +151,19 @@ def test_leaving_ends_the_thread_while_packets_come() -> None:
     assert one._over and not one._thread.is_alive()
     with pytest.raises(AssertionError):
         next(container.demux(video=0))
+
+
+def test_a_wait_for_an_empty_part_is_one_for_the_picture_after_it() -> None:
+    """FFmpeg waits in the empty parts that some cameras send, and gives the picture at once."""
+    waits: list[float] = []
+
+    def demux(track: object) -> Iterator[SimpleNamespace]:
+        for size in (0, 9, 9):
+            time.sleep(0.0 if size else 0.05)
+            yield SimpleNamespace(size=size, stream_index=0)
+
+    track: Any = SimpleNamespace(index=0, codec_context=SimpleNamespace(name="mjpeg"))
+    container: Any = SimpleNamespace(format=SimpleNamespace(name="mpjpeg"), demux=demux)
+    backlog: Any = SimpleNamespace(late=lambda waited_s, now_s: waits.append(waited_s) or "")
+    assert len(list(Asked(container, track, backlog))) == 2
+    assert len(waits) == 2 and waits[0] >= 0.05

@@ -24,7 +24,7 @@ _CAMERA = re.compile(r"/dev/video[0-9]{1,4}|[0-9]{1,4}")
 _OPTION = re.compile(r"([a-z_]+)=([^&@/#]*)|realtime")
 _LOGIN = re.compile(r"//[^/\s]*@")
 _BADLY_NAMED = re.compile(r"([^=]*)=[a-z][a-z0-9+.-]+://.+", re.DOTALL | re.IGNORECASE)
-_NAMED = re.compile(r"([A-Za-z][A-Za-z0-9_-]{0,39})=(.+)", re.DOTALL)
+_NAMED = re.compile(r"([A-Za-z][A-Za-z0-9_.-]{0,39})=(.+)", re.DOTALL)
 _FITS: dict[Way, frozenset[str]] = {
     "camera": frozenset(("size_px", "fps", "pixels")),
     "stream": frozenset(("transport", "format")),
@@ -46,7 +46,8 @@ def split_name(text: str) -> tuple[str, str]:
         return found[1], found[2]
     if not _URL.match(text) and (bad := _BADLY_NAMED.fullmatch(text)):
         raise ConfigError(
-            f"a source's name begins with a letter and is of at most 40 letters, digits, '_' and '-'; got {bad[1]!r}"
+            "a source's name begins with a letter and is of at most 40 letters, digits, points, '_' and '-'; "
+            f"got {bad[1]!r}"
         )
     return "", text
 

@@ -43,9 +43,8 @@ class Asked:
         )
 
     def __iter__(self) -> Iterator[Arrived]:
-        given_s = 0.0
+        given_s, asked_s = 0.0, time.perf_counter()
         while True:
-            asked_s = time.perf_counter()
             try:
                 packet = next(self._packets, None)
             except av.error.FFmpegError:
@@ -57,6 +56,7 @@ class Asked:
                 arrived_s = before_s or given_s if self._held_back else given_s
                 late = self._backlog.late(given_s - asked_s, arrived_s) if self._backlog else ""
                 yield Arrived(packet, Came(arrived_s, late))
+                asked_s = time.perf_counter()  # an empty part before the next picture may be what is waited for
 
 
 class Intake:
