@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from mdhr_sdk.errors import BackendError
 from mdhr_sdk.modelfolder.artefacts import PRECISIONS
 from mdhr_sdk.modelfolder.folder import ModelFolder
-from mdhr_sdk.runtime import BACKENDS, SessionOptions
+from mdhr_sdk.runtime import BACKENDS, SessionOptions, select
 
 GRAPHS = ("clip", "encoder", "head", "clip_u8", "encoder_u8")
 
@@ -91,7 +91,7 @@ def obstacle(folder: ModelFolder, candidate: Candidate, settings: Settings, name
         return f"it runs {', '.join(backend.precisions)}, not {candidate.precision}"
     options = SessionOptions(settings.device, settings.threads, candidate.precision, unproven=named)
     graphs = ["encoder", "head"] if settings.base == "head" else [settings.graph_of(candidate)]
-    reasons: list[str | None] = [backend.obstacle(folder, graph, options) for graph in graphs]
+    reasons = [select.obstacle(backend, folder, options, graph) for graph in graphs]
     return next(filter(None, reasons), None)
 
 

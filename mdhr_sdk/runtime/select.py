@@ -46,17 +46,15 @@ def open_session(
         raise BackendError(f"nothing can run on device '{options.device}': {reason}; take 'cpu' or 'auto'")
     passed_over: dict[str, None] = {}
     for candidate, concrete in _attempts(backend, options):
-        in_parts = _in_parts(candidate, folder, concrete, graph)
-        needed = ("encoder", BESIDE) if in_parts else (graph, beside)
-        obstacle = _obstacle(candidate, folder, concrete, *needed)
-        if obstacle is None:
+        reason = obstacle(candidate, folder, concrete, graph, beside)
+        if reason is None:
             try:
-                session, told = _opened(candidate, folder, concrete, graph, in_parts)
+                session, told = _opened(candidate, folder, concrete, graph)
             except BackendError as error:
-                obstacle = str(error)
+                reason = str(error)
             else:
                 return session, plain("; ".join([told, *passed_over]))
-        passed_over[f"not {candidate.name}: {obstacle}"] = None
+        passed_over[f"not {candidate.name}: {reason}"] = None
     reasons = "; ".join(passed_over)
     if backend == "auto":
         raise BackendError(f"no backend can run '{folder.path}' here: {reasons}")
@@ -86,11 +84,9 @@ def _in_parts(backend: Backend, folder: ModelFolder, options: SessionOptions, gr
     return all(folder.has(artefact(part, own.precision, backend.suffix)) for part, own in wanted)
 
 
-def _opened(
-    backend: Backend, folder: ModelFolder, options: SessionOptions, graph: str, in_parts: bool
-) -> tuple[Session, str]:
+def _opened(backend: Backend, folder: ModelFolder, options: SessionOptions, graph: str) -> tuple[Session, str]:
     """A session, and what is run."""
-    if not in_parts:
+    if not _in_parts(backend, folder, options, graph):
         session = backend.open_graph(folder, graph, options)
         return session, f"{backend.name} {session.precision} on {session.device}"
     encoder = backend.open_graph(folder, "encoder", options)
@@ -131,10 +127,12 @@ def _attempts(backend: str, options: SessionOptions) -> list[tuple[Backend, Sess
     return sorted(found, key=lambda attempt: attempt[1].device == "cpu")
 
 
-def _obstacle(
-    backend: Backend, folder: ModelFolder, options: SessionOptions, graph: str, beside: Sequence[str]
+def obstacle(
+    backend: Backend, folder: ModelFolder, options: SessionOptions, graph: str, beside: Sequence[str] = ()
 ) -> str | None:
     """Why a backend cannot run a graph and those beside it, here or anywhere; None if it can."""
+    if _in_parts(backend, folder, options, graph):
+        graph, beside = "encoder", BESIDE
     if options.device.partition(":")[0] not in backend.devices:
         return f"it runs on {backend.devices[0]}, not on '{options.device}'"
     if options.precision not in backend.precisions:
