@@ -22,17 +22,22 @@ DEMO = ROOT / "mdhr_sdk" / "assets" / "demo.mp4"
 STREAM = ("encoder", "relations", "temporal")
 
 
-def test_a_repository_holds_the_folders_graphs_byte_by_byte_and_says_what_is_left_out(tmp_path: Path) -> None:
+def test_a_repository_holds_the_folders_graphs_byte_by_byte_and_says_what_is_left_out(
+    tmp_path: Path, tiny_onnx_folder: Path
+) -> None:
     folder, out = ModelFolder.open("edge"), tmp_path / "served"
     told = list(write_repository("edge", out))
-    assert told[0].startswith("left out: the folder has no head.onnx") and len(told) == 5
-    assert {path.name for path in out.iterdir()} == {f"edge_{graph}" for graph in ("clip", *STREAM)}
-    for graph in ("clip", *STREAM):
+    left_out = [line for line in told if line.startswith("left out: the folder has no ")]
+    assert [line.split()[6] for line in left_out] == ["clip.onnx", "head.onnx"] and len(told) == 5
+    assert {path.name for path in out.iterdir()} == {f"edge_{graph}" for graph in STREAM}
+    for graph in STREAM:
         assert (out / f"edge_{graph}/1/model.onnx").read_bytes() == folder.read(f"{graph}.onnx")
     text = (out / "edge_temporal/config.pbtxt").read_text()
     assert 'input [ { name: "nodes" data_type: TYPE_FP32 dims: [ 5, 15,' in text
     assert "max_batch_size: 64" in text and "dynamic_batching {" in text
-    assert "max_batch_size: 4" in (out / "edge_clip/config.pbtxt").read_text()  # of 16 frames each
+    list(write_repository(str(tiny_onnx_folder), tmp_path / "whole"))
+    (clip,) = (tmp_path / "whole").glob("*_clip")
+    assert "max_batch_size: 16" in (clip / "config.pbtxt").read_text()  # of 4 frames each
 
 
 @pytest.mark.parametrize(
