@@ -226,7 +226,7 @@ def _means(table: pd.DataFrame, end: str, by: Sequence[str], trusted: bool) -> p
     _warn_mixed(rows, by)
     values = dict(zip(names, _numbers(rows, list(names), end).T, strict=True))
     groups = rows.assign(**{name: one for name, one in values.items() if name not in by}).groupby(
-        by, sort=True, dropna=False
+        by, sort=True, dropna=False, observed=True
     )
     means = groups[list(names)].mean().rename(columns=names)
     means.insert(0, "frames", groups.size())
@@ -245,6 +245,12 @@ def _known_onsets(events: pd.DataFrame, first: tuple[str, int], second: tuple[st
     if tuple(first) == tuple(second):
         raise InputError(f"expected two faces; got {first!r} twice")
     ours = [(events["source"] == source) & (events["track_id"] == track) for source, track in (first, second)]
+    for (source, track), has in zip((first, second), ours, strict=True):
+        if not has.any():
+            log.warning(
+                "no event is of face %s of '%s'; if it has some, look how the events call the source: %s",
+                track, source, ", ".join(map(str, events["source"].unique()[:4])) or "there is none",
+            )  # fmt: skip
     own = events[(ours[0] | ours[1]) & events["onset_s"].notna()]
     cut, onset_s = (_numbers(own, [name], name)[:, 0] for name in ("onset_cut", "onset_s"))
     if np.isnan(cut).any():

@@ -46,7 +46,7 @@ class Outcome:
     damaged: int = 0  # frames with that note
     limited: int = 0  # frames with more faces than were scored
     most_seen: int = 0  # faces in one of those
-    most_scored: int = 0  # faces, again in one of those
+    most_scored: int = 0  # faces that were followed, again in one of those: --max-faces
     left_out: int = 0  # faces that were found and not asked for
     untrusted: int = 0  # faces that --min-quality left out
     doubted: Counter[str] = field(default_factory=Counter)  # why faces are not to be trusted -> faces
@@ -78,7 +78,8 @@ class Outcome:
         if result.faces_seen - result.faces_left_out - result.untrusted > len(result.faces):
             self.limited += 1
             self.most_seen = max(self.most_seen, result.faces_seen)
-            self.most_scored = max(self.most_scored, len(result.faces))
+            taken = len(result.faces) + result.faces_left_out + result.untrusted  # before the choice of a person
+            self.most_scored = max(self.most_scored, taken)
         for face in result.faces:
             self.tracks.add(face.track_id)
             self.baselines.setdefault(face.baseline, set()).add(face.track_id)

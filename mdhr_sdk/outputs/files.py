@@ -17,6 +17,7 @@ from ..results import FrameResult
 from .group import SinkGroup
 from .jsonl import JsonlSink
 from .naming import EVENTS, JSONL, OPENFACE, OVERLAY, PARQUET, PYFEAT, STILL, TABLE, TIMELINE
+from .pictures.encoder import CODECS
 from .pictures.overlay_video import OverlaySink
 from .pictures.timeline import save_timeline
 from .pictures.trace import Trace
@@ -42,7 +43,7 @@ class Files:
         measures: whether the faces were measured, so that tables have columns for it.
 
     Raises:
-        ConfigError: an unknown format, or none; or a word in the place of True or False.
+        ConfigError: an unknown format or codec, or no format; or a word in the place of True or False.
         MissingDependencyError: what writes a format is not installed.
     """
 
@@ -57,6 +58,8 @@ class Files:
             flag(name, getattr(self, name))
         if unknown := [one for one in self.formats if one not in FORMATS]:
             raise ConfigError(f"a format is one of {', '.join(FORMATS)}; got '{unknown[0]}'")
+        if self.codec not in CODECS:
+            raise ConfigError(f"an overlay's codec is one of {', '.join(CODECS)}; got {self.codec!r}")
         object.__setattr__(self, "formats", tuple(one for one in FORMATS if one in self.formats))  # in one order
         if not self.formats:
             raise ConfigError(f"results need a format, one or more of {', '.join(FORMATS)}; got none")

@@ -18,6 +18,7 @@ from .stream.stream_graphs import BESIDE, StreamGraphs, small_options
 # Of `precision='auto'`: an fp16 graph lies in a folder because someone exported it for a GPU. On a CPU nothing is
 # rounded unless that was asked for.
 AUTO_PRECISIONS = {"cuda": ("fp16", "fp32"), "cpu": ("fp32",)}
+MOST_THREADS = 1024
 
 
 def open_session(
@@ -103,6 +104,8 @@ def _check(backend: str, options: SessionOptions, graph: str) -> None:
         raise BackendError(f"unknown graph '{graph}'; expected one of {', '.join(GRAPHS)}")
     if options.threads is not None and not _is_count(options.threads):
         raise BackendError(f"threads must be an integer of at least 1; got {options.threads!r}")
+    if options.threads is not None and options.threads > MOST_THREADS:  # each takes memory, so a slip fills the machine
+        raise BackendError(f"threads must be at most {MOST_THREADS:,}; got {options.threads:,}")
     if backend != "auto" and backend not in BACKENDS:
         raise BackendError(f"unknown backend '{backend}'; expected auto or one of {', '.join(BACKENDS)}")
 

@@ -178,3 +178,11 @@ def test_tables_of_another_kind_are_refused_in_one_line(table):
         summary.onset_synchrony(events_of(f0=[1.0]).drop(columns="onset_cut"), ("a", 0), ("a", 1))
     with pytest.raises(InputError, match="above 0"):
         summary.onset_synchrony(events_of(f0=[1.0]), ("a", 0), ("a", 1), window_s=0)
+
+
+def test_a_source_that_no_event_names_is_told_and_groups_that_are_not_there_are_not_made(table, caplog):
+    events = pd.DataFrame([{"source": "/data/a.mp4", "track_id": 0, "au": "AU12", "onset_s": 1.0, "onset_cut": 0}])
+    assert summary.onset_synchrony(events, ("a.mp4", 0), ("/data/a.mp4", 0)).loc["AU12", "first"] == 0
+    assert "no event is of face 0 of 'a.mp4'" in caplog.text and "/data/a.mp4" in caplog.text
+    known = table.astype({"source": "category", "track_id": "category"})
+    assert list(summary.occurrence_rate(known).index) == [("a.mp4", 0), ("a.mp4", 1), ("b.mp4", 0)]

@@ -308,6 +308,8 @@ def test_what_was_lost_is_told(capsys: pytest.CaptureFixture[str], fake_detector
     assert "camera 0: captured 21 = scored 6 + dropped 15\n" in said
     assert "camera 0: frames noted as damaged: 2\n" in said
     assert "--max-faces 2 was reached in 4 frames; up to 8 faces were found in one: raise --max-faces\n" in said
+    outcome.count(replace(frames[0], faces=frames[0].faces[:1], faces_seen=9, faces_left_out=2))
+    assert outcome.most_scored == 3, "one of three was chosen: --max-faces 3"
 
 
 def test_of_live_sources_one_that_fails_leaves_the_others(run: Run, tmp_path: Path) -> None:

@@ -13,6 +13,7 @@ from typing import Annotated, Optional
 
 import typer
 
+from ...errors import ConfigError
 from ...modelfolder.bundled import DEFAULT
 from ...modelfolder.folder import Trust
 from ...outputs.files import FORMATS, MEASURED, Files
@@ -125,6 +126,8 @@ class Tables:
     def files(self, drawn: Drawn) -> Files:
         """All that is written; raises as `Files`, and ConfigError for a `min_quality` that cannot be."""
         formats = tuple(one.strip() for one in self.format.split(","))
+        if drawn.codec != "h264" and not drawn.overlay:
+            raise ConfigError(f"--codec belongs to the annotated video; got {drawn.codec} together with --no-overlay")
         measures = self.measures or check_quality(self.min_quality) > 0 or not {*MEASURED}.isdisjoint(formats)
         return Files(drawn.overlay, drawn.codec, drawn.timeline, formats, measures)
 

@@ -239,6 +239,13 @@ class Arguments:
     def options(self, files: Files) -> DetectOptions:
         """Those that results depend on; ConfigError where one cannot be read."""
         neutral = self.calibrate_neutral
+        neutral_s = None if neutral is None else read_time("--calibrate-neutral", neutral)
+        scope = self.part.scope()
+        if neutral_s is not None and scope.end_s is not None and scope.end_s - scope.start_s <= neutral_s:
+            raise ConfigError(
+                f"--calibrate-neutral takes the first {neutral_s:g} s, and only {scope.end_s - scope.start_s:g} s are "
+                "asked for, so no frame is left to score; give a later --end"
+            )
         return DetectOptions(
             model=self.model or DEFAULT,
             **vars(self.where),
@@ -253,12 +260,24 @@ class Arguments:
             trust=self.trusted.trust,
             smoothing=self.smooth,
             lookahead=self.lookahead,
-            calibrate_neutral_s=None if neutral is None else read_time("--calibrate-neutral", neutral),
+            calibrate_neutral_s=neutral_s,
             fps=self.fps,
-            scope=self.part.scope(),
+            scope=scope,
             min_quality=self.tables.min_quality,
             files=files,
         )
+
+    def check_images(self, sources: Sequence[Source]) -> None:
+        """ConfigError for options of images where only videos and live sources are read: nothing would follow them."""
+        kinds = {source.kind for source in sources}
+        if self.fps is not None and "sequence" not in kinds:
+            raise ConfigError(
+                f"--fps is for image sequences, and no source is one; got {self.fps:g}; videos have their own times, "
+                "and --sample-fps thins their frames out"
+            )
+        if self.sequence is not None and not kinds & {"sequence", "image"}:
+            word = "--sequence" if self.sequence else "--stills"
+            raise ConfigError(f"{word} is for images, and no source is one; leave it out")
 
 
 @app.command()
@@ -276,6 +295,7 @@ def detect(given: Arguments) -> None:
     source = given.source if len(given.source) > 1 else given.source[0]  # a missing one of several ends no other
     with ends_at_once():
         sources = once(list_sources(source, fps=given.fps, sequence=given.sequence, on_error="skip"))
+        given.check_images(sources)
         check_out(given.source, given.out)
         options = given.options(files)
     if given.model is None and not given.quiet:

@@ -35,6 +35,14 @@ def refused(path: Path) -> Iterator[None]:
         raise InputError(f"'{path}' is no table of results: {reason}; give one that mdhr_sdk wrote") from None
 
 
+def is_file(path: Path) -> bool:
+    """Whether there is such a file; a name that no file can have is none."""
+    try:
+        return path.is_file()
+    except OSError:  # as of a name that is too long
+        return False
+
+
 def check_text(path: Path, rows: bool) -> None:
     """Refuse a text whose lines no table of ours has: a small file of them can stand for billions of values.
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields, replace
 from datetime import datetime
 from pathlib import Path
@@ -18,17 +18,17 @@ from ...plain_json import MOST_BYTES, parsed
 from ...results import AUEvent, AUScore, Baseline, Ending, FaceResult, FrameResult, ModelInfo
 from ..naming import EVENTS, PARQUET, TABLE
 from ..table import BLOCK, BOX, event_columns
-from .foreign import UNREADABLE, au_code, check_text, count, finite, number, read_parquet, refused, whole
+from .checks import check_order, check_rows, is_known, is_score, one_model, within
+from .foreign import UNREADABLE, au_code, check_text, count, finite, is_file, number, read_parquet, refused, whole
 from .modelinfo import model_of_text, model_of_values
 
 if TYPE_CHECKING:
     import pandas as pd
 
-FACELESS = ("no_face", "low_quality", "stale")  # statuses
-WITH_FACE = ("ok", "neutral", "no_baseline", "too_small", "turned_away", "blurred", "cut_off")
 BASELINES: dict[str, Baseline] = {"neutral": "neutral", "no_baseline": "missing"}
 NEEDED = ("source", "frame", "timestamp_s", "status", "track_id", *BOX)
 INTENSITY = "_intensity"
+BOM = b"\xef\xbb\xbf"  # which editors put before a text
 Kind = Literal["csv", "parquet", "jsonl"]
 
 
@@ -56,39 +56,12 @@ def _of_table(path: Path, kind: Kind) -> Read:
     if missing or not len(table):
         told = f"it lacks {', '.join(missing)}" if missing else "it has no row"
         raise InputError(f"'{path}' is no table of results: {told}; give a file that mdhr_sdk wrote")
-    _check_rows(table)
+    check_rows(table)
     codes = tuple(au_code(name.removesuffix("_occurrence")) for name in table.columns if name.endswith("_occurrence"))
     model = replace(model, intensities=tuple(code for code in codes if f"{code}{INTENSITY}" in table.columns))
     beside = events_beside(path)
     events = () if beside is None else read_events(beside)
     return Read(tuple(_frames(table, codes, model, events)), model, codes)
-
-
-def _check_rows(table: pd.DataFrame) -> None:
-    """Refuse rows that no run wrote so: sorted or pasted ones would make other videos. Raises ValueError."""
-    faceless, states = table["track_id"].isna(), table["status"]
-    for wrong, told in (
-        (~states.isin((*FACELESS, *WITH_FACE)), "is a status that this version does not know"),
-        (faceless != states.isin(FACELESS), "has a status that does not go with its track_id"),
-        (table.duplicated(["source", "frame", "track_id"]), "tells of a face a second time"),
-        (
-            table.groupby("source", sort=False, dropna=False)["frame"].diff() < 0,
-            "comes after a later frame: sort by frame",
-        ),
-    ):
-        if wrong.any():
-            row = table[wrong].iloc[0]
-            raise ValueError(
-                f"the row of frame {row['frame']} of '{row['source']:.80}', status '{row['status']}', {told}"
-            )
-
-
-def _one_model(texts: Iterable[object]) -> str:
-    """The model that all rows tell; ValueError for several, as in a table that was put together of two."""
-    first, *others = dict.fromkeys(map(str, texts))
-    if others:
-        raise ValueError(f"its rows are of several models, '{first:.60}' and '{others[0]:.60}'; make a table for each")
-    return first
 
 
 def events_beside(path: Path) -> Path | None:
@@ -129,11 +102,11 @@ def _rows(table: pd.DataFrame) -> Iterator[dict[str, Any]]:
 
 
 def _kind_of(path: Path) -> Kind:
-    if not path.is_file():
+    if not is_file(path):
         raise InputError(f"there is no file '{path}'; give a table of results: .csv, .parquet or .jsonl")
     with path.open("rb") as file:
         begin = file.read(4)
-    return "parquet" if begin == b"PAR1" else "jsonl" if begin[:1] == b"{" else "csv"
+    return "parquet" if begin == b"PAR1" else "jsonl" if begin.removeprefix(BOM)[:1] == b"{" else "csv"
 
 
 def _csv(path: Path) -> tuple[pd.DataFrame, ModelInfo]:
@@ -144,10 +117,14 @@ def _csv(path: Path) -> tuple[pd.DataFrame, ModelInfo]:
     if list(table.columns) in (event_columns(False), event_columns(True)):
         raise InputError(f"'{path}' is a table of events; give the table of results beside it, *{TABLE}")
     if "model" not in table.columns or not len(table):
-        spread = len(table.columns) and ";" in str(table.columns[0])  # as spreadsheets save where commas are decimal
-        told = "its cells are parted by ';' and not ','" if spread else "no model is told"
+        first = str(table.columns[0]) if len(table.columns) == 1 else ""
+        other = next((mark for mark in ";\t" if mark in first), None)  # as spreadsheets save where commas are decimal
+        told = "it has no row" if "model" in table.columns else "no model is told"
+        told = told if other is None else f"its cells are parted by {other!r} and not ','"
         raise InputError(f"'{path}' is no table of results: {told}; give one that mdhr_sdk wrote")
-    return table, model_of_text(_one_model(table["model"].unique()))
+    if len(again := table.index[table["model"] == "model"]):
+        raise InputError(f"'{path}' has its header again in row {again[0] + 2}; join tables without the later headers")
+    return table, model_of_text(one_model(table["model"].unique()))
 
 
 def _parquet(path: Path) -> tuple[pd.DataFrame, ModelInfo]:
@@ -196,12 +173,12 @@ def _face(row: Mapping[str, Any], codes: Sequence[str], model: ModelInfo) -> Fac
     aus = {code: _au(row, code) for code in codes}
     status = str(row["status"])
     baseline = BASELINES.get(status, "applied" if model.neutral_s else "off")
-    x0, y0, x1, y1 = (float(row[name]) for name in BOX)
+    x0, y0, x1, y1 = (finite(row[name]) for name in BOX)
     measures = None
-    if _known(row.get("quality")):
-        values: dict[str, Any] = {name: float(row[name]) if _known(row.get(name)) else math.nan for name in MEASURES}
+    if is_known(row.get("quality")):
+        values: dict[str, Any] = {name: float(row[name]) if is_known(row.get(name)) else math.nan for name in MEASURES}
         reason = "" if status == "ok" or status in BASELINES else status
-        measures = FaceMeasures(**values, reason=reason)
+        measures = within(FaceMeasures(**values, reason=reason))
     mesh = row.get("landmarks_px")
     points = np.empty((0, 3), np.float32)
     if mesh is not None and np.size(mesh) == 3 * 478:  # the 68 of iBUG are not a mesh
@@ -212,17 +189,14 @@ def _face(row: Mapping[str, Any], codes: Sequence[str], model: ModelInfo) -> Fac
 def _au(row: Mapping[str, Any], code: str) -> AUScore:
     """An AU of a face; ValueError for a cell that somebody emptied, which would count as something."""
     probability, occurrence, strength = (row.get(f"{code}{end}") for end in ("_probability", "_occurrence", INTENSITY))
-    if not (_known(probability) and 0 <= cast("float", probability) <= 1 and occurrence in (0, 1)):
+    strength = None if strength != strength else strength  # NaN
+    if not is_score(probability, occurrence, strength):
         raise ValueError(
-            f"expected 0 to 1 for the probability and 0 or 1 for the occurrence of {code} in frame {row['frame']} of "
-            f"'{row['source']}'; got {_shown(probability)} and {_shown(occurrence)}"
+            f"expected 0 to 1 for the probability, 0 or 1 for the occurrence and 0 to 5 for the intensity of {code} in "
+            f"frame {row['frame']} of '{row['source']}'; got {_shown(probability)}, {_shown(occurrence)} and "
+            f"{_shown(strength)}"
         )
-    intensity = float(cast("float", strength)) if _known(strength) else None
-    return AUScore(code, float(cast("float", probability)), bool(occurrence), intensity)
-
-
-def _known(value: object) -> bool:
-    return isinstance(value, float | int) and value == value
+    return AUScore(code, float(cast("float", probability)), bool(occurrence), cast("float | None", strength))
 
 
 def _shown(value: object) -> str:
@@ -239,8 +213,12 @@ def _of_lines(path: Path) -> Read:
     frames: list[FrameResult] = []
     endings: dict[str, Ending] = {}
     models: dict[str, ModelInfo] = {}
+    last: dict[str, int] = {}
     with path.open("rb") as file:
         for place, line in enumerate(iter(lambda: file.readline(MOST_BYTES + 1), b""), 1):
+            line = line.removeprefix(BOM) if place == 1 else line
+            if not line.strip():
+                continue
             try:
                 values = parsed(line)
                 model = models.setdefault(values["model"], model_of_text(values["model"]))
@@ -250,13 +228,14 @@ def _of_lines(path: Path) -> Read:
                     ending.events, ending.broken_off = events, values["note"] == "broken off"
                 else:
                     frames.append(_of_line(values, model, ending, events))
+                    check_order(frames[-1], last)
             except UNREADABLE as error:
                 raise InputError(
                     f"line {place} of '{path}' is no result: {error!r:.200}; give a file that mdhr_sdk wrote"
                 ) from None
     if not frames:
         raise InputError(f"'{path}' has no frame; check that its source was read")
-    _one_model(models)
+    one_model(models)
     codes = next((tuple(face.aus) for frame in frames for face in frame.faces), ())
     faces = [face for frame in frames for face in frame.faces]
     told = tuple(code for code in codes if any(face.aus[code].intensity is not None for face in faces))
@@ -303,15 +282,15 @@ def _measures_of(values: Mapping[str, Any] | None) -> FaceMeasures | None:
     if values is None:
         return None
     numbers: dict[str, Any] = {name: number(values.get(name)) for name in MEASURES}
-    return FaceMeasures(**numbers, reason=str(values.get("reason", "")))
+    return within(FaceMeasures(**numbers, reason=str(values.get("reason", ""))))
 
 
 def _score(code: str, values: Mapping[str, Any]) -> AUScore:
-    strength = values.get("intensity")
-    intensity = None if strength is None else finite(strength)
-    if values["occurrence"] not in (0, 1):
-        raise ValueError(f"occurrence {values['occurrence']!r:.40} of {code}")
-    return AUScore(code, number(values["probability"]), bool(values["occurrence"]), intensity)
+    probability, occurrence, strength = values["probability"], values["occurrence"], values.get("intensity")
+    if not is_score(probability, occurrence, strength):
+        told = ", ".join(f"{value!r:.40}" for value in (probability, occurrence, strength))
+        raise ValueError(f"{told} for the probability, occurrence and intensity of {code}")
+    return AUScore(code, float(probability), bool(occurrence), None if strength is None else float(strength))
 
 
 def _event(values: Mapping[str, Any]) -> AUEvent:

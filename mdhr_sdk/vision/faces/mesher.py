@@ -18,15 +18,18 @@ from ..sources.source import Image, check_image
 from .engine import EngineChoice, Face, FaceEngine, choose_engine, open_engine
 
 LONGEST_PX = 32_766  # MediaPipe ends the process at a side of more than 32,767
+MOST_FACES = 1000  # of a frame; MediaPipe takes no count beyond 32 bits
 
 _first_process: list[int] = []  # in which face models were made first; forks inherit it
 log = logging.getLogger("mdhr_sdk")
 
 
 def check_max_faces(max_faces: object) -> int:
-    """`max_faces`, if it is an integer of at least 1, or ConfigError."""
+    """`max_faces`, if it is an integer from 1 to `MOST_FACES`, or ConfigError."""
     if not isinstance(max_faces, int) or isinstance(max_faces, bool) or max_faces < 1:
         raise ConfigError(f"max_faces must be an integer of at least 1; got {max_faces!r}")
+    if max_faces > MOST_FACES:
+        raise ConfigError(f"max_faces must be at most {MOST_FACES:,}; got {max_faces:,}")
     return max_faces
 
 

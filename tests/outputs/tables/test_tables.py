@@ -221,6 +221,25 @@ def test_json_lines_come_back_with_events_and_measures(tmp_path, measured):
     )
 
 
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        (lambda text: text + text, "line [45] of .*frame 0 of 'clip.mp4' comes after frame 1"),
+        (lambda text: text.replace('"track_id":1', '"track_id":0'), "tells of a face a second time"),
+        (lambda text: text.replace('"probability":0', '"probability":7'), "7.* for the probability"),
+        (lambda text: text.replace('"occurrence":', '"occurrence":null,"was":'), "None.* for the probability"),
+    ],
+)
+def test_json_lines_that_somebody_changed_are_refused(tmp_path, frame, change, words):
+    path = write(JsonlSink(tmp_path / "a.jsonl"), *(frame(index, faces=2) for index in range(2)))
+    text = path.read_text()
+    path.write_text("\ufeff" + text.replace("\n", "\r\n") + "\n", encoding="utf-8")  # as editors save it
+    assert len(Results.from_file(path)) == 2
+    path.write_text(change(text))
+    with pytest.raises(InputError, match=words):
+        Results.from_file(path)
+
+
 def test_what_was_read_back_without_meshes_is_saved_again(tmp_path, measured, codes):
     pytest.importorskip("pyarrow")
     own = Results((measured(0),), measured(0).model, fps=25.0, codes=codes)
@@ -268,6 +287,8 @@ def test_what_is_no_table_of_ours_is_one_line(tmp_path, name, content, words):
     assert "\n" not in str(error.value)
     with pytest.raises(InputError, match="there is no file"):
         Results.from_file(tmp_path / "missing.csv")
+    with pytest.raises(InputError, match="there is no file"):
+        Results.from_file(tmp_path / f"{'long' * 99}.csv")
 
 
 @pytest.mark.parametrize(
@@ -283,6 +304,13 @@ def test_what_is_no_table_of_ours_is_one_line(tmp_path, name, content, words):
         (lambda table: table.assign(model=["other: " + one[6:] if i else one for i, one in enumerate(table.model)]),
          "rows are of several models, 'demo: .*' and 'other: "),
         (lambda table: table.replace({"model": {table.model[0]: None}}), "model"),
+        (lambda table: table.assign(timestamp_s=range(len(table))), "has another time than the rows of its frame"),
+        (lambda table: table.assign(AU12_intensity="high"), "0 to 5 for the intensity of AU12 .* got .* and 'high'"),
+        (lambda table: table.assign(AU12_intensity=9.0), "0 to 5 for the intensity of AU12"),
+        (lambda table: table.assign(x0_px=math.nan), "a finite number belongs"),
+        (lambda table: table.assign(quality=7.0), "0 to 1 for the quality"),
+        (lambda table: pd.concat([table, table.columns.to_frame().T]), "header again in row 9"),
+        (lambda table: table[:0], "it has no row"),
     ],
 )  # fmt: skip
 def test_rows_that_somebody_changed_are_refused(tmp_path, frame, codes, change, words):
