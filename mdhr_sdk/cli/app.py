@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import signal
 import sys
 import threading
@@ -109,6 +110,13 @@ def run_app(app: typer.Typer, *before: str) -> None:
             app(args=[*before, *sys.argv[1:]])
         except MDHRError as error:
             complain(error)
+            sys.exit(BAD_INPUT)
+        except OSError as error:
+            if error.errno != errno.ENAMETOOLONG:
+                raise
+            complain(
+                MDHRError(f"'{str(error.filename)[:80]}...' is too long for the name of a file; give a shorter one")
+            )
             sys.exit(BAD_INPUT)
 
 

@@ -160,6 +160,8 @@ def test_one_bad_source_does_not_cost_the_others(detect: Command, short: Path, t
         (("--no-overlay", "--codec", "vp9"), "--codec belongs to the annotated video"),
         (("--fps", "10"), "--fps is for image sequences, and no source is one; got 10"),
         (("--stills",), "--stills is for images"),
+        (("--model", "long" * 99), "longlong...' is too long for the name of a file"),
+        (("--out", "out/" + "long" * 99), "longlong...' is too long for the name of a file"),
         (("--sequence",), "--sequence is for images"),
         (("--calibrate-neutral", "2s", "--start", "1", "--end", "3"), "so no frame is left to score"),
         (("--mode", "stream", "--backend", "torch", "--ring-dtype", "int8"), "float32, float16, bfloat16"),

@@ -174,12 +174,36 @@ def test_the_best_table_of_each_source_is_taken(tmp_path, saved):
         ("person\nAnn\n", "needs the columns source"),
         ("source,person\na,1\na,2\n", "tells of 'a' twice"),
         ("source,person\na,Ann,b,c\n", "more cells than its header"),
+        ("source;person\na;Ann\n", "parted by ';' and not ','"),
+        ("source\tperson\na\tAnn\n", r"parted by '\\t' and not ','"),
     ],
 )
 def test_what_is_told_of_sources_is_checked(tmp_path, content, words):
     (tmp_path / "about.csv").write_text(content)
     with pytest.raises(InputError, match=words):
         read_about(tmp_path / "about.csv")
+
+
+def test_what_spreadsheets_make_of_the_lines_is_read(tmp_path):
+    about = tmp_path / "about.csv"
+    about.write_text("source, person ,condition\n a, Ann,calm \n,,\nb,'Bo <b>,calm\n,,\n", encoding="utf-8-sig")
+    assert read_about(about).to_numpy().tolist() == [["a", "Ann", "calm"], ["b", "'Bo <b>", "calm"]]
+    for encoding in ("cp1252", "utf-16"):
+        about.write_text("source,person\na,Zoë\n", encoding=encoding)
+        with pytest.raises(InputError, match="no text in UTF-8; save it as 'CSV UTF-8'"):
+            read_about(about)
+    with pytest.raises(InputError, match="there is no file"):
+        read_about(tmp_path / ("long" * 99))
+    with pytest.raises(InputError, match="there is no 'long"):
+        find_tables([Path("long" * 99)])
+
+
+def test_a_folder_named_twice_counts_once_and_a_source_of_two_tables_is_told(tmp_path, saved):
+    folder = saved().parent
+    assert len(find_tables([folder, folder / ".." / folder.name])) == 1
+    shutil.copytree(folder, tmp_path / "copy")
+    files, _ = write_report(find_tables([folder, tmp_path / "copy"]), tmp_path / "report")
+    assert "several tables are of one source, and each counts: " in files[-1].read_text()
 
 
 def test_apexes_are_the_strongest_of_each_face_and_unit():
@@ -229,7 +253,8 @@ def test_the_index_is_filtered_and_sorted_in_a_browser(tmp_path, saved):
         page.fill("#words", "")
         page.locator("table.groups th").first.click()
         down = page.locator("table.groups tbody tr td:first-child").all_inner_texts()
-        page.locator("table.groups th").first.click()
+        page.locator("table.groups th").first.press("Enter")
+        assert page.locator("table.groups th").first.get_attribute("aria-sort") == "descending"
         assert page.locator("table.groups tbody tr td:first-child").all_inner_texts() == down[::-1] and len(down) == 3
         browser.close()
     assert not troubles

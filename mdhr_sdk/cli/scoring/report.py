@@ -9,6 +9,7 @@ import typer
 
 from ...errors import number_of
 from ..parts.options import BAD_INPUT, command_app, complain, say
+from ..parts.out import named_folder
 from ..parts.progress import counted
 
 app = command_app()
@@ -17,7 +18,7 @@ app = command_app()
 @app.command()
 def report(
     results: Annotated[list[Path], typer.Argument(help="Folders of results, or tables.")],
-    out: Annotated[Path, typer.Option(help="Folder for the pages.")] = Path("mdhr-report"),
+    out: Annotated[Path, typer.Option(help="Folder for the pages.", parser=named_folder)] = Path("mdhr-report"),
     about: Annotated[
         Optional[Path],
         typer.Option(help="CSV with a column source, and person, condition, or both: tables for each of them."),

@@ -17,6 +17,7 @@ from ...errors import InputError, MDHRError
 from ..collection import Results
 from ..naming import JSONL, OVERLAY, PARQUET, STILL, TABLE, stems
 from ..pictures.style import UNTRAINED, au_name
+from ..tables.foreign import is_file, is_folder
 from ..tables.reading import events_beside
 from .page import FaceSummary, SourceSummary, render_page, summarise, template
 
@@ -56,9 +57,9 @@ def find_tables(places: Iterable[Path]) -> list[Table]:
     places = list(places)
     found: dict[Path, Table] = {}
     for place in places:
-        if not place.exists():
+        if not (is_file(place) or is_folder(place)):
             raise InputError(f"there is no '{place}'; give a folder of results, or tables such as clip{TABLE}")
-        files = [place] if place.is_file() else sorted(path for path in place.rglob("*") if not _hidden(path, place))
+        files = [place] if is_file(place) else sorted(path for path in place.rglob("*") if not _hidden(path, place))
         for path in files:
             table = _table(path, place.is_file())
             if table is not None and not place.is_file() and not _inside(path):
@@ -66,7 +67,7 @@ def find_tables(places: Iterable[Path]) -> list[Table]:
                     "'%s' is a link that leads out of its folder and is left out; name it to have it read", path
                 )
             elif table is not None:
-                key = path.parent / table.base
+                key = Path(os.path.realpath(path.parent)) / Path(table.base).name  # by whatever way it was named
                 found[key] = min(found.get(key, table), table, key=_rank)
     if not found:
         told = ", ".join(f"'{place}'" for place in places)
@@ -157,18 +158,25 @@ def read_about(path: Path) -> pd.DataFrame:
     """What is known of the sources: a CSV with the columns source and person, condition, or both.
 
     Raises:
-        InputError: no such file, or without these columns, or a source twice.
+        InputError: no such file, no CSV in UTF-8, or without these columns, or a source twice.
     """
     import pandas as pd
 
-    if not path.is_file():
+    if not is_file(path):
         raise InputError(f"there is no file '{path}'; give a CSV with the columns source, person, condition")
     try:
-        table = pd.read_csv(path, dtype=str, keep_default_na=False)
-    except ValueError as error:
-        raise InputError(f"'{path}' is no CSV file: {str(error).strip()}") from None
+        table = pd.read_csv(path, dtype=str, keep_default_na=False, skipinitialspace=True)
+    except UnicodeError:
+        raise InputError(f"'{path}' is no text in UTF-8; save it as 'CSV UTF-8', as spreadsheets call it") from None
+    except (ValueError, OSError) as error:
+        raise InputError(f"'{path}' cannot be read as CSV: {str(error).strip()}") from None
     if not isinstance(table.index, pd.RangeIndex):  # pandas takes the first cells of each line for names of rows
         raise InputError(f"'{path}' has lines with more cells than its header names; put texts with commas into quotes")
+    table.columns = table.columns.str.strip()
+    if len(table.columns) == 1 and (other := next((mark for mark in ";\t" if mark in table.columns[0]), "")):
+        raise InputError(f"'{path}' has its cells parted by {other!r} and not ','; save it as 'CSV UTF-8' with commas")
+    table = table.apply(lambda cells: cells.str.strip())  # 'control ' is no other condition than 'control'
+    table = table[(table != "").any(axis=1)]  # spreadsheets save empty lines as commas
     if "source" not in table.columns or not {"person", "condition"} & set(table.columns):
         raise InputError(
             f"'{path}' needs the columns source and person, condition, or both; got {', '.join(map(str, table))}"
@@ -193,11 +201,12 @@ def _render_index(
     )
     conditions = list(_grouped(faces, codes, lambda face, row: (row.get("condition", ""), ""))) if known else []
     unknown = sorted({one.name for one, base in sources if rows and not _known_of(one, base, known)})
+    again = sorted(name for name, count in Counter(one.name for one, _ in sources).items() if count > 1)
     taken = [_known_of(one, base, known).get("source") for one, base in sources]
     return str(template("report_index.html").render(
         sources=[one for one, _ in sources], people=people, conditions=conditions, codes=codes,
         names={code: au_name(code) for code in codes}, errors=[str(error) for error in errors], unknown=unknown,
-        several=several,
+        several=several, again=again,
         unused=sorted(known.keys() - set(taken)), strong=any(one.model.intensities for one, _ in sources),
         untrained=UNTRAINED if any(not one.model.trained for one, _ in sources) else "",
         models=sorted({one.model.details for one, _ in sources}),

@@ -43,6 +43,14 @@ def is_file(path: Path) -> bool:
         return False
 
 
+def is_folder(path: Path) -> bool:
+    """As `is_file`, for a folder."""
+    try:
+        return path.is_dir()
+    except OSError:
+        return False
+
+
 def check_text(path: Path, rows: bool) -> None:
     """Refuse a text whose lines no table of ours has: a small file of them can stand for billions of values.
 
