@@ -231,8 +231,10 @@ def test_sessions_run_what_was_asked_for(rounded: ModelFolder) -> None:
         assert session.precision == precision and line == f"onnxruntime {precision} on cpu"
         far.append(np.abs(session.run({"frames": frames})["static"] - wanted).mean())
     assert 0 < far[0] < far[1]
-    with pytest.raises(BackendError, match=r"no clip\.int8\.onnx .*--precision int8 --calibrate"):
-        open_session(rounded, "onnxruntime", SessionOptions("cpu", 1, "int8"), "clip")
+    session, line = open_session(rounded, "onnxruntime", SessionOptions("cpu", 1, "int8"), "clip")
+    assert session.precision == "int8" and line == "onnxruntime int8 on cpu, encoder, relations, temporal"
+    with pytest.raises(BackendError, match=r"no encoder_u8\.int8\.onnx .*--precision int8 --calibrate"):
+        open_session(rounded, "onnxruntime", SessionOptions("cpu", 1, "int8"), "encoder_u8")
     with pytest.raises(BackendError, match="it runs fp32, not int8"):
         open_session(rounded, "torch", SessionOptions("cpu", 1, "int8"), "encoder")
     with pytest.raises(BackendError, match="unknown precision 'half'"):
