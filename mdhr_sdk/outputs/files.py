@@ -43,7 +43,8 @@ class Files:
         measures: whether the faces were measured, so that tables have columns for it.
 
     Raises:
-        ConfigError: an unknown format or codec, or no format; or a word in the place of True or False.
+        OutputError: an unknown codec.
+        ConfigError: an unknown format, or none; or a word in the place of True or False.
         MissingDependencyError: what writes a format is not installed.
     """
 
@@ -59,7 +60,7 @@ class Files:
         if unknown := [one for one in self.formats if one not in FORMATS]:
             raise ConfigError(f"a format is one of {', '.join(FORMATS)}; got '{unknown[0]}'")
         if self.codec not in CODECS:
-            raise ConfigError(f"an overlay's codec is one of {', '.join(CODECS)}; got {self.codec!r}")
+            raise OutputError(f"an overlay's codec is one of {', '.join(CODECS)}; got {self.codec!r}")
         object.__setattr__(self, "formats", tuple(one for one in FORMATS if one in self.formats))  # in one order
         if not self.formats:
             raise ConfigError(f"results need a format, one or more of {', '.join(FORMATS)}; got none")
