@@ -20,6 +20,7 @@ from ...children import usable_cores
 from .arrivals import NONE_PASSED, Arrivals, Came, Passed, Pending
 from .containers.losses import Absent, Index, Zeros, follower
 from .containers.picture import restarts
+from .fields import Fields
 from .look import Looks
 from .pixels import to_bgr
 from .source import Damage, Image
@@ -87,7 +88,7 @@ class Decoder:
     ) -> None:
         self._container = container
         self._track = track
-        self._reformatter = VideoReformatter()
+        self._fields, self._reformatter = Fields(), VideoReformatter()
         self._damage = damage
         self._looks = Looks(track)
         self._lost = False  # pictures were lost since the last one
@@ -307,7 +308,8 @@ class Decoder:
         came = self._pending.shown(frame.pts) or self._came
         passed, self._pending.passed = self._pending.passed, Counter()
         late = not first and not changed and self._overtaken()
-        image = np.broadcast_to(BLACK, self._shape) if late else to_bgr(frame, turn, aspect, self._reformatter)
+        whole = frame if late else self._fields.whole(frame)
+        image = np.broadcast_to(BLACK, self._shape) if late else to_bgr(whole, turn, aspect, self._reformatter)
         self._shape = image.shape
         return Decoded(
             image,
