@@ -30,7 +30,7 @@ class Fields:
             return frame
         kind = frame.width, frame.height, frame.format.name
         if self._graph is None or kind != self._kind:
-            self._graph, self._kind = _deinterlacer(*kind), kind
+            self._graph, self._kind = _deinterlacer(frame), kind
             self._graph.vpush(frame)
         else:
             self._graph.vpush(frame)
@@ -39,9 +39,9 @@ class Fields:
         return self._graph.vpull()
 
 
-def _deinterlacer(width: int, height: int, pixels: str) -> Graph:
+def _deinterlacer(frame: av.VideoFrame) -> Graph:
     graph = Graph()
     graph.threads = 1
-    entry = graph.add_buffer(width=width, height=height, format=pixels, time_base=TICK)
+    entry = graph.add_buffer(width=frame.width, height=frame.height, format=frame.format, time_base=TICK)
     graph.link_nodes(entry, graph.add("bwdif", "mode=send_frame"), graph.add("buffersink")).configure()
     return graph

@@ -39,12 +39,13 @@ def open_video(path: Path, start_s: float = 0.0) -> Iterator[Opened]:
     if is_other(path):  # in which FFmpeg may find a picture
         raise SourceError(_failure(path))
     with ExitStack() as stack:
-        container = stack.enter_context(_container(path, stack))
-        file = stack.enter_context(path.open("rb"))
-        parts = parts_of(path)
-        if len(parts) > 1:
+        with _failure_told(path):
+            parts = parts_of(path)
+        if len(parts) > 1:  # as a whole FFmpeg may refuse them
             yield _joined(path, parts, stack)
             return
+        container = stack.enter_context(_container(path, stack))
+        file = stack.enter_context(path.open("rb"))
         track = picture_track(container)
         pauses = [] if track is None else pauses_of(path, track.id)
         key = _key_before(path, start_s) if start_s > WORTH_S and not pauses else None
@@ -126,8 +127,14 @@ def _cut_off(name: str, count: int, declared: int) -> TruncatedSourceError:
 
 
 def _container(path: Path, stack: ExitStack) -> InputContainer:
-    try:
+    with _failure_told(path):
         return open_file(path, stack)
+
+
+@contextmanager
+def _failure_told(path: Path) -> Iterator[None]:
+    try:
+        yield
     except OSError as error:
         raise SourceError(
             f"cannot read {path}: {error.strerror or error}; check the file and its permissions"

@@ -80,6 +80,7 @@ FRAGMENTED = {"movflags": "frag_keyframe+empty_moov+default_base_moof"}
         ("a.ts", "mpeg2video", "libx264", OTHER_PROGRAM), ("a.mp4", "libx264", "libx264", {}),
         ("a.mp4", "libx264", "libx264", {"container_options": FRAGMENTED}), ("a.flv", "libx264", "libx264", {}),
         ("a.wmv", "wmv2", "wmv2", {}), ("a.mkv", "libx264", "libx264", {}), ("a.ivf", "libvpx", "libvpx-vp9", {}),
+        ("a.mxf", "mpeg2video", "mpeg2video", {"pixels": "yuv422p"}),
     ],
 )  # fmt: skip
 def test_recordings_that_were_joined_end_to_end_are_all_read(tmp_path, name, codec, second, more):

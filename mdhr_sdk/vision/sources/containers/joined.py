@@ -32,6 +32,7 @@ BEGINNINGS = (
     re.compile(rb"\x30\x26\xb2\x75\x8e\x66\xcf\x11\xa6\xd9\0\xaa\0\x62\xce\x6c"),
     re.compile(rb"DKIF\0\0\x20\0(?=[A-Z0-9]{4})"),
     re.compile(rb"nut/multimedia container\0"),
+    re.compile(rb"\x06\x0e\x2b\x34\x02\x05\x01\x01\x0d\x01\x02\x01\x01\x02[\x01-\x04]\0"),  # MXF
 )
 LONGEST_BEGINNING = 25
 
@@ -63,7 +64,7 @@ def parts_of(path: Path) -> list[tuple[int, int]]:
     """(start, end) in bytes of the recordings in a file: one, as a rule.
 
     A broadcast's parts are those with other picture tracks. A long one is looked into at some places only, and wholly
-    if its tracks differ there. FLV, WMV, IVF and NUT are looked through where they have a gigabyte at most.
+    if its tracks differ there. FLV, WMV, IVF, NUT and MXF are looked through where they have a gigabyte at most.
     """
     with path.open("rb") as file:
         head, size = file.read(5 * max(PACKETS)[0]), os.fstat(file.fileno()).st_size
