@@ -28,7 +28,7 @@ def parsed(content: bytes, most: int = MOST_BYTES) -> Any:
         raise ValueError(f"it has {len(content):,} bytes, and at most {most:,} are read as JSON")
     try:
         found = json.loads(
-            content.decode("utf-8"), object_pairs_hook=_once, parse_constant=_no_number, parse_float=_finite
+            content.decode("utf-8-sig"), object_pairs_hook=_once, parse_constant=_no_number, parse_float=_finite
         )
     except RecursionError:
         raise ValueError("it is nested too deep") from None

@@ -12,6 +12,7 @@ import numpy as np
 from rich.table import Table
 
 from ...detector import AUDetector
+from ...errors import number_of
 from ...results import FaceResult, FrameResult
 from ...vision.boxes import area
 
@@ -29,20 +30,31 @@ def scored(detector: AUDetector, labels: Path) -> Judged:
     """Score the pictures of a file of labels; of several faces the largest counts.
 
     Raises:
-        DataError: the labels are not as they should be, or a video is shorter than they say.
+        DataError: the labels are not as they should be, or none is of an AU that the model scores; a video is shorter
+            than they say, or called a still.
         SourceError: a picture cannot be read.
     """
     from ...errors import DataError
     from ...training.evaluate.pictures.judging import GREY, Judged
-    from ...training.evaluate.pictures.labels import label_table, read_cases
+    from ...training.evaluate.pictures.labels import label_table, read_cases, unscored
 
     cases = read_cases(labels)
     codes = detector.codes
     aus = [int(code.removeprefix("AU")) for code in codes]
+    foreign = unscored(cases, aus)
+    if foreign and not (label_table(cases, aus) >= 0).any():
+        named = ", ".join(f"AU{au:02}" for au in foreign)
+        raise DataError(f"'{labels}' labels {named} only, and the model scores {', '.join(codes)}; label some of those")
     scores, grey = np.full((len(cases), len(codes)), np.nan), np.zeros(len(cases), bool)
     for rows in _by_file(cases):
+        first = cases[rows[0]]
         wanted = {cases[row].frame or 0: row for row in rows}
-        for frame in _frames(detector, cases[rows[0]].path, max(wanted)):
+        for frame in _frames(detector, first.path, 1 if first.frame is None else max(wanted)):
+            if first.frame is None and frame.index:
+                raise DataError(
+                    f"'{labels}' calls '{first.file}' a still, and it has several pictures; set kind to 'video' and "
+                    "name its frames"
+                )
             row = wanted.pop(frame.index, None)
             if row is None:
                 continue
@@ -52,7 +64,7 @@ def scored(detector: AUDetector, labels: Path) -> Judged:
                 face = max(frame.faces, key=_size)
                 scores[row] = [face.aus[code].probability for code in codes]
         if wanted:
-            raise DataError(f"'{labels}' names frame {min(wanted)} of '{cases[rows[0]].file}', which ends before it")
+            raise DataError(f"'{labels}' names frame {min(wanted)} of '{first.file}', which ends before it")
     return Judged(cases, codes, label_table(cases, aus), scores, grey)
 
 
@@ -94,6 +106,15 @@ def figures_table(title: str, summary: Summary, tiers: dict[str, str]) -> Table:
         _percent(summary.f1_half.value), "", style="bold",
     )  # fmt: skip
     return table
+
+
+def unscored_line(judged: Judged) -> str:
+    """Which labels are of AUs that the model does not score; '' if none."""
+    from ...training.evaluate.pictures.labels import unscored
+
+    foreign = unscored(judged.cases, [int(code.removeprefix("AU")) for code in judged.codes])
+    named = ", ".join(f"AU{au:02} ({number_of(count, 'label')})" for au, count in foreign.items())
+    return f"not judged, as the model does not score them: {named}" if named else ""
 
 
 def stated_table(rates: dict[str, tuple[int, dict[str, float]]], codes: Sequence[str]) -> Table:

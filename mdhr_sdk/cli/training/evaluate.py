@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import codecs
 import json
 from collections.abc import Sequence
 from pathlib import Path
@@ -20,7 +21,10 @@ from .train import require_training, sorted_words
 
 __all__ = ["app", "as_json", "comparison_table", "result_table", "run_evaluate", "run_pictures"]
 PICTURES_WIDTH = 150  # of a table that a narrow terminal would cut
-_NO_FRAMES = "'{}' is a model folder; say what to judge it on: mdhr evaluate {} CONFIG --fold 1{}"
+_NO_FRAMES = (
+    "'{}' is a model folder; say what to judge it on: mdhr evaluate {} CONFIG --fold 1{}, where CONFIG is of a run; "
+    "labels of pictures are a list, see docs/real_faces.md"
+)
 app = command_app()
 
 
@@ -87,6 +91,8 @@ def run_pictures(model: str, labels: Path, out: Path | None) -> None:
     console.width = max(console.width, PICTURES_WIDTH)
     title = f"{model} on {labels}: percent, {len(judged.cases)} pictures of {summary.people} people"
     console.print(pictures.figures_table(title, summary, tiers))
+    if foreign := pictures.unscored_line(judged):
+        console.print(foreign, soft_wrap=True)
     if judged.faceless:
         console.print(f"no face in {len(judged.faceless)}: {', '.join(judged.faceless)}", soft_wrap=True)
     if rates:
@@ -100,11 +106,11 @@ def run_pictures(model: str, labels: Path, out: Path | None) -> None:
 
 
 def _are_pictures(word: str) -> bool:
-    """Whether a file lists labelled pictures: JSON that begins with a list, as no configuration does."""
+    """Whether a file is to list labelled pictures: JSON that is no object, as a configuration is."""
     if not word.lower().endswith(".json") or not Path(word).is_file():
         return False
     with Path(word).open("rb") as file:
-        return file.read(1000).lstrip()[:1] == b"["
+        return file.read(1000).removeprefix(codecs.BOM_UTF8).lstrip()[:1] != b"{"
 
 
 def _is_run(one: str | Path) -> bool:

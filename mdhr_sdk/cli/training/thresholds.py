@@ -57,6 +57,8 @@ def run_thresholds(
     unseen = summarise(cross_validated(judged, first, caps), (0.5,) * len(cuts))
     console = Console(markup=False)
     console.print(_table(model, summarise(judged, before), summarise(judged, cuts), unseen, cuts))
+    if foreign := picture_scoring.unscored_line(judged):
+        console.print(foreign, soft_wrap=True)
     if write:
         folder.update(thresholds=dict(zip(judged.codes, cuts, strict=True)), faces=engine)
         console.print(f"wrote the thresholds into {folder.path / 'config.json'}", soft_wrap=True)

@@ -15,7 +15,7 @@ from commands import Command, command
 from mdhr_sdk.cli.app import app
 from mdhr_sdk.errors import DataError
 from mdhr_sdk.training.evaluate.pictures.judging import Judged, best_f1, stated_rates, summarise, worst
-from mdhr_sdk.training.evaluate.pictures.labels import Case, label_table, read_cases
+from mdhr_sdk.training.evaluate.pictures.labels import Case, label_table, read_cases, unscored
 from mdhr_sdk.training.evaluate.pictures.thresholds import Caps, choose, chosen, cross_validated
 
 __all__ = ["command"]
@@ -55,6 +55,11 @@ def test_stills_and_frames_of_videos_are_read_in_their_order(tmp_path: Path) -> 
         ([{"file": "gone.jpg"}, {"file": "a.jpg"}], "1 of its files are not there, as 'gone.jpg'"),
         ([{"file": "a.jpg", "kind": "video"}], "the video 'a.jpg' has no frames"),
         ([{"file": "a.jpg", "kind": "video", "frames": {"first": {}}}], "pattern"),
+        ([{"file": "a.jpg", "presnet": [12]}], "entry 1: the key 'presnet' means nothing here; is it 'present'?"),
+        ([{"file": "a.jpg", "kind": "video", "frame": 2}], "is it 'frames'?"),
+        ([{"file": "a.jpg", "frames": {"1": {}}}], "a still has no frames"),
+        ([{"file": "a.jpg", "kind": "video", "present": [1], "frames": {"1": {}}}], "belong into its frames"),
+        (["a.jpg"], 'expected an object, as {"file": "a.jpg"'),
     ],
 )
 def test_bad_labels_are_refused_in_a_line(entries: Any, told: str, tmp_path: Path) -> None:
@@ -62,6 +67,14 @@ def test_bad_labels_are_refused_in_a_line(entries: Any, told: str, tmp_path: Pat
     with pytest.raises(DataError) as error:
         read_cases(write(tmp_path, entries))
     assert told in str(error.value) and "\n" not in str(error.value)
+
+
+def test_labels_as_spreadsheets_and_editors_save_them_are_read(tmp_path: Path) -> None:
+    (tmp_path / "a.jpg").touch()
+    (tmp_path / "labels.json").write_bytes(b'\xef\xbb\xbf[{"file": "a.jpg", "person": 7,\r\n "present": [12, 43]}]')
+    cases = read_cases(tmp_path / "labels.json")
+    assert cases[0].person == "7"
+    assert unscored(cases, (1, 4, 12)) == {43: 1}
 
 
 def made_up(seed: int = 0, people: int = 30) -> Judged:
@@ -177,6 +190,12 @@ def test_the_command_refuses_what_it_cannot_use(command: Command, tmp_path: Path
     labels = write(tmp_path, [{"file": "gone.jpg"}])
     code, _, told = command(app, "evaluate", "edge", labels)
     assert code == 2 and "gone.jpg" in told and len(told.splitlines()) == 1
+    code, _, told = command(app, "evaluate", "edge", write(tmp_path, ""))
+    assert code == 2 and "cannot be read as labels" in told
+    (tmp_path / "still.png").touch()
+    code, _, told = command(app, "evaluate", "edge", write(tmp_path, [{"file": "still.png", "present": [43]}]))
+    assert code == 2 and "labels AU43 only, and the model scores AU01" in told
+    labels = write(tmp_path, [{"file": "gone.jpg"}])
     code, _, told = command(app, "evaluate", "edge", labels, "--fold", 1)
     assert code == 2 and "give it alone" in told
     code, _, told = command(app, "thresholds", "edge", labels, "--most", "99=0.1")
@@ -204,12 +223,13 @@ def test_a_video_and_a_still_are_judged_as_a_person_would(
         [
             {"file": "clip.mp4", "kind": "video", "frames": frames},
             {"file": "still.png", "stated": "calm"},
-            {"file": "empty.png", "absent": [25]},
+            {"file": "empty.png", "absent": [25, 43]},
         ],
     )
     code, out, told = command(app, "evaluate", "edge", labels, "--out", tmp_path / "out")
     assert code == 0, told
     assert "no face in 1: empty.png" in out and "calm" in out
+    assert "not judged, as the model does not score them: AU43 (1 label)" in out
     found = json.loads((tmp_path / "out" / "evaluation.json").read_text())
     assert found["pictures"] == 4 and found["people"] == 2 and found["without_a_face"] == ["empty.png"]
     assert (found["aus"]["AU25"]["present"], found["aus"]["AU25"]["absent"]) == (1, 1)
@@ -218,3 +238,6 @@ def test_a_video_and_a_still_are_judged_as_a_person_would(
     labels = write(tmp_path, [{"file": "clip.mp4", "kind": "video", "frames": {"99999": {}}}])
     code, _, told = command(app, "evaluate", "edge", labels)
     assert code == 2 and "frame 99999 of 'clip.mp4', which ends before it" in told
+    labels = write(tmp_path, [{"file": "clip.mp4", "present": [25]}])
+    code, _, told = command(app, "evaluate", "edge", labels)
+    assert code == 2 and "calls 'clip.mp4' a still, and it has several pictures" in told

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -10,29 +11,47 @@ from typing import Annotated, Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, TypeAdapter, ValidationError, model_validator
 
 from ....errors import DataError
-from ....plain_json import parsed
+from ....plain_json import read_json
 
 UNKNOWN = -1
+MOST_BYTES = 64 << 20  # of labels: half a million pictures
+LIKE = 0.8  # a key that is so like a known one, of 1, is a slip
 Number = Annotated[int, Field(ge=1, le=99)]
 
 
 class _Said(BaseModel):
-    """AUs by number. What is in neither list is unknown."""
+    """AUs by number. What is in neither list is unknown. Other keys are the user's own."""
 
-    model_config = ConfigDict(strict=True, extra="ignore")
+    model_config = ConfigDict(strict=True, extra="allow")
     present: list[Number] = []
     absent: list[Number] = []
+
+    @model_validator(mode="after")
+    def _no_slip(self) -> _Said:
+        for key in self.model_extra or {}:
+            meant = difflib.get_close_matches(key.lower(), type(self).model_fields, 1, LIKE)
+            if meant and meant[0] not in self.model_fields_set:
+                raise ValueError(f"the key '{key[:40]}' means nothing here; is it '{meant[0]}'?")
+        return self
 
 
 class _Entry(_Said):
     file: str
     kind: Literal["still", "video"] = "still"
-    person: str = ""
+    person: Annotated[str, BeforeValidator(lambda given: str(given) if type(given) is int else given)] = ""
     stated: str = ""
     frames: dict[Annotated[str, Field(pattern=r"^[0-9]{1,9}$")], _Said] = {}
+
+    @model_validator(mode="after")
+    def _of_one_kind(self) -> _Entry:
+        if self.kind == "still" and self.frames:
+            raise ValueError("a still has no frames; set kind to 'video', or leave them out")
+        if self.kind == "video" and (self.present or self.absent):
+            raise ValueError("of a video, present and absent belong into its frames")
+        return self
 
 
 _ENTRIES = TypeAdapter(list[_Entry])
@@ -75,11 +94,14 @@ def read_cases(labels: Path) -> tuple[Case, ...]:
         DataError: the file is no such JSON, an AU is both present and absent, or a picture is missing.
     """
     try:
-        entries = _ENTRIES.validate_python(parsed(labels.read_bytes()))
+        entries = _ENTRIES.validate_python(read_json(labels, MOST_BYTES))
     except ValidationError as error:
         first = error.errors(include_url=False, include_context=False)[0]
-        where = ", ".join(f"entry {part + 1}" if isinstance(part, int) else str(part) for part in first["loc"])
-        raise DataError(f"'{labels}': {where or 'the file'}: {first['msg']}; see docs/real_faces.md") from None
+        where = ", ".join(f"entry {part + 1}" if isinstance(part, int) else str(part)[:40] for part in first["loc"])
+        what = first["msg"].removeprefix("Value error, ")
+        if first["type"] == "model_type":
+            what = 'expected an object, as {"file": "a.jpg", "present": [12]}'
+        raise DataError(f"'{labels}': {where or 'the file'}: {what}; see docs/real_faces.md") from None
     except (OSError, ValueError) as error:
         reason = error.strerror if isinstance(error, OSError) else error
         raise DataError(f"'{labels}' cannot be read as labels: {reason}; see docs/real_faces.md") from None
@@ -123,6 +145,12 @@ def _cases(labels: Path, entry: _Entry) -> list[Case]:
         if both := sorted(case.present & case.absent):
             raise DataError(f"'{labels}': '{case.name}' has AU{both[0]} present and absent; keep it in one list")
     return cases
+
+
+def unscored(cases: Sequence[Case], aus: Sequence[int]) -> dict[int, int]:
+    """AU -> how many labels it has, of the AUs that are labelled and are none of `aus`."""
+    count = Counter(au for case in cases for au in case.present | case.absent)
+    return {au: count[au] for au in sorted(count.keys() - {*aus})}
 
 
 def label_table(cases: Sequence[Case], aus: Sequence[int]) -> NDArray[np.int8]:
