@@ -100,6 +100,7 @@ class Decoder:
         self._all_tracks = live is None and bool(self._names & STEPPED)
         # Knows where packets are missing.
         self._follows = None if live is not None else follower(self._names, track, file)
+        self._segmented = "hls" in self._names  # each segment may count its packets anew
         self._zeros = Zeros(track)
         whole = live is None and not restarts(container) and "avi" not in self._names
         self._absent = Absent() if whole and track.codec_context.name in ONE_EACH else None
@@ -266,7 +267,8 @@ class Decoder:
 
     def _judge(self, stamp: int | None, number: int, packet: av.Packet | None) -> None:
         """Where two broadcasts were joined, the last packets before are marked as corrupt, and nothing is lost."""
-        joined = packet is not None and packet.is_keyframe and packet.dts != self._next_dts
+        starts = packet is not None and packet.is_keyframe
+        joined = starts and (self._segmented or packet is None or packet.dts != self._next_dts)
         if not joined and packet is not None and self._packets_in - number < JOIN_PACKETS:
             return
         self._suspect = None

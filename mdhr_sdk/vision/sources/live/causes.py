@@ -59,6 +59,8 @@ def _cause(error: Exception, spec: LiveSpec) -> str:
         return _no_video(spec)
     if not _known(spec):
         return "the name of its host is unknown; check the address and the network"
+    if spec.address.lower().startswith("rtsp"):
+        return f"the connection broke off, or the server has no transport {spec.transport}; try #transport=udp or tcp"
     return "the connection broke off, it redirects in a circle, or what came is no video; check the address"
 
 
@@ -85,6 +87,8 @@ def _login(error: Exception, spec: LiveSpec) -> str:
 
 
 def _no_video(spec: LiveSpec) -> str:
+    if spec.address.lower().startswith("rtsp"):
+        return "the server closed the connection, or its answer is no stream; correct the path and the login"
     if spec.format is not None:
         return f"what comes is not {spec.format}; leave out #format, or correct it"
     if spec.address.lower().startswith("http"):
