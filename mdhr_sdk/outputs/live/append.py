@@ -12,7 +12,8 @@ from datetime import datetime, timezone
 from pathlib import Path
 
 from ...atomic import told
-from ...errors import OutputError
+from ...errors import OutputError, number_of
+from .queued import LostError
 
 try:
     import fcntl
@@ -101,7 +102,7 @@ class AppendFile:
 
     A file of an earlier run is set aside and named in the log. Every `add` is one write; if the disk is full, what was
     written of it is cut off again, so that the file ends with a whole line. About once a second the file is put onto
-    the disk itself, for a loss of power.
+    the disk itself, for a loss of power, and looked for: if somebody has removed or renamed it, a new one begins.
 
     Args:
         path: the file; its folder is made.
@@ -109,23 +110,40 @@ class AppendFile:
 
     Raises:
         OutputError: it cannot be made or, on `add`, written.
+        LostError: on `add` and `close`, it was removed, and what was in it is lost; on `add` a new one has begun.
     """
 
     def __init__(self, path: Path, header: bytes = b"") -> None:
         self.path = path
-        with told(path):
-            path.absolute().parent.mkdir(parents=True, exist_ok=True)
-            if found := set_aside(path):
-                log.warning("found '%s' of an earlier run: %s", path, found)
-            self._file = os.open(path, _NEW, 0o644)
-            _claimed(self._file)
-        self._size = 0
-        self._settled_s = time.monotonic()
-        if header:
-            self.add(header)
+        self._header = header
+        self._file = -1
+        self._gone: LostError | None = None  # not told yet
+        self._begin()
 
-    def add(self, lines: bytes) -> None:
-        """Append whole lines."""
+    def _begin(self) -> None:
+        """Make the file."""
+        with told(self.path):
+            self.path.absolute().parent.mkdir(parents=True, exist_ok=True)
+            if found := set_aside(self.path):
+                log.warning("found '%s' of an earlier run: %s", self.path, found)
+            self._file = os.open(self.path, _NEW, 0o644)
+            _claimed(self._file)
+        self._size = self._results = 0
+        self._settled_s = time.monotonic()
+        try:
+            if self._header:
+                self.add(self._header, 0)
+        except OutputError:
+            file, self._file = self._file, -1
+            os.close(file)
+            self.path.unlink(missing_ok=True)
+            raise
+
+    def add(self, lines: bytes, results: int = 1) -> None:
+        """Append whole lines, of so many results."""
+        due = time.monotonic() >= self._settled_s + SETTLE_S
+        if self._file < 0 or (due and not self._is_there()):
+            self._begin_anew()
         with told(self.path):
             try:
                 done = os.write(self._file, lines)
@@ -136,17 +154,48 @@ class AppendFile:
                     os.ftruncate(self._file, self._size)
                 raise
             self._size += len(lines)
-            now = time.monotonic()
-            if now >= self._settled_s + SETTLE_S:
-                self._settled_s = now
+            self._results += results
+            if due:
+                self._settled_s = time.monotonic()
                 os.fsync(self._file)
+
+    def _is_there(self) -> bool:
+        """Whether the path still leads to the file."""
+        try:
+            return os.path.samestat(self.path.stat(), os.fstat(self._file))
+        except (FileNotFoundError, NotADirectoryError):
+            return False
+        except OSError:  # nobody can tell now
+            return True
+
+    def _begin_anew(self) -> None:
+        """Go on in a new file of the same name; LostError if what stood in the old one is lost."""
+        if self._file >= 0:
+            self._gone, self._file, old = self._lost(), -1, self._file
+            os.close(old)
+            if self._gone is None:
+                log.warning("'%s' was removed or renamed while it was written; a new one begins", self.path)
+        self._begin()
+        if (gone := self._gone) is not None:
+            self._gone = None
+            raise gone
+
+    def _lost(self) -> LostError | None:
+        """What is lost with a file that no path leads to any more."""
+        if self._file < 0 or os.fstat(self._file).st_nlink or not self._results:
+            return None
+        told = f"'{self.path}' was removed while it was written, and {number_of(self._results, 'result')} with it"
+        return LostError(told, self._results)
 
     def close(self) -> None:
         """Put it onto the disk and close it; may be called twice."""
-        file, self._file = self._file, -1
+        lost, self._file, file = self._gone or self._lost(), -1, self._file
+        self._gone = None
         if file >= 0:
             try:
                 with told(self.path):
                     os.fsync(file)
             finally:
                 os.close(file)
+        if lost is not None:
+            raise lost

@@ -133,6 +133,7 @@ class SegmentSink:
     def _opened(self, result: FrameResult, image: NDArray[np.uint8]) -> Encoder:
         at = result.captured_at or datetime.now(timezone.utc)
         height, width = image.shape[:2]
+        self._base.absolute().parent.mkdir(parents=True, exist_ok=True)  # somebody may have removed it
         self._path = free_name(self._base.parent, f"{self._base.name}_{stamp(at)}", OPEN + SUFFIX)
         self._size = encoded_size(width, height, "h264")
         self._shape, self._began_s, self._taken = image.shape, result.timestamp_s, 0

@@ -66,7 +66,8 @@ class LiveTables:
             self._half_done = result
         if result.events:
             model = result.model.details
-            events.add(_rows(self._event_columns, ({**event.row(), "model": model} for event in result.events)))
+            rows = ({**event.row(), "model": model} for event in result.events)
+            events.add(_rows(self._event_columns, rows), 0)
         self._half_done = None
 
     def __exit__(self, *_: object) -> None:
@@ -75,7 +76,7 @@ class LiveTables:
             for ending, model in self._endings.items():
                 if files and ending.events:
                     rows = ({**event.row(), "model": model} for event in ending.events)
-                    files[1].add(_rows(self._event_columns, rows))
+                    files[1].add(_rows(self._event_columns, rows), 0)
         finally:
             for file in files:
                 file.close()

@@ -13,16 +13,14 @@ import numpy as np
 from av.codec.codec import Capabilities
 from av.codec.context import Flags
 from av.container import InputContainer
-from av.video.reformatter import VideoReformatter
 from av.video.stream import VideoStream
 
 from ...children import usable_cores
 from .arrivals import NONE_PASSED, Arrivals, Came, Passed, Pending
 from .containers.losses import Absent, Index, Zeros, follower
 from .containers.picture import restarts
-from .fields import Fields
 from .look import Looks
-from .pixels import to_bgr
+from .pixels import Converter
 from .source import Damage, Image
 
 JOIN_PACKETS = 3
@@ -88,7 +86,7 @@ class Decoder:
     ) -> None:
         self._container = container
         self._track = track
-        self._fields, self._reformatter = Fields(), VideoReformatter()
+        self._converter = Converter()
         self._damage = damage
         self._looks = Looks(track)
         self._lost = False  # pictures were lost since the last one
@@ -101,6 +99,7 @@ class Decoder:
         self._all_tracks = live is None and bool(self._names & STEPPED)
         # Knows where packets are missing.
         self._follows = None if live is not None else follower(self._names, track, file)
+        self._segmented = "hls" in self._names  # each segment may count its packets anew
         self._zeros = Zeros(track)
         whole = live is None and not restarts(container) and "avi" not in self._names
         self._absent = Absent() if whole and track.codec_context.name in ONE_EACH else None
@@ -267,7 +266,8 @@ class Decoder:
 
     def _judge(self, stamp: int | None, number: int, packet: av.Packet | None) -> None:
         """Where two broadcasts were joined, the last packets before are marked as corrupt, and nothing is lost."""
-        joined = packet is not None and packet.is_keyframe and packet.dts != self._next_dts
+        starts = packet is not None and packet.is_keyframe
+        joined = starts and (self._segmented or packet is None or packet.dts != self._next_dts)
         if not joined and packet is not None and self._packets_in - number < JOIN_PACKETS:
             return
         self._suspect = None
@@ -308,8 +308,7 @@ class Decoder:
         came = self._pending.shown(frame.pts) or self._came
         passed, self._pending.passed = self._pending.passed, Counter()
         late = not first and not changed and self._overtaken()
-        whole = frame if late else self._fields.whole(frame)
-        image = np.broadcast_to(BLACK, self._shape) if late else to_bgr(whole, turn, aspect, self._reformatter)
+        image = np.broadcast_to(BLACK, self._shape) if late else self._converter.bgr(frame, turn, aspect)
         self._shape = image.shape
         return Decoded(
             image,

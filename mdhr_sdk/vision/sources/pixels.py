@@ -13,6 +13,7 @@ from av.video.reformatter import ColorRange, Colorspace, ColorTrc, VideoReformat
 from numpy.typing import NDArray
 
 from ...errors import SourceError
+from .fields import Fields
 from .source import Image
 
 Turn = tuple[int, int, int, int]
@@ -57,6 +58,17 @@ def _quarter(degrees: int) -> Turn:
 
 def _sign(value: float) -> int:
     return -1 if value < 0 else 1
+
+
+class Converter:
+    """`to_bgr` of one track's pictures after the other, interlaced ones without their combs."""
+
+    def __init__(self) -> None:
+        self._fields, self._reformatter = Fields(), VideoReformatter()
+
+    def bgr(self, frame: av.VideoFrame, turn: Turn, pixel_aspect: Fraction) -> Image:
+        """As `to_bgr`."""
+        return to_bgr(self._fields.whole(frame), turn, pixel_aspect, self._reformatter)
 
 
 def to_bgr(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import json
 import os
+import shutil
 import sys
 from collections.abc import Callable
 from dataclasses import replace
@@ -14,8 +15,10 @@ from pathlib import Path
 import pytest
 
 from mdhr_sdk.errors import ConfigError, OutputError
+from mdhr_sdk.outputs.live import append
 from mdhr_sdk.outputs.live.append import AppendFile
 from mdhr_sdk.outputs.live.lines import LinesSink
+from mdhr_sdk.outputs.live.queued import LostError
 from mdhr_sdk.outputs.live.run_folder import RUN, live_folder
 from mdhr_sdk.outputs.live.tables import LiveTables
 from mdhr_sdk.results import AUEvent, Ending, FrameResult
@@ -92,6 +95,32 @@ def test_a_full_disk_leaves_whole_lines(tmp_path: Path, monkeypatch: pytest.Monk
     assert (tmp_path / "a.csv").read_bytes() == b"head\none\nthree\n"
 
 
+def test_a_file_that_is_removed_or_renamed_goes_on_in_a_new_one_and_what_is_lost_is_counted(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(append, "SETTLE_S", 0.0)
+    path = tmp_path / "out" / "a.csv"
+    file = AppendFile(path, b"head\n")
+    file.add(b"one\n")
+    path.rename(tmp_path / "moved.csv")
+    file.add(b"two\n")
+    assert (tmp_path / "moved.csv").read_bytes() == b"head\none\n" and "was removed or renamed while" in caplog.text
+    shutil.rmtree(path.parent)
+    path.parent.write_bytes(b"")  # in the way
+    with pytest.raises(OutputError):
+        file.add(b"three\n")
+    path.parent.unlink()
+    with pytest.raises(LostError, match=r"a\.csv' was removed while it was written, and 1 result with it") as caught:
+        file.add(b"three\n")
+    assert caught.value.count == 1
+    file.add(b"three\n")
+    assert path.read_bytes() == b"head\nthree\n"
+    path.unlink()
+    with pytest.raises(LostError, match="and 1 result with it"):
+        file.close()
+    file.close()
+
+
 FULL_DISK = """
 import csv, resource, sys
 from pathlib import Path
@@ -129,11 +158,11 @@ def test_rows_are_not_doubled_when_only_the_events_fail(
 ) -> None:
     add, fails = AppendFile.add, [True]
 
-    def failing(self: AppendFile, lines: bytes) -> None:
+    def failing(self: AppendFile, lines: bytes, results: int = 1) -> None:
         if fails and self.path.name.endswith("_events.csv"):
             fails.pop()
             raise OutputError("full")
-        add(self, lines)
+        add(self, lines, results)
 
     with LiveTables(tmp_path / "door", codes) as sink:
         monkeypatch.setattr(AppendFile, "add", failing)

@@ -18,6 +18,7 @@ from .spec import LiveSpec, Transport, Way
 
 SCHEMES = ("rtsp", "rtsps", "rtmp", "rtmps", "http", "https", "udp", "tcp", "srt")
 MOST_S = 3600.0
+MOST_PORT = 65_535
 _URL = re.compile(r"([a-z][a-z0-9+.-]+)://", re.IGNORECASE)
 _HOST = re.compile(r"(\[[^\]]*\]|[^:]*)(:[0-9]*)?")
 _CAMERA = re.compile(r"/dev/video[0-9]{1,4}|[0-9]{1,4}")
@@ -27,7 +28,7 @@ _BADLY_NAMED = re.compile(r"([^=]*)=[a-z][a-z0-9+.-]+://.+", re.DOTALL | re.IGNO
 _NAMED = re.compile(r"([A-Za-z][A-Za-z0-9_.-]{0,39})=(.+)", re.DOTALL)
 _FITS: dict[Way, frozenset[str]] = {
     "camera": frozenset(("size_px", "fps", "pixels")),
-    "stream": frozenset(("transport", "format")),
+    "stream": frozenset(("transport", "format", "fps")),
     "pipe": frozenset(("size_px", "fps", "pixels", "format")),
     "file": frozenset(("realtime",)),
     "gstreamer": frozenset(),
@@ -156,6 +157,7 @@ def _spec(address: str, options: dict[str, Any]) -> tuple[LiveSpec, str]:
         scheme = url[1].lower()
         if scheme not in SCHEMES:
             raise SourceError(f"cannot open {scheme}:// addresses; give one of {', '.join(SCHEMES)}, or a path")
+        _check_port(address)
         return LiveSpec("stream", address), public(address)
     if _is_camera(address):
         number = address.removeprefix("/dev/video")
@@ -165,6 +167,15 @@ def _spec(address: str, options: dict[str, Any]) -> tuple[LiveSpec, str]:
     if not options.get("realtime"):
         raise ConfigError(f"a file has no option but realtime; got others for {address!r}: leave them out")
     return LiveSpec("file", str(Path(address).absolute())), address
+
+
+def _check_port(address: str) -> None:
+    """Refuse a port that cannot be, which no time mends."""
+    host = address.partition("://")[2].partition("/")[0].rpartition("@")[2]
+    found = _HOST.fullmatch(host)
+    port = (found[2] or ":")[1:] if found else ""
+    if port and int(port) > MOST_PORT:
+        raise SourceError(f"a port is at most {MOST_PORT}; got {port} in {public(address)}")
 
 
 def nothing_at(text: str) -> SourceError:
@@ -180,6 +191,8 @@ def _checked(spec: LiveSpec) -> LiveSpec:
         raise ConfigError("transport belongs to rtsp:// addresses; leave it out")
     if spec.size_px is not None and not _is_size(spec.size_px):
         raise ConfigError(f"size must be a width and a height in pixels, as 1280x720; got {spec.size_px!r}")
+    if spec.way == "stream" and spec.fps is not None and not spec.address.lower().startswith("http"):
+        raise ConfigError("fps belongs to cameras, raw pictures and http:// addresses of single pictures; leave it out")
     if spec.fps is not None and not (is_number(spec.fps) and 0 < spec.fps <= 1000):
         raise ConfigError(f"fps must be above 0 and at most 1000; got {spec.fps!r}")
     if not (is_number(spec.timeout_s) and 0 < spec.timeout_s <= MOST_S):

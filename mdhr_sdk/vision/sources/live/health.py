@@ -12,6 +12,7 @@ from ....errors import ConfigError
 from ....results import SourceState
 
 FIRST_RETRY_S, LAST_RETRY_S = 0.1, 1.0
+REFUSED_S, LAST_REFUSED_S = 5.0, 60.0  # after a login that was refused: cameras lock accounts that are tried often
 SETTLED_S = 2.0  # after so long as live, the next loss begins with the first pause again
 
 
@@ -65,11 +66,12 @@ class Retries:
         """It gives pictures from now on."""
         self._live_s = time.perf_counter()
 
-    def pause_s(self) -> float:
-        """How long to wait before the next try."""
+    def pause_s(self, refused: bool = False) -> float:
+        """How long to wait before the next try; longer if the login was refused."""
         if self._live_s is not None and time.perf_counter() - self._live_s > SETTLED_S:
             self._tries = 0
         self._live_s = None
-        pause_s = min(LAST_RETRY_S, FIRST_RETRY_S * 2.0 ** min(self._tries, 10))
+        first_s, last_s = (REFUSED_S, LAST_REFUSED_S) if refused else (FIRST_RETRY_S, LAST_RETRY_S)
+        pause_s = min(last_s, first_s * 2.0 ** min(self._tries, 10))
         self._tries += 1
         return pause_s * random.uniform(0.5, 1.0)

@@ -38,9 +38,9 @@ class Asked:
     def __init__(self, container: InputContainer, track: VideoStream, backlog: Backlog | None = None) -> None:
         self._backlog = backlog
         self._packets, self._index = container.demux(track), track.index
-        self._held_back = not HELD_BACK.isdisjoint(container.format.name.split(",")) and (
-            track.codec_context.name != "mjpeg"
-        )
+        formats = container.format.name.split(",")
+        whole = track.codec_context.name == "mjpeg"  # but one after the other without a container
+        self._held_back = "mjpeg" in formats or not (whole or HELD_BACK.isdisjoint(formats))
 
     def __iter__(self) -> Iterator[Arrived]:
         given_s, asked_s = 0.0, time.perf_counter()

@@ -19,7 +19,8 @@ class LiveSpec:
             the file descriptor.
         transport: of RTSP.
         size_px: width and height that a camera is asked for, or that raw pictures have.
-        fps: frames a second that a camera is asked for, or at which raw pictures come.
+        fps: frames a second that a camera is asked for, or at which raw pictures come; of a stream, how often an
+            address that gives one picture is asked for it.
         pixels: FourCC that a camera is asked for, as 'MJPG', or FFmpeg's name for raw pictures, as 'bgr24'.
         format: FFmpeg's name of the container, where it cannot be told from the data: 'mpegts', 'rawvideo'.
         timeout_s: how long opening may take, and how long no frame may come before it is opened again.

@@ -2,22 +2,24 @@
 
 from __future__ import annotations
 
+import logging
 import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
-import av
 from av.container import InputContainer
 from av.video.stream import VideoStream
 
-from ....errors import MissingDependencyError, SourceError, number_of
+from ....errors import SourceError, number_of
 from ..arrivals import Arrivals
 from ..containers.picture import known, picture_track
 from ..decode import Decoder
 from ..source import Damage, Opened, Picture
 from ..video import finite, open_video
+from .connecting import MOST_PIXELS, connected, note_unusual, one_picture
 from .intake import Asked, Intake
+from .snapshots import open_snapshots
 from .spec import LiveSpec
 from .timing import Backlog, OwnClock, Pace, Seen
 
@@ -25,22 +27,28 @@ NETWORK = "rtsp,rtp,rtmp,rtmps,http,https,udp,tcp,tls,srt,crypto,data,hls,httppr
 PLAYLISTS = frozenset(("hls", "dash"))  # whose pictures come in bursts, a segment at a time
 ENDLESS = PLAYLISTS | {"mpjpeg"}  # whose size is that of a list of what follows, or made up
 CLOCKLESS = frozenset(("mpjpeg", "mjpeg", "image2pipe", "rawvideo"))  # whose times and rate FFmpeg makes up
-MOST_PIXELS = 36_000_000  # of a picture: 8K; a few of them are in memory at a time
 PERIOD_S = 0.04  # of pictures, until it is known better
+log = logging.getLogger("mdhr_sdk")
 _seen: dict[str, Seen] = {}  # of each playlist that this process has read
 
 
 @contextmanager
 def open_stream(spec: LiveSpec, name: str) -> Iterator[Opened]:
     """Open a network stream. One with a length or size (a file on a web server) is read like a video."""
-    failure = f"cannot open stream {name}; check the address, the network and the login (waits {spec.timeout_s:g} s)"
+    if spec.fps is not None:
+        with open_snapshots(spec, name) as snapshots:
+            yield snapshots
+        return
+    failure = f"cannot open stream {name}: no picture came within {spec.timeout_s:g} s; check what the server sends"
     options = {"protocol_whitelist": NETWORK}
     if spec.address.lower().startswith("rtsp"):
         options["rtsp_transport"] = spec.transport  # TCP by default, which loses nothing on the way
     with ExitStack() as stack:
-        container = stack.enter_context(_connected(spec.address, spec, options, failure))
+        container = stack.enter_context(connected(spec.address, spec, options, name))
         ended = bool(container.duration) and name in _seen  # a live playlist that has got its end meanwhile
         finished = container.duration or (container.size > 0 and container.format.name not in ENDLESS)
+        if finished and container.format.name.endswith("_pipe"):
+            log.info("%s", one_picture(name))
         if finished and not ended:
             opened = finite(container, name, Damage(), failure)
             assert opened is not None
@@ -62,7 +70,7 @@ def open_pipe(spec: LiveSpec, name: str) -> Iterator[Opened]:
         options |= {"video_size": f"{width}x{height}", "pixel_format": spec.pixels or ""}
         options |= {"framerate": f"{spec.fps:g}"} if spec.fps else {}
     with ExitStack() as stack:
-        container = stack.enter_context(_connected(f"pipe:{spec.address}", spec, options, failure))
+        container = stack.enter_context(connected(f"pipe:{spec.address}", spec, options, failure))
         yield _endless(stack, container, spec, name, failure, ends=True)
 
 
@@ -71,23 +79,6 @@ def open_file(spec: LiveSpec, name: str) -> Iterator[Opened]:
     """Play a video file at its own speed. Its end is the end."""
     with open_video(Path(spec.address)) as opened:
         yield opened._replace(live=True, frame_count=None, images=_paced(opened))
-
-
-def _connected(url: str, spec: LiveSpec, options: dict[str, str], failure: str) -> InputContainer:
-    """An open container. No address may lead into local files."""
-    options = {"fpsprobesize": "0", "live_start_index": "-1", **options}  # begin at once, and with the newest
-    options["max_pixels"] = str(MOST_PIXELS)
-    timeout = None if spec.way == "pipe" else (spec.timeout_s, spec.timeout_s)
-    try:
-        return av.open(url, format=spec.format, options=options, timeout=timeout, metadata_errors="ignore")
-    except av.error.ProtocolNotFoundError:
-        scheme = url.partition(":")[0]
-        raise MissingDependencyError(
-            f"PyAV's FFmpeg here cannot read {scheme}:// addresses; let another program receive it, as in "
-            f"'ffmpeg -i {scheme}://... -c copy -f mpegts - | mdhr live -#format=mpegts'"
-        ) from None
-    except (av.error.FFmpegError, OSError, ValueError):
-        raise SourceError(failure) from None
 
 
 def _endless(
@@ -147,6 +138,9 @@ def _arriving(decoder: Decoder, formats: set[str], name: str, failure: str, ends
     if count == 0:
         raise SourceError(failure)
     if not ends:
+        if count == 1 and "mjpeg" in formats:
+            raise SourceError(one_picture(name))
+        note_unusual(name, formats, count)
         raise stopped(name, count)
 
 

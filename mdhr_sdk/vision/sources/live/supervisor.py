@@ -228,7 +228,11 @@ class Supervisor:
         self._end_capture()
         opening = self.health.state in ("connecting", "reconnecting")
         silent_s = time.perf_counter() - self._news_s
-        self._lost("it does not answer" if opening else f"no picture has come for {silent_s:.0f} s")
+        self._lost(
+            f"no picture came within {self._spec.timeout_s:g} s"
+            if opening
+            else f"no picture has come for {silent_s:.0f} s"
+        )
 
     def _begin(self) -> None:
         """Open the source, or open it again."""
@@ -267,9 +271,9 @@ class Supervisor:
             raise FINAL[kind](text)
         if kind == "TruncatedSourceError":
             raise TruncatedSourceError(text, *message["counts"])
-        self._lost(text, final=self._spec.way in ("pipe", "file"))
+        self._lost(text, final=self._spec.way in ("pipe", "file"), refused=kind == "LoginRefusedError")
 
-    def _lost(self, reason: str, final: bool = False) -> None:
+    def _lost(self, reason: str, final: bool = False, refused: bool = False) -> None:
         """Pause before the next try, or raise if there is none."""
         name = self._source.name
         told = reason if name in reason else f"{name}: {reason}"
@@ -281,10 +285,11 @@ class Supervisor:
         if now_s >= self._given_up_s:
             raise SourceError(f"{short}; given up after {now_s - self._news_s:.1f} s without a picture")
         if short != self._warned:
-            log.warning("%s; it is opened again until it answers", short)
+            seldom = ", seldom, since cameras lock accounts" if refused else ""
+            log.warning("%s; it is opened again until it answers%s", short, seldom)
         self._warned, self._pausing, self._breaks = short, True, self._last is not None
         self.health = self.health.become("connecting" if self._last is None else "lost", short)
-        self._deadline_s = min(now_s + self._retries.pause_s(), self._given_up_s)
+        self._deadline_s = min(now_s + self._retries.pause_s(refused), self._given_up_s)
 
     def _end_capture(self, politely: bool = False) -> None:
         capture, self._capture = self._capture, None
