@@ -6,6 +6,7 @@ with a separator ('./edge'), means a folder. So neither takes the place of the o
 
 from __future__ import annotations
 
+import os
 import warnings
 from pathlib import Path
 
@@ -26,8 +27,10 @@ def model_path(model: str | Path) -> Path:
     Warns (`ModelNameWarning`) where the working directory holds a folder of a bundled model's name.
 
     Raises:
-        ModelFolderError: this copy of the package lacks the bundled model.
+        ModelFolderError: this copy of the package lacks the bundled model, or it is neither a name nor a path.
     """
+    if not isinstance(model, str | os.PathLike):
+        raise ModelFolderError(f"expected the path of a model folder, or the name of a bundled model; got {model!r}")
     if not isinstance(model, str) or model not in BUNDLED:
         return Path(model)
     beside = f"the folder of that name here is './{model}'" if Path(model).is_dir() else ""

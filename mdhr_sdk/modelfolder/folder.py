@@ -77,7 +77,11 @@ class ModelFolder:
         if trust not in (None, "code"):
             raise ConfigError(f"trust must be 'code' or None; got {trust!r}")
         path = model_path(path)
-        if not path.is_dir():
+        try:
+            there = path.is_dir()
+        except OSError as error:  # as of a name that is too long
+            raise ModelFolderError(f"no model folder can be called '{str(path)[:80]}': {error.strerror}") from None
+        if not there:
             what = "is a file, not a folder" if path.exists() else "does not exist"
             ours = ", ".join(map(repr, BUNDLED))
             remedy = f"{ours} comes with mdhr_sdk (see mdhr copy), and mdhr init FOLDER makes an untrained model"

@@ -84,6 +84,14 @@ def test_a_bare_name_is_the_bundled_model_and_a_path_is_a_folder(stand_in: Path)
             assert ModelFolder.open(own).path.resolve() == Path.cwd() / "edge"
 
 
+@pytest.mark.parametrize(
+    ("given", "told"), [("x" * 300, "no model folder can be called 'xxx"), (None, "expected the path")]
+)
+def test_what_can_be_no_folder_is_one_error(given: object, told: str) -> None:
+    with pytest.raises(ModelFolderError, match=told):
+        ModelFolder.open(given)  # type: ignore[arg-type]
+
+
 def test_a_copy_without_the_model_says_what_to_do(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setattr(bundled, "ROOT", tmp_path / "models")
     monkeypatch.chdir(tmp_path)

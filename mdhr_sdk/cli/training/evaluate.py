@@ -46,7 +46,8 @@ def run_evaluate(
     for one in [given] if against is None else [given, against]:  # before anything is computed
         if not _is_run(one):
             if one not in BUNDLED and not Path(one).is_dir():
-                raise ConfigError(f"'{one}' does not exist; name the folder of a run (mdhr train) or of a model")
+                what = "is a file" if Path(one).is_file() else "does not exist"
+                raise ConfigError(f"'{one}' {what}; name the folder of a run (mdhr train) or of a model")
             ModelFolder.open(one)
             if (config is None and not changes) or not (numbers or _is_run(given)):
                 raise ConfigError(_NO_FRAMES.format(one, given, "" if against is None else f" --against {against}"))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import logging
 import os
 from collections.abc import Generator, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
@@ -26,7 +27,10 @@ from .source import Damage, Opened, Picture
 OPTIONS = {"protocol_whitelist": "file,crypto,data"}
 JUMP_S = 10.0  # a step that no broadcast makes unless its clock was set anew, as FFmpeg has it
 TOLERATED_PERIODS, TOLERATED_S = 5, 0.2  # so little may be missing at the end, the longer of the two
+TIMED, FASTER = 10, 4  # frames of which the times are judged, and how much faster than the file's rate is told
 RESTART_PERIODS = 5  # a step back of so many is a clock that starts again; a shorter one is an untidy stamp
+
+log = logging.getLogger("mdhr_sdk")
 
 
 @contextmanager
@@ -250,6 +254,11 @@ def _timed(
         end_s = max(end_s, timestamp_s + max(clock.period_s, picture.duration_s))
         yield Picture(picture.image, timestamp_s, picture.arrived_s, picture.breaks or restarted, picture.note)
         count += 1
+    if count - before >= TIMED and rate_of(track) and FASTER * end_s < (count - 1) * clock.period_s:
+        log.warning(
+            "%s: its %s have times up to %.2f s, and it declares %.4g a second: the times are wrong, and so are all "
+            "rates and events; write the video anew", name, number_of(count, "frame"), end_s, 1 / clock.period_s,
+        )  # fmt: skip
     lacks_s = missing_s(
         container, track, file, decoder.packets_read, clock.period_s, clock.start_s, end_s, decoder.end_s
     )

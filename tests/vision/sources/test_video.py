@@ -212,6 +212,16 @@ def test_variable_rates_and_repeated_stamps_are_each_frames_own_times(tmp_path, 
     assert not any(frame.breaks for frame in frames)
 
 
+def test_times_that_cannot_be_are_told(tmp_path, caplog):
+    path = write_video(tmp_path / "a.mp4", 30, "libx264")
+    data = path.read_bytes()
+    at = data.index(b"stts") + 16  # the length of each frame
+    assert int.from_bytes(data[at - 8 : at - 4], "big") == 1
+    path.write_bytes(data[:at] + bytes(4) + data[at + 4 :])
+    assert read(path)[0]
+    assert "it declares 25 a second: the times are wrong" in caplog.text
+
+
 def test_an_avi_that_shows_a_picture_longer_has_lost_nothing(tmp_path):
     stamps = [40 * (index + 5 * (index > 9)) for index in range(20)]
     frames, source = read(write_video(tmp_path / "a.avi", 20, "mjpeg", pixels="yuvj420p", stamps_ms=stamps))
