@@ -213,7 +213,7 @@ def test_variable_rates_and_repeated_stamps_are_each_frames_own_times(tmp_path, 
 
 
 def test_times_that_cannot_be_are_told(tmp_path, caplog):
-    path = write_video(tmp_path / "a.mp4", 30, "libx264")
+    path = write_video(tmp_path / "a.mp4", 90, "libx264")
     data = path.read_bytes()
     at = data.index(b"stts") + 16  # the length of each frame
     assert int.from_bytes(data[at - 8 : at - 4], "big") == 1
