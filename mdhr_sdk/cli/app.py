@@ -100,6 +100,11 @@ def _interrupt(*_: object) -> NoReturn:
     raise KeyboardInterrupt
 
 
+def _no_option(text: str) -> str:
+    """'-#format=mpegts' is standard input and no option; a space before it tells Click, and sources ignore that."""
+    return f" {text}" if text.startswith("-#") else text
+
+
 def run_app(app: typer.Typer, *before: str) -> None:
     """Run a command line, with the words `before` put before those that were typed.
 
@@ -107,7 +112,7 @@ def run_app(app: typer.Typer, *before: str) -> None:
     """
     with _as_a_process():
         try:
-            app(args=[*before, *sys.argv[1:]])
+            app(args=[*before, *map(_no_option, sys.argv[1:])])
         except MDHRError as error:
             complain(error)
             sys.exit(BAD_INPUT)

@@ -42,6 +42,14 @@ def detect(mdhr: Command, tiny_onnx_folder: Path, tmp_path: Path) -> Command:
     return lambda *words: mdhr("detect", *words, "--model", tiny_onnx_folder, "--out", tmp_path / "out")
 
 
+def test_standard_input_with_options_is_no_option(monkeypatch, capsys) -> None:
+    monkeypatch.setattr(sys, "argv", ["mdhr", "live", "-#format=mpegts&size=1x", "--csv"])
+    with pytest.raises(SystemExit) as ended:
+        cli.run_app(cli.app)
+    assert ended.value.code == 2
+    assert "the option size of a source must be as in size=1280x720" in capsys.readouterr().err
+
+
 def test_detect_writes_table_timeline_and_overlay(detect: Command, short: Path, tmp_path: Path) -> None:
     out = tmp_path / "out"
     code, stdout, stderr = detect(short)

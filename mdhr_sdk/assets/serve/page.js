@@ -57,6 +57,10 @@ const heard = {
       one.element.remove();
       cards.delete(name);
     }
+    const wanted = Object.keys(message.sources).map((name) => card(name).element);
+    const shown = [...cards.values()].map((one) => one.element);
+    const there = [...at("sources").children].filter((one) => shown.includes(one));
+    if (wanted.some((one, index) => one !== there[index])) at("sources").append(...wanted); // in the order of the command
   },
   mark(message) {
     events.add(message);

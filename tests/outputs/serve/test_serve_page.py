@@ -163,6 +163,11 @@ def test_states_silence_and_the_end_of_the_program_are_told(opened: Page, feeder
     assert chip.inner_text() == "■ ended"
 
 
+def test_sources_stand_in_the_order_of_the_command(opened: Page, feeder: Feeder, sink: ServeSink) -> None:
+    sink.status = lambda: {"first": SourceStatus(state="connecting"), "door": feeder.status}
+    until(lambda: opened.locator("#sources h2").all_text_contents() == ["first", "door"])
+
+
 def test_a_program_that_is_killed_is_no_live_source(browser: Browser) -> None:
     """The page stays, says that there is no connection, and goes on by itself when the program is back."""
     words = (sys.executable, ROOT / "examples" / "serve_demo.py", "--port")

@@ -120,6 +120,16 @@ def test_one_that_falls_silent_is_cut_off_and_given_up_when_that_is_asked_for():
         Watched(url, Patience(reconnect=False)).__enter__()
 
 
+def test_a_source_that_is_given_up_tells_its_name_and_the_cause() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as gone:
+        url = f"http://127.0.0.1:{gone.getsockname()[1]}/x"
+    run = Watched(live_source(url, name="cam"), Patience(give_up_after_s=0.2))
+    with pytest.raises(SourceError, match=r"cannot open stream cam: nothing listens .*; given up after 0\.[2-9] s"):
+        run.__enter__()
+    with pytest.raises(SourceError, match=r"^cam: no picture came$"):  # in which its name is part of a word
+        Watched(live_source(url, name="cam"), Patience(reconnect=False)).supervisor._lost("no picture came")
+
+
 def test_a_hung_process_is_killed_at_the_deadline(server: LiveServer):
     with Watched(live_source(server.url, timeout_s=2.0)) as run:  # which a busy machine needs to open it
         run.next()

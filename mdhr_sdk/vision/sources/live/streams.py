@@ -70,7 +70,7 @@ def open_pipe(spec: LiveSpec, name: str) -> Iterator[Opened]:
         options |= {"video_size": f"{width}x{height}", "pixel_format": spec.pixels or ""}
         options |= {"framerate": f"{spec.fps:g}"} if spec.fps else {}
     with ExitStack() as stack:
-        container = stack.enter_context(connected(f"pipe:{spec.address}", spec, options, failure))
+        container = stack.enter_context(connected(f"pipe:{spec.address}", spec, options, name, failure))
         yield _endless(stack, container, spec, name, failure, ends=True)
 
 

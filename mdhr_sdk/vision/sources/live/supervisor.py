@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import math
 import os
+import re
 import sys
 import threading
 import time
@@ -222,17 +223,17 @@ class Supervisor:
 
     def _overdue(self) -> None:
         """The state at hand lasted too long: a pause, or the wait for an answer or a picture."""
-        if self._pausing:
+        if self._pausing and time.perf_counter() < self._given_up_s:
             self._begin()
             return
+        if self._pausing:
+            self._lost(self._warned)  # which raises
         self._end_capture()
         opening = self.health.state in ("connecting", "reconnecting")
         silent_s = time.perf_counter() - self._news_s
-        self._lost(
-            f"no picture came within {self._spec.timeout_s:g} s"
-            if opening
-            else f"no picture has come for {silent_s:.0f} s"
-        )
+        cut_short = opening and self._warned and time.perf_counter() >= self._given_up_s
+        never = self._warned if cut_short else "it gives no picture"
+        self._lost(never if opening else f"no picture has come for {silent_s:.0f} s")
 
     def _begin(self) -> None:
         """Open the source, or open it again."""
@@ -276,7 +277,8 @@ class Supervisor:
     def _lost(self, reason: str, final: bool = False, refused: bool = False) -> None:
         """Pause before the next try, or raise if there is none."""
         name = self._source.name
-        told = reason if name in reason else f"{name}: {reason}"
+        named = re.search(rf"(?<!\w){re.escape(name)}(?!\w)", reason)
+        told = reason if named else f"{name}: {reason}"
         short, _, _ = told.partition("; check")  # what the user could do is done here
         finite = self._began_s is not None and not self.info.live
         if final or finite or not self._patience.reconnect:
