@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import itertools
-import subprocess
-import sys
 import threading
 import time
 from collections.abc import Iterator, Sequence
@@ -23,7 +21,6 @@ from mdhr_sdk.pipeline import readers as reading
 from mdhr_sdk.pipeline.clock import StageClock
 from mdhr_sdk.pipeline.crops import Meshed
 from mdhr_sdk.pipeline.modes import Policy
-from mdhr_sdk.pipeline.one_ahead import one_ahead
 from mdhr_sdk.pipeline.readers import Readers
 from mdhr_sdk.results import FrameResult
 from mdhr_sdk.vision import Frame, Source, SourceInfo, list_sources
@@ -316,36 +313,3 @@ def test_a_source_that_does_not_answer_is_named_once_and_left(
     for thread in run.readers._threads:
         thread.join(WAIT_S)
         assert not thread.is_alive()
-
-
-def test_what_decodes_ahead_gives_every_frame_before_an_error_and_ends():
-    def damaged() -> Iterator[int]:
-        yield from range(3)
-        raise SourceError("damaged")
-
-    before, taken = threading.active_count(), []
-    frames: Iterator[Any] = damaged()
-    with pytest.raises(SourceError, match="damaged"), one_ahead(lambda: next(frames, None)) as following:
-        while True:
-            taken.append(following())
-    assert taken == [0, 1, 2]
-    endless: Iterator[Any] = itertools.count()
-    with one_ahead(lambda: next(endless, None)) as following:  # left by break
-        assert following() == 0
-    assert threading.active_count() == before
-
-
-def test_a_thread_reads_on_after_the_main_thread_has_ended():
-    script = """
-import threading, time
-from mdhr_sdk.pipeline.one_ahead import one_ahead
-def read(frames=iter(range(3))):
-    threading.main_thread().join()
-    time.sleep(0.2)  # the interpreter ends what it ends by itself
-    with one_ahead(lambda: next(frames, None)) as following:
-        while (frame := following()) is not None:
-            print(frame)
-threading.Thread(target=read).start()
-"""
-    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True, timeout=WAIT_S)
-    assert done.stdout.split() == ["0", "1", "2"]
