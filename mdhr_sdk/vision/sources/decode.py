@@ -17,16 +17,14 @@ from av.video.stream import VideoStream
 
 from ...children import usable_cores
 from .arrivals import NONE_PASSED, Arrivals, Came, Passed, Pending
-from .containers.losses import Absent, Index, Zeros, follower
 from .containers.picture import restarts
 from .look import Looks
 from .pixels import Converter
+from .soundness import Soundness
 from .source import Damage, Image
 
-JOIN_PACKETS = 3
 MPEG2 = frozenset(("mpeg1video", "mpeg2video"))
 STEPPED = frozenset(("matroska", "webm", "flv", "mxf"))  # all tracks are read: a loss shows between their packets
-ONE_EACH = frozenset(("h264", "hevc"))  # each packet is one picture, but for fields
 MOST_THREADS = 16  # of FFmpeg's frame threads
 CORES = usable_cores()
 # What FFmpeg chooses, and the same in a worker that keeps to one of the cores: where damage shows depends on it.
@@ -87,25 +85,11 @@ class Decoder:
         self._container = container
         self._track = track
         self._converter = Converter()
-        self._damage = damage
-        self._looks = Looks(track)
-        self._lost = False  # pictures were lost since the last one
-        self._dirty = False  # until the next key frame, pictures are made from damaged ones
-        self._dirty_from: int | None = None  # the stamp of the damage, where it is known
-        self._suspect: tuple[int | None, int] | None = None  # stamp and number of a packet marked as corrupt
-        self._keys: deque[int | None] = deque(maxlen=MOST_THREADS)  # stamps of the last key packets
-        self._next_dts: int | None = None
         self._names = set(container.format.name.split(","))
+        self._looks = Looks(track)
+        self._soundness = Soundness(container, track, damage, live is not None, file)
         self._all_tracks = live is None and bool(self._names & STEPPED)
-        # Knows where packets are missing.
-        self._follows = None if live is not None else follower(self._names, track, file)
-        self._segmented = "hls" in self._names  # each segment may count its packets anew
-        self._zeros = Zeros(track)
-        whole = live is None and not restarts(container) and "avi" not in self._names
-        self._absent = Absent() if whole and track.codec_context.name in ONE_EACH else None
         self._pictured: tuple[bytes, int] | None = None  # size and colour samples of an MPEG-2
-        self._hole = False  # bytes were passed over since the track's last packet
-        self._spoilt = False  # the picture at hand was decoded past an error
         self._sent: deque[int | None] = deque(maxlen=MOST_THREADS)  # stamps of the last packets that were decoded
         self.end_s = 0.0
         self.packets_read = 0
@@ -116,7 +100,7 @@ class Decoder:
         self._live = live
         self._shown_s = 0.0  # when a picture was converted last
         self._shape: tuple[int, ...] = ()
-        self._packets_in, self._pictures_out = 0, 0
+        self._pictures_out = 0
         self._options = dict(track.codec_context.options)  # the opener's
         self._set_up()
 
@@ -137,7 +121,7 @@ class Decoder:
             for frame in self._pictures_of(packet):
                 self._pictures_out += 1
                 yield self._shown(frame)
-        self._damage.count = max(self._damage.count, self._missing())
+        self._soundness.end(self._pictures_out)
 
     def _packets(self) -> Iterator[av.Packet | None]:
         """The track's packets; None to bring out what the decoder still holds."""
@@ -164,7 +148,7 @@ class Decoder:
                 failed += 1
             except av.error.FFmpegError:
                 if failed == 0:
-                    self._hurt(None)
+                    self._soundness.hurt(None)
                 failed += 1
         self.gave_up = True
 
@@ -182,12 +166,11 @@ class Decoder:
         """Note when a packet ends, and whether pictures were passed over before it."""
         if packet.pts is not None:
             self.end_s = max(self.end_s, float((packet.pts + (packet.duration or 0)) * (packet.time_base or 0)))
-        if self._follows is not None:
-            self._hole |= self._follows.lost_before(packet)
+        self._soundness.placed(packet)
 
     def _pictures_of(self, packet: av.Packet | None) -> list[av.VideoFrame]:
-        self._spoilt = False
-        if not self._sound(packet):
+        self.packets_read += packet is not None
+        if not self._soundness.accepts(packet):
             return []
         self._sent.append(None if packet is None else packet.pts)
         held = self._held_before(packet)
@@ -198,7 +181,7 @@ class Decoder:
         except av.error.FFmpegError:
             frames = held + self._again(packet)
         if not frames and (self._pictures_out or not restarts(self._container)):
-            self._hurt(self._failed())  # not where a broadcast begins between two key frames
+            self._soundness.hurt(self._failed())  # not where a broadcast begins between two key frames
         return frames
 
     def _held_before(self, packet: av.Packet | None) -> list[av.VideoFrame]:
@@ -231,78 +214,16 @@ class Decoder:
         lenient.options = self._options
         if codec.extradata:
             lenient.extradata = codec.extradata
-        self._spoilt = True
+        self._soundness.spoilt = True
         try:
             return lenient.decode(packet)
         except av.error.FFmpegError:
             return []
 
-    def _sound(self, packet: av.Packet | None) -> bool:
-        """Whether to decode a packet; counts those that are known as damaged."""
-        if self._suspect is not None:
-            self._judge(*self._suspect, packet)
-        if self._hole:
-            self._hole = False
-            self._hurt(None if packet is None else packet.pts)
-        if packet is None:
-            return True
-        self.packets_read += 1
-        if packet.is_keyframe:
-            self._keys.append(packet.pts)
-        elif self._dirty_from is not None and packet.pts is not None:
-            self._dirty_from = min(self._dirty_from, packet.pts)  # made from what is damaged, and shown before it
-        self._packets_in += not packet.is_discard
-        if self._absent is not None and not self._absent.sent(packet):
-            self._absent = None
-        self._next_dts = None if packet.dts is None else packet.dts + (packet.duration or 0)
-        if packet.is_corrupt and restarts(self._container):
-            self._suspect = packet.pts, self._packets_in
-        elif packet.is_corrupt:  # cut short by the end of the file
-            self._hurt(packet.pts)
-            return False
-        elif self._zeros.inside(packet):
-            self._hurt(packet.pts)
-        return True
-
-    def _judge(self, stamp: int | None, number: int, packet: av.Packet | None) -> None:
-        """Where two broadcasts were joined, the last packets before are marked as corrupt, and nothing is lost."""
-        starts = packet is not None and packet.is_keyframe
-        joined = starts and (self._segmented or packet is None or packet.dts != self._next_dts)
-        if not joined and packet is not None and self._packets_in - number < JOIN_PACKETS:
-            return
-        self._suspect = None
-        if not joined:
-            self._hurt(stamp)
-
-    def _lacks(self, frame: av.VideoFrame) -> bool:
-        """Whether pictures before this one never came out of the decoder, and nothing else told of it."""
-        if frame.interlaced_frame:  # whose fields may be packets of their own
-            self._absent = None
-        if self._absent is None or not self._absent.before(frame.pts, bool(frame.key_frame)):
-            return False
-        told = self._dirty
-        self._damage.count = max(self._damage.count, self._absent.count)
-        return not told
-
-    def _missing(self) -> int:
-        """Pictures that never came, of a file that tells how many it has; most are lost without an error."""
-        if isinstance(self._follows, Index):
-            return self._follows.pictures - self._pictures_out
-        if self._absent is not None:
-            return self._packets_in - self._pictures_out - self._absent.leading
-        return self._packets_in - self._pictures_out if self._damage.count and self._track.frames else 0
-
-    def _hurt(self, stamp: int | None) -> None:
-        self._damage.count += 1
-        self._lost = True
-        self._dirty = True
-        self._dirty_from = stamp
-
     def _shown(self, frame: av.VideoFrame) -> Decoded:
         aspect, turn, changed = self._looks.of(frame)
         first = self._pictures_out == 1
-        self._lost |= self._lacks(frame)
-        note, lost = self._judged(frame)
+        note, lost = self._soundness.of(frame)
         stamp = self._avi_stamp(frame) if "avi" in self._names else frame.pts
         base = self._track.time_base or Fraction(0)  # the last frames come out of the decoder without one
         came = self._pending.shown(frame.pts) or self._came
@@ -334,16 +255,3 @@ class Decoder:
         if self._delay is None:
             self._delay = (frame.dts or 0) if self._track.codec_context.has_b_frames else 0
         return None if frame.dts is None else frame.dts - self._delay
-
-    def _judged(self, frame: av.VideoFrame) -> tuple[str, bool]:
-        """The note of a frame, and whether pictures were lost before it; a key frame after a loss is noted too."""
-        if self._dirty_from is not None and frame.pts is not None and frame.pts < self._dirty_from:
-            return "damaged" if frame.is_corrupt else "", False  # it was read before the damage
-        lost, self._lost = self._lost, False
-        if frame.is_corrupt or self._spoilt:
-            self._damage.count += self._spoilt or not self._dirty
-            self._dirty, self._dirty_from = True, None
-            return "damaged", lost
-        if frame.key_frame and (frame.pts is None or frame.pts in self._keys):  # dav1d is wrong about some after damage
-            self._dirty, self._dirty_from = False, None
-        return "damaged" if self._dirty or lost else "", lost
